@@ -1,0 +1,111 @@
+"""An effect: something a spell, or host code on its behalf, asks the engine to do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from llmspell.signature import Signature
+from llmspell.values import LuaFunction, Value
+
+if TYPE_CHECKING:
+    from llmspell.permissions import Need
+
+Service = TypeVar("Service")
+
+
+class Run(Protocol):
+    """The run an effect belongs to, as handlers see it. `run[Store]` is the run's store."""
+
+    id: str
+
+    def __getitem__(self, service: type[Service]) -> Service: ...
+
+    def perform(self, effect: Effect) -> Awaitable[Value]: ...
+
+    def call(self, function: LuaFunction, args: list[Value], path: str) -> Awaitable[Value]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Effect:
+    """A name, plain arguments, and a place in the run.
+
+    Attributes:
+        name: Such as `state.get`.
+        args: What the caller gave, as plain values.
+        path: `0.2/5` is the sixth effect of the third child of the root task; `0.2/5/1` is the
+            second effect its handler performed. Paths do not depend on timing.
+        run: Where its services, hooks and other effects are.
+        bound: The arguments checked and converted for the handler, by the middleware `validate`.
+    """
+
+    name: str
+    args: dict[str, Value]
+    path: str
+    run: Run
+    bound: dict[str, Any] = field(default_factory=dict)
+    _children: int = 0
+    _calls: int = 0
+
+    def perform(self, name: str, **args: Value) -> Awaitable[Value]:
+        """Perform another effect on behalf of this one, through the whole chain.
+
+        Its path is fixed here, not when it is awaited, so that siblings may run concurrently.
+        """
+        child = Effect(name, args, f"{self.path}/{self._children}", self.run)
+        self._children += 1
+        return self.run.perform(child)
+
+    def call(self, function: LuaFunction, *args: Value) -> Awaitable[Value]:
+        """Call a Lua function the spell handed over; it runs as a new task of the spell."""
+        path = f"{self.path}.{self._calls}"
+        self._calls += 1
+        return self.run.call(function, list(args), path)
+
+
+Perform = Callable[[Effect], Value | Awaitable[Value]]
+"""Performs an effect: a handler, or a middleware in front of one. It may answer at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Handler:
+    """How an effect is done, read off a typed Python function.
+
+    A parameter annotated `Effect` receives the effect; the others are its arguments. A sync
+    function is called on the event loop, so it must not block.
+
+    Attributes:
+        leaf: True when it touches the world itself; False when it is made of other effects.
+        timeout: Seconds it may take, or None.
+        bind: Checks an effect's arguments and converts them for the function.
+        needs: The permissions those checked arguments ask for.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    leaf: bool = True
+    timeout: float | None = None
+    bind: Callable[[Effect], dict[str, Any]] | None = None
+    needs: Callable[[Effect], list[Need]] | None = None
+
+    @cached_property
+    def signature(self) -> Signature:
+        return Signature(self.function, injected=(Effect,))
+
+    def check(self, effect: Effect) -> dict[str, Any]:
+        """The arguments `perform` will call the function with."""
+        if self.bind is not None:
+            return self.bind(effect)
+        return self.signature.bind(effect.args, target=self.name)
+
+    @cached_property
+    def perform(self) -> Perform:
+        """Calls the function with the effect's checked arguments."""
+        function = self.function
+        wanted = list(self.signature.injections)
+        if not wanted:
+            return lambda effect: function(**effect.bound)
+        (name,) = wanted
+        return lambda effect: function(**{name: effect}, **effect.bound)

@@ -1,0 +1,327 @@
+"""One tree of errors. Every class has a stable `code`; the classes decide the process's exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+E = TypeVar("E", bound="LlmspellError")
+
+
+class LlmspellError(Exception):
+    """Something llmspell can explain.
+
+    Attributes:
+        code: Stable name of the kind of error, in snake_case.
+        exit_code: What the process exits with when this error ends it.
+        message: What was wrong, in one sentence.
+        hint: What to do next, or None.
+        details: Plain values for programs (field names, status codes, limits).
+        where: `file.lua:line` in the spell, once known.
+        effect: Name of the effect that failed, once known.
+        path: Path of that effect, such as `0.2/5`, once known.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        details: dict[str, Any] | None = None,
+        where: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details or {}
+        self.where = where
+        self.effect: str | None = None
+        self.path: str | None = None
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class SpellError(LlmspellError):
+    """The spell itself: not found, not valid, or ended by an error it did not catch."""
+
+    code = "spell_error"
+
+
+class SpellNotFound(SpellError):
+    code = "spell_not_found"
+    exit_code = 2
+
+
+class SpellSyntaxError(SpellError):
+    """The source does not compile; `line` is 1-based and `source_line` its text."""
+
+    code = "spell_syntax"
+
+    def __init__(self, message: str, *, file: str, line: int, source_line: str = "") -> None:
+        super().__init__(message, where=f"{file}:{line}", details={"line": line})
+        self.file, self.line, self.source_line = file, line, source_line
+
+
+class SpellRuntimeError(SpellError):
+    """An error no pcall in the spell caught.
+
+    Attributes:
+        value: What the spell raised: a string, or a table such as `{code, message, details}`.
+        lua_traceback: The Lua call stack at that moment.
+        cause: The effect's error when `value` came from one, so that callers can match on it.
+    """
+
+    code = "spell_runtime"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        value: Any = None,
+        lua_traceback: str = "",
+        where: str | None = None,
+        cause: EffectError | None = None,
+    ) -> None:
+        super().__init__(message, where=where, hint=cause.hint if cause else None)
+        self.value, self.lua_traceback, self.cause = value, lua_traceback, cause
+
+    @property
+    def run_exit_code(self) -> int:
+        """Exit code of a run that this error ended: the cause's, where there is one."""
+        return self.cause.exit_code if self.cause else self.exit_code
+
+
+class EffectError(LlmspellError):
+    """An effect failed. In Lua: a table `{code, message, details, hint, retryable}`."""
+
+    code = "effect_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        details: dict[str, Any] | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, details=details)
+        self.retryable = retryable
+
+    def as_table(self) -> dict[str, Any]:
+        """What Lua sees of this error."""
+        table: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.details:
+            table["details"] = self.details
+        if self.hint:
+            table["hint"] = self.hint
+        table["retryable"] = self.retryable
+        return table
+
+
+class UnknownEffect(EffectError):
+    """No effect, tool or other registered thing has that name."""
+
+    code = "unknown_effect"
+
+    def __init__(self, kind: str, name: str, suggestions: Sequence[str] = ()) -> None:
+        hint = f"did you mean {' or '.join(repr(s) for s in suggestions)}?" if suggestions else None
+        super().__init__(
+            f"no {kind} named {name!r}",
+            hint=hint,
+            details={"kind": kind, "name": name, "suggestions": list(suggestions)},
+        )
+
+
+class InvalidArguments(EffectError):
+    """The arguments do not fit the schema; `problems` has one line a field."""
+
+    code = "invalid_arguments"
+
+    def __init__(self, target: str, problems: Sequence[str], *, hint: str | None = None) -> None:
+        super().__init__(
+            f"{target}: {'; '.join(problems)}",
+            details={"target": target, "problems": list(problems)},
+            hint=hint,
+        )
+
+
+class InvalidResult(EffectError):
+    """A handler returned something that is no plain value."""
+
+    code = "invalid_result"
+
+
+class PermissionDenied(EffectError):
+    """A grant is missing; the hint is the flag that gives it."""
+
+    code = "permission_denied"
+    exit_code = 3
+
+
+class HookHalted(EffectError):
+    """A hook stopped the effect."""
+
+    code = "hook_halted"
+
+    def __init__(self, hook: str, reason: str) -> None:
+        super().__init__(
+            f"stopped by hook {hook!r}: {reason}", details={"hook": hook, "reason": reason}
+        )
+
+
+class HookFailed(EffectError):
+    """A hook marked `required` raised or took too long."""
+
+    code = "hook_failed"
+
+
+class EffectTimeout(EffectError):
+    """The effect took longer than it may."""
+
+    code = "effect_timeout"
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message, details={"seconds": seconds}, retryable=True)
+
+
+class ToolError(EffectError):
+    """A tool's own failure."""
+
+    code = "tool_error"
+
+
+class ProviderError(EffectError):
+    """A model's provider refused, failed or answered nonsense; `status` is HTTP's, if any."""
+
+    code = "provider_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        hint: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        details = dict(details or {})
+        if status is not None:
+            details["status"] = status
+        super().__init__(message, hint=hint, details=details, retryable=retryable)
+        self.status = status
+
+
+class StateError(EffectError):
+    """A store cannot read or keep a value."""
+
+    code = "state_error"
+
+
+class AgentError(EffectError):
+    """An agent could not finish: too many steps, unusable output, no such agent."""
+
+    code = "agent_error"
+
+
+class WorkflowError(EffectError):
+    """A workflow's step failed and nothing handled it."""
+
+    code = "workflow_error"
+
+
+class LimitExceeded(LlmspellError):
+    """A limit ended the run; no pcall catches it.
+
+    `limit` is the setting's name in `[limits]` and `value` what it was.
+    """
+
+    code = "limit_exceeded"
+    exit_code = 4
+
+    def __init__(
+        self, message: str, *, limit: str, value: float | None = None, where: str | None = None
+    ) -> None:
+        super().__init__(
+            message,
+            details={"limit": limit, "value": value},
+            hint=f"raise it with [limits] {limit} in llmspell.toml",
+            where=where,
+        )
+        self.limit, self.value = limit, value
+
+
+class ReplayError(LlmspellError):
+    """A run cannot be replayed from its journal."""
+
+    code = "replay_error"
+    exit_code = 5
+
+
+class JournalMismatch(ReplayError):
+    """The spell asked for another effect than the recorded one."""
+
+    code = "journal_mismatch"
+
+
+class JournalExhausted(ReplayError):
+    """The spell went on after the journal's last effect."""
+
+    code = "journal_exhausted"
+
+
+class PluginError(LlmspellError):
+    """A plugin, tool module or bridge could not be loaded."""
+
+    code = "plugin_error"
+    exit_code = 2
+
+
+class ConfigError(LlmspellError):
+    """A setting, parameter or front matter is wrong; `problems` has one line a key."""
+
+    code = "config_error"
+    exit_code = 2
+
+    def __init__(self, path: str, problems: Sequence[str], *, hint: str | None = None) -> None:
+        super().__init__(
+            f"{path}: {'; '.join(problems)}", hint=hint, details={"problems": list(problems)}
+        )
+        self.path, self.problems = path, list(problems)
+
+
+def error_classes(root: type[E]) -> Iterator[type[E]]:
+    """Every class of the tree below and including `root`, parents first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from error_classes(child)
+
+
+def effect_error_from(table: Any) -> EffectError | None:
+    """The effect error a Lua error table stands for; None when it is something else.
+
+    Inverse of `EffectError.as_table`, for errors that crossed Lua and came back uncaught.
+    """
+    if not isinstance(table, dict) or not isinstance(table.get("message"), str):
+        return None
+    by_code = {cls.code: cls for cls in error_classes(EffectError)}
+    cls = by_code.get(str(table.get("code")))
+    if cls is None:
+        return None
+    error = cls.__new__(cls)
+    details, hint = table.get("details"), table.get("hint")
+    EffectError.__init__(
+        error,
+        table["message"],
+        details=details if isinstance(details, dict) else None,
+        hint=hint if isinstance(hint, str) else None,
+        retryable=table.get("retryable") is True,
+    )
+    if isinstance(error, ProviderError):
+        error.status = error.details.get("status")
+    return error

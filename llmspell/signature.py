@@ -1,0 +1,193 @@
+"""What a typed Python function says about itself: name, docs, JSON Schema, checked arguments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, get_type_hints
+
+from llmspell.errors import InvalidArguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import TypeAdapter, ValidationError
+
+
+class Signature:
+    """A function read as a specification.
+
+    A parameter annotated with one of the `injected` types is the host's business: it is neither
+    in the schema nor accepted from Lua, and its name is in `injections`. Parameters keep the
+    order of their declaration. The Google-style docstring gives the descriptions.
+
+    Types are looked at, and pydantic imported, only when a schema or a check is asked for.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, injected: tuple[type, ...] = ()) -> None:
+        self.function = function
+        self.name: str = function.__name__
+        self.summary, self.description, self._parameter_docs = _read_docstring(function)
+        self._injected = injected
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.function, include_extras=True)
+
+    @cached_property
+    def injections(self) -> dict[str, type]:
+        """Parameters the host fills in: name to type."""
+        return {n: t for n, t in self._hints.items() if n != "return" and t in self._injected}
+
+    @cached_property
+    def parameters(self) -> list[inspect.Parameter]:
+        """The parameters a caller may give, their annotations resolved."""
+        found = []
+        for parameter in inspect.signature(self.function).parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise TypeError(f"{self.name}: *args and **kwargs have no schema")
+            if parameter.name not in self.injections:
+                annotation = self._hints.get(parameter.name, Any)
+                found.append(parameter.replace(annotation=annotation))
+        return found
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the arguments, an object."""
+        schema = self._adapter.json_schema()
+        schema.pop("title", None)
+        properties = schema.setdefault("properties", {})
+        for parameter in self.parameters:
+            field = properties[parameter.name]
+            field.pop("title", None)
+            if parameter.default is not parameter.empty and parameter.default is not None:
+                from llmspell.values import plain
+
+                field.setdefault("default", plain(parameter.default))
+        return schema
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[dict[str, Any]]:
+        from pydantic import ConfigDict, Field, TypeAdapter
+        from typing_extensions import TypedDict
+
+        fields: dict[str, Any] = {}
+        for parameter in self.parameters:
+            annotation = parameter.annotation
+            if doc := self._parameter_docs.get(parameter.name):
+                annotation = Annotated[annotation, Field(description=doc)]
+            required = parameter.default is parameter.empty
+            fields[parameter.name] = Required[annotation] if required else NotRequired[annotation]
+        make_type: Any = TypedDict
+        arguments = make_type("Arguments", fields)
+        arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+        return TypeAdapter(arguments)
+
+    def bind(self, arguments: dict[str, Any], *, target: str | None = None) -> dict[str, Any]:
+        """Check arguments and convert them to what the function declares.
+
+        Lua has one empty table: an empty list counts as an empty table wherever one is wanted.
+
+        Raises:
+            InvalidArguments: With one problem per field. `target` names the callee in it.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return self._adapter.validate_python(arguments)
+        except ValidationError as error:
+            repaired = _with_empty_tables(arguments, error)
+            problems = error
+        if repaired is not None:
+            try:
+                return self._adapter.validate_python(repaired)
+            except ValidationError as error:
+                problems = error
+        raise InvalidArguments(
+            target or self.name, [_problem(e) for e in problems.errors()], hint=self.usage
+        )
+
+    @property
+    def usage(self) -> str:
+        """One line that shows how to call it: `takes path (string), limit (integer, optional)`."""
+        if not self.parameters:
+            return "takes no arguments"
+        parts = []
+        for parameter in self.parameters:
+            kind = _kind(self.schema["properties"][parameter.name])
+            optional = "" if parameter.default is parameter.empty else ", optional"
+            parts.append(f"{parameter.name} ({kind}{optional})")
+        return f"takes {', '.join(parts)}"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        kinds = [_kind(s) for s in schema["anyOf"] if s.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kinds))
+    if "enum" in schema:
+        return " or ".join(repr(v) for v in schema["enum"])
+    names = {"object": "table", "array": "list"}
+    kind: str = schema.get("type", "table" if "$ref" in schema else "any value")
+    return names.get(kind, kind)
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if not _is_type_name(part))
+    if error["type"] == "missing":
+        return f"{where} is required"
+    if error["type"] == "extra_forbidden":
+        return f"{where} is not a parameter"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{where}: {message}" if where else message
+
+
+def _is_type_name(part: int | str) -> bool:
+    """Pydantic puts the member of a union it tried into the location, as in `x.list[int]`."""
+    return isinstance(part, str) and ("[" in part or "-" in part or part in {"str", "int", "float"})
+
+
+_WANTS_TABLE = {"dict_type", "model_type", "model_attributes_type", "dataclass_type"}
+
+
+def _with_empty_tables(arguments: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """A copy in which the empty lists that were refused are empty dicts; None if there are none."""
+    wrong = [e["loc"] for e in error.errors() if e["type"] in _WANTS_TABLE and e["input"] == []]
+    if not wrong:
+        return None
+    import copy
+
+    repaired = copy.deepcopy(arguments)
+    for location in wrong:
+        place: Any = repaired
+        for part in location[:-1]:
+            if not _is_type_name(part):
+                place = place[part]
+        place[location[-1]] = {}
+    return repaired
+
+
+_SECTION = re.compile(r"^(Args|Arguments|Returns|Yields|Raises|Examples?|Notes?):\s*$")
+_PARAMETER = re.compile(r"^\s+\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)$")
+
+
+def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
+    """Summary, text before the first section, and the descriptions under `Args:`."""
+    text = inspect.cleandoc(function.__doc__ or "")
+    before: list[str] = []
+    parameters: dict[str, str] = {}
+    section, current = "", ""
+    for line in text.splitlines():
+        if match := _SECTION.match(line):
+            section, current = match[1], ""
+        elif not section:
+            before.append(line)
+        elif section in ("Args", "Arguments"):
+            if match := _PARAMETER.match(line):
+                current = match[1]
+                parameters[current] = match[2]
+            elif current and line.strip():
+                parameters[current] += " " + line.strip()
+    description = "\n".join(before).strip()
+    summary = " ".join(description.split("\n\n", 1)[0].split())
+    return summary, description, parameters

@@ -1,0 +1,158 @@
+"""A tool: a function with a schema that spells and models may call."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from llmspell.effects import Effect
+from llmspell.errors import InvalidResult, LlmspellError, ToolError
+from llmspell.permissions import Need
+from llmspell.signature import Signature
+from llmspell.values import NotPlain, Value, plain
+
+if TYPE_CHECKING:
+    from llmspell.permissions import Kind
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Tool(ABC):
+    """What the registry holds, `Tool.call` calls and agents show to models.
+
+    Attributes:
+        name: Its name in Lua and to a model: letters, digits, `_`; at most 64.
+        description: What a model reads to decide on it.
+        category: For listings: "files", "net", "data", "text", …
+        timeout: Seconds a call may take, or None.
+    """
+
+    name: str
+    description: str
+    category: str = "user"
+    timeout: float | None = None
+
+    @property
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments, an object."""
+
+    @abstractmethod
+    def bind(self, arguments: dict[str, Value]) -> dict[str, Any]:
+        """Check and convert arguments. Raises InvalidArguments."""
+
+    def needs(self, bound: dict[str, Any]) -> list[Need]:  # noqa: ARG002 - subclasses use it
+        """The permissions a call with these checked arguments asks for."""
+        return []
+
+    @abstractmethod
+    async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
+        """Do it. `effect` is the `tool.call` in progress."""
+
+
+class FunctionTool(Tool, Generic[P, R]):
+    """A tool made of a typed Python function; calling it calls the function."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str | None = None,
+        category: str = "user",
+        reads: Iterable[str] = (),
+        writes: Iterable[str] = (),
+        net: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> None:
+        self.function = function
+        self.signature = Signature(function, injected=(Effect,))
+        self.name = name or self.signature.name
+        self.description = self.signature.description
+        self.category = category
+        self.timeout = timeout
+        self._touches: list[tuple[Kind, str]] = [
+            *(("read", p) for p in reads),
+            *(("write", p) for p in writes),
+            *(("net", p) for p in net),
+        ]
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self.signature.schema
+
+    def bind(self, arguments: dict[str, Value]) -> dict[str, Any]:
+        return self.signature.bind(arguments, target=self.name)
+
+    def needs(self, bound: dict[str, Any]) -> list[Need]:
+        defaults = {p.name: p.default for p in self.signature.parameters}
+        return [Need(kind, str(bound.get(p, defaults[p]))) for kind, p in self._touches]
+
+    async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
+        kwargs = dict.fromkeys(self.signature.injections, effect) | bound
+        try:
+            result = await self._run(kwargs)
+        except LlmspellError:
+            raise
+        except Exception as error:
+            text = str(error) or type(error).__name__
+            raise ToolError(
+                f"{self.name}: {text}", details={"type": type(error).__name__}
+            ) from error
+        try:
+            return plain(result)
+        except NotPlain as error:
+            raise InvalidResult(
+                f"{self.name} returned something Lua cannot hold: {error}",
+                hint="return a string, number, boolean, list, dict, dataclass or pydantic model",
+            ) from error
+
+    async def _run(self, kwargs: dict[str, Any]) -> Any:
+        function: Callable[..., Any] = self.function
+        if inspect.iscoroutinefunction(function):
+            return await function(**kwargs)
+        from functools import partial
+
+        from anyio import to_thread
+
+        call = partial(function, **kwargs)
+        return await to_thread.run_sync(call, abandon_on_cancel=True)
+
+
+@overload
+def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    category: str = "user",
+    reads: Iterable[str] = (),
+    writes: Iterable[str] = (),
+    net: Iterable[str] = (),
+    timeout: float | None = None,
+) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
+
+
+def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a typed function a tool.
+
+    The parameters' types become the JSON Schema and the checks, the Google-style docstring the
+    descriptions. A sync function runs in a thread. The result may be anything `plain()` knows.
+
+    Args:
+        function: The function, when the decorator is used without options.
+        **options: `name`; `category`; `reads`, `writes` and `net`: names of the parameters that
+            hold a path it reads, a path it writes, a URL it reaches, each judged by the run's
+            grants before the call; `timeout` in seconds.
+    """
+    if function is not None:
+        return FunctionTool(function)
+    return lambda wanted: FunctionTool(wanted, **options)

@@ -1,0 +1,96 @@
+"""The values that cross between Lua and Python, and how other Python values become such."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeAlias
+
+Value: TypeAlias = Any
+"""None, bool, int, float, str, bytes, list of values, or dict with str, int or float keys.
+
+In Lua: nil, boolean, integer, float, string (bytes are strings that are no UTF-8) and table.
+A dict's None is an absent key, a list's None is `JSON.null`. An empty Lua table arrives as [].
+"""
+
+
+class LuaFunction:
+    """A function of a spell that Lua lent to the host for as long as the effect lasts.
+
+    `retain()` keeps it until `release()`, or until the run ends.
+    """
+
+    __slots__ = ("id", "retained")
+
+    def __init__(self, id: int) -> None:  # noqa: A002 - it is the id
+        self.id = id
+        self.retained = False
+
+    def retain(self) -> LuaFunction:
+        self.retained = True
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Lua function {self.id}>"
+
+
+class NotPlain(TypeError):
+    """A Python value that has no counterpart in Lua."""
+
+
+_ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
+MAX_DEPTH = 64
+
+
+def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return a kind of value
+    """The plain value that stands for a Python object.
+
+    Pydantic models and dataclasses become dicts, dates ISO 8601 strings, enums their values,
+    other sequences and sets lists, and paths, URLs, UUIDs and decimals strings.
+
+    Raises:
+        NotPlain: For anything else, for keys no table can have, and for cyclic values.
+    """
+    if type(value) in _ATOMS:
+        return value
+    if depth > MAX_DEPTH:
+        raise NotPlain("the value is nested too deeply, or contains itself")
+    if isinstance(value, Mapping):
+        return {_key(k): plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple, AbstractSet)):
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, enum.Enum):
+        return plain(value.value, depth + 1)
+    for atom in (int, float, str, bytes):
+        if isinstance(value, atom):
+            return atom(value)  # type: ignore[arg-type]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {f.name: plain(getattr(value, f.name), depth + 1) for f in fields}
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return plain(dump(mode="json"), depth + 1)
+    return _text(value)
+
+
+def _key(key: Any) -> str | int | float | bytes:
+    if isinstance(key, enum.Enum):
+        key = key.value
+    if type(key) is bool or not isinstance(key, (str, int, float, bytes)) or key != key:  # noqa: PLR0124 - NaN
+        raise NotPlain(f"a table cannot have the key {key!r}")
+    return key
+
+
+def _text(value: Any) -> str:
+    import datetime as dt
+    import decimal
+    import pathlib
+    import uuid
+
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, (pathlib.PurePath, uuid.UUID, decimal.Decimal)):
+        return str(value)
+    raise NotPlain(f"a {type(value).__qualname__} cannot be passed to Lua")
