@@ -69,6 +69,13 @@ Perform = Callable[[Effect], Value | Awaitable[Value]]
 """Performs an effect: a handler, or a middleware in front of one. It may answer at once."""
 
 
+async def settled(result: Value | Awaitable[Value]) -> Value:
+    """The value of what may be one already."""
+    if hasattr(result, "__await__"):
+        return await result
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class Handler:
     """How an effect is done, read off a typed Python function.
@@ -78,17 +85,18 @@ class Handler:
 
     Attributes:
         leaf: True when it touches the world itself; False when it is made of other effects.
-        timeout: Seconds it may take, or None.
-        bind: Checks an effect's arguments and converts them for the function.
-        needs: The permissions those checked arguments ask for.
+        deadline: The seconds an effect with these arguments may take, or None.
+        bind: Checks an effect's arguments and converts them for the function; by default, the
+            function's signature does.
+        needs: The permissions the checked arguments ask for, and what to call who asks.
     """
 
     name: str
     function: Callable[..., Any]
     leaf: bool = True
-    timeout: float | None = None
+    deadline: Callable[[Effect], float | None] | None = None
     bind: Callable[[Effect], dict[str, Any]] | None = None
-    needs: Callable[[Effect], list[Need]] | None = None
+    needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
 
     @cached_property
     def signature(self) -> Signature:

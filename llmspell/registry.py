@@ -19,18 +19,12 @@ class Registry(Mapping[str, T], Generic[T]):
 
     Attributes:
         kind: What it holds, for messages: "tool".
-        version: Grows whenever a look-up may answer differently.
     """
 
     def __init__(self, kind: str, parent: Registry[T] | None = None) -> None:
         self.kind = kind
         self._parent = parent
         self._own: dict[str, T] = {}
-        self._version = 0
-
-    @property
-    def version(self) -> int:
-        return self._version + (self._parent.version if self._parent is not None else 0)
 
     def register(self, name: str, thing: T, *, replace: bool = False) -> None:
         """Add a thing.
@@ -41,11 +35,9 @@ class Registry(Mapping[str, T], Generic[T]):
         if name in self._own and not replace:
             raise ValueError(f"a {self.kind} named {name!r} is registered already")
         self._own = {**self._own, name: thing}
-        self._version += 1
 
     def remove(self, name: str) -> None:
         self._own = {n: t for n, t in self._own.items() if n != name}
-        self._version += 1
 
     def __getitem__(self, name: str) -> T:
         if name in self._own:

@@ -1,3 +1,3 @@
-from llmspell.tools.tool import FunctionTool, Tool, tool
+from llmspell.tools.tool import FunctionTool, Tool, Tools, tool
 
-__all__ = ["FunctionTool", "Tool", "tool"]
+__all__ = ["FunctionTool", "Tool", "Tools", "tool"]

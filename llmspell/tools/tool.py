@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from llmspell.effects import Effect
-from llmspell.errors import InvalidResult, LlmspellError, ToolError
+from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
 from llmspell.permissions import Need
+from llmspell.registry import Registry
 from llmspell.signature import Signature
 from llmspell.values import NotPlain, Value, plain
 
@@ -53,6 +55,27 @@ class Tool(ABC):
         """Do it. `effect` is the `tool.call` in progress."""
 
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def check_tool_name(name: str) -> str:
+    """The name, if a tool may have it. Raises InvalidArguments."""
+    if not _NAME.fullmatch(name):
+        raise InvalidArguments(
+            "tool",
+            [f"{name!r} is no name for a tool"],
+            hint="use letters, digits and _, at most 64",
+        )
+    return name
+
+
+class Tools(Registry[Tool]):
+    """The tools of a runtime or, with that as parent, of one run."""
+
+    def __init__(self, parent: Tools | None = None) -> None:
+        super().__init__("tool", parent)
+
+
 class FunctionTool(Tool, Generic[P, R]):
     """A tool made of a typed Python function; calling it calls the function."""
 
@@ -69,7 +92,7 @@ class FunctionTool(Tool, Generic[P, R]):
     ) -> None:
         self.function = function
         self.signature = Signature(function, injected=(Effect,))
-        self.name = name or self.signature.name
+        self.name = check_tool_name(name or self.signature.name)
         self.description = self.signature.description
         self.category = category
         self.timeout = timeout

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import time
+
+from llmspell.bridge import Bridge
+
+bridge = Bridge("clock", __file__)
+
+
+@bridge.effect
+def now() -> float:
+    """Seconds since 1970, UTC."""
+    return time.time()

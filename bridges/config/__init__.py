@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from llmspell.bridge import Bridge
+from llmspell.config import Project
+from llmspell.effects import Effect
+from llmspell.limits import Limits
+from llmspell.permissions import Grants
+from llmspell.providers.models import Models
+from llmspell.values import Value, plain
+
+bridge = Bridge("config", __file__)
+
+
+@bridge.effect
+async def get(effect: Effect) -> dict[str, Value]:
+    """What the run was set up with: {model, limits, grants, project}. No key is in it."""
+    run = effect.run
+    return {
+        "model": (await run[Models].default()).model,
+        "limits": asdict(run[Limits]),
+        "grants": plain(run[Grants]),
+        "project": str(run[Project].root),
+    }

@@ -1,0 +1,5 @@
+"""Looking at values: Lua only, no effects."""
+
+from llmspell.bridge import Bridge
+
+bridge = Bridge("debug", __file__)

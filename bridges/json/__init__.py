@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+
+from llmspell.bridge import Bridge
+from llmspell.errors import InvalidArguments
+from llmspell.values import NotPlain, Value, plain
+
+bridge = Bridge("json", __file__)
+
+MAX_INDENT = 8
+
+
+@bridge.effect
+def encode(value: Value = None, indent: int = 0) -> str:
+    """A value as JSON text; `indent` spaces a level, 0 for one line."""
+    try:
+        return json.dumps(
+            plain(value),
+            ensure_ascii=False,
+            indent=min(indent, MAX_INDENT) or None,
+            separators=None if indent else (",", ":"),
+            allow_nan=False,
+        )
+    except (NotPlain, TypeError, ValueError) as error:
+        raise InvalidArguments("JSON.encode", [str(error)]) from error
+
+
+@bridge.effect
+def decode(text: str) -> Value:
+    """The value of JSON text. In an object null is no field; in an array it is `JSON.null`."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArguments("JSON.decode", [str(error)]) from error

@@ -1,0 +1,28 @@
+---@meta JSON
+
+local host = ...
+local perform = host.perform
+
+---@class JSON
+---@field null userdata stands for null inside an array
+local JSON = { null = host.null }
+
+---A value as JSON text.
+---@param value any
+---@param options? {indent: integer}
+---@return string
+function JSON.encode(value, options)
+  return perform("json.encode", { value = value, indent = options and options.indent })
+end
+
+---The value of JSON text.
+---@param text string
+---@return any
+function JSON.decode(text)
+  return perform("json.decode", { text = text })
+end
+
+JSON.stringify = JSON.encode
+JSON.parse = JSON.decode
+
+return { JSON = JSON }

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from llmspell.bridge import Bridge
+from llmspell.effects import Effect
+from llmspell.modules import Modules
+
+bridge = Bridge("module", __file__)
+
+
+@bridge.effect
+def load(effect: Effect, name: str) -> dict[str, str | bytes]:
+    """The source of a module and the file it is in: {source, file}."""
+    return effect.run[Modules].load(name)

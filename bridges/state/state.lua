@@ -1,0 +1,95 @@
+---@meta State
+
+local host = ...
+local perform, fail = host.perform, host.fail
+local type = type
+
+---Values that outlive the run, kept in the project's `.llmspell/`.
+---@class State
+local State = {}
+
+local function in_scope(scope)
+  local self = {}
+
+  ---The value of a key, or the default.
+  ---@param key string
+  ---@param default? any
+  ---@return any
+  function self.get(key, default)
+    local value = perform("state.get", { key = key, scope = scope })
+    if value == nil then
+      return default
+    end
+    return value
+  end
+
+  ---Store a value; nil deletes the key.
+  ---@param key string
+  ---@param value any
+  ---@param options? {ttl: number} seconds to keep it
+  function self.set(key, value, options)
+    perform("state.set", { key = key, value = value, ttl = options and options.ttl, scope = scope })
+  end
+
+  ---Replace a value by what fn makes of it, atomically.
+  ---@param key string
+  ---@param fn fun(old: any): any
+  ---@return any new
+  function self.update(key, fn)
+    if type(fn) ~= "function" then
+      fail("invalid_arguments", "State.update: argument 2 must be a function, not a " .. type(fn))
+    end
+    return perform("state.update", { key = key, ["function"] = fn, scope = scope })
+  end
+
+  ---Add to a number, atomically. A missing key counts as 0.
+  ---@param key string
+  ---@param by? number
+  ---@return number sum
+  function self.increment(key, by)
+    return perform("state.increment", { key = key, by = by, scope = scope })
+  end
+
+  ---Remove a key.
+  ---@param key string
+  ---@return boolean existed
+  function self.delete(key)
+    return perform("state.delete", { key = key, scope = scope })
+  end
+
+  ---The keys that match a pattern with `*` and `?`, sorted.
+  ---@param pattern? string
+  ---@return string[]
+  function self.keys(pattern)
+    return perform("state.keys", { pattern = pattern, scope = scope })
+  end
+
+  return self
+end
+
+for name, fn in pairs(in_scope(nil)) do
+  State[name] = fn
+end
+
+---The same functions, over keys of their own.
+---@param name string
+function State.scope(name)
+  if type(name) ~= "string" or name == "" then
+    fail("invalid_arguments", "State.scope: the name must be a string that is not empty")
+  end
+  return in_scope(name)
+end
+
+function State.save(scope, key, value)
+  return in_scope(scope).set(key, value)
+end
+
+function State.load(scope, key)
+  return in_scope(scope).get(key)
+end
+
+function State.list_keys(scope)
+  return in_scope(scope).keys()
+end
+
+return { State = State }

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import Any
+
+from llmspell.agents.agent import Agents
+from llmspell.bridge import Bridge
+from llmspell.effects import Effect
+from llmspell.errors import InvalidArguments
+from llmspell.permissions import Need
+from llmspell.signature import Signature
+from llmspell.tools.lua_tool import LuaTool
+from llmspell.tools.tool import Tool, Tools
+from llmspell.values import LuaFunction, Value
+
+bridge = Bridge("tool", __file__)
+
+
+def _find(effect: Effect, name: str, agent: str | None) -> Tool:
+    """The tool of that name: an agent's own one first."""
+    own = effect.run[Agents].find(agent).own_tool(name) if agent else None
+    return own or effect.run[Tools].find(name)
+
+
+def _bind(effect: Effect) -> dict[str, Any]:
+    bound = Signature(call, injected=(Effect,)).bind(effect.args, target="tool.call")
+    tool = _find(effect, bound["name"], bound.get("agent"))
+    return bound | {"args": tool.bind(bound.get("args", {}))}
+
+
+def _called(effect: Effect) -> Tool:
+    return _find(effect, effect.bound["name"], effect.bound.get("agent"))
+
+
+def _needs(effect: Effect) -> list[tuple[str, Need]]:
+    tool = _called(effect)
+    return [(tool.name, need) for need in tool.needs(effect.bound["args"])]
+
+
+def _deadline(effect: Effect) -> float | None:
+    return _called(effect).timeout
+
+
+@bridge.effect(bind=_bind, needs=_needs, deadline=_deadline)
+async def call(
+    effect: Effect, name: str, args: dict[str, Value] | None = None, agent: str | None = None
+) -> Value:
+    """Call a tool by its name with a table of arguments; `agent` when an agent calls it."""
+    return await _find(effect, name, agent).invoke(effect, args or {})
+
+
+@bridge.effect(leaf=False)
+def define(
+    effect: Effect,
+    name: str,
+    run: LuaFunction,
+    description: str = "",
+    params: Value = None,
+    timeout: float | None = None,
+) -> None:
+    """Make a Lua function a tool of this run."""
+    tools = effect.run[Tools]
+    if name in tools and not isinstance(tools[name], LuaTool):
+        raise InvalidArguments("Tool.define", [f"there is a tool named {name!r} already"])
+    tool = LuaTool(name, run, description=description, params=params, timeout=timeout)
+    tools.register(name, tool, replace=True)
+
+
+@bridge.effect(leaf=False, name="list")
+def listing(effect: Effect, category: str | None = None) -> list[dict[str, Value]]:
+    """Every tool, or those of a category: {name, description, category}."""
+    tools = effect.run[Tools].values()
+    return [
+        {"name": t.name, "description": t.description, "category": t.category}
+        for t in tools
+        if category in (None, t.category)
+    ]
+
+
+@bridge.effect(leaf=False)
+def get(effect: Effect, name: str) -> dict[str, Value]:
+    """A tool: {name, description, category, schema}."""
+    tool = effect.run[Tools].find(name)
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "category": tool.category,
+        "schema": tool.schema,
+    }

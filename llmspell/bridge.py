@@ -1,0 +1,106 @@
+"""A bridge: a named set of effects, the Lua that makes them pleasant to call, and its docs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llmspell.effects import Handler
+from llmspell.errors import PluginError, UnknownEffect
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# In the order in which their Lua is loaded.
+BUILT_IN = ("clock", "json", "state", "tool", "hook", "agent", "model", "log", "config", "debug", "module", "task")
+
+
+class Bridge:
+    """A set of effects that share the first part of their names.
+
+    In `bridges/state/__init__.py`:
+
+        bridge = Bridge("state", __file__)
+
+        @bridge.effect
+        def get(effect: Effect, key: str) -> Value: ...
+
+    makes the effect `state.get`. `state.lua` beside it, if there, is a chunk that is given the
+    table `host` {perform, fail, null, tostring, env, define_tool} and returns a table of globals.
+
+    Attributes:
+        name: First part of its effects' names.
+        handlers: By full name.
+        lua: Source of its Lua, or None.
+    """
+
+    def __init__(self, name: str, module_file: str) -> None:
+        self.name = name
+        self.handlers: dict[str, Handler] = {}
+        source = Path(module_file).with_name(f"{name}.lua")
+        self.lua = source.read_text("utf-8") if source.is_file() else None
+
+    def effect(self, function: F | None = None, /, **options: Any) -> Any:
+        """Make a typed function the handler of an effect of its own name.
+
+        Args:
+            function: The function, when the decorator is used without options.
+            **options: `name` of the effect's last part; the rest are fields of `Handler`.
+        """
+        if function is None:
+            return lambda wanted: self.effect(wanted, **options)
+        return self._add(function, **options)
+
+    def _add(self, function: F, *, name: str | None = None, **fields: Any) -> F:
+        full = f"{self.name}.{name or function.__name__}"
+        self.handlers[full] = Handler(full, function, **fields)
+        return function
+
+
+class Bridges:
+    """The bridges of a runtime. A built-in one's Python is imported at its first effect."""
+
+    def __init__(self, extra: list[Bridge]) -> None:
+        self._loaded = {bridge.name: bridge for bridge in extra}
+        for bridge in extra:
+            if bridge.name in BUILT_IN:
+                raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
+
+    def lua(self) -> dict[str, str]:
+        """The Lua source of every bridge that has one, by name, in order of loading."""
+        folder = files("llmspell.bridges")
+        sources = {}
+        for name in BUILT_IN:
+            source = folder / name / f"{name}.lua"
+            if source.is_file():
+                sources[name] = source.read_text("utf-8")
+        for bridge in self._loaded.values():
+            if bridge.lua is not None and bridge.name not in BUILT_IN:
+                sources[bridge.name] = bridge.lua
+        return sources
+
+    def handler(self, effect: str) -> Handler:
+        """The handler of an effect.
+
+        Raises:
+            UnknownEffect: With the most similar names.
+        """
+        bridge = self._bridge(effect.partition(".")[0])
+        if bridge is not None and effect in bridge.handlers:
+            return bridge.handlers[effect]
+        import difflib
+
+        names = [name for b in self.all() for name in b.handlers]
+        raise UnknownEffect("effect", effect, difflib.get_close_matches(effect, names))
+
+    def all(self) -> list[Bridge]:
+        """Every bridge, imported."""
+        loaded = [self._bridge(name) for name in (*BUILT_IN, *self._loaded)]
+        return list(dict.fromkeys(bridge for bridge in loaded if bridge is not None))
+
+    def _bridge(self, name: str) -> Bridge | None:
+        if name not in self._loaded and name in BUILT_IN:
+            self._loaded[name] = import_module(f"llmspell.bridges.{name}").bridge
+        return self._loaded.get(name)

@@ -1,0 +1,137 @@
+"""llmspell.toml: what a project sets.
+
+The settings are plain dataclasses, so that a run without a file imports no validation; a file is
+checked against them by pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from llmspell.errors import ConfigError
+from llmspell.limits import Limits
+from llmspell.permissions import Grants
+from llmspell.providers.catalogue import ProviderSettings
+
+FILE = "llmspell.toml"
+
+
+@dataclass(frozen=True)
+class StateSettings:
+    """`[state]`: where `State` keeps its values.
+
+    Attributes:
+        backend: "sqlite" keeps them in `.llmspell/state.db` of the project, "memory" for a run.
+        synchronous: SQLite's: NORMAL survives a killed process, FULL a power cut as well.
+    """
+
+    backend: Literal["sqlite", "memory"] = "sqlite"
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+
+
+@dataclass(frozen=True)
+class ToolSettings:
+    """`[tools]`: Python modules or files whose tools become Lua globals."""
+
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What llmspell.toml may hold.
+
+    Attributes:
+        model: Model of agents that name none, such as "openai/gpt-5-mini".
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    model: str | None = None
+    state: StateSettings = StateSettings()
+    tools: ToolSettings = ToolSettings()
+    providers: dict[str, ProviderSettings] = field(default_factory=dict)
+    permissions: Grants = Grants()
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with settings.
+
+    Attributes:
+        root: The folder; `.llmspell/` is in it.
+        file: Where the settings were read from, or None.
+    """
+
+    root: Path
+    settings: Settings = Settings()
+    file: Path | None = None
+
+    @property
+    def state_file(self) -> Path:
+        return self.root / ".llmspell" / "state.db"
+
+    @property
+    def spell_folders(self) -> list[Path]:
+        return [self.root / "spells"]
+
+
+def find_project(start: Path | None = None) -> Project:
+    """The project around a folder: the nearest with llmspell.toml or `.llmspell/`, or the folder.
+
+    Raises:
+        ConfigError: With every wrong key of the file.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return Project(folder, read_settings(folder / FILE), folder / FILE)
+        if (folder / ".llmspell").is_dir():
+            return Project(folder)
+    return Project(start)
+
+
+def read_settings(file: Path) -> Settings:
+    """The settings of one file; paths in it count from its folder. Raises ConfigError."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(str(file), [f"cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(file), [str(error)]) from error
+    return _relative_to(file.parent, check_settings(table, str(file)))
+
+
+def check_settings(table: dict[str, Any], source: str) -> Settings:
+    """Settings from a plain table; `source` names it in errors. Raises ConfigError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Settings).validate_python(table)
+    except ValidationError as error:
+        problems = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        raise ConfigError(source, problems) from error
+
+
+def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(map(str, location))
+    if kind == "unexpected_keyword_argument":
+        return f"{key} is no setting"
+    return f"{key}: {message[0].lower()}{message[1:]}"
+
+
+def _relative_to(folder: Path, settings: Settings) -> Settings:
+    def resolve(paths: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return paths and tuple(str(folder / Path(path).expanduser()) for path in paths)
+
+    grants = settings.permissions
+    grants = replace(grants, read=resolve(grants.read), write=resolve(grants.write))
+    modules = tuple(
+        str(folder / module) if module.endswith(".py") else module
+        for module in settings.tools.modules
+    )
+    return replace(settings, permissions=grants, tools=ToolSettings(modules))

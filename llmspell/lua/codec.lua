@@ -1,0 +1,209 @@
+-- Values as bytes: the only form in which anything leaves or enters this state.
+-- The format is described in codec.py, the other end of it.
+
+local guard, config = ...
+local next, type, rawget, rawlen, rawequal = next, type, rawget, rawlen, rawequal
+local error, select, setmetatable = error, select, setmetatable
+local pack, unpack, byte = string.pack, string.unpack, string.byte
+local concat, math_type = table.concat, math.type
+local charge = guard.charge
+
+local MAX_BYTES, MAX_PARTS, MAX_DEPTH = config.message, 1000000, 64
+
+local null = setmetatable({}, {
+  __metatable = false,
+  __name = "null",
+  __tostring = function()
+    return "null"
+  end,
+})
+
+-- Functions lent to the host, by the integer that stands for them there.
+local functions, last_function = {}, 0
+
+-- The outbox: pieces of the message of this turn. What a value adds can be taken back.
+local pieces, count = {}, 0
+local bytes, parts = 0, 0
+
+local function put(piece)
+  count = count + 1
+  pieces[count] = piece
+end
+
+local function size(more)
+  bytes = bytes + more
+  if bytes > MAX_BYTES then
+    error("value too large to pass to the host (more than " .. MAX_BYTES .. " bytes)", 0)
+  end
+end
+
+local function part()
+  parts = parts + 1
+  if parts > MAX_PARTS then
+    error("value has too many parts to pass to the host (more than " .. MAX_PARTS .. ")", 0)
+  end
+end
+
+local function is_list(t, length)
+  local found = 0
+  for k in next, t do
+    if math_type(k) ~= "integer" or k < 1 or k > length then
+      return false
+    end
+    found = found + 1
+  end
+  return found == length
+end
+
+local encode
+
+local function encode_table(t, depth)
+  if depth > MAX_DEPTH then
+    error("table nested too deeply to pass to the host, or cyclic", 0)
+  end
+  local length = rawlen(t)
+  if next(t) == nil or length > 0 and is_list(t, length) then
+    size(5)
+    put(pack("<c1I4", "A", length))
+    for i = 1, length do
+      encode(rawget(t, i), depth + 1)
+    end
+    return
+  end
+  size(2)
+  put("T")
+  for k, v in next, t do
+    local kind = type(k)
+    if kind ~= "string" and kind ~= "number" then
+      error("a table with a " .. kind .. " as key cannot be passed to the host", 0)
+    end
+    encode(k, depth + 1)
+    encode(v, depth + 1)
+  end
+  put("e")
+end
+
+function encode(v, depth)
+  part()
+  local kind = type(v)
+  if kind == "string" then
+    size(#v + 5)
+    put(pack("<c1s4", "s", v))
+  elseif kind == "number" then
+    size(9)
+    put(math_type(v) == "integer" and pack("<c1i8", "i", v) or pack("<c1d", "d", v))
+  elseif kind == "boolean" then
+    size(1)
+    put(v and "t" or "f")
+  elseif kind == "nil" or rawequal(v, null) then
+    size(1)
+    put("n")
+  elseif kind == "table" then
+    encode_table(v, depth)
+  elseif kind == "function" then
+    last_function = last_function + 1
+    functions[last_function] = v
+    size(9)
+    put(pack("<c1i8", "F", last_function))
+  else
+    error("a " .. kind .. " cannot be passed to the host", 0)
+  end
+end
+
+-- Appends values to the outbox. On an error the caller must `forget` what was put since `mark`.
+local function put_values(...)
+  bytes, parts = 0, 0
+  for i = 1, select("#", ...) do
+    encode((select(i, ...)), 1)
+  end
+  charge(parts + bytes // 64)
+end
+
+local function mark()
+  return count
+end
+
+local function forget(since)
+  for i = since + 1, count do
+    pieces[i] = nil
+  end
+  count = since
+end
+
+local function take()
+  local message = concat(pieces, "", 1, count)
+  if count > 256 then
+    pieces = {}
+  end
+  count = 0
+  return message
+end
+
+local decode
+
+local function decode_list(s, at)
+  local length, value
+  length, at = unpack("<I4", s, at)
+  local t = {}
+  for i = 1, length do
+    value, at = decode(s, at)
+    if value == nil then
+      value = null
+    end
+    t[i] = value
+  end
+  return t, at
+end
+
+local function decode_table(s, at)
+  local t, key, value = {}, nil, nil
+  while byte(s, at) ~= 101 do -- e
+    key, at = decode(s, at)
+    value, at = decode(s, at)
+    t[key] = value
+  end
+  return t, at + 1
+end
+
+-- The value at a position, and the position after it.
+function decode(s, at)
+  local tag = byte(s, at)
+  if tag == 115 then -- s
+    return unpack("<s4", s, at + 1)
+  elseif tag == 105 then -- i
+    return unpack("<i8", s, at + 1)
+  elseif tag == 110 then -- n
+    return nil, at + 1
+  elseif tag == 116 then -- t
+    return true, at + 1
+  elseif tag == 102 then -- f
+    return false, at + 1
+  elseif tag == 84 then -- T
+    return decode_table(s, at + 1)
+  elseif tag == 65 then -- A
+    return decode_list(s, at + 1)
+  elseif tag == 100 then -- d
+    return unpack("<d", s, at + 1)
+  elseif tag == 70 then -- F
+    local id
+    id, at = unpack("<i8", s, at + 1)
+    return functions[id], at
+  end
+  error("malformed message from the host", 0)
+end
+
+return {
+  null = null,
+  put = put,
+  put_values = put_values,
+  mark = mark,
+  forget = forget,
+  take = take,
+  decode = decode,
+  lent = function(id)
+    return functions[id]
+  end,
+  release = function(id)
+    functions[id] = nil
+  end,
+}

@@ -1,0 +1,60 @@
+-- Errors as spells see them: tables {code, message, where, …} whose tostring reads well.
+
+local tostring = ...
+local setmetatable, rawget, error, type = setmetatable, rawget, error, type
+local getinfo = debug.getinfo
+
+local function text(e)
+  local where, hint = rawget(e, "where"), rawget(e, "hint")
+  local line = tostring(rawget(e, "message"))
+  if type(where) == "string" then
+    line = where .. ": " .. line
+  end
+  if type(hint) == "string" then
+    line = line .. " (" .. hint .. ")"
+  end
+  return line
+end
+
+local metatable = {
+  __metatable = false,
+  __name = "error",
+  __tostring = text,
+  __concat = function(a, b)
+    return tostring(a) .. tostring(b)
+  end,
+}
+
+-- The innermost line of the spell's own code: "file.lua:12". Our code is stripped of its lines.
+local function where()
+  for level = 2, 64 do
+    local info = getinfo(level, "Sl")
+    if not info then
+      return nil
+    end
+    if info.currentline > 0 then
+      return info.short_src .. ":" .. info.currentline
+    end
+  end
+end
+
+local function new(code, message, hint)
+  return setmetatable({ code = code, message = message, hint = hint, retryable = false }, metatable)
+end
+
+-- Raises an error table, as if at the spell's own line.
+local function raise(e)
+  e.where = where()
+  error(e, 0)
+end
+
+-- Raises a table that came from the host.
+local function raise_table(t)
+  raise(setmetatable(t, metatable))
+end
+
+local function fail(code, message, hint)
+  raise(new(code, message, hint))
+end
+
+return { new = new, raise_table = raise_table, fail = fail, where = where }

@@ -1,0 +1,62 @@
+"""What went wrong in a state, as one of our errors."""
+
+from __future__ import annotations
+
+import re
+
+from llmspell.errors import (
+    EffectError,
+    LimitExceeded,
+    LlmspellError,
+    SpellError,
+    SpellRuntimeError,
+    SpellSyntaxError,
+    effect_error_from,
+)
+from llmspell.limits import Limits
+from llmspell.lua.messages import Failed, as_text
+from llmspell.lua.vm import Kill
+
+_PLACE = re.compile(r"^([^\n:]+:\d+): ")
+_FRAME = re.compile(r"^\t(?!\[C\]|\?|\(\.\.\.).+:\d+: in .+", re.MULTILINE)
+
+
+def spell_error(failed: Failed) -> SpellError:
+    """The error that ends a run."""
+    value = failed.value
+    if isinstance(value, dict) and value.get("code") == "spell_syntax":
+        return _syntax_error(as_text(value["message"]))
+    cause = effect_error_from(value)
+    text, where = failed.text, failed.where
+    if match := _PLACE.match(text):
+        where, text = match[1], text[match.end() :]
+    message = cause.message if cause else text
+    return SpellRuntimeError(
+        message,
+        value=value,
+        lua_traceback="\n".join(_FRAME.findall(failed.traceback)),
+        where=where,
+        cause=cause,
+    )
+
+
+def callback_error(failed: Failed) -> EffectError:
+    """The error of an effect whose handler called a function of the spell that failed."""
+    return effect_error_from(failed.value) or EffectError(failed.text)
+
+
+def _syntax_error(message: str) -> SpellSyntaxError:
+    match = _PLACE.match(message)
+    if not match:
+        return SpellSyntaxError(message, file="?", line=0)
+    file, _, line = match[1].rpartition(":")
+    return SpellSyntaxError(message[match.end() :], file=file, line=int(line))
+
+
+def limit_error(kill: Kill, limits: Limits) -> LlmspellError:
+    """The error of a run whose state was killed."""
+    value = getattr(limits, kill.limit, None)
+    if value is None:
+        return SpellError(kill.message, where=kill.where)
+    message = f"{kill.message} ({value:,})"
+    return LimitExceeded(message, limit=kill.limit, value=value, where=kill.where)

@@ -1,0 +1,156 @@
+-- The trusted part of a state: loads the other parts and the bridges, and is the root coroutine,
+-- the only one the host resumes. Messages in and out lie in a mailbox; messages.py describes them.
+
+local mailbox, config, chunks = ...
+local load, assert, pairs, ipairs, select, type, pcall, error = load, assert, pairs, ipairs, select, type, pcall, error
+local concat, pack, unpack = table.concat, table.pack, table.unpack
+local spack, sunpack, byte = string.pack, string.unpack, string.byte
+local traceback, yield, now = debug.traceback, coroutine.yield, os.time
+
+local function part(name, ...)
+  return assert(load(chunks[name], "=" .. name, "b"))(...)
+end
+
+local guard = part("guard", config)
+local coroutines = part("coroutines", guard)
+local pattern = part("pattern", guard, config)
+local library = part("library", guard, coroutines, pattern, config)
+local codec = part("codec", guard, config)
+local env, tostring = library.env, library.tostring
+local errors = part("errors", tostring)
+local scheduler = part("scheduler", guard, coroutines, codec, errors, tostring)
+local perform, fail = scheduler.perform, errors.fail
+
+local load_chunk = env.load
+local function load_text(source, name)
+  return load_chunk(source, name, "t", env)
+end
+
+local REPLY, REFUSAL, CALL, RELEASE, ABORT, KILL, MAIN = 1, 2, 3, 4, 5, 6, 7 -- records that come in
+local PRINT = 5 -- goes out
+local WAIT, MORE, KILLED = 1, 2, 3 -- what the root yields
+
+local printed = 0
+
+local function print(...)
+  local texts = pack(...)
+  for i = 1, texts.n do
+    texts[i] = tostring(texts[i])
+  end
+  local line = concat(texts, "\t", 1, texts.n)
+  printed = printed + #line + 1
+  if printed > config.output then
+    guard.kill("output", "output limit exceeded")
+  end
+  guard.charge(#line // 16)
+  codec.put(spack("<Bs4", PRINT, line))
+  scheduler.pause()
+end
+
+local function try(f, ...)
+  local results = pack(guard.pcall(f, ...))
+  if results[1] then
+    return unpack(results, 2, results.n)
+  end
+  return nil, results[2]
+end
+
+local function define_tool(name)
+  env[name] = function(args, ...)
+    if args ~= nil and type(args) ~= "table" or select("#", ...) > 0 then
+      fail("invalid_arguments", name .. " takes one table of named arguments", "write " .. name .. "{name = value}")
+    end
+    return perform("tool.call", { name = name, args = args or {} })
+  end
+end
+
+local function open_environment()
+  env.print, env.try = print, try
+  env.Task = part("tasks", scheduler, errors)
+  env.require = part("modules", scheduler, errors, load_text)
+  for i = 1, #config.tools do
+    define_tool(config.tools[i])
+  end
+  local host = {
+    perform = perform,
+    fail = fail,
+    null = codec.null,
+    tostring = tostring,
+    env = env,
+    define_tool = define_tool,
+  }
+  for i = 1, #config.bridges do
+    for name, value in pairs(part(config.bridges[i], host)) do
+      env[name] = value
+    end
+  end
+end
+
+local function run_main(name, source, params, arguments)
+  local chunk, message = load_text(source, name)
+  if not chunk then
+    fail("spell_syntax", message)
+  end
+  env.params, env.arg = params, arguments
+  return chunk(unpack(arguments))
+end
+
+-- Acts on one record of a message; returns where the next begins.
+local function receive(message, at)
+  local kind, number
+  kind, number, at = sunpack("<BI4", message, at)
+  if kind == REPLY or kind == REFUSAL then
+    local value
+    value, at = codec.decode(message, at)
+    scheduler.reply(number, kind == REPLY, value)
+  elseif kind == CALL then
+    local path, id, args
+    path, id, at = sunpack("<s2i8", message, at)
+    args, at = codec.decode(message, at)
+    scheduler.start(path, nil, codec.lent(id), pack(unpack(args)), number)
+  elseif kind == MAIN then
+    local name, source, params, arguments
+    name, source, at = sunpack("<s4s4", message, at)
+    params, at = codec.decode(message, at)
+    arguments, at = codec.decode(message, at)
+    local args = pack(name, source, params, arguments)
+    scheduler.start("0", nil, run_main, args, number)
+  elseif kind == RELEASE then
+    codec.release(number)
+  elseif kind == ABORT then
+    scheduler.abort(number)
+  elseif kind == KILL then
+    local limit, reason
+    limit, reason, at = sunpack("<s4s4", message, at)
+    pcall(guard.kill, limit, reason)
+  end
+  return at
+end
+
+local function turn()
+  local message, at = mailbox[1], 1
+  mailbox[1] = nil
+  guard.refuel(config.instructions, now() + config.seconds)
+  while at <= #message do
+    at = receive(message, at)
+  end
+  local more = scheduler.run()
+  mailbox[1] = codec.take()
+  local limit, reason, where = guard.killed()
+  if limit then
+    mailbox[2], mailbox[3], mailbox[4] = limit, reason, where
+    mailbox[5] = scheduler.current() and traceback(scheduler.current().co) or ""
+    return KILLED
+  end
+  return more and MORE or WAIT
+end
+
+local function root()
+  while true do
+    yield(turn())
+  end
+end
+
+open_environment()
+part("lockdown")
+return root

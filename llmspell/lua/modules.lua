@@ -1,0 +1,47 @@
+-- `require` in Lua, so that a module may perform effects while it loads. The host finds the source.
+
+local scheduler, errors, load_text = ...
+local perform, spawn, join, outcome = scheduler.perform, scheduler.spawn, scheduler.join, scheduler.outcome
+local current, fail = scheduler.current, errors.fail
+local type, error, pack = type, error, table.pack
+
+local loaded = {}
+local loading = {} -- the task that loads a module, by the module's name
+
+local function load_module(name)
+  local found = perform("module.load", { name = name })
+  local chunk, message = load_text(found.source, "@" .. found.file)
+  if not chunk then
+    error(message, 0)
+  end
+  local value = chunk(name, found.file)
+  loaded[name] = value == nil and true or value
+end
+
+local function runs_within(task)
+  local at = current()
+  while at and at ~= task do
+    at = at.parent
+  end
+  return at == task
+end
+
+return function(name)
+  if type(name) ~= "string" then
+    fail("invalid_arguments", "require: the name must be a string")
+  end
+  while loaded[name] == nil do
+    local task = loading[name]
+    if not task or task.state == "done" then
+      task = spawn(load_module, pack(name))
+      loading[name] = task
+    elseif runs_within(task) then
+      fail("module_cycle", "module '" .. name .. "' requires itself")
+    end
+    join(task)
+    if task.failure and not task.cancelled then
+      outcome(task)
+    end
+  end
+  return loaded[name]
+end

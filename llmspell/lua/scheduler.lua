@@ -1,0 +1,344 @@
+-- Tasks: the coroutines of one spell, and the effects they wait for.
+--
+-- A task is a table:
+--   path       "0.2": the third child of the main task; it does not depend on timing
+--   id         its number among the tasks of this state
+--   state      "ready" in the queue, "running", "effect" (awaits a reply), "waiting" (for other
+--              tasks), "paused" (until the next turn), "done"
+--   effects    how many effects it has issued
+--   spawned    how many children it has had; `live` holds the unfinished ones by their index
+--   results    what it returned (packed), or `failure` = {value, text, where, traceback}
+--   observed   someone handles its failure; `orphans` of a task are failed children without that
+
+local guard, coroutines, codec, errors, tostring = ...
+local create, resume, park, can_park = coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
+local PARK, close = coroutines.PARK, coroutines.close
+local raise_table, fail, where, new_error = errors.raise_table, errors.fail, errors.where, errors.new
+local put, put_values, mark, forget = codec.put, codec.put_values, codec.mark, codec.forget
+local pcall, error, type, next, ipairs, rawequal = pcall, error, type, next, ipairs, rawequal
+local pack, unpack, spack = table.pack, table.unpack, string.pack
+local status, traceback = coroutine.status, debug.traceback
+
+local EFFECT, CANCEL, RETURNED, FAILED = 1, 2, 3, 4 -- records of the outbox, see messages.py
+
+local current -- the running task
+local closing = false -- while the __close handlers of a cancelled task run
+local awaiting = {} -- tasks in state "effect", by id
+local calls = {} -- tasks that answer the host, by the number of its call
+local last_id = 0
+local queue, head, tail = {}, 1, 0
+local paused = {}
+
+local function enqueue(task)
+  task.state = "ready"
+  tail = tail + 1
+  queue[tail] = task
+end
+
+local function wait()
+  current.state = "waiting"
+  park()
+end
+
+-- What is known of an error where it is raised; runs inside the failing task.
+local function describe(e)
+  local stack = traceback("", 2)
+  local inner = current and current.inner
+  if inner and rawequal(inner.value, e) then
+    stack = inner.traceback .. stack
+  end
+  local ok, text = guard.pcall(tostring, e)
+  return { value = e, text = ok and text or "(an error without a text)", where = where(), traceback = stack }
+end
+
+-- What a finished task returned, or its error once more.
+local function outcome(task)
+  task.observed = true
+  if task.failure then
+    current.inner = task.failure
+    error(task.failure.value, 0)
+  end
+  return unpack(task.results, 1, task.results.n)
+end
+
+-- Waits until a task is done, whatever becomes of it.
+local function join(task)
+  task.observed = true
+  while task.state ~= "done" do
+    task.waiters = task.waiters or {}
+    task.waiters[#task.waiters + 1] = current
+    wait()
+  end
+end
+
+-- Nothing outlives the task that started it, and no failure is lost.
+local function finish_children(task)
+  task.joining = true
+  while true do
+    for _, orphan in ipairs(task.orphans or {}) do
+      if not orphan.observed then
+        outcome(orphan)
+      end
+    end
+    if next(task.live) == nil then
+      return
+    end
+    wait()
+  end
+end
+
+local function body(task, fn, args)
+  local results = pack(fn(unpack(args, 1, args.n)))
+  finish_children(task)
+  return results
+end
+
+-- A new task in the queue. One without a parent answers the host's call number `call`.
+local function start(path, parent, fn, args, call)
+  last_id = last_id + 1
+  local task = { id = last_id, path = path, parent = parent, call = call, effects = 0, spawned = 0, live = {} }
+  task.co = create(function()
+    return guard.xpcall(body, describe, task, fn, args)
+  end)
+  if call then
+    calls[call] = task
+  end
+  enqueue(task)
+  return task
+end
+
+-- A child of the running task. One that belongs to a group {owner, done = {…}} reports there.
+local function spawn(fn, args, group)
+  local parent = current
+  local index = parent.spawned + 1
+  parent.spawned = index
+  local child = start(parent.path .. "." .. index - 1, parent, fn, args)
+  child.index, child.group = index, group
+  child.observed = group ~= nil
+  parent.live[index] = child
+  return child
+end
+
+local function put_failure(call, failure)
+  put(spack("<BI4", FAILED, call))
+  local since = mark()
+  if not pcall(put_values, failure.value) then
+    forget(since)
+    put_values(failure.text)
+  end
+  put_values(failure.text, failure.traceback, failure.where)
+end
+
+local function report(task)
+  if task.failure then
+    return put_failure(task.call, task.failure)
+  end
+  local since = mark()
+  put(spack("<BI4", RETURNED, task.call))
+  local ok, message = pcall(put_values, task.results[1])
+  if not ok then
+    forget(since)
+    put_failure(task.call, { value = message, text = "the result: " .. message, traceback = "" })
+  end
+end
+
+local cancel
+
+local function tell_parent(task)
+  local parent = task.parent
+  parent.live[task.index] = nil
+  if task.failure and not task.observed then
+    parent.orphans = parent.orphans or {}
+    parent.orphans[#parent.orphans + 1] = task
+  end
+  if parent.joining and parent.state == "waiting" then
+    enqueue(parent)
+  end
+end
+
+local function settle(task)
+  task.state = "done"
+  for i = 1, task.spawned do
+    if task.live[i] then
+      cancel(task.live[i])
+    end
+  end
+  for _, waiter in ipairs(task.waiters or {}) do
+    if waiter.state == "waiting" then
+      enqueue(waiter)
+    end
+  end
+  local group = task.group
+  if group then
+    group.done[#group.done + 1] = task
+    if group.awaited and group.owner.state == "waiting" then
+      enqueue(group.owner)
+    end
+  end
+  if task.parent then
+    tell_parent(task)
+  else
+    calls[task.call] = nil
+    if not task.cancelled then
+      report(task)
+    end
+  end
+end
+
+local function dispose(task)
+  if task.state == "effect" then
+    awaiting[task.id] = nil
+    put(spack("<BI4", CANCEL, task.id))
+  end
+  closing = true
+  local _, e = close(task.co)
+  closing = false
+  guard.check(e)
+  task.observed = true
+  task.failure = { value = new_error("cancelled", "the task was cancelled"), text = "cancelled", traceback = "" }
+  settle(task)
+end
+
+-- Ends a task that is not done, and its children, at the point where they wait.
+function cancel(task)
+  if task.state == "done" or task.cancelled then
+    return
+  end
+  task.cancelled = true
+  if task ~= current then -- the running task is disposed of when it parks
+    dispose(task)
+  end
+end
+
+-- Cancels the task that answers a call of the host.
+local function abort(call)
+  if calls[call] then
+    cancel(calls[call])
+  end
+end
+
+-- The next finished task of a group, in the order of finishing.
+local function next_done(group)
+  group.taken = (group.taken or 0) + 1
+  while #group.done < group.taken do
+    group.awaited = true
+    wait()
+  end
+  return group.done[group.taken]
+end
+
+-- Performs an effect: hands a name and plain arguments to the host and waits for the reply.
+local function perform(name, args)
+  local task = current
+  if closing then
+    fail("no_effect_here", "a task that is being cancelled cannot perform " .. name)
+  elseif not can_park() then
+    fail("no_effect_here", "cannot perform " .. name .. " inside a C callback", "call it before and use its result")
+  elseif task.cancelled then
+    park()
+  end
+  local since, number = mark(), task.effects
+  put(spack("<BI4s2s2", EFFECT, task.id, task.path .. "/" .. number, name))
+  local ok, message = pcall(put_values, args)
+  if not ok then
+    forget(since)
+    fail("invalid_arguments", name .. ": " .. tostring(guard.check(message)))
+  end
+  task.effects = number + 1
+  task.state = "effect"
+  awaiting[task.id] = task
+  park()
+  local reply = task.reply
+  task.reply = nil
+  if task.refused then
+    task.refused = nil
+    raise_table(reply)
+  end
+  return reply
+end
+
+local function reply(id, ok, value)
+  local task = awaiting[id]
+  if task then -- it may have been cancelled while the reply was on its way
+    awaiting[id] = nil
+    task.reply = value
+    task.refused = not ok
+    enqueue(task)
+  end
+end
+
+-- Lets the host act on what is in the outbox before the running task goes on.
+local function pause()
+  if not closing and can_park() then
+    current.state = "paused"
+    paused[#paused + 1] = current
+    park()
+  end
+end
+
+local function run_one(task)
+  current = task
+  task.state = "running"
+  local alive, tag, result = resume(task.co)
+  if guard.killed() then
+    return -- `current` stays: the host asks where
+  end
+  current = nil
+  if alive and rawequal(tag, PARK) then
+    if task.cancelled then
+      dispose(task)
+    end
+    return
+  elseif alive and status(task.co) ~= "dead" then
+    local message = "attempt to yield from outside a coroutine"
+    task.failure = { value = message, text = message, traceback = traceback(task.co) }
+    close(task.co)
+  elseif alive and tag then
+    task.results = result
+  elseif type(result) == "table" then
+    task.failure = result
+  else -- the error handler itself failed, or the stack was exhausted
+    local message = tostring(guard.check(alive and result or tag))
+    task.failure = { value = message, text = message, traceback = "" }
+  end
+  settle(task)
+end
+
+-- Runs every task that can run. True when some only paused.
+local function run()
+  for _, task in ipairs(paused) do
+    if task.state == "paused" then
+      enqueue(task)
+    end
+  end
+  paused = {}
+  while head <= tail and not guard.killed() do
+    local task = queue[head]
+    queue[head] = nil
+    head = head + 1
+    if task.state == "ready" then
+      run_one(task)
+    end
+  end
+  if head > tail then
+    head, tail = 1, 0
+  end
+  return #paused > 0
+end
+
+return {
+  abort = abort,
+  cancel = cancel,
+  current = function()
+    return current
+  end,
+  join = join,
+  next_done = next_done,
+  outcome = outcome,
+  pause = pause,
+  perform = perform,
+  reply = reply,
+  run = run,
+  spawn = spawn,
+  start = start,
+}

@@ -1,0 +1,170 @@
+-- The global Task: several tasks of one spell at once, structured. What a call starts has ended
+-- when the call returns; when one fails, the others are cancelled.
+
+local scheduler, errors = ...
+local spawn, next_done, outcome, cancel, perform =
+  scheduler.spawn, scheduler.next_done, scheduler.outcome, scheduler.cancel, scheduler.perform
+local join, current = scheduler.join, scheduler.current
+local fail = errors.fail
+local type, setmetatable, rawlen, rawget = type, setmetatable, rawlen, rawget
+local pack = table.pack
+
+local function expect(value, kind, position, callee)
+  if type(value) ~= kind then
+    fail("invalid_arguments", callee .. ": argument " .. position .. " must be a " .. kind .. ", not a " .. type(value))
+  end
+  return value
+end
+
+local function new_group()
+  return { owner = current(), done = {} }
+end
+
+local function cancel_all(tasks)
+  for i = 1, #tasks do
+    cancel(tasks[i])
+  end
+end
+
+local function seconds(value, callee)
+  if type(value) ~= "number" or value < 0 or value ~= value then
+    fail("invalid_arguments", callee .. ": seconds must be a number that is not negative")
+  end
+  return value
+end
+
+local function sleep(duration)
+  perform("task.sleep", { seconds = seconds(duration, "Task.sleep") })
+end
+
+local function timeout(duration, fn)
+  seconds(duration, "Task.timeout")
+  expect(fn, "function", 2, "Task.timeout")
+  local group = new_group()
+  local work = spawn(fn, pack(), group)
+  local clock = spawn(sleep, pack(duration), group)
+  if next_done(group) == work then
+    cancel(clock)
+    return outcome(work)
+  end
+  cancel(work)
+  outcome(clock)
+  fail("effect_timeout", "not done within " .. duration .. " seconds")
+end
+
+-- Runs fn(list[i], i) for every i, at most `limit` at once. Results by index; and errors by index
+-- when those are collected.
+local function each(list, fn, options, callee)
+  expect(list, "table", 1, callee)
+  local limit = options.limit or rawlen(list)
+  local collect = options.on_error == "collect"
+  local group, tasks, results, failures = new_group(), {}, {}, {}
+  local started, finished, count = 0, 0, rawlen(list)
+  local positions = {}
+  while finished < count do
+    while started < count and started - finished < limit do
+      started = started + 1
+      local task = spawn(fn, pack(rawget(list, started), started), group)
+      tasks[started], positions[task] = task, started
+    end
+    local task = next_done(group)
+    finished = finished + 1
+    if not task.failure then
+      results[positions[task]] = task.results[1]
+    elseif collect then
+      failures[positions[task]] = task.failure.value
+    else
+      cancel_all(tasks)
+      outcome(task)
+    end
+  end
+  return results, collect and failures or nil
+end
+
+local function with_timeout(options, fn)
+  if options.timeout then
+    return timeout(options.timeout, fn)
+  end
+  return fn()
+end
+
+local function check_options(options, callee)
+  options = options == nil and {} or expect(options, "table", 3, callee)
+  if options.limit ~= nil and (type(options.limit) ~= "number" or options.limit < 1) then
+    fail("invalid_arguments", callee .. ": limit must be a number from 1")
+  elseif options.on_error ~= nil and options.on_error ~= "collect" and options.on_error ~= "fail" then
+    fail("invalid_arguments", callee .. ': on_error must be "fail" or "collect"')
+  end
+  return options
+end
+
+local function map(list, fn, options)
+  options = check_options(options, "Task.map")
+  expect(fn, "function", 2, "Task.map")
+  return with_timeout(options, function()
+    return each(list, fn, options, "Task.map")
+  end)
+end
+
+local function call(fn)
+  return fn()
+end
+
+local function check_functions(functions, callee)
+  expect(functions, "table", 1, callee)
+  for i = 1, rawlen(functions) do
+    expect(functions[i], "function", i, callee)
+  end
+end
+
+local function all(functions, options)
+  options = check_options(options, "Task.all")
+  check_functions(functions, "Task.all")
+  return with_timeout(options, function()
+    return each(functions, call, options, "Task.all")
+  end)
+end
+
+local function race(functions)
+  check_functions(functions, "Task.race")
+  local group, tasks = new_group(), {}
+  for i = 1, rawlen(functions) do
+    tasks[i] = spawn(functions[i], pack(), group)
+  end
+  if #tasks == 0 then
+    fail("invalid_arguments", "Task.race: the list is empty")
+  end
+  local first = next_done(group)
+  cancel_all(tasks)
+  return outcome(first)
+end
+
+local tasks_of = setmetatable({}, { __mode = "k" })
+local handle = { __name = "task", __metatable = false }
+handle.__index = {
+  await = function(self)
+    local task = tasks_of[self]
+    join(task)
+    return outcome(task)
+  end,
+  cancel = function(self)
+    cancel(tasks_of[self])
+  end,
+  done = function(self)
+    return tasks_of[self].state == "done"
+  end,
+}
+
+return {
+  map = map,
+  all = all,
+  race = race,
+  sleep = sleep,
+  timeout = timeout,
+  spawn = function(fn, ...)
+    expect(fn, "function", 1, "Task.spawn")
+    local self = setmetatable({}, handle)
+    tasks_of[self] = spawn(fn, pack(...))
+    return self
+  end,
+}

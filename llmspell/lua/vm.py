@@ -1,0 +1,163 @@
+"""One Lua state, and the only module that imports lupa.
+
+What keeps a hostile spell inside (each rule answers a way out that was shown to work):
+no Python object or callable enters the state; bytes cross through one mailbox table; lupa resumes
+one trusted coroutine only, which yields one small integer; strings are not decoded by lupa; the
+memory limit is on only while Lua runs, since lupa's own allocations are not protected; the text
+of a spell is never loaded as bytecode.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lupa import lua55
+
+from llmspell.lua.messages import Record, as_text, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from llmspell.limits import Limits
+
+PARTS = (
+    "guard",
+    "coroutines",
+    "pattern",
+    "library",
+    "codec",
+    "errors",
+    "scheduler",
+    "tasks",
+    "modules",
+    "lockdown",
+)
+
+_WAIT, _MORE, _KILLED = 1, 2, 3
+
+
+class Kill(NamedTuple):
+    """Why a state was ended: the limit's name, a sentence, and where the spell was."""
+
+    limit: str
+    message: str
+    where: str | None
+    traceback: str
+
+
+class Turn(NamedTuple):
+    """What came of letting Lua run.
+
+    Attributes:
+        records: What it said, in order.
+        more: True when it can go on at once, False when it waits for a reply.
+        kill: Set when the state is dead.
+    """
+
+    records: list[Record]
+    more: bool
+    kill: Kill | None
+
+
+def _deny(*_: Any) -> None:
+    raise AttributeError("no access")
+
+
+def _new_state() -> Any:
+    return lua55.LuaRuntime(
+        encoding=None,
+        register_eval=False,
+        register_builtins=False,
+        attribute_handlers=(_deny, _deny),
+        unpack_returned_tuples=False,
+        max_memory=0,
+    )
+
+
+@cache
+def compile_trusted(source: str, name: str) -> bytes:
+    """Bytecode of our own Lua, without its line numbers: frames without one are not the spell's."""
+    dump = b"local source, name = ... return string.dump(assert(load(source, name, 't')), true)"
+    code = _new_state().execute(dump, source.encode(), f"={name}".encode())
+    return bytes(code)
+
+
+@cache
+def _part(name: str) -> bytes:
+    source = files("llmspell.lua").joinpath(f"{name}.lua").read_text("utf-8")
+    return compile_trusted(source, name)
+
+
+class Vm:
+    """A Lua state that runs one spell."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        seed: int,
+        bridges: Mapping[str, bytes],
+        tools: Sequence[str],
+    ) -> None:
+        """Make a state.
+
+        Args:
+            limits: See limits.py.
+            seed: For math.random and the order of `pairs`.
+            bridges: Bytecode of each bridge's Lua by the bridge's name, in order of loading.
+            tools: Names that are to be global functions which call the tool of that name.
+        """
+        self._memory = limits.memory
+        self._state = state = _new_state()
+        self._mailbox = state.table()
+        config = state.table_from(
+            {
+                b"instructions": limits.instructions,
+                b"seconds": max(1, round(limits.seconds)),
+                b"message": limits.message,
+                b"output": limits.output,
+                b"memory": limits.memory,
+                b"seed": seed,
+                b"bridges": state.table_from([b"bridge:" + name.encode() for name in bridges]),
+                b"tools": state.table_from([name.encode() for name in tools]),
+            }
+        )
+        chunks = {name.encode(): _part(name) for name in PARTS}
+        chunks |= {b"bridge:" + name.encode(): code for name, code in bridges.items()}
+        root = state.execute(
+            _part("kernel"),
+            self._mailbox,
+            config,
+            state.table_from(chunks),
+            name=b"=kernel",
+            mode=b"b",
+        )
+        self._root = root.coroutine()
+
+    def step(self, message: bytes) -> Turn:
+        """Hand over a message and let Lua run until it waits. After a kill, never again."""
+        self._mailbox[1] = message
+        self._state.set_max_memory(self._memory)
+        try:
+            state = self._root.send(None)
+        except lua55.LuaError as error:
+            limit = "memory" if isinstance(error, lua55.LuaMemoryError) else "internal"
+            text = "memory limit exceeded" if limit == "memory" else f"the kernel failed: {error}"
+            return Turn([], more=False, kill=Kill(limit, text, None, ""))
+        finally:
+            self._state.set_max_memory(0)
+        records = read(self._mailbox[1] or b"")
+        if state == _KILLED:
+            limit, reason, where, traceback = (self._mailbox[i] for i in (2, 3, 4, 5))
+            shown = where and as_text(where)
+            return Turn(
+                records, False, Kill(as_text(limit), as_text(reason), shown, as_text(traceback))
+            )
+        return Turn(records, state == _MORE, None)
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes of Lua memory in use."""
+        return int(self._state.get_memory_used())

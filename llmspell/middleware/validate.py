@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.values import Value
+
+
+class Validate:
+    """Checks the arguments against the handler's signature and converts them."""
+
+    name = "validate"
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
+        check = handler.check
+
+        def validated(effect: Effect) -> Value | Awaitable[Value]:
+            effect.bound = check(effect)
+            return call(effect)
+
+        return validated

@@ -1,0 +1,45 @@
+"""Lua modules: the files `require` may load."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from llmspell.errors import EffectError
+
+_NAME = re.compile(r"\w[\w-]*(?:[./]\w[\w-]*)*", re.ASCII)
+
+
+class ModuleNotFound(EffectError):
+    """`require` found no such module."""
+
+    code = "module_not_found"
+
+
+class Modules:
+    """The modules of a run: `x.lua` or `x/init.lua` in one of its folders, and nothing else."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = folders
+
+    def load(self, name: str) -> dict[str, str | bytes]:
+        """The source and the shown file of a module; `a.b` and `a/b` are both `a/b.lua`.
+
+        Raises:
+            ModuleNotFound: With the files that were looked for.
+        """
+        if not _NAME.fullmatch(name):
+            raise ModuleNotFound(
+                f"{name!r} is no module name", hint='write it as require "name" or "folder.name"'
+            )
+        relative = name.replace(".", "/")
+        tried = []
+        for folder in self.folders:
+            for file in (folder / f"{relative}.lua", folder / relative / "init.lua"):
+                # A link may lead to another file of the folder, not out of it.
+                if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+                    return {"source": file.read_bytes(), "file": f"{folder.name}/{relative}.lua"}
+                tried.append(str(file))
+        raise ModuleNotFound(
+            f"no module {name!r}", hint=f"looked for {', '.join(tried) or 'nothing: no folder'}"
+        )

@@ -1,0 +1,245 @@
+"""Which providers there are, where they are, and whose key opens them.
+
+Base URLs, key variables and model names come from each provider's own documentation. What only
+config knows comes as `ProviderSettings`, one for each `[providers.NAME]` in llmspell.toml.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llmspell.errors import ConfigError, UnknownEffect
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from llmspell.providers.provider import Provider
+
+KINDS = ("openai",)
+"""Wire protocols: `openai` is OpenAI's chat completions, which most others speak too."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A provider we know.
+
+    Attributes:
+        base_url: What stands before `/chat/completions`.
+        keys: Environment variables that may hold its key, best first; none when it needs no key.
+        default_model: A small, current model for those who name none.
+        max_tokens_field: What the protocol's limit on the answer's length is called there.
+        json_schema: Whether it takes a JSON Schema for the answer; otherwise it is told in words.
+        short_ids: Whether tool calls' ids must be nine letters and digits.
+    """
+
+    base_url: str
+    keys: tuple[str, ...] = ()
+    default_model: str | None = None
+    max_tokens_field: str = "max_tokens"
+    json_schema: bool = True
+    short_ids: bool = False
+
+
+# Their order is the order in which a key found in the environment decides on the default model.
+CATALOGUE: Mapping[str, Listed] = {
+    "openai": Listed(
+        "https://api.openai.com/v1",
+        ("OPENAI_API_KEY",),
+        "gpt-5.4-mini",
+        max_tokens_field="max_completion_tokens",
+    ),
+    "openrouter": Listed(
+        "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter/auto"
+    ),
+    "groq": Listed("https://api.groq.com/openai/v1", ("GROQ_API_KEY",), "openai/gpt-oss-20b"),
+    "mistral": Listed(
+        "https://api.mistral.ai/v1", ("MISTRAL_API_KEY",), "mistral-small-latest", short_ids=True
+    ),
+    "deepseek": Listed(
+        "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek-v4-flash", json_schema=False
+    ),
+    "xai": Listed("https://api.x.ai/v1", ("XAI_API_KEY",), "grok-4.3"),
+    "together": Listed("https://api.together.ai/v1", ("TOGETHER_API_KEY",), "openai/gpt-oss-120b"),
+    "fireworks": Listed(
+        "https://api.fireworks.ai/inference/v1",
+        ("FIREWORKS_API_KEY",),
+        "accounts/fireworks/models/gpt-oss-120b",
+    ),
+    "cerebras": Listed("https://api.cerebras.ai/v1", ("CEREBRAS_API_KEY",), "gpt-oss-120b"),
+    "ollama": Listed("http://localhost:11434/v1"),
+    "lmstudio": Listed("http://localhost:1234/v1"),
+    "llamacpp": Listed("http://localhost:8080/v1"),
+    "vllm": Listed("http://localhost:8000/v1"),
+}
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
+
+    Attributes:
+        base_url: What stands before `/chat/completions`.
+        api_key_env: The environment variable that holds the key.
+        headers: Sent with every request.
+        timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
+        extra_body: Put into every request.
+        max_tokens_field: See `Listed`.
+        kind: The wire protocol, one of `KINDS`.
+    """
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 600.0
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens_field: str | None = None
+    kind: str = "openai"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A provider as it will be spoken to. Its repr shows neither key nor headers.
+
+    Attributes:
+        key_env: The variable the key is in, or should be in; None when no key is needed.
+    """
+
+    name: str
+    base_url: str
+    key_env: str | None = None
+    key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = 600.0
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    max_tokens_field: str = "max_tokens"
+    json_schema: bool = True
+    short_ids: bool = False
+
+
+def endpoint(
+    name: str, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
+) -> Endpoint:
+    """Where the provider of that name is, from config, the environment and the catalogue.
+
+    `[providers.NAME] base_url` goes before the variable `NAME_BASE_URL`, and that before what is
+    listed; `OLLAMA_HOST` counts for ollama.
+
+    Raises:
+        UnknownEffect: Neither config nor the catalogue has that name.
+        ConfigError: Its base URL, key or headers cannot be used.
+    """
+    listed = CATALOGUE.get(name)
+    own = settings.get(name)
+    if listed is None and own is None:
+        known = sorted({*CATALOGUE, *settings})
+        raise UnknownEffect("provider", name, difflib.get_close_matches(name, known))
+    own = own or ProviderSettings()
+    elsewhere = own.base_url or environ.get(_variable(name)) or _ollama_host(name, environ)
+    listed = listed or Listed("")
+    base_url = (elsewhere or listed.base_url).rstrip("/")
+    key_env, key = _key((own.api_key_env,) if own.api_key_env else listed.keys, environ)
+    # A server elsewhere only speaks the same protocol; all of them know the older field.
+    tokens = listed.max_tokens_field if base_url == listed.base_url else "max_tokens"
+    _check(name, base_url, key_env, key, own)
+    return Endpoint(
+        name=name,
+        base_url=base_url,
+        key_env=key_env,
+        key=key,
+        headers=own.headers,
+        timeout=own.timeout,
+        extra_body=own.extra_body,
+        max_tokens_field=own.max_tokens_field or tokens,
+        json_schema=listed.json_schema,
+        short_ids=listed.short_ids,
+    )
+
+
+def open_provider(
+    name: str,
+    settings: Mapping[str, ProviderSettings],
+    environ: Mapping[str, str],
+    *,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> Provider:
+    """The provider of that name, ready to be asked. See `endpoint` for where it is found."""
+    from llmspell.providers.openai_chat import OpenAIChat
+
+    return OpenAIChat(endpoint(name, settings, environ), transport=transport)
+
+
+def _variable(name: str) -> str:
+    return f"{name.upper().replace('-', '_')}_BASE_URL"
+
+
+def _key(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The variable the key is in, or the best one for it, and the key."""
+    for variable in variables:
+        if key := environ.get(variable, "").strip():
+            return variable, key
+    return (variables[0] if variables else None), None
+
+
+def _ollama_host(name: str, environ: Mapping[str, str]) -> str | None:
+    """`OLLAMA_HOST` as a base URL. It may lack scheme, host or port, as Ollama's own does."""
+    host = environ.get("OLLAMA_HOST", "").strip().rstrip("/")
+    if name != "ollama" or not host:
+        return None
+    if "://" not in host:
+        host = f"http://{host}"
+        if not _port(host):
+            host += ":11434"
+    # The address a server listens on everywhere is not one a client can connect to everywhere.
+    host = host.replace("://0.0.0.0", "://localhost", 1).replace("://:", "://localhost:", 1)
+    return f"{host}/v1"
+
+
+def _port(url: str) -> int | None:
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        return None
+
+
+def _check(
+    name: str, base_url: str, key_env: str | None, key: str | None, own: ProviderSettings
+) -> None:
+    """Raise ConfigError for what no request could be made with. It shows none of the values."""
+    problems = _url_problems(base_url) if base_url else ["base_url is required"]
+    # Checked here, since what a header may not hold is quoted by those who refuse to send it.
+    if key and not _printable(key):
+        problems.append(f"the key in {key_env} has characters no key has")
+    problems += [
+        f"the header {header!r} has characters no header may have"
+        for header, text in own.headers.items()
+        if not _printable(header) or not _printable(text)
+    ]
+    if own.timeout <= 0:
+        problems.append("timeout must be more than 0 seconds")
+    if own.kind not in KINDS:
+        problems.append(f"kind must be {' or '.join(KINDS)}")
+    if problems:
+        hint = "a base URL looks like https://api.example.com/v1; keys go by api_key_env"
+        raise ConfigError(f"[providers.{name}]", problems, hint=hint)
+
+
+def _url_problems(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return ["the base URL is not a URL"]
+    problems = [] if usable else ["the base URL must begin with http:// or https:// and a host"]
+    if "@" in parts.netloc:
+        problems.append("the base URL must not hold a user or password")
+    if parts.query or parts.fragment:
+        problems.append("the base URL must not hold a query")
+    return problems
+
+
+def _printable(text: str) -> bool:
+    return text.isascii() and text.isprintable()

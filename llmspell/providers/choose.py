@@ -1,0 +1,98 @@
+"""Which model answers when a spell names none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from llmspell.errors import ConfigError
+from llmspell.providers.catalogue import CATALOGUE, ProviderSettings, endpoint
+from llmspell.providers.provider import ModelName
+
+EMBEDDED = "local/smollm2"
+"""The model that comes with the extra `local` and needs neither key nor network."""
+
+PROBE_SECONDS = 0.3
+
+
+class Choice(NamedTuple):
+    """A model, and a sentence that says why it is the one."""
+
+    model: str
+    reason: str
+
+
+Probe = Callable[[str], Awaitable[list[str] | None]]
+"""Given Ollama's address, the chat models it has; None when nothing answers there."""
+
+
+async def choose_model(
+    configured: str | None,
+    settings: Mapping[str, ProviderSettings],
+    environ: Mapping[str, str],
+    *,
+    probe: Probe | None = None,
+) -> Choice:
+    """The configured model; else that of the first provider whose key is in the environment;
+    else one of Ollama's, if it runs; else the embedded one.
+
+    Raises:
+        InvalidArguments: The configured name is not one of a provider and a model.
+    """
+    if configured:
+        ModelName.parse(configured)
+        return Choice(configured, f"The configured model is {configured}.")
+    for name, listed in CATALOGUE.items():
+        own = settings.get(name)
+        keys = (own.api_key_env,) if own and own.api_key_env else listed.keys
+        key = next((key for key in keys if environ.get(key, "").strip()), None)
+        if key and listed.default_model:
+            model = f"{name}/{listed.default_model}"
+            return Choice(model, f"{key} is set, so the model is {model}.")
+    return await _local(settings, environ, probe or ollama_models)
+
+
+async def _local(
+    settings: Mapping[str, ProviderSettings], environ: Mapping[str, str], probe: Probe
+) -> Choice:
+    try:
+        address = endpoint("ollama", settings, environ).base_url.removesuffix("/v1")
+    except ConfigError as error:
+        why = f"Ollama's address cannot be used ({error})"
+        return Choice(EMBEDDED, f"No key is set and {why}, so the model is the embedded one.")
+    models = await probe(address)
+    if models:
+        model = f"ollama/{models[0]}"
+        return Choice(
+            model, f"No key is set and Ollama answers, so the model is its first, {model}."
+        )
+    why = f"Ollama does not answer at {address}" if models is None else "Ollama has no chat model"
+    return Choice(EMBEDDED, f"No key is set and {why}, so the model is the embedded one.")
+
+
+async def ollama_models(address: str) -> list[str] | None:
+    """Names of the chat models Ollama has, newest first, or None when it does not answer at once.
+
+    Source of the format: `GET /api/tags` of Ollama's API.
+    """
+    import anyio
+    import httpx2
+
+    with anyio.move_on_after(PROBE_SECONDS):
+        try:
+            async with httpx2.AsyncClient(
+                trust_env=False, verify=address.startswith("https:")
+            ) as client:
+                response = await client.get(f"{address}/api/tags")
+                models = response.json()["models"]
+                return [m["name"] for m in models if not _embeds(m)]
+        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+            return None  # whatever answers there is not Ollama
+    return None
+
+
+def _embeds(model: dict[str, object]) -> bool:
+    """Whether it makes vectors rather than text."""
+    details = model.get("details")
+    family = details.get("family") if isinstance(details, dict) else ""
+    return "embed" in str(model["name"]) or "bert" in str(family)

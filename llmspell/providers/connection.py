@@ -1,0 +1,204 @@
+"""JSON over HTTP with one provider: pooled, tried again where that is safe, bounded.
+
+The only module of the providers that speaks HTTP, so that a wire protocol is a matter of two
+tables: what goes out and what comes in.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx2
+
+from llmspell.errors import InvalidArguments, ProviderError
+from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
+from llmspell.providers.strict_json import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmspell.providers.catalogue import Endpoint
+
+MAX_ANSWER = 32 << 20  # bytes
+MAX_WAIT = 60.0  # seconds; a server that asks for more is not waited for
+FIRST_PAUSE = 0.5  # seconds; doubled each time
+LONGEST_PAUSE = 8.0
+
+_MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
+_CONNECT_TIMEOUT = 10.0
+_OK = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """`again`: whether the request can be sent once more without being answered twice."""
+
+    error: ProviderError
+    again: bool = False
+
+
+class Connection:
+    """Posts to an endpoint.
+
+    Args:
+        endpoint: Where to, and how long to wait.
+        headers: The protocol's own, with the key; the endpoint's headers are added.
+        transport: In place of the network, for tests.
+        max_retries: How often a request no answer began for is sent again.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        headers: Mapping[str, str],
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        max_retries: int = 2,
+    ) -> None:
+        self._endpoint = endpoint
+        self._headers = httpx2.Headers(
+            {
+                "accept": "application/json",
+                "accept-encoding": "gzip, deflate",
+                "content-type": "application/json",
+                "user-agent": "llmspell",
+                **headers,
+                **endpoint.headers,
+            }
+        )
+        self._transport = transport
+        self._max_retries = max_retries
+        self._urls: dict[str, httpx2.URL] = {}
+        self._client: httpx2.AsyncClient | None = None
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The table a table is answered with.
+
+        Raises:
+            InvalidArguments: The body holds something JSON has no words for.
+            ProviderError: See `llmspell.providers.failures`.
+        """
+        content = _encode(body)
+        attempt = 0
+        while True:
+            outcome = await self._exchange(path, content)
+            if not isinstance(outcome, _Failure):
+                return outcome
+            pause = _pause(attempt, outcome.error)
+            if not outcome.again or attempt >= self._max_retries or pause > MAX_WAIT:
+                raise outcome.error
+            await anyio.sleep(pause)
+            attempt += 1
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    # Failures are returned and raised elsewhere, so that no error drags the one it came from
+    # along: those of the network may quote what was sent.
+    async def _exchange(self, path: str, content: bytes) -> dict[str, Any] | _Failure:
+        client = self._client or self._open()
+        url = self._urls.get(path) or self._url(path)
+        request = httpx2.Request("POST", url, headers=self._headers, content=content)
+        try:
+            response = await client.send(request, stream=True)
+        except httpx2.ReadTimeout as error:
+            return _Failure(unreachable(self._endpoint, error))
+        except httpx2.HTTPError as error:
+            return _Failure(unreachable(self._endpoint, error), again=True)
+        try:
+            if response.status_code not in _OK:
+                return await self._refusal(response)
+            return await self._answer(response)
+        except httpx2.HTTPError as error:
+            return _Failure(interrupted(self._endpoint, error))
+        finally:
+            await response.aclose()
+
+    async def _refusal(self, response: httpx2.Response) -> _Failure:
+        try:
+            body, _ = await _read(response, _MAX_ERROR)
+        except httpx2.HTTPError:
+            body = b""  # the status says enough
+        error = refused(self._endpoint, response.status_code, response.headers, body)
+        return _Failure(error, again=error.retryable)
+
+    async def _answer(self, response: httpx2.Response) -> dict[str, Any] | _Failure:
+        body, whole = await _read(response, MAX_ANSWER)
+        if not whole:
+            what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
+            return _Failure(nonsense(self._endpoint, what, retry=False))
+        try:
+            data = read_json(body.decode())
+        except ValueError:
+            return _Failure(self._unreadable(response.headers.get("content-type", ""), body))
+        if not isinstance(data, dict):
+            return _Failure(nonsense(self._endpoint, "the answer is not a JSON object"))
+        return data
+
+    def _unreadable(self, content_type: str, body: bytes) -> ProviderError:
+        if "json" in content_type or not content_type:
+            return nonsense(self._endpoint, "the answer is not JSON, or not all of it")
+        shown = body[:200].decode("utf-8", "replace")
+        return nonsense(
+            self._endpoint,
+            f"the answer is {content_type.partition(';')[0]}, not JSON",
+            hint=f"is {self._endpoint.base_url} the API's base URL? Most end in /v1",
+            body=shown,
+            retry=False,
+        )
+
+    def _open(self) -> httpx2.AsyncClient:
+        endpoint = self._endpoint
+        self._client = httpx2.AsyncClient(
+            transport=self._transport,
+            timeout=httpx2.Timeout(
+                endpoint.timeout, connect=min(endpoint.timeout, _CONNECT_TIMEOUT), pool=None
+            ),
+            limits=httpx2.Limits(
+                max_connections=256, max_keepalive_connections=256, keepalive_expiry=60.0
+            ),
+            # Reading the system's certificates takes longer than a local answer does.
+            verify=endpoint.base_url.startswith("https:"),
+            # A proxy has no way to this machine.
+            trust_env=not is_local(endpoint),
+        )
+        return self._client
+
+    def _url(self, path: str) -> httpx2.URL:
+        url = self._urls[path] = httpx2.URL(self._endpoint.base_url + path)
+        return url
+
+
+async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it."""
+    pieces: list[bytes] = []
+    size = 0
+    async with aclosing(response.aiter_bytes()) as stream:
+        async for piece in stream:
+            size += len(piece)
+            if size > limit:
+                return b"".join(pieces), False
+            pieces.append(piece)
+    return b"".join(pieces), True
+
+
+def _pause(attempt: int, error: ProviderError) -> float:
+    """Seconds before the next attempt: the server's wish, or a random part of a growing pause."""
+    wish = error.details.get("retry_after")
+    if wish is not None:
+        return float(wish)
+    longest = min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load, no more
+
+
+def _encode(body: dict[str, Any]) -> bytes:
+    try:
+        return write_json(body).encode()
+    except ValueError as error:
+        raise InvalidArguments("model.request", [f"it cannot be sent as JSON: {error}"]) from None

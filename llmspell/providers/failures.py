@@ -1,0 +1,200 @@
+"""What goes wrong between us and a provider, as errors that say what to do next.
+
+Texts of servers and of the network pass through `redacted`: they may quote the key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llmspell.errors import ProviderError
+from llmspell.providers.redaction import redacted, secrets_in
+from llmspell.providers.strict_json import read_json, write_json
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from llmspell.providers.catalogue import Endpoint
+
+_SHOWN = 600  # characters of a server's own words
+_UNAUTHORIZED = (401, 403)
+_NOT_FOUND = 404
+_RETRYABLE = (408, 409, 429)
+_SERVER_ERRORS = range(500, 600)
+_HTTP_ERRORS = range(400, 600)
+_REDIRECT = range(300, 400)
+
+
+def is_local(endpoint: Endpoint) -> bool:
+    host = urlsplit(endpoint.base_url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def missing_key(endpoint: Endpoint) -> ProviderError:
+    return ProviderError(
+        f"{endpoint.name}: no API key",
+        hint=f"set the environment variable {endpoint.key_env}",
+        details={"provider": endpoint.name, "api_key_env": endpoint.key_env},
+    )
+
+
+def unreachable(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
+    """No answer, or none that began: connecting, sending or waiting failed."""
+    import httpx2
+
+    hint = _server_hint(endpoint)
+    if isinstance(error, httpx2.ConnectTimeout):
+        what = f"cannot connect to {endpoint.base_url}: it took too long"
+    elif isinstance(error, httpx2.ConnectError):
+        what = f"cannot connect to {endpoint.base_url}"
+    elif isinstance(error, httpx2.TimeoutException):
+        what = f"no answer within {endpoint.timeout:g} seconds"
+        hint = f"raise timeout in [providers.{endpoint.name}], or ask for less"
+    else:
+        what = "the connection was lost before an answer came"
+    return _broken(endpoint, what, hint=hint, reason=_reason_of(error))
+
+
+def interrupted(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
+    """The answer began and did not end."""
+    import httpx2
+
+    if isinstance(error, httpx2.TimeoutException):
+        what = f"the answer stopped for {endpoint.timeout:g} seconds"
+    elif isinstance(error, httpx2.DecodingError):
+        what = "the answer cannot be decompressed"
+    else:
+        what = "the connection was lost in the middle of the answer"
+    return _broken(endpoint, what, hint="try again", reason=_reason_of(error))
+
+
+def nonsense(
+    endpoint: Endpoint, what: str, *, hint: str | None = None, body: str = "", retry: bool = True
+) -> ProviderError:
+    """An answer that came whole and is not what the protocol says."""
+    return _broken(endpoint, what, hint=hint, reason=body, retry=retry)
+
+
+def refused(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes
+) -> ProviderError:
+    """The server answered with an error."""
+    text = body.decode("utf-8", "replace")
+    try:
+        said = read_json(text)
+    except ValueError:
+        said = "it sent a web page" if "html" in headers.get("content-type", "") else text
+    return _refused(endpoint, status, said, _retry_after(headers))
+
+
+def failed_inside(endpoint: Endpoint, error: Any) -> ProviderError:
+    """The error in an answer whose status was 200; its code may be the status it should have."""
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and code in _HTTP_ERRORS else None
+    return _refused(endpoint, status, {"error": error}, None)
+
+
+def _refused(
+    endpoint: Endpoint, status: int | None, said: Any, retry_after: float | None
+) -> ProviderError:
+    reason, code = _words(said)
+    shown = _clean(endpoint, reason) or "the request failed"
+    details: dict[str, Any] = {"provider": endpoint.name}
+    if code is not None:
+        details["code"] = _clean(endpoint, code)
+    if retry_after is not None:
+        details["retry_after"] = retry_after
+    unpaid = code == "insufficient_quota"
+    return ProviderError(
+        f"{endpoint.name}: {shown}" + (f" (HTTP {status})" if status is not None else ""),
+        status=status,
+        retryable=(status in _RETRYABLE or status in _SERVER_ERRORS) and not unpaid,
+        hint="check the account's plan and billing" if unpaid else _status_hint(endpoint, status),
+        details=details,
+    )
+
+
+def _broken(
+    endpoint: Endpoint, what: str, *, hint: str | None, reason: str, retry: bool = True
+) -> ProviderError:
+    details = {"provider": endpoint.name, "url": endpoint.base_url}
+    if reason := _clean(endpoint, reason):
+        details["reason"] = reason
+    message = f"{endpoint.name}: {_clean(endpoint, what)}"
+    return ProviderError(message, retryable=retry, hint=hint, details=details)
+
+
+def _clean(endpoint: Endpoint, text: str) -> str:
+    shown = redacted(" ".join(text.split()), secrets_in(endpoint.key, endpoint.headers))
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} …"
+
+
+def _reason_of(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _server_hint(endpoint: Endpoint) -> str:
+    where = f"base_url in [providers.{endpoint.name}]"
+    if endpoint.name == "ollama":
+        return f"start it with `ollama serve`, or set {where}"
+    if is_local(endpoint):
+        return f"is the server running at {endpoint.base_url}? If it is elsewhere, set {where}"
+    return f"check the network, and {where} if it is set"
+
+
+def _status_hint(endpoint: Endpoint, status: int | None) -> str | None:
+    if status in _UNAUTHORIZED:
+        if endpoint.key_env is None:
+            return (
+                f"name the variable that holds the key: api_key_env in [providers.{endpoint.name}]"
+            )
+        return f"check the key in the environment variable {endpoint.key_env}"
+    if status == _NOT_FOUND:
+        if endpoint.name == "ollama":
+            return "fetch the model with `ollama pull NAME`; `ollama list` shows those you have"
+        return f"check the model's name; {endpoint.base_url}/models lists those there are"
+    if status in _REDIRECT:
+        return f"it has moved: correct base_url in [providers.{endpoint.name}]"
+    return None
+
+
+def _words(said: Any) -> tuple[str, str | None]:
+    """What the server says is wrong, and its code for it.
+
+    OpenAI: {"error": {"message", "code", "type"}}; Ollama: {"error": "…"}; Mistral: {"message"};
+    servers made with FastAPI: {"detail": …}. Some put it into a list.
+    """
+    body = said[0] if isinstance(said, list) and said else said
+    error = body.get("error") or body if isinstance(body, dict) else body
+    if not isinstance(error, dict):
+        return _written(error), None
+    code = error.get("code") or error.get("type")
+    words = error.get("message") or error.get("detail") or error
+    return _written(words), str(code) if code else None
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else write_json(value)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks us to wait: RFC 9110 section 10.2.3, or OpenAI's `retry-after-ms`."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
+    try:
+        date = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max((date - datetime.now(UTC)).total_seconds(), 0.0)

@@ -1,0 +1,273 @@
+"""What is said to a model and what it answers, in no provider's dialect.
+
+Everything here has a plain form (`as_plain`), in which a request crosses the effect chain and
+hooks written in Lua read and rewrite it; `llmspell.providers.plain` reads that form back. What
+is unset is left out of it, so that it is nil in Lua. Nested tables are shared, not copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from llmspell.values import Value
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+    def as_plain(self) -> dict[str, Value]:
+        return {"type": "text", "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a model says in place of an answer it will not give."""
+
+    text: str
+
+    def as_plain(self) -> dict[str, Value]:
+        return {"type": "refusal", "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture: either bytes with their media type, such as `image/png`, or a URL."""
+
+    data: bytes | None = None
+    media_type: str | None = None
+    url: str | None = None
+
+    def as_plain(self) -> dict[str, Value]:
+        fields = _present(data=self.data, media_type=self.media_type, url=self.url)
+        return {"type": "image", **fields}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A document or a recording, with its media type, such as `application/pdf`."""
+
+    data: bytes
+    media_type: str
+    name: str = "file"
+
+    def as_plain(self) -> dict[str, Value]:
+        return {
+            "type": "file",
+            "data": self.data,
+            "media_type": self.media_type,
+            "name": self.name,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model asks for a tool.
+
+    Attributes:
+        id: Pairs the call with its result; unique in the conversation.
+        problem: Why the arguments could not be read, if so; `arguments` is empty then.
+        raw: The text the model wrote in place of arguments, when there is a problem.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Value] = field(default_factory=dict)
+    problem: str | None = None
+    raw: str | None = None
+
+    def as_plain(self) -> dict[str, Value]:
+        plain = {"type": "tool_call", "id": self.id, "name": self.name, "arguments": self.arguments}
+        return plain | _present(problem=self.problem, raw=self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What the tool call of that id came to."""
+
+    id: str
+    content: tuple[Block, ...] = ()
+    is_error: bool = False
+
+    def as_plain(self) -> dict[str, Value]:
+        plain = {"type": "tool_result", "id": self.id, "content": _content(self.content)}
+        return plain | {"is_error": True} if self.is_error else plain
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Fields of an answer only its own provider understands, such as its reasoning.
+
+    They are given back to that provider with the rest of the message, and to no other.
+    """
+
+    provider: str
+    data: dict[str, Value]
+
+    def as_plain(self) -> dict[str, Value]:
+        return {"type": "extra", "provider": self.provider, "data": self.data}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A block of a type that is not ours: kept, and sent as it is."""
+
+    data: dict[str, Value]
+
+    def as_plain(self) -> dict[str, Value]:
+        return self.data
+
+
+Block: TypeAlias = Text | Refusal | Image | File | ToolCall | ToolResult | Extra | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. Plain content is a string when it is only text, a list of blocks otherwise.
+
+    Tool results stand in a message of the role `tool` after the one that made the calls.
+    """
+
+    role: Role
+    content: tuple[Block, ...] = ()
+
+    @classmethod
+    def of(cls, role: Role, *content: str | Block) -> Message:
+        """A message of these blocks; a string is short for text."""
+        return cls(role, tuple(Text(b) if isinstance(b, str) else b for b in content))
+
+    @property
+    def text(self) -> str:
+        """Its text blocks, joined."""
+        return "".join([b.text for b in self.content if type(b) is Text])
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the model will not answer, or None."""
+        return "".join([b.text for b in self.content if type(b) is Refusal]) or None
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return [b for b in self.content if type(b) is ToolCall]
+
+    def as_plain(self) -> dict[str, Value]:
+        return {"role": self.role, "content": _content(self.content)}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """What a model is told of a tool; `schema` is the JSON Schema of its arguments, an object."""
+
+    name: str
+    description: str = ""
+    schema: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+
+    def as_plain(self) -> dict[str, Value]:
+        return {"name": self.name, "description": self.description, "schema": self.schema}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Everything a model is asked at once.
+
+    Attributes:
+        model: Provider and model, such as `openai/gpt-5.4-mini`.
+        system: Instructions that stand before the messages.
+        tool_choice: "auto", "none", "required", or the name of the tool it must call.
+        output: JSON Schema the answer's text must fit.
+        temperature: Of sampling; 0 is the least varied.
+        max_tokens: The longest answer, in the model's tokens.
+        stop: Texts at which the answer ends.
+        extra_body: Fields of the provider's own protocol, put into its request last.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    system: str | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str | None = None
+    output: dict[str, Any] | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    extra_body: dict[str, Value] = field(default_factory=dict)
+
+    def as_plain(self) -> dict[str, Value]:
+        return {
+            "model": self.model,
+            "messages": [m.as_plain() for m in self.messages],
+        } | _present(
+            system=self.system,
+            tools=[t.as_plain() for t in self.tools] or None,
+            tool_choice=self.tool_choice,
+            output=self.output,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            stop=list(self.stop) or None,
+            extra_body=self.extra_body or None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. The cached ones are among the input's, the reasoning ones among the output's."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+    def as_plain(self) -> dict[str, Value]:
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cached_tokens": self.cached_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResponse:
+    """A model's answer.
+
+    Attributes:
+        finish_reason: "stop", "length", "tool_calls", "content_filter", or the provider's word.
+        model: The model that answered, which may be named more exactly than the request's.
+        id: The provider's id of the answer; "" when it gives none.
+    """
+
+    message: Message
+    usage: Usage = Usage()
+    finish_reason: str = "stop"
+    model: str = ""
+    id: str = ""
+
+    def as_plain(self) -> dict[str, Value]:
+        return {
+            "message": self.message.as_plain(),
+            "usage": self.usage.as_plain(),
+            "finish_reason": self.finish_reason,
+            "model": self.model,
+            "id": self.id,
+        }
+
+
+def _content(blocks: tuple[Block, ...]) -> Value:
+    if len(blocks) == 1 and type(blocks[0]) is Text:
+        return blocks[0].text
+    return [b.as_plain() for b in blocks]
+
+
+def _present(**fields: Value) -> dict[str, Value]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,65 @@
+"""The models a runtime can reach, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from llmspell.providers.catalogue import ProviderSettings, open_provider
+from llmspell.providers.choose import Choice, choose_model
+from llmspell.providers.messages import ModelRequest, ModelResponse
+from llmspell.providers.provider import ModelName, Provider
+
+if TYPE_CHECKING:
+    from llmspell.providers.weights import Progress
+
+
+class Models:
+    """Opens a provider when its first model is asked, and keeps it until `close`.
+
+    Attributes:
+        progress: Told of the download of the embedded model, if that is needed.
+    """
+
+    def __init__(
+        self,
+        configured: str | None,
+        settings: Mapping[str, ProviderSettings],
+        environ: Mapping[str, str],
+        *,
+        providers: Iterable[Provider] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        self._configured = configured
+        self._settings, self._environ = settings, environ
+        self._providers = {provider.name: provider for provider in providers}
+        self._progress = progress
+        self._default: Choice | None = None
+
+    async def default(self) -> Choice:
+        """The model of agents that name none, and why it is the one."""
+        if self._default is None:
+            self._default = await choose_model(self._configured, self._settings, self._environ)
+        return self._default
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        """Ask a model. Raises ProviderError, UnknownEffect for an unknown provider."""
+        return await self._provider(ModelName.parse(request.model).provider).complete(request)
+
+    async def close(self) -> None:
+        for provider in self._providers.values():
+            await provider.close()
+
+    def _provider(self, name: str) -> Provider:
+        provider = self._providers.get(name)
+        if provider is None:
+            provider = self._open(name)
+            self._providers[name] = provider
+        return provider
+
+    def _open(self, name: str) -> Provider:
+        if name == "local":
+            from llmspell.providers.embedded import Embedded
+
+            return Embedded(self._progress)
+        return open_provider(name, self._settings, self._environ)

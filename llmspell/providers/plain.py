@@ -1,0 +1,299 @@
+"""Plain values read back as messages, requests and responses.
+
+A hook may have rewritten them, so every place is checked and named in what is reported. Places
+count from 1, as Lua does. An empty list stands for an empty table wherever one is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, get_args
+
+from llmspell.errors import InvalidArguments
+from llmspell.providers.messages import (
+    Block,
+    Extra,
+    File,
+    Image,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Refusal,
+    Role,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Unknown,
+    Usage,
+)
+from llmspell.values import Value
+
+T = TypeVar("T")
+
+
+def request_from_plain(value: Value, *, target: str = "model.request") -> ModelRequest:
+    """The request a table stands for. Raises InvalidArguments, which names `target`."""
+    return _read(_request, value, target)
+
+
+def response_from_plain(value: Value, *, target: str = "model.request") -> ModelResponse:
+    """The response a table stands for. Raises InvalidArguments, which names `target`."""
+    return _read(_response, value, target)
+
+
+def messages_from_plain(value: Value, *, target: str = "messages") -> tuple[Message, ...]:
+    """The messages a list of tables stands for. Raises InvalidArguments, which names `target`."""
+    return _read(_messages, {"messages": value}, target)
+
+
+class _Malformed(Exception):
+    """What is wrong, beginning with its place."""
+
+
+def _read(reader: Callable[[_Fields], T], value: Value, target: str) -> T:
+    try:
+        return reader(_Fields(value, ""))
+    except _Malformed as problem:
+        raise InvalidArguments(target, [str(problem)]) from None
+
+
+class _Fields:
+    """A table being read, and where it stands."""
+
+    __slots__ = ("place", "table")
+
+    def __init__(self, value: Value, place: str) -> None:
+        if value == []:
+            value = {}
+        if not isinstance(value, dict):
+            raise _Malformed(f"{place or 'it'} must be a table")
+        self.table, self.place = value, place
+
+    def at(self, name: str) -> str:
+        return f"{self.place}.{name}" if self.place else name
+
+    def only(self, *names: str) -> None:
+        """Refuse fields of any other name: most are misspelt."""
+        for name in self.table:
+            if name not in names:
+                raise _Malformed(
+                    f"{self.at(str(name))} is not a field; there are {', '.join(names)}"
+                )
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A string; required when there is no default."""
+        value = self.optional_text(name)
+        if value is None:
+            value = default
+        if value is None:
+            raise _Malformed(f"{self.at(name)} is required")
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        value = self.table.get(name)
+        if isinstance(value, bytes):
+            raise _Malformed(f"{self.at(name)} is not UTF-8 text")
+        if value is not None and not isinstance(value, str):
+            raise _Malformed(f"{self.at(name)} must be a string")
+        return value
+
+    def data(self, name: str) -> bytes | None:
+        """A Lua string as the bytes it is; one that happens to be UTF-8 comes as text."""
+        value = self.table.get(name)
+        if isinstance(value, str):
+            return value.encode("utf-8", "surrogatepass")
+        if value is not None and not isinstance(value, bytes):
+            raise _Malformed(f"{self.at(name)} must be a string of bytes")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self.table.get(name, False)
+        if not isinstance(value, bool):
+            raise _Malformed(f"{self.at(name)} must be true or false")
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self.table.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+            raise _Malformed(f"{self.at(name)} must be a number")
+        return value
+
+    def integer(self, name: str, least: int) -> int | None:
+        """A whole number; Lua may have made a float of it."""
+        value = self.number(name)
+        if value is None:
+            return None
+        if value != value // 1 or value < least:
+            raise _Malformed(f"{self.at(name)} must be a whole number, {least} or more")
+        return int(value)
+
+    def optional_dict(self, name: str) -> dict[str, Any] | None:
+        value = self.table.get(name)
+        if value == []:
+            return {}
+        if value is not None and not isinstance(value, dict):
+            raise _Malformed(f"{self.at(name)} must be a table")
+        return value
+
+    def items(self, name: str) -> list[Value]:
+        value = self.table.get(name, [])
+        if not isinstance(value, (list, tuple)):
+            raise _Malformed(f"{self.at(name)} must be a list")
+        return list(value)
+
+
+def _request(fields: _Fields) -> ModelRequest:
+    fields.only(*ModelRequest.__dataclass_fields__)
+    tools = fields.items("tools")
+    return ModelRequest(
+        model=fields.text("model"),
+        messages=_messages(fields),
+        system=fields.optional_text("system"),
+        tools=tuple([_tool(_Fields(t, f"tools[{n}]")) for n, t in enumerate(tools, 1)]),
+        tool_choice=fields.optional_text("tool_choice"),
+        output=_schema(fields, "output"),
+        temperature=fields.number("temperature"),
+        max_tokens=fields.integer("max_tokens", least=1),
+        stop=_stop(fields),
+        extra_body=fields.optional_dict("extra_body") or {},
+    )
+
+
+def _messages(fields: _Fields) -> tuple[Message, ...]:
+    if "messages" not in fields.table:
+        raise _Malformed("messages is required")
+    items = fields.items("messages")
+    return tuple([_message(_Fields(m, f"messages[{n}]")) for n, m in enumerate(items, 1)])
+
+
+def _stop(fields: _Fields) -> tuple[str, ...]:
+    texts = fields.items("stop")
+    if not all(isinstance(text, str) for text in texts):
+        raise _Malformed("stop must be a list of strings")
+    return tuple(texts)
+
+
+def _tool(fields: _Fields) -> ToolSpec:
+    fields.only("name", "description", "schema")
+    schema = _schema(fields, "schema")
+    if schema is None:
+        return ToolSpec(fields.text("name"), fields.text("description", ""))
+    return ToolSpec(fields.text("name"), fields.text("description", ""), schema)
+
+
+def _schema(fields: _Fields, name: str) -> dict[str, Any] | None:
+    schema = fields.optional_dict(name)
+    if schema is not None and schema.get("properties") == []:
+        return schema | {"properties": {}}
+    return schema
+
+
+_ROLES = get_args(Role)
+
+
+def _message(fields: _Fields) -> Message:
+    fields.only("role", "content")
+    role = fields.text("role")
+    if role not in _ROLES:
+        raise _Malformed(f"{fields.at('role')} must be one of {', '.join(_ROLES)}")
+    return Message(cast("Role", role), _content(fields))
+
+
+def _content(fields: _Fields) -> tuple[Block, ...]:
+    content = fields.table.get("content")
+    if isinstance(content, str):
+        return (Text(content),)
+    place = fields.at("content")
+    if isinstance(content, bytes):
+        raise _Malformed(f"{place} is not UTF-8 text")
+    if not isinstance(content, (list, tuple)):
+        raise _Malformed(f"{place} must be a string or a list of blocks")
+    return tuple([_block(b, f"{place}[{n}]") for n, b in enumerate(content, 1)])
+
+
+def _block(value: Value, place: str) -> Block:
+    if isinstance(value, str):
+        return Text(value)
+    fields = _Fields(value, place)
+    reader = _BLOCKS.get(fields.text("type"))
+    return Unknown(fields.table) if reader is None else reader(fields)
+
+
+def _text(fields: _Fields) -> Text:
+    fields.only("type", "text")
+    return Text(fields.text("text"))
+
+
+def _refusal(fields: _Fields) -> Refusal:
+    fields.only("type", "text")
+    return Refusal(fields.text("text"))
+
+
+def _image(fields: _Fields) -> Image:
+    fields.only("type", "data", "media_type", "url")
+    image = Image(
+        fields.data("data"), fields.optional_text("media_type"), fields.optional_text("url")
+    )
+    if (image.data is None) == (image.url is None):
+        raise _Malformed(f"{fields.place} needs either data or url")
+    if image.data is not None and image.media_type is None:
+        raise _Malformed(f"{fields.at('media_type')} is required with data")
+    return image
+
+
+def _file(fields: _Fields) -> File:
+    fields.only("type", "data", "media_type", "name")
+    data = fields.data("data")
+    if data is None:
+        raise _Malformed(f"{fields.at('data')} is required")
+    return File(data, fields.text("media_type"), fields.text("name", "file"))
+
+
+def _tool_call(fields: _Fields) -> ToolCall:
+    fields.only("type", "id", "name", "arguments", "problem", "raw")
+    return ToolCall(
+        id=fields.text("id"),
+        name=fields.text("name"),
+        arguments=fields.optional_dict("arguments") or {},
+        problem=fields.optional_text("problem"),
+        raw=fields.optional_text("raw"),
+    )
+
+
+def _tool_result(fields: _Fields) -> ToolResult:
+    fields.only("type", "id", "content", "is_error")
+    return ToolResult(fields.text("id"), _content(fields), fields.flag("is_error"))
+
+
+def _extra(fields: _Fields) -> Extra:
+    fields.only("type", "provider", "data")
+    return Extra(fields.text("provider"), fields.optional_dict("data") or {})
+
+
+_BLOCKS: dict[str, Callable[[_Fields], Block]] = {
+    "text": _text,
+    "refusal": _refusal,
+    "image": _image,
+    "file": _file,
+    "tool_call": _tool_call,
+    "tool_result": _tool_result,
+    "extra": _extra,
+}
+
+
+def _response(fields: _Fields) -> ModelResponse:
+    fields.only("message", "usage", "finish_reason", "model", "id")
+    return ModelResponse(
+        message=_message(_Fields(fields.table.get("message"), "message")),
+        usage=_usage(_Fields(fields.optional_dict("usage") or {}, "usage")),
+        finish_reason=fields.text("finish_reason", "stop"),
+        model=fields.text("model", ""),
+        id=fields.text("id", ""),
+    )
+
+
+def _usage(fields: _Fields) -> Usage:
+    names = tuple(Usage.__dataclass_fields__)
+    fields.only(*names)
+    return Usage(**{name: fields.integer(name, least=0) or 0 for name in names})

@@ -1,0 +1,54 @@
+"""Keeping keys out of what is shown.
+
+A server may quote the key it was sent, whole, cut short or partly masked. So every stretch of
+the text that also stands in a secret is blotted out, and whatever else looks like a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+BLOT = "[redacted]"
+
+_STRETCH = 8  # characters; words of error messages do not share so many with a random key
+_LOOKS_LIKE_KEY = re.compile(
+    r"\b(?:sk|pk|gsk|xai|tgp|fw|csk|key)[-_][\w*.\-]{6,}|\bBearer\s+[^\s\"',;]{6,}"
+)
+_NAMES_OF_SECRETS = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+
+
+def secrets_in(key: str | None, headers: Mapping[str, str]) -> list[str]:
+    """What must not be shown: the key, and the headers that are named like one."""
+    secrets = [text for name, text in headers.items() if _NAMES_OF_SECRETS.search(name)]
+    return [*([key] if key else []), *secrets]
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """The text with `[redacted]` in place of secrets, of parts of them, and of likely keys."""
+    hidden = bytearray(len(text))
+    for secret in secrets:
+        for at in _shared(text, secret):
+            hidden[at] = 1
+    for match in _LOOKS_LIKE_KEY.finditer(text):
+        hidden[match.start() : match.end()] = b"\x01" * (match.end() - match.start())
+    pieces: list[str] = []
+    for at, character in enumerate(text):
+        if not hidden[at]:
+            pieces.append(character)
+        elif not at or not hidden[at - 1]:
+            pieces.append(BLOT)
+    return "".join(pieces)
+
+
+def _shared(text: str, secret: str) -> Iterable[int]:
+    """Positions in the text that lie in a stretch it shares with the secret."""
+    length = min(_STRETCH, len(secret))
+    if length < _STRETCH // 2:
+        return  # "x" and "none" are what servers without keys are given
+    for start in range(len(secret) - length + 1):
+        stretch = secret[start : start + length]
+        at = text.find(stretch)
+        while at >= 0:
+            yield from range(at, at + length)
+            at = text.find(stretch, at + 1)

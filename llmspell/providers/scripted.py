@@ -1,0 +1,171 @@
+"""A model that says what it is told to: for tests of spells and agents, without a network."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from llmspell.errors import ConfigError, EffectError, ProviderError
+from llmspell.providers.messages import (
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+Said: TypeAlias = str | ToolCall | list[str | ToolCall] | Message | ModelResponse | EffectError
+"""Text, tool calls, both, a whole message or response, or an error to raise."""
+
+Reply: TypeAlias = Said | Callable[[ModelRequest], Said | Awaitable[Said]]
+"""What is said, or a function that decides it when the request comes."""
+
+
+class ScriptedProvider:
+    """Answers requests with its replies, in turn; a single function answers all of them.
+
+    Where a reply does not say how many tokens it cost, four characters count as one.
+
+    Attributes:
+        requests: Every request so far.
+    """
+
+    def __init__(
+        self, replies: Iterable[Reply] | Callable[[ModelRequest], Any], *, name: str = "scripted"
+    ) -> None:
+        self.name = name
+        self.requests: list[ModelRequest] = []
+        self._always = replies if callable(replies) else None
+        replies = [replies] if isinstance(replies, str) else replies
+        self._replies = [] if callable(replies) else list(replies)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, name: str = "scripted") -> ScriptedProvider:
+        """Replies from a JSON file: a list of texts and of objects.
+
+        An object is `{"text": …, "tool_calls": [{"name": …, "arguments": {…}}]}` with either or
+        both, or `{"error": …, "status": …, "retryable": …}`.
+
+        Raises:
+            ConfigError: It is not such a file.
+        """
+        try:
+            items = json.loads(Path(path).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(str(path), [f"it cannot be read: {error}"]) from error
+        if not isinstance(items, list):
+            raise ConfigError(str(path), ["it must hold a list of replies"])
+        problems = [f"reply {n}: {p}" for n, i in enumerate(items, 1) if (p := _problem(i))]
+        if problems:
+            raise ConfigError(str(path), problems)
+        return cls([_from_json(item) for item in items], name=name)
+
+    @property
+    def remaining(self) -> int:
+        """How many replies have not been given."""
+        return max(len(self._replies) - len(self.requests), 0)
+
+    def assert_done(self) -> None:
+        """Fail unless every reply was asked for."""
+        if self.remaining:
+            given = len(self._replies) - self.remaining
+            raise AssertionError(f"{given} of {len(self._replies)} replies were asked for")
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        number = len(self.requests)
+        self.requests.append(request)
+        reply: Any = self._always or self._reply(number)
+        if callable(reply):
+            reply = reply(request)
+            if inspect.isawaitable(reply):
+                reply = await reply
+        if isinstance(reply, EffectError):
+            raise reply
+        return _response(reply, request)
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _reply(self, number: int) -> Reply:
+        if number < len(self._replies):
+            return self._replies[number]
+        raise ProviderError(
+            f"{self.name}: no reply for request {number + 1}; there are {len(self._replies)}",
+            hint="add a reply to the script, or find out why the model is asked so often",
+            details={"provider": self.name},
+        )
+
+
+def _response(said: Any, request: ModelRequest) -> ModelResponse:
+    if isinstance(said, ModelResponse):
+        return said
+    if isinstance(said, (str, ToolCall)):
+        said = [said]
+    message = said if isinstance(said, Message) else Message.of("assistant", *said)
+    message = _with_ids(message, request)
+    reason = "tool_calls" if message.tool_calls else "stop"
+    return ModelResponse(message, _usage(request, message), reason, model=request.model)
+
+
+def _with_ids(message: Message, request: ModelRequest) -> Message:
+    """Calls scripted with the id "" get one that is unique in the conversation."""
+    number = sum(len(m.tool_calls) for m in request.messages)
+    blocks = []
+    for block in message.content:
+        if isinstance(block, ToolCall):
+            number += 1
+            if not block.id:
+                block = replace(block, id=f"call{number:05}")  # noqa: PLW2901
+        blocks.append(block)
+    return Message(message.role, tuple(blocks))
+
+
+def _usage(request: ModelRequest, answer: Message) -> Usage:
+    asked = len(request.system or "") + sum(map(_length, request.messages))
+    return Usage(input_tokens=-(-asked // 4), output_tokens=-(-_length(answer) // 4))
+
+
+def _length(message: Message) -> int:
+    """Characters of its text, and of what tools were called with and gave back."""
+    length = 0
+    for block in message.content:
+        if isinstance(block, Text):
+            length += len(block.text)
+        elif isinstance(block, ToolCall):
+            length += len(block.name) + len(block.raw or str(block.arguments))
+        elif isinstance(block, ToolResult):
+            length += _length(Message("tool", block.content))
+    return length
+
+
+def _problem(item: Any) -> str | None:
+    """What is wrong with a reply in a file, or None."""
+    if isinstance(item, str):
+        return None
+    if not isinstance(item, dict):
+        return "it must be a text or an object"
+    if not item or not (item.keys() <= {"text", "tool_calls"} or "error" in item):
+        return "it needs text, tool_calls or error"
+    calls = item.get("tool_calls", [])
+    if not isinstance(calls, list) or not all(isinstance(c, dict) and "name" in c for c in calls):
+        return "tool_calls must be a list of objects with a name"
+    return None
+
+
+def _from_json(item: Any) -> Said:
+    if isinstance(item, str):
+        return item
+    if "error" in item:
+        retryable = item.get("retryable", False)
+        return ProviderError(item["error"], status=item.get("status"), retryable=retryable)
+    calls = [
+        ToolCall(c.get("id", ""), c["name"], c.get("arguments", {}))
+        for c in item.get("tool_calls", [])
+    ]
+    return [*([item["text"]] if "text" in item else []), *calls]

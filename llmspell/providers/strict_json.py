@@ -1,0 +1,33 @@
+"""JSON as RFC 8259 has it: no NaN, no Infinity, and no surprise from what is nested too deeply."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+
+def read_json(text: str) -> Any:
+    """The value. Raises ValueError."""
+    try:
+        return _decoder.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def write_json(value: Any) -> str:
+    """The text, in ASCII. Raises ValueError for what JSON has no words for."""
+    try:
+        return _encoder.encode(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+# ASCII, so that half a surrogate pair, which models do write, can be sent back.
+_encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

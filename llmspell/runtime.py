@@ -1,0 +1,257 @@
+"""The façade: what a Python program that embeds llmspell uses, and the command line as well."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from llmspell.agents.agent import Agents
+from llmspell.bridge import Bridge, Bridges
+from llmspell.config import Project, find_project
+from llmspell.engine import Engine, Output
+from llmspell.errors import ConfigError, PluginError
+from llmspell.hooks import Hooks
+from llmspell.limits import Limits
+from llmspell.lua.vm import Vm, compile_trusted
+from llmspell.middleware import Middleware, arrange
+from llmspell.middleware.trace import Observer, Observers
+from llmspell.modules import Modules
+from llmspell.permissions import Grants
+from llmspell.providers.models import Models
+from llmspell.providers.provider import Provider
+from llmspell.spell import Spell, find_spell, parse_spell
+from llmspell.state import MemoryStore, SqliteStore, Store
+from llmspell.tools.loading import BuiltInTools, installed, load_module, load_reference
+from llmspell.tools.tool import FunctionTool, Tool, Tools
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.providers.weights import Progress
+
+
+class Runtime:
+    """Runs spells; any number at once, in one event loop. Use it as an async context manager.
+
+    Two runtimes in one process share nothing.
+
+        async with Runtime(tools=[weather]) as runtime:
+            result = await runtime.run("forecast.lua", params={"city": "Oslo"})
+
+    Attributes:
+        tools: The registry all runs see.
+        hooks: Hooks on the effects of all runs.
+        models: The models runs can ask.
+    """
+
+    def __init__(
+        self,
+        *,
+        tools: Iterable[Tool | Any] = (),
+        project: Project | None = None,
+        model: str | None = None,
+        grants: Grants | None = None,
+        limits: Limits | None = None,
+        store: Store | None = None,
+        providers: Iterable[Provider] = (),
+        bridges: Iterable[Bridge] = (),
+        middleware: Sequence[Middleware] = (),
+        observers: Sequence[Observer] = (),
+        output: Output | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Make a runtime; what is given goes before what the project's llmspell.toml says.
+
+        Args:
+            tools: Tools, or typed functions to make tools of; Lua globals of their own names.
+            project: The project; by default the one around the current folder.
+            model: Model of agents that name none.
+            grants: What spells may touch besides what the project grants.
+            limits: Limits of each run.
+            store: Where `State` is kept; closed by whoever made it.
+            providers: Providers besides the known ones; their names go first.
+            bridges: More bridges.
+            middleware: More middleware, each with a `before` or `after`.
+            observers: Watch every effect of every run.
+            output: Gets each line a spell prints; by default it goes to stdout.
+            progress: Told of the download of the embedded model.
+
+        Raises:
+            ConfigError: When the settings are wrong.
+            PluginError: When tools or bridges cannot be loaded.
+        """
+        self.project = project or find_project()
+        settings = self.project.settings
+        self.tools = Tools(BuiltInTools())
+        self._register_tools(tools)
+        self.hooks = Hooks()
+        self.models = Models(
+            model or settings.model,
+            settings.providers,
+            os.environ,
+            providers=providers,
+            progress=progress,
+        )
+        self._grants = settings.permissions.merged(grants or Grants())
+        self._limits = limits or settings.limits
+        self._bridges = Bridges([*_installed_bridges(), *bridges])
+        self._middleware = arrange(middleware)
+        self._observers = Observers(observers)
+        self._output = output or _print
+        self._given_store = store
+        self._store: Store | None = store
+        self._cleanup = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._cleanup.__aenter__()
+        self._cleanup.push_async_callback(self.models.close)
+        self._cleanup.push_async_callback(self._close_store)
+        self._compiled = {
+            name: compile_trusted(source, f"{name}.lua")
+            for name, source in self._bridges.lua().items()
+        }
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._cleanup.__aexit__(kind, error, traceback)
+
+    async def run(
+        self,
+        spell: str | Path | Spell,
+        *,
+        params: Mapping[str, Value] | None = None,
+        arguments: Sequence[str] = (),
+        output: Output | None = None,
+    ) -> Value:
+        """Run a spell; what it returns.
+
+        Args:
+            spell: A path, a name, or a spell already read.
+            params: Its parameters.
+            arguments: What `arg` and `...` hold in it.
+            output: Gets each line it prints.
+
+        Raises:
+            SpellError: It was not found, does not compile, or did not catch an error.
+            ConfigError: Its front matter or a parameter is wrong.
+            LimitExceeded: It broke a limit.
+        """
+        if not isinstance(spell, Spell):
+            spell = find_spell(str(spell), self.project.spell_folders)
+        bound = spell.bind(params or {})
+        limits = _lowered(self._limits, spell)
+        hooks = Hooks(self.hooks)
+        services: dict[type, Any] = {
+            Agents: Agents(),
+            Grants: self._grants,
+            Hooks: hooks,
+            Limits: limits,
+            Models: self.models,
+            Modules: Modules(self._module_folders(spell)),
+            Observers: self._observers,
+            Project: self.project,
+            Store: self._open_store(),
+            Tools: Tools(self.tools),
+        }
+        vm = Vm(limits, seed=secrets.randbits(31), bridges=self._compiled, tools=list(self.tools))
+        engine = Engine(
+            _new_run_id(),
+            vm,
+            bridges=self._bridges,
+            services=services,
+            middleware=self._middleware,
+            limits=limits,
+            output=output or self._output,
+        )
+        try:
+            return await engine.execute(spell, bound, list(arguments))
+        finally:
+            hooks.close()
+
+    async def execute(self, source: str, *, name: str = "chunk") -> Value:
+        """Run a spell given as text."""
+        return await self.run(parse_spell(source.encode(), name=name, file=name))
+
+    def _register_tools(self, given: Iterable[Tool | Any]) -> None:
+        for value in installed("llmspell.tools").values():
+            tool = load_reference(value)
+            self.tools.register(tool.name, tool)
+        for module in self.project.settings.tools.modules:
+            for tool in load_module(module):
+                self.tools.register(tool.name, tool)
+        for entry in given:
+            tool = entry if isinstance(entry, Tool) else FunctionTool(entry)
+            self.tools.register(tool.name, tool)
+
+    def _module_folders(self, spell: Spell) -> list[Path]:
+        own = [spell.folder] if spell.folder else []
+        return [*own, self.project.root / "lua_modules"]
+
+    def _open_store(self) -> Store:
+        if self._store is None:
+            settings = self.project.settings.state
+            if settings.backend == "memory":
+                self._store = MemoryStore()
+            else:
+                self._store = SqliteStore(
+                    self.project.state_file, synchronous=settings.synchronous
+                )
+        return self._store
+
+    async def _close_store(self) -> None:
+        if self._store is not None and self._store is not self._given_store:
+            await self._store.close()
+
+
+def _lowered(limits: Limits, spell: Spell) -> Limits:
+    """The host's limits with those of the spell's front matter that are lower."""
+    known = {f.name for f in fields(Limits)}
+    wrong = [
+        f"limits.{name}: {'no limit of that name' if name not in known else 'must be a number above 0'}"
+        for name, value in spell.limits.items()
+        if name not in known or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
+    ]
+    if wrong:
+        raise ConfigError(spell.file, wrong, hint=f"limits are {', '.join(sorted(known))}")
+    return replace(
+        limits, **{name: min(value, getattr(limits, name)) for name, value in spell.limits.items()}
+    )
+
+
+def _installed_bridges() -> list[Bridge]:
+    bridges = []
+    for name, value in installed("llmspell.bridges").items():
+        module, _, attribute = value.partition(":")
+        try:
+            from importlib import import_module
+
+            bridges.append(getattr(import_module(module), attribute or "bridge"))
+        except (ImportError, AttributeError) as error:
+            raise PluginError(f"the bridge {name!r} cannot be loaded: {error}") from error
+    return bridges
+
+
+def _new_run_id() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def _print(text: str | bytes) -> None:
+    if isinstance(text, str):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text + b"\n")
+        sys.stdout.buffer.flush()

@@ -1,0 +1,268 @@
+"""A spell: its source, and what its front matter says of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from llmspell.errors import ConfigError, SpellNotFound
+from llmspell.values import Value
+
+_BLOCK = re.compile(
+    rb"^---[ \t]*/// spell[ \t]*\r?\n(.*?)^---[ \t]*///[ \t]*$", re.DOTALL | re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One `[params]` entry: `name = {type, help, default, choices}`, or just a default value.
+
+    One without a default is required. Types: string, integer, number, boolean, list, table.
+    """
+
+    name: str
+    type: str
+    help: str = ""
+    default: Value = None
+    required: bool = True
+    choices: tuple[Value, ...] = ()
+
+    def convert(self, given: Value) -> Value:
+        """The value in the parameter's type; text as typed on a command line is read.
+
+        Raises:
+            ValueError: With what is wrong, in a few words.
+        """
+        value = _read(given, self.type) if isinstance(given, str) else given
+        accepted = _TYPES[self.type]
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+            raise ValueError(f"must be a {self.type}, not {given!r}")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, not {given!r}")
+        return float(value) if self.type == "number" else value
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "list": (list,),
+    "table": (dict,),
+}
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _read(text: str, kind: str) -> Value:
+    if kind in ("integer", "number"):
+        try:
+            return int(text) if kind == "integer" else float(text)
+        except ValueError:
+            return text
+    if kind == "boolean":
+        return _WORDS.get(text.lower(), text)
+    if kind in ("list", "table"):
+        import json
+
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text.split(",") if kind == "list" else text
+    return text
+
+
+@dataclass(frozen=True)
+class Spell:
+    """A spell that was found and read, not yet compiled.
+
+    Attributes:
+        name: How it is called: "hello".
+        file: How it is shown, in messages and as chunk name: "spells/hello.lua".
+        source: Its text, with the shebang and all, so that lines count as in the file.
+        folder: Where `require` looks first; None for a spell without a file.
+        permissions: What it asks for: {"net": ["example.com"]}.
+        limits: What it sets, by the names of `Limits`.
+    """
+
+    name: str
+    file: str
+    source: bytes
+    folder: Path | None = None
+    description: str = ""
+    params: Mapping[str, Parameter] = field(default_factory=dict)
+    permissions: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def chunk_name(self) -> str:
+        return f"@{self.file}"
+
+    def bind(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """The parameters a run gets. Raises ConfigError with every problem."""
+        problems = [f"no parameter named {n!r}" for n in given if n not in self.params]
+        bound: dict[str, Value] = {}
+        for name, parameter in self.params.items():
+            if name not in given:
+                if parameter.required:
+                    problems.append(f"--{name} is required")
+                bound[name] = parameter.default
+                continue
+            try:
+                bound[name] = parameter.convert(given[name])
+            except ValueError as error:
+                problems.append(f"--{name} {error}")
+        if problems:
+            raise ConfigError(
+                self.name,
+                problems,
+                hint=f"see its parameters with: llmspell run {self.name} --help",
+            )
+        return bound
+
+
+def find_spell(name: str, folders: list[Path] | None = None) -> Spell:
+    """The spell of a path, of a folder with `main.lua`, or of a name.
+
+    A name is looked for in the `spells/` folder of the project and then among the shipped ones.
+    `-` reads standard input.
+
+    Raises:
+        SpellNotFound: With similar names.
+        ConfigError: When its front matter is wrong.
+    """
+    if name == "-":
+        return parse_spell(sys.stdin.buffer.read(), name="stdin", file="stdin")
+    path = Path(name)
+    if path.is_dir():
+        path = path / "main.lua"
+    if path.is_file():
+        return read_spell(path)
+    if path.suffix != ".lua" and len(path.parts) == 1:
+        for candidate in _named(folders or [Path("spells")]):
+            if candidate.stem == name:
+                return read_spell(candidate, name=name)
+    raise _not_found(name, folders or [Path("spells")])
+
+
+def read_spell(path: Path, *, name: str | None = None) -> Spell:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise SpellNotFound(f"cannot read {path}: {error.strerror}") from error
+    settings = path.with_name("spell.toml")
+    front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
+    folder = path.resolve().parent
+    named = name or (folder.name if path.name == "main.lua" else path.stem)
+    return parse_spell(source, name=named, file=_display(path), folder=folder, front=front)
+
+
+def shipped_spells() -> list[Path]:
+    """The spells that come with llmspell."""
+    return _lua_files(Path(str(files("llmspell.spells"))))
+
+
+def _named(folders: list[Path]) -> list[Path]:
+    found = [path for folder in folders for path in _lua_files(folder)]
+    return [*found, *shipped_spells()]
+
+
+def _lua_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.lua")) if folder.is_dir() else []
+
+
+def _not_found(name: str, folders: list[Path]) -> SpellNotFound:
+    import difflib
+
+    names = list(dict.fromkeys(path.stem for path in _named(folders)))
+    similar = difflib.get_close_matches(name, names)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else "list them with: llmspell spells"
+    if Path(name).suffix == ".lua":
+        hint = None
+    what = "file" if Path(name).suffix == ".lua" else "spell"
+    return SpellNotFound(f"no {what} named {name}", hint=hint)
+
+
+def _display(path: Path) -> str:
+    """Relative to the current folder where it is below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path) if len(str(path)) < 48 else path.name  # noqa: PLR2004 - Lua cuts at 60
+
+
+def parse_spell(
+    source: bytes,
+    *,
+    name: str,
+    file: str,
+    folder: Path | None = None,
+    front: bytes | None = None,
+) -> Spell:
+    """A spell from its text. Raises ConfigError when the front matter is wrong."""
+    table = _front_matter(source, file) if front is None else _toml(front, f"{file} (spell.toml)")
+    unknown = set(table) - {"name", "description", "params", "permissions", "limits"}
+    if unknown:
+        raise ConfigError(file, [f"front matter: unknown key {key!r}" for key in sorted(unknown)])
+    params = {key: _parameter(file, key, value) for key, value in table.get("params", {}).items()}
+    return Spell(
+        name=table.get("name", name),
+        file=file,
+        source=source,
+        folder=folder,
+        description=table.get("description", ""),
+        params=params,
+        permissions=table.get("permissions", {}),
+        limits=table.get("limits", {}),
+    )
+
+
+def _front_matter(source: bytes, file: str) -> dict[str, Any]:
+    match = _BLOCK.search(source)
+    if not match:
+        return {}
+    lines = [re.sub(rb"^---? ?", b"", line) for line in match[1].splitlines()]
+    first = source[: match.start(1)].count(b"\n")
+    return _toml(b"\n".join([b""] * first + lines), file)
+
+
+def _toml(text: bytes, file: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(file, [f"front matter: {error}"]) from error
+
+
+def _parameter(file: str, name: str, entry: Any) -> Parameter:
+    if not isinstance(entry, dict):
+        entry = {"default": entry, "type": _type_of(entry)}
+    unknown = set(entry) - {"type", "help", "default", "choices"}
+    kind = entry.get("type", _type_of(entry["default"]) if "default" in entry else "string")
+    if unknown or kind not in _TYPES:
+        wrong = f"unknown key {min(unknown)!r}" if unknown else f"unknown type {kind!r}"
+        raise ConfigError(
+            file,
+            [f"front matter: params.{name}: {wrong}"],
+            hint=f"types are {', '.join(_TYPES)}; keys are type, help, default, choices",
+        )
+    return Parameter(
+        name,
+        kind,
+        help=entry.get("help", ""),
+        default=entry.get("default"),
+        required="default" not in entry,
+        choices=tuple(entry.get("choices", ())),
+    )
+
+
+def _type_of(value: Any) -> str:
+    for kind, accepted in reversed(_TYPES.items()):
+        if type(value) in accepted:
+            return kind
+    return "string"

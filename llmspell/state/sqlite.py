@@ -1,0 +1,179 @@
+"""State in a SQLite file, shared by processes and kept between them."""
+
+from __future__ import annotations
+
+import os
+import time
+from fnmatch import translate
+from functools import cached_property
+from re import compile as compile_pattern
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from llmspell.state.encoding import added, decode, encode, same
+from llmspell.state.store import Store, Updater, check_address, check_scope, check_ttl
+from llmspell.state.updates import Updates
+from llmspell.state.worker import Worker
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    import sqlite3
+
+T = TypeVar("T")
+
+
+class SqliteStore(Store):
+    """A store in a file. See `Store`; every method is a coroutine.
+
+    Writes wait for one thread, which commits all that have come meanwhile as one transaction; a
+    write returns after its commit. Reads go to another thread and connection, and see the last
+    commit without waiting for the next. Several processes may use the file.
+
+    The file is opened, or created with its folder, by the first use.
+
+    Args:
+        path: The file.
+        synchronous: With NORMAL, what was acknowledged survives the end of the process in any
+            way; with FULL, a power failure too, at the price of a wait for the disk each commit.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    ) -> None:
+        if synchronous not in ("NORMAL", "FULL"):
+            raise ValueError(f"synchronous is NORMAL or FULL, not {synchronous!r}")
+        self.path = os.path.abspath(path)  # noqa: PTH100 - the folder may change before the first use
+        self._synchronous = synchronous
+        self._updates = Updates(self._versioned, self._replace)
+
+    @cached_property
+    def _writer(self) -> Worker[sqlite3.Connection]:
+        from llmspell.state.database import Database
+
+        database = Database(self.path, self._synchronous)
+        return Worker("llmspell-state-writer", database.write, database.close)
+
+    @cached_property
+    def _reader(self) -> Worker[sqlite3.Connection]:
+        from llmspell.state.database import Database
+
+        database = Database(self.path, self._synchronous)
+        return Worker("llmspell-state-reader", database.read, database.close)
+
+    async def get(self, scope: str, key: str) -> Value:
+        return (await self._versioned(scope, key))[0]
+
+    async def set(self, scope: str, key: str, value: Value, ttl: float | None = None) -> None:
+        check_address(scope, key)
+        check_ttl(ttl)
+        expires = None if ttl is None else time.time() + ttl
+        text = _text(value)
+        await self._writer.ask(lambda db: _put(db, scope, key, text, expires))
+
+    async def delete(self, scope: str, key: str) -> bool:
+        check_address(scope, key)
+        return await self._writer.ask(lambda db: _delete(db, scope, key))
+
+    async def keys(self, scope: str, pattern: str = "*") -> list[str]:
+        check_scope(scope)
+        matches = compile_pattern(translate(pattern)).match
+        return await self._reader.ask(lambda db: sorted(filter(matches, _keys(db, scope))))
+
+    async def scopes(self) -> list[str]:
+        return await self._reader.ask(_scopes)
+
+    async def increment(self, scope: str, key: str, by: float = 1) -> int | float:
+        check_address(scope, key)
+
+        def work(db: sqlite3.Connection) -> int | float:
+            value, _, expires = _row(db, scope, key)
+            total = added(value, by)
+            _put(db, scope, key, _text(total), expires)
+            return total
+
+        return await self._writer.ask(work)
+
+    async def compare_and_set(self, scope: str, key: str, expected: Value, new: Value) -> bool:
+        check_address(scope, key)
+        expected_text, text = encode(expected), _text(new)
+
+        def work(db: sqlite3.Connection) -> bool:
+            value, _, expires = _row(db, scope, key)
+            equal = same(value, decode(expected_text))
+            if equal:
+                _put(db, scope, key, text, expires)
+            return equal
+
+        return await self._writer.ask(work)
+
+    async def update(self, scope: str, key: str, updater: Updater, caller: str = "") -> Value:
+        check_address(scope, key)
+        return await self._updates.run(scope, key, updater, caller)
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    async def _versioned(self, scope: str, key: str) -> tuple[Value, int | None]:
+        check_address(scope, key)
+        value, version, _ = await self._reader.ask(lambda db: _row(db, scope, key))
+        return value, version
+
+    async def _replace(self, scope: str, key: str, value: Value, version: int | None) -> bool:
+        text = _text(value)
+
+        def work(db: sqlite3.Connection) -> bool:
+            _, current, expires = _row(db, scope, key)
+            if current == version:
+                _put(db, scope, key, text, expires)
+            return current == version
+
+        return await self._writer.ask(work)
+
+
+def _text(value: Value) -> str | None:
+    """What is stored for a value; None stands for no row."""
+    return None if value is None else encode(value)
+
+
+_LIVE = "(expires IS NULL OR expires > ?)"
+
+
+def _row(db: sqlite3.Connection, scope: str, key: str) -> tuple[Value, int | None, float | None]:
+    """Value, version and expiry; all None without a row, and for one that has expired."""
+    row = db.execute(
+        f"SELECT value, version, expires FROM state WHERE scope = ? AND key = ? AND {_LIVE}",  # noqa: S608 - a constant
+        (scope, key, time.time()),
+    ).fetchone()
+    return (None, None, None) if row is None else (decode(row[0]), row[1], row[2])
+
+
+def _put(
+    db: sqlite3.Connection, scope: str, key: str, text: str | None, expires: float | None
+) -> None:
+    if text is None:
+        _delete(db, scope, key)
+        return
+    db.execute(
+        "INSERT INTO state (scope, key, value, expires, version) VALUES (?, ?, ?, ?, random())"
+        " ON CONFLICT (scope, key) DO UPDATE SET"
+        " value = excluded.value, expires = excluded.expires, version = excluded.version",
+        (scope, key, text, expires),
+    )
+
+
+def _delete(db: sqlite3.Connection, scope: str, key: str) -> bool:
+    deleted = db.execute(
+        f"DELETE FROM state WHERE scope = ? AND key = ? AND {_LIVE}",  # noqa: S608 - a constant
+        (scope, key, time.time()),
+    )
+    return deleted.rowcount > 0
+
+
+def _keys(db: sqlite3.Connection, scope: str) -> list[str]:
+    rows = db.execute(f"SELECT key FROM state WHERE scope = ? AND {_LIVE}", (scope, time.time()))  # noqa: S608 - a constant
+    return [key for (key,) in rows]
+
+
+def _scopes(db: sqlite3.Connection) -> list[str]:
+    rows = db.execute(f"SELECT DISTINCT scope FROM state WHERE {_LIVE}", (time.time(),))  # noqa: S608 - a constant
+    return sorted(scope for (scope,) in rows)

@@ -1,0 +1,139 @@
+"""Read, let the caller's function make a new value, write - as one step, key by key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Generic, TypeVar
+
+from llmspell.errors import StateError
+from llmspell.state.store import Answer, Updater, settled
+from llmspell.values import Value
+
+Version = TypeVar("Version")
+
+ATTEMPTS = 30
+LONGEST_PAUSE = 0.05
+
+
+class _KeyLock(asyncio.Lock):
+    """A key's lock, which exists while updates of the key do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users = 0
+        self.holder: _Turn | None = None
+
+
+class _Turn:
+    """One update, waiting for its key or having it."""
+
+    def __init__(self, lock: _KeyLock, caller: str) -> None:
+        self.lock = lock
+        self.caller = caller
+        outer: _Turn | None = _current.get()
+        while outer is not None and outer.lock.holder is not outer:
+            outer = outer.outer  # over, but it had started the task that asks now
+        self.outer: _Turn | None = outer
+
+    def inside(self, other: _Turn) -> bool:
+        """Whether it is part of what the other's updater does."""
+        if other.caller and self.caller.startswith((f"{other.caller}/", f"{other.caller}.")):
+            return True
+        outer = self.outer
+        return outer is not None and (outer is other or outer.inside(other))
+
+
+_current: ContextVar[_Turn | None] = ContextVar("llmspell_update", default=None)
+
+
+class Updates(Generic[Version]):
+    """Runs the updates of one store.
+
+    A lock per key, rather than a fixed set of locks that keys share: an updater may well update
+    another key, which would hang whenever the two happened to share one.
+
+    Args:
+        read: Gives a key's value and a version that every write changes.
+        write: Stores a value if the key still has that version, and says whether it did.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str, str], Answer[tuple[Value, Version]]],
+        write: Callable[[str, str, Value, Version], Answer[bool]],
+    ) -> None:
+        self._read, self._write = read, write
+        self._locks: dict[tuple[str, str], _KeyLock] = {}
+        self._waiting: set[_Turn] = set()
+
+    async def run(self, scope: str, key: str, updater: Updater, caller: str) -> Value:
+        async with self._turn(scope, key, caller):
+            pause = 0.001
+            for _ in range(ATTEMPTS):
+                old, version = await settled(self._read(scope, key))
+                new = await updater(old)
+                if await settled(self._write(scope, key, new, version)):
+                    return new
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+        raise StateError(
+            f"cannot update {key!r}: it was written {ATTEMPTS} times while the update ran",
+            hint="let the function return the new value; it must not set the key itself",
+            details={"scope": scope, "key": key},
+            retryable=True,
+        )
+
+    @asynccontextmanager
+    async def _turn(self, scope: str, key: str, caller: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault((scope, key), _KeyLock())
+        turn = _Turn(lock, caller)
+        lock.users += 1
+        try:
+            self._check_progress(turn, key)
+            self._waiting.add(turn)
+            try:
+                await lock.acquire()
+            finally:
+                self._waiting.discard(turn)
+            outer = _current.set(turn)
+            lock.holder = turn
+            try:
+                yield
+            finally:
+                lock.holder = None
+                lock.release()
+                _current.reset(outer)
+        finally:
+            lock.users -= 1
+            if not lock.users:
+                del self._locks[scope, key]
+
+    def _check_progress(self, turn: _Turn, key: str) -> None:
+        """Refuse a turn that could never come.
+
+        It waits for the lock's holder, which waits for whatever updates inside it wait for; a
+        circle is closed by its last member, so looking once, before waiting, finds it.
+        """
+        holder = turn.lock.holder
+        if holder is not None and turn.inside(holder):
+            raise StateError(
+                f"an update of {key!r} inside an update of {key!r} would wait for itself",
+                hint="let the outer function return the new value",
+            )
+        seen: set[_Turn] = set()
+        ahead = [turn.lock]
+        while ahead:
+            holder = ahead.pop().holder
+            if holder is None or holder in seen:
+                continue
+            if turn.inside(holder):
+                raise StateError(
+                    f"an update of {key!r} and another would wait for each other",
+                    hint="nest updates of several keys in the same order everywhere",
+                    retryable=True,
+                )
+            seen.add(holder)
+            ahead += [other.lock for other in self._waiting if other.inside(holder)]

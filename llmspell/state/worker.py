@@ -1,0 +1,152 @@
+"""Work for a thread, handed over from an event loop and taken a batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from llmspell.errors import StateError
+
+T = TypeVar("T")
+Resource = TypeVar("Resource")
+
+WAITING = 1024
+"""How many jobs may wait for one thread; who comes later waits to hand its job over."""
+BATCH = 256
+
+
+class Job(Generic[Resource]):
+    """What somebody wants done, and what came of it: `answer`, or `error` when it is set."""
+
+    __slots__ = ("_asker", "_place", "answer", "error", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Resource], Any],
+        asker: asyncio.Future[Any],
+        place: asyncio.Semaphore,
+    ) -> None:
+        self.work = work
+        self.answer: Any = None
+        self.error: BaseException | None = None
+        self._asker = asker
+        self._place = place
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._asker.get_loop()
+
+    def report(self) -> None:
+        """Tell the asker, unless it has been cancelled. Runs in its loop."""
+        self._place.release()
+        if self._asker.done():
+            return
+        if self.error is not None:
+            self._asker.set_exception(self.error)
+        else:
+            self._asker.set_result(self.answer)
+
+
+class Worker(Generic[Resource]):
+    """A thread that starts with the first job. It does not keep a process from ending.
+
+    Args:
+        name: The thread's name.
+        serve: Does a batch of jobs, in the thread: sets each one's answer or error.
+        finish: Called last in the thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        serve: Callable[[Sequence[Job[Resource]]], None],
+        finish: Callable[[], None],
+    ) -> None:
+        self._name, self._serve, self._finish = name, serve, finish
+        self._jobs: queue.SimpleQueue[Job[Resource] | asyncio.Future[None]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._places = asyncio.Semaphore(WAITING)
+        self._closed = False
+
+    async def ask(self, work: Callable[[Resource], T]) -> T:
+        """Have the thread do it, and return what it returns or raise what it raises.
+
+        Jobs are done in the order they were asked for. Once it is handed over a job is done even
+        if the asker is cancelled.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a semaphore belongs to the loop it was first waited for in
+            self._loop, self._places = loop, asyncio.Semaphore(WAITING)
+        places = self._places
+        await places.acquire()
+        if self._closed:
+            places.release()
+            raise StateError("the state store is closed", hint="use it before it is closed")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        asker: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(Job(work, asker, places))
+        return await asker
+
+    async def close(self) -> None:
+        """Wait until the jobs handed over are done and the thread has ended."""
+        self._closed = True
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._jobs.put(finished)
+        await finished
+        thread.join()
+
+    def _run(self) -> None:
+        last = None
+        while last is None:
+            batch, last = self._next_batch()
+            try:
+                self._serve(batch)
+            except Exception as error:  # noqa: BLE001 - those who wait must hear of it
+                for job in batch:
+                    job.error = job.error or error
+            for loop, jobs in itertools.groupby(batch, lambda job: job.loop):
+                _call_in(loop, _report, list(jobs))
+        try:
+            self._finish()
+        finally:
+            _call_in(last.get_loop(), _finish, last)
+
+    def _next_batch(self) -> tuple[list[Job[Resource]], asyncio.Future[None] | None]:
+        """What waits, and the future of the one who closes if that is reached."""
+        batch: list[Job[Resource]] = []
+        item = self._jobs.get()
+        while isinstance(item, Job):
+            batch.append(item)
+            if len(batch) == BATCH or self._jobs.empty():
+                return batch, None
+            item = self._jobs.get()
+        return batch, item
+
+
+def _report(jobs: list[Job[Any]]) -> None:
+    for job in jobs:
+        job.report()
+
+
+def _finish(finished: asyncio.Future[None]) -> None:
+    if not finished.done():
+        finished.set_result(None)
+
+
+def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[Any], None], what: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(function, what)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise
+        # The loop has gone, and with it everyone who could hear of this.

@@ -1,0 +1,185 @@
+"""Structured data: JSON pointers and CSV."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llmspell.errors import ToolError
+from llmspell.tools.tool import tool
+
+
+@tool(category="data")
+async def json_query(data: Any, path: str = "", default: Any = None) -> Any:
+    """Take a value out of nested tables, or out of JSON text, by a JSON pointer (RFC 6901).
+
+    Args:
+        data: A table, or JSON text.
+        path: Such as "/users/0/name": keys, and places in lists from 0. `~1` stands for a slash
+            in a key, `~0` for a tilde. An empty path is the whole.
+        default: What to return when there is nothing at the path; without it that is an error.
+    """
+    value = _parsed(data) if isinstance(data, str) else data
+    if path and not path.startswith("/"):
+        raise ToolError(
+            f"the path {path!r} does not begin with a slash",
+            hint=f"write {'/' + path.replace('.', '/')!r}",
+            details={"path": path},
+        )
+    if re.search("~(?![01])", path):
+        raise ToolError(f"a ~ in the path {path!r} is not followed by 0 or 1", hint="write ~0")
+    done = ""
+    for part in path.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        try:
+            value = _step(value, key)
+        except LookupError as error:
+            if default is not None:
+                return default
+            raise ToolError(
+                f"nothing at {done}/{part}: {error.args[0]}",
+                hint="give a default if it may be missing",
+                details={"path": path, "missing": f"{done}/{part}"},
+            ) from error
+        done += f"/{part}"
+    return value
+
+
+def _parsed(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ToolError(f"data is no valid JSON: {error}") from error
+
+
+def _step(value: Any, key: str) -> Any:
+    """What a table or list has at a key. LookupError says why there is nothing."""
+    index = int(key) if re.fullmatch("0|[1-9][0-9]{0,17}", key) else None
+    if isinstance(value, list):
+        if index is None or index >= len(value):
+            raise LookupError(f"the list has {len(value)} items, counted from 0")
+        return value[index]
+    if not isinstance(value, dict):
+        raise LookupError(f"it is inside a {_kind(value)}")  # noqa: TRY004 - nothing is there
+    if key in value:
+        return value[key]
+    if index in value:  # a Lua table that is no list can have numbers as keys
+        return value[index]
+    shown = ", ".join(str(k) for k in list(value)[:10])
+    raise LookupError(f"the keys there are {shown}{' …' if len(value) > 10 else ''}")  # noqa: PLR2004
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, (int, float)):
+        return "number"
+    return "null" if value is None else "string"
+
+
+Delimiter = Annotated[str, Field(pattern=r'^[^"\r\n]$')]
+
+
+@tool(category="data")
+def csv_parse(
+    text: str, header: bool = True, delimiter: Delimiter = ","
+) -> list[dict[str, str]] | list[list[str]]:
+    """Read CSV (RFC 4180) text. Values stay text; empty lines are passed over.
+
+    Args:
+        text: The CSV.
+        header: Whether the first line has the columns' names: rows are then tables by name, and
+            values missing at the end of a row are absent. Else rows are lists.
+        delimiter: What separates values: one character.
+    """
+    import csv
+    import io
+
+    source = io.StringIO(text.removeprefix("\ufeff"), newline="")
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise ToolError(
+            f"line {reader.line_num} is no valid CSV: {error}",
+            hint="a value that holds a quote, delimiter or line end must be quoted",
+            details={"line": reader.line_num},
+        ) from error
+    if not header or not rows:
+        return rows
+    columns = _columns(rows[0])
+    return [_named(columns, row, line) for row, line in zip(rows[1:], lines[1:], strict=True)]
+
+
+def _columns(names: list[str]) -> list[str]:
+    columns = [name or f"column_{number}" for number, name in enumerate(names, 1)]
+    if len(set(columns)) < len(columns):
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        raise ToolError(
+            f"columns of the same name: {', '.join(twice)}", hint="read it with header = false"
+        )
+    return columns
+
+
+def _named(columns: list[str], row: list[str], line: int) -> dict[str, str]:
+    if len(row) > len(columns):
+        raise ToolError(
+            f"line {line} has {len(row)} values for {len(columns)} columns",
+            hint="check the delimiter, or read it with header = false",
+            details={"line": line},
+        )
+    return dict(zip(columns, row, strict=False))
+
+
+@tool(category="data")
+def csv_format(
+    rows: list[dict[str, Any] | list[Any]],
+    columns: list[str] | None = None,
+    delimiter: Delimiter = ",",
+) -> str:
+    """Write rows as CSV (RFC 4180), each line ended by a line feed.
+
+    Args:
+        rows: Tables by column name, or lists of values. A value is text, a number, a boolean or
+            absent.
+        columns: The columns' names in order, for the first line. Without it, rows that are
+            tables get all their keys, sorted, and rows that are lists get no such line.
+        delimiter: What separates values: one character.
+    """
+    if columns is None:
+        columns = sorted({key for row in rows if isinstance(row, dict) for key in row})
+    lines = [columns] if columns else []
+    for number, row in enumerate(rows, 1):
+        values = [row.get(column) for column in columns] if isinstance(row, dict) else row
+        lines.append([_cell(value, number) for value in values])
+    return "".join(_line(line, delimiter) for line in lines)
+
+
+def _cell(value: Any, row: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise ToolError(
+        f"row {row} holds a {type(value).__name__}, which is no CSV value",
+        hint="turn it into text first, with JSON.encode for instance",
+        details={"row": row},
+    )
+
+
+def _line(cells: list[str], delimiter: str) -> str:
+    """One row. The csv module leaves a lone carriage return unquoted, which no reader takes."""
+    special = re.compile(f'["\r\n{re.escape(delimiter)}]')
+    quoted = ['"' + c.replace('"', '""') + '"' if special.search(c) else c for c in cells]
+    line = delimiter.join(quoted)
+    return (line or '""') + "\n"  # an empty line would be no row

@@ -1,0 +1,115 @@
+"""Hashes, ids and encodings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from llmspell.errors import ToolError
+from llmspell.tools.tool import tool
+
+Algorithm = Literal["md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "blake2b"]
+
+
+def _bytes(data: str | bytes) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+def _text(data: bytes) -> str | bytes:
+    """Text if it is UTF-8, or the bytes."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+@tool(category="encoding")
+def hash(data: str | bytes, algorithm: Algorithm = "sha256") -> str:  # noqa: A001 - its Lua name
+    """The hash of some data, in hexadecimal.
+
+    Args:
+        data: Text (as UTF-8) or bytes.
+        algorithm: Which hash. md5 and sha1 are no protection against forgery.
+    """
+    import hashlib
+
+    return hashlib.new(algorithm, _bytes(data), usedforsecurity=False).hexdigest()
+
+
+@tool(category="encoding")
+def hmac(key: str | bytes, data: str | bytes, algorithm: Algorithm = "sha256") -> str:
+    """The keyed hash (HMAC, RFC 2104) of some data, in hexadecimal.
+
+    Args:
+        key: The secret: text (as UTF-8) or bytes.
+        data: Text (as UTF-8) or bytes.
+        algorithm: Which hash.
+    """
+    from hmac import digest
+
+    return digest(_bytes(key), _bytes(data), algorithm).hex()
+
+
+@tool(category="encoding")
+async def uuid() -> str:
+    """A new random id: a UUID of version 4 (RFC 9562), 36 characters."""
+    from uuid import uuid4
+
+    return str(uuid4())
+
+
+@tool(category="encoding")
+async def base64_encode(data: str | bytes, url_safe: bool = False) -> str:
+    """Encode data as Base64 (RFC 4648), with padding.
+
+    Args:
+        data: Text (as UTF-8) or bytes.
+        url_safe: Use `-` and `_` in place of `+` and `/`.
+    """
+    import base64
+
+    encode = base64.urlsafe_b64encode if url_safe else base64.b64encode
+    return encode(_bytes(data)).decode()
+
+
+@tool(category="encoding")
+async def base64_decode(text: str) -> str | bytes:
+    """Decode Base64 (RFC 4648) of either alphabet, to text or, when that is no UTF-8, to bytes.
+
+    Args:
+        text: The Base64. Blanks are ignored, and padding may be missing.
+    """
+    import base64
+    import binascii
+
+    compact = "".join(text.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        data = base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ToolError(
+            "the text is not Base64", hint="it may hold A-Z, a-z, 0-9, + and / or - and _, and ="
+        ) from error
+    return _text(data)
+
+
+@tool(category="encoding")
+async def url_encode(text: str | bytes) -> str:
+    """Percent-encode text for any part of a URL (RFC 3986): all but letters, digits and `-._~`.
+
+    Args:
+        text: Text (as UTF-8) or bytes.
+    """
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+@tool(category="encoding")
+async def url_decode(text: str) -> str | bytes:
+    """Decode percent-encoded text, to text or, when that is no UTF-8, to bytes.
+
+    Args:
+        text: The encoded text. A `+` stays a `+`.
+    """
+    from urllib.parse import unquote_to_bytes
+
+    return _text(unquote_to_bytes(text))

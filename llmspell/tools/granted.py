@@ -1,0 +1,178 @@
+"""Files and folders, opened exactly where the grants judged them to be.
+
+A path is resolved, the place it leads to is judged, and that place is then opened one folder at
+a time without following a link. So a link put in the way meanwhile makes the open fail.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from llmspell.effects import Effect
+from llmspell.errors import ToolError
+from llmspell.permissions import Grants, Kind, Need
+
+MAX_ENTRIES = 100_000
+
+# O_PATH: a folder one may pass through but not list can be on the way.
+_STEP = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", 0)
+
+
+def judged(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
+    """The place a path leads to, once the run's grants allow it to be read or written.
+
+    The grants have judged `path` before the call, but links may have changed since.
+    """
+    place = Path(path).resolve()
+    effect.run[Grants].check(Need(kind, str(place)), by=by)
+    return place
+
+
+@contextmanager
+def opened_folder(place: Path) -> Iterator[int]:
+    """A descriptor of the folder at a resolved path, to be used as `dir_fd`."""
+    folder = os.open(place.anchor, _STEP)
+    try:
+        for part in place.parts[1:]:
+            inner = os.open(part, _STEP, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def open_file(name: str, folder: int) -> int:
+    """A descriptor to read the file of that name; OSError for a link and for what is no file."""
+    # O_NONBLOCK: opening a pipe nobody writes to would wait for ever.
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        mode = os.fstat(file).st_mode
+        os.close(file)
+        raise _no_file(mode)
+    return file
+
+
+def file_status(name: str, folder: int) -> os.stat_result | None:
+    """The status of the file of that name, None if there is none; OSError for what is no file."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise _no_file(status.st_mode)
+    return status
+
+
+def _no_file(mode: int) -> OSError:
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError(errno.EISDIR, "it is a folder")
+    if stat.S_ISLNK(mode):
+        return OSError(errno.ELOOP, "a link was put in its place")
+    return OSError(errno.EINVAL, "it is a device, pipe or socket")
+
+
+def make_folders(effect: Effect, place: Path, *, by: str) -> None:
+    """Make the folder at a resolved path and those above it; each needs a write grant."""
+    missing = [folder for folder in (place, *place.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        effect.run[Grants].check(Need("write", str(folder)), by=by)
+        with opened_folder(folder.parent) as parent, suppress(FileExistsError):
+            os.mkdir(folder.name, dir_fd=parent)
+
+
+class Entry(NamedTuple):
+    """Something found in a folder.
+
+    Attributes:
+        path: Below the folder that is walked, such as `notes/today.md`.
+        name: Its last part.
+        folder: Descriptor of the folder it is in, valid until the next entry is asked for.
+        status: Its own status, not that of what a link leads to.
+    """
+
+    path: str
+    name: str
+    folder: int
+    status: os.stat_result
+
+    def below(self, path: str) -> str:
+        """Its path, given the path of the folder that is walked."""
+        return str(Path(path, self.path))
+
+
+def check_name_pattern(pattern: str) -> None:
+    """Refuse a pattern that can match no name because it holds a slash."""
+    if "/" in pattern:
+        raise ToolError(
+            f"the pattern {pattern!r} holds a slash, but only names are compared with it",
+            hint='put the folder into path: path = "docs", pattern = "*.md", recursive = true',
+            details={"pattern": pattern},
+        )
+
+
+def entries(folder: int, *, recursive: bool, hidden: bool) -> Iterator[Entry]:
+    """What is in a folder, by name, and when `recursive` what is in its folders after that.
+
+    Links are not followed. Folders that may not be listed are not entered.
+
+    Raises:
+        ToolError: After `MAX_ENTRIES` entries.
+    """
+    seen = 0
+    for top, folders, files, descriptor in os.fwalk(".", dir_fd=folder, follow_symlinks=False):
+        found = []
+        for name in sorted(folders + files):
+            if hidden or not name.startswith("."):
+                with suppress(FileNotFoundError):  # it went since the folder was listed
+                    status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    path = str(Path(top, name))
+                    found.append(Entry(path, name, descriptor, status))
+        seen += len(found)
+        if seen > MAX_ENTRIES:
+            raise ToolError(
+                f"more than {MAX_ENTRIES:,} files and folders",
+                hint="start from a folder further down",
+                details={"limit": MAX_ENTRIES},
+            )
+        yield from found
+        inner = [entry.name for entry in found if stat.S_ISDIR(entry.status.st_mode)]
+        folders[:] = inner if recursive else []
+
+
+@contextmanager
+def explained(verb: str, path: str, missing: _Reason | None = None) -> Iterator[None]:
+    """Turn an OSError into a ToolError that says what could not be done to which path.
+
+    `missing` is the reason and the hint to give when something does not exist.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason, hint = _REASONS.get(error.errno or 0, (str(error.strerror or error), None))
+        if missing and error.errno == errno.ENOENT:
+            reason, hint = missing
+        if hint is not None:
+            hint = hint.format(here=Path.cwd())
+        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        raise ToolError(
+            f"cannot {verb} {path}: {reason}", hint=hint, details={"path": path, "errno": name}
+        ) from error
+
+
+_Reason = tuple[str, str | None]
+_REASONS: dict[int, _Reason] = {
+    errno.ENOENT: ("it does not exist", "relative paths start at {here}"),
+    errno.EISDIR: ("it is a folder", "list_files shows what is in a folder"),
+    errno.ENOTDIR: ("it, or a part of its path, is no folder", None),
+    errno.ELOOP: ("a link was put in its place", None),
+    errno.EACCES: ("the operating system does not permit it", None),
+    errno.EPERM: ("the operating system does not permit it", None),
+    errno.ENOSPC: ("the disk is full", "what was there before is still there"),
+}

@@ -1,0 +1,250 @@
+"""Requests over HTTP."""
+
+# ruff: noqa: D417 - `effect` is injected; callers do not give it
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from llmspell.effects import Effect
+from llmspell.errors import ToolError
+from llmspell.permissions import Grants, Need
+from llmspell.tools.tool import tool
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx2
+
+MAX_REDIRECTS = 5
+MAX_BODY = 100_000_000
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+_CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
+_OF_THE_BODY = ("content-type", "content-length", "content-encoding", "content-language")
+# RFC 9110, section 9.2.2: to repeat such a request does no harm.
+_IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """A response.
+
+    Attributes:
+        status: HTTP's status code.
+        headers: By lower-case name; several of one name are joined with ", ".
+        body: Text, or bytes when it is no text in the encoding it says, or else UTF-8.
+        json: The decoded body, when the response says it is JSON and it is.
+        url: What answered, after redirects.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: str | bytes
+    json: Any
+    url: str
+
+
+@tool(category="net", net=["url"])
+async def http_request(
+    effect: Effect,
+    url: str,
+    *,
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET",
+    headers: dict[str, str] | None = None,
+    query: dict[str, str | int | float | bool | list[str | int | float | bool]] | None = None,
+    json: Any = None,
+    body: str | bytes | None = None,
+    timeout: Annotated[float, Field(gt=0, le=600)] = 30,  # noqa: ASYNC109 - a parameter of the spell
+    max_bytes: Annotated[int, Field(ge=1, le=MAX_BODY)] = 10_000_000,
+    follow_redirects: bool = True,
+) -> HttpResponse:
+    """Make an HTTP request. The result is `{status, headers, body, json, url}`.
+
+    Every status is a result, also 404 and 500; no answer is an error. `headers` has lower-case
+    names, and `json` is the decoded body of a JSON response.
+
+    Args:
+        url: http:// or https:// and so on.
+        method: What to do.
+        headers: Headers to send, by name.
+        query: Parameters to add to the URL's query; a list is sent as one parameter for each item.
+        json: A value to send as a JSON body. An empty table is sent as a list.
+        body: Text (as UTF-8) or bytes to send as they are.
+        timeout: Seconds until the whole response must have arrived.
+        max_bytes: A larger response body is an error.
+        follow_redirects: Follow up to 5 redirects, each to a host that is granted.
+    """
+    import anyio
+    import httpx2
+
+    _check_headers(headers or {})
+    try:
+        with anyio.fail_after(timeout):
+            async with httpx2.AsyncClient(
+                verify=_tls(), timeout=None, headers={"user-agent": "llmspell"}
+            ) as client:
+                request = _request(
+                    client, method, url, headers=headers, query=query, json=json, body=body
+                )
+                response = await _answer(effect, client, request, max_bytes, follow_redirects)
+    except TimeoutError as error:
+        raise ToolError(
+            f"no complete response from {url} within {timeout:g} s",
+            hint="give a larger timeout, or try again later",
+            details={"url": url, "timeout": timeout},
+            retryable=method in _IDEMPOTENT,
+        ) from error
+    except httpx2.TransportError as error:
+        unsent = isinstance(error, httpx2.ConnectError)
+        ours = isinstance(error, httpx2.LocalProtocolError)
+        raise ToolError(
+            f"{'cannot connect to' if unsent else 'the exchange failed with'} {url}: "
+            f"{error or type(error).__name__}",
+            details={"url": url, "type": type(error).__name__},
+            retryable=unsent or (method in _IDEMPOTENT and not ours),
+        ) from error
+    except (httpx2.InvalidURL, httpx2.DecodingError) as error:
+        raise ToolError(f"{url}: {error}", details={"url": url}) from error
+    return response
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Made once: it takes 30 ms to read the certificates."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
+
+
+def _check_headers(headers: dict[str, str]) -> None:
+    if any(name.lower() == "host" for name in headers):
+        raise ToolError(
+            "the header Host cannot be set", hint="the grants judge the host in the URL"
+        )
+
+
+def _request(
+    client: httpx2.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: dict[str, str] | None,
+    query: dict[str, Any] | None,
+    json: Any,
+    body: str | bytes | None,
+) -> httpx2.Request:
+    import httpx2
+
+    if json is not None and body is not None:
+        raise ToolError("json and body cannot both be sent")
+    target = httpx2.URL(url)
+    if query:
+        target = target.copy_merge_params(query)
+    return client.build_request(method, target, headers=headers, json=json, content=body)
+
+
+async def _answer(
+    effect: Effect,
+    client: httpx2.AsyncClient,
+    request: httpx2.Request,
+    max_bytes: int,
+    follow_redirects: bool,
+) -> HttpResponse:
+    """The response to a request, or to the one that its redirects lead to."""
+    for _ in range(MAX_REDIRECTS + 1):
+        _check_target(effect, request.url)
+        response = await client.send(request, stream=True)
+        try:
+            location = response.headers.get("location")
+            if not (follow_redirects and location and response.status_code in _REDIRECTS):
+                return _result(response, await _body(response, max_bytes))
+            request = _redirected(client, request, response.status_code, location)
+        finally:
+            await response.aclose()
+    raise ToolError(
+        f"more than {MAX_REDIRECTS} redirects, the last to {request.url}",
+        details={"url": str(request.url), "limit": MAX_REDIRECTS},
+    )
+
+
+def _check_target(effect: Effect, url: httpx2.URL) -> None:
+    """Judge the host that will really be asked, as the client reads the URL."""
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ToolError(
+            f"{url} is no URL with http:// or https:// and a host", details={"url": str(url)}
+        )
+    if url.userinfo:
+        raise ToolError(
+            f"the URL for {url.host} holds a user name",
+            hint="send credentials in the header Authorization",
+        )
+    target = f"{url.scheme}://{url.netloc.decode('ascii')}"
+    effect.run[Grants].check(Need("net", target), by="http_request")
+
+
+def _redirected(
+    client: httpx2.AsyncClient, request: httpx2.Request, status: int, location: str
+) -> httpx2.Request:
+    """The request that a redirect asks for (RFC 9110, section 15.4)."""
+    url = request.url.join(location)
+    headers = {k: v for k, v in request.headers.items() if k != "host"}
+    method, body = request.method, request.content
+    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):  # noqa: PLR2004
+        method, body = "GET", b""
+    dropped = [] if body else list(_OF_THE_BODY)
+    if _origin(url) != _origin(request.url):
+        dropped.extend(_CREDENTIALS)
+    headers = {k: v for k, v in headers.items() if k not in dropped}
+    return client.build_request(method, url, headers=headers, content=body or None)
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+async def _body(response: httpx2.Response, max_bytes: int) -> bytes:
+    """The decoded body."""
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > max_bytes:
+            raise ToolError(
+                f"the response of {response.url} is larger than max_bytes = {max_bytes:,}",
+                hint=f"give a larger max_bytes, at most {MAX_BODY:,}",
+                details={"url": str(response.url), "max_bytes": max_bytes},
+            )
+    return bytes(body)
+
+
+def _result(response: httpx2.Response, body: bytes) -> HttpResponse:
+    content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = content_type == "application/json" or content_type.endswith("+json")
+    return HttpResponse(
+        status=response.status_code,
+        headers=dict(response.headers),
+        body=_decoded(body, response.charset_encoding or "utf-8"),
+        json=_json(body) if is_json else None,
+        url=str(response.url),
+    )
+
+
+def _decoded(body: bytes, charset: str) -> str | bytes:
+    try:
+        return body.decode(charset)
+    except (UnicodeDecodeError, LookupError):
+        return body
+
+
+def _json(body: bytes) -> Any:
+    """The value, or None when it is no JSON: the body says what it is instead."""
+    import json
+
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,53 @@
+"""A tool a spell defines: a Lua function with a schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmspell.effects import Effect
+from llmspell.errors import InvalidArguments
+from llmspell.schema import check_schema, schema_of, schema_problems
+from llmspell.tools.tool import Tool, check_tool_name
+from llmspell.values import LuaFunction, Value
+
+
+class LuaTool(Tool):
+    def __init__(
+        self,
+        name: str,
+        function: LuaFunction,
+        *,
+        description: str = "",
+        params: Value = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Make a tool of a function that takes one table; `params` is a shape or JSON Schema.
+
+        Raises:
+            InvalidArguments: When the name or the schema cannot be used.
+        """
+        self.name, self.description = check_tool_name(name), description
+        self.category, self.timeout = "spell", timeout
+        self.function = function.retain()
+        try:
+            self._schema = schema_of({} if params is None else params)
+            check_schema(self._schema)
+        except ValueError as error:
+            raise InvalidArguments(f"tool {name}: params", [str(error)]) from error
+        if self._schema.get("type") != "object":
+            raise InvalidArguments(f"tool {name}: params", ["must describe a table of fields"])
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self._schema
+
+    def bind(self, arguments: dict[str, Value]) -> dict[str, Any]:
+        properties = self._schema.get("properties", {})
+        defaults = {n: s["default"] for n, s in properties.items() if "default" in s}
+        filled = defaults | arguments
+        if problems := schema_problems(self._schema, filled):
+            raise InvalidArguments(self.name, problems)
+        return filled
+
+    async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
+        return await effect.call(self.function, bound)

@@ -1,0 +1,212 @@
+"""Text: chunks, differences, templates, regular expressions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llmspell.errors import ToolError
+from llmspell.tools.regex import Matcher
+from llmspell.tools.tool import tool
+
+MAX_DIFF_LINES = 20_000
+
+_BREAKS = ("\n\n", "\n", ". ", "! ", "? ", "。", "; ", ", ", " ")
+"""Where to cut a text, the best places first; the cut is behind it."""
+
+
+@tool(category="text")
+def split_text(
+    text: str,
+    max_chars: Annotated[int, Field(ge=1)] = 2000,
+    overlap: Annotated[int, Field(ge=0)] = 0,
+) -> list[str]:
+    """Split a text into chunks, where a paragraph, line, sentence or word ends.
+
+    Args:
+        text: The text.
+        max_chars: How many characters a chunk has at most.
+        overlap: About how many characters of a chunk's end the next one begins with; less than
+            half of max_chars.
+    """
+    if overlap and overlap * 2 >= max_chars:
+        raise ToolError(
+            f"overlap = {overlap} is not less than half of max_chars = {max_chars}",
+            details={"overlap": overlap, "max_chars": max_chars},
+        )
+    chunks = []
+    start = 0
+    while start < len(text):
+        end = _cut(text, start, max_chars)
+        if chunk := text[start:end].strip():
+            chunks.append(chunk)
+        start = end if end >= len(text) else _step_back(text, end, overlap)
+    return chunks
+
+
+def _cut(text: str, start: int, max_chars: int) -> int:
+    """Where the chunk that begins at `start` ends: at the best break in its second half."""
+    limit = start + max_chars
+    if limit >= len(text):
+        return len(text)
+    half = start + (max_chars + 1) // 2
+    for mark in _BREAKS:
+        found = text.rfind(mark, half, limit)
+        if found >= 0:
+            return found + len(mark)
+    return limit
+
+
+def _step_back(text: str, end: int, overlap: int) -> int:
+    """Where the next chunk begins: `overlap` before `end`, or at the next word after that."""
+    if not overlap:
+        return end
+    word = text.find(" ", end - overlap, end - 1)
+    return end - overlap if word < 0 else word + 1
+
+
+@tool(category="text")
+def diff_text(a: str, b: str, context: Annotated[int, Field(ge=0)] = 3) -> str:
+    """How two texts differ, line by line, in the unified format; empty when they are equal.
+
+    Args:
+        a: The text before.
+        b: The text after.
+        context: How many equal lines to show around a difference.
+    """
+    from difflib import unified_diff
+
+    before, after = _lines(a), _lines(b)
+    if len(before) + len(after) > MAX_DIFF_LINES:
+        raise ToolError(
+            f"the texts have over {MAX_DIFF_LINES:,} lines together",
+            hint="compare parts of them",
+            details={"limit": MAX_DIFF_LINES},
+        )
+    return "".join(unified_diff(before, after, "a", "b", n=context))
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends; one without an end is marked as `diff` marks it."""
+    lines = [line + "\n" for line in text.split("\n")]
+    if lines[-1] == "\n":
+        lines.pop()
+    else:
+        lines[-1] += "\\ No newline at end of file\n"
+    return lines
+
+
+_PLACE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
+
+
+@tool(category="text")
+async def template(text: str, values: dict[str, Any]) -> str:
+    """Fill `{{name}}` in a text with values. What is filled in is not looked at again.
+
+    Args:
+        text: The text. `{{user.name}}` is the field `name` of the table `user`.
+        values: What to fill in, by name. Tables are written as JSON.
+    """
+    missing: dict[str, None] = {}
+
+    def fill(place: re.Match[str]) -> str:
+        value: Any = values
+        for key in place[1].split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is None:
+            missing[place[1]] = None
+        return _as_text(value)
+
+    filled = _PLACE.sub(fill, text)
+    if missing:
+        raise ToolError(
+            f"no value for {', '.join(missing)}",
+            hint=f"values has {', '.join(map(str, values)) or 'nothing'}",
+            details={"missing": list(missing)},
+        )
+    return filled
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(slots=True)
+class TextMatch:
+    """What a regular expression matched.
+
+    Attributes:
+        text: What it matched.
+        first: Byte position of its begin, as `string.sub` of Lua counts, from 1.
+        last: Byte position of its end, so that `text:sub(first, last)` is the match.
+        groups: What the groups matched; null for one that took no part.
+        named: The same, of the groups with a name.
+    """
+
+    text: str
+    first: int
+    last: int
+    groups: list[str | None]
+    named: dict[str, str | None]
+
+
+@tool(category="text")
+def regex_find(
+    pattern: str,
+    text: Annotated[str, Field(max_length=10_000_000)],
+    max_results: Annotated[int, Field(ge=1, le=10_000)] = 100,
+    ignore_case: bool = False,
+) -> list[TextMatch]:
+    """Find all matches of a regular expression; a pattern that takes over 5 s is stopped.
+
+    A match is `{text, first, last, groups, named}`; first and last are its byte positions.
+
+    Args:
+        pattern: In Python's syntax; `^` and `$` match at each line.
+        text: Where to look.
+        max_results: Stop after that many matches.
+        ignore_case: Whether upper and lower case are the same.
+    """
+    with Matcher(pattern, ignore_case=ignore_case) as matcher:
+        matches = matcher.find([text], limit=max_results)
+        names = matcher.names
+    ends = sorted({position for match in matches for position in match.spans[0]})
+    pieces = (len(text[a:b].encode()) for a, b in zip([0, *ends], ends, strict=False))
+    offset = dict(zip(ends, accumulate(pieces), strict=True))
+
+    found = []
+    for match in matches:
+        (start, end), *groups = match.spans
+        taken = [None if a < 0 else text[a:b] for a, b in groups]
+        named = {name: taken[number - 1] for name, number in names.items()}
+        found.append(TextMatch(text[start:end], offset[start] + 1, offset[end], taken, named))
+    return found
+
+
+@dataclass(slots=True)
+class TextCount:
+    """How long a text is."""
+
+    characters: int
+    words: int
+    lines: int
+    bytes: int
+
+
+@tool(category="text")
+async def count_text(text: str) -> TextCount:
+    """Count the characters, words, lines and bytes (of UTF-8) of a text.
+
+    Args:
+        text: The text. Words are what blanks separate.
+    """
+    lines = text.count("\n") + (text != "" and not text.endswith("\n"))
+    return TextCount(len(text), len(text.split()), lines, len(text.encode()))

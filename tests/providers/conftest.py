@@ -1,0 +1,137 @@
+"""Servers that answer with bytes of our choosing, and answers of the shape OpenAI's have."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.openai_chat import OpenAIChat
+from llmspell.providers.strict_json import write_json
+
+KEY = "sk-proj-Zx81_qLw7TtRb29vNhYc3KdM5pGa0XfE6sUj4oWi"
+
+
+def completion(message=None, *, finish_reason="stop", **fields):
+    """A chat completion as api.openai.com sends it."""
+    said = {"role": "assistant", "content": "Hello.", "refusal": None, "annotations": []}
+    choice = {
+        "index": 0,
+        "message": said | (message or {}),
+        "logprobs": None,
+        "finish_reason": finish_reason,
+    }
+    usage = {
+        "prompt_tokens": 19,
+        "completion_tokens": 10,
+        "total_tokens": 29,
+        "prompt_tokens_details": {"cached_tokens": 8, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 4, "audio_tokens": 0},
+    }
+    return {
+        "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "gpt-5.4-mini-2026-03-17",
+        "choices": [choice],
+        "usage": usage,
+        "service_tier": "default",
+        "system_fingerprint": None,
+    } | fields
+
+
+def http(body, status="200 OK", content_type="application/json", **headers):
+    """A whole HTTP answer, as bytes."""
+    if not isinstance(body, bytes):
+        body = write_json(body).encode()
+    lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class Server:
+    """Gives each request the next of its answers, and the last one to all that follow.
+
+    An answer is bytes, after which the connection stays open; or a function of the request and
+    the writer, after which it is closed.
+    """
+
+    def __init__(self, answers):
+        self.answers = list(answers)
+        self.requests = []
+        self.connections = 0
+        self.hung_up = asyncio.Event()
+
+    async def talk(self, reader, writer):
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+                request = head + await reader.readexactly(length)
+                self.requests.append(request)
+                answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
+                if callable(answer):
+                    await answer(request, writer)
+                    return
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.hung_up.set()
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def serve():
+    """`async with serve(answer, …) as (server, url)`."""
+
+    @asynccontextmanager
+    async def serving(*answers):
+        server = Server(answers)
+        listening = await asyncio.start_server(server.talk, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        try:
+            yield server, f"http://127.0.0.1:{port}/v1"
+        finally:
+            listening.close()
+
+    return serving
+
+
+@pytest.fixture
+def provider_at():
+    """`async with provider_at(url) as provider`."""
+
+    @asynccontextmanager
+    async def opened(url, *, transport=None, max_retries=2, **fields):
+        fields = {"key_env": "TEST_API_KEY", "key": KEY} | fields
+        endpoint = Endpoint("test", url, **fields)
+        provider = OpenAIChat(endpoint, transport=transport, max_retries=max_retries)
+        try:
+            yield provider
+        finally:
+            await provider.close()
+
+    return opened
+
+
+@pytest.fixture
+def key():
+    return KEY
+
+
+@pytest.fixture(name="completion")
+def completion_fixture():
+    return completion
+
+
+@pytest.fixture(name="http")
+def http_fixture():
+    return http
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Pauses between attempts take no time worth speaking of."""
+    monkeypatch.setattr("llmspell.providers.connection.FIRST_PAUSE", 0.001)

@@ -1,0 +1,45 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmspell.providers.redaction import BLOT, redacted, secrets_in
+
+KEY = "4f9b0c61d2e84a7b93"
+
+
+def test_the_key_and_its_pieces_go():
+    assert redacted(f"bad key {KEY}!", [KEY]) == f"bad key {BLOT}!"
+    assert redacted(f"bad key {KEY[:9]}…", [KEY]) == f"bad key {BLOT}…"
+    assert redacted(f"bad key …{KEY[5:14]}", [KEY]) == f"bad key …{BLOT}"
+    assert redacted(f"{KEY}{KEY} and {KEY}", [KEY]) == f"{BLOT} and {BLOT}"
+
+
+def test_words_that_only_look_a_little_alike_stay():
+    text = "the model 4f9b0c6 has no key 0c61d2e; sk-8 is short, and so is a task-oriented answer"
+    assert redacted(text, [KEY]) == text
+
+
+def test_what_looks_like_a_key_goes_though_it_is_not_ours():
+    assert redacted("Incorrect key: sk-abc1*****wxyz. See", []) == f"Incorrect key: {BLOT} See"
+    assert redacted("got 'Bearer abcdefgh', no", []) == f"got '{BLOT}', no"
+    assert redacted("gsk_0123456789 xai-0123456789", []) == f"{BLOT} {BLOT}"
+
+
+def test_keys_given_to_servers_that_want_none_are_no_secret():
+    assert redacted("none of x", ["x", "abc"]) == "none of x"
+    assert redacted("no ollama here", ["ollama"]) == f"no {BLOT} here"
+
+
+@given(st.text(), st.text(min_size=8), st.text())
+def test_nothing_of_the_key_is_left(before, key, after):
+    assert key not in redacted(before + key + after, [key]).replace(BLOT, "\0")
+
+
+@given(st.text(alphabet="abc ", max_size=40))
+def test_text_without_secrets_is_untouched(text):
+    assert redacted(text, [KEY]) == text
+
+
+def test_headers_named_like_secrets_are_secret():
+    headers = {"X-Api-Key": "a", "Cookie": "b", "X-Title": "c", "api-token": "d"}
+    assert secrets_in("k", headers) == ["k", "a", "b", "d"]
+    assert secrets_in(None, {}) == []

@@ -1,0 +1,231 @@
+"""Several processes on one file, processes that are killed, and disks that have no room."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from llmspell.state import SqliteStore
+
+pytestmark = pytest.mark.anyio
+
+HEAD = """
+import asyncio, sys
+from llmspell.errors import StateError
+from llmspell.state import SqliteStore
+store = SqliteStore(sys.argv[1])
+"""
+TAIL = """
+asyncio.run(main())
+"""
+
+
+def start(body, path, *args):
+    return subprocess.Popen(
+        [sys.executable, "-c", HEAD + body + TAIL, path, *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return output
+
+
+INCREMENTING = """
+async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
+    await asyncio.gather(*(store.increment("", "n") for _ in range(int(sys.argv[2]))))
+    await store.close()
+"""
+
+UPDATING = """
+calls = 0
+async def count(old):
+    global calls
+    calls += 1
+    await asyncio.sleep(0)
+    return (old or 0) + 1
+async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(int(sys.argv[2])):
+        await store.update("", "n", count)
+    print(calls)
+    await store.close()
+"""
+
+COMPARING = """
+async def main():
+    print("ready", flush=True)
+    sys.stdin.readline()
+    won = 0
+    while won < int(sys.argv[2]):
+        old = await store.get("", "n")
+        won += await store.compare_and_set("", "n", old, (old or 0) + 1)
+    await store.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "processes", "times"),
+    [(INCREMENTING, 2, 2000), (UPDATING, 2, 300), (COMPARING, 2, 300), (INCREMENTING, 6, 50)],
+)
+async def test_processes_that_change_one_key_lose_nothing(state_file, body, processes, times):
+    """The file does not exist yet, so they also race to create it."""
+    running = [start(body, state_file, times) for _ in range(processes)]
+    for process in running:
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in running:
+        finish(process)
+    store = SqliteStore(state_file)
+    assert await store.get("", "n") == processes * times
+    await store.close()
+
+
+ACKNOWLEDGING = """
+import itertools
+async def write(writer):
+    for n in itertools.count(1):
+        await store.set("", f"{writer}", n)
+        await store.increment("", "total")
+        print(writer, n, flush=True)
+async def main():
+    await asyncio.gather(*(write(writer) for writer in range(16)))
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 150, 400, 1000, 2500])
+async def test_what_was_acknowledged_survives_a_kill(state_file, lines):
+    process = start(ACKNOWLEDGING, state_file)
+    output = [process.stdout.readline() for _ in range(lines)]
+    os.kill(process.pid, signal.SIGKILL)
+    rest, _ = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGKILL
+    output += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    acknowledged = {}
+    for writer, n in map(str.split, output):
+        acknowledged[writer] = int(n)
+
+    store = SqliteStore(state_file)
+    for writer, n in acknowledged.items():
+        assert await store.get("", writer) >= n
+    assert await store.get("", "total") >= sum(acknowledged.values())
+    await store.set("", "after", 1)
+    await store.close()
+    db = sqlite3.connect(state_file)
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+NO_ROOM = """
+import resource
+def allow(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+async def main():
+    await store.set("", "before", 1)
+    allow(300_000)
+    kept = []
+    failures = []
+    for n in range(100):
+        small, large = await asyncio.gather(
+            store.set("", f"small {n}", n),
+            store.set("", f"large {n}", "x" * 20_000),
+            return_exceptions=True,
+        )
+        for key, result in ((f"small {n}", small), (f"large {n}", large)):
+            if result is None:
+                kept.append(key)
+            elif isinstance(result, StateError):
+                failures.append(result)
+            else:
+                raise result
+    assert "small 0" in kept and "large 0" in kept, kept
+    assert len(failures) > 50, len(failures)
+    assert all("no room" in error.message and error.hint for error in failures), failures[0]
+    for key in kept:
+        assert await store.get("", key) is not None
+    allow(resource.RLIM_INFINITY)
+    await store.set("", "after", "x" * 500_000)
+    assert await store.get("", "after") == "x" * 500_000
+    assert set(await store.keys("")) >= {"before", "after", *kept}
+    await store.close()
+    print(*kept, sep=",")
+"""
+
+
+async def test_a_disk_without_room_loses_nothing_that_was_acknowledged(state_file):
+    """A limit on the size of files makes write() fail as a full disk or a quota does."""
+    kept = finish(start(NO_ROOM, state_file)).strip().split(",")
+    store = SqliteStore(state_file)
+    assert set(await store.keys("")) >= set(kept)
+    await store.close()
+
+
+FULL_DISK = """
+import os
+async def main():
+    ballast = sys.argv[1] + ".ballast"
+    with open(ballast, "wb") as file:
+        file.write(bytes(200_000))
+    await store.set("", "before", 0)
+    kept = ["before"]
+    failures = []
+    for n in range(50):
+        keys = [f"large {n}", f"small {n}"]
+        results = await asyncio.gather(
+            store.set("", keys[0], "x" * 30_000), store.set("", keys[1], n), return_exceptions=True
+        )
+        kept += [key for key, result in zip(keys, results) if result is None]
+        failures += [result for result in results if result is not None]
+    assert "small 2" in kept and len(failures) > 20, (kept, failures)
+    assert all("the disk is full" in str(error) for error in failures), failures
+    assert set(await store.keys("")) == set(kept)
+    os.unlink(ballast)
+    await store.set("", "after", "x" * 30_000)
+    assert set(await store.keys("")) == {*kept, "after"}
+    await store.close()
+    print("over")
+"""
+IN_A_SMALL_FILE_SYSTEM = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+MOUNT = 'mount -t tmpfs -o size=600k none "$0"'
+
+
+def may_mount(folder):
+    try:
+        tried = subprocess.run(
+            [*IN_A_SMALL_FILE_SYSTEM, MOUNT, folder], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        return False
+    return tried.returncode == 0
+
+
+def test_a_full_disk(tmp_path):
+    if not may_mount(tmp_path):
+        pytest.skip("this system lets us mount no file system of our own")
+    program = HEAD + FULL_DISK + TAIL
+    done = subprocess.run(
+        [
+            *IN_A_SMALL_FILE_SYSTEM,
+            f'{MOUNT} && exec "$1" -c "$2" "$0/state.db"',
+            tmp_path,
+            sys.executable,
+            program,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
