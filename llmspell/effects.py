@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -28,7 +28,6 @@ class Run(Protocol):
     def call(self, function: LuaFunction, args: list[Value], path: str) -> Awaitable[Value]: ...
 
 
-@dataclass(slots=True, eq=False)
 class Effect:
     """A name, plain arguments, and a place in the run.
 
@@ -41,13 +40,12 @@ class Effect:
         bound: The arguments checked and converted for the handler, by the middleware `validate`.
     """
 
-    name: str
-    args: dict[str, Value]
-    path: str
-    run: Run
-    bound: dict[str, Any] = field(default_factory=dict)
-    _children: int = 0
-    _calls: int = 0
+    __slots__ = ("_calls", "_children", "args", "bound", "name", "path", "run")
+
+    def __init__(self, name: str, args: dict[str, Value], path: str, run: Run) -> None:
+        self.name, self.args, self.path, self.run = name, args, path, run
+        self.bound: dict[str, Any] = args
+        self._children = self._calls = 0
 
     def perform(self, name: str, **args: Value) -> Awaitable[Value]:
         """Perform another effect on behalf of this one, through the whole chain.
@@ -112,8 +110,7 @@ class Handler:
     def perform(self) -> Perform:
         """Calls the function with the effect's checked arguments."""
         function = self.function
-        wanted = list(self.signature.injections)
-        if not wanted:
+        injected = self.signature.injected_first
+        if injected is None:
             return lambda effect: function(**effect.bound)
-        (name,) = wanted
-        return lambda effect: function(**{name: effect}, **effect.bound)
+        return lambda effect: function(effect, **effect.bound)

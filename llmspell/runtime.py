@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project, find_project
-from llmspell.engine import Engine, Output
+from llmspell.driver import Output
+from llmspell.engine import Engine
 from llmspell.errors import ConfigError, PluginError
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
@@ -165,14 +167,19 @@ class Runtime:
             Store: self._open_store(),
             Tools: Tools(self.tools),
         }
-        vm = Vm(limits, seed=secrets.randbits(31), bridges=self._compiled, tools=list(self.tools))
+        new_vm = partial(
+            Vm,
+            limits,
+            seed=secrets.randbits(31),
+            bridges=self._compiled,
+            tools=list(self.tools),
+        )
         engine = Engine(
             _new_run_id(),
-            vm,
+            new_vm=new_vm,
             bridges=self._bridges,
             services=services,
             middleware=self._middleware,
-            limits=limits,
             output=output or self._output,
         )
         try:

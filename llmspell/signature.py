@@ -41,6 +41,18 @@ class Signature:
         return {n: t for n, t in self._hints.items() if n != "return" and t in self._injected}
 
     @cached_property
+    def injected_first(self) -> type | None:
+        """The type of the first parameter if it is an injected one.
+
+        Raises:
+            TypeError: When another parameter is injected.
+        """
+        first = next(iter(inspect.signature(self.function).parameters), None)
+        if self.injections.keys() - {first}:
+            raise TypeError(f"{self.name}: only the first parameter can be filled in by the host")
+        return self.injections.get(first) if first else None
+
+    @cached_property
     def parameters(self) -> list[inspect.Parameter]:
         """The parameters a caller may give, their annotations resolved."""
         found = []
@@ -51,6 +63,10 @@ class Signature:
                 annotation = self._hints.get(parameter.name, Any)
                 found.append(parameter.replace(annotation=annotation))
         return found
+
+    @cached_property
+    def _required(self) -> bool:
+        return any(p.default is p.empty for p in self.parameters)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -92,6 +108,8 @@ class Signature:
         Raises:
             InvalidArguments: With one problem per field. `target` names the callee in it.
         """
+        if not arguments and not self._required:
+            return {}
         from pydantic import ValidationError
 
         try:

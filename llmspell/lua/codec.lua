@@ -1,12 +1,11 @@
 -- Values as bytes: the only form in which anything leaves or enters this state.
 -- The format is described in codec.py, the other end of it.
 
-local guard, config = ...
+local config = ...
 local next, type, rawget, rawlen, rawequal = next, type, rawget, rawlen, rawequal
-local error, select, setmetatable = error, select, setmetatable
+local error, setmetatable = error, setmetatable
 local pack, unpack, byte = string.pack, string.unpack, string.byte
 local concat, math_type = table.concat, math.type
-local charge = guard.charge
 
 local MAX_BYTES, MAX_PARTS, MAX_DEPTH = config.message, 1000000, 64
 
@@ -62,7 +61,11 @@ local function encode_table(t, depth)
     error("table nested too deeply to pass to the host, or cyclic", 0)
   end
   local length = rawlen(t)
-  if next(t) == nil or length > 0 and is_list(t, length) then
+  if length == 0 and next(t) == nil then
+    size(1)
+    put("0")
+    return
+  elseif length > 0 and is_list(t, length) then
     size(5)
     put(pack("<c1I4", "A", length))
     for i = 1, length do
@@ -83,12 +86,29 @@ local function encode_table(t, depth)
   put("e")
 end
 
+-- Encoded short strings: mostly names of arguments, which come again and again.
+local short, shorts = {}, 0
+
+local function encode_string(v)
+  size(#v + 5)
+  local piece = short[v]
+  if not piece then
+    piece = pack("<c1s4", "s", v)
+    if #v <= 32 then
+      if shorts == 1000 then
+        short, shorts = {}, 0
+      end
+      short[v], shorts = piece, shorts + 1
+    end
+  end
+  put(piece)
+end
+
 function encode(v, depth)
   part()
   local kind = type(v)
   if kind == "string" then
-    size(#v + 5)
-    put(pack("<c1s4", "s", v))
+    encode_string(v)
   elseif kind == "number" then
     size(9)
     put(math_type(v) == "integer" and pack("<c1i8", "i", v) or pack("<c1d", "d", v))
@@ -110,13 +130,12 @@ function encode(v, depth)
   end
 end
 
--- Appends values to the outbox. On an error the caller must `forget` what was put since `mark`.
-local function put_values(...)
+-- Appends a value to the outbox and returns the work that was, in instructions. On an error the
+-- caller must `forget` what was put since `mark`.
+local function put_value(v)
   bytes, parts = 0, 0
-  for i = 1, select("#", ...) do
-    encode((select(i, ...)), 1)
-  end
-  charge(parts + bytes // 64)
+  encode(v, 1)
+  return parts + bytes // 64
 end
 
 local function mark()
@@ -195,7 +214,7 @@ end
 return {
   null = null,
   put = put,
-  put_values = put_values,
+  put_value = put_value,
   mark = mark,
   forget = forget,
   take = take,

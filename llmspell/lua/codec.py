@@ -7,6 +7,7 @@ A value is a tag and what the tag asks for, all integers little-endian:
     d                64-bit float
     s                32-bit length, bytes (UTF-8 where they are; other bytes arrive as `bytes`)
     A                32-bit count, that many values: a list
+    0                an empty table
     T … e            keys and values in turn: a table
     F                64-bit integer that stands for a function of the spell
 
@@ -20,7 +21,7 @@ from struct import error as StructError
 
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
 
-MAX_PARTS = 1_000_000
+_KEYS = frozenset({str, int, float, bytes})
 
 _COUNT, _INTEGER, _FLOAT = Struct("<I"), Struct("<q"), Struct("<d")
 _pack_count, _pack_integer, _pack_float = _COUNT.pack, _INTEGER.pack, _FLOAT.pack
@@ -105,90 +106,85 @@ def _encode_key(key: Value, out: bytearray) -> None:
         raise NotPlain(f"a table cannot have the key {key!r}")
 
 
-class Decoder:
-    """Reads values off one message, in order.
+def decode(data: bytes, at: int, functions: list[LuaFunction]) -> tuple[Value, int]:
+    """The value at a position, and the position after it; functions met are appended.
 
-    Attributes:
-        position: Where the next value begins.
-        functions: The functions met so far.
+    Raises:
+        MalformedMessage: When there is no whole value there.
     """
+    try:
+        return _decode(data, at, 0, functions)
+    except (StructError, IndexError) as error:
+        raise MalformedMessage(str(error)) from error
 
-    __slots__ = ("data", "functions", "parts", "position")
 
-    def __init__(self, data: bytes, position: int = 0) -> None:
-        self.data, self.position = data, position
-        self.functions: list[LuaFunction] = []
-        self.parts = 0
+def _decode(  # noqa: C901, PLR0911 - one a tag
+    data: bytes, at: int, depth: int, functions: list[LuaFunction]
+) -> tuple[Value, int]:
+    tag = data[at]
+    at += 1
+    if tag == 0x73:  # s
+        return _text(data, at)
+    if tag == 0x69:  # i
+        return _integer_at(data, at)[0], at + 8
+    if tag == 0x54:  # T
+        return _table(data, at, depth, functions)
+    if tag == 0x30:  # 0
+        return [], at
+    if tag == 0x41:  # A
+        return _list(data, at, depth, functions)
+    if tag == 0x6E:  # n
+        return None, at
+    if tag == 0x74:  # t
+        return True, at
+    if tag == 0x66:  # f
+        return False, at
+    if tag == 0x64:  # d
+        return _float_at(data, at)[0], at + 8
+    if tag == 0x46:  # F
+        function = LuaFunction(_integer_at(data, at)[0])
+        functions.append(function)
+        return function, at + 8
+    raise MalformedMessage(f"unknown tag {tag}")
 
-    @property
-    def exhausted(self) -> bool:
-        return self.position >= len(self.data)
 
-    def value(self) -> Value:
-        """The next value. Raises MalformedMessage."""
-        try:
-            value, self.position = self._value(self.position, 0)
-        except (StructError, IndexError) as error:
-            raise MalformedMessage(str(error)) from error
-        return value
+def _text(data: bytes, at: int) -> tuple[str | bytes, int]:
+    end = at + 4 + _count_at(data, at)[0]
+    if end > len(data):
+        raise MalformedMessage("a string runs past the end")
+    text = data[at + 4 : end]
+    try:
+        return text.decode(), end
+    except UnicodeDecodeError:
+        return text, end
 
-    def _value(self, at: int, depth: int) -> tuple[Value, int]:  # noqa: PLR0911 - one a tag
-        tag = self.data[at]
-        at += 1
-        if tag == 0x73:  # s
-            return self._text(at)
-        if tag == 0x69:  # i
-            return _integer_at(self.data, at)[0], at + 8
-        if tag == 0x54:  # T
-            return self._table(at, depth)
-        if tag == 0x41:  # A
-            return self._list(at, depth)
-        if tag == 0x6E:  # n
-            return None, at
-        if tag == 0x74:  # t
-            return True, at
-        if tag == 0x66:  # f
-            return False, at
-        if tag == 0x64:  # d
-            return _float_at(self.data, at)[0], at + 8
-        if tag == 0x46:  # F
-            function = LuaFunction(_integer_at(self.data, at)[0])
-            self.functions.append(function)
-            return function, at + 8
-        raise MalformedMessage(f"unknown tag {tag}")
 
-    def _text(self, at: int) -> tuple[str | bytes, int]:
-        end = at + 4 + _count_at(self.data, at)[0]
-        data = self.data[at + 4 : end]
-        if end > len(self.data):
-            raise MalformedMessage("a string runs past the end")
-        try:
-            return data.decode(), end
-        except UnicodeDecodeError:
-            return data, end
+def _list(
+    data: bytes, at: int, depth: int, functions: list[LuaFunction]
+) -> tuple[list[Value], int]:
+    count = _count_at(data, at)[0]
+    _enter(depth)
+    at += 4
+    items = []
+    for _ in range(count):
+        item, at = _decode(data, at, depth + 1, functions)
+        items.append(item)
+    return items, at
 
-    def _list(self, at: int, depth: int) -> tuple[list[Value], int]:
-        count = _count_at(self.data, at)[0]
-        self._enter(depth, count)
-        at += 4
-        items = []
-        for _ in range(count):
-            item, at = self._value(at, depth + 1)
-            items.append(item)
-        return items, at
 
-    def _table(self, at: int, depth: int) -> tuple[dict[Value, Value], int]:
-        self._enter(depth, 0)
-        table: dict[Value, Value] = {}
-        while self.data[at] != 0x65:  # e
-            self._enter(depth, 1)
-            key, at = self._value(at, depth + 1)
-            if type(key) not in (str, int, float, bytes):
-                raise MalformedMessage(f"a {type(key).__name__} as key")
-            table[key], at = self._value(at, depth + 1)
-        return table, at + 1
+def _table(
+    data: bytes, at: int, depth: int, functions: list[LuaFunction]
+) -> tuple[dict[Value, Value], int]:
+    _enter(depth)
+    table: dict[Value, Value] = {}
+    while data[at] != 0x65:  # e
+        key, at = _decode(data, at, depth + 1, functions)
+        if type(key) not in _KEYS:
+            raise MalformedMessage(f"a {type(key).__name__} as key")
+        table[key], at = _decode(data, at, depth + 1, functions)
+    return table, at + 1
 
-    def _enter(self, depth: int, more: int) -> None:
-        self.parts += more
-        if depth > MAX_DEPTH + 1 or self.parts > MAX_PARTS:
-            raise MalformedMessage("nested too deeply or too many parts")
+
+def _enter(depth: int) -> None:
+    if depth > MAX_DEPTH + 1:
+        raise MalformedMessage("nested too deeply")

@@ -14,14 +14,14 @@ from llmspell.errors import (
     effect_error_from,
 )
 from llmspell.limits import Limits
-from llmspell.lua.messages import Failed, as_text
+from llmspell.lua.messages import Failure, as_text
 from llmspell.lua.vm import Kill
 
 _PLACE = re.compile(r"^([^\n:]+:\d+): ")
 _FRAME = re.compile(r"^\t(?!\[C\]|\?|\(\.\.\.).+:\d+: in .+", re.MULTILINE)
 
 
-def spell_error(failed: Failed) -> SpellError:
+def spell_error(failed: Failure) -> SpellError:
     """The error that ends a run."""
     value = failed.value
     if isinstance(value, dict) and value.get("code") == "spell_syntax":
@@ -40,7 +40,7 @@ def spell_error(failed: Failed) -> SpellError:
     )
 
 
-def callback_error(failed: Failed) -> EffectError:
+def callback_error(failed: Failure) -> EffectError:
     """The error of an effect whose handler called a function of the spell that failed."""
     return effect_error_from(failed.value) or EffectError(failed.text)
 

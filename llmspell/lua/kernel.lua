@@ -15,7 +15,7 @@ local guard = part("guard", config)
 local coroutines = part("coroutines", guard)
 local pattern = part("pattern", guard, config)
 local library = part("library", guard, coroutines, pattern, config)
-local codec = part("codec", guard, config)
+local codec = part("codec", config)
 local env, tostring = library.env, library.tostring
 local errors = part("errors", tostring)
 local scheduler = part("scheduler", guard, coroutines, codec, errors, tostring)
@@ -127,10 +127,12 @@ local function receive(message, at)
   return at
 end
 
+local instructions, seconds = config.instructions, config.seconds
+
 local function turn()
   local message, at = mailbox[1], 1
   mailbox[1] = nil
-  guard.refuel(config.instructions, now() + config.seconds)
+  guard.refuel(instructions, now() + seconds)
   while at <= #message do
     at = receive(message, at)
   end

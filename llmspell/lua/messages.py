@@ -1,120 +1,149 @@
 """What a Lua state and its host tell each other: records, many in one message.
 
 A record is a byte for its kind and what that kind asks for, integers little-endian; values are
-as in codec.py, texts have a 16- or 32-bit length in front. A task has one effect outstanding at
-most, so a reply is addressed to the task.
+as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
+
+    1 request    16-bit length of: task, path with 16-bit length, name; number of the effect within
+                 its task; arguments
+    2 cancelled  task
+    3 returned   call, value
+    4 failed     call, value, text, traceback, where
+    5 printed    text with 32-bit length
+
+To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has one effect
+outstanding at most, so a reply is addressed to the task.
 """
 
 from __future__ import annotations
 
 from struct import Struct
 from struct import error as StructError
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from llmspell.lua.codec import Decoder, MalformedMessage, encode
+from llmspell.lua.codec import MalformedMessage, decode, encode
 from llmspell.values import LuaFunction, Value
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
-_head, _head_at, _short_at = _HEAD.pack, _HEAD.unpack_from, _SHORT.unpack_from
+_head, _head_at = _HEAD.pack, _HEAD.unpack_from
+_short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
+_MAX_HEADS = 4096
 
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT = 1, 2, 3, 4, 5
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 
 
-class Requested(NamedTuple):
-    """A task asks for an effect and waits. `functions` are those among the arguments."""
-
-    task: int
-    path: str
-    name: str
-    args: Value
-    functions: list[LuaFunction]
-
-
-class Cancelled(NamedTuple):
-    """A task was cancelled in Lua: nobody waits for its effect any more."""
-
-    task: int
-
-
-class Returned(NamedTuple):
-    """The task that answers a call of the host has ended."""
-
-    call: int
-    value: Value
-
-
-class Failed(NamedTuple):
-    """The task that answers a call of the host failed.
+class Failure(NamedTuple):
+    """An error that no pcall caught.
 
     `text` is the error as a spell would print it; `where` is "file.lua:12", or None.
     """
 
-    call: int
     value: Value
     text: str
     traceback: str
     where: str | None
 
 
-class Printed(NamedTuple):
-    """A line of the spell's output, without its line end."""
+class Receiver(Protocol):
+    """Is told what Lua says, record by record."""
 
-    text: str | bytes
+    def requested(
+        self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
+    ) -> None:
+        """A task asks for an effect and waits; `functions` are those among the arguments."""
+        ...
 
+    def cancelled(self, task: int) -> None:
+        """A task was cancelled in Lua: nobody waits for its effect any more."""
+        ...
 
-Record = Requested | Cancelled | Returned | Failed | Printed
+    def returned(self, call: int, value: Value) -> None:
+        """The task that answers a call of the host has ended."""
+        ...
 
+    def failed(self, call: int, failure: Failure) -> None:
+        """The task that answers a call of the host failed."""
+        ...
 
-def read(message: bytes) -> list[Record]:
-    """The records of a message from Lua. Raises MalformedMessage."""
-    records: list[Record] = []
-    at, end = 0, len(message)
-    try:
-        while at < end:
-            record, at = _read_one(message, at)
-            records.append(record)
-    except (StructError, IndexError) as error:
-        raise MalformedMessage(str(error)) from error
-    return records
-
-
-def _read_one(message: bytes, at: int) -> tuple[Record, int]:
-    kind = message[at]
-    if kind == _PRINT:
-        return _read_print(message, at + 1)
-    _, number = _head_at(message, at)
-    at += 5
-    if kind == _EFFECT:
-        end = at + 2 + _short_at(message, at)[0]
-        path = str(message[at + 2 : end], "ascii", "replace")
-        at, end = end, end + 2 + _short_at(message, end)[0]
-        name = str(message[at + 2 : end], "utf-8", "replace")
-        decoder = Decoder(message, end)
-        args = decoder.value()
-        return Requested(number, path, name, args, decoder.functions), decoder.position
-    if kind == _CANCEL:
-        return Cancelled(number), at
-    decoder = Decoder(message, at)
-    if kind == _RETURNED:
-        return Returned(number, decoder.value()), decoder.position
-    if kind == _FAILED:
-        value, text, traceback, where = (decoder.value() for _ in range(4))
-        shown = None if where is None else as_text(where)
-        failed = Failed(number, value, as_text(text), as_text(traceback), shown)
-        return failed, decoder.position
-    raise MalformedMessage(f"unknown record {kind}")
+    def printed(self, text: str | bytes) -> None:
+        """The spell printed a line."""
+        ...
 
 
-def _read_print(message: bytes, at: int) -> tuple[Printed, int]:
-    end = at + 4 + int(_LONG.unpack_from(message, at)[0])
-    if end > len(message):
-        raise MalformedMessage("a line runs past the end")
-    line = message[at + 4 : end]
-    try:
-        return Printed(line.decode()), end
-    except UnicodeDecodeError:
-        return Printed(line), end
+class Reader:
+    """Reads the messages of one Lua state."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        # What stands in front of a request's arguments comes again with every effect of that name
+        # in that task: the bytes, and the task, path and name they stand for.
+        self._heads: dict[bytes, tuple[int, str, str]] = {}
+
+    def read(self, message: bytes) -> None:
+        """Tell the receiver. Raises MalformedMessage."""
+        at, end = 0, len(message)
+        try:
+            while at < end:
+                at = self._record(message, at)
+        except (StructError, IndexError) as error:
+            raise MalformedMessage(str(error)) from error
+
+    def _record(self, message: bytes, at: int) -> int:
+        kind = message[at]
+        if kind == _EFFECT:
+            return self._request(message, at + 1)
+        if kind == _PRINT:
+            return self._print(message, at + 1)
+        _, number = _head_at(message, at)
+        at += 5
+        if kind == _CANCEL:
+            self._receiver.cancelled(number)
+            return at
+        value, at = decode(message, at, [])
+        if kind == _RETURNED:
+            self._receiver.returned(number, value)
+            return at
+        if kind == _FAILED:
+            text, at = decode(message, at, [])
+            traceback, at = decode(message, at, [])
+            where, at = decode(message, at, [])
+            shown = None if where is None else as_text(where)
+            failure = Failure(value, as_text(text), as_text(traceback), shown)
+            self._receiver.failed(number, failure)
+            return at
+        raise MalformedMessage(f"unknown record {kind}")
+
+    def _request(self, message: bytes, at: int) -> int:
+        end = at + 2 + (message[at] | message[at + 1] << 8)
+        head = message[at:end]
+        known = self._heads.get(head) or self._learn(head)
+        number = int(_long_at(message, end)[0])
+        functions: list[LuaFunction] = []
+        args, at = decode(message, end + 4, functions)
+        task, path, name = known
+        self._receiver.requested(task, f"{path}/{number}", name, args, functions)
+        return at
+
+    def _learn(self, head: bytes) -> tuple[int, str, str]:
+        task = _long_at(head, 2)[0]
+        end = 8 + _short_at(head, 6)[0]
+        path, name = head[8:end], head[end:]
+        known = task, path.decode("ascii", "replace"), name.decode("utf-8", "replace")
+        if len(self._heads) >= _MAX_HEADS:
+            self._heads.clear()
+        self._heads[head] = known
+        return known
+
+    def _print(self, message: bytes, at: int) -> int:
+        end = at + 4 + int(_long_at(message, at)[0])
+        if end > len(message):
+            raise MalformedMessage("a line runs past the end")
+        line = message[at + 4 : end]
+        try:
+            self._receiver.printed(line.decode())
+        except UnicodeDecodeError:
+            self._receiver.printed(line)
+        return end
 
 
 def as_text(value: Value) -> str:

@@ -5,7 +5,8 @@
 --   id         its number among the tasks of this state
 --   state      "ready" in the queue, "running", "effect" (awaits a reply), "waiting" (for other
 --              tasks), "paused" (until the next turn), "done"
---   effects    how many effects it has issued
+--   effects    how many effects it has issued; `name` and `args` are those of the last one, `cost`
+--              what it took to pass them on, `reply` the answer, an error if `refused`
 --   spawned    how many children it has had; `live` holds the unfinished ones by their index
 --   results    what it returned (packed), or `failure` = {value, text, where, traceback}
 --   observed   someone handles its failure; `orphans` of a task are failed children without that
@@ -14,7 +15,7 @@ local guard, coroutines, codec, errors, tostring = ...
 local create, resume, park, can_park = coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
 local PARK, close = coroutines.PARK, coroutines.close
 local raise_table, fail, where, new_error = errors.raise_table, errors.fail, errors.where, errors.new
-local put, put_values, mark, forget = codec.put, codec.put_values, codec.mark, codec.forget
+local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
 local pcall, error, type, next, ipairs, rawequal = pcall, error, type, next, ipairs, rawequal
 local pack, unpack, spack = table.pack, table.unpack, string.pack
 local status, traceback = coroutine.status, debug.traceback
@@ -96,7 +97,8 @@ end
 -- A new task in the queue. One without a parent answers the host's call number `call`.
 local function start(path, parent, fn, args, call)
   last_id = last_id + 1
-  local task = { id = last_id, path = path, parent = parent, call = call, effects = 0, spawned = 0, live = {} }
+  local task = { id = last_id, path = path, parent = parent, call = call, effects = 0, cost = 0 }
+  task.spawned, task.live, task.heads = 0, {}, {}
   task.co = create(function()
     return guard.xpcall(body, describe, task, fn, args)
   end)
@@ -122,11 +124,13 @@ end
 local function put_failure(call, failure)
   put(spack("<BI4", FAILED, call))
   local since = mark()
-  if not pcall(put_values, failure.value) then
+  if not pcall(put_value, failure.value) then
     forget(since)
-    put_values(failure.text)
+    put_value(failure.text)
   end
-  put_values(failure.text, failure.traceback, failure.where)
+  put_value(failure.text)
+  put_value(failure.traceback)
+  put_value(failure.where)
 end
 
 local function report(task)
@@ -135,7 +139,7 @@ local function report(task)
   end
   local since = mark()
   put(spack("<BI4", RETURNED, task.call))
-  local ok, message = pcall(put_values, task.results[1])
+  local ok, message = pcall(put_value, task.results[1])
   if not ok then
     forget(since)
     put_failure(task.call, { value = message, text = "the result: " .. message, traceback = "" })
@@ -186,7 +190,7 @@ local function settle(task)
 end
 
 local function dispose(task)
-  if task.state == "effect" then
+  if awaiting[task.id] then
     awaiting[task.id] = nil
     put(spack("<BI4", CANCEL, task.id))
   end
@@ -227,34 +231,70 @@ local function next_done(group)
   return group.done[group.taken]
 end
 
--- Performs an effect: hands a name and plain arguments to the host and waits for the reply.
-local function perform(name, args)
-  local task = current
+local function refuse_to_perform(name)
   if closing then
     fail("no_effect_here", "a task that is being cancelled cannot perform " .. name)
   elseif not can_park() then
     fail("no_effect_here", "cannot perform " .. name .. " inside a C callback", "call it before and use its result")
-  elseif task.cancelled then
-    park()
   end
-  local since, number = mark(), task.effects
-  put(spack("<BI4s2s2", EFFECT, task.id, task.path .. "/" .. number, name))
-  local ok, message = pcall(put_values, args)
-  if not ok then
-    forget(since)
-    fail("invalid_arguments", name .. ": " .. tostring(guard.check(message)))
+  park() -- the running task was cancelled: it never returns
+end
+
+-- Performs an effect: hands a name and plain arguments to the host and waits for the reply.
+-- Short, because it runs with hooks on; the root does the rest, in `request`.
+local function perform(name, args)
+  local task = current
+  if closing or task.cancelled or not can_park() then
+    refuse_to_perform(name)
   end
-  task.effects = number + 1
-  task.state = "effect"
-  awaiting[task.id] = task
+  task.state, task.name, task.args = "effect", name, args
   park()
   local reply = task.reply
   task.reply = nil
+  if task.cost > 1000 then
+    guard.charge(task.cost)
+  end
   if task.refused then
     task.refused = nil
     raise_table(reply)
   end
   return reply
+end
+
+-- The part of a request that is the same for every effect of that name in that task.
+local function new_head(task, name)
+  if type(name) ~= "string" then
+    error("the name of an effect must be a string, not a " .. type(name), 0)
+  end
+  local head = spack("<Bs2", EFFECT, spack("<I4s2", task.id, task.path) .. name)
+  task.heads[name] = head
+  return head
+end
+
+local function put_request(task)
+  local name = task.name
+  put(task.heads[name] or new_head(task, name))
+  put(spack("<I4", task.effects))
+  task.cost = put_value(task.args)
+end
+
+local function request(task)
+  local since = mark()
+  local ok, message = pcall(put_request, task)
+  task.args = nil
+  if ok then
+    task.effects = task.effects + 1
+    awaiting[task.id] = task
+    return
+  end
+  forget(since)
+  if message == "not enough memory" then
+    pcall(guard.kill, "memory", "memory limit exceeded")
+    return
+  end
+  task.refused, task.cost = true, 0
+  task.reply = { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
+  enqueue(task)
 end
 
 local function reply(id, ok, value)
@@ -287,6 +327,8 @@ local function run_one(task)
   if alive and rawequal(tag, PARK) then
     if task.cancelled then
       dispose(task)
+    elseif task.state == "effect" then
+      request(task)
     end
     return
   elseif alive and status(task.co) ~= "dead" then

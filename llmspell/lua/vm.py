@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lupa import lua55
 
-from llmspell.lua.messages import Record, as_text, read
+from llmspell.lua.messages import Reader, Receiver, as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,14 +51,22 @@ class Turn(NamedTuple):
     """What came of letting Lua run.
 
     Attributes:
-        records: What it said, in order.
         more: True when it can go on at once, False when it waits for a reply.
         kill: Set when the state is dead.
     """
 
-    records: list[Record]
     more: bool
     kill: Kill | None
+
+
+_WAITING, _GOING_ON = Turn(more=False, kill=None), Turn(more=True, kill=None)
+
+
+def _broken(error: Exception) -> Kill:
+    """The root itself failed: memory ran out while it worked."""
+    if isinstance(error, MemoryError):
+        return Kill("memory", "memory limit exceeded", None, "")
+    return Kill("kernel", f"the kernel failed: {error}", None, "")
 
 
 def _deny(*_: Any) -> None:
@@ -96,6 +104,7 @@ class Vm:
     def __init__(
         self,
         limits: Limits,
+        receiver: Receiver,
         *,
         seed: int,
         bridges: Mapping[str, bytes],
@@ -105,6 +114,7 @@ class Vm:
 
         Args:
             limits: See limits.py.
+            receiver: Is told what Lua says, during `step`.
             seed: For math.random and the order of `pairs`.
             bridges: Bytecode of each bridge's Lua by the bridge's name, in order of loading.
             tools: Names that are to be global functions which call the tool of that name.
@@ -134,28 +144,29 @@ class Vm:
             name=b"=kernel",
             mode=b"b",
         )
-        self._root = root.coroutine()
+        self._resume = root.coroutine().send
+        self._limit_memory = state.set_max_memory
+        self._reader = Reader(receiver)
 
     def step(self, message: bytes) -> Turn:
         """Hand over a message and let Lua run until it waits. After a kill, never again."""
-        self._mailbox[1] = message
-        self._state.set_max_memory(self._memory)
+        mailbox = self._mailbox
+        mailbox[1] = message
+        self._limit_memory(self._memory)
         try:
-            state = self._root.send(None)
+            state = self._resume(None)
         except lua55.LuaError as error:
-            limit = "memory" if isinstance(error, lua55.LuaMemoryError) else "internal"
-            text = "memory limit exceeded" if limit == "memory" else f"the kernel failed: {error}"
-            return Turn([], more=False, kill=Kill(limit, text, None, ""))
+            return Turn(more=False, kill=_broken(error))
         finally:
-            self._state.set_max_memory(0)
-        records = read(self._mailbox[1] or b"")
-        if state == _KILLED:
-            limit, reason, where, traceback = (self._mailbox[i] for i in (2, 3, 4, 5))
-            shown = where and as_text(where)
-            return Turn(
-                records, False, Kill(as_text(limit), as_text(reason), shown, as_text(traceback))
-            )
-        return Turn(records, state == _MORE, None)
+            self._limit_memory(0)
+        self._reader.read(mailbox[1])
+        if state == _WAIT:
+            return _WAITING
+        if state == _MORE:
+            return _GOING_ON
+        limit, reason, where, traceback = (mailbox[i] for i in (2, 3, 4, 5))
+        shown = where and as_text(where)
+        return Turn(more=False, kill=Kill(as_text(limit), as_text(reason), shown, as_text(traceback)))
 
     @property
     def memory_used(self) -> int:

@@ -131,7 +131,7 @@ def write_file(
 
 def _replace(name: str, folder: int, data: bytes) -> os.stat_result:
     old = file_status(name, folder)
-    if old and not os.access(name, os.W_OK, dir_fd=folder):
+    if old and not os.access(name, os.W_OK, dir_fd=folder, effective_ids=True):
         raise PermissionError(errno.EACCES, "it is read-only")
     temporary = f".{uuid4().hex}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)

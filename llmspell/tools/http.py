@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+MAX_PORT = 65535
 MAX_REDIRECTS = 5
 MAX_BODY = 100_000_000
 
@@ -69,8 +72,8 @@ async def http_request(
     names, and `json` is the decoded body of a JSON response.
 
     Args:
-        url: http:// or https:// and so on.
-        method: What to do.
+        url: An http:// or https:// address.
+        method: The HTTP method.
         headers: Headers to send, by name.
         query: Parameters to add to the URL's query; a list is sent as one parameter for each item.
         json: A value to send as a JSON body. An empty table is sent as a list.
@@ -83,15 +86,23 @@ async def http_request(
     import httpx2
 
     _check_headers(headers or {})
+    with _explained(url, method, timeout), anyio.fail_after(timeout):
+        async with httpx2.AsyncClient(
+            verify=_tls(), timeout=None, headers={"user-agent": "llmspell"}
+        ) as client:
+            request = _request(
+                client, method, url, headers=headers, query=query, json=json, body=body
+            )
+            return await _answer(effect, client, request, max_bytes, follow_redirects)
+
+
+@contextmanager
+def _explained(url: str, method: str, timeout: float) -> Iterator[None]:
+    """Turn what ends an exchange into a ToolError, retryable where repeating it does no harm."""
+    import httpx2
+
     try:
-        with anyio.fail_after(timeout):
-            async with httpx2.AsyncClient(
-                verify=_tls(), timeout=None, headers={"user-agent": "llmspell"}
-            ) as client:
-                request = _request(
-                    client, method, url, headers=headers, query=query, json=json, body=body
-                )
-                response = await _answer(effect, client, request, max_bytes, follow_redirects)
+        yield
     except TimeoutError as error:
         raise ToolError(
             f"no complete response from {url} within {timeout:g} s",
@@ -102,15 +113,14 @@ async def http_request(
     except httpx2.TransportError as error:
         unsent = isinstance(error, httpx2.ConnectError)
         ours = isinstance(error, httpx2.LocalProtocolError)
+        what = "cannot connect to" if unsent else "the exchange failed with"
         raise ToolError(
-            f"{'cannot connect to' if unsent else 'the exchange failed with'} {url}: "
-            f"{error or type(error).__name__}",
+            f"{what} {url}: {error or type(error).__name__}",
             details={"url": url, "type": type(error).__name__},
             retryable=unsent or (method in _IDEMPOTENT and not ours),
         ) from error
     except (httpx2.InvalidURL, httpx2.DecodingError) as error:
         raise ToolError(f"{url}: {error}", details={"url": url}) from error
-    return response
 
 
 @functools.cache
@@ -174,9 +184,10 @@ async def _answer(
 
 def _check_target(effect: Effect, url: httpx2.URL) -> None:
     """Judge the host that will really be asked, as the client reads the URL."""
-    if url.scheme not in ("http", "https") or not url.host:
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
         raise ToolError(
-            f"{url} is no URL with http:// or https:// and a host", details={"url": str(url)}
+            f"{url} is no URL with http:// or https://, a host and maybe a port",
+            details={"url": str(url)},
         )
     if url.userinfo:
         raise ToolError(

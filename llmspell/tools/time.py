@@ -152,7 +152,7 @@ async def add_time(
 
 @dataclass(slots=True)
 class Duration:
-    """One span of time in four units; negative when the end is before the start."""
+    """One span of time in four units; negative when the finish is before the start."""
 
     seconds: float
     minutes: float
@@ -161,17 +161,17 @@ class Duration:
 
 
 @tool(category="time")
-async def time_between(start: Time, end: Time, timezone: str = "UTC") -> Duration:
-    """The time from start to end, in each of several units: `{seconds, minutes, hours, days}`.
+async def time_between(start: Time, finish: Time, timezone: str = "UTC") -> Duration:
+    """The time from start to finish, in each of several units: `{seconds, minutes, hours, days}`.
 
     Args:
         start: ISO 8601 text, or Unix time in seconds.
-        end: ISO 8601 text, or Unix time in seconds.
+        finish: ISO 8601 text, or Unix time in seconds.
         timezone: IANA name of the zone of times without an offset.
     """
     zone = _zone(timezone)
     with _calendar():
-        elapsed = _when(end, zone).astimezone(UTC) - _when(start, zone).astimezone(UTC)
+        elapsed = _when(finish, zone).astimezone(UTC) - _when(start, zone).astimezone(UTC)
     seconds = elapsed.total_seconds()
     return Duration(seconds, seconds / 60, seconds / 3600, seconds / 86400)
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def query(path, statement):
         return db.execute(statement).fetchall()
     finally:
         db.close()
+
+
+def connected(path):
+    connect(str(path), "NORMAL").close()
+    return path
 
 
 def state_threads():
@@ -285,19 +291,34 @@ def test_a_store_may_be_used_from_one_loop_after_another(state_file):
 
 def test_a_loop_that_ends_before_its_answers(state_file):
     store = SqliteStore(state_file)
+    other = sqlite3.connect(connected(state_file), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
 
     async def leave():
-        async with asyncio.timeout(0.001):
-            await asyncio.gather(*(store.set("", str(n), n) for n in range(5000)))
+        async with asyncio.timeout(0.01):
+            await asyncio.gather(*(store.set("", str(n), n) for n in range(50)))
 
     async def end():
         await store.set("", "last", 1)
-        assert "last" in await store.keys("")
+        assert len(await store.keys("")) == 51
         await store.close()
 
     with pytest.raises(TimeoutError):
         asyncio.run(leave())
+    other.execute("ROLLBACK")
+    other.close()
     asyncio.run(end())
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path):
+    def open_it(path):
+        together.wait()
+        connect(path, "NORMAL").close()
+
+    together = threading.Barrier(4)
+    with ThreadPoolExecutor(4) as threads:
+        for n in range(60):
+            list(threads.map(open_it, [str(tmp_path / f"{n}.db")] * 4))
 
 
 def test_the_relative_path_of_the_beginning_counts(tmp_path, monkeypatch):

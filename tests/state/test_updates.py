@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from llmspell.errors import StateError
-from llmspell.state import settled
+from llmspell.state import MemoryStore, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -180,3 +180,40 @@ async def test_a_cancelled_update_lets_the_next_one_in(store):
         assert await last == 1
     assert not store._updates._locks
     assert not store._updates._waiting
+
+
+async def test_a_long_line_of_updates_that_start_each_other():
+    store = MemoryStore()
+    finished = asyncio.Event()
+    tasks = set()
+
+    async def after(over, n):
+        await over.wait()
+        started = asyncio.Event()
+
+        async def updater(old):
+            following = finish() if n == 0 else after(started, n - 1)
+            tasks.add(asyncio.create_task(following))
+            return n
+
+        await store.update("", str(n), updater)
+        started.set()
+
+    async def finish():
+        await asyncio.sleep(0.01)
+        await store.update("", "held", count)
+        finished.set()
+
+    async def hold(old):
+        await asyncio.sleep(0.1)
+        return 1
+
+    start = asyncio.Event()
+    start.set()
+    async with asyncio.timeout(10):
+        await after(start, 1500)
+        holder = asyncio.create_task(store.update("", "held", hold))
+        await finished.wait()
+        await holder
+        await asyncio.gather(*tasks)
+    assert store.get("", "held") in (1, 2)

@@ -9,34 +9,34 @@ from llmspell.errors import InvalidArguments, ToolError
 from llmspell.tools.encoding import (
     base64_decode,
     base64_encode,
-    hash,
     hmac,
     url_decode,
     url_encode,
     uuid,
 )
+from llmspell.tools.encoding import hash as hash_
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_hashes(call):
     # The digests of "abc" in FIPS 180-4's examples, and RFC 1321's for MD5.
-    assert await call(hash, data="abc") == (
+    assert await call(hash_, data="abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
-    assert await call(hash, data=b"abc", algorithm="sha1") == (
+    assert await call(hash_, data=b"abc", algorithm="sha1") == (
         "a9993e364706816aba3e25717850c26c9cd0d89d"
     )
-    assert await call(hash, data="abc", algorithm="md5") == "900150983cd24fb0d6963f7d28e17f72"
-    assert await call(hash, data="é") == await call(hash, data="é".encode())
+    assert await call(hash_, data="abc", algorithm="md5") == "900150983cd24fb0d6963f7d28e17f72"
+    assert await call(hash_, data="é") == await call(hash_, data="é".encode())
     with pytest.raises(InvalidArguments, match="algorithm"):
-        await call(hash, data="abc", algorithm="crc")
+        await call(hash_, data="abc", algorithm="crc")
 
 
 async def test_every_listed_algorithm_exists(call):
-    for algorithm in hash.schema["properties"]["algorithm"]["enum"]:
+    for algorithm in hash_.schema["properties"]["algorithm"]["enum"]:
         expected = hashlib.new(algorithm, b"x").hexdigest()
-        assert await call(hash, data="x", algorithm=algorithm) == expected
+        assert await call(hash_, data="x", algorithm=algorithm) == expected
         assert len(await call(hmac, key="k", data="x", algorithm=algorithm)) == len(expected)
 
 

@@ -86,7 +86,7 @@ async def test_the_total_is_bounded(call, here, monkeypatch):
 async def test_mistakes(call, here):
     with pytest.raises(ToolError, match="does not exist"):
         await call(search_files, path="none", query="x")
-    with pytest.raises(ToolError, match="cannot be used: .*unterminated"):
+    with pytest.raises(ToolError, match=r"cannot be used: .*unterminated"):
         await call(search_files, path=".", query="(", regex=True)
     with pytest.raises(ToolError, match="holds a slash"):
         await call(search_files, path=".", query="x", pattern="sub/*")

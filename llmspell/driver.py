@@ -1,0 +1,263 @@
+"""Drives one Lua state: lets it go on, has the effects it asks for performed, brings the replies.
+
+A spell that does one thing at a time gets a short loop: the only effect outstanding is awaited in
+place, and its reply goes straight back into Lua. asyncio tasks are made only when several effects
+are outstanding. A handler that calls a function of the spell meanwhile lets Lua go on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, cast
+
+from anyio import CancelScope
+
+from llmspell.errors import (
+    EffectError,
+    InvalidResult,
+    LimitExceeded,
+    LlmspellError,
+    SpellRuntimeError,
+)
+from llmspell.limits import Limits
+from llmspell.lua import messages
+from llmspell.lua.failures import callback_error, limit_error, spell_error
+from llmspell.lua.vm import Vm
+from llmspell.values import LuaFunction, NotPlain, Value
+
+log = logging.getLogger("llmspell.driver")
+
+Output = Callable[[str | bytes], None]
+Performer = Callable[[str, Value, str], Value | Awaitable[Value]]
+"""Performs an effect: its name, arguments and path."""
+
+SLICE = 0.01  # seconds a spell may keep the event loop to itself
+
+
+class _Pending(NamedTuple):
+    """An effect that takes time, for a task of Lua."""
+
+    task: int
+    name: str
+    functions: list[LuaFunction]
+    result: Coroutine[Any, Any, Value]
+
+
+class Driver:
+    """Runs one spell once: `await Driver(...).run(messages.main(...))`."""
+
+    def __init__(
+        self,
+        new_vm: Callable[[messages.Receiver], Vm],
+        perform: Performer,
+        *,
+        limits: Limits,
+        output: Output,
+    ) -> None:
+        self._vm = new_vm(self)
+        self._perform = perform
+        self._limits = limits
+        self._output = output
+        self._inbox: list[bytes] = []
+        self._scheduled = False
+        self._begun: dict[int, _Pending] = {}
+        self._inline: _Pending | None = None
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._calls: dict[int, asyncio.Future[Value]] = {}
+        self._last_call = 0
+        self._wake = asyncio.Event()
+        self._outcome: Value | LlmspellError = None
+        self._limit: LimitExceeded | None = None
+        self._done = False
+
+    async def run(self, main: bytes) -> Value:
+        """Run the spell; what it returns.
+
+        Raises:
+            SpellError: When it does not compile, or an error was not caught.
+            LimitExceeded: When it broke a limit.
+        """
+        self._runner = cast("asyncio.Task[Value]", asyncio.current_task())
+        self._inbox.append(main)
+        try:
+            self._advance()
+            while not self._done:
+                if self._inline:
+                    await self._serve_inline(self._inline)
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+        finally:
+            self._done = True
+            await self._cancel_all()
+        if isinstance(self._outcome, LlmspellError):
+            raise self._outcome
+        return self._outcome
+
+    async def call(self, function: LuaFunction, args: list[Value], path: str) -> Value:
+        """Call a function of the spell in a new task of that path; what it returns.
+
+        Raises:
+            EffectError: When the function fails.
+        """
+        self._last_call += 1
+        number = self._last_call
+        self._calls[number] = future = asyncio.get_running_loop().create_future()
+        try:
+            self._deliver(messages.call(number, path, function, args))
+            return await future
+        except asyncio.CancelledError:
+            self._deliver(messages.abort(number))
+            raise
+        finally:
+            del self._calls[number]
+
+    # What Lua says: the protocol `Receiver`.
+
+    def requested(
+        self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
+    ) -> None:
+        try:
+            result = self._perform(name, args, path)
+        except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+            self._inbox.append(self._refusal(task, name, functions, error))
+        else:
+            if hasattr(result, "__await__"):
+                coroutine = cast("Coroutine[Any, Any, Value]", result)
+                self._begun[task] = _Pending(task, name, functions, coroutine)
+            else:
+                self._inbox.append(self._reply(task, name, functions, result))
+
+    def cancelled(self, task: int) -> None:
+        if task in self._begun:
+            self._begun.pop(task).result.close()
+        elif task in self._tasks:
+            self._tasks.pop(task).cancel()
+        elif self._inline and self._inline.task == task:
+            self._abandon_inline()
+
+    def returned(self, call: int, value: Value) -> None:
+        if call == 0:
+            self._finish(value)
+        elif (future := self._calls.get(call)) and not future.done():
+            future.set_result(value)
+
+    def failed(self, call: int, failure: messages.Failure) -> None:
+        if call == 0:
+            self._finish(spell_error(failure))
+        elif (future := self._calls.get(call)) and not future.done():
+            future.set_exception(callback_error(failure))
+
+    def printed(self, text: str | bytes) -> None:
+        self._output(text)
+
+    # The loop.
+
+    def _deliver(self, message: bytes) -> None:
+        """Hand a message to Lua soon, with whatever else arrives by then."""
+        self._inbox.append(message)
+        if not self._scheduled and not self._done:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._advance)
+
+    def _advance(self) -> None:
+        """Let Lua go on until it waits for what takes time."""
+        self._scheduled = False
+        until = time.monotonic() + SLICE
+        while not self._done:
+            message = b"".join(self._inbox)
+            self._inbox.clear()
+            turn = self._vm.step(message)
+            if turn.kill:
+                if self._limit:
+                    self._limit.where = turn.kill.where
+                self._finish(self._limit or limit_error(turn.kill, self._limits))
+            elif not self._inbox and not turn.more:
+                break
+            elif time.monotonic() > until:
+                self._deliver(b"")
+                break
+        self._await_begun()
+
+    def _await_begun(self) -> None:
+        begun = list(self._begun.values())
+        self._begun.clear()
+        if self._done:
+            for pending in begun:
+                pending.result.close()
+            return
+        busy = self._tasks or self._inline or self._scheduled
+        if len(begun) == 1 and not busy:
+            self._inline = begun[0]
+            self._wake.set()
+            return
+        for pending in begun:
+            self._tasks[pending.task] = asyncio.create_task(self._serve(pending))
+        if not (begun or busy):
+            self._finish(SpellRuntimeError("every task of the spell waits for another one"))
+
+    async def _serve_inline(self, pending: _Pending) -> None:
+        try:
+            reply = await self._answer(pending)
+        except asyncio.CancelledError:
+            if self._inline is pending or self._runner.uncancel() > 0:
+                raise
+            return  # the effect was abandoned, not the run
+        self._inline = None
+        self._inbox.append(reply)
+        if not self._done:
+            self._advance()
+
+    async def _serve(self, pending: _Pending) -> None:
+        reply = await self._answer(pending)
+        del self._tasks[pending.task]
+        self._deliver(reply)
+
+    async def _answer(self, pending: _Pending) -> bytes:
+        task, name, functions, result = pending
+        try:
+            return self._reply(task, name, functions, await result)
+        except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+            return self._refusal(task, name, functions, error)
+
+    def _reply(self, task: int, name: str, functions: list[LuaFunction], result: Value) -> bytes:
+        try:
+            reply = messages.reply(task, result)
+        except NotPlain as error:
+            return self._refusal(task, name, functions, InvalidResult(f"{name}: {error}"))
+        return reply + _releases(functions) if functions else reply
+
+    def _refusal(
+        self, task: int, name: str, functions: list[LuaFunction], error: Exception
+    ) -> bytes:
+        if isinstance(error, LimitExceeded):
+            self._limit = error
+            return messages.kill(error.limit, error.message)
+        if not isinstance(error, EffectError):
+            log.error("%s failed", name, exc_info=error)
+            error = EffectError(f"{name} failed: internal error ({type(error).__name__})")
+        return messages.refusal(task, error.as_table()) + _releases(functions)
+
+    def _abandon_inline(self) -> None:
+        self._inline = None
+        self._runner.cancel()
+
+    def _finish(self, outcome: Value | LlmspellError) -> None:
+        self._done, self._outcome = True, outcome
+        self._wake.set()
+        if self._inline:
+            self._abandon_inline()
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        with CancelScope(shield=True):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _releases(functions: list[LuaFunction]) -> bytes:
+    return b"".join(messages.release(f) for f in functions if not f.retained)

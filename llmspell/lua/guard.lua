@@ -1,0 +1,149 @@
+-- The kill switch. Untrusted coroutines carry a count hook that pays for instructions out of the
+-- run's fuel; work that C does unseen is charged by its size. When a limit is reached the run is
+-- dead: every coroutine raises at each instruction, and no protected call lets user code see it.
+
+local config = ...
+local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
+local sethook, gethook, getinfo, traceback = debug.sethook, debug.gethook, debug.getinfo, debug.traceback
+local now, memory = os.time, collectgarbage
+
+-- Instructions from hook to hook. With a large heap one instruction can take a millisecond (think
+-- of `..` on megabytes), so the hook then comes more often.
+local PERIOD <const> = config.period or 1000
+local SHORT_PERIOD <const> = PERIOD // 10
+local LARGE_HEAP <const> = 1024 -- KiB
+
+local OUT_OF_MEMORY <const> = "not enough memory"
+local KILL = {}
+
+local fuel, deadline = math.huge, math.huge
+local limit, reason, place, stack -- why and where the run died
+
+local function die()
+  error(KILL, 0)
+end
+
+local function raise()
+  sethook(die, "", 1)
+  die()
+end
+
+-- The innermost line of the spell: "spell.lua:12", or nil. Our own code is stripped of its lines.
+local function where()
+  for level = 2, 400 do
+    local info = getinfo(level, "Sl")
+    if not info then
+      return nil
+    elseif info.currentline > 0 then
+      return info.short_src .. ":" .. info.currentline
+    end
+  end
+end
+
+local function record_place()
+  place = where()
+  stack = traceback("", 3)
+end
+
+-- Ends the run. Returns only to trusted code, which has no hook; there it merely marks the run.
+local function kill(name, message)
+  if not limit then
+    limit, reason = name, message
+    pcall(record_place) -- memory may be short
+  end
+  if gethook() then
+    raise()
+  end
+end
+
+local function charge(amount)
+  if limit then
+    raise()
+  end
+  fuel = fuel - amount
+  if fuel < 0 then
+    kill("instructions", "instruction limit exceeded")
+  elseif now() > deadline then
+    kill("time", "time limit exceeded")
+  end
+end
+
+local steady, careful
+
+function steady()
+  charge(PERIOD)
+  if memory("count") > LARGE_HEAP then
+    sethook(careful, "", SHORT_PERIOD)
+  end
+end
+
+function careful()
+  charge(SHORT_PERIOD)
+  if memory("count") < LARGE_HEAP then
+    sethook(steady, "", PERIOD)
+  end
+end
+
+local function watch(co)
+  if limit then
+    raise()
+  end
+  sethook(co, steady, "", PERIOD)
+end
+
+-- Every error that one of our protected calls has caught passes here before user code sees it.
+-- It costs a period, since it may come from a hook that found no room on the stack to run.
+local function check(err)
+  if limit then
+    raise()
+  elseif err == OUT_OF_MEMORY then
+    kill("memory", "memory limit exceeded")
+  end
+  charge(PERIOD)
+  return err
+end
+
+local function settle(ok, ...)
+  if ok then
+    return true, ...
+  end
+  return false, check((...))
+end
+
+local function guarded_pcall(...)
+  return settle(pcall(...))
+end
+
+-- The handler runs where the error was raised, which may be inside a hook, where no hook stops it:
+-- it has to be ours. The spell's own xpcall calls its handler after the fact, see library.lua.
+local function guarded_xpcall(f, handler, ...)
+  return settle(xpcall(f, function(err)
+    return limit and err or handler(err)
+  end, ...))
+end
+
+-- Raises an error as if at the spell's own line.
+local function fail(message)
+  local line = where()
+  error(line and line .. ": " .. message or message, 0)
+end
+
+return {
+  charge = charge,
+  check = check,
+  fail = fail,
+  kill = kill,
+  pcall = guarded_pcall,
+  watch = watch,
+  where = where,
+  xpcall = guarded_xpcall,
+  fuel = function()
+    return fuel
+  end,
+  killed = function()
+    return limit, reason, place, stack
+  end,
+  refuel = function(instructions, seconds)
+    fuel, deadline = instructions, seconds
+  end,
+}

@@ -1,0 +1,399 @@
+import gzip
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from llmspell.errors import InvalidArguments, PermissionDenied, ToolError
+from llmspell.permissions import Grants
+from llmspell.tools.http import http_request
+
+pytestmark = pytest.mark.anyio
+
+
+class Site(BaseHTTPRequestHandler):
+    """Does what the path says; /echo answers with the request it got."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        length = int(self.headers.get("content-length") or 0)
+        self.sent = self.rfile.read(length)
+        path, _, self.query = self.path.partition("?")
+        self.server.asked.append(self.path)
+        getattr(self, path.strip("/").replace("/", "_") or "echo")()
+
+    def __getattr__(self, name):
+        if name.startswith("do_"):
+            return self.answer
+        raise AttributeError(name)
+
+    def reply(self, status, body=b"", **headers):
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def echo(self):
+        got = {
+            "method": self.command,
+            "path": self.path,
+            "headers": {k.lower(): v for k, v in self.headers.items()},
+            "body": self.sent.decode("latin-1"),
+        }
+        self.reply(200, json.dumps(got).encode(), content_type="application/json; charset=utf-8")
+
+    def redirect(self):
+        """`?303,http://elsewhere/` redirects there."""
+        status, _, location = self.query.partition(",")
+        self.reply(int(status), b"moved", location=location)
+
+    def loop(self):
+        self.reply(302, location="/loop")
+
+    def teapot(self):
+        self.reply(
+            418, "kort og godt: nei".encode("utf-16"), content_type="text/plain; charset=utf-16"
+        )
+
+    def binary(self):
+        self.reply(200, b"\xff\xfe\x00", content_type="application/octet-stream")
+
+    def mislabelled(self):
+        self.reply(200, b"\xff{", content_type="application/json; charset=nonsense")
+
+    def no_json(self):
+        self.reply(200, b"<p>", content_type="application/problem+json")
+
+    def packed(self):
+        self.reply(200, gzip.compress(b"x" * 5_000_000), content_encoding="gzip")
+
+    def badly_packed(self):
+        self.reply(200, b"no gzip", content_encoding="gzip")
+
+    def large(self):
+        self.reply(200, b"x" * 1000)
+
+    def endless(self):
+        self.send_response(200)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        while not self.server.stopping.is_set():
+            self.wfile.write(b"400\r\n" + b"x" * 0x400 + b"\r\n")
+
+    def slow(self):
+        self.server.stopping.wait(30)
+
+    def drip(self):
+        self.send_response(200)
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        while not self.server.stopping.wait(0.05):
+            self.wfile.write(b"x")
+
+    def truncated(self):
+        self.send_response(200)
+        self.send_header("content-length", "100")
+        self.end_headers()
+        self.wfile.write(b"half")
+        self.close_connection = True
+
+    def silent(self):
+        self.close_connection = True
+
+    def nonsense(self):
+        self.wfile.write(b"this is no HTTP\r\n\r\n")
+        self.close_connection = True
+
+    def handle(self):
+        try:
+            super().handle()
+        except OSError:
+            self.server.dropped.set()
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Site)
+        self.asked = []
+        self.stopping = threading.Event()
+        self.dropped = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture
+def start():
+    servers = []
+
+    def start():
+        server = Server()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stopping.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def site(start, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "*")
+    return start()
+
+
+async def test_a_json_response(call, site):
+    response = await call(http_request, url=f"{site.url}/echo?a=1#part")
+    assert response["status"] == 200
+    assert response["headers"]["content-type"] == "application/json; charset=utf-8"
+    assert response["json"]["method"] == "GET"
+    assert response["json"]["path"] == "/echo?a=1"
+    assert response["json"]["headers"]["user-agent"] == "llmspell"
+    assert json.loads(response["body"]) == response["json"]
+    assert response["url"] == f"{site.url}/echo?a=1#part"
+
+
+async def test_what_is_sent(call, site):
+    async def echo(**options):
+        return (await call(http_request, url=f"{site.url}/echo?a=1", **options))["json"]
+
+    got = await echo(method="POST", json={"x": [1, "é"]}, headers={"X-Key": "k"})
+    assert (got["method"], json.loads(got["body"].encode("latin-1"))) == ("POST", {"x": [1, "é"]})
+    assert got["headers"]["content-type"] == "application/json"
+    assert got["headers"]["x-key"] == "k"
+    got = await echo(method="PUT", body=b"\xff", headers={"Content-Type": "image/x"})
+    assert (got["body"], got["headers"]["content-type"]) == ("\xff", "image/x")
+    assert (await echo(method="PATCH", body="é"))["body"] == "é".encode().decode("latin-1")
+    got = await echo(query={"b": "x y&z", "c": [1, 2.5], "d": True})
+    assert got["path"] in (
+        "/echo?a=1&b=x+y%26z&c=1&c=2.5&d=true",
+        "/echo?a=1&b=x%20y%26z&c=1&c=2.5&d=true",
+    )
+    assert (await echo(method="POST", json=False))["body"] == "false"
+
+
+async def test_every_status_is_a_result(call, site):
+    response = await call(http_request, url=f"{site.url}/teapot")
+    assert response["status"] == 418
+    assert response["body"] == "kort og godt: nei"
+    assert response["json"] is None
+
+
+async def test_bodies_that_are_no_text_or_no_json(call, site):
+    assert (await call(http_request, url=f"{site.url}/binary"))["body"] == b"\xff\xfe\x00"
+    response = await call(http_request, url=f"{site.url}/mislabelled")
+    assert (response["body"], response["json"]) == (b"\xff{", None)
+    response = await call(http_request, url=f"{site.url}/no_json")
+    assert (response["body"], response["json"]) == ("<p>", None)
+
+
+async def test_head(call, site):
+    response = await call(http_request, url=f"{site.url}/large", method="HEAD", max_bytes=10)
+    assert (response["body"], response["headers"]["content-length"]) == ("", "1000")
+
+
+async def test_large_bodies_are_refused_and_the_exact_size_is_not(call, site):
+    assert len((await call(http_request, url=f"{site.url}/large", max_bytes=1000))["body"]) == 1000
+    with pytest.raises(ToolError, match="larger than max_bytes = 999"):
+        await call(http_request, url=f"{site.url}/large", max_bytes=999)
+    assert len((await call(http_request, url=f"{site.url}/packed"))["body"]) == 5_000_000
+    with pytest.raises(ToolError, match="larger than max_bytes"):
+        await call(http_request, url=f"{site.url}/packed", max_bytes=4_999_999)
+    with pytest.raises(ToolError, match="larger than max_bytes") as caught:
+        await call(http_request, url=f"{site.url}/endless", max_bytes=100_000)
+    assert not caught.value.retryable
+    assert site.dropped.wait(5), "the connection stayed open"
+
+
+@pytest.mark.parametrize("path", ["slow", "drip"])
+@pytest.mark.parametrize(("method", "retryable"), [("GET", True), ("POST", False)])
+async def test_the_whole_exchange_has_a_time_limit(call, site, path, method, retryable):
+    started = time.perf_counter()
+    with pytest.raises(ToolError, match=r"no complete response from .* within 0\.3 s") as caught:
+        await call(http_request, url=f"{site.url}/{path}", method=method, timeout=0.3)
+    assert time.perf_counter() - started < 2
+    assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("truncated", "the exchange failed with .*: peer closed connection"),
+        ("silent", "the exchange failed with .*disconnected"),
+        ("nonsense", "the exchange failed with"),
+    ],
+)
+async def test_broken_exchanges(call, site, path, reason):
+    with pytest.raises(ToolError, match=reason) as caught:
+        await call(http_request, url=f"{site.url}/{path}")
+    assert caught.value.retryable
+    with pytest.raises(ToolError, match=reason) as caught:
+        await call(http_request, url=f"{site.url}/{path}", method="POST", body="x")
+    assert not caught.value.retryable
+
+
+async def test_a_body_that_is_not_packed_as_it_says(call, site):
+    with pytest.raises(ToolError, match="badly_packed") as caught:
+        await call(http_request, url=f"{site.url}/badly_packed")
+    assert not caught.value.retryable
+
+
+async def test_nobody_there(call, site):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+        with pytest.raises(ToolError, match="cannot connect to") as caught:
+            await call(http_request, url=url, method="POST")
+    assert caught.value.retryable
+
+
+async def test_tls_that_is_none(call, site):
+    with pytest.raises(ToolError, match="cannot connect to"):
+        await call(http_request, url=site.url.replace("http:", "https:"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.com",
+        "ftp://example.com/",
+        "file:///etc/passwd",
+        "http://",
+        "http:///x",
+        "http://a:b/",
+        "http://local\thost/",
+        "http://127.0.0.1:65536/",
+        "http://" + "a" * 70_000,
+        "http://[::1/",
+    ],
+)
+async def test_wrong_urls(call, url):
+    with pytest.raises(ToolError) as caught:
+        await call(http_request, url=url)
+    assert not caught.value.retryable
+
+
+async def test_wrong_requests(call, site):
+    with pytest.raises(ToolError, match="user name") as caught:
+        await call(http_request, url="http://ada:secret@127.0.0.1/")
+    assert "secret" not in str(caught.value.as_table())
+    with pytest.raises(ToolError, match="Host cannot be set"):
+        await call(http_request, url=site.url, headers={"host": "example.com"})
+    with pytest.raises(ToolError, match="json and body"):
+        await call(http_request, url=site.url, method="POST", json={}, body="x")
+    with pytest.raises(ToolError) as caught:
+        await call(http_request, url=site.url, headers={"x": "a\r\nHost: b"})
+    assert not caught.value.retryable
+    with pytest.raises(InvalidArguments, match="method"):
+        await call(http_request, url=site.url, method="BREW")
+    assert site.asked == []
+
+
+async def test_the_first_host_is_judged(call, site):
+    with pytest.raises(PermissionDenied, match="http_request may not reach 127"):
+        await call(http_request, Grants(net=("example.com",)), url=site.url)
+    assert site.asked == []
+
+
+async def test_the_host_is_judged_as_the_client_reads_it(call):
+    """The two parsers of URLs must not be played off against each other."""
+    grants = Grants(net=("good.example",))
+    for url in (
+        "http://127.0.0.1\\@good.example/",
+        "http://good.example\\@127.0.0.1/",
+        "http://good.example@127.0.0.1/",
+        "http://127.0.0.1/@good.example",
+        "http://127.0.0.1#@good.example",
+        "http://127.0.0.1;@good.example/",
+    ):
+        with pytest.raises((PermissionDenied, ToolError)):
+            await call(http_request, grants, url=url, timeout=1)
+
+
+async def test_a_redirect_is_followed_unless_unwanted(call, site):
+    url = f"{site.url}/redirect?302,/echo"
+    response = await call(http_request, url=url)
+    assert (response["status"], response["url"]) == (200, f"{site.url}/echo")
+    response = await call(http_request, url=url, follow_redirects=False)
+    assert (response["status"], response["body"]) == (302, "moved")
+    assert response["headers"]["location"] == "/echo"
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "becomes"),
+    [
+        (301, "POST", "GET"),
+        (302, "POST", "GET"),
+        (303, "POST", "GET"),
+        (303, "PUT", "GET"),
+        (307, "POST", "POST"),
+        (308, "POST", "POST"),
+        (301, "PUT", "PUT"),
+        (302, "DELETE", "DELETE"),
+        (302, "GET", "GET"),
+    ],
+)
+async def test_the_method_after_a_redirect(call, site, status, method, becomes):
+    got = await call(
+        http_request, url=f"{site.url}/redirect?{status},/echo", method=method, json={"a": 1}
+    )
+    assert got["json"]["method"] == becomes
+    kept = becomes == method
+    assert (got["json"]["body"] != "") is kept
+    assert ("content-type" in got["json"]["headers"]) is kept
+
+
+async def test_head_stays_head(call, site):
+    response = await call(http_request, url=f"{site.url}/redirect?303,/echo", method="HEAD")
+    assert response["status"] == 200
+    assert response["body"] == ""
+
+
+async def test_credentials_stay_with_their_origin(call, site, start):
+    secrets = {"Authorization": "Bearer x", "Cookie": "a=b", "X-Other": "y"}
+
+    async def headers_at(target):
+        url = f"{site.url}/redirect?302,{target}"
+        return (await call(http_request, url=url, headers=secrets))["json"]["headers"]
+
+    assert {"authorization", "cookie", "x-other"} <= set(await headers_at("/echo"))
+    other = start()
+    there = await headers_at(f"{other.url}/echo")
+    assert "x-other" in there
+    assert not {"authorization", "cookie"} & set(there)
+    assert there["host"] == other.url.removeprefix("http://")
+
+
+async def test_a_redirect_to_a_host_that_is_not_granted(call, site, start):
+    other = start()
+    grants = Grants(net=(site.url.removeprefix("http://"),))
+    with pytest.raises(PermissionDenied, match=str(other.server_port)) as caught:
+        await call(http_request, grants, url=f"{site.url}/redirect?307,{other.url}/echo")
+    assert f"--allow-net=127.0.0.1:{other.server_port}" in caught.value.hint
+    assert other.asked == []
+
+
+async def test_redirects_end(call, site):
+    with pytest.raises(ToolError, match="more than 5 redirects"):
+        await call(http_request, url=f"{site.url}/loop")
+    assert len(site.asked) == 6
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://a:b/", "http://u:p@127.0.0.1/"])
+async def test_redirects_to_nowhere(call, site, location):
+    with pytest.raises(ToolError):
+        await call(http_request, url=f"{site.url}/redirect?302,{location}")
