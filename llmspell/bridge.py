@@ -14,7 +14,20 @@ from llmspell.errors import PluginError, UnknownEffect
 F = TypeVar("F", bound=Callable[..., Any])
 
 # In the order in which their Lua is loaded.
-BUILT_IN = ("clock", "json", "state", "tool", "hook", "agent", "model", "log", "config", "debug", "module", "task")
+BUILT_IN = (
+    "clock",
+    "json",
+    "state",
+    "tool",
+    "hook",
+    "agent",
+    "model",
+    "log",
+    "config",
+    "debug",
+    "module",
+    "task",
+)
 
 
 class Bridge:
@@ -24,7 +37,7 @@ class Bridge:
 
         bridge = Bridge("state", __file__)
 
-        @bridge.effect
+        @bridge.effect()
         def get(effect: Effect, key: str) -> Value: ...
 
     makes the effect `state.get`. `state.lua` beside it, if there, is a chunk that is given the
@@ -42,21 +55,20 @@ class Bridge:
         source = Path(module_file).with_name(f"{name}.lua")
         self.lua = source.read_text("utf-8") if source.is_file() else None
 
-    def effect(self, function: F | None = None, /, **options: Any) -> Any:
-        """Make a typed function the handler of an effect of its own name.
+    def effect(self, name: str | None = None, **fields: Any) -> Callable[[F], F]:
+        """Make a typed function the handler of an effect.
 
         Args:
-            function: The function, when the decorator is used without options.
-            **options: `name` of the effect's last part; the rest are fields of `Handler`.
+            name: The last part of the effect's name; by default the function's name.
+            **fields: Of `Handler`: `leaf`, `deadline`, `bind`, `needs`.
         """
-        if function is None:
-            return lambda wanted: self.effect(wanted, **options)
-        return self._add(function, **options)
 
-    def _add(self, function: F, *, name: str | None = None, **fields: Any) -> F:
-        full = f"{self.name}.{name or function.__name__}"
-        self.handlers[full] = Handler(full, function, **fields)
-        return function
+        def add(function: F) -> F:
+            full = f"{self.name}.{name or function.__name__}"
+            self.handlers[full] = Handler(full, function, **fields)
+            return function
+
+        return add
 
 
 class Bridges:

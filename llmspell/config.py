@@ -49,11 +49,11 @@ class Settings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     model: str | None = None
-    state: StateSettings = StateSettings()
-    tools: ToolSettings = ToolSettings()
+    state: StateSettings = field(default_factory=StateSettings)
+    tools: ToolSettings = field(default_factory=ToolSettings)
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
-    permissions: Grants = Grants()
-    limits: Limits = Limits()
+    permissions: Grants = field(default_factory=Grants)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Project:
     """
 
     root: Path
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     file: Path | None = None
 
     @property

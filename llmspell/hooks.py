@@ -141,7 +141,7 @@ class Hooks:
     def __init__(self, parent: Hooks | None = None) -> None:
         self._parent = parent
         self._own: tuple[tuple[int, Hook], ...] = ()
-        self._numbers: count[int] = parent._numbers if parent else count()
+        self._numbers: count[int] = parent._numbers if parent else count()  # noqa: SLF001 - its own kind
         self._listeners: list[Callable[[], None]] = []
         if parent:
             parent.listen(self._changed)
@@ -214,13 +214,16 @@ class Hooks:
         """Call `listener` whenever `matching` may answer differently."""
         self._listeners.append(listener)
 
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        self._listeners.remove(listener)
+
     def close(self) -> None:
         """Stop following the parent."""
         if self._parent:
-            self._parent._listeners.remove(self._changed)
+            self._parent.unlisten(self._changed)
 
     def _entries(self) -> list[tuple[int, Hook]]:
-        inherited = self._parent._entries() if self._parent else []
+        inherited = self._parent._entries() if self._parent else []  # noqa: SLF001
         return [*inherited, *self._own]
 
     def _changed(self) -> None:

@@ -19,7 +19,7 @@ from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project, find_project
 from llmspell.driver import Output
 from llmspell.engine import Engine
-from llmspell.errors import ConfigError, PluginError
+from llmspell.errors import ConfigError, LlmspellError, PluginError
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
 from llmspell.lua.vm import Vm, compile_trusted
@@ -184,6 +184,10 @@ class Runtime:
         )
         try:
             return await engine.execute(spell, bound, list(arguments))
+        except LlmspellError as error:
+            # A call in tail position leaves no line to point at.
+            error.where = error.where or spell.file
+            raise
         finally:
             hooks.close()
 
@@ -212,9 +216,7 @@ class Runtime:
             if settings.backend == "memory":
                 self._store = MemoryStore()
             else:
-                self._store = SqliteStore(
-                    self.project.state_file, synchronous=settings.synchronous
-                )
+                self._store = SqliteStore(self.project.state_file, synchronous=settings.synchronous)
         return self._store
 
     async def _close_store(self) -> None:
@@ -228,7 +230,10 @@ def _lowered(limits: Limits, spell: Spell) -> Limits:
     wrong = [
         f"limits.{name}: {'no limit of that name' if name not in known else 'must be a number above 0'}"
         for name, value in spell.limits.items()
-        if name not in known or isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0
+        if name not in known
+        or isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or value <= 0
     ]
     if wrong:
         raise ConfigError(spell.file, wrong, hint=f"limits are {', '.join(sorted(known))}")

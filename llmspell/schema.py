@@ -81,7 +81,7 @@ def _object(fields: dict[Any, Value], place: str) -> dict[str, Any]:
     properties, required = {}, []
     for name, shape in fields.items():
         if not isinstance(name, str):
-            raise ValueError(f"{place or 'the shape'}: a field's name must be a string")
+            raise ValueError(f"{place or 'the shape'}: a field's name must be a string")  # noqa: TRY004 - it comes from Lua
         properties[name] = _schema(shape, _at(place, name))
         if not _is_optional(shape):
             required.append(name)

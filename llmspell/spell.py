@@ -38,7 +38,7 @@ class Parameter:
         Raises:
             ValueError: With what is wrong, in a few words.
         """
-        value = _read(given, self.type) if isinstance(given, str) else given
+        value: Any = _read(given, self.type) if isinstance(given, str) else given
         accepted = _TYPES[self.type]
         if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
             raise ValueError(f"must be a {self.type}, not {given!r}")
@@ -83,7 +83,7 @@ class Spell:
     Attributes:
         name: How it is called: "hello".
         file: How it is shown, in messages and as chunk name: "spells/hello.lua".
-        source: Its text, with the shebang and all, so that lines count as in the file.
+        source: Its text; lines count as in the file, the shebang is a comment.
         folder: Where `require` looks first; None for a spell without a file.
         permissions: What it asks for: {"net": ["example.com"]}.
         limits: What it sets, by the names of `Limits`.
@@ -179,12 +179,11 @@ def _not_found(name: str, folders: list[Path]) -> SpellNotFound:
     import difflib
 
     names = list(dict.fromkeys(path.stem for path in _named(folders)))
+    if Path(name).suffix == ".lua":
+        return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
     similar = difflib.get_close_matches(name, names)
     hint = f"did you mean {' or '.join(similar)}?" if similar else "list them with: llmspell spells"
-    if Path(name).suffix == ".lua":
-        hint = None
-    what = "file" if Path(name).suffix == ".lua" else "spell"
-    return SpellNotFound(f"no {what} named {name}", hint=hint)
+    return SpellNotFound(f"no spell named {name}", hint=hint)
 
 
 def _display(path: Path) -> str:
@@ -205,6 +204,8 @@ def parse_spell(
 ) -> Spell:
     """A spell from its text. Raises ConfigError when the front matter is wrong."""
     table = _front_matter(source, file) if front is None else _toml(front, f"{file} (spell.toml)")
+    if source.startswith(b"#"):
+        source = b"--" + source  # Lua itself takes a shebang only from a file
     unknown = set(table) - {"name", "description", "params", "permissions", "limits"}
     if unknown:
         raise ConfigError(file, [f"front matter: unknown key {key!r}" for key in sorted(unknown)])
@@ -262,7 +263,7 @@ def _parameter(file: str, name: str, entry: Any) -> Parameter:
 
 
 def _type_of(value: Any) -> str:
-    for kind, accepted in reversed(_TYPES.items()):
+    for kind, accepted in _TYPES.items():
         if type(value) in accepted:
             return kind
     return "string"

@@ -95,7 +95,10 @@ def _deadline(effect: Effect) -> float | None:
 
 @bridge.effect(leaf=False, deadline=_deadline)
 async def run(
-    effect: Effect, agent: str, input: Value = "", timeout: float | None = None  # noqa: A002, ARG001
+    effect: Effect,
+    agent: str,
+    input: Value = "",
+    timeout: float | None = None,  # noqa: ARG001, ASYNC109 - the middleware deadline takes it
 ) -> dict[str, Value]:
     """Put something to an agent: {text, data, usage, steps, tool_calls, finish_reason, model}."""
     found = effect.run[Agents].find(agent)

@@ -1,8 +1,8 @@
 ---@meta Agent
 
 local host = ...
-local perform, fail = host.perform, host.fail
-local type, setmetatable, getmetatable, rawget = type, setmetatable, getmetatable, rawget
+local perform = host.perform
+local type, setmetatable, getmetatable = type, setmetatable, getmetatable
 local ipairs, pairs, next = ipairs, pairs, next
 
 ---@class AgentHandle
@@ -21,8 +21,21 @@ end
 ---@class Agent
 local Agent = {}
 
+---@class AgentOptions
+---@field name? string
+---@field model? string provider/model; by default the runtime's
+---@field system? string instructions
+---@field tools? table names of tools, other agents, and {name, description, params, run}
+---@field output? table a shape or JSON Schema the answer must fit
+---@field temperature? number
+---@field max_tokens? integer of one answer
+---@field max_steps? integer model requests of one prompt
+---@field timeout? number seconds of one prompt
+---@field history? table a conversation to go on with
+---@field extra_body? table fields of the provider's own protocol
+
 ---Make an agent.
----@param options {name?: string, model?: string, system?: string, tools?: table, output?: table, temperature?: number, max_tokens?: integer, max_steps?: integer, timeout?: number, history?: table}
+---@param options? AgentOptions
 ---@return AgentHandle
 function Agent.create(options)
   local args = {}

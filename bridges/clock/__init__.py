@@ -7,7 +7,7 @@ from llmspell.bridge import Bridge
 bridge = Bridge("clock", __file__)
 
 
-@bridge.effect
+@bridge.effect()
 def now() -> float:
     """Seconds since 1970, UTC."""
     return time.time()

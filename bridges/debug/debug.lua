@@ -2,7 +2,8 @@
 
 local host = ...
 local tostring = host.tostring
-local type, next, ipairs, rep, format, concat, sort, find = type, next, ipairs, string.rep, string.format, table.concat, table.sort, string.find
+local type, next, ipairs, rep, format, concat, sort, find =
+  type, next, ipairs, string.rep, string.format, table.concat, table.sort, string.find
 local math_type = math.type
 
 local MAX_DEPTH = 16

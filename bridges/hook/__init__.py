@@ -40,7 +40,7 @@ def register(
 
 
 @bridge.effect(leaf=False)
-def remove(effect: Effect, id: str) -> bool:  # noqa: A002 - it is the id
+def remove(effect: Effect, id: str) -> bool:
     """Remove a hook of this run; whether it was there."""
     hooks = effect.run[Hooks]
     found = [hook for hook in hooks.own() if hook.id == id]
@@ -49,7 +49,7 @@ def remove(effect: Effect, id: str) -> bool:  # noqa: A002 - it is the id
     return bool(found)
 
 
-@bridge.effect(leaf=False, name="list")
+@bridge.effect("list", leaf=False)
 def listing(effect: Effect, point: str | None = None) -> list[dict[str, Value]]:
     """The hooks, in the order in which they run; of one effect if given."""
     return [

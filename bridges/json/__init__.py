@@ -11,7 +11,7 @@ bridge = Bridge("json", __file__)
 MAX_INDENT = 8
 
 
-@bridge.effect
+@bridge.effect()
 def encode(value: Value = None, indent: int = 0) -> str:
     """A value as JSON text; `indent` spaces a level, 0 for one line."""
     try:
@@ -26,7 +26,7 @@ def encode(value: Value = None, indent: int = 0) -> str:
         raise InvalidArguments("JSON.encode", [str(error)]) from error
 
 
-@bridge.effect
+@bridge.effect()
 def decode(text: str) -> Value:
     """The value of JSON text. In an object null is no field; in an array it is `JSON.null`."""
     try:

@@ -10,24 +10,22 @@ from llmspell.values import LuaFunction, Value
 bridge = Bridge("state", __file__)
 
 
-@bridge.effect
+@bridge.effect()
 def get(effect: Effect, key: str, scope: str = "") -> Value | Awaitable[Value]:
     """The value of a key, or nil."""
     return effect.run[Store].get(scope, key)  # type: ignore[type-abstract]
 
 
-@bridge.effect(name="set")
+@bridge.effect("set")
 def put(
     effect: Effect, key: str, value: Value = None, ttl: float | None = None, scope: str = ""
-) -> None | Awaitable[None]:
+) -> Awaitable[None] | None:
     """Store a value, for `ttl` seconds if given."""
     return effect.run[Store].set(scope, key, value, ttl)  # type: ignore[type-abstract]
 
 
 @bridge.effect(leaf=False)
-def update(
-    effect: Effect, key: str, function: LuaFunction, scope: str = ""
-) -> Awaitable[Value]:
+def update(effect: Effect, key: str, function: LuaFunction, scope: str = "") -> Awaitable[Value]:
     """Replace a value by what a function makes of it, atomically; the new value."""
 
     async def call(old: Value) -> Value:
@@ -37,23 +35,19 @@ def update(
     return effect.run[Store].update(scope, key, call, caller)  # type: ignore[type-abstract]
 
 
-@bridge.effect
+@bridge.effect()
 def delete(effect: Effect, key: str, scope: str = "") -> bool | Awaitable[bool]:
     """Remove a key; whether it was there."""
     return effect.run[Store].delete(scope, key)  # type: ignore[type-abstract]
 
 
-@bridge.effect
-def keys(
-    effect: Effect, pattern: str = "*", scope: str = ""
-) -> list[str] | Awaitable[list[str]]:
+@bridge.effect()
+def keys(effect: Effect, pattern: str = "*", scope: str = "") -> list[str] | Awaitable[list[str]]:
     """The keys that match a pattern, sorted."""
     return effect.run[Store].keys(scope, pattern)  # type: ignore[type-abstract]
 
 
-@bridge.effect
-def increment(
-    effect: Effect, key: str, by: float = 1, scope: str = ""
-) -> float | Awaitable[float]:
+@bridge.effect()
+def increment(effect: Effect, key: str, by: float = 1, scope: str = "") -> float | Awaitable[float]:
     """Add to a number, atomically; the sum."""
     return effect.run[Store].increment(scope, key, by)  # type: ignore[type-abstract]

@@ -7,7 +7,7 @@ from llmspell.bridge import Bridge
 bridge = Bridge("task", __file__)
 
 
-@bridge.effect(name="sleep")
+@bridge.effect("sleep")
 async def wait(seconds: float) -> None:
     """Wait. The global `Task` itself is part of the kernel."""
     await sleep(seconds)

@@ -65,7 +65,7 @@ def define(
     tools.register(name, tool, replace=True)
 
 
-@bridge.effect(leaf=False, name="list")
+@bridge.effect("list", leaf=False)
 def listing(effect: Effect, category: str | None = None) -> list[dict[str, Value]]:
     """Every tool, or those of a category: {name, description, category}."""
     tools = effect.run[Tools].values()

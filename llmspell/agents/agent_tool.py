@@ -25,7 +25,9 @@ class AgentTool(Tool):
     def __init__(self, agent: Agent, *, name: str | None = None, description: str = "") -> None:
         self.agent = agent
         self.name = check_tool_name(name or agent.name)
-        self.description = description or f"Ask the agent {agent.name}. {agent.system or ''}".strip()
+        self.description = (
+            description or f"Ask the agent {agent.name}. {agent.system or ''}".strip()
+        )
         self.category = "agent"
 
     @property

@@ -175,8 +175,9 @@ local function decode_list(s, at)
 end
 
 local function decode_table(s, at)
-  local t, key, value = {}, nil, nil
+  local t = {}
   while byte(s, at) ~= 101 do -- e
+    local key, value
     key, at = decode(s, at)
     value, at = decode(s, at)
     t[key] = value

@@ -16,8 +16,8 @@ Decoding trusts nothing: the bytes may come from a process that a hostile spell 
 
 from __future__ import annotations
 
+import struct
 from struct import Struct
-from struct import error as StructError
 
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
 
@@ -114,11 +114,11 @@ def decode(data: bytes, at: int, functions: list[LuaFunction]) -> tuple[Value, i
     """
     try:
         return _decode(data, at, 0, functions)
-    except (StructError, IndexError) as error:
+    except (struct.error, IndexError) as error:
         raise MalformedMessage(str(error)) from error
 
 
-def _decode(  # noqa: C901, PLR0911 - one a tag
+def _decode(  # noqa: PLR0911 - one a tag
     data: bytes, at: int, depth: int, functions: list[LuaFunction]
 ) -> tuple[Value, int]:
     tag = data[at]

@@ -2,9 +2,9 @@
 -- the only one the host resumes. Messages in and out lie in a mailbox; messages.py describes them.
 
 local mailbox, config, chunks = ...
-local load, assert, pairs, ipairs, select, type, pcall, error = load, assert, pairs, ipairs, select, type, pcall, error
+local load, assert, pairs, select, type, pcall = load, assert, pairs, select, type, pcall
 local concat, pack, unpack = table.concat, table.pack, table.unpack
-local spack, sunpack, byte = string.pack, string.unpack, string.byte
+local spack, sunpack = string.pack, string.unpack
 local traceback, yield, now = debug.traceback, coroutine.yield, os.time
 
 local function part(name, ...)
@@ -58,7 +58,11 @@ end
 local function define_tool(name)
   env[name] = function(args, ...)
     if args ~= nil and type(args) ~= "table" or select("#", ...) > 0 then
-      fail("invalid_arguments", name .. " takes one table of named arguments", "write " .. name .. "{name = value}")
+      fail(
+        "invalid_arguments",
+        name .. " takes one table of named arguments",
+        "write " .. name .. "{name = value}"
+      )
     end
     return perform("tool.call", { name = name, args = args or {} })
   end

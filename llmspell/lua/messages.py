@@ -16,8 +16,8 @@ outstanding at most, so a reply is addressed to the task.
 
 from __future__ import annotations
 
+import struct
 from struct import Struct
-from struct import error as StructError
 from typing import NamedTuple, Protocol
 
 from llmspell.lua.codec import MalformedMessage, decode, encode
@@ -85,7 +85,7 @@ class Reader:
         try:
             while at < end:
                 at = self._record(message, at)
-        except (StructError, IndexError) as error:
+        except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
 
     def _record(self, message: bytes, at: int) -> int:

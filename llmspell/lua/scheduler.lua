@@ -12,7 +12,8 @@
 --   observed   someone handles its failure; `orphans` of a task are failed children without that
 
 local guard, coroutines, codec, errors, tostring = ...
-local create, resume, park, can_park = coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
+local create, resume, park, can_park =
+  coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
 local PARK, close = coroutines.PARK, coroutines.close
 local raise_table, fail, where, new_error = errors.raise_table, errors.fail, errors.where, errors.new
 local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
@@ -27,13 +28,13 @@ local closing = false -- while the __close handlers of a cancelled task run
 local awaiting = {} -- tasks in state "effect", by id
 local calls = {} -- tasks that answer the host, by the number of its call
 local last_id = 0
-local queue, head, tail = {}, 1, 0
+local queue, first, last = {}, 1, 0
 local paused = {}
 
 local function enqueue(task)
   task.state = "ready"
-  tail = tail + 1
-  queue[tail] = task
+  last = last + 1
+  queue[last] = task
 end
 
 local function wait()
@@ -199,7 +200,8 @@ local function dispose(task)
   closing = false
   guard.check(e)
   task.observed = true
-  task.failure = { value = new_error("cancelled", "the task was cancelled"), text = "cancelled", traceback = "" }
+  task.failure =
+    { value = new_error("cancelled", "the task was cancelled"), text = "cancelled", traceback = "" }
   settle(task)
 end
 
@@ -235,7 +237,11 @@ local function refuse_to_perform(name)
   if closing then
     fail("no_effect_here", "a task that is being cancelled cannot perform " .. name)
   elseif not can_park() then
-    fail("no_effect_here", "cannot perform " .. name .. " inside a C callback", "call it before and use its result")
+    fail(
+      "no_effect_here",
+      "cannot perform " .. name .. " inside a C callback",
+      "call it before and use its result"
+    )
   end
   park() -- the running task was cancelled: it never returns
 end
@@ -293,7 +299,8 @@ local function request(task)
     return
   end
   task.refused, task.cost = true, 0
-  task.reply = { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
+  task.reply =
+    { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
   enqueue(task)
 end
 
@@ -354,16 +361,16 @@ local function run()
     end
   end
   paused = {}
-  while head <= tail and not guard.killed() do
-    local task = queue[head]
-    queue[head] = nil
-    head = head + 1
+  while first <= last and not guard.killed() do
+    local task = queue[first]
+    queue[first] = nil
+    first = first + 1
     if task.state == "ready" then
       run_one(task)
     end
   end
-  if head > tail then
-    head, tail = 1, 0
+  if first > last then
+    first, last = 1, 0
   end
   return #paused > 0
 end

@@ -11,7 +11,10 @@ local pack = table.pack
 
 local function expect(value, kind, position, callee)
   if type(value) ~= kind then
-    fail("invalid_arguments", callee .. ": argument " .. position .. " must be a " .. kind .. ", not a " .. type(value))
+    fail(
+      "invalid_arguments",
+      callee .. ": argument " .. position .. " must be a " .. kind .. ", not a " .. type(value)
+    )
   end
   return value
 end

@@ -166,7 +166,9 @@ class Vm:
             return _GOING_ON
         limit, reason, where, traceback = (mailbox[i] for i in (2, 3, 4, 5))
         shown = where and as_text(where)
-        return Turn(more=False, kill=Kill(as_text(limit), as_text(reason), shown, as_text(traceback)))
+        return Turn(
+            more=False, kill=Kill(as_text(limit), as_text(reason), shown, as_text(traceback))
+        )
 
     @property
     def memory_used(self) -> int:

@@ -78,15 +78,15 @@ async def _run(hook: Hook, call: HookCall) -> HookResult:
     hook.active.add(path)
     try:
         with fail_after(hook.timeout):
-            result = await settled(hook.function(call))
-        if not isinstance(result, (Modify, Replace, Halt, type(None))):
-            raise TypeError(f"a hook returns Modify, Replace, Halt or None, not {result!r}")
-    except LlmspellError as error:
-        if not isinstance(error, EffectError):
-            raise
-        return _failed(hook, call, error)
+            result = _checked(await settled(hook.function(call)))
+    except EffectError as error:
+        _report(hook, call, error)
+        return None
+    except LlmspellError:
+        raise
     except Exception as error:  # noqa: BLE001 - a hook may raise anything
-        return _failed(hook, call, error)
+        _report(hook, call, error)
+        return None
     finally:
         hook.active.discard(path)
     if isinstance(result, Halt):
@@ -94,7 +94,13 @@ async def _run(hook: Hook, call: HookCall) -> HookResult:
     return result
 
 
-def _failed(hook: Hook, call: HookCall, error: Exception) -> None:
+def _checked(result: HookResult) -> HookResult:
+    if result is None or isinstance(result, (Modify, Replace, Halt)):
+        return result
+    raise TypeError(f"a hook returns Modify, Replace, Halt or None, not {result!r}")
+
+
+def _report(hook: Hook, call: HookCall, error: Exception) -> None:
     hook.failures += 1
     what = f"took more than {hook.timeout:g} seconds" if isinstance(error, TimeoutError) else error
     message = f"hook {hook.id!r} {call.phase} {call.effect.name} failed: {what}"

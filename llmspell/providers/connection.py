@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx2
 
-from llmspell.errors import InvalidArguments, ProviderError
+from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
 from llmspell.providers.strict_json import read_json, write_json
 
@@ -67,9 +67,9 @@ class Connection:
                 "content-type": "application/json",
                 "user-agent": "llmspell",
                 **headers,
-                **endpoint.headers,
             }
         )
+        self._headers.update(endpoint.headers)
         self._transport = transport
         self._max_retries = max_retries
         self._urls: dict[str, httpx2.URL] = {}
@@ -80,6 +80,7 @@ class Connection:
 
         Raises:
             InvalidArguments: The body holds something JSON has no words for.
+            ConfigError: The base URL is none.
             ProviderError: See `llmspell.providers.failures`.
         """
         content = _encode(body)
@@ -171,7 +172,11 @@ class Connection:
         return self._client
 
     def _url(self, path: str) -> httpx2.URL:
-        url = self._urls[path] = httpx2.URL(self._endpoint.base_url + path)
+        try:
+            url = self._urls[path] = httpx2.URL(self._endpoint.base_url + path)
+        except httpx2.InvalidURL as error:
+            problem = f"the base URL is not a URL: {error}"
+            raise ConfigError(f"[providers.{self._endpoint.name}]", [problem]) from None
         return url
 
 

@@ -42,9 +42,9 @@ def response_from_plain(value: Value, *, target: str = "model.request") -> Model
     return _read(_response, value, target)
 
 
-def messages_from_plain(value: Value, *, target: str = "messages") -> tuple[Message, ...]:
-    """The messages a list of tables stands for. Raises InvalidArguments, which names `target`."""
-    return _read(_messages, {"messages": value}, target)
+def message_from_plain(value: Value, *, target: str = "message") -> Message:
+    """The message a table stands for. Raises InvalidArguments, which names `target`."""
+    return _read(_message, value, target)
 
 
 class _Malformed(Exception):

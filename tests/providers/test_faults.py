@@ -12,7 +12,7 @@ import anyio
 import httpx2
 import pytest
 
-from llmspell.errors import InvalidArguments, ProviderError
+from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.connection import MAX_ANSWER
 from llmspell.providers.messages import Message, ModelRequest
@@ -195,6 +195,12 @@ async def test_nobody_listens(provider_at):
     assert error.retryable
     assert error.details["url"] == url
     assert error.details["reason"].startswith("ConnectError")
+
+
+async def test_a_base_url_that_is_none(provider_at):
+    async with provider_at("http://a\x00b/v1") as provider:
+        with pytest.raises(ConfigError, match=r"\[providers\.test\]: the base URL is not a URL"):
+            await provider.complete(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -402,7 +408,7 @@ async def test_many_at_once_share_the_pool_and_a_closed_provider_opens_again(
 
 
 async def test_headers_of_config_are_sent(serve, provider_at, http, completion, key):
-    headers = {"X-Title": "llmspell", "user-agent": "mine"}
+    headers = {"X-Title": "llmspell", "User-Agent": "mine"}
     async with (
         serve(http(completion())) as (server, url),
         provider_at(url, headers=headers) as provider,

@@ -22,7 +22,7 @@ from llmspell.providers.messages import (
     Unknown,
     Usage,
 )
-from llmspell.providers.plain import messages_from_plain, request_from_plain, response_from_plain
+from llmspell.providers.plain import message_from_plain, request_from_plain, response_from_plain
 from llmspell.providers.provider import ModelName
 from llmspell.values import plain
 
@@ -246,8 +246,8 @@ def test_what_is_malformed_is_named(table, problem):
 )
 def test_a_malformed_block_is_named(block, problem):
     with pytest.raises(InvalidArguments) as caught:
-        messages_from_plain([{"role": "user", "content": [block]}])
-    assert caught.value.details["problems"] == [f"messages[1].content[1].{problem}"]
+        message_from_plain({"role": "user", "content": [block]})
+    assert caught.value.details["problems"] == [f"content[1].{problem}"]
 
 
 def test_a_malformed_response_is_named():
@@ -255,10 +255,10 @@ def test_a_malformed_response_is_named():
         response_from_plain({"message": USER, "usage": {"input_tokens": -1}}, target="Hook")
 
 
-def test_messages_alone():
-    assert messages_from_plain([USER]) == (Message.of("user", "hi"),)
-    with pytest.raises(InvalidArguments, match=r"history: messages\[1\] must be a table"):
-        messages_from_plain([1], target="history")
+def test_a_message_alone():
+    assert message_from_plain(USER) == Message.of("user", "hi")
+    with pytest.raises(InvalidArguments, match=r"history\[2\]: it must be a table"):
+        message_from_plain(1, target="history[2]")
 
 
 def test_usage_adds():

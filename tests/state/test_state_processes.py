@@ -93,6 +93,26 @@ async def test_processes_that_change_one_key_lose_nothing(state_file, body, proc
     await store.close()
 
 
+OPENING = """
+from llmspell.state.database import connect
+async def main():
+    for path in sys.stdin:
+        connect(path.strip(), "NORMAL").close()
+        print("opened", flush=True)
+"""
+
+
+def test_a_new_file_may_be_opened_by_many_at_once(tmp_path):
+    running = [start(OPENING, tmp_path / "unused") for _ in range(4)]
+    for n in range(80):
+        for process in running:
+            print(tmp_path / f"{n}.db", file=process.stdin, flush=True)
+        for process in running:
+            assert process.stdout.readline() == "opened\n"
+    for process in running:
+        finish(process)
+
+
 ACKNOWLEDGING = """
 import itertools
 async def write(writer):

@@ -1,0 +1,52 @@
+VENV   := .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+TOOLS  := node_modules/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lint types lua bench fuzz clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY)  ## Run the shipped spell "hello" on the embedded model: no key, no server
+	@$(BIN)/llmspell run hello --model local/smollm2
+
+test: $(READY)  ## Run the whole test suite
+	@$(BIN)/pytest -q $(ARGS)
+
+check: format lint types lua test  ## Everything CI would object to
+
+format: $(READY)
+	@$(BIN)/ruff format --check .
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+lua: $(TOOLS)
+	@luacheck -q llmspell bridges spells
+	@npx --no-install stylua --check llmspell bridges spells
+
+bench: $(READY)  ## Measure speed against a baseline taken in the same run
+	@$(BIN)/python -m benchmarks
+
+fuzz: $(READY)  ## Long random tests of the sandbox's library against plain Lua
+	@$(BIN)/python tests/lua/fuzz_library.py 100000
+
+clean:  ## Remove what the targets above made
+	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing llmspell and its tools into $(VENV) …" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
+	@touch $@
+
+$(TOOLS): package.json
+	@command -v luacheck >/dev/null || { echo "install luacheck: apt-get install lua-check" >&2; exit 1; }
+	@npm install --silent --no-fund --no-audit --no-package-lock
+	@touch $@

@@ -1,0 +1,3 @@
+from llmspell.cli import main
+
+main()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from llmspell.cli.options import RunOptions, run_options, with_values
+from llmspell.cli.running import run_spell
+from llmspell.spell import parse_spell
+
+
+class ExecCommand(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_values(args))
+
+
+def _exec(lua: str, arguments: tuple[str, ...], **values: Any) -> None:
+    source = lua.encode("utf-8", "surrogateescape")
+    spell = parse_spell(source, name="exec", file="exec")
+    run_spell(spell, RunOptions(**values), {}, arguments)
+
+
+command = ExecCommand(
+    "exec",
+    callback=_exec,
+    params=[
+        click.Argument(["lua"]),
+        click.Argument(["arguments"], nargs=-1),
+        *run_options(),
+    ],
+    help="Run Lua given on the command line, and print what it returns: "
+    "llmspell exec 'return 1 + 1'.",
+)

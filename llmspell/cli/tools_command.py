@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+
+import click
+
+from llmspell.errors import LlmspellError
+from llmspell.runtime import Runtime
+from llmspell.tools.loading import load_module
+from llmspell.tools.tool import Tool
+
+
+@click.command("tools")
+@click.argument("name", required=False)
+@click.option("--tools", "modules", multiple=True, metavar="FILE.py", help="More tools.")
+@click.option("--category", help="Only those of a category.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with schemas.")
+def command(
+    name: str | None, modules: tuple[str, ...], category: str | None, as_json: bool
+) -> None:
+    """List the tools spells can call, or show one of them."""
+    runtime = Runtime(tools=[tool for module in modules for tool in load_module(module)])
+    tools: list[Tool] = [runtime.tools.find(name)] if name else list(runtime.tools.values())
+    chosen = [tool for tool in tools if category in (None, tool.category)]
+    if category and not chosen:
+        known = sorted({tool.category for tool in tools})
+        raise LlmspellError(
+            f"no tools of category {category!r}", hint=f"there are {', '.join(known)}"
+        )
+    if as_json:
+        print(json.dumps([_as_json(tool) for tool in chosen], indent=2, ensure_ascii=False))
+    elif name:
+        _show(chosen[0])
+    else:
+        _list(chosen)
+
+
+def _as_json(tool: Tool) -> dict[str, object]:
+    return {
+        "name": tool.name,
+        "category": tool.category,
+        "description": tool.description,
+        "schema": tool.schema,
+    }
+
+
+def _list(tools: list[Tool]) -> None:
+    width = max(len(tool.name) for tool in tools)
+    for category in sorted({tool.category for tool in tools}):
+        click.secho(category, bold=True)
+        for tool in tools:
+            if tool.category == category:
+                summary = tool.description.split("\n\n")[0].replace("\n", " ")
+                print(f"  {tool.name:<{width}}  {summary}")
+
+
+def _show(tool: Tool) -> None:
+    click.secho(tool.name, bold=True)
+    print(tool.description, end="\n\n")
+    required = tool.schema.get("required", [])
+    for name, field in tool.schema.get("properties", {}).items():
+        kind = field.get("type", "any")
+        note = "required" if name in required else f"default: {field.get('default', 'nil')}"
+        print(f"  {name}  {kind}, {note}")
+        if text := field.get("description"):
+            print(f"      {text}")

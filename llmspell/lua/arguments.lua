@@ -1,0 +1,72 @@
+-- What the spell passes to a library function: checked, converted as C does, refused in C's words.
+
+local guard = ...
+local type, tostring = type, tostring
+local math_type, to_integer = math.type, math.tointeger
+local getinfo = debug.getinfo
+local fail = guard.fail
+
+-- Was the library function that the spell called last called as a method?
+local function called_as_method()
+  local kind
+  for level = 2, 16 do
+    local info = getinfo(level, "nl")
+    if not info or info.currentline > 0 then
+      return kind == "method"
+    end
+    kind = info.namewhat
+  end
+end
+
+local function bad(position, callee, problem)
+  if called_as_method() then
+    position = position - 1
+    if position == 0 then
+      fail("calling '" .. callee .. "' on bad self (" .. problem .. ")")
+    end
+  end
+  fail("bad argument #" .. position .. " to '" .. callee .. "' (" .. problem .. ")")
+end
+
+local function wrong_type(value, expected, position, callee)
+  bad(position, callee, expected .. " expected, got " .. type(value))
+end
+
+local function text(value, position, callee)
+  local kind = type(value)
+  if kind == "string" then
+    return value
+  elseif kind == "number" then
+    return tostring(value)
+  end
+  wrong_type(value, "string", position, callee)
+end
+
+local function integer(value, default, position, callee)
+  if value == nil and default then
+    return default
+  elseif math_type(value) == "integer" then
+    return value
+  end
+  local kind = type(value)
+  local whole = (kind == "number" or kind == "string") and to_integer(value)
+  if whole then
+    return whole
+  elseif kind == "number" then
+    bad(position, callee, "number has no integer representation")
+  end
+  wrong_type(value, "number", position, callee)
+end
+
+-- A position in something of that size, counted from the end when negative.
+local function start(value, size, position, callee)
+  local at = integer(value, 1, position, callee)
+  if at > 0 then
+    return at
+  elseif at == 0 or at < -size then
+    return 1
+  end
+  return size + at + 1
+end
+
+return { bad = bad, integer = integer, start = start, text = text, wrong_type = wrong_type }

@@ -1,0 +1,159 @@
+-- Matches compiled patterns in Lua, under the eye of the count hook. It goes step by step as C's
+-- matcher does: same results, same errors, same limit of depth.
+
+local guard, program = ...
+local error, pcall, next = error, pcall, next
+local byte, sub, find, unpack = string.byte, string.sub, string.find, table.unpack
+local charge, check, fail = guard.charge, guard.check, guard.fail
+
+local ONE <const>, MAYBE <const>, STAR <const>, PLUS <const> = program.ONE, program.MAYBE, program.STAR, program.PLUS
+local LAZY <const>, OPEN <const>, CLOSE <const> = program.LAZY, program.OPEN, program.CLOSE
+local POSITION <const>, END <const>, BALANCE <const> = program.POSITION, program.END, program.BALANCE
+local FRONTIER <const>, SAME <const> = program.FRONTIER, program.SAME
+local MAX_DEPTH <const> = 200
+local IS_POSITION <const> = -1
+
+-- What is being matched; a match never calls out, so there is one at a time.
+local subject, kinds, sets, extra
+local starts, stops = {}, {} -- of the captures
+
+local run
+
+local function longest(at, item, depth)
+  local set, stop = sets[item], at
+  while set[byte(subject, stop)] do
+    stop = stop + 1
+  end
+  local least = kinds[item] == PLUS and at + 1 or at
+  for from = stop, least, -1 do
+    local result = run(from, item + 1, depth + 1)
+    if result then
+      return result
+    end
+  end
+end
+
+local function shortest(at, item, depth)
+  local set = sets[item]
+  repeat
+    local result = run(at, item + 1, depth + 1)
+    if result then
+      return result
+    end
+    at = at + 1
+  until not set[byte(subject, at - 1)]
+end
+
+local function balanced(at, pair)
+  local opening, closing, level = pair[1], pair[2], 1
+  if byte(subject, at) ~= opening then
+    return nil
+  end
+  for i = at + 1, #subject do
+    local c = byte(subject, i)
+    if c == closing then
+      level = level - 1
+      if level == 0 then
+        return i + 1
+      end
+    elseif c == opening then
+      level = level + 1
+    end
+  end
+end
+
+local function at_frontier(at, set)
+  local before = at > 1 and byte(subject, at - 1) or 0
+  return not set[before] and set[byte(subject, at) or 0]
+end
+
+local function same(at, number)
+  local start, stop = starts[number], stops[number]
+  if stop == IS_POSITION then
+    return nil
+  end
+  local after = at + stop - start
+  charge((stop - start) // 16)
+  return sub(subject, at, after - 1) == sub(subject, start, stop - 1) and after or nil
+end
+
+-- Where the match ends whose items from `item` on begin at `at`; nil if there is none.
+function run(at, item, depth)
+  while at do
+    if depth > MAX_DEPTH then
+      error("pattern too complex", 0)
+    end
+    local kind = kinds[item]
+    if kind == ONE then
+      at = sets[item][byte(subject, at)] and at + 1
+    elseif kind == nil then
+      return at
+    elseif kind == STAR or kind == PLUS then
+      return longest(at, item, depth)
+    elseif kind == LAZY then
+      return shortest(at, item, depth)
+    elseif kind == MAYBE then
+      local stop = sets[item][byte(subject, at)] and run(at + 1, item + 1, depth + 1)
+      if stop then
+        return stop
+      end
+    elseif kind == OPEN then
+      starts[extra[item]], depth = at, depth + 1
+    elseif kind == CLOSE then
+      stops[extra[item]], depth = at, depth + 1
+    elseif kind == POSITION then
+      starts[extra[item]], stops[extra[item]], depth = at, IS_POSITION, depth + 1
+    elseif kind == END then
+      return at > #subject and at
+    elseif kind == FRONTIER then
+      at = at_frontier(at, sets[item]) and at
+    elseif kind == BALANCE then
+      at = balanced(at, extra[item])
+    elseif kind == SAME then
+      at = same(at, extra[item])
+    else
+      error(extra[item], 0)
+    end
+    item = item + 1
+  end
+end
+
+-- The first match at `at` or after it: where it begins and the position after it.
+local function search(compiled, s, at)
+  subject, kinds, sets, extra = s, compiled.kinds, compiled.sets, compiled.extra
+  local first = compiled.first
+  repeat
+    at = first and find(s, first, at) or not first and at
+    if not at then
+      return nil
+    end
+    local stop = run(at, 1, 1)
+    if stop then
+      return at, stop
+    end
+    at = at + 1
+  until compiled.anchored or at > #s + 1
+end
+
+-- In the place of a capture that the pattern does not close: an error once it is used.
+local UNFINISHED = {}
+
+-- Like string.find with a position from 1 to #s + 1, but see UNFINISHED.
+local function seek(compiled, s, at)
+  local ok, from, stop = pcall(search, compiled, s, at)
+  if not ok then
+    fail(check(from))
+  elseif not from then
+    return nil
+  end
+  local values = {}
+  for i = 1, compiled.captures do
+    values[i] = stops[i] == IS_POSITION and starts[i] or sub(s, starts[i], (stops[i] or 0) - 1)
+  end
+  for _, number in next, compiled.open do
+    values[number] = UNFINISHED
+  end
+  return from, stop - 1, unpack(values, 1, compiled.captures)
+end
+
+return { seek = seek, UNFINISHED = UNFINISHED }
