@@ -4,6 +4,7 @@ max_line_length = 120
 files["spells"] = {
   globals = { "params", "arg" },
   read_globals = {
-    "Agent", "Tool", "Task", "State", "Hook", "JSON", "Log", "Config", "Debug", "inspect", "try",
+    "Agent", "Config", "Console", "Debug", "Hook", "JSON", "Log", "State", "Task", "Tool",
+    "inspect", "try", "read_file", "split_text",
   },
 }

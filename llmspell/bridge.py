@@ -22,6 +22,7 @@ BUILT_IN = (
     "hook",
     "agent",
     "model",
+    "console",
     "log",
     "config",
     "debug",

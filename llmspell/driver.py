@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from anyio import CancelScope
 
@@ -37,13 +37,8 @@ Performer = Callable[[str, Value, str], Value | Awaitable[Value]]
 SLICE = 0.01  # seconds a spell may keep the event loop to itself
 
 
-class _Pending(NamedTuple):
-    """An effect that takes time, for a task of Lua."""
-
-    task: int
-    name: str
-    functions: list[LuaFunction]
-    result: Coroutine[Any, Any, Value]
+_Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
+"""An effect that takes time: the task that waits, its name, functions among its arguments."""
 
 
 class Driver:
@@ -68,7 +63,7 @@ class Driver:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, asyncio.Future[Value]] = {}
         self._last_call = 0
-        self._wake = asyncio.Event()
+        self._asleep: asyncio.Future[None] | None = None
         self._outcome: Value | LlmspellError = None
         self._limit: LimitExceeded | None = None
         self._done = False
@@ -88,8 +83,8 @@ class Driver:
                 if self._inline:
                     await self._serve_inline(self._inline)
                 else:
-                    self._wake.clear()
-                    await self._wake.wait()
+                    self._asleep = asyncio.get_running_loop().create_future()
+                    await self._asleep
         finally:
             self._done = True
             await self._cancel_all()
@@ -127,16 +122,16 @@ class Driver:
         else:
             if hasattr(result, "__await__"):
                 coroutine = cast("Coroutine[Any, Any, Value]", result)
-                self._begun[task] = _Pending(task, name, functions, coroutine)
+                self._begun[task] = task, name, functions, coroutine
             else:
                 self._inbox.append(self._reply(task, name, functions, result))
 
     def cancelled(self, task: int) -> None:
         if task in self._begun:
-            self._begun.pop(task).result.close()
+            self._begun.pop(task)[-1].close()
         elif task in self._tasks:
             self._tasks.pop(task).cancel()
-        elif self._inline and self._inline.task == task:
+        elif self._inline and self._inline[0] == task:
             self._abandon_inline()
 
     def returned(self, call: int, value: Value) -> None:
@@ -168,9 +163,8 @@ class Driver:
         self._scheduled = False
         until = time.monotonic() + SLICE
         while not self._done:
-            message = b"".join(self._inbox)
-            self._inbox.clear()
-            turn = self._vm.step(message)
+            inbox, self._inbox = self._inbox, []
+            turn = self._vm.step(inbox[0] if len(inbox) == 1 else b"".join(inbox))
             if turn.kill:
                 if self._limit:
                     self._limit.where = turn.kill.where
@@ -183,25 +177,33 @@ class Driver:
         self._await_begun()
 
     def _await_begun(self) -> None:
-        begun = list(self._begun.values())
-        self._begun.clear()
-        if self._done:
-            for pending in begun:
-                pending.result.close()
-            return
-        busy = self._tasks or self._inline or self._scheduled
-        if len(begun) == 1 and not busy:
-            self._inline = begun[0]
-            self._wake.set()
-            return
-        for pending in begun:
-            self._tasks[pending.task] = asyncio.create_task(self._serve(pending))
-        if not (begun or busy):
+        busy = self._tasks or self._inline or self._scheduled or self._done
+        if len(self._begun) == 1 and not busy:
+            _, self._inline = self._begun.popitem()
+            self._wake()
+        elif self._begun:
+            self._start_tasks()
+        elif not busy:
             self._finish(SpellRuntimeError("every task of the spell waits for another one"))
 
+    def _wake(self) -> None:
+        if self._asleep and not self._asleep.done():
+            self._asleep.set_result(None)
+
+    def _start_tasks(self) -> None:
+        for pending in self._begun.values():
+            if self._done:
+                pending[-1].close()
+            else:
+                self._tasks[pending[0]] = asyncio.create_task(self._serve(pending))
+        self._begun.clear()
+
     async def _serve_inline(self, pending: _Pending) -> None:
+        task, name, functions, result = pending
         try:
-            reply = await self._answer(pending)
+            reply = self._reply(task, name, functions, await result)
+        except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+            reply = self._refusal(task, name, functions, error)
         except asyncio.CancelledError:
             if self._inline is pending or self._runner.uncancel() > 0:
                 raise
@@ -212,16 +214,13 @@ class Driver:
             self._advance()
 
     async def _serve(self, pending: _Pending) -> None:
-        reply = await self._answer(pending)
-        del self._tasks[pending.task]
-        self._deliver(reply)
-
-    async def _answer(self, pending: _Pending) -> bytes:
         task, name, functions, result = pending
         try:
-            return self._reply(task, name, functions, await result)
+            reply = self._reply(task, name, functions, await result)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
-            return self._refusal(task, name, functions, error)
+            reply = self._refusal(task, name, functions, error)
+        del self._tasks[task]
+        self._deliver(reply)
 
     def _reply(self, task: int, name: str, functions: list[LuaFunction], result: Value) -> bytes:
         try:
@@ -247,7 +246,7 @@ class Driver:
 
     def _finish(self, outcome: Value | LlmspellError) -> None:
         self._done, self._outcome = True, outcome
-        self._wake.set()
+        self._wake()
         if self._inline:
             self._abandon_inline()
 

@@ -100,11 +100,13 @@ class Handler:
     def signature(self) -> Signature:
         return Signature(self.function, injected=(Effect,))
 
-    def check(self, effect: Effect) -> dict[str, Any]:
-        """The arguments `perform` will call the function with."""
+    @cached_property
+    def check(self) -> Callable[[Effect], dict[str, Any]]:
+        """Gives the arguments `perform` will call the function with."""
         if self.bind is not None:
-            return self.bind(effect)
-        return self.signature.bind(effect.args, target=self.name)
+            return self.bind
+        bind, name = self.signature.bind, self.name
+        return lambda effect: bind(effect.args, target=name)
 
     @cached_property
     def perform(self) -> Perform:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project, find_project
+from llmspell.console import Console
 from llmspell.driver import Output
 from llmspell.engine import Engine
 from llmspell.errors import ConfigError, LlmspellError, PluginError
@@ -107,6 +108,7 @@ class Runtime:
         self._middleware = arrange(middleware)
         self._observers = Observers(observers)
         self._output = output or _print
+        self._console = Console()
         self._given_store = store
         self._store: Store | None = store
         self._cleanup = AsyncExitStack()
@@ -157,6 +159,7 @@ class Runtime:
         hooks = Hooks(self.hooks)
         services: dict[type, Any] = {
             Agents: Agents(),
+            Console: self._console,
             Grants: self._grants,
             Hooks: hooks,
             Limits: limits,

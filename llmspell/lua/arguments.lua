@@ -1,12 +1,13 @@
--- What the spell passes to a library function: checked, converted as C does, refused in C's words.
+-- What a spell passes to a library function: checked, converted as C does, refused in C's words
+-- and at the spell's line.
 
 local guard = ...
-local type, tostring = type, tostring
+local type, tostring, tonumber, match = type, tostring, tonumber, string.match
 local math_type, to_integer = math.type, math.tointeger
 local getinfo = debug.getinfo
-local fail = guard.fail
+local fail, check = guard.fail, guard.check
 
--- Was the library function that the spell called last called as a method?
+-- Was the library function that the spell called called as a method?
 local function called_as_method()
   local kind
   for level = 2, 16 do
@@ -69,4 +70,34 @@ local function start(value, size, position, callee)
   return size + at + 1
 end
 
-return { bad = bad, integer = integer, start = start, text = text, wrong_type = wrong_type }
+-- The length of a table, which a __len metamethod may make of anything.
+local function length(t)
+  local n = #t
+  if math_type(n) ~= "integer" then
+    fail("object length is not an integer")
+  end
+  return n
+end
+
+-- What a pcall of C's function returned; its error as if the spell had called it.
+local function settled(callee, ok, ...)
+  if ok then
+    return ...
+  end
+  local message = check((...))
+  local position, problem = match(message, "^bad argument #(%d+) to '%?' %((.*)%)$")
+  if position then
+    bad(tonumber(position), callee, problem)
+  end
+  fail(message)
+end
+
+return {
+  bad = bad,
+  integer = integer,
+  length = length,
+  settled = settled,
+  start = start,
+  text = text,
+  wrong_type = wrong_type,
+}

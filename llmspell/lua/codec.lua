@@ -7,7 +7,7 @@ local error, setmetatable = error, setmetatable
 local pack, unpack, byte = string.pack, string.unpack, string.byte
 local concat, math_type = table.concat, math.type
 
-local MAX_BYTES, MAX_PARTS, MAX_DEPTH = config.message, 1000000, 64
+local MAX_BYTES, MAX_DEPTH <const>, COST <const> = config.message, 64, 16
 
 local null = setmetatable({}, {
   __metatable = false,
@@ -21,26 +21,16 @@ local null = setmetatable({}, {
 local functions, last_function = {}, 0
 
 -- The outbox: pieces of the message of this turn. What a value adds can be taken back.
-local pieces, count = {}, 0
-local bytes, parts = 0, 0
+local pieces, count = {}, 1 -- the first place is for `take`
+local budget = 0 -- bytes the value in progress may still take; small ones count for what they cost the host
+
+local function too_large()
+  error("value too large to pass to the host (limit message = " .. MAX_BYTES .. " bytes)", 0)
+end
 
 local function put(piece)
   count = count + 1
   pieces[count] = piece
-end
-
-local function size(more)
-  bytes = bytes + more
-  if bytes > MAX_BYTES then
-    error("value too large to pass to the host (more than " .. MAX_BYTES .. " bytes)", 0)
-  end
-end
-
-local function part()
-  parts = parts + 1
-  if parts > MAX_PARTS then
-    error("value has too many parts to pass to the host (more than " .. MAX_PARTS .. ")", 0)
-  end
 end
 
 local function is_list(t, length)
@@ -56,24 +46,23 @@ end
 
 local encode
 
+local function encode_list(t, length, depth)
+  put(pack("<c1I4", "A", length))
+  for i = 1, length do
+    encode(rawget(t, i), depth + 1)
+  end
+end
+
 local function encode_table(t, depth)
   if depth > MAX_DEPTH then
     error("table nested too deeply to pass to the host, or cyclic", 0)
   end
   local length = rawlen(t)
-  if length == 0 and next(t) == nil then
-    size(1)
-    put("0")
-    return
-  elseif length > 0 and is_list(t, length) then
-    size(5)
-    put(pack("<c1I4", "A", length))
-    for i = 1, length do
-      encode(rawget(t, i), depth + 1)
-    end
-    return
+  if length > 0 and is_list(t, length) then
+    return encode_list(t, length, depth)
+  elseif length == 0 and next(t) == nil then
+    return put("0")
   end
-  size(2)
   put("T")
   for k, v in next, t do
     local kind = type(k)
@@ -90,7 +79,6 @@ end
 local short, shorts = {}, 0
 
 local function encode_string(v)
-  size(#v + 5)
   local piece = short[v]
   if not piece then
     piece = pack("<c1s4", "s", v)
@@ -104,27 +92,34 @@ local function encode_string(v)
   put(piece)
 end
 
+local function lend(fn)
+  last_function = last_function + 1
+  functions[last_function] = fn
+  put(pack("<c1i8", "F", last_function))
+end
+
 function encode(v, depth)
-  part()
   local kind = type(v)
+  budget = budget - (kind == "string" and #v + COST or COST)
+  if budget < 0 then
+    too_large()
+  end
   if kind == "string" then
     encode_string(v)
+  elseif kind == "table" then
+    if rawequal(v, null) then
+      put("n")
+    else
+      encode_table(v, depth)
+    end
   elseif kind == "number" then
-    size(9)
     put(math_type(v) == "integer" and pack("<c1i8", "i", v) or pack("<c1d", "d", v))
   elseif kind == "boolean" then
-    size(1)
     put(v and "t" or "f")
-  elseif kind == "nil" or rawequal(v, null) then
-    size(1)
+  elseif kind == "nil" then
     put("n")
-  elseif kind == "table" then
-    encode_table(v, depth)
   elseif kind == "function" then
-    last_function = last_function + 1
-    functions[last_function] = v
-    size(9)
-    put(pack("<c1i8", "F", last_function))
+    lend(v)
   else
     error("a " .. kind .. " cannot be passed to the host", 0)
   end
@@ -133,9 +128,9 @@ end
 -- Appends a value to the outbox and returns the work that was, in instructions. On an error the
 -- caller must `forget` what was put since `mark`.
 local function put_value(v)
-  bytes, parts = 0, 0
+  budget = MAX_BYTES
   encode(v, 1)
-  return parts + bytes // 64
+  return (MAX_BYTES - budget) // COST
 end
 
 local function mark()
@@ -149,12 +144,14 @@ local function forget(since)
   count = since
 end
 
-local function take()
+-- The message of this turn, behind one byte that says how things stand.
+local function take(standing)
+  pieces[1] = standing
   local message = concat(pieces, "", 1, count)
   if count > 256 then
     pieces = {}
   end
-  count = 0
+  count = 1
   return message
 end
 

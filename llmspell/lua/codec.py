@@ -16,7 +16,6 @@ Decoding trusts nothing: the bytes may come from a process that a hostile spell 
 
 from __future__ import annotations
 
-import struct
 from struct import Struct
 
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
@@ -40,6 +39,8 @@ def encode(value: Value, limit: int = 1 << 26) -> bytes:
     Raises:
         NotPlain: When the value is not plain, too deep, or has more than `limit` bytes.
     """
+    if value is None:
+        return b"n"
     out = bytearray()
     _encode(value, out, 0, limit)
     return bytes(out)
@@ -106,21 +107,14 @@ def _encode_key(key: Value, out: bytearray) -> None:
         raise NotPlain(f"a table cannot have the key {key!r}")
 
 
-def decode(data: bytes, at: int, functions: list[LuaFunction]) -> tuple[Value, int]:
+def decode(  # noqa: C901, PLR0911 - one a tag
+    data: bytes, at: int, functions: list[LuaFunction], depth: int = 0
+) -> tuple[Value, int]:
     """The value at a position, and the position after it; functions met are appended.
 
     Raises:
-        MalformedMessage: When there is no whole value there.
+        MalformedMessage, struct.error, IndexError: When there is no whole value there.
     """
-    try:
-        return _decode(data, at, 0, functions)
-    except (struct.error, IndexError) as error:
-        raise MalformedMessage(str(error)) from error
-
-
-def _decode(  # noqa: PLR0911 - one a tag
-    data: bytes, at: int, depth: int, functions: list[LuaFunction]
-) -> tuple[Value, int]:
     tag = data[at]
     at += 1
     if tag == 0x73:  # s
@@ -128,11 +122,11 @@ def _decode(  # noqa: PLR0911 - one a tag
     if tag == 0x69:  # i
         return _integer_at(data, at)[0], at + 8
     if tag == 0x54:  # T
-        return _table(data, at, depth, functions)
+        return _table(data, at, functions, depth)
     if tag == 0x30:  # 0
         return [], at
     if tag == 0x41:  # A
-        return _list(data, at, depth, functions)
+        return _list(data, at, functions, depth)
     if tag == 0x6E:  # n
         return None, at
     if tag == 0x74:  # t
@@ -160,28 +154,28 @@ def _text(data: bytes, at: int) -> tuple[str | bytes, int]:
 
 
 def _list(
-    data: bytes, at: int, depth: int, functions: list[LuaFunction]
+    data: bytes, at: int, functions: list[LuaFunction], depth: int
 ) -> tuple[list[Value], int]:
     count = _count_at(data, at)[0]
     _enter(depth)
     at += 4
     items = []
     for _ in range(count):
-        item, at = _decode(data, at, depth + 1, functions)
+        item, at = decode(data, at, functions, depth + 1)
         items.append(item)
     return items, at
 
 
 def _table(
-    data: bytes, at: int, depth: int, functions: list[LuaFunction]
+    data: bytes, at: int, functions: list[LuaFunction], depth: int
 ) -> tuple[dict[Value, Value], int]:
     _enter(depth)
     table: dict[Value, Value] = {}
     while data[at] != 0x65:  # e
-        key, at = _decode(data, at, depth + 1, functions)
+        key, at = decode(data, at, functions, depth + 1)
         if type(key) not in _KEYS:
             raise MalformedMessage(f"a {type(key).__name__} as key")
-        table[key], at = _decode(data, at, depth + 1, functions)
+        table[key], at = decode(data, at, functions, depth + 1)
     return table, at + 1
 
 

@@ -92,7 +92,7 @@ end
 
 local enter
 
-local function finish(co, ok, ...)
+local function finish(co, _, ok, ...)
   if ok then
     return true, ...
   end
@@ -101,16 +101,17 @@ local function finish(co, ok, ...)
   return false, err
 end
 
-local function leave(co, ok, tag, ...)
-  if tag == PARK then
+local function leave(co, ok, ...)
+  local first = ...
+  if first == PARK then
     wait_for(co)
     return enter(co)
-  elseif tag == DONE then
+  elseif first == DONE then
     return finish(co, ...)
   elseif ok then
-    return true, tag, ...
+    return true, ...
   end
-  return false, check(tag)
+  return false, check(first)
 end
 
 function enter(co, ...)

@@ -3,7 +3,7 @@
 -- dead: every coroutine raises at each instruction, and no protected call lets user code see it.
 
 local config = ...
-local error, pcall, xpcall, type, select = error, pcall, xpcall, type, select
+local error, pcall, xpcall = error, pcall, xpcall
 local sethook, gethook, getinfo, traceback = debug.sethook, debug.gethook, debug.getinfo, debug.traceback
 local now, memory = os.time, collectgarbage
 
@@ -23,9 +23,12 @@ local function die()
   error(KILL, 0)
 end
 
+-- Does nothing in trusted code, which has no hook.
 local function raise()
-  sethook(die, "", 1)
-  die()
+  if gethook() then
+    sethook(die, "", 1)
+    die()
+  end
 end
 
 -- The innermost line of the spell: "spell.lua:12", or nil. Our own code is stripped of its lines.
@@ -45,15 +48,13 @@ local function record_place()
   stack = traceback("", 3)
 end
 
--- Ends the run. Returns only to trusted code, which has no hook; there it merely marks the run.
+-- Ends the run. Called from trusted code, it returns: the run ends once the spell is resumed.
 local function kill(name, message)
   if not limit then
     limit, reason = name, message
     pcall(record_place) -- memory may be short
   end
-  if gethook() then
-    raise()
-  end
+  raise()
 end
 
 local function charge(amount)
@@ -110,8 +111,8 @@ local function settle(ok, ...)
   return false, check((...))
 end
 
-local function guarded_pcall(...)
-  return settle(pcall(...))
+local function guarded_pcall(f, ...)
+  return settle(pcall(f, ...))
 end
 
 -- The handler runs where the error was raised, which may be inside a hook, where no hook stops it:

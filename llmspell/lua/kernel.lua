@@ -1,5 +1,6 @@
 -- The trusted part of a state: loads the other parts and the bridges, and is the root coroutine,
--- the only one the host resumes. Messages in and out lie in a mailbox; messages.py describes them.
+-- the only one the host resumes. Messages come in through a mailbox and go out as the one string
+-- the root yields; messages.py describes them.
 
 local mailbox, config, chunks = ...
 local load, assert, pairs, select, type, pcall = load, assert, pairs, select, type, pcall
@@ -28,7 +29,7 @@ end
 
 local REPLY, REFUSAL, CALL, RELEASE, ABORT, KILL, MAIN = 1, 2, 3, 4, 5, 6, 7 -- records that come in
 local PRINT = 5 -- goes out
-local WAIT, MORE, KILLED = 1, 2, 3 -- what the root yields
+local WAIT, MORE, KILLED = "w", "m", "k" -- first byte of what the root yields
 
 local printed = 0
 
@@ -137,18 +138,19 @@ local function turn()
   local message, at = mailbox[1], 1
   mailbox[1] = nil
   guard.refuel(instructions, now() + seconds)
-  while at <= #message do
+  local last = #message
+  while at <= last do
     at = receive(message, at)
   end
   local more = scheduler.run()
-  mailbox[1] = codec.take()
   local limit, reason, where = guard.killed()
-  if limit then
-    mailbox[2], mailbox[3], mailbox[4] = limit, reason, where
-    mailbox[5] = scheduler.current() and traceback(scheduler.current().co) or ""
-    return KILLED
+  if not limit then
+    return codec.take(more and MORE or WAIT)
   end
-  return more and MORE or WAIT
+  local task = scheduler.current()
+  mailbox[2], mailbox[3], mailbox[4] = limit, reason, where
+  mailbox[5] = task and traceback(task.co) or ""
+  return codec.take(KILLED)
 end
 
 local function root()

@@ -6,10 +6,6 @@ local error, pcall, next = error, pcall, next
 local byte, sub, find, unpack = string.byte, string.sub, string.find, table.unpack
 local charge, check, fail = guard.charge, guard.check, guard.fail
 
-local ONE <const>, MAYBE <const>, STAR <const>, PLUS <const> = program.ONE, program.MAYBE, program.STAR, program.PLUS
-local LAZY <const>, OPEN <const>, CLOSE <const> = program.LAZY, program.OPEN, program.CLOSE
-local POSITION <const>, END <const>, BALANCE <const> = program.POSITION, program.END, program.BALANCE
-local FRONTIER <const>, SAME <const> = program.FRONTIER, program.SAME
 local MAX_DEPTH <const> = 200
 local IS_POSITION <const> = -1
 
@@ -24,7 +20,7 @@ local function longest(at, item, depth)
   while set[byte(subject, stop)] do
     stop = stop + 1
   end
-  local least = kinds[item] == PLUS and at + 1 or at
+  local least = kinds[item] == "plus" and at + 1 or at
   for from = stop, least, -1 do
     local result = run(from, item + 1, depth + 1)
     if result then
@@ -84,32 +80,32 @@ function run(at, item, depth)
       error("pattern too complex", 0)
     end
     local kind = kinds[item]
-    if kind == ONE then
+    if kind == "one" then
       at = sets[item][byte(subject, at)] and at + 1
     elseif kind == nil then
       return at
-    elseif kind == STAR or kind == PLUS then
+    elseif kind == "star" or kind == "plus" then
       return longest(at, item, depth)
-    elseif kind == LAZY then
+    elseif kind == "lazy" then
       return shortest(at, item, depth)
-    elseif kind == MAYBE then
+    elseif kind == "maybe" then
       local stop = sets[item][byte(subject, at)] and run(at + 1, item + 1, depth + 1)
       if stop then
         return stop
       end
-    elseif kind == OPEN then
+    elseif kind == "open" then
       starts[extra[item]], depth = at, depth + 1
-    elseif kind == CLOSE then
+    elseif kind == "close" then
       stops[extra[item]], depth = at, depth + 1
-    elseif kind == POSITION then
+    elseif kind == "position" then
       starts[extra[item]], stops[extra[item]], depth = at, IS_POSITION, depth + 1
-    elseif kind == END then
+    elseif kind == "end" then
       return at > #subject and at
-    elseif kind == FRONTIER then
+    elseif kind == "frontier" then
       at = at_frontier(at, sets[item]) and at
-    elseif kind == BALANCE then
+    elseif kind == "balance" then
       at = balanced(at, extra[item])
-    elseif kind == SAME then
+    elseif kind == "same" then
       at = same(at, extra[item])
     else
       error(extra[item], 0)

@@ -80,20 +80,21 @@ class Reader:
         self._heads: dict[bytes, tuple[int, str, str]] = {}
 
     def read(self, message: bytes) -> None:
-        """Tell the receiver. Raises MalformedMessage."""
-        at, end = 0, len(message)
+        """Tell the receiver what a message says after its first byte. Raises MalformedMessage."""
+        at, end = 1, len(message)
         try:
             while at < end:
-                at = self._record(message, at)
+                kind = message[at]
+                if kind == _EFFECT:
+                    at = self._request(message, at + 1)
+                elif kind == _PRINT:
+                    at = self._print(message, at + 1)
+                else:
+                    at = self._other(message, at, kind)
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
 
-    def _record(self, message: bytes, at: int) -> int:
-        kind = message[at]
-        if kind == _EFFECT:
-            return self._request(message, at + 1)
-        if kind == _PRINT:
-            return self._print(message, at + 1)
+    def _other(self, message: bytes, at: int, kind: int) -> int:
         _, number = _head_at(message, at)
         at += 5
         if kind == _CANCEL:
@@ -116,11 +117,10 @@ class Reader:
     def _request(self, message: bytes, at: int) -> int:
         end = at + 2 + (message[at] | message[at + 1] << 8)
         head = message[at:end]
-        known = self._heads.get(head) or self._learn(head)
-        number = int(_long_at(message, end)[0])
+        task, path, name = self._heads.get(head) or self._learn(head)
+        number = _long_at(message, end)[0]
         functions: list[LuaFunction] = []
         args, at = decode(message, end + 4, functions)
-        task, path, name = known
         self._receiver.requested(task, f"{path}/{number}", name, args, functions)
         return at
 

@@ -200,9 +200,8 @@ local function replacement_for(found, whole, replacement, kind)
   return value
 end
 
-local function replace_each(compiled, s, admitted, replacement, kind, most)
+local function replace_each(compiled, s, admitted, replacement, kind, most, once)
   local next_match = matches(compiled, s, admitted, 1)
-  local once = byte(compiled.source, 1) == 94
   local pieces, n, count, copied = {}, 0, 0, 0
   while count < most do
     local found = next_match()
@@ -245,7 +244,7 @@ local function spell_gsub(s, p, replacement, most)
   if admitted and calls_nothing and compiled.source == p then
     return replaced(pcall(gsub, s, p, replacement, most))
   end
-  return replace_each(compiled, s, admitted, replacement, kind, most)
+  return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == 94)
 end
 
 return { find = spell_find, match = spell_match, gmatch = spell_gmatch, gsub = spell_gsub }

@@ -18,12 +18,9 @@ local CACHED_LENGTH <const>, CACHE_SIZE <const> = 100, 200
 -- A program is a pattern's items in order, in parallel arrays: `kinds`; `sets`, the bytes an item
 -- takes (as keys); and `extra`: a class as written, a capture's number, the two bytes of %b, or
 -- what is wrong from here on (said only if matching gets there, as in C).
-local ONE <const>, MAYBE <const>, STAR <const>, PLUS <const>, LAZY <const> = 1, 2, 3, 4, 5
-local OPEN <const>, CLOSE <const>, POSITION <const> = 6, 7, 8
-local END <const>, BALANCE <const>, FRONTIER <const>, SAME <const>, MALFORMED <const> = 9, 10, 11, 12, 13
-local quantifiers = { ["?"] = MAYBE, ["*"] = STAR, ["+"] = PLUS, ["-"] = LAZY }
-local zero_width = { [OPEN] = true, [CLOSE] = true, [POSITION] = true }
-local optional = { [MAYBE] = true, [STAR] = true, [LAZY] = true }
+local quantifiers = { ["?"] = "maybe", ["*"] = "star", ["+"] = "plus", ["-"] = "lazy" }
+local zero_width = { open = true, close = true, position = true }
+local optional = { maybe = true, star = true, lazy = true }
 
 local every_byte = {}
 for i = 0, 255 do
@@ -92,26 +89,26 @@ end
 local function add_class(program, p, i, kind)
   local stop, problem = class_end(p, i)
   if not stop then
-    return add(program, MALFORMED, problem)
+    return add(program, "malformed", problem)
   end
   local class = sub(p, i, stop - 1)
   local quantifier = not kind and quantifiers[sub(p, stop, stop)]
-  add(program, kind or quantifier or ONE, class, set_of(class))
+  add(program, kind or quantifier or "one", class, set_of(class))
   return quantifier and stop + 1 or stop
 end
 
 local function add_opening(program, p, i)
   local number = program.captures + 1
   if number > MAX_CAPTURES then
-    return add(program, MALFORMED, "too many captures")
+    return add(program, "malformed", "too many captures")
   end
   program.captures = number
   if sub(p, i + 1, i + 1) == ")" then
-    add(program, POSITION, number)
+    add(program, "position", number)
     return i + 2
   end
   program.open[#program.open + 1] = number
-  add(program, OPEN, number)
+  add(program, "open", number)
   return i + 1
 end
 
@@ -119,10 +116,10 @@ local function add_closing(program, i)
   local open = program.open
   local number = open[#open]
   if not number then
-    return add(program, MALFORMED, "invalid pattern capture")
+    return add(program, "malformed", "invalid pattern capture")
   end
   open[#open] = nil
-  add(program, CLOSE, number)
+  add(program, "close", number)
   return i + 1
 end
 
@@ -139,22 +136,22 @@ local function add_escape(program, p, i)
   local letter = sub(p, i + 1, i + 1)
   if letter == "b" then
     if i + 3 > #p then
-      return add(program, MALFORMED, "malformed pattern (missing arguments to '%b')")
+      return add(program, "malformed", "malformed pattern (missing arguments to '%b')")
     end
-    add(program, BALANCE, { byte(p, i + 2, i + 3) })
+    add(program, "balance", { byte(p, i + 2, i + 3) })
     return i + 4
   elseif letter == "f" then
     if sub(p, i + 2, i + 2) ~= "[" then
-      return add(program, MALFORMED, "missing '[' after '%f' in pattern")
+      return add(program, "malformed", "missing '[' after '%f' in pattern")
     end
-    return add_class(program, p, i + 2, FRONTIER)
+    return add_class(program, p, i + 2, "frontier")
   elseif find(letter, "%d") then
     local number = tonumber(letter)
     if not is_closed(program, number) then
-      return add(program, MALFORMED, "invalid capture index %" .. letter)
+      return add(program, "malformed", "invalid capture index %" .. letter)
     end
     program.refers_back = true
-    add(program, SAME, number)
+    add(program, "same", number)
     return i + 2
   end
   return add_class(program, p, i)
@@ -169,7 +166,7 @@ local function add_item(program, p, i)
   elseif c == "%" then
     return add_escape(program, p, i)
   elseif c == "$" and i == #p then
-    add(program, END)
+    add(program, "end")
     return i + 1
   end
   return add_class(program, p, i)
@@ -189,12 +186,12 @@ local function can_fail(program, item)
   local takes_all = false -- a loop over every byte came before
   for i = item, program.size do
     local kind = program.kinds[i]
-    if kind == END then
+    if kind == "end" then
       return not takes_all
     elseif not (optional[kind] or zero_width[kind]) then
       return true
     end
-    takes_all = takes_all or kind ~= MAYBE and program.extra[i] == "."
+    takes_all = takes_all or kind ~= "maybe" and program.extra[i] == "."
   end
   return false
 end
@@ -207,12 +204,12 @@ local function fails_at_once(program, item, set)
       if not disjoint(set, program.sets[i]) then
         return false
       end
-    elseif kind == ONE or kind == PLUS or kind == FRONTIER then
+    elseif kind == "one" or kind == "plus" or kind == "frontier" then
       return disjoint(set, program.sets[i])
-    elseif kind == BALANCE then
+    elseif kind == "balance" then
       return not set[program.extra[i][1]]
     elseif not zero_width[kind] then
-      return kind == END
+      return kind == "end"
     end
   end
   return false
@@ -225,17 +222,17 @@ local function growth(program)
   local doubtful, linear, unit, depth = 0, 0, 2, 1
   for i = 1, program.size do
     local kind, set = program.kinds[i], program.sets[i]
-    local retried = set and kind ~= ONE and kind ~= FRONTIER and can_fail(program, i + 1)
+    local retried = set and kind ~= "one" and kind ~= "frontier" and can_fail(program, i + 1)
     local in_doubt = retried and not fails_at_once(program, i + 1, set)
-    if kind == MAYBE then
+    if kind == "maybe" then
       unit = in_doubt and unit * 2 or unit
     elseif in_doubt then
       doubtful = doubtful + 1
-    elseif retried or kind == BALANCE or kind == SAME then
+    elseif retried or kind == "balance" or kind == "same" then
       linear = 1
     end
     unit = set and unit + 1 + #program.extra[i] // 4 or unit
-    depth = kind == ONE and depth or depth + 1
+    depth = kind == "one" and depth or depth + 1
   end
   local degree = doubtful + linear
   if degree > 0 and not program.anchored then
@@ -251,7 +248,7 @@ end
 local function set_limits(program)
   local degree, unit, depth = growth(program)
   program.degree, program.limit, program.free = degree, -1, -1
-  local sound = program.kinds[program.size] ~= MALFORMED and #program.open == 0
+  local sound = program.kinds[program.size] ~= "malformed" and #program.open == 0
   if sound and depth < MAX_DEPTH then
     program.limit = floor((MAX_STEPS / unit) ^ (1 / degree)) - degree
     program.free = floor((FREE_STEPS / unit) ^ (1 / degree)) - degree
@@ -266,9 +263,9 @@ local function set_start(program)
     i = i + 1
   end
   local kind, class = program.kinds[i], program.extra[i]
-  if kind == ONE or kind == PLUS then
+  if kind == "one" or kind == "plus" then
     program.first = class ~= "." and #class == 1 and gsub(class, "%W", "%%%0") or class
-  elseif (kind == STAR or kind == LAZY) and class == "." and not program.refers_back then
+  elseif (kind == "star" or kind == "lazy") and class == "." and not program.refers_back then
     program.anchored, program.source = true, "^" .. program.source
   end
 end
@@ -324,16 +321,4 @@ return {
   admit = admit,
   cache = cache,
   of = program_of,
-  ONE = ONE,
-  MAYBE = MAYBE,
-  STAR = STAR,
-  PLUS = PLUS,
-  LAZY = LAZY,
-  OPEN = OPEN,
-  CLOSE = CLOSE,
-  POSITION = POSITION,
-  END = END,
-  BALANCE = BALANCE,
-  FRONTIER = FRONTIER,
-  SAME = SAME,
 }

@@ -299,8 +299,7 @@ local function request(task)
     return
   end
   task.refused, task.cost = true, 0
-  task.reply =
-    { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
+  task.reply = { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
   enqueue(task)
 end
 
@@ -323,56 +322,73 @@ local function pause()
   end
 end
 
+-- What a task came to that neither returned nor failed in the ordinary way.
+local function unusual_failure(task, alive, message)
+  if alive then
+    message = "attempt to yield from outside a coroutine"
+  else -- the error handler itself failed, or the stack was exhausted
+    message = tostring(guard.check(message))
+  end
+  local stack = traceback(task.co)
+  close(task.co)
+  return { value = message, text = message, traceback = stack }
+end
+
 local function run_one(task)
   current = task
   task.state = "running"
   local alive, tag, result = resume(task.co)
-  if guard.killed() then
+  if not alive and guard.killed() then
     return -- `current` stays: the host asks where
   end
   current = nil
-  if alive and rawequal(tag, PARK) then
+  if rawequal(tag, PARK) then
     if task.cancelled then
       dispose(task)
     elseif task.state == "effect" then
       request(task)
     end
     return
-  elseif alive and status(task.co) ~= "dead" then
-    local message = "attempt to yield from outside a coroutine"
-    task.failure = { value = message, text = message, traceback = traceback(task.co) }
-    close(task.co)
-  elseif alive and tag then
+  elseif not alive or status(task.co) ~= "dead" then
+    task.failure = unusual_failure(task, alive, tag)
+  elseif tag then
     task.results = result
   elseif type(result) == "table" then
     task.failure = result
-  else -- the error handler itself failed, or the stack was exhausted
-    local message = tostring(guard.check(alive and result or tag))
-    task.failure = { value = message, text = message, traceback = "" }
+  else
+    task.failure = unusual_failure(task, false, result)
   end
   settle(task)
 end
 
--- Runs every task that can run. True when some only paused.
-local function run()
-  for _, task in ipairs(paused) do
+local function take_paused()
+  local tasks = paused
+  paused = {}
+  for _, task in ipairs(tasks) do
     if task.state == "paused" then
       enqueue(task)
     end
   end
-  paused = {}
-  while first <= last and not guard.killed() do
+end
+
+-- Runs every task that can run. True when some only paused.
+local function run()
+  if paused[1] then
+    take_paused()
+  end
+  while first <= last do
     local task = queue[first]
     queue[first] = nil
     first = first + 1
     if task.state == "ready" then
       run_one(task)
+      if current then
+        return false
+      end
     end
   end
-  if first > last then
-    first, last = 1, 0
-  end
-  return #paused > 0
+  first, last = 1, 0
+  return paused[1] ~= nil
 end
 
 return {

@@ -2,7 +2,7 @@
 
 What keeps a hostile spell inside (each rule answers a way out that was shown to work):
 no Python object or callable enters the state; bytes cross through one mailbox table; lupa resumes
-one trusted coroutine only, which yields one small integer; strings are not decoded by lupa; the
+one trusted coroutine only, which yields exactly one string; strings are not decoded by lupa; the
 memory limit is on only while Lua runs, since lupa's own allocations are not protected; the text
 of a spell is never loaded as bytecode.
 """
@@ -35,7 +35,7 @@ PARTS = (
     "lockdown",
 )
 
-_WAIT, _MORE, _KILLED = 1, 2, 3
+_WAIT, _MORE = b"wm"
 
 
 class Kill(NamedTuple):
@@ -146,7 +146,7 @@ class Vm:
         )
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
-        self._reader = Reader(receiver)
+        self._read = Reader(receiver).read
 
     def step(self, message: bytes) -> Turn:
         """Hand over a message and let Lua run until it waits. After a kill, never again."""
@@ -154,15 +154,16 @@ class Vm:
         mailbox[1] = message
         self._limit_memory(self._memory)
         try:
-            state = self._resume(None)
+            out = self._resume(None)
         except lua55.LuaError as error:
             return Turn(more=False, kill=_broken(error))
         finally:
             self._limit_memory(0)
-        self._reader.read(mailbox[1])
-        if state == _WAIT:
+        self._read(out)
+        standing = out[0]
+        if standing == _WAIT:
             return _WAITING
-        if state == _MORE:
+        if standing == _MORE:
             return _GOING_ON
         limit, reason, where, traceback = (mailbox[i] for i in (2, 3, 4, 5))
         shown = where and as_text(where)

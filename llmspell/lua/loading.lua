@@ -1,0 +1,63 @@
+-- `load`: text only, and given to the compiler piece by piece. Some chunks take it time quadratic
+-- in their size; between two pieces the kill switch can act.
+
+local guard, arguments, env = ...
+local load, type, select = load, type, select
+local byte, sub, find, concat = string.byte, string.sub, string.find, table.concat
+local charge, check, protected = guard.charge, guard.check, guard.pcall
+local text = arguments.text
+
+local PIECE <const> = 1024
+local PRICE <const> = 8 -- instructions a byte
+local ESCAPE <const> = 27 -- what bytecode begins with
+
+local function pieces(source)
+  local at = 1
+  return function()
+    local piece = sub(source, at, at + PIECE - 1)
+    at = at + PIECE
+    charge(PRICE * #piece)
+    return piece
+  end
+end
+
+local function read_all(reader)
+  local parts = {}
+  while true do
+    local part = reader()
+    if part == nil or part == "" then
+      return concat(parts)
+    elseif type(part) ~= "string" and type(part) ~= "number" then
+      return nil
+    end
+    parts[#parts + 1] = part
+  end
+end
+
+return function(chunk, name, mode, ...)
+  local source, env_given = chunk, select("#", ...) > 0
+  if type(chunk) == "function" then
+    local ok, result = protected(read_all, chunk)
+    if not ok or not result then
+      return nil, result or "reader function must return a string"
+    end
+    source = result
+  end
+  source = text(source, 1, "load")
+  name = name == nil and (source == chunk and source or "=(load)") or text(name, 2, "load")
+  mode = mode == nil and "bt" or text(mode, 3, "load")
+  if byte(source, 1) == ESCAPE then
+    return nil, "attempt to load a binary chunk (mode is 't')"
+  elseif not find(mode, "t", 1, true) then
+    return nil, "attempt to load a text chunk (mode is '" .. mode .. "')"
+  end
+  local environment = env
+  if env_given then
+    environment = ...
+  end
+  local f, problem = load(pieces(source), name, "t", environment)
+  if not f then
+    return nil, check(problem)
+  end
+  return f
+end

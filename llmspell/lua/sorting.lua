@@ -1,0 +1,96 @@
+-- table.sort. C sorts what it can compare without calling anything. The rest is merged in Lua,
+-- where a comparison may take its time and perform effects; that is stable, and never quadratic.
+
+local guard, arguments = ...
+local type, rawget, pcall, min = type, rawget, pcall, math.min
+local sort, raw_metatable = table.sort, debug.getmetatable
+local charge, fail = guard.charge, guard.fail
+local length, settled, wrong_type, bad = arguments.length, arguments.settled, arguments.wrong_type, arguments.bad
+
+-- How many items C may sort in one call, and how many bytes it may read of their strings.
+local MAX_ITEMS <const>, MAX_BYTES <const> = 1e6, 1e6
+local MAX_LENGTH <const> = 0x7fffffff
+
+local function has_order(value)
+  local metatable = raw_metatable(value)
+  return metatable and rawget(metatable, "__lt") ~= nil
+end
+
+local function less(a, b)
+  local kind, other = type(a), type(b)
+  if kind == other and (kind == "number" or kind == "string") or has_order(a) or has_order(b) then
+    return a < b
+  elseif kind == other then
+    fail("attempt to compare two " .. kind .. " values")
+  end
+  fail("attempt to compare " .. kind .. " with " .. other)
+end
+
+-- Numbers only, or strings only, and not too much of it?
+local function suits_c(items, n)
+  local kind, bytes = type(items[1]), 0
+  if n > MAX_ITEMS or kind ~= "number" and kind ~= "string" then
+    return false
+  end
+  for i = 1, n do
+    if type(items[i]) ~= kind then
+      return false
+    elseif kind == "string" then
+      bytes = bytes + #items[i]
+    end
+  end
+  return bytes <= MAX_BYTES
+end
+
+-- Merges from[left .. middle - 1] and from[middle .. stop - 1].
+local function merge(from, to, left, middle, stop, before)
+  local right = middle
+  for at = left, stop - 1 do
+    if left < middle and (right >= stop or not before(from[right], from[left])) then
+      to[at], left = from[left], left + 1
+    else
+      to[at], right = from[right], right + 1
+    end
+  end
+end
+
+local function merge_sort(items, n, before)
+  local from, to, width = items, {}, 1
+  while width < n do
+    for left = 1, n, 2 * width do
+      merge(from, to, left, min(left + width, n + 1), min(left + 2 * width, n + 1), before)
+    end
+    from, to, width = to, from, 2 * width
+  end
+  if before(from[n], from[1]) then
+    fail("invalid order function for sorting")
+  end
+  return from
+end
+
+return function(t, before)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", 1, "sort")
+  end
+  local n = length(t)
+  if n < 2 then
+    return
+  elseif n >= MAX_LENGTH then
+    bad(1, "sort", "array too big")
+  elseif before ~= nil and type(before) ~= "function" then
+    wrong_type(before, "function", 2, "sort")
+  end
+  local items = {}
+  for i = 1, n do
+    items[i] = t[i]
+  end
+  if not before and suits_c(items, n) then
+    charge(5 * n)
+    settled("sort", pcall(sort, items))
+  else
+    items = merge_sort(items, n, before or less)
+  end
+  for i = 1, n do
+    t[i] = items[i]
+  end
+end
