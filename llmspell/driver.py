@@ -234,7 +234,7 @@ class Driver:
     ) -> bytes:
         if isinstance(error, LimitExceeded):
             self._limit = error
-            return messages.kill(error.limit, error.message)
+            return messages.kill(task, error.limit, error.message)
         if not isinstance(error, EffectError):
             log.error("%s failed", name, exc_info=error)
             error = EffectError(f"{name} failed: internal error ({type(error).__name__})")

@@ -83,12 +83,13 @@ class SpellRuntimeError(SpellError):
         self,
         message: str,
         *,
+        hint: str | None = None,
         value: Any = None,
         lua_traceback: str = "",
         where: str | None = None,
         cause: EffectError | None = None,
     ) -> None:
-        super().__init__(message, where=where, hint=cause.hint if cause else None)
+        super().__init__(message, where=where, hint=cause.hint if cause else hint)
         self.value, self.lua_traceback, self.cause = value, lua_traceback, cause
 
     @property
@@ -309,8 +310,9 @@ def effect_error_from(table: Any) -> EffectError | None:
     """
     if not isinstance(table, dict) or not isinstance(table.get("message"), str):
         return None
-    by_code = {cls.code: cls for cls in error_classes(EffectError)}
-    cls = by_code.get(str(table.get("code")))
+    code = table.get("code")
+    # Parents come first: a subclass without a code of its own does not stand for its parent's.
+    cls = next((cls for cls in error_classes(EffectError) if cls.code == code), None)
     if cls is None:
         return None
     error = cls.__new__(cls)

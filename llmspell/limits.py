@@ -12,7 +12,7 @@ class Limits:
     Attributes:
         memory: Bytes of Lua memory.
         instructions: Lua instructions between two effects.
-        seconds: Seconds of Lua between two effects; a second is the granularity.
+        time: Seconds of Lua between two effects; a second is the granularity.
         effects: Effects in the whole run.
         output: Bytes printed in the whole run.
         message: Bytes of one value that crosses between Lua and the host.
@@ -20,7 +20,7 @@ class Limits:
 
     memory: int = 64 << 20
     instructions: int = 500_000_000
-    seconds: float = 10
+    time: float = 10
     effects: int = 1_000_000
     output: int = 16 << 20
     message: int = 16 << 20

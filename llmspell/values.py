@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
@@ -48,7 +49,7 @@ def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return a 
     """The plain value that stands for a Python object.
 
     Pydantic models and dataclasses become dicts, dates ISO 8601 strings, enums their values,
-    other sequences and sets lists, and paths, URLs, UUIDs and decimals strings.
+    other sequences and sets lists, and paths, pydantic's URLs, UUIDs and decimals strings.
 
     Raises:
         NotPlain: For anything else, for keys no table can have, and for cyclic values.
@@ -59,20 +60,32 @@ def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return a 
         raise NotPlain("the value is nested too deeply, or contains itself")
     if isinstance(value, Mapping):
         return {_key(k): plain(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, (list, tuple, AbstractSet)):
-        return [plain(item, depth + 1) for item in value]
     if isinstance(value, enum.Enum):
         return plain(value.value, depth + 1)
-    for atom in (int, float, str, bytes):
-        if isinstance(value, atom):
-            return atom(value)  # type: ignore[arg-type]
+    if isinstance(value, (int, float, str, bytes, bytearray, memoryview)):
+        return _atom(value)
+    if isinstance(value, (Sequence, AbstractSet)):
+        return [plain(item, depth + 1) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
         return {f.name: plain(getattr(value, f.name), depth + 1) for f in fields}
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
-        return plain(dump(mode="json"), depth + 1)
+        try:
+            fields = dump(mode="json")
+        except ValueError as error:
+            raise NotPlain(f"a {type(value).__qualname__} has no JSON form: {error}") from error
+        return plain(fields, depth + 1)
     return _text(value)
+
+
+def _atom(
+    value: float | str | bytes | bytearray | memoryview,
+) -> float | str | bytes:
+    """The same value without its own class."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    return next(kind(value) for kind in (int, float, str) if isinstance(value, kind))
 
 
 def _key(key: Any) -> str | int | float | bytes:
@@ -80,7 +93,7 @@ def _key(key: Any) -> str | int | float | bytes:
         key = key.value
     if type(key) is bool or not isinstance(key, (str, int, float, bytes)) or key != key:  # noqa: PLR0124 - NaN
         raise NotPlain(f"a table cannot have the key {key!r}")
-    return key
+    return _atom(key)
 
 
 def _text(value: Any) -> str:
@@ -92,5 +105,8 @@ def _text(value: Any) -> str:
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, (pathlib.PurePath, uuid.UUID, decimal.Decimal)):
+        return str(value)
+    # Whoever has one of pydantic's URLs has imported pydantic.
+    if (pydantic := sys.modules.get("pydantic")) and isinstance(value, pydantic.AnyUrl):
         return str(value)
     raise NotPlain(f"a {type(value).__qualname__} cannot be passed to Lua")

@@ -2,10 +2,10 @@
 -- The parts of `os` that a spell has: time comes from the host, so that a replay sees the same.
 
 local host = ...
-local perform, fail = host.perform, host.fail
-local date, time, difftime, floor, type = os.date, os.time, os.difftime, math.floor, type
+local perform, format_date, time_of = host.perform, host.format_date, host.time_of
+local floor = math.floor
 
-local MAX_FORMAT = 200
+local clock = host.env.os
 local started
 
 local function now()
@@ -14,14 +14,12 @@ local function now()
   return seconds
 end
 
-local clock = { difftime = difftime }
-
 ---Seconds since 1970, or those of a table {year, month, day, hour, min, sec}.
 ---@param fields? table
 ---@return integer
 function clock.time(fields)
   if fields ~= nil then
-    return time(fields)
+    return time_of(fields)
   end
   return floor(now())
 end
@@ -38,10 +36,7 @@ end
 ---@param at? integer
 ---@return string|table
 function clock.date(format, at)
-  if format ~= nil and (type(format) ~= "string" or #format > MAX_FORMAT) then
-    fail("invalid_arguments", "os.date: the format must be a string of at most " .. MAX_FORMAT .. " bytes")
-  end
-  return date(format or "%c", at or clock.time())
+  return format_date(format, at or clock.time())
 end
 
-return { os = clock }
+return {}

@@ -92,56 +92,61 @@ end
 
 local enter
 
-local function finish(co, _, ok, ...)
-  if ok then
-    return true, ...
-  end
-  local err = check((...))
-  failures[co] = { err }
-  return false, err
-end
-
-local function leave(co, ok, ...)
-  local first = ...
-  if first == PARK then
-    wait_for(co)
-    return enter(co)
-  elseif first == DONE then
-    return finish(co, ...)
-  elseif ok then
-    return true, ...
-  end
-  return false, check(first)
-end
-
-function enter(co, ...)
-  resumers[co] = running()
-  return leave(co, resume(co, ...))
-end
-
-local function spell_resume(co, ...)
-  expect_thread(co, "resume")
-  if reserved[co] and status(co) ~= "dead" then
-    return false, "cannot resume non-suspended coroutine"
-  end
-  return enter(co, ...)
-end
-
-local function unwrap(ok, ...)
-  if ok then
-    return ...
-  end
-  local err = ...
-  if type(err) == "string" then
+local function fail_in(co, wrapped, err)
+  failures[co] = { check(err) }
+  if not wrapped then
+    return false, err
+  elseif type(err) == "string" then
     fail(err)
   end
   error(err, 0)
 end
 
+-- The end of a coroutine: DONE and what pcall said.
+local function finish(co, wrapped, _, ok, ...)
+  if not ok then
+    return fail_in(co, wrapped, (...))
+  elseif wrapped then
+    return ...
+  end
+  return true, ...
+end
+
+local function leave(co, wrapped, ok, ...)
+  local first = ...
+  if first == PARK then
+    wait_for(co)
+    return enter(co, wrapped)
+  elseif first == DONE then
+    return finish(co, wrapped, ...)
+  elseif not ok then
+    return fail_in(co, wrapped, first)
+  elseif wrapped then
+    return ...
+  end
+  return true, ...
+end
+
+-- Resumes a coroutine. `wrapped`: raise its error, as the functions of wrap() do.
+function enter(co, wrapped, ...)
+  if reserved[co] and status(co) ~= "dead" then
+    return leave(co, wrapped, false, "cannot resume non-suspended coroutine")
+  end
+  resumers[co] = running()
+  return leave(co, wrapped, resume(co, ...))
+end
+
+local function spell_resume(co, ...)
+  if type(co) ~= "thread" then
+    expect_thread(co, "resume")
+  end
+  return enter(co, false, ...)
+end
+
 local function spell_wrap(f)
   local co = spell_create(f)
   return function(...)
-    return unwrap(spell_resume(co, ...))
+    return enter(co, true, ...)
   end
 end
 

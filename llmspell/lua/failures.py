@@ -33,6 +33,7 @@ def spell_error(failed: Failure) -> SpellError:
     message = cause.message if cause else text
     return SpellRuntimeError(
         message,
+        hint=failed.hint,
         value=value,
         lua_traceback="\n".join(_FRAME.findall(failed.traceback)),
         where=where,

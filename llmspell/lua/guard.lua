@@ -7,11 +7,12 @@ local error, pcall, xpcall = error, pcall, xpcall
 local sethook, gethook, getinfo, traceback = debug.sethook, debug.gethook, debug.getinfo, debug.traceback
 local now, memory = os.time, collectgarbage
 
--- Instructions from hook to hook. With a large heap one instruction can take a millisecond (think
--- of `..` on megabytes), so the hook then comes more often.
+-- Instructions from hook to hook. With a large heap one instruction can take milliseconds (think of
+-- `..` on megabytes), so the hook then comes more often.
 local PERIOD <const> = config.period or 1000
-local SHORT_PERIOD <const> = PERIOD // 10
-local LARGE_HEAP <const> = 1024 -- KiB
+local function period_for(kibibytes)
+  return kibibytes < 2048 and PERIOD or kibibytes < 8192 and PERIOD // 4 or PERIOD // 20
+end
 
 local OUT_OF_MEMORY <const> = "not enough memory"
 local KILL = {}
@@ -69,38 +70,39 @@ local function charge(amount)
   end
 end
 
-local steady, careful
+local hooks = {}
 
-function steady()
-  charge(PERIOD)
-  if memory("count") > LARGE_HEAP then
-    sethook(careful, "", SHORT_PERIOD)
+local function hook_every(period)
+  return function()
+    charge(period)
+    local suitable = period_for(memory("count"))
+    if suitable ~= period then
+      sethook(hooks[suitable], "", suitable)
+    end
   end
 end
 
-function careful()
-  charge(SHORT_PERIOD)
-  if memory("count") < LARGE_HEAP then
-    sethook(steady, "", PERIOD)
-  end
+for kibibytes = 0, 8192, 4096 do
+  local period = period_for(kibibytes)
+  hooks[period] = hook_every(period)
 end
 
 local function watch(co)
   if limit then
     raise()
   end
-  sethook(co, steady, "", PERIOD)
+  sethook(co, hooks[PERIOD], "", PERIOD)
 end
 
 -- Every error that one of our protected calls has caught passes here before user code sees it.
--- It costs a period, since it may come from a hook that found no room on the stack to run.
+-- It has a price, since it may come from a hook that found no room on the stack to run.
 local function check(err)
   if limit then
     raise()
   elseif err == OUT_OF_MEMORY then
     kill("memory", "memory limit exceeded")
   end
-  charge(PERIOD)
+  charge(PERIOD // 10)
   return err
 end
 

@@ -3,10 +3,10 @@
 -- the root yields; messages.py describes them.
 
 local mailbox, config, chunks = ...
-local load, assert, pairs, select, type, pcall = load, assert, pairs, select, type, pcall
+local load, assert, pairs, select, type = load, assert, pairs, select, type
 local concat, pack, unpack = table.concat, table.pack, table.unpack
 local spack, sunpack = string.pack, string.unpack
-local traceback, yield, now = debug.traceback, coroutine.yield, os.time
+local yield, now = coroutine.yield, os.time
 
 local function part(name, ...)
   return assert(load(chunks[name], "=" .. name, "b"))(...)
@@ -14,12 +14,11 @@ end
 
 local guard = part("guard", config)
 local coroutines = part("coroutines", guard)
-local pattern = part("pattern", guard, config)
-local library = part("library", guard, coroutines, pattern, config)
+local library = part("library", part, guard, coroutines, config)
 local codec = part("codec", config)
 local env, tostring = library.env, library.tostring
 local errors = part("errors", tostring)
-local scheduler = part("scheduler", guard, coroutines, codec, errors, tostring)
+local scheduler = part("scheduler", guard, coroutines, codec, errors, tostring, library.explain)
 local perform, fail = scheduler.perform, errors.fail
 
 local load_chunk = env.load
@@ -82,6 +81,8 @@ local function open_environment()
     null = codec.null,
     tostring = tostring,
     env = env,
+    format_date = library.format_date,
+    time_of = library.time_of,
     define_tool = define_tool,
   }
   for i = 1, #config.bridges do
@@ -107,7 +108,7 @@ local function receive(message, at)
   if kind == REPLY or kind == REFUSAL then
     local value
     value, at = codec.decode(message, at)
-    scheduler.reply(number, kind == REPLY, value)
+    scheduler.reply(number, value, kind == REFUSAL and "error" or nil)
   elseif kind == CALL then
     local path, id, args
     path, id, at = sunpack("<s2i8", message, at)
@@ -127,12 +128,12 @@ local function receive(message, at)
   elseif kind == KILL then
     local limit, reason
     limit, reason, at = sunpack("<s4s4", message, at)
-    pcall(guard.kill, limit, reason)
+    scheduler.reply(number, { limit = limit, reason = reason }, "kill")
   end
   return at
 end
 
-local instructions, seconds = config.instructions, config.seconds
+local instructions, seconds = config.instructions, config.time
 
 local function turn()
   local message, at = mailbox[1], 1
@@ -143,13 +144,11 @@ local function turn()
     at = receive(message, at)
   end
   local more = scheduler.run()
-  local limit, reason, where = guard.killed()
+  local limit, reason, where, stack = guard.killed()
   if not limit then
     return codec.take(more and MORE or WAIT)
   end
-  local task = scheduler.current()
-  mailbox[2], mailbox[3], mailbox[4] = limit, reason, where
-  mailbox[5] = task and traceback(task.co) or ""
+  mailbox[2], mailbox[3], mailbox[4], mailbox[5] = limit, reason, where, stack
   return codec.take(KILLED)
 end
 

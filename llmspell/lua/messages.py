@@ -7,7 +7,7 @@ as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
                  its task; arguments
     2 cancelled  task
     3 returned   call, value
-    4 failed     call, value, text, traceback, where
+    4 failed     call, value, text, traceback, where, hint
     5 printed    text with 32-bit length
 
 To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has one effect
@@ -35,13 +35,15 @@ _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 class Failure(NamedTuple):
     """An error that no pcall caught.
 
-    `text` is the error as a spell would print it; `where` is "file.lua:12", or None.
+    `text` is the error as a spell would print it; `where` is "file.lua:12", or None; `hint` says
+    what to do, if that is known.
     """
 
     value: Value
     text: str
     traceback: str
     where: str | None
+    hint: str | None
 
 
 class Receiver(Protocol):
@@ -108,8 +110,9 @@ class Reader:
             text, at = decode(message, at, [])
             traceback, at = decode(message, at, [])
             where, at = decode(message, at, [])
-            shown = None if where is None else as_text(where)
-            failure = Failure(value, as_text(text), as_text(traceback), shown)
+            hint, at = decode(message, at, [])
+            optional = (None if text is None else as_text(text) for text in (where, hint))
+            failure = Failure(value, as_text(text), as_text(traceback), *optional)
             self._receiver.failed(number, failure)
             return at
         raise MalformedMessage(f"unknown record {kind}")
@@ -177,9 +180,9 @@ def abort(number: int) -> bytes:
     return _head(_ABORT, number)
 
 
-def kill(limit: str, reason: str) -> bytes:
-    """End the run, uncatchably."""
-    head = _head(_KILL, 0) + _with_length(_LONG, limit.encode())
+def kill(task: int, limit: str, reason: str) -> bytes:
+    """End the run, uncatchably, because of the effect of a task."""
+    head = _head(_KILL, task) + _with_length(_LONG, limit.encode())
     return head + _with_length(_LONG, reason.encode())
 
 

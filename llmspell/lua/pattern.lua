@@ -13,6 +13,8 @@ local programs, program_of, admit = program.cache, program.of, program.admit
 local seek, UNFINISHED = matcher.seek, matcher.UNFINISHED
 
 local SPECIALS <const> = "[%^%$%*%+%?%.%(%[%%%-]"
+local CARET <const> = 94
+local LITTLE <const> = 1000 -- bytes not worth a charge
 
 -- A plain search compares the needle at every place where its first byte is. C does it all when
 -- that is little work; otherwise it looks for the needle's head only.
@@ -55,19 +57,17 @@ local function find_slowly(s, p, init, plain)
   return finished(compiled, seek(compiled, s, init))
 end
 
--- For a known pattern and little text no more is done than to see that it is so.
+-- For little text, and a pattern that is known or none, no more is done than to see that it is so.
 local function spell_find(s, p, init, plain)
-  local compiled = programs[p]
-  if
-    plain
-    or not compiled
-    or type(s) ~= "string"
-    or #s > compiled.free
-    or init ~= nil and math_type(init) ~= "integer"
-  then
-    return find_slowly(s, p, init, plain)
+  if type(s) == "string" and (init == nil or math_type(init) == "integer") then
+    local compiled = programs[p]
+    if plain and #s <= LITTLE and type(p) == "string" and #p <= LITTLE then
+      return find(s, p, init, true)
+    elseif compiled and not plain and #s <= compiled.free then
+      return find(s, compiled.source, init)
+    end
   end
-  return find(s, compiled.source, init)
+  return find_slowly(s, p, init, plain)
 end
 
 local function captured(s, from, to, ...)
@@ -94,45 +94,40 @@ end
 local function spell_match(s, p, init)
   local compiled = programs[p]
   if
-    not compiled
-    or type(s) ~= "string"
-    or #s > compiled.free
-    or init ~= nil and math_type(init) ~= "integer"
+    compiled
+    and type(s) == "string"
+    and #s <= compiled.free
+    and (init == nil or math_type(init) == "integer")
   then
-    return match_slowly(s, p, init)
+    return match(s, compiled.source, init)
   end
-  return match(s, compiled.source, init)
+  return match_slowly(s, p, init)
 end
 
--- A function that finds the first match from a position on: where it is, and its captures.
-local function finder(compiled, s, admitted)
-  if not admitted then
-    return function(at)
-      return seek(compiled, s, at)
-    end
-  end
-  local source = compiled.source
-  return function(at)
-    return find(s, source, at)
-  end
-end
-
--- A function that returns the next match at each call, packed as `find` returns it. An empty one
--- that touches the match before is none.
+-- A function that returns the next match at each call: where it is, its first capture, and all of
+-- it as `find` returns it, packed, when there are more. An empty match that touches the one before
+-- is none.
 local function matches(compiled, s, admitted, at)
-  local find_from = finder(compiled, s, admitted)
-  local last
+  local source, many, after, last = compiled.source, compiled.captures > 1, #s + 1, nil
   return function()
-    while at <= #s + 1 do
-      local found = pack(find_from(at))
-      if not found[1] then
-        at = #s + 2
-      elseif found[2] + 1 == last then
+    while at <= after do
+      local from, to, first, found
+      if many then
+        found = admitted and pack(find(s, source, at)) or pack(seek(compiled, s, at))
+        from, to, first = found[1], found[2], found[3]
+      elseif admitted then
+        from, to, first = find(s, source, at)
+      else
+        from, to, first = seek(compiled, s, at)
+      end
+      if not from then
+        at = after + 1
+      elseif to + 1 == last then
         at = at + 1
       else
-        at = found[2] + 1
+        at = to + 1
         last = at
-        return found
+        return from, to, first, found
       end
     end
   end
@@ -141,35 +136,44 @@ end
 local function spell_gmatch(s, p, init)
   s, p = text(s, 1, "gmatch"), text(p, 2, "gmatch")
   init = start(init, #s, 3, "gmatch")
-  if byte(p, 1) == 94 then -- ^ is no anchor here
+  if byte(p, 1) == CARET then -- no anchor here
     p = "%" .. p
   end
-  local compiled = program_of(p)
+  local compiled = programs[p] or program_of(p)
   local admitted = admit(compiled, #s)
   if admitted and compiled.source == p then
     return gmatch(s, p, init)
   end
   local next_match = matches(compiled, s, admitted, init)
   return function()
-    local found = next_match()
+    local from, to, first, found = next_match()
+    finished(compiled, from)
     if found then
-      return captured(s, finished(compiled, unpack(found, 1, found.n)))
+      return unpack(found, 3, found.n)
+    elseif from then
+      return first or sub(s, from, to)
     end
   end
 end
 
 -- The replacement string with its %0 to %9 filled in.
-local function expand(replacement, whole, found)
+local function expand(replacement, whole, first, found)
+  if not find(replacement, "%", 1, true) then
+    return replacement
+  end
   return (gsub(replacement, "%%(.?)", function(c)
     local number = tonumber(c)
     if c == "%" then
       return "%"
     elseif not number then
       fail("invalid use of '%' in replacement string")
-    elseif number == 0 or number == 1 and found.n == 2 then
+    elseif number == 0 then
       return whole
     end
-    local value = found[number + 2]
+    local value = found and found[number + 2]
+    if number == 1 then
+      value = first or whole
+    end
     if value == UNFINISHED then
       fail("unfinished capture")
     elseif not value then
@@ -179,18 +183,16 @@ local function expand(replacement, whole, found)
   end))
 end
 
-local function replacement_for(found, whole, replacement, kind)
-  local value, first = nil, found.n > 2 and found[3] or whole
-  if kind == "string" then
-    return expand(replacement, whole, found)
-  elseif first == UNFINISHED then
+local function computed(whole, first, found, replacement, kind)
+  local value
+  if first == UNFINISHED then
     fail("unfinished capture")
   elseif kind == "table" then
-    value = replacement[first]
-  elseif found.n > 2 then
+    value = replacement[first or whole]
+  elseif found then
     value = replacement(unpack(found, 3, found.n))
   else
-    value = replacement(whole)
+    value = replacement(first or whole)
   end
   if not value then
     return whole
@@ -202,17 +204,21 @@ end
 
 local function replace_each(compiled, s, admitted, replacement, kind, most, once)
   local next_match = matches(compiled, s, admitted, 1)
+  local fill = kind == "string"
   local pieces, n, count, copied = {}, 0, 0, 0
   while count < most do
-    local found = next_match()
-    if not found then
+    local from, to, first, found = next_match()
+    if not from then
       break
     end
-    count = count + 1
-    local from, to = found[1], found[2]
-    pieces[n + 1] = sub(s, copied + 1, from - 1)
-    pieces[n + 2] = replacement_for(found, sub(s, from, to), replacement, kind)
-    n, copied = n + 2, to
+    local whole = sub(s, from, to)
+    if from > copied + 1 then
+      n = n + 1
+      pieces[n] = sub(s, copied + 1, from - 1)
+    end
+    n, count, copied = n + 1, count + 1, to
+    pieces[n] = fill and expand(replacement, whole, first, found)
+      or computed(whole, first, found, replacement, kind)
     if once then
       break
     end
@@ -225,7 +231,9 @@ local function replaced(ok, result, count)
   if not ok then
     fail(check(result))
   end
-  charge(#result // 16)
+  if #result > LITTLE then
+    charge(#result // 16)
+  end
   return result, count
 end
 
@@ -238,13 +246,13 @@ local function spell_gsub(s, p, replacement, most)
     wrong_type(replacement, "string/function/table", 3, "gsub")
   end
   most = integer(most, #s + 1, 4, "gsub")
-  local compiled = program_of(p)
+  local compiled = programs[p] or program_of(p)
   local admitted = admit(compiled, #s)
   local calls_nothing = kind == "string" or kind == "table" and not raw_metatable(replacement)
   if admitted and calls_nothing and compiled.source == p then
     return replaced(pcall(gsub, s, p, replacement, most))
   end
-  return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == 94)
+  return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == CARET)
 end
 
 return { find = spell_find, match = spell_match, gmatch = spell_gmatch, gsub = spell_gsub }

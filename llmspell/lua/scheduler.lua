@@ -6,12 +6,12 @@
 --   state      "ready" in the queue, "running", "effect" (awaits a reply), "waiting" (for other
 --              tasks), "paused" (until the next turn), "done"
 --   effects    how many effects it has issued; `name` and `args` are those of the last one, `cost`
---              what it took to pass them on, `reply` the answer, an error if `refused`
+--              what it took to pass them on, `reply` the answer, no result if `refused`
 --   spawned    how many children it has had; `live` holds the unfinished ones by their index
 --   results    what it returned (packed), or `failure` = {value, text, where, traceback}
 --   observed   someone handles its failure; `orphans` of a task are failed children without that
 
-local guard, coroutines, codec, errors, tostring = ...
+local guard, coroutines, codec, errors, tostring, explain = ...
 local create, resume, park, can_park =
   coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
 local PARK, close = coroutines.PARK, coroutines.close
@@ -50,7 +50,8 @@ local function describe(e)
     stack = inner.traceback .. stack
   end
   local ok, text = guard.pcall(tostring, e)
-  return { value = e, text = ok and text or "(an error without a text)", where = where(), traceback = stack }
+  text = ok and text or "(an error without a text)"
+  return { value = e, text = text, where = where(), traceback = stack, hint = explain(text) }
 end
 
 -- What a finished task returned, or its error once more.
@@ -132,6 +133,7 @@ local function put_failure(call, failure)
   put_value(failure.text)
   put_value(failure.traceback)
   put_value(failure.where)
+  put_value(failure.hint)
 end
 
 local function report(task)
@@ -260,8 +262,12 @@ local function perform(name, args)
   if task.cost > 1000 then
     guard.charge(task.cost)
   end
-  if task.refused then
+  local refused = task.refused
+  if refused then
     task.refused = nil
+    if refused == "kill" then
+      guard.kill(reply.limit, reply.reason)
+    end
     raise_table(reply)
   end
   return reply
@@ -298,17 +304,18 @@ local function request(task)
     pcall(guard.kill, "memory", "memory limit exceeded")
     return
   end
-  task.refused, task.cost = true, 0
+  task.refused, task.cost = "error", 0
   task.reply = { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
   enqueue(task)
 end
 
-local function reply(id, ok, value)
+-- Answers the effect a task waits for; `refused` is "error" or "kill" when it was not done.
+local function reply(id, value, refused)
   local task = awaiting[id]
   if task then -- it may have been cancelled while the reply was on its way
     awaiting[id] = nil
     task.reply = value
-    task.refused = not ok
+    task.refused = refused
     enqueue(task)
   end
 end
@@ -334,21 +341,21 @@ local function unusual_failure(task, alive, message)
   return { value = message, text = message, traceback = stack }
 end
 
+-- Lets a task go on until it waits. True when the run was killed.
 local function run_one(task)
   current = task
   task.state = "running"
   local alive, tag, result = resume(task.co)
-  if not alive and guard.killed() then
-    return -- `current` stays: the host asks where
-  end
   current = nil
-  if rawequal(tag, PARK) then
+  if not alive and guard.killed() then
+    return true
+  elseif rawequal(tag, PARK) then
     if task.cancelled then
       dispose(task)
     elseif task.state == "effect" then
       request(task)
     end
-    return
+    return false
   elseif not alive or status(task.co) ~= "dead" then
     task.failure = unusual_failure(task, alive, tag)
   elseif tag then
@@ -359,6 +366,7 @@ local function run_one(task)
     task.failure = unusual_failure(task, false, result)
   end
   settle(task)
+  return false
 end
 
 local function take_paused()
@@ -380,11 +388,8 @@ local function run()
     local task = queue[first]
     queue[first] = nil
     first = first + 1
-    if task.state == "ready" then
-      run_one(task)
-      if current then
-        return false
-      end
+    if task.state == "ready" and run_one(task) then
+      return false
     end
   end
   first, last = 1, 0

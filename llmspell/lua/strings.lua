@@ -27,7 +27,9 @@ end
 -- Of a function of one string.
 local function charged(callee, f)
   return function(s)
-    s = text(s, 1, callee)
+    if type(s) ~= "string" then
+      s = text(s, 1, callee)
+    end
     if #s > 100 then
       charge(#s // 4)
     end

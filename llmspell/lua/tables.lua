@@ -11,6 +11,7 @@ local text, integer, length = arguments.text, arguments.integer, arguments.lengt
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 
 local MAX_RANGE <const>, MAX_UNPACKED <const> = 1e8, 1e6
+local LITTLE <const> = 100 -- values not worth a charge
 
 local function expect_table(t, position, callee)
   if type(t) ~= "table" then
@@ -72,15 +73,18 @@ local function shift_up(t, position, n, value)
 end
 
 local function spell_insert(t, ...)
-  expect_table(t, 1, "insert")
-  local n, given = length(t) + 1, select("#", ...)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", 1, "insert")
+  end
   local position, value = ...
+  local given = select("#", ...)
   if given == 1 then
-    t[n] = position
+    t[#t + 1] = position
     return
   elseif given ~= 2 then
     fail("wrong number of arguments to 'insert'")
   end
+  local n = length(t) + 1
   position = integer(position, nil, 2, "insert")
   if position < 1 or position > n then
     bad(2, "insert", "position out of bounds")
@@ -88,24 +92,37 @@ local function spell_insert(t, ...)
   shift_up(t, position, n, value)
 end
 
-local function spell_remove(t, position)
-  expect_table(t, 1, "remove")
-  local n = length(t)
-  position = integer(position, n, 2, "remove")
-  if position ~= n and (position < 1 or position > n + 1) then
-    bad(2, "remove", "position out of bounds")
-  end
-  if position < n and not raw_metatable(t) then
+local function shift_down(t, position, n)
+  if not raw_metatable(t) then
     charge((n - position) // 4)
     return remove(t, position)
-  elseif position < n then
-    refuse_len(t, "remove")
   end
+  refuse_len(t, "remove")
   local value = t[position]
   for i = position, n - 1 do
     t[i] = t[i + 1]
   end
-  t[n > position and n or position] = nil
+  t[n] = nil
+  return value
+end
+
+local function spell_remove(t, position)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", 1, "remove")
+  end
+  local n = length(t)
+  if position == nil then
+    position = n
+  else
+    position = integer(position, nil, 2, "remove")
+  end
+  if position ~= n and (position < 1 or position > n + 1) then
+    bad(2, "remove", "position out of bounds")
+  elseif position < n then
+    return shift_down(t, position, n)
+  end
+  local value = t[position]
+  t[position] = nil
   return value
 end
 
@@ -133,6 +150,9 @@ local function spell_move(from, i, j, at, to)
 end
 
 local function spell_unpack(t, i, j)
+  if i == nil and j == nil and type(t) == "table" and not raw_metatable(t) and #t <= LITTLE then
+    return unpack(t)
+  end
   i = integer(i, 1, 2, "unpack")
   j = j == nil and length(t) or integer(j, nil, 3, "unpack")
   local n = count(i, j, "too many results to unpack")
@@ -140,9 +160,8 @@ local function spell_unpack(t, i, j)
     fail("too many results to unpack")
   elseif type(t) ~= "table" or raw_metatable(t) then
     return unpack(gather(t, i, j), 1, n)
-  elseif n > 100 then
-    charge(n // 4)
   end
+  charge(n // 4)
   return unpack(t, i, j)
 end
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 PARTS = (
     "guard",
     "coroutines",
+    "arguments",
+    "basics",
+    "program",
+    "matcher",
     "pattern",
+    "strings",
+    "tables",
+    "sorting",
+    "loading",
+    "hints",
     "library",
     "codec",
     "errors",
@@ -73,9 +82,10 @@ def _deny(*_: Any) -> None:
     raise AttributeError("no access")
 
 
-def _new_state() -> Any:
+def _new_state(seed: int) -> Any:
     return lua55.LuaRuntime(
         encoding=None,
+        string_hash_seed=seed,
         register_eval=False,
         register_builtins=False,
         attribute_handlers=(_deny, _deny),
@@ -88,7 +98,7 @@ def _new_state() -> Any:
 def compile_trusted(source: str, name: str) -> bytes:
     """Bytecode of our own Lua, without its line numbers: frames without one are not the spell's."""
     dump = b"local source, name = ... return string.dump(assert(load(source, name, 't')), true)"
-    code = _new_state().execute(dump, source.encode(), f"={name}".encode())
+    code = _new_state(0).execute(dump, source.encode(), f"={name}".encode())
     return bytes(code)
 
 
@@ -120,12 +130,12 @@ class Vm:
             tools: Names that are to be global functions which call the tool of that name.
         """
         self._memory = limits.memory
-        self._state = state = _new_state()
+        self._state = state = _new_state(seed)
         self._mailbox = state.table()
         config = state.table_from(
             {
                 b"instructions": limits.instructions,
-                b"seconds": max(1, round(limits.seconds)),
+                b"time": max(1, round(limits.time)),
                 b"message": limits.message,
                 b"output": limits.output,
                 b"memory": limits.memory,

@@ -1,0 +1,247 @@
+"""The global Task: concurrency of one spell, structured."""
+
+import time
+
+import pytest
+
+from llmspell.errors import SpellRuntimeError
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_map_runs_at_the_same_time_and_keeps_the_order(lua):
+    begin = time.monotonic()
+    result = await lua("""
+        return Task.map({5, 1, 3}, function(n, i) return probe("wait", {seconds = 0.1 * n / 5, value = n * 10 + i}) end)
+    """)
+    assert result == [51, 12, 33]
+    assert time.monotonic() - begin < 0.17
+
+
+async def test_a_thousand_sleeping_tasks_take_as_long_as_one(lua):
+    begin = time.monotonic()
+    await lua("""
+        local list = {}
+        for i = 1, 1000 do list[i] = i end
+        Task.map(list, function() Task.sleep(0.1) end)
+    """)
+    assert time.monotonic() - begin < 5  # a benchmark has the real bound
+
+
+async def test_map_with_a_limit_has_no_more_than_that_at_once(lua):
+    assert await lua("""
+        local now, most = 0, 0
+        local list = {}
+        for i = 1, 20 do list[i] = i end
+        Task.map(list, function()
+          now = now + 1
+          most = math.max(most, now)
+          Task.sleep(0.001)
+          now = now - 1
+        end, {limit = 3})
+        return most
+    """) == 3
+
+
+async def test_a_failure_cancels_the_siblings_and_is_raised(lua, lines):
+    begin = time.monotonic()
+    result = await lua("""
+        local ok, e = pcall(Task.map, {1, 2, 3}, function(n)
+          if n == 2 then Task.sleep(0.01) error("two failed") end
+          Task.sleep(10)
+          print("never")
+        end)
+        return {ok, e}
+    """)
+    assert result[0] is False
+    assert result[1] == "test.lua:3: two failed"
+    assert lines == []
+    assert time.monotonic() - begin < 5
+
+
+async def test_map_can_collect_errors(lua):
+    assert await lua("""
+        local results, errors = Task.map({1, 2, 3}, function(n)
+          if n == 2 then error({code = "odd"}) end
+          return n * 2
+        end, {on_error = "collect"})
+        return {results[1], results[2] == nil, results[3], errors[2].code, errors[1] == nil}
+    """) == [2, True, 6, "odd", True]
+
+
+async def test_map_of_nothing(lua):
+    assert await lua("return Task.map({}, function() end)") == []
+
+
+async def test_map_has_a_timeout(lua):
+    result = await lua("""
+        local ok, e = pcall(Task.map, {1, 2}, function() Task.sleep(10) end, {timeout = 0.02})
+        return {ok, e.code}
+    """)
+    assert result == [False, "effect_timeout"]
+
+
+async def test_all_gives_the_results_in_order(lua):
+    assert await lua("""
+        return Task.all{
+          function() Task.sleep(0.02) return "slow" end,
+          function() return "quick" end,
+        }
+    """) == ["slow", "quick"]
+
+
+async def test_race_gives_the_first_and_cancels_the_others(lua, lines):
+    result = await lua("""
+        local winner = Task.race{
+          function() Task.sleep(10) print("loser") return 1 end,
+          function() Task.sleep(0.01) return 2 end,
+        }
+        return winner
+    """)
+    assert result == 2
+    assert lines == []
+
+
+async def test_race_of_nothing_is_refused(lua):
+    with pytest.raises(SpellRuntimeError, match="empty"):
+        await lua("Task.race{}")
+
+
+async def test_spawn_await_and_cancel(lua):
+    assert await lua("""
+        local a = Task.spawn(function(x, y) Task.sleep(0.01) return x + y, "second" end, 1, 2)
+        local b = Task.spawn(function() Task.sleep(10) end)
+        local before = a:done()
+        local sum, second = a:await()
+        b:cancel()
+        local ok, e = pcall(b.await, b)
+        return {before, sum, second, a:done(), ok, e.code, (a:await())}
+    """) == [False, 3, "second", True, False, "cancelled", 3]
+
+
+async def test_a_spell_waits_for_the_tasks_it_left_behind(lua, lines):
+    await lua("""
+        Task.spawn(function() Task.sleep(0.02) print("done after all") end)
+        print("main is over")
+    """)
+    assert lines == ["main is over", "done after all"]
+
+
+async def test_the_failure_of_a_task_nobody_awaits_is_not_lost(lua):
+    with pytest.raises(SpellRuntimeError, match="left behind"):
+        await lua("""
+            Task.spawn(function() error("left behind") end)
+            Task.sleep(0.01)
+        """)
+
+
+async def test_the_failure_of_a_task_that_is_awaited_can_be_caught(lua):
+    assert await lua("""
+        local t = Task.spawn(function() error("caught", 0) end)
+        Task.sleep(0)
+        local ok, e = pcall(t.await, t)
+        return {ok, e}
+    """) == [False, "caught"]
+
+
+async def test_timeout_raises_and_cancels(lua, lines):
+    result = await lua("""
+        local ok, e = pcall(Task.timeout, 0.02, function() Task.sleep(10) print("never") end)
+        return {ok, e.code, e.message, Task.timeout(10, function() return "in time" end)}
+    """)
+    assert result[:2] == [False, "effect_timeout"]
+    assert "0.02" in result[2]
+    assert result[3] == "in time"
+    assert lines == []
+
+
+async def test_an_error_inside_timeout_is_raised_as_it_is(lua):
+    assert await lua("""
+        local ok, e = pcall(Task.timeout, 1, function() error("own", 0) end)
+        return e
+    """) == "own"
+
+
+async def test_cancelling_runs_close_handlers_which_cannot_perform_effects(lua, lines):
+    await lua("""
+        local t = Task.spawn(function()
+          local guard <close> = setmetatable({}, {__close = function()
+            print("closed")
+            local ok, e = pcall(probe, "echo")
+            print(e.code)
+          end})
+          Task.sleep(10)
+        end)
+        Task.sleep(0.01)
+        t:cancel()
+    """)
+    assert lines == ["closed", "no_effect_here"]
+
+
+async def test_a_task_cancels_the_tasks_it_started(lua, lines):
+    await lua("""
+        local t = Task.spawn(function()
+          Task.map({1, 2}, function(n) Task.sleep(10) print("never", n) end)
+        end)
+        Task.sleep(0.01)
+        t:cancel()
+        print("cancelled")
+    """)
+    assert lines == ["cancelled"]
+
+
+async def test_a_task_may_cancel_itself(lua, lines):
+    await lua("""
+        local t
+        t = Task.spawn(function()
+          Task.sleep(0)
+          t:cancel()
+          print("still here until it waits")
+          Task.sleep(0)
+          print("never")
+        end)
+    """)
+    assert lines == ["still here until it waits"]
+
+
+async def test_tasks_that_wait_for_each_other_are_found(lua):
+    with pytest.raises(SpellRuntimeError, match="waits for another"):
+        await lua("""
+            local a, b
+            a = Task.spawn(function() Task.sleep(0) b:await() end)
+            b = Task.spawn(function() Task.sleep(0) a:await() end)
+            a:await()
+        """)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("Task.map(1, print)", "argument 1 must be a table"),
+        ("Task.map({1}, 2)", "argument 2 must be a function"),
+        ("Task.map({1}, print, {limit = 0})", "limit"),
+        ("Task.map({1}, print, {on_error = 'ignore'})", "on_error"),
+        ("Task.all{1}", "must be a function"),
+        ("Task.sleep(-1)", "not negative"),
+        ("Task.sleep('x')", "not negative"),
+        ("Task.timeout(1, 2)", "must be a function"),
+        ("Task.spawn(1)", "must be a function"),
+    ],
+)
+async def test_wrong_arguments_are_explained_at_their_line(lua, call, said):
+    with pytest.raises(SpellRuntimeError, match=said) as caught:
+        await lua(f"\n{call}\n")
+    assert caught.value.where == "test.lua:2"
+
+
+async def test_paths_do_not_depend_on_timing(lua):
+    source = """
+        return Task.map({%s}, function(seconds, i)
+          Task.sleep(seconds)
+          return Task.map({1, 2}, function() return probe("place") end)
+        end)
+    """
+    first = await lua(source % "0.02, 0, 0.01")
+    second = await lua(source % "0, 0.02, 0")
+    assert first == second
+    assert first[1] == ["0.1.0/0", "0.1.1/0"]
