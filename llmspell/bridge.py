@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,7 +82,7 @@ class Bridges:
 
     def lua(self) -> dict[str, str]:
         """The Lua source of every bridge that has one, by name, in order of loading."""
-        folder = files("llmspell.bridges")
+        folder = Path(import_module("llmspell.bridges").__path__[0])
         sources = {}
         for name in BUILT_IN:
             source = folder / name / f"{name}.lua"

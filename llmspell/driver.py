@@ -13,8 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from anyio import CancelScope
-
 from llmspell.errors import (
     EffectError,
     InvalidResult,
@@ -252,6 +250,10 @@ class Driver:
 
     async def _cancel_all(self) -> None:
         tasks = list(self._tasks.values())
+        if not tasks:
+            return
+        from anyio import CancelScope
+
         for task in tasks:
             task.cancel()
         with CancelScope(shield=True):

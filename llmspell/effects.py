@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -23,9 +23,11 @@ class Run(Protocol):
 
     def __getitem__(self, service: type[Service]) -> Service: ...
 
-    def perform(self, effect: Effect) -> Awaitable[Value]: ...
+    def perform(self, effect: Effect) -> Coroutine[Any, Any, Value]: ...
 
-    def call(self, function: LuaFunction, args: list[Value], path: str) -> Awaitable[Value]: ...
+    def call(
+        self, function: LuaFunction, args: list[Value], path: str
+    ) -> Coroutine[Any, Any, Value]: ...
 
 
 class Effect:
@@ -47,7 +49,7 @@ class Effect:
         self.bound: dict[str, Any] = args
         self._children = self._calls = 0
 
-    def perform(self, name: str, **args: Value) -> Awaitable[Value]:
+    def perform(self, name: str, /, **args: Value) -> Coroutine[Any, Any, Value]:
         """Perform another effect on behalf of this one, through the whole chain.
 
         Its path is fixed here, not when it is awaited, so that siblings may run concurrently.
@@ -56,7 +58,7 @@ class Effect:
         self._children += 1
         return self.run.perform(child)
 
-    def call(self, function: LuaFunction, *args: Value) -> Awaitable[Value]:
+    def call(self, function: LuaFunction, *args: Value) -> Coroutine[Any, Any, Value]:
         """Call a Lua function the spell handed over; it runs as a new task of the spell."""
         path = f"{self.path}.{self._calls}"
         self._calls += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
@@ -57,7 +57,9 @@ class Engine:
     async def perform(self, effect: Effect) -> Value:
         return await settled(self._chain(effect.name)(effect))
 
-    def call(self, function: LuaFunction, args: list[Value], path: str) -> Awaitable[Value]:
+    def call(
+        self, function: LuaFunction, args: list[Value], path: str
+    ) -> Coroutine[Any, Any, Value]:
         return self._driver.call(function, args, path)
 
     def _perform(self, name: str, args: Value, path: str) -> Value | Awaitable[Value]:

@@ -25,9 +25,10 @@ class Need(NamedTuple):
 class Grants:
     """What a run may read, write and reach.
 
-    Each field lists folders and files, or hosts (`example.com`, `example.com:8080`,
-    `*.example.com`). None means nothing; an empty tuple means everything. A path grants what
-    is below it. Links and `..` are resolved before they are judged.
+    Each field lists folders and files, or hosts (`example.com`, `example.com:8080`, `[::1]`,
+    `*.example.com` for what is below it). None means nothing; an empty tuple means everything. A
+    path grants what is below it. Links and `..` are resolved before they are judged. A host
+    without a port grants all its ports.
     """
 
     read: tuple[str, ...] | None = None
@@ -50,8 +51,9 @@ class Grants:
             return True
         if need.kind == "net":
             return any(_host_matches(g, need.target) for g in granted)
-        path = Path(need.target).resolve()
-        return any(path.is_relative_to(Path(g).expanduser().resolve()) for g in granted)
+        path = _resolved(need.target)
+        places = [_resolved(grant, expand=True) for grant in granted]
+        return path is not None and any(p is not None and path.is_relative_to(p) for p in places)
 
     def check(self, need: Need, *, by: str) -> None:
         """Raise `PermissionDenied`, with the flag that would grant it, unless it is granted.
@@ -60,13 +62,19 @@ class Grants:
         """
         if self.allows(need):
             return
-        target = _host(need.target) if need.kind == "net" else str(Path(need.target).resolve())
-        shown = _host(need.target) if need.kind == "net" else need.target
         verb = {"read": "read", "write": "write", "net": "reach"}[need.kind]
+        target = _host(need.target) if need.kind == "net" else _resolved(need.target)
+        if not target:
+            raise PermissionDenied(
+                f"{by} may not {verb} {need.target!r}: "
+                f"{'it names no host' if need.kind == 'net' else 'it leads nowhere'}",
+                details={"kind": need.kind, "target": need.target},
+            )
+        shown = target if need.kind == "net" else need.target
         raise PermissionDenied(
             f"{by} may not {verb} {shown}",
             hint=f"grant it with --allow-{need.kind}={shown}",
-            details={"kind": need.kind, "target": target},
+            details={"kind": need.kind, "target": str(target)},
         )
 
 
@@ -76,40 +84,49 @@ def _union(a: tuple[str, ...] | None, b: tuple[str, ...] | None) -> tuple[str, .
     return () if not a or not b else tuple(dict.fromkeys(a + b))
 
 
-def _host(url: str) -> str:
-    """`host:port` of a URL, without a port that is the scheme's own."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
+def _resolved(path: str, *, expand: bool = False) -> Path | None:
+    """Where a path leads; None for a circle of links and for what can be no path."""
     try:
+        return (Path(path).expanduser() if expand else Path(path)).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def _host(url: str) -> str:
+    """`host:port` of a URL, without a port that is the scheme's own; "" when it has no host."""
+    host, port, default = _address(url)
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port == default or not host else f"{shown}:{port}"
+
+
+def _address(url: str) -> tuple[str, int | None, int | None]:
+    """Host, port, and the port of the scheme; the host is "" where there is none."""
+    try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return ""
+        return "", None, None
+    host = (parts.hostname or "").rstrip(".")
     default = {"http": 80, "https": 443}.get(parts.scheme)
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port in (None, default) else f"{shown}:{port}"
+    address = _ip_address(host)
+    return str(address) if address else host, default if port is None else port, default
 
 
 def _host_matches(grant: str, url: str) -> bool:
-    host = _host(url).lower()
-    grant = grant.lower()
-    if not host:
+    host, port, _ = _address(url)
+    bare = _ip_address(grant) is not None and ":" in grant
+    wanted, wanted_port, _ = _address(f"//[{grant}]" if bare else f"//{grant}")
+    if not host or not wanted or set(grant) & set("/@?#"):
         return False
-    if host == grant:
-        return True
-    name, _, port = (
-        host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
-    )
-    if ":" not in grant.rsplit("]", 1)[-1] and name == grant:
-        return True
-    if grant.startswith("*.") and not _is_address(name):
-        wanted, _, wanted_port = grant[1:].partition(":")
-        return name.endswith(wanted) and wanted_port in ("", port)
-    return False
+    if wanted_port not in (None, port):
+        return False
+    if wanted.startswith("*."):
+        return host.endswith(wanted[1:]) and _ip_address(host) is None
+    return host == wanted
 
 
-def _is_address(host: str) -> bool:
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None

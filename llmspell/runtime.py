@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, replace
 from functools import partial
@@ -14,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project, find_project
 from llmspell.console import Console
@@ -31,7 +29,7 @@ from llmspell.permissions import Grants
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
 from llmspell.spell import Spell, find_spell, parse_spell
-from llmspell.state import MemoryStore, SqliteStore, Store
+from llmspell.state import Store
 from llmspell.tools.loading import BuiltInTools, installed, load_module, load_reference
 from llmspell.tools.tool import FunctionTool, Tool, Tools
 from llmspell.values import Value
@@ -157,23 +155,24 @@ class Runtime:
         bound = spell.bind(params or {})
         limits = _lowered(self._limits, spell)
         hooks = Hooks(self.hooks)
-        services: dict[type, Any] = {
-            Agents: Agents(),
-            Console: self._console,
-            Grants: self._grants,
-            Hooks: hooks,
-            Limits: limits,
-            Models: self.models,
-            Modules: Modules(self._module_folders(spell)),
-            Observers: self._observers,
-            Project: self.project,
-            Store: self._open_store(),
-            Tools: Tools(self.tools),
-        }
+        services = _Services(
+            {
+                Console: self._console,
+                Grants: self._grants,
+                Hooks: hooks,
+                Limits: limits,
+                Models: self.models,
+                Modules: Modules(self._module_folders(spell)),
+                Observers: self._observers,
+                Project: self.project,
+                Tools: Tools(self.tools),
+            },
+            makers={Store: self._open_store},
+        )
         new_vm = partial(
             Vm,
             limits,
-            seed=secrets.randbits(31),
+            seed=int.from_bytes(os.urandom(4)) >> 1,
             bridges=self._compiled,
             tools=list(self.tools),
         )
@@ -217,14 +216,32 @@ class Runtime:
         if self._store is None:
             settings = self.project.settings.state
             if settings.backend == "memory":
+                from llmspell.state import MemoryStore
+
                 self._store = MemoryStore()
             else:
+                from llmspell.state import SqliteStore
+
                 self._store = SqliteStore(self.project.state_file, synchronous=settings.synchronous)
         return self._store
 
     async def _close_store(self) -> None:
         if self._store is not None and self._store is not self._given_store:
             await self._store.close()
+
+
+class _Services(dict[type, Any]):
+    """What `run[SomeType]` finds. What is not there is made when it is asked for: by its maker, or
+    simply by calling the type.
+    """
+
+    def __init__(self, ready: Mapping[type, Any], makers: Mapping[type, Callable[[], Any]]) -> None:
+        super().__init__(ready)
+        self._makers = makers
+
+    def __missing__(self, service: type) -> Any:
+        made = self[service] = self._makers.get(service, service)()
+        return made
 
 
 def _lowered(limits: Limits, spell: Spell) -> Limits:
@@ -259,7 +276,7 @@ def _installed_bridges() -> list[Bridge]:
 
 
 def _new_run_id() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
 
 
 def _print(text: str | bytes) -> None:

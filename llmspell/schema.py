@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache, lru_cache
 from typing import Any
 
 from llmspell.values import Value
@@ -58,7 +60,8 @@ def _named(text: str, place: str) -> dict[str, Any]:
 
 def _is_schema(shape: dict[Any, Value]) -> bool:
     kind = shape.get("type")
-    typed = kind in TYPES or kind in _OWN_NAMES or isinstance(kind, list)
+    kinds = kind if isinstance(kind, list) else [kind]
+    typed = bool(kinds) and all(k in (*TYPES, *_OWN_NAMES) for k in kinds)
     return (typed or bool(shape.keys() & {"anyOf", "oneOf", "enum", "$ref"})) and (
         shape.keys() <= _KEYWORDS
     )
@@ -104,10 +107,23 @@ def _is_optional(shape: Value) -> bool:
 
 
 def schema_problems(schema: dict[str, Any], value: Value) -> list[str]:
-    """What keeps a value from fitting a JSON Schema, a line a problem; empty when it fits."""
-    from jsonschema import Draft202012Validator
+    """What keeps a value from fitting a JSON Schema, a line a problem; empty when it fits.
 
-    errors = Draft202012Validator(schema).iter_errors(value)
+    As in Lua, an empty list is an empty table too, and bytes are a string. Nothing is fetched: a
+    `$ref` that leads nowhere in the schema is a problem.
+    """
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    registry: Registry[Any] = Registry()
+    try:
+        errors = list(_validator()(schema, registry=registry).iter_errors(value))
+    except Unresolvable as error:
+        return [f"the schema's $ref {error.ref!r} leads nowhere"]
+    except RecursionError:
+        return ["the schema leads in a circle"]
+    except (OverflowError, ValueError) as error:
+        return [str(error)]  # multipleOf, of a number beyond all bounds
     return [_problem(list(error.absolute_path), error.message) for error in errors]
 
 
@@ -116,10 +132,71 @@ def _problem(path: list[str | int], message: str) -> str:
 
 
 def check_schema(schema: dict[str, Any]) -> None:
-    """Raise ValueError when a JSON Schema is none."""
+    """Raise ValueError when a JSON Schema is none, or asks for what we do not check."""
     from jsonschema import Draft202012Validator, SchemaError
 
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(_problem(list(error.absolute_path), error.message)) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    _check_keywords(schema, "")
+
+
+def _check_keywords(schema: Any, place: str) -> None:
+    if not isinstance(schema, dict):
+        return  # true and false are schemas
+    if unknown := schema.keys() - _KEYWORDS:
+        raise ValueError(
+            f"{_at(place, str(min(unknown)))}: not among the keywords that are checked"
+        )
+    if "pattern" in schema:
+        _matcher(schema["pattern"])
+    for keyword in ("items", "additionalProperties"):
+        _check_keywords(schema.get(keyword), _at(place, keyword))
+    for keyword in ("allOf", "anyOf", "oneOf", "prefixItems"):
+        for part in schema.get(keyword, ()):
+            _check_keywords(part, _at(place, keyword))
+    for keyword in ("properties", "$defs"):
+        for name, part in schema.get(keyword, {}).items():
+            _check_keywords(part, _at(place, name))
+
+
+@cache
+def _validator() -> Any:
+    """Checks by draft 2020-12 with Lua's types, and patterns that cannot keep the host busy."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "object": lambda _, value: isinstance(value, dict) or value == [],
+            "string": lambda _, value: isinstance(value, (str, bytes)),
+        }
+    )
+    return extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)  # type: ignore[no-untyped-call]
+
+
+def _pattern(_validator: Any, pattern: str, value: Value, _schema: Any) -> Iterator[Any]:
+    from jsonschema import ValidationError
+
+    if isinstance(value, str) and not _matcher(pattern).isinstance_python(value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+@lru_cache
+def _matcher(pattern: str) -> Any:
+    """Matches in time proportional to the text, where Python's `re` may take years.
+
+    Raises:
+        ValueError: For look-around, back-references, and what is no pattern.
+    """
+    from pydantic_core import SchemaError, SchemaValidator
+    from pydantic_core.core_schema import str_schema
+
+    try:
+        return SchemaValidator(str_schema(pattern=pattern, regex_engine="rust-regex"))
+    except SchemaError as error:
+        reason = str(error).rstrip().splitlines()[-1].removeprefix("error: ")
+        raise ValueError(f"the pattern {pattern!r} cannot be used: {reason}") from error

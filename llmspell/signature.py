@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, get_type_hints
 
 from llmspell.errors import InvalidArguments
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import TypeAdapter, ValidationError
+    from pydantic.json_schema import GenerateJsonSchema
 
 
 class Signature:
@@ -33,12 +35,25 @@ class Signature:
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
-        return get_type_hints(self.function, include_extras=True)
+        """The parameters' types. The result's may well be imported for type checkers only."""
+        function = inspect.unwrap(self.function)
+        annotations = getattr(function, "__annotations__", {})
+        parameters = SimpleNamespace(
+            __annotations__={n: t for n, t in annotations.items() if n != "return"},
+            __globals__=getattr(function, "__globals__", {}),
+        )
+        try:
+            return get_type_hints(parameters, include_extras=True)
+        except NameError as error:
+            raise TypeError(
+                f"{self.name}: its types name {error.name!r}, which is not in its module at run "
+                "time; define it there, and import it outside `if TYPE_CHECKING`"
+            ) from error
 
     @cached_property
     def injections(self) -> dict[str, type]:
         """Parameters the host fills in: name to type."""
-        return {n: t for n, t in self._hints.items() if n != "return" and t in self._injected}
+        return {n: t for n, t in self._hints.items() if t in self._injected}
 
     @cached_property
     def injected_first(self) -> type | None:
@@ -54,11 +69,15 @@ class Signature:
 
     @cached_property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters a caller may give, their annotations resolved."""
+        """The parameters a caller may give, their annotations resolved.
+
+        Raises:
+            TypeError: When one cannot be given by name, or its type is not to be found.
+        """
         found = []
         for parameter in inspect.signature(self.function).parameters.values():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise TypeError(f"{self.name}: *args and **kwargs have no schema")
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise TypeError(f"{self.name}: {parameter.name!r} cannot be given by name")
             if parameter.name not in self.injections:
                 annotation = self._hints.get(parameter.name, Any)
                 found.append(parameter.replace(annotation=annotation))
@@ -71,7 +90,7 @@ class Signature:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """JSON Schema (2020-12) of the arguments, an object."""
-        schema = self._adapter.json_schema()
+        schema = self._adapter.json_schema(schema_generator=_lenient_generator())
         schema.pop("title", None)
         properties = schema.setdefault("properties", {})
         for parameter in self.parameters:
@@ -123,7 +142,9 @@ class Signature:
             except ValidationError as error:
                 problems = error
         raise InvalidArguments(
-            target or self.name, [_problem(e) for e in problems.errors()], hint=self.usage
+            target or self.name,
+            [_problem(e, arguments) for e in problems.errors()],
+            hint=self.usage,
         )
 
     @property
@@ -133,25 +154,39 @@ class Signature:
             return "takes no arguments"
         parts = []
         for parameter in self.parameters:
-            kind = _kind(self.schema["properties"][parameter.name])
+            kind = _kind(self.schema["properties"][parameter.name], self.schema.get("$defs", {}))
             optional = "" if parameter.default is parameter.empty else ", optional"
             parts.append(f"{parameter.name} ({kind}{optional})")
         return f"takes {', '.join(parts)}"
 
 
-def _kind(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        kinds = [_kind(s) for s in schema["anyOf"] if s.get("type") != "null"]
-        return " or ".join(dict.fromkeys(kinds))
+def _lenient_generator() -> type[GenerateJsonSchema]:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Lenient(GenerateJsonSchema):
+        """Lets a type stand that JSON has not: a function of the spell, say."""
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:  # noqa: ARG002
+            return {}
+
+    return Lenient
+
+
+def _kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    schema = definitions.get(schema.get("$ref", "").removeprefix("#/$defs/"), schema)
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            kinds = [_kind(s, definitions) for s in schema[union] if s.get("type") != "null"]
+            return " or ".join(dict.fromkeys(kinds))
     if "enum" in schema:
         return " or ".join(repr(v) for v in schema["enum"])
     names = {"object": "table", "array": "list"}
-    kind: str = schema.get("type", "table" if "$ref" in schema else "any value")
+    kind: str = schema.get("type", "any value")
     return names.get(kind, kind)
 
 
-def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if not _is_type_name(part))
+def _problem(error: Any, arguments: Any) -> str:
+    where = _place(error, arguments)
     if error["type"] == "missing":
         return f"{where} is required"
     if error["type"] == "extra_forbidden":
@@ -160,33 +195,51 @@ def _problem(error: Any) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _is_type_name(part: int | str) -> bool:
-    """Pydantic puts the member of a union it tried into the location, as in `x.list[int]`."""
-    return isinstance(part, str) and ("[" in part or "-" in part or part in {"str", "int", "float"})
+def _place(error: Any, arguments: Any) -> str:
+    """Where an error is, without the member of a union that pydantic tried: `x.list[int].0`."""
+    parts, here = [], arguments
+    for part in error["loc"]:
+        if (
+            part in here
+            if isinstance(here, dict)
+            else isinstance(here, list) and part in range(len(here))
+        ):
+            parts.append(part)
+            here = here[part]
+    if error["type"] == "missing":
+        parts.append(error["loc"][-1])
+    return ".".join(map(str, parts))
 
 
-_WANTS_TABLE = {"dict_type", "model_type", "model_attributes_type", "dataclass_type"}
+_WANTS_TABLE = {
+    "dict_type",
+    "mapping_type",
+    "model_type",
+    "model_attributes_type",
+    "dataclass_type",
+}
 
 
-def _with_empty_tables(arguments: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
-    """A copy in which the empty lists that were refused are empty dicts; None if there are none."""
-    wrong = [e["loc"] for e in error.errors() if e["type"] in _WANTS_TABLE and e["input"] == []]
-    if not wrong:
-        return None
-    import copy
+def _with_empty_tables(arguments: Any, error: ValidationError) -> Any | None:
+    """The arguments with empty dicts for the empty lists that were refused; None without any."""
+    refused = {
+        id(e["input"]) for e in error.errors() if e["type"] in _WANTS_TABLE and e["input"] == []
+    }
+    return _replaced(arguments, refused) if refused else None
 
-    repaired = copy.deepcopy(arguments)
-    for location in wrong:
-        place: Any = repaired
-        for part in location[:-1]:
-            if not _is_type_name(part):
-                place = place[part]
-        place[location[-1]] = {}
-    return repaired
+
+def _replaced(value: Any, refused: set[int]) -> Any:
+    if id(value) in refused:
+        return {}
+    if isinstance(value, dict):
+        return {key: _replaced(item, refused) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, refused) for item in value]
+    return value
 
 
 _SECTION = re.compile(r"^(Args|Arguments|Returns|Yields|Raises|Examples?|Notes?):\s*$")
-_PARAMETER = re.compile(r"^\s+\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)$")
+_PARAMETER = re.compile(r"^(\s+)(\w+)(?:\s*\([^)]*\))?:\s*(.*)$")
 
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
@@ -194,16 +247,18 @@ def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, s
     text = inspect.cleandoc(function.__doc__ or "")
     before: list[str] = []
     parameters: dict[str, str] = {}
-    section, current = "", ""
+    section = current = indent = ""
     for line in text.splitlines():
         if match := _SECTION.match(line):
-            section, current = match[1], ""
-        elif not section:
+            section, current, indent = match[1], "", ""
+        elif not section or (line and not line[0].isspace()):
+            section = ""
             before.append(line)
         elif section in ("Args", "Arguments"):
-            if match := _PARAMETER.match(line):
-                current = match[1]
-                parameters[current] = match[2]
+            match = _PARAMETER.match(line)
+            if match and match[1] == (indent or match[1]):
+                indent, current = match[1], match[2]
+                parameters[current] = match[3]
             elif current and line.strip():
                 parameters[current] += " " + line.strip()
     description = "\n".join(before).strip()

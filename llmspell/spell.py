@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Parameter:
         """
         value: Any = _read(given, self.type) if isinstance(given, str) else given
         accepted = _TYPES[self.type]
-        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+        if type(value) not in accepted:
             raise ValueError(f"must be a {self.type}, not {given!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, not {given!r}")
@@ -163,7 +163,7 @@ def read_spell(path: Path, *, name: str | None = None) -> Spell:
 
 def shipped_spells() -> list[Path]:
     """The spells that come with llmspell."""
-    return _lua_files(Path(str(files("llmspell.spells"))))
+    return _lua_files(Path(import_module("llmspell.spells").__path__[0]))
 
 
 def _named(folders: list[Path]) -> list[Path]:

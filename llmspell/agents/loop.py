@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from anyio import create_task_group
-
 from llmspell.agents.agent import Agent
+from llmspell.concurrency import gather
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, EffectError
 from llmspell.providers.messages import (
@@ -120,36 +120,22 @@ class _Turn:
 
     async def _do(self, calls: list[ToolCall]) -> Message:
         """The results of tool calls that run at the same time, in the order of the calls."""
-        results: list[ToolResult | None] = [None] * len(calls)
+        records: list[dict[str, Value]] = [
+            {"name": c.name, "arguments": c.arguments} for c in calls
+        ]
+        self.calls += records
+        # Performed here, in order, so that the paths do not depend on timing.
+        performed = [self._perform(call) for call in calls]
+        results = await gather(
+            [_result(*each) for each in zip(calls, performed, records, strict=True)]
+        )
+        return Message("tool", tuple(results))
 
-        async def run(index: int, performed: Any) -> None:
-            results[index] = await self._result(calls[index], performed)
-
-        async with create_task_group() as group:
-            for index, call in enumerate(calls):
-                # Performed here, in order, so that the paths do not depend on timing.
-                group.start_soon(run, index, self._perform(call))
-        return Message("tool", tuple(result for result in results if result is not None))
-
-    def _perform(self, call: ToolCall) -> Any:
+    def _perform(self, call: ToolCall) -> Coroutine[Any, Any, Value] | None:
         if call.problem is not None:
             return None
         arguments = {"name": call.name, "args": call.arguments, "agent": self.agent.id}
         return self.effect.perform("tool.call", **arguments)
-
-    async def _result(self, call: ToolCall, performed: Any) -> ToolResult:
-        record: dict[str, Value] = {"name": call.name, "arguments": call.arguments}
-        self.calls.append(record)
-        try:
-            if performed is None:
-                raise AgentError(f"the arguments cannot be read: {call.problem}")
-            value = await performed
-        except EffectError as error:
-            record["error"] = error.message
-            hint = f" ({error.hint})" if error.hint else ""
-            return ToolResult(call.id, (Text(f"{error.message}{hint}"),), is_error=True)
-        record["result"] = value
-        return ToolResult(call.id, (Text(as_text(value)),))
 
     def _answer(self, response: ModelResponse, steps: int) -> Answer:
         message = response.message
@@ -181,6 +167,22 @@ class _Turn:
                 details={"text": text, "problems": problems},
             )
         return data
+
+
+async def _result(
+    call: ToolCall, performed: Coroutine[Any, Any, Value] | None, record: dict[str, Value]
+) -> ToolResult:
+    """The result of one call, or what went wrong with it, for the model and for the record."""
+    try:
+        if performed is None:
+            raise AgentError(f"the arguments cannot be read: {call.problem}")
+        value = await performed
+    except EffectError as error:
+        record["error"] = error.message
+        hint = f" ({error.hint})" if error.hint else ""
+        return ToolResult(call.id, (Text(f"{error.message}{hint}"),), is_error=True)
+    record["result"] = value
+    return ToolResult(call.id, (Text(as_text(value)),))
 
 
 def _spec(tools: Tools, tool: str | Tool) -> ToolSpec:

@@ -107,7 +107,7 @@ def _encode_key(key: Value, out: bytearray) -> None:
         raise NotPlain(f"a table cannot have the key {key!r}")
 
 
-def decode(  # noqa: C901, PLR0911 - one a tag
+def decode(  # noqa: PLR0911 - one a tag
     data: bytes, at: int, functions: list[LuaFunction], depth: int = 0
 ) -> tuple[Value, int]:
     """The value at a position, and the position after it; functions met are appended.

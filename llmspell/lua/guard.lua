@@ -11,7 +11,7 @@ local now, memory = os.time, collectgarbage
 -- `..` on megabytes), so the hook then comes more often.
 local PERIOD <const> = config.period or 1000
 local function period_for(kibibytes)
-  return kibibytes < 2048 and PERIOD or kibibytes < 8192 and PERIOD // 4 or PERIOD // 20
+  return kibibytes < 2048 and PERIOD or kibibytes < 8192 and PERIOD // 4 or PERIOD // 10
 end
 
 local OUT_OF_MEMORY <const> = "not enough memory"

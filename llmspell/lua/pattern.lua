@@ -63,7 +63,7 @@ local function spell_find(s, p, init, plain)
     local compiled = programs[p]
     if plain and #s <= LITTLE and type(p) == "string" and #p <= LITTLE then
       return find(s, p, init, true)
-    elseif compiled and not plain and #s <= compiled.free then
+    elseif compiled and not plain and (#s <= compiled.free or admit(compiled, #s)) then
       return find(s, compiled.source, init)
     end
   end
@@ -93,67 +93,71 @@ end
 
 local function spell_match(s, p, init)
   local compiled = programs[p]
-  if
-    compiled
-    and type(s) == "string"
-    and #s <= compiled.free
-    and (init == nil or math_type(init) == "integer")
-  then
-    return match(s, compiled.source, init)
+  if compiled and type(s) == "string" and (init == nil or math_type(init) == "integer") then
+    if #s <= compiled.free or admit(compiled, #s) then
+      return match(s, compiled.source, init)
+    end
   end
   return match_slowly(s, p, init)
 end
 
--- A function that returns the next match at each call: where it is, its first capture, and all of
--- it as `find` returns it, packed, when there are more. An empty match that touches the one before
--- is none.
-local function matches(compiled, s, admitted, at)
-  local source, many, after, last = compiled.source, compiled.captures > 1, #s + 1, nil
-  return function()
-    while at <= after do
-      local from, to, first, found
-      if many then
-        found = admitted and pack(find(s, source, at)) or pack(seek(compiled, s, at))
-        from, to, first = found[1], found[2], found[3]
-      elseif admitted then
-        from, to, first = find(s, source, at)
-      else
-        from, to, first = seek(compiled, s, at)
-      end
-      if not from then
-        at = after + 1
-      elseif to + 1 == last then
-        at = at + 1
-      else
-        at = to + 1
-        last = at
-        return from, to, first, found
-      end
+-- The first match from `at` on: where it is, its first capture, and all that `find` returns,
+-- packed, when there are more. An empty match is none at `last`, where the one before ended.
+local function locate(compiled, s, admitted, at, last)
+  local source, many = compiled.source, compiled.captures > 1
+  repeat
+    local from, to, first, found
+    if many then
+      found = admitted and pack(find(s, source, at)) or pack(seek(compiled, s, at))
+      from, to, first = found[1], found[2], found[3]
+    elseif admitted then
+      from, to, first = find(s, source, at)
+    else
+      from, to, first = seek(compiled, s, at)
     end
-  end
+    if not from or to + 1 ~= last then
+      return from, to, first, found
+    end
+    at = at + 1
+  until at > #s + 1
 end
 
-local function spell_gmatch(s, p, init)
+local function gmatch_slowly(s, p, init)
   s, p = text(s, 1, "gmatch"), text(p, 2, "gmatch")
-  init = start(init, #s, 3, "gmatch")
+  local at, last = start(init, #s, 3, "gmatch"), nil
   if byte(p, 1) == CARET then -- no anchor here
     p = "%" .. p
   end
   local compiled = programs[p] or program_of(p)
   local admitted = admit(compiled, #s)
   if admitted and compiled.source == p then
-    return gmatch(s, p, init)
+    return gmatch(s, p, at)
   end
-  local next_match = matches(compiled, s, admitted, init)
   return function()
-    local from, to, first, found = next_match()
-    finished(compiled, from)
+    local from, to, first, found
+    if at <= #s + 1 then
+      from, to, first, found = locate(compiled, s, admitted, at, last)
+    end
+    if not finished(compiled, from) then
+      at = #s + 2
+      return nil
+    end
+    at, last = to + 1, to + 1
     if found then
       return unpack(found, 3, found.n)
-    elseif from then
-      return first or sub(s, from, to)
+    end
+    return first or sub(s, from, to)
+  end
+end
+
+local function spell_gmatch(s, p, init)
+  local compiled = programs[p]
+  if compiled and init == nil and type(s) == "string" and #s <= compiled.free then
+    if compiled.source == p and not compiled.anchored then
+      return gmatch(s, p)
     end
   end
+  return gmatch_slowly(s, p, init)
 end
 
 -- The replacement string with its %0 to %9 filled in.
@@ -183,47 +187,45 @@ local function expand(replacement, whole, first, found)
   end))
 end
 
-local function computed(whole, first, found, replacement, kind)
-  local value
-  if first == UNFINISHED then
-    fail("unfinished capture")
-  elseif kind == "table" then
-    value = replacement[first or whole]
-  elseif found then
-    value = replacement(unpack(found, 3, found.n))
-  else
-    value = replacement(first or whole)
-  end
+local function checked(value, whole)
   if not value then
     return whole
-  elseif type(value) ~= "string" and type(value) ~= "number" then
-    fail("invalid replacement value (a " .. type(value) .. ")")
+  end
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" then
+    fail("invalid replacement value (a " .. kind .. ")")
   end
   return value
 end
 
+local function replacement_for(whole, first, found, replacement, kind)
+  if kind == "string" then
+    return expand(replacement, whole, first, found)
+  elseif first == UNFINISHED then
+    fail("unfinished capture")
+  elseif kind == "table" then
+    return checked(replacement[first or whole], whole)
+  elseif found then
+    return checked(replacement(unpack(found, 3, found.n)), whole)
+  end
+  return checked(replacement(first or whole), whole)
+end
+
 local function replace_each(compiled, s, admitted, replacement, kind, most, once)
-  local next_match = matches(compiled, s, admitted, 1)
-  local fill = kind == "string"
-  local pieces, n, count, copied = {}, 0, 0, 0
+  local pieces, n, count, at = {}, 0, 0, 1
   while count < most do
-    local from, to, first, found = next_match()
+    local from, to, first, found = locate(compiled, s, admitted, at, count > 0 and at)
     if not from then
       break
     end
-    local whole = sub(s, from, to)
-    if from > copied + 1 then
-      n = n + 1
-      pieces[n] = sub(s, copied + 1, from - 1)
-    end
-    n, count, copied = n + 1, count + 1, to
-    pieces[n] = fill and expand(replacement, whole, first, found)
-      or computed(whole, first, found, replacement, kind)
+    pieces[n + 1] = sub(s, at, from - 1)
+    pieces[n + 2] = replacement_for(sub(s, from, to), first, found, replacement, kind)
+    n, count, at = n + 2, count + 1, to + 1
     if once then
       break
     end
   end
-  pieces[n + 1] = sub(s, copied + 1)
+  pieces[n + 1] = sub(s, at)
   return concat(pieces), count
 end
 
@@ -237,7 +239,7 @@ local function replaced(ok, result, count)
   return result, count
 end
 
-local function spell_gsub(s, p, replacement, most)
+local function gsub_slowly(s, p, replacement, most)
   s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
   local kind = type(replacement)
   if kind == "number" then
@@ -253,6 +255,16 @@ local function spell_gsub(s, p, replacement, most)
     return replaced(pcall(gsub, s, p, replacement, most))
   end
   return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == CARET)
+end
+
+local function spell_gsub(s, p, replacement, most)
+  local compiled = programs[p]
+  if compiled and most == nil and compiled.source == p and type(s) == "string" and #s <= compiled.free then
+    if type(replacement) == "string" then
+      return replaced(pcall(gsub, s, p, replacement))
+    end
+  end
+  return gsub_slowly(s, p, replacement, most)
 end
 
 return { find = spell_find, match = spell_match, gmatch = spell_gmatch, gsub = spell_gsub }

@@ -9,7 +9,7 @@ local charge, fail = guard.charge, guard.fail
 
 -- Steps C may take in one call (3 to 10 ns each), and those so few that they are not charged.
 local MAX_STEPS <const> = config.matcher_steps or 2e7
-local FREE_STEPS <const> = MAX_STEPS // 2000
+local FREE_STEPS <const> = MAX_STEPS // 200
 local MAX_PATTERN <const> = 10000
 local MAX_CAPTURES <const> = 32
 local MAX_DEPTH <const> = 200 -- of C's matcher

@@ -1,7 +1,7 @@
 -- The string and utf8 libraries. What costs C time in proportion to a string's size is charged.
 
 local guard, arguments, pattern, tostring, config = ...
-local type, pcall = type, pcall
+local type, pcall, math_type = type, pcall, math.type
 local rep, upper, lower, reverse, format = string.rep, string.upper, string.lower, string.reverse, string.format
 local pack, unpack, packsize, gmatch = string.pack, string.unpack, string.packsize, string.gmatch
 local pack_values, unpack_values = table.pack, table.unpack
@@ -9,9 +9,13 @@ local charge, fail = guard.charge, guard.fail
 local text, integer, settled = arguments.text, arguments.integer, arguments.settled
 
 local MAX_STRING <const> = config.memory or math.maxinteger // 2
+local LITTLE <const> = 100 -- not worth a charge
 local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
 
 local function spell_rep(s, n, separator)
+  if separator == nil and type(s) == "string" and #s <= LITTLE and math_type(n) == "integer" and n <= LITTLE then
+    return rep(s, n)
+  end
   s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")
   separator = separator == nil and "" or text(separator, 3, "rep")
   local size = #s + #separator
@@ -30,7 +34,7 @@ local function charged(callee, f)
     if type(s) ~= "string" then
       s = text(s, 1, callee)
     end
-    if #s > 100 then
+    if #s > LITTLE then
       charge(#s // 4)
     end
     return f(s)
@@ -40,7 +44,7 @@ end
 -- Of a function that reads its first argument, a string, and fails in its own words.
 local function sized(callee, f)
   return function(s, ...)
-    if type(s) == "string" and #s > 100 then
+    if type(s) == "string" and #s > LITTLE then
       charge(#s // 2)
     end
     return settled(callee, pcall(f, s, ...))
@@ -84,18 +88,23 @@ local function conversions(f)
   return letters
 end
 
-local function measured(result)
-  if #result > 1000 then
+local function formatted(ok, result)
+  if not ok then
+    return settled("format", ok, result)
+  elseif #result > 1000 then
     charge(#result // 16)
   end
   return result
 end
 
 local function spell_format(f, ...)
-  f = text(f, 1, "format")
-  local letters = conversions(f)
+  local letters = formats[f]
+  if not letters then
+    f = text(f, 1, "format")
+    letters = conversions(f)
+  end
   if not letters.has_text then
-    return measured(settled("format", pcall(format, f, ...)))
+    return formatted(pcall(format, f, ...))
   end
   local values = pack_values(...)
   for i = 1, #letters do
@@ -104,7 +113,7 @@ local function spell_format(f, ...)
       values[i] = tostring(values[i])
     end
   end
-  return measured(settled("format", pcall(format, f, unpack_values(values, 1, values.n))))
+  return formatted(pcall(format, f, unpack_values(values, 1, values.n)))
 end
 
 return {

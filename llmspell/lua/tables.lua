@@ -45,19 +45,36 @@ local function refuse_len(t, callee)
   end
 end
 
-local function spell_concat(t, separator, i, j)
+local function concatenated(ok, result)
+  if not ok then
+    return settled("concat", ok, result)
+  elseif #result > 1000 then
+    charge(#result // 16)
+  end
+  return result
+end
+
+local function concat_range(t, separator, i, j)
   expect_table(t, 1, "concat")
   separator = separator == nil and "" or text(separator, 2, "concat")
-  i = integer(i, 1, 3, "concat")
+  i = i == nil and 1 or integer(i, nil, 3, "concat")
   j = j == nil and length(t) or integer(j, nil, 4, "concat")
   local n = count(i, j, "range too large")
   if raw_metatable(t) then
     t, i, j = gather(t, i, j), 1, n
+  elseif n > LITTLE then
+    charge(min(n, rawlen(t)) // 4)
   end
-  charge(min(n, rawlen(t)) // 4)
-  local result = settled("concat", pcall(concat, t, separator, i, j))
-  charge(#result // 16)
-  return result
+  return concatenated(pcall(concat, t, separator, i, j))
+end
+
+local function spell_concat(t, separator, i, j)
+  if i == nil and j == nil and type(t) == "table" and not raw_metatable(t) and #t <= LITTLE then
+    if separator == nil or type(separator) == "string" then
+      return concatenated(pcall(concat, t, separator))
+    end
+  end
+  return concat_range(t, separator, i, j)
 end
 
 local function shift_up(t, position, n, value)

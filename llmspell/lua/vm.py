@@ -10,7 +10,7 @@ of a spell is never loaded as bytecode.
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lupa import lua55
@@ -104,7 +104,7 @@ def compile_trusted(source: str, name: str) -> bytes:
 
 @cache
 def _part(name: str) -> bytes:
-    source = files("llmspell.lua").joinpath(f"{name}.lua").read_text("utf-8")
+    source = Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
     return compile_trusted(source, name)
 
 

@@ -6,7 +6,6 @@ config knows comes as `ProviderSettings`, one for each `[providers.NAME]` in llm
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -135,6 +134,8 @@ def endpoint(
     listed = CATALOGUE.get(name)
     own = settings.get(name)
     if listed is None and own is None:
+        import difflib
+
         known = sorted({*CATALOGUE, *settings})
         raise UnknownEffect("provider", name, difflib.get_close_matches(name, known))
     own = own or ProviderSettings()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from llmspell.providers.catalogue import ProviderSettings, open_provider
 from llmspell.providers.choose import Choice, choose_model
-from llmspell.providers.messages import ModelRequest, ModelResponse
 from llmspell.providers.provider import ModelName, Provider
 
 if TYPE_CHECKING:
+    from llmspell.providers.messages import ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
 
 

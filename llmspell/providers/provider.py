@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.messages import ModelRequest, ModelResponse
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import ModelRequest, ModelResponse
 
 
 class Provider(Protocol):

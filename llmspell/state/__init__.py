@@ -1,7 +1,24 @@
 """State: plain values that outlive an effect, by scope and key."""
 
-from llmspell.state.memory import MemoryStore
-from llmspell.state.sqlite import SqliteStore
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from llmspell.state.store import Answer, Store, Updater, settled
 
+if TYPE_CHECKING:
+    from llmspell.state.memory import MemoryStore
+    from llmspell.state.sqlite import SqliteStore
+
 __all__ = ["Answer", "MemoryStore", "SqliteStore", "Store", "Updater", "settled"]
+
+_HOMES = {"MemoryStore": "memory", "SqliteStore": "sqlite"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a store when it is used: most spells keep no state."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -120,7 +120,21 @@ async def test_effects_work_wherever_lua_yields(lua):
         local chunk = load("return probe('echo', {value = ...})")
         return {t.key, t + 5, t < t, t .. "", t(9), t == setmetatable({}, getmetatable(t)), #t, -t,
                 sum, ok, e.code, handled, chunk("loaded")}
-    """) == ["key!", 6, True, "cat", 9, True, 7, "neg", 6, False, "tool_error", "seen tool_error", "loaded"]
+    """) == [
+        "key!",
+        6,
+        True,
+        "cat",
+        9,
+        True,
+        7,
+        "neg",
+        6,
+        False,
+        "tool_error",
+        "seen tool_error",
+        "loaded",
+    ]
 
 
 async def test_effects_work_in_sort_and_gsub_callbacks(lua):
@@ -351,7 +365,11 @@ async def test_a_callback_may_cancel_the_task_whose_effect_called_it(lua, lines)
     ("limits", "source", "limit"),
     [
         (Limits(instructions=1_000_000), "while true do end", "instructions"),
-        (Limits(instructions=1_000_000), "while true do pcall(function() while true do end end) end", "instructions"),
+        (
+            Limits(instructions=1_000_000),
+            "while true do pcall(function() while true do end end) end",
+            "instructions",
+        ),
         (Limits(memory=8 << 20), "local s = 'x' while true do s = s .. s end", "memory"),
         (Limits(effects=100), "while true do probe('echo_now') end", "effects"),
         (Limits(effects=100), "while true do pcall(probe, 'echo') end", "effects"),
@@ -378,7 +396,8 @@ async def test_a_limit_breached_in_a_callback_ends_the_run(lua):
 
 
 async def test_the_state_is_closed_to_python(lua):
-    assert await lua("""
+    assert (
+        await lua("""
         local bad = {}
         for _, name in ipairs{"python", "io", "debug", "package", "dofile", "loadfile", "warn"} do
           if _G[name] ~= nil then bad[#bad + 1] = name end
@@ -387,4 +406,6 @@ async def test_the_state_is_closed_to_python(lua):
           if os[name] ~= nil then bad[#bad + 1] = "os." .. name end
         end
         return table.concat(bad, " ")
-    """) == ""
+    """)
+        == ""
+    )

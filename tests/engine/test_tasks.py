@@ -29,7 +29,8 @@ async def test_a_thousand_sleeping_tasks_take_as_long_as_one(lua):
 
 
 async def test_map_with_a_limit_has_no_more_than_that_at_once(lua):
-    assert await lua("""
+    assert (
+        await lua("""
         local now, most = 0, 0
         local list = {}
         for i = 1, 20 do list[i] = i end
@@ -40,7 +41,9 @@ async def test_map_with_a_limit_has_no_more_than_that_at_once(lua):
           now = now - 1
         end, {limit = 3})
         return most
-    """) == 3
+    """)
+        == 3
+    )
 
 
 async def test_a_failure_cancels_the_siblings_and_is_raised(lua, lines):
@@ -156,10 +159,13 @@ async def test_timeout_raises_and_cancels(lua, lines):
 
 
 async def test_an_error_inside_timeout_is_raised_as_it_is(lua):
-    assert await lua("""
+    assert (
+        await lua("""
         local ok, e = pcall(Task.timeout, 1, function() error("own", 0) end)
         return e
-    """) == "own"
+    """)
+        == "own"
+    )
 
 
 async def test_cancelling_runs_close_handlers_which_cannot_perform_effects(lua, lines):

@@ -1,0 +1,338 @@
+"""Agents from Lua, on the scripted model."""
+
+import anyio
+import pytest
+
+from llmspell import tool
+from llmspell.errors import AgentError, ProviderError, SpellRuntimeError, UnknownEffect
+from llmspell.providers.messages import ToolCall
+from llmspell.providers.scripted import ScriptedProvider
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def script(new_runtime):
+    """Runs Lua with a model that says these things; the result and what it was asked."""
+
+    async def run(source, replies, **options):
+        provider = ScriptedProvider(replies)
+        options = {"model": "scripted/m", "providers": [provider], **options}
+        async with new_runtime(**options) as runtime:
+            return await runtime.execute(source, name="test.lua"), provider.requests
+
+    return run
+
+
+async def test_a_prompt_is_answered(script):
+    result, (request,) = await script(
+        """
+        local agent = Agent.create{system = "Be brief.", temperature = 0.5, max_tokens = 9}
+        local text, response = agent:prompt("Hello?")
+        return {text, response.text, response.finish_reason, response.steps, response.model,
+                response.usage.output_tokens, agent:history()}
+        """,
+        ["Hi."],
+    )
+    assert result[:5] == ["Hi.", "Hi.", "stop", 1, "scripted/m"]
+    assert result[5] == 1
+    assert result[6] == [
+        {"role": "user", "content": "Hello?"},
+        {"role": "assistant", "content": "Hi."},
+    ]
+    assert request.system == "Be brief."
+    assert (request.temperature, request.max_tokens) == (0.5, 9)
+
+
+async def test_the_conversation_goes_on_forks_and_resets(script):
+    result, requests = await script(
+        """
+        local a = Agent.create{}
+        a:prompt("one")
+        local b = a:fork()
+        a:prompt("two")
+        b:prompt("three")
+        a:reset()
+        a:prompt("four")
+        return {#a:history(), #b:history()}
+        """,
+        ["1", "2", "3", "4"],
+    )
+    assert result == [2, 4]
+    assert [len(r.messages) for r in requests] == [1, 3, 3, 1]
+
+
+async def test_a_given_history_is_gone_on_with(script):
+    _, (request,) = await script(
+        """Agent.create{history = {{role = "user", content = "a"},
+                                   {role = "assistant", content = "b"}}}:prompt("c")""",
+        ["d"],
+    )
+    assert [m.text for m in request.messages] == ["a", "b", "c"]
+
+
+async def test_tools_are_called_and_their_results_given_back(script):
+    result, requests = await script(
+        """
+        local agent = Agent.create{tools = {"add", {
+          name = "shout",
+          description = "Make it loud.",
+          params = {text = "string"},
+          run = function(args) return probe("echo", {value = args.text:upper()}) end,
+        }}}
+        local text, response = agent:prompt("go")
+        return {text, response.tool_calls, response.steps}
+        """,
+        [
+            [ToolCall("1", "add", {"a": 2, "b": 3}), ToolCall("2", "shout", {"text": "hey"})],
+            "done",
+        ],
+    )
+    assert result[0] == "done"
+    assert result[1] == [
+        {"name": "add", "arguments": {"a": 2, "b": 3}, "result": 5},
+        {"name": "shout", "arguments": {"text": "hey"}, "result": "HEY"},
+    ]
+    assert result[2] == 2
+    assert [t.name for t in requests[0].tools] == ["add", "shout"]
+    assert requests[0].tools[0].schema["required"] == ["a"]
+    results = requests[1].messages[-1].content
+    assert [(r.id, r.content[0].text) for r in results] == [("1", "5"), ("2", "HEY")]
+
+
+async def test_tool_calls_of_one_answer_run_at_the_same_time(script):
+    together = anyio.Event()
+    waiting = []
+
+    @tool
+    async def meet(name: str) -> str:
+        """Wait for the other one."""
+        waiting.append(name)
+        if len(waiting) == 2:
+            together.set()
+        await together.wait()
+        return name
+
+    with anyio.fail_after(5):
+        result, _ = await script(
+            "return (Agent.create{tools = {'meet'}}:prompt('go'))",
+            [[ToolCall("1", "meet", {"name": "a"}), ToolCall("2", "meet", {"name": "b"})], "met"],
+            tools=[meet],
+        )
+    assert result == "met"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (ToolCall("1", "add", {"a": "x"}), "a: input should be a valid integer"),
+        (ToolCall("1", "nothing", {}), "no tool named 'nothing'"),
+        (ToolCall("1", "add", {}, problem="no JSON", raw="{"), "the arguments cannot be read"),
+        (ToolCall("1", "breaks", {}), "out of order"),
+        (ToolCall("1", "read_file", {"path": "/etc/passwd"}), "may not read"),
+    ],
+)
+async def test_what_goes_wrong_with_a_tool_is_told_to_the_model(script, call, said):
+    @tool
+    async def breaks() -> None:
+        """Fails."""
+        raise RuntimeError("out of order")
+
+    result, requests = await script(
+        """
+        local text, response = Agent.create{tools = {"breaks", "add", "read_file"}}:prompt("go")
+        return {text, response.tool_calls[1].error}
+        """,
+        [call, "sorry"],
+        tools=[breaks, tool(name="add")(_add)],
+    )
+    (answer,) = requests[1].messages[-1].content
+    assert answer.is_error
+    assert said in answer.content[0].text
+    assert result[0] == "sorry"
+    assert said in result[1]
+
+
+async def _add(a: int, b: int = 1) -> int:
+    """Add."""
+    return a + b
+
+
+async def test_an_agent_that_never_answers_is_stopped(script):
+    with pytest.raises(SpellRuntimeError) as caught:
+        await script(
+            "return (Agent.create{tools = {'add'}, max_steps = 3}:prompt('go'))",
+            lambda _: ToolCall("", "add", {"a": 1}),
+        )
+    assert isinstance(caught.value.cause, AgentError)
+    assert "3 steps" in caught.value.message
+    assert "max_steps" in caught.value.hint
+
+
+async def test_a_failed_prompt_leaves_no_trace_in_the_history(script):
+    result, _ = await script(
+        """
+        local agent = Agent.create{}
+        agent:prompt("first")
+        local ok, e = pcall(agent.prompt, agent, "second")
+        return {ok, e.code, e.details.status, e.retryable, #agent:history(), (agent:prompt("third"))}
+        """,
+        ["1", ProviderError("no", status=429, retryable=True), "3"],
+    )
+    assert result == [False, "provider_error", 429, True, 2, "3"]
+
+
+async def test_structured_output_is_decoded_and_checked(script):
+    source = """
+        local agent = Agent.create{output = {winner = "integer", why = "string?", list = {"number"}}}
+        local data, response = agent:prompt("go")
+        return {data, response.data, response.text}
+    """
+    answer = '{"winner": 2, "list": [1.5]}'
+    result, (request,) = await script(source, [answer])
+    assert result == [{"winner": 2, "list": [1.5]}] * 2 + [answer]
+    assert request.output["properties"]["winner"] == {"type": "integer"}
+    assert request.output["required"] == ["list", "winner"]
+    for wrong in ("nonsense", '{"winner": "two", "list": []}', "[]"):
+        with pytest.raises(SpellRuntimeError) as caught:
+            await script(source, [wrong])
+        assert isinstance(caught.value.cause, AgentError)
+        assert caught.value.cause.details["text"] == wrong
+
+
+async def test_an_agent_is_a_tool_of_another(script):
+    result, requests = await script(
+        """
+        local expert = Agent.create{name = "expert", system = "You know it all."}
+        local boss = Agent.create{name = "boss", tools = {expert}}
+        return {(boss:prompt("ask")), #expert:history()}
+        """,
+        [ToolCall("1", "expert", {"input": "why?"}), "because", "so: because"],
+    )
+    assert result == ["so: because", 0]
+    assert requests[1].system == "You know it all."
+    assert requests[1].messages[0].text == "why?"
+
+
+async def test_an_agent_cannot_wait_for_itself(script):
+    result, _ = await script(
+        """
+        local agent
+        agent = Agent.create{tools = {{name = "again", params = {}, run = function()
+          return (agent:prompt("inside"))
+        end}}}
+        local _, response = agent:prompt("outside")
+        return response.tool_calls[1].error
+        """,
+        [ToolCall("1", "again", {}), "fine"],
+    )
+    assert "prompted by its own tool" in result
+
+
+async def test_prompts_of_one_agent_take_turns(script):
+    _, requests = await script(
+        """
+        local agent = Agent.create{}
+        Task.map({"a", "b", "c"}, function(s) agent:prompt(s) end)
+        """,
+        ["1", "2", "3"],
+    )
+    assert [len(r.messages) for r in requests] == [1, 3, 5]
+
+
+async def test_a_prompt_has_a_timeout(script):
+    async def slowly(_):
+        await anyio.sleep(10)
+
+    result, _ = await script(
+        """
+        local agent = Agent.create{timeout = 0.02}
+        local ok, e = pcall(agent.prompt, agent, "go")
+        local ok2, e2 = pcall(agent.prompt, Agent.create{}, "go", {timeout = 0.02})
+        return {e.code, e2.code}
+        """,
+        slowly,
+    )
+    assert result == ["effect_timeout", "effect_timeout"]
+
+
+async def test_the_builder_and_execute(script):
+    result, (request,) = await script(
+        """
+        local agent = Agent.builder():name("b"):model("scripted/other"):system_prompt("s")
+          :temperature(0):tool("add"):build()
+        return agent:execute{text = "hi"}.text
+        """,
+        ["hello"],
+    )
+    assert result == "hello"
+    assert (request.model, request.system, request.temperature) == ("scripted/other", "s", 0)
+    assert [t.name for t in request.tools] == ["add"]
+
+
+async def test_tables_and_attachments_are_inputs(script):
+    _, requests = await script(
+        """
+        local agent = Agent.create{}
+        agent:prompt({"answer one", "answer two"})
+        agent:prompt({text = "look", attachments = {"https://example.com/cat.png"}})
+        """,
+        ["1", "2"],
+    )
+    assert requests[0].messages[0].text == '["answer one", "answer two"]'
+    text, image = requests[1].messages[-1].content
+    assert (text.text, image.url) == ("look", "https://example.com/cat.png")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Agent.create{tools = {'nope'}}", "no tool named 'nope'"),
+        ("Agent.create{tools = {42}}", "each is a tool's name"),
+        ("Agent.create{tools = {{name = 'x y', run = print, params = {}}}}", "no name for a tool"),
+        (
+            "Agent.create{tools = {{name = 'x', run = print, params = {a = 'strin'}}}}",
+            "unknown type",
+        ),
+        ("Agent.create{output = 'nonsense'}", "unknown type"),
+        ("Agent.create{temprature = 1}", "temprature is not a parameter"),
+        ("Agent.create{max_steps = 0}", "max_steps"),
+        ("Agent.create{}:prompt('')", "empty"),
+        ("Agent.create{model = 'nonsense'}:prompt('x')", "provider and a model"),
+        ("Agent.create{model = 'nobody/x'}:prompt('x')", "no provider named 'nobody'"),
+    ],
+)
+async def test_mistakes_are_explained(script, source, said):
+    with pytest.raises(SpellRuntimeError, match=said):
+        await script(source, [])
+
+
+async def test_hooks_see_and_rewrite_what_an_agent_does(script):
+    result, requests = await script(
+        """
+        local seen = {}
+        Hook.before("model.request", function(call)
+          call.args.messages[1].content = call.args.messages[1].content:gsub("secret", "***")
+          return Hook.modify(call.args)
+        end)
+        Hook.before("tool.call", function(call)
+          seen[#seen + 1] = call.args.name .. " by " .. tostring(call.args.agent ~= nil)
+        end)
+        Hook.after("agent.run", function(call)
+          call.result.text = call.result.text .. "!"
+          return Hook.modify(call.result)
+        end)
+        local text = Agent.create{tools = {"add"}}:prompt("my secret")
+        return {text, seen}
+        """,
+        [ToolCall("1", "add", {"a": 1}), "done"],
+    )
+    assert result == ["done!", ["add by true"]]
+    assert requests[0].messages[0].text == "my ***"
+
+
+async def test_an_unknown_provider_is_found_by_the_host_too(new_runtime):
+    async with new_runtime(model="scrpted/x", providers=[ScriptedProvider([])]) as runtime:
+        with pytest.raises(SpellRuntimeError) as caught:
+            await runtime.execute("Agent.create{}:prompt('x')")
+        assert isinstance(caught.value.cause, UnknownEffect)

@@ -1,0 +1,235 @@
+"""The façade."""
+
+import anyio
+import pytest
+
+from llmspell import Limits, Runtime, tool
+from llmspell.config import Project, check_settings
+from llmspell.errors import ConfigError, LlmspellError, SpellNotFound
+from llmspell.state import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_file_runs_with_parameters_and_arguments(tmp_path, lines):
+    spell = tmp_path / "greet.lua"
+    spell.write_text(
+        "#!/usr/bin/env llmspell\n--- /// spell\n--- [params]\n"
+        '--- who = { type = "string" }\n--- times = 2\n--- ///\n'
+        "print(params.who:rep(params.times), arg[1], ...)\nreturn {done = true}\n"
+    )
+    async with Runtime(project=Project(tmp_path), output=lines.append) as runtime:
+        result = await runtime.run(spell, params={"who": "ab"}, arguments=["x", "y"])
+        assert result == {"done": True}
+        assert lines == ["abab\tx\tx\ty"]
+        with pytest.raises(ConfigError, match="--who is required"):
+            await runtime.run(spell)
+        with pytest.raises(ConfigError, match="no parameter named 'wo'"):
+            await runtime.run(spell, params={"wo": 1, "who": "x"})
+
+
+async def test_a_spell_that_is_not_there(tmp_path):
+    async with Runtime(project=Project(tmp_path)) as runtime:
+        with pytest.raises(SpellNotFound):
+            await runtime.run("nowhere.lua")
+        with pytest.raises(SpellNotFound) as caught:
+            await runtime.run("helo")
+        assert "hello" in caught.value.hint
+
+
+async def test_two_runtimes_live_side_by_side(tmp_path):
+    @tool(name="who")
+    async def one() -> int:
+        """First."""
+        return 1
+
+    @tool(name="who")
+    async def two() -> int:
+        """Second."""
+        return 2
+
+    async with (
+        Runtime(project=Project(tmp_path), tools=[one], store=MemoryStore()) as first,
+        Runtime(project=Project(tmp_path), tools=[two], store=MemoryStore()) as second,
+    ):
+        source = "State.set('k', who()) Task.sleep(0.01) return State.get('k')"
+        results = []
+
+        async def run(runtime):
+            results.append((runtime is first, await runtime.execute(source)))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run, first)
+            group.start_soon(run, second)
+        assert sorted(results) == [(False, 2), (True, 1)]
+
+
+async def test_many_runs_at_once_share_nothing(new_runtime):
+    results = {}
+    async with new_runtime() as runtime:
+
+        async def run(n):
+            results[n] = await runtime.execute(
+                f"shared = (shared or 0) + {n} Task.sleep(0.01) return shared"
+            )
+
+        async with anyio.create_task_group() as group:
+            for n in range(100):
+                group.start_soon(run, n)
+    assert results == {n: n for n in range(100)}
+
+
+async def test_cancelling_a_run_cancels_its_effects(new_runtime):
+    state = []
+
+    @tool
+    async def forever() -> None:
+        """Never ends."""
+        state.append("began")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            state.append("ended")
+
+    async with new_runtime(tools=[forever]) as runtime:
+        for source in ("forever{}", "Task.map({1, 2}, function() forever{} end)"):
+            with anyio.move_on_after(0.05) as scope:
+                await runtime.execute(source)
+            assert scope.cancelled_caught
+    assert state == ["began", "ended"] + ["began"] * 2 + ["ended"] * 2
+
+
+async def test_a_run_that_computes_lets_others_go_on_between_its_effects(new_runtime):
+    ticks = []
+    async with new_runtime(limits=Limits(effects=10**9)) as runtime:
+
+        async def tick():
+            while True:
+                ticks.append(1)
+                await anyio.sleep(0.001)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(tick)
+            await runtime.execute("for i = 1, 50000 do probe('echo_now') end")
+            group.cancel_scope.cancel()
+    assert len(ticks) > 3
+
+
+async def test_front_matter_lowers_limits_and_never_raises_them(tmp_path):
+    from llmspell.errors import LimitExceeded
+    from llmspell.spell import parse_spell
+
+    front = (
+        b"--- /// spell\n--- [limits]\n--- effects = %d\n--- ///\nfor i = 1, 50 do os.time() end"
+    )
+    async with Runtime(project=Project(tmp_path), limits=Limits(effects=20)) as runtime:
+        for asked, value in ((10, 10), (1000, 20)):
+            spell = parse_spell(front % asked, name="x", file="x.lua")
+            with pytest.raises(LimitExceeded) as caught:
+                await runtime.run(spell)
+            assert caught.value.value == value
+        wrong = parse_spell(front.replace(b"effects", b"efects") % 1, name="x", file="x.lua")
+        with pytest.raises(ConfigError, match="efects"):
+            await runtime.run(wrong)
+
+
+async def test_settings_apply(tmp_path):
+    (tmp_path / "ok.txt").write_text("readable")
+    (tmp_path / "own.py").write_text(
+        "from llmspell import tool\n@tool\nasync def own() -> str:\n    'Own.'\n    return 'own tool'\n"
+    )
+    settings = check_settings(
+        {
+            "model": "ollama/x",
+            "state": {"backend": "memory"},
+            "permissions": {"read": [str(tmp_path)]},
+            "limits": {"memory": 32 << 20},
+            "tools": {"modules": [str(tmp_path / "own.py")]},
+        },
+        "test",
+    )
+    async with Runtime(project=Project(tmp_path, settings)) as runtime:
+        result = await runtime.execute(
+            f"return {{own(), Config.model, Config.limits.memory, read_file{{path = '{tmp_path}/ok.txt'}}}}"
+        )
+    assert result == ["own tool", "ollama/x", 32 << 20, "readable"]
+    assert not (tmp_path / ".llmspell").exists()
+
+
+async def test_middleware_is_placed_and_called(new_runtime):
+    seen = []
+
+    class Counting:
+        name = "counting"
+        after = "hooks"
+
+        def wrap(self, handler, call, run):
+            def counted(effect):
+                seen.append(effect.name)
+                return call(effect)
+
+            return counted
+
+    async with new_runtime(middleware=[Counting()]) as runtime:
+        assert await runtime.execute("return add{a = 1}") == 2
+    assert seen == ["tool.call"]
+
+
+@pytest.mark.parametrize("anchor", [{}, {"before": "nothing"}])
+def test_middleware_without_a_place_is_refused(new_runtime, anchor):
+    lost = type("Lost", (), {"name": "lost", "wrap": lambda self, h, c, r: c, **anchor})()
+    with pytest.raises(ConfigError, match="lost"):
+        new_runtime(middleware=[lost])
+
+
+async def test_observers_see_every_effect(new_runtime):
+    seen = []
+
+    class Watching:
+        def started(self, effect):
+            seen.append(("started", effect.name))
+
+        def finished(self, effect, seconds, error):
+            seen.append(("finished", effect.name, seconds >= 0, type(error).__name__))
+
+    async with new_runtime(observers=[Watching()]) as runtime:
+        await runtime.execute("add{a = 1} pcall(add, {a = 'x'})")
+    assert seen == [
+        ("started", "tool.call"),
+        ("finished", "tool.call", True, "NoneType"),
+        ("started", "tool.call"),
+        ("finished", "tool.call", True, "InvalidArguments"),
+    ]
+
+
+async def test_two_tools_of_one_name_are_refused(tmp_path):
+    @tool
+    async def same() -> None:
+        """One."""
+
+    with pytest.raises((ValueError, LlmspellError), match="same"):
+        Runtime(project=Project(tmp_path), tools=[same, same])
+
+
+async def test_console_lua_log_json_config_debug(lua, caplog):
+    caplog.set_level("INFO", logger="llmspell.spell")
+    assert await lua("""
+        Log.info("noted", {n = 1})
+        local text = JSON.encode({a = {1, 2}}, {indent = 2})
+        local ok, e = pcall(JSON.decode, "{")
+        local ok2 = pcall(function() Config.model = "x" end)
+        local elapsed = Debug.timer()
+        return {JSON.parse(text), JSON.stringify({}), ok, e.code, ok2, inspect({b = {1}, a = "x"}), elapsed() >= 0,
+                (try(error, "x")) == nil, (select(2, try(error, "x")))}
+    """) == [
+        {"a": [1, 2]},
+        "[]",
+        False,
+        "invalid_arguments",
+        False,
+        '{\n  a = "x",\n  b = {\n    1\n  }\n}',
+        True,
+        True,
+        "x",
+    ]
+    assert "noted n=1" in caplog.text

@@ -1,0 +1,207 @@
+"""Tools as Lua globals, tools defined in Lua, and modules."""
+
+import pytest
+from pydantic import BaseModel
+
+from llmspell import Effect, Runtime, tool
+from llmspell.config import Project
+from llmspell.errors import SpellRuntimeError
+from llmspell.spell import read_spell
+
+pytestmark = pytest.mark.anyio
+
+
+class Forecast(BaseModel):
+    city: str
+    degrees: list[float] = []
+
+
+@tool
+def forecast(city: str, days: int = 1) -> Forecast:
+    """The weather.
+
+    Args:
+        city: Name, in English.
+    """
+    return Forecast(city=city, degrees=[20.5] * days)
+
+
+async def test_a_python_tool_is_a_lua_global(lua):
+    source = (
+        "return {forecast{city = 'Oslo', days = 2}, Tool.call('forecast', {city = 'Rome'}).city}"
+    )
+    assert await lua(source, tools=[forecast]) == [
+        {"city": "Oslo", "degrees": [20.5, 20.5]},
+        "Rome",
+    ]
+
+
+async def test_a_plain_function_becomes_a_tool(lua):
+    def double(n: int) -> int:
+        """Twice as much."""
+        return 2 * n
+
+    assert await lua("return double{n = 21}", tools=[double]) == 42
+
+
+async def test_a_tool_may_perform_effects(lua):
+    @tool
+    async def both(effect: Effect, city: str) -> list[object]:
+        """Ask another tool."""
+        return [
+            await effect.perform("tool.call", name="forecast", args={"city": city}),
+            effect.path,
+        ]
+
+    result = await lua("return both{city = 'Oslo'}", tools=[both, forecast])
+    assert result == [{"city": "Oslo", "degrees": [20.5]}, "0/0"]
+
+
+async def test_a_tool_that_raises_says_so_at_the_line(lua):
+    @tool
+    def breaks() -> None:
+        """Fails."""
+        raise OSError("the printer is on fire")
+
+    with pytest.raises(SpellRuntimeError) as caught:
+        await lua("\nlocal x = breaks{}", tools=[breaks])
+    assert caught.value.where == "test.lua:2"
+    assert caught.value.cause.code == "tool_error"
+    assert "the printer is on fire" in caught.value.message
+
+
+async def test_what_a_tool_cannot_return(lua):
+    @tool
+    async def odd() -> object:
+        """Returns what Lua has no word for."""
+        return {1 + 2j}
+
+    with pytest.raises(SpellRuntimeError) as caught:
+        await lua("local x = odd{}", tools=[odd])
+    assert caught.value.cause.code == "invalid_result"
+
+
+async def test_a_tool_has_a_timeout(lua):
+    import anyio
+
+    @tool(timeout=0.02)
+    async def slow() -> None:
+        """Takes its time."""
+        await anyio.sleep(10)
+
+    assert (
+        await lua("local ok, e = pcall(slow, {}) return e.code", tools=[slow]) == "effect_timeout"
+    )
+
+
+async def test_tools_defined_in_lua(lua):
+    assert await lua("""
+        Tool.define{
+          name = "greet",
+          description = "Say hello.",
+          params = {who = "string", times = {type = "integer", default = 1, minimum = 1}},
+          run = function(args) return ("hello " .. args.who .. ". "):rep(args.times) end,
+        }
+        local ok, e = pcall(greet, {who = "x", times = 0})
+        local found = Tool.get("greet")
+        return {greet{who = "Bob"}, Tool.execute("greet", {who = "Ann", times = 2}), e.code,
+                found.category, found.description, Tool.schema("greet").required}
+    """) == [
+        "hello Bob. ",
+        "hello Ann. hello Ann. ",
+        "invalid_arguments",
+        "spell",
+        "Say hello.",
+        ["who"],
+    ]
+
+
+async def test_a_tool_defined_in_lua_belongs_to_its_run(new_runtime):
+    define = "Tool.define{name = 'mine', run = function() return 1 end}"
+    async with new_runtime() as runtime:
+        assert await runtime.execute(f"{define} return mine()") == 1
+        with pytest.raises(SpellRuntimeError, match="no tool named 'mine'"):
+            await runtime.execute("Tool.call('mine')")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("Tool.define{name = 'x'}", "run = function"),
+        ("Tool.define{name = 'no good', run = print}", "no name for a tool"),
+        ("Tool.define{name = 'read_file', run = print}", "already"),
+        ("Tool.define{name = 'x', run = print, params = 'strin'}", "unknown type"),
+        ("Tool.define{name = 'x', run = print, params = {'string'}}", "table of fields"),
+        ("Tool.call('read_fil', {})", "read_file"),
+    ],
+)
+async def test_mistakes_are_explained(lua, source, said):
+    with pytest.raises(SpellRuntimeError) as caught:
+        await lua(source)
+    assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+async def test_tools_are_listed_by_category(lua):
+    assert await lua("""
+        local names = {}
+        for _, t in ipairs(Tool.list{category = "encoding"}) do names[#names + 1] = t.name end
+        return {#Tool.list() > 20, table.concat(names, " "):match("hash") ~= nil, #Tool.list{category = "none"}}
+    """) == [True, True, 0]
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lua_modules").mkdir()
+    (tmp_path / "near.lua").write_text("return {name = 'near', deep = require 'lib.deep'}")
+    (tmp_path / "lib" / "deep.lua").write_text(
+        "Task.sleep(0.01) count = (count or 0) + 1 return count"
+    )
+    (tmp_path / "lib" / "init.lua").write_text("return 'lib itself'")
+    (tmp_path / "lua_modules" / "far.lua").write_text("return ...")
+    (tmp_path / "wrong.lua").write_text("local = 1")
+    (tmp_path / "fails.lua").write_text("error('cannot load')")
+    (tmp_path / "cycle.lua").write_text("return require 'cycle'")
+    (tmp_path.parent / "outside.lua").write_text("return 'outside'")
+    (tmp_path / "link.lua").symlink_to(tmp_path.parent / "outside.lua")
+
+    async def run(source):
+        (tmp_path / "main_spell.lua").write_text(source)
+        async with Runtime(project=Project(tmp_path)) as runtime:
+            return await runtime.run(read_spell(tmp_path / "main_spell.lua"))
+
+    return run
+
+
+async def test_require_finds_modules_and_loads_each_once(project):
+    assert await project("""
+        local both = Task.map({1, 2}, function() return require("lib.deep") end)
+        return {require("near").name, require("near").deep, both, require("far"), require("lib"), count}
+    """) == ["near", 1, [1, 1], "far", "lib itself", 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere", "no module 'nowhere'"),
+        ("../outside", "no module name"),
+        ("/etc/passwd", "no module name"),
+        ("link", "no module 'link'"),
+        ("os", "no module 'os'"),
+        ("wrong", "near '='"),
+        ("fails", "cannot load"),
+        ("cycle", "requires itself"),
+    ],
+)
+async def test_require_explains_what_it_cannot_load(project, name, said):
+    with pytest.raises(SpellRuntimeError) as caught:
+        await project(f"require '{name}'")
+    assert said in caught.value.message
+
+
+async def test_a_module_that_failed_may_be_tried_again(project):
+    assert await project("""
+        local first = pcall(require, "fails")
+        local second = pcall(require, "fails")
+        return {first, second}
+    """) == [False, False]
