@@ -75,10 +75,13 @@ class Bridges:
     """The bridges of a runtime. A built-in one's Python is imported at its first effect."""
 
     def __init__(self, extra: list[Bridge]) -> None:
-        self._loaded = {bridge.name: bridge for bridge in extra}
+        self._loaded: dict[str, Bridge] = {}
         for bridge in extra:
             if bridge.name in BUILT_IN:
                 raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
+            if bridge.name in self._loaded:
+                raise PluginError(f"there are two bridges named {bridge.name!r}")
+            self._loaded[bridge.name] = bridge
 
     def lua(self) -> dict[str, str]:
         """The Lua source of every bridge that has one, by name, in order of loading."""

@@ -6,16 +6,17 @@ checked against them by pydantic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from llmspell.errors import ConfigError
 from llmspell.limits import Limits
-from llmspell.permissions import Grants
+from llmspell.permissions import KINDS, Grants
 from llmspell.providers.catalogue import ProviderSettings
 
 FILE = "llmspell.toml"
+EVERYTHING = "*"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Settings:
 
     Attributes:
         model: Model of agents that name none, such as "openai/gpt-5-mini".
+        permissions: In the file, "*" stands for everything, and an empty list for nothing.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -111,10 +113,19 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        return TypeAdapter(Settings).validate_python(table)
+        settings = TypeAdapter(Settings).validate_python(table)
     except ValidationError as error:
         problems = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
         raise ConfigError(source, problems) from error
+    limits = asdict(settings.limits)
+    if problems := [f"limits.{n}: must be above 0" for n, most in limits.items() if not most > 0]:
+        raise ConfigError(source, problems)
+    grants = {kind: _granted(getattr(settings.permissions, kind)) for kind in KINDS}
+    return replace(settings, permissions=Grants(**grants))
+
+
+def _granted(targets: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return () if EVERYTHING in (targets or ()) else targets or None
 
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:

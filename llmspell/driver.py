@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 from llmspell.errors import (
@@ -29,7 +29,7 @@ from llmspell.values import LuaFunction, NotPlain, Value
 log = logging.getLogger("llmspell.driver")
 
 Output = Callable[[str | bytes], None]
-Performer = Callable[[str, Value, str], Value | Awaitable[Value]]
+Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
 """Performs an effect: its name, arguments and path."""
 
 SLICE = 0.01  # seconds a spell may keep the event loop to itself
@@ -119,8 +119,7 @@ class Driver:
             self._inbox.append(self._refusal(task, name, functions, error))
         else:
             if hasattr(result, "__await__"):
-                coroutine = cast("Coroutine[Any, Any, Value]", result)
-                self._begun[task] = task, name, functions, coroutine
+                self._begun[task] = task, name, functions, result
             else:
                 self._inbox.append(self._reply(task, name, functions, result))
 

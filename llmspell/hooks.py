@@ -116,9 +116,11 @@ def parse_point(point: str, phase: Phase | None = None) -> tuple[Phase, tuple[st
     Raises:
         ValueError: For anything else.
     """
-    before, colon, rest = point.partition(":")
-    if colon and before in PHASES:
-        return before, (rest,)
+    before, _, rest = point.partition(":")
+    if before in PHASES and rest and phase in (None, before):
+        return before, _SUBJECTS.get(rest, (rest,))
+    if ":" in point:
+        raise ValueError(f"no hook point named {point!r}{f' among those {phase}' if phase else ''}")
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", point).lower()
     prefix, _, subject = snake.partition("_")
     if subject in _SUBJECTS and prefix in _PREFIXES:

@@ -8,6 +8,7 @@ from pathlib import Path
 from llmspell.errors import EffectError
 
 _NAME = re.compile(r"\w[\w-]*(?:[./]\w[\w-]*)*", re.ASCII)
+_LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class ModuleNotFound(EffectError):
@@ -28,7 +29,7 @@ class Modules:
         Raises:
             ModuleNotFound: With the files that were looked for.
         """
-        if not _NAME.fullmatch(name):
+        if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
             raise ModuleNotFound(
                 f"{name!r} is no module name", hint='write it as require "name" or "folder.name"'
             )
@@ -38,7 +39,8 @@ class Modules:
             for file in (folder / f"{relative}.lua", folder / relative / "init.lua"):
                 # A link may lead to another file of the folder, not out of it.
                 if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
-                    return {"source": file.read_bytes(), "file": f"{folder.name}/{relative}.lua"}
+                    shown = f"{folder.name}/{file.relative_to(folder)}"
+                    return {"source": file.read_bytes(), "file": shown}
                 tried.append(str(file))
         raise ModuleNotFound(
             f"no module {name!r}", hint=f"looked for {', '.join(tried) or 'nothing: no folder'}"

@@ -21,7 +21,8 @@ from llmspell.engine import Engine
 from llmspell.errors import ConfigError, LlmspellError, PluginError
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
-from llmspell.lua.vm import Vm, compile_trusted
+from llmspell.lua.image import build
+from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware, arrange
 from llmspell.middleware.trace import Observer, Observers
 from llmspell.modules import Modules
@@ -115,10 +116,8 @@ class Runtime:
         await self._cleanup.__aenter__()
         self._cleanup.push_async_callback(self.models.close)
         self._cleanup.push_async_callback(self._close_store)
-        self._compiled = {
-            name: compile_trusted(source, f"{name}.lua")
-            for name, source in self._bridges.lua().items()
-        }
+        sources = self._bridges.lua()
+        self._new_vm = partial(Vm, image=build(sources), bridges=list(sources))
         return self
 
     async def __aexit__(
@@ -170,10 +169,9 @@ class Runtime:
             makers={Store: self._open_store},
         )
         new_vm = partial(
-            Vm,
+            self._new_vm,
             limits,
             seed=int.from_bytes(os.urandom(4)) >> 1,
-            bridges=self._compiled,
             tools=list(self.tools),
         )
         engine = Engine(

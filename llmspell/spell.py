@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from llmspell.errors import ConfigError, SpellNotFound
-from llmspell.values import Value
+from llmspell.values import NotPlain, Value, plain
 
-_BLOCK = re.compile(
-    rb"^---[ \t]*/// spell[ \t]*\r?\n(.*?)^---[ \t]*///[ \t]*$", re.DOTALL | re.MULTILINE
-)
+_OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
+_CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ class Parameter:
         Raises:
             ValueError: With what is wrong, in a few words.
         """
-        value: Any = _read(given, self.type) if isinstance(given, str) else given
+        try:
+            value: Any = _read(given, self.type) if isinstance(given, str) else plain(given)
+        except NotPlain as error:
+            raise ValueError(str(error)) from error
         accepted = _TYPES[self.type]
         if type(value) not in accepted:
-            raise ValueError(f"must be a {self.type}, not {given!r}")
+            article = "an" if self.type == "integer" else "a"
+            raise ValueError(f"must be {article} {self.type}, not {given!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, not {given!r}")
         return float(value) if self.type == "number" else value
@@ -71,7 +75,7 @@ def _read(text: str, kind: str) -> Value:
 
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text.split(",") if kind == "list" else text
     return text
 
@@ -114,7 +118,7 @@ class Spell:
                 continue
             try:
                 bound[name] = parameter.convert(given[name])
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 problems.append(f"--{name} {error}")
         if problems:
             raise ConfigError(
@@ -138,10 +142,9 @@ def find_spell(name: str, folders: list[Path] | None = None) -> Spell:
     if name == "-":
         return parse_spell(sys.stdin.buffer.read(), name="stdin", file="stdin")
     path = Path(name)
-    if path.is_dir():
-        path = path / "main.lua"
-    if path.is_file():
-        return read_spell(path)
+    for file in (path, path / "main.lua"):
+        if _is_file(file):
+            return read_spell(file)
     if path.suffix != ".lua" and len(path.parts) == 1:
         for candidate in _named(folders or [Path("spells")]):
             if candidate.stem == name:
@@ -159,6 +162,13 @@ def read_spell(path: Path, *, name: str | None = None) -> Spell:
     folder = path.resolve().parent
     named = name or (folder.name if path.name == "main.lua" else path.stem)
     return parse_spell(source, name=named, file=_display(path), folder=folder, front=front)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long to be one
+        return False
 
 
 def shipped_spells() -> list[Path]:
@@ -203,12 +213,16 @@ def parse_spell(
     front: bytes | None = None,
 ) -> Spell:
     """A spell from its text. Raises ConfigError when the front matter is wrong."""
+    source = source.removeprefix(BOM_UTF8)
     table = _front_matter(source, file) if front is None else _toml(front, f"{file} (spell.toml)")
     if source.startswith(b"#"):
         source = b"--" + source  # Lua itself takes a shebang only from a file
-    unknown = set(table) - {"name", "description", "params", "permissions", "limits"}
-    if unknown:
-        raise ConfigError(file, [f"front matter: unknown key {key!r}" for key in sorted(unknown)])
+    problems = [f"unknown key {key!r}" for key in sorted(table.keys() - _KEYS.keys())]
+    for key, kind in _KEYS.items():
+        if not isinstance(table.get(key, kind()), kind):
+            problems.append(f"{key} must be a {_type_of(kind())}")
+    if problems:
+        raise ConfigError(file, [f"front matter: {problem}" for problem in problems])
     params = {key: _parameter(file, key, value) for key, value in table.get("params", {}).items()}
     return Spell(
         name=table.get("name", name),
@@ -222,12 +236,19 @@ def parse_spell(
     )
 
 
+_KEYS = {"name": str, "description": str, "params": dict, "permissions": dict, "limits": dict}
+
+
 def _front_matter(source: bytes, file: str) -> dict[str, Any]:
-    match = _BLOCK.search(source)
-    if not match:
+    opening = _OPENING.search(source)
+    if not opening:
         return {}
-    lines = [re.sub(rb"^---? ?", b"", line) for line in match[1].splitlines()]
-    first = source[: match.start(1)].count(b"\n")
+    closing = _CLOSING.search(source, opening.end())
+    if not closing:
+        raise ConfigError(file, ["front matter: the line `--- ///` that ends it is missing"])
+    block = source[opening.end() : closing.start()]
+    lines = [re.sub(rb"^---? ?", b"", line) for line in block.splitlines()]
+    first = source[: opening.end()].count(b"\n")
     return _toml(b"\n".join([b""] * first + lines), file)
 
 
@@ -242,24 +263,35 @@ def _toml(text: bytes, file: str) -> dict[str, Any]:
 
 def _parameter(file: str, name: str, entry: Any) -> Parameter:
     if not isinstance(entry, dict):
-        entry = {"default": entry, "type": _type_of(entry)}
-    unknown = set(entry) - {"type", "help", "default", "choices"}
-    kind = entry.get("type", _type_of(entry["default"]) if "default" in entry else "string")
-    if unknown or kind not in _TYPES:
-        wrong = f"unknown key {min(unknown)!r}" if unknown else f"unknown type {kind!r}"
+        entry = {"default": entry}
+    try:
+        return _read_parameter(name, entry)
+    except (ValueError, OverflowError) as error:
         raise ConfigError(
             file,
-            [f"front matter: params.{name}: {wrong}"],
+            [f"front matter: params.{name}: {error}"],
             hint=f"types are {', '.join(_TYPES)}; keys are type, help, default, choices",
-        )
-    return Parameter(
-        name,
-        kind,
-        help=entry.get("help", ""),
-        default=entry.get("default"),
-        required="default" not in entry,
-        choices=tuple(entry.get("choices", ())),
-    )
+        ) from error
+
+
+def _read_parameter(name: str, entry: dict[str, Any]) -> Parameter:
+    if unknown := entry.keys() - {"type", "help", "default", "choices"}:
+        raise ValueError(f"unknown key {min(unknown)!r}")
+    kind = entry.get("type", _type_of(entry.get("default", "")))
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise ValueError(f"unknown type {kind!r}")
+    text, choices = entry.get("help", ""), entry.get("choices", [])
+    if not isinstance(text, str) or not isinstance(choices, list):
+        raise ValueError("help must be a string, and choices a list")  # noqa: TRY004 - it is a setting
+    parameter = Parameter(name, kind, text)
+    parameter = replace(parameter, choices=tuple(map(parameter.convert, choices)))
+    if "default" not in entry:
+        return parameter
+    try:
+        default = parameter.convert(entry["default"])
+    except ValueError as error:
+        raise ValueError(f"its default {error}") from error
+    return replace(parameter, default=default, required=False)
 
 
 def _type_of(value: Any) -> str:

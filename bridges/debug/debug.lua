@@ -1,7 +1,7 @@
 ---@meta Debug
 
 local host = ...
-local tostring = host.tostring
+local tostring, null = host.tostring, host.null
 local type, next, ipairs, rep, format, concat, sort, find =
   type, next, ipairs, string.rep, string.format, table.concat, table.sort, string.find
 local math_type = math.type
@@ -28,6 +28,8 @@ local function show(value, depth, seen)
     return format("%q", value)
   elseif type(value) ~= "table" then
     return tostring(value)
+  elseif value == null then
+    return "JSON.null"
   elseif seen[value] then
     return "<cycle>"
   elseif next(value) == nil then

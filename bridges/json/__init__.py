@@ -4,7 +4,7 @@ import json
 
 from llmspell.bridge import Bridge
 from llmspell.errors import InvalidArguments
-from llmspell.values import NotPlain, Value, plain
+from llmspell.values import LuaFunction, NotPlain, Value, plain
 
 bridge = Bridge("json", __file__)
 
@@ -21,9 +21,15 @@ def encode(value: Value = None, indent: int = 0) -> str:
             indent=min(indent, MAX_INDENT) or None,
             separators=None if indent else (",", ":"),
             allow_nan=False,
+            default=_refuse,
         )
     except (NotPlain, TypeError, ValueError) as error:
         raise InvalidArguments("JSON.encode", [str(error)]) from error
+
+
+def _refuse(value: object) -> None:
+    kind = "function" if isinstance(value, LuaFunction) else "string that is no UTF-8"
+    raise TypeError(f"a {kind} has no JSON form")
 
 
 @bridge.effect()

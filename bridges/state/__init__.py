@@ -29,7 +29,8 @@ def update(effect: Effect, key: str, function: LuaFunction, scope: str = "") -> 
     """Replace a value by what a function makes of it, atomically; the new value."""
 
     async def call(old: Value) -> Value:
-        return await effect.call(function, old)
+        # Among arguments None would be JSON.null; the old value of a new key is nil.
+        return await (effect.call(function) if old is None else effect.call(function, old))
 
     caller = f"{effect.run.id}:{effect.path}"
     return effect.run[Store].update(scope, key, call, caller)  # type: ignore[type-abstract]

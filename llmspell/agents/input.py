@@ -17,11 +17,13 @@ def message_from(value: Value) -> Message:
     can be passed on as they are.
 
     Raises:
-        InvalidArguments: When there is nothing to say.
+        InvalidArguments: When there is nothing to say, or an attachment is no URL.
     """
+    attachments: Value = []
     if isinstance(value, Mapping) and "text" in value and value.keys() <= {"text", "attachments"}:
-        images = [Image(url=url) for url in value.get("attachments", [])]
-        return Message.of("user", str(value["text"]), *images)
-    if value is None or value in ("", []):
+        value, attachments = value["text"], value.get("attachments", [])
+    if not isinstance(attachments, list) or not all(isinstance(url, str) for url in attachments):
+        raise InvalidArguments("prompt", ["attachments: must be a list of URLs"])
+    if value in (None, "", [], {}) and not attachments:
         raise InvalidArguments("prompt", ["the input is empty"])
-    return Message.of("user", as_text(value))
+    return Message.of("user", as_text(value), *(Image(url=url) for url in attachments))

@@ -24,7 +24,7 @@ from llmspell.providers.messages import (
 from llmspell.providers.plain import response_from_plain
 from llmspell.schema import schema_problems
 from llmspell.tools.tool import Tool, Tools
-from llmspell.values import Value
+from llmspell.values import LuaFunction, Value
 
 
 @dataclass
@@ -156,7 +156,7 @@ class _Turn:
         try:
             data = json.loads(text)
             problems = schema_problems(self.agent.output or {}, data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problems = [f"it is no JSON: {error}"]
             if finish_reason == "length":
                 problems.append("it was cut off: raise max_tokens")
@@ -192,6 +192,18 @@ def _spec(tools: Tools, tool: str | Tool) -> ToolSpec:
 
 def as_text(value: Value) -> str:
     """A tool's result as a model reads it: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=lambda b: b.decode("utf-8", "replace"))
+    readable = _readable(value)
+    return readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)
+
+
+def _readable(value: Value) -> Value:
+    """What JSON has no form for, as text: bytes, and functions of the spell."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, LuaFunction):
+        return "<function>"
+    if isinstance(value, dict):
+        return {_readable(key): _readable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return value

@@ -41,11 +41,11 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        import difflib
-
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
+            import difflib
+
             similar = difflib.get_close_matches(args[0], list(COMMANDS), n=1)
             meant = f"did you mean {similar[0]!r}?" if similar else "see llmspell --help"
             raise click.UsageError(f"no command or file named {args[0]!r}; {meant}", ctx) from error

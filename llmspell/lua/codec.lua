@@ -133,6 +133,16 @@ local function put_value(v)
   return (MAX_BYTES - budget) // COST
 end
 
+-- Appends the request for an effect: what stands in front, its number, its arguments.
+local function put_request(head, number, args)
+  pieces[count + 1] = head
+  pieces[count + 2] = pack("<I4", number)
+  count = count + 2
+  budget = MAX_BYTES
+  encode(args, 1)
+  return (MAX_BYTES - budget) // COST
+end
+
 local function mark()
   return count
 end
@@ -212,6 +222,7 @@ end
 return {
   null = null,
   put = put,
+  put_request = put_request,
   put_value = put_value,
   mark = mark,
   forget = forget,

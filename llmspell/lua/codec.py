@@ -9,7 +9,7 @@ A value is a tag and what the tag asks for, all integers little-endian:
     A                32-bit count, that many values: a list
     0                an empty table
     T … e            keys and values in turn: a table
-    F                64-bit integer that stands for a function of the spell
+    F                64-bit integer, below 2^32, that stands for a function of the spell
 
 Decoding trusts nothing: the bytes may come from a process that a hostile spell took over.
 """
@@ -136,7 +136,10 @@ def decode(  # noqa: PLR0911 - one a tag
     if tag == 0x64:  # d
         return _float_at(data, at)[0], at + 8
     if tag == 0x46:  # F
-        function = LuaFunction(_integer_at(data, at)[0])
+        number = _integer_at(data, at)[0]
+        if number >> 32:
+            raise MalformedMessage(f"no function has the number {number}")
+        function = LuaFunction(number)
         functions.append(function)
         return function, at + 8
     raise MalformedMessage(f"unknown tag {tag}")
@@ -173,7 +176,7 @@ def _table(
     table: dict[Value, Value] = {}
     while data[at] != 0x65:  # e
         key, at = decode(data, at, functions, depth + 1)
-        if type(key) not in _KEYS:
+        if type(key) not in _KEYS or key != key:  # noqa: PLR0124 - NaN
             raise MalformedMessage(f"a {type(key).__name__} as key")
         table[key], at = decode(data, at, functions, depth + 1)
     return table, at + 1

@@ -17,7 +17,7 @@ from llmspell.limits import Limits
 from llmspell.lua.messages import Failure, as_text
 from llmspell.lua.vm import Kill
 
-_PLACE = re.compile(r"^([^\n:]+:\d+): ")
+_PLACE = re.compile(r"^([^\n:]+:\d{1,9}): ")
 _FRAME = re.compile(r"^\t(?!\[C\]|\?|\(\.\.\.).+:\d+: in .+", re.MULTILINE)
 
 
@@ -25,7 +25,7 @@ def spell_error(failed: Failure) -> SpellError:
     """The error that ends a run."""
     value = failed.value
     if isinstance(value, dict) and value.get("code") == "spell_syntax":
-        return _syntax_error(as_text(value["message"]))
+        return _syntax_error(as_text(value.get("message", failed.text)))
     cause = effect_error_from(value)
     text, where = failed.text, failed.where
     if match := _PLACE.match(text):

@@ -3,7 +3,7 @@
 -- dead: every coroutine raises at each instruction, and no protected call lets user code see it.
 
 local config = ...
-local error, pcall, xpcall = error, pcall, xpcall
+local error, pcall, xpcall, type, match = error, pcall, xpcall, type, string.match
 local sethook, gethook, getinfo, traceback = debug.sethook, debug.gethook, debug.getinfo, debug.traceback
 local now, memory = os.time, collectgarbage
 
@@ -94,6 +94,11 @@ local function watch(co)
   sethook(co, hooks[PERIOD], "", PERIOD)
 end
 
+-- Lua puts "?:?: " before errors raised in our own code, such as "stack overflow".
+local function without_place(err)
+  return type(err) == "string" and match(err, "^%?:%?: (.*)$") or err
+end
+
 -- Every error that one of our protected calls has caught passes here before user code sees it.
 -- It has a price, since it may come from a hook that found no room on the stack to run.
 local function check(err)
@@ -103,7 +108,7 @@ local function check(err)
     kill("memory", "memory limit exceeded")
   end
   charge(PERIOD // 10)
-  return err
+  return without_place(err)
 end
 
 local function settle(ok, ...)
@@ -121,7 +126,7 @@ end
 -- it has to be ours. The spell's own xpcall calls its handler after the fact, see library.lua.
 local function guarded_xpcall(f, handler, ...)
   return settle(xpcall(f, function(err)
-    return limit and err or handler(err)
+    return limit and err or handler(without_place(err))
   end, ...))
 end
 

@@ -2,14 +2,14 @@
 -- the only one the host resumes. Messages come in through a mailbox and go out as the one string
 -- the root yields; messages.py describes them.
 
-local mailbox, config, chunks = ...
-local load, assert, pairs, select, type = load, assert, pairs, select, type
+local parts, mailbox, config = ...
+local pairs, select, type = pairs, select, type
 local concat, pack, unpack = table.concat, table.pack, table.unpack
 local spack, sunpack = string.pack, string.unpack
 local yield, now = coroutine.yield, os.time
 
 local function part(name, ...)
-  return assert(load(chunks[name], "=" .. name, "b"))(...)
+  return parts[name](...)
 end
 
 local guard = part("guard", config)
@@ -19,7 +19,8 @@ local codec = part("codec", config)
 local env, tostring = library.env, library.tostring
 local errors = part("errors", tostring)
 local scheduler = part("scheduler", guard, coroutines, codec, errors, tostring, library.explain)
-local perform, fail = scheduler.perform, errors.fail
+local perform, reply, fail = scheduler.perform, scheduler.reply, errors.fail
+local decode = codec.decode
 
 local load_chunk = env.load
 local function load_text(source, name)
@@ -101,26 +102,23 @@ local function run_main(name, source, params, arguments)
   return chunk(unpack(arguments))
 end
 
--- Acts on one record of a message; returns where the next begins.
-local function receive(message, at)
-  local kind, number
-  kind, number, at = sunpack("<BI4", message, at)
-  if kind == REPLY or kind == REFUSAL then
-    local value
-    value, at = codec.decode(message, at)
-    scheduler.reply(number, value, kind == REFUSAL and "error" or nil)
+-- Acts on a record that is no reply; returns where the next begins.
+local function receive(kind, number, message, at)
+  if kind == REFUSAL then
+    local e
+    e, at = decode(message, at)
+    scheduler.reply(number, e, "error")
   elseif kind == CALL then
     local path, id, args
     path, id, at = sunpack("<s2i8", message, at)
-    args, at = codec.decode(message, at)
+    args, at = decode(message, at)
     scheduler.start(path, nil, codec.lent(id), pack(unpack(args)), number)
   elseif kind == MAIN then
     local name, source, params, arguments
     name, source, at = sunpack("<s4s4", message, at)
-    params, at = codec.decode(message, at)
-    arguments, at = codec.decode(message, at)
-    local args = pack(name, source, params, arguments)
-    scheduler.start("0", nil, run_main, args, number)
+    params, at = decode(message, at)
+    arguments, at = decode(message, at)
+    scheduler.start("0", nil, run_main, pack(name, source, params, arguments), number)
   elseif kind == RELEASE then
     codec.release(number)
   elseif kind == ABORT then
@@ -133,23 +131,32 @@ local function receive(message, at)
   return at
 end
 
+local function read(message)
+  local at, last, kind, number, value = 1, #message, nil, nil, nil
+  while at <= last do
+    kind, number, at = sunpack("<BI4", message, at)
+    if kind == REPLY then
+      value, at = decode(message, at)
+      reply(number, value)
+    else
+      at = receive(kind, number, message, at)
+    end
+  end
+end
+
 local instructions, seconds = config.instructions, config.time
 
 local function turn()
-  local message, at = mailbox[1], 1
+  local message = mailbox[1]
   mailbox[1] = nil
   guard.refuel(instructions, now() + seconds)
-  local last = #message
-  while at <= last do
-    at = receive(message, at)
-  end
+  read(message)
   local more = scheduler.run()
-  local limit, reason, where, stack = guard.killed()
-  if not limit then
-    return codec.take(more and MORE or WAIT)
+  if more == nil then
+    mailbox[2], mailbox[3], mailbox[4], mailbox[5] = guard.killed()
+    return codec.take(KILLED)
   end
-  mailbox[2], mailbox[3], mailbox[4], mailbox[5] = limit, reason, where, stack
-  return codec.take(KILLED)
+  return codec.take(more and MORE or WAIT)
 end
 
 local function root()

@@ -26,7 +26,7 @@ from llmspell.values import LuaFunction, Value
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
 _head, _head_at = _HEAD.pack, _HEAD.unpack_from
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
-_MAX_HEADS = 4096
+_MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT = 1, 2, 3, 4, 5
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
@@ -130,11 +130,14 @@ class Reader:
     def _learn(self, head: bytes) -> tuple[int, str, str]:
         task = _long_at(head, 2)[0]
         end = 8 + _short_at(head, 6)[0]
+        if end > len(head):
+            raise MalformedMessage("a path runs past the end")
         path, name = head[8:end], head[end:]
         known = task, path.decode("ascii", "replace"), name.decode("utf-8", "replace")
         if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
-        self._heads[head] = known
+        if len(head) <= _LONGEST_HEAD:
+            self._heads[head] = known
         return known
 
     def _print(self, message: bytes, at: int) -> int:

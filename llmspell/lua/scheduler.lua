@@ -16,7 +16,8 @@ local create, resume, park, can_park =
   coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
 local PARK, close = coroutines.PARK, coroutines.close
 local raise_table, fail, where, new_error = errors.raise_table, errors.fail, errors.where, errors.new
-local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
+local put, put_value, put_request = codec.put, codec.put_value, codec.put_request
+local mark, forget = codec.mark, codec.forget
 local pcall, error, type, next, ipairs, rawequal = pcall, error, type, next, ipairs, rawequal
 local pack, unpack, spack = table.pack, table.unpack, string.pack
 local status, traceback = coroutine.status, debug.traceback
@@ -283,16 +284,14 @@ local function new_head(task, name)
   return head
 end
 
-local function put_request(task)
+local function try_request(task)
   local name = task.name
-  put(task.heads[name] or new_head(task, name))
-  put(spack("<I4", task.effects))
-  task.cost = put_value(task.args)
+  task.cost = put_request(task.heads[name] or new_head(task, name), task.effects, task.args)
 end
 
 local function request(task)
   local since = mark()
-  local ok, message = pcall(put_request, task)
+  local ok, message = pcall(try_request, task)
   task.args = nil
   if ok then
     task.effects = task.effects + 1
@@ -379,7 +378,7 @@ local function take_paused()
   end
 end
 
--- Runs every task that can run. True when some only paused.
+-- Runs every task that can run. True when some only paused, nil when the run was killed.
 local function run()
   if paused[1] then
     take_paused()
@@ -389,7 +388,7 @@ local function run()
     queue[first] = nil
     first = first + 1
     if task.state == "ready" and run_one(task) then
-      return false
+      return nil
     end
   end
   first, last = 1, 0

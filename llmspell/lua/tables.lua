@@ -10,7 +10,7 @@ local charge, fail = guard.charge, guard.fail
 local text, integer, length = arguments.text, arguments.integer, arguments.length
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 
-local MAX_RANGE <const>, MAX_UNPACKED <const> = 1e8, 1e6
+local MAX_RANGE <const>, MAX_UNPACKED <const> = 1e7, 1e6
 local LITTLE <const> = 100 -- values not worth a charge
 
 local function expect_table(t, position, callee)
@@ -29,11 +29,11 @@ local function count(i, j, problem)
   return j - i + 1
 end
 
--- t[i] to t[j] in a plain table.
+-- A plain table with t[i] to t[j].
 local function gather(t, i, j)
   local items = {}
   for at = i, j do
-    items[at - i + 1] = t[at]
+    items[at] = t[at]
   end
   return items
 end
@@ -61,7 +61,7 @@ local function concat_range(t, separator, i, j)
   j = j == nil and length(t) or integer(j, nil, 4, "concat")
   local n = count(i, j, "range too large")
   if raw_metatable(t) then
-    t, i, j = gather(t, i, j), 1, n
+    t = gather(t, i, j)
   elseif n > LITTLE then
     charge(min(n, rawlen(t)) // 4)
   end
@@ -149,7 +149,9 @@ local function spell_move(from, i, j, at, to)
   i, j, at = integer(i, nil, 2, "move"), integer(j, nil, 3, "move"), integer(at, nil, 4, "move")
   expect_table(to, 5, "move")
   local n = count(i, j, "too many elements to move")
-  if at > maxinteger - n + 1 then
+  if n == 0 then
+    return to
+  elseif at > maxinteger - n + 1 then
     bad(4, "move", "destination wrap around")
   end
   if not raw_metatable(from) and not raw_metatable(to) then
@@ -176,7 +178,7 @@ local function spell_unpack(t, i, j)
   if n >= MAX_UNPACKED then
     fail("too many results to unpack")
   elseif type(t) ~= "table" or raw_metatable(t) then
-    return unpack(gather(t, i, j), 1, n)
+    t = gather(t, i, j)
   end
   charge(n // 4)
   return unpack(t, i, j)

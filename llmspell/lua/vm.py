@@ -15,34 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lupa import lua55
 
+from llmspell.lua.image import BRIDGE
 from llmspell.lua.messages import Reader, Receiver, as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from llmspell.limits import Limits
-
-PARTS = (
-    "guard",
-    "coroutines",
-    "arguments",
-    "basics",
-    "program",
-    "matcher",
-    "pattern",
-    "strings",
-    "tables",
-    "sorting",
-    "loading",
-    "hints",
-    "library",
-    "codec",
-    "errors",
-    "scheduler",
-    "tasks",
-    "modules",
-    "lockdown",
-)
 
 _WAIT, _MORE = b"wm"
 
@@ -94,20 +73,6 @@ def _new_state(seed: int) -> Any:
     )
 
 
-@cache
-def compile_trusted(source: str, name: str) -> bytes:
-    """Bytecode of our own Lua, without its line numbers: frames without one are not the spell's."""
-    dump = b"local source, name = ... return string.dump(assert(load(source, name, 't')), true)"
-    code = _new_state(0).execute(dump, source.encode(), f"={name}".encode())
-    return bytes(code)
-
-
-@cache
-def _part(name: str) -> bytes:
-    source = Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
-    return compile_trusted(source, name)
-
-
 class Vm:
     """A Lua state that runs one spell."""
 
@@ -117,7 +82,8 @@ class Vm:
         receiver: Receiver,
         *,
         seed: int,
-        bridges: Mapping[str, bytes],
+        image: bytes,
+        bridges: Sequence[str],
         tools: Sequence[str],
     ) -> None:
         """Make a state.
@@ -126,7 +92,8 @@ class Vm:
             limits: See limits.py.
             receiver: Is told what Lua says, during `step`.
             seed: For math.random and the order of `pairs`.
-            bridges: Bytecode of each bridge's Lua by the bridge's name, in order of loading.
+            image: See image.py.
+            bridges: Names of the bridges whose Lua is in the image, in order of loading.
             tools: Names that are to be global functions which call the tool of that name.
         """
         self._memory = limits.memory
@@ -140,20 +107,11 @@ class Vm:
                 b"output": limits.output,
                 b"memory": limits.memory,
                 b"seed": seed,
-                b"bridges": state.table_from([b"bridge:" + name.encode() for name in bridges]),
+                b"bridges": state.table_from([f"{BRIDGE}{name}".encode() for name in bridges]),
                 b"tools": state.table_from([name.encode() for name in tools]),
             }
         )
-        chunks = {name.encode(): _part(name) for name in PARTS}
-        chunks |= {b"bridge:" + name.encode(): code for name, code in bridges.items()}
-        root = state.execute(
-            _part("kernel"),
-            self._mailbox,
-            config,
-            state.table_from(chunks),
-            name=b"=kernel",
-            mode=b"b",
-        )
+        root = state.execute(image, self._mailbox, config, name=b"=image", mode=b"B")
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
         self._read = Reader(receiver).read

@@ -40,7 +40,7 @@ async def _before(hooks: tuple[Hook, ...], effect: Effect, handler: Handler) -> 
     for hook in hooks:
         match await _run(hook, HookCall("before", effect)):
             case Modify(value):
-                effect.args = value
+                effect.args = {} if value == [] else value
                 effect.bound = handler.check(effect)
             case Replace(result):
                 return True, result

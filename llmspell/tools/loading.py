@@ -24,9 +24,14 @@ class BuiltInTools(Tools):
 
 
 def load_reference(reference: str) -> Tool:
-    """The tool at `package.module:name`."""
+    """The tool at `package.module:name`. Raises PluginError when there is none."""
     module, _, name = reference.partition(":")
-    found: Tool = getattr(import_module(module), name)
+    try:
+        found = getattr(import_module(module), name)
+    except Exception as error:
+        raise _cannot_load(reference, error) from error
+    if not isinstance(found, Tool):
+        raise PluginError(f"{reference} is no tool", hint="decorate a function with @tool")
     return found
 
 
@@ -39,14 +44,19 @@ def load_module(name: str) -> list[Tool]:
     try:
         module = _import_file(Path(name)) if name.endswith(".py") else import_module(name)
     except Exception as error:
-        raise PluginError(
-            f"cannot load tools from {name}: {type(error).__name__}: {error}",
-            hint="see the traceback with --debug",
-        ) from error
-    tools = [value for value in vars(module).values() if isinstance(value, Tool)]
+        raise _cannot_load(name, error) from error
+    # One tool may have two names in a module.
+    tools = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Tool)))
     if not tools:
         raise PluginError(f"{name} defines no tool", hint="decorate a function with @tool")
     return tools
+
+
+def _cannot_load(name: str, error: Exception) -> PluginError:
+    return PluginError(
+        f"cannot load tools from {name}: {type(error).__name__}: {error}",
+        hint="see the traceback with --debug",
+    )
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -60,10 +70,14 @@ def _import_file(path: Path) -> ModuleType:
     assert spec.loader is not None  # noqa: S101
     module = module_from_spec(spec)
     # Dataclasses and pydantic look their module up while it is being executed.
-    sys.modules.setdefault(path.stem, module)
+    ours = sys.modules.setdefault(path.stem, module) is module
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
+    except BaseException:
+        if ours:
+            del sys.modules[path.stem]
+        raise
     finally:
         sys.path.remove(str(path.parent))
     return module

@@ -28,7 +28,6 @@ class LuaTool(Tool):
         """
         self.name, self.description = check_tool_name(name), description
         self.category, self.timeout = "spell", timeout
-        self.function = function.retain()
         try:
             self._schema = schema_of({} if params is None else params)
             check_schema(self._schema)
@@ -36,6 +35,7 @@ class LuaTool(Tool):
             raise InvalidArguments(f"tool {name}: params", [str(error)]) from error
         if self._schema.get("type") != "object":
             raise InvalidArguments(f"tool {name}: params", ["must describe a table of fields"])
+        self.function = function.retain()
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from llmspell.effects import Effect
+from llmspell.effects import Effect, settled
 from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
 from llmspell.permissions import Need
 from llmspell.registry import Registry
@@ -101,6 +101,9 @@ class FunctionTool(Tool, Generic[P, R]):
             *(("write", p) for p in writes),
             *(("net", p) for p in net),
         ]
+        for _, parameter in self._touches:
+            if parameter not in inspect.signature(function).parameters:
+                raise TypeError(f"{self.name} has no parameter {parameter!r} to judge")
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -115,7 +118,11 @@ class FunctionTool(Tool, Generic[P, R]):
 
     def needs(self, bound: dict[str, Any]) -> list[Need]:
         defaults = {p.name: p.default for p in self.signature.parameters}
-        return [Need(kind, str(bound.get(p, defaults[p]))) for kind, p in self._touches]
+        return [
+            Need(kind, str(target))
+            for kind, parameter in self._touches
+            for target in _targets(bound.get(parameter, defaults[parameter]))
+        ]
 
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         kwargs = dict.fromkeys(self.signature.injections, effect) | bound
@@ -145,7 +152,14 @@ class FunctionTool(Tool, Generic[P, R]):
         from anyio import to_thread
 
         call = partial(function, **kwargs)
-        return await to_thread.run_sync(call, abandon_on_cancel=True)
+        return await settled(await to_thread.run_sync(call, abandon_on_cancel=True))
+
+
+def _targets(value: Any) -> Iterable[Any]:
+    """The paths or URLs an argument holds: none, one, or several in a collection."""
+    if value is None:
+        return ()
+    return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
 
 
 @overload
@@ -173,8 +187,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     Args:
         function: The function, when the decorator is used without options.
         **options: `name`; `category`; `reads`, `writes` and `net`: names of the parameters that
-            hold a path it reads, a path it writes, a URL it reaches, each judged by the run's
-            grants before the call; `timeout` in seconds.
+            hold a path it reads, a path it writes, a URL it reaches, or a list of such, each
+            judged by the run's grants before the call; `timeout` in seconds.
     """
     if function is not None:
         return FunctionTool(function)

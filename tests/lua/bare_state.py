@@ -172,12 +172,16 @@ return main
 class Outcome:
     """What became of a spell: its values or error as text, or the limit that killed it."""
 
-    text: str
+    raw: bytes
     limit: str | None
     reason: str | None
     where: str | None
     seconds: float
     fuel: float
+
+    @property
+    def text(self) -> str:
+        return self.raw.decode(errors="replace")
 
     @property
     def kind(self) -> str:
@@ -243,14 +247,14 @@ class BareState:
         except lua55.LuaError as error:
             self.lua.set_max_memory(0)
             return Outcome(
-                str(error), "memory", "in the driver", None, time.perf_counter() - begin, 0
+                str(error).encode(), "memory", "in the driver", None, time.perf_counter() - begin, 0
             )
         finally:
             self.lua.set_max_memory(0)
         seconds_taken = time.perf_counter() - begin
         limit, reason, where = (box[key] for key in (b"limit", b"reason", b"where"))
         return Outcome(
-            (box[b"result"] if isinstance(box[b"result"], bytes) else b"").decode(errors="replace"),
+            box[b"result"] if isinstance(box[b"result"], bytes) else b"",
             limit and limit.decode(),
             reason and reason.decode(),
             where and where.decode(),

@@ -1,0 +1,11 @@
+"""`python -m benchmarks [NAME ...]`: each measures against a baseline taken in the same run."""
+
+import sys
+from importlib import import_module
+
+NAMES = ("effects", "state", "startup", "agent")
+
+for name in sys.argv[1:] or NAMES:
+    print(f"== {name}")
+    import_module(f"benchmarks.{name}").main()
+    print()

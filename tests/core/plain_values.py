@@ -1,0 +1,32 @@
+"""Hypothesis strategies for what may cross between Lua and Python."""
+
+from hypothesis import strategies as st
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+not_utf8 = st.binary(max_size=20).filter(lambda data: _refused_by_utf8(data))
+integers = st.integers(-(2**63), 2**63 - 1)
+keys = text | integers | st.floats(allow_nan=False) | not_utf8
+atoms = st.none() | st.booleans() | integers | st.floats(allow_nan=False) | text | not_utf8
+values = st.recursive(
+    atoms,
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(keys, inner, min_size=1, max_size=5)
+    ),
+    max_leaves=25,
+)
+
+
+def _refused_by_utf8(data):
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def nested(depth, make=lambda inner: [inner]):
+    """A value inside `depth` containers."""
+    value = None
+    for _ in range(depth):
+        value = make(value)
+    return value
