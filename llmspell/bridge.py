@@ -9,25 +9,26 @@ from typing import Any, TypeVar
 
 from llmspell.effects import Handler
 from llmspell.errors import PluginError, UnknownEffect
+from llmspell.lua.image import LuaPart
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# In the order in which their Lua is loaded.
-BUILT_IN = (
-    "clock",
-    "json",
-    "state",
-    "tool",
-    "hook",
-    "agent",
-    "model",
-    "console",
-    "log",
-    "config",
-    "debug",
-    "module",
-    "task",
-)
+# The globals that the Lua of each makes; one without any is loaded into every state.
+BUILT_IN: dict[str, tuple[str, ...]] = {
+    "clock": (),
+    "json": ("JSON",),
+    "state": ("State",),
+    "tool": ("Tool",),
+    "hook": ("Hook",),
+    "agent": ("Agent",),
+    "model": (),
+    "console": ("Console",),
+    "log": ("Log",),
+    "config": ("Config",),
+    "debug": ("Debug", "inspect"),
+    "module": (),
+    "task": (),
+}
 
 
 class Bridge:
@@ -47,10 +48,11 @@ class Bridge:
         name: First part of its effects' names.
         handlers: By full name.
         lua: Source of its Lua, or None.
+        globals: What that makes, if it is to be loaded only when a spell first uses one of them.
     """
 
-    def __init__(self, name: str, module_file: str) -> None:
-        self.name = name
+    def __init__(self, name: str, module_file: str, *, globals: tuple[str, ...] = ()) -> None:  # noqa: A002
+        self.name, self.globals = name, globals
         self.handlers: dict[str, Handler] = {}
         source = Path(module_file).with_name(f"{name}.lua")
         self.lua = source.read_text("utf-8") if source.is_file() else None
@@ -83,18 +85,18 @@ class Bridges:
                 raise PluginError(f"there are two bridges named {bridge.name!r}")
             self._loaded[bridge.name] = bridge
 
-    def lua(self) -> dict[str, str]:
-        """The Lua source of every bridge that has one, by name, in order of loading."""
+    def lua(self) -> list[LuaPart]:
+        """The Lua of every bridge that has some, in order of loading."""
         folder = Path(import_module("llmspell.bridges").__path__[0])
-        sources = {}
-        for name in BUILT_IN:
+        parts = []
+        for name, made in BUILT_IN.items():
             source = folder / name / f"{name}.lua"
             if source.is_file():
-                sources[name] = source.read_text("utf-8")
+                parts.append(LuaPart(name, source.read_text("utf-8"), made))
         for bridge in self._loaded.values():
             if bridge.lua is not None and bridge.name not in BUILT_IN:
-                sources[bridge.name] = bridge.lua
-        return sources
+                parts.append(LuaPart(bridge.name, bridge.lua, bridge.globals))
+        return parts
 
     def handler(self, effect: str) -> Handler:
         """The handler of an effect.

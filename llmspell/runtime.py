@@ -116,8 +116,7 @@ class Runtime:
         await self._cleanup.__aenter__()
         self._cleanup.push_async_callback(self.models.close)
         self._cleanup.push_async_callback(self._close_store)
-        sources = self._bridges.lua()
-        self._new_vm = partial(Vm, image=build(sources), bridges=list(sources))
+        self._new_vm = partial(Vm, image=build(self._bridges.lua()))
         return self
 
     async def __aexit__(

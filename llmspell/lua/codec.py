@@ -92,7 +92,7 @@ def _integer(value: int) -> bytes:
     if -(1 << 63) <= value < 1 << 63:
         return b"i" + _pack_integer(value)
     try:
-        return b"d" + _pack_float(value)
+        return b"d" + _pack_float(float(value))
     except OverflowError:
         return b"d" + _pack_float(float("inf") if value > 0 else float("-inf"))
 

@@ -1,14 +1,17 @@
-"""The trusted Lua of a state - kernel, library, bridges - compiled to one piece of bytecode.
+"""The trusted Lua of a state - kernel, library, bridges - as bytecode.
 
-A state is made for every run, so it must be quick: the sources become functions of one chunk,
-which is compiled once a process and loaded into each state straight from Python's memory.
+A state is made for every run, so it must be quick and small. What every spell needs becomes one
+chunk, compiled once a process and loaded straight from Python's memory. The Lua of a bridge that
+says which globals it makes is left out until a spell first touches one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from lupa import lua55
 
@@ -31,40 +34,84 @@ PARTS = (
     "codec",
     "errors",
     "scheduler",
-    "tasks",
     "modules",
     "lockdown",
     "kernel",
 )
-BRIDGE = "bridge:"  # stands before the name of a bridge's part
 
 
-def build(bridges: Mapping[str, str]) -> bytes:
-    """The image of all parts and of the bridges' Lua, by name.
+class LuaPart(NamedTuple):
+    """The Lua of a bridge. Without `globals` it is loaded into every state from the start."""
+
+    name: str
+    source: str
+    globals: tuple[str, ...] = ()
+
+
+class Lazy(NamedTuple):
+    """Bytecode that is loaded when a spell first uses one of the globals it makes."""
+
+    globals: tuple[str, ...]
+    code: bytes
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a state is made of.
+
+    Attributes:
+        code: The chunk with all parts that are needed from the start.
+        eager: Names of the bridges among them, in order.
+    """
+
+    code: bytes
+    eager: tuple[str, ...]
+    lazy: tuple[Lazy, ...]
+
+
+def build(bridges: Sequence[LuaPart]) -> Image:
+    """The image with the Lua of these bridges, which are loaded in order.
 
     Raises:
         PluginError: When the Lua of a bridge does not compile.
     """
-    return _build(tuple(bridges.items()))
+    return _build(tuple(bridges))
 
 
 @cache
-def _build(bridges: tuple[tuple[str, str], ...]) -> bytes:
-    folder = files("llmspell.lua")
-    sources = [(name, folder.joinpath(f"{name}.lua").read_text("utf-8")) for name in PARTS]
-    sources += [(f"{BRIDGE}{name}", source) for name, source in bridges]
-    return _compile(sources)
+def _build(bridges: tuple[LuaPart, ...]) -> Image:
+    tasks = LuaPart("tasks", _own("tasks"), ("Task",))
+    eager = [part for part in bridges if not part.globals]
+    sources = [LuaPart(name, _own(name)) for name in PARTS] + eager
+    functions = "".join(f"[{name!r}] = {_function(source)},\n" for name, source, _ in sources)
+    for part in bridges:
+        _check(part)
+    return Image(
+        code=_compile(f"local parts = {{\n{functions}}}\nreturn parts.kernel(parts, ...)"),
+        eager=tuple(part.name for part in eager),
+        lazy=tuple(
+            Lazy(part.globals, _compile(part.source)) for part in (tasks, *bridges) if part.globals
+        ),
+    )
 
 
-def _compile(sources: Iterable[tuple[str, str]]) -> bytes:
+def _own(name: str) -> str:
+    return files("llmspell.lua").joinpath(f"{name}.lua").read_text("utf-8")
+
+
+def _function(source: str) -> str:
+    return f"function(...)\n{source}\nend"
+
+
+def _check(part: LuaPart) -> None:
+    try:
+        _compile(part.source)
+    except lua55.LuaError as error:
+        raise PluginError(f"the Lua of the bridge {part.name} does not compile: {error}") from error
+
+
+def _compile(source: str) -> bytes:
     """Bytecode without line numbers: a frame without one is not the spell's."""
     state = lua55.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
-    check = state.execute(b"return function(s, n) return select(2, load(s, '=' .. n, 't')) end")
-    functions = []
-    for name, source in sources:
-        if problem := check(source.encode(), name.encode()):
-            raise PluginError(f"the Lua of {name} does not compile: {problem.decode()}")
-        functions.append(f"[{name!r}] = function(...)\n{source}\nend,\n")
-    chunk = f"local parts = {{\n{''.join(functions)}}}\nreturn parts.kernel(parts, ...)"
-    dump = b"local source = ... return string.dump(assert(load(source, '=image', 't')), true)"
-    return bytes(state.execute(dump, chunk.encode()))
+    dump = b"local source = ... return string.dump(assert(load(source, '=llmspell', 't')), true)"
+    return bytes(state.execute(dump, source.encode()))

@@ -3,7 +3,9 @@
 -- the root yields; messages.py describes them.
 
 local parts, mailbox, config = ...
-local pairs, select, type = pairs, select, type
+local next, select, type, setmetatable, rawget, rawset = next, select, type, setmetatable, rawget, rawset
+local get_metatable, set_metatable, set_upvalue = debug.getmetatable, debug.setmetatable, debug.setupvalue
+local find = string.find
 local concat, pack, unpack = table.concat, table.pack, table.unpack
 local spack, sunpack = string.pack, string.unpack
 local yield, now = coroutine.yield, os.time
@@ -29,7 +31,7 @@ end
 
 local REPLY, REFUSAL, CALL, RELEASE, ABORT, KILL, MAIN = 1, 2, 3, 4, 5, 6, 7 -- records that come in
 local PRINT = 5 -- goes out
-local WAIT, MORE, KILLED = "w", "m", "k" -- first byte of what the root yields
+local WAIT, MORE, KILLED, LOAD = "w", "m", "k", "l" -- first byte of what the root yields
 
 local printed = 0
 
@@ -69,26 +71,115 @@ local function define_tool(name)
   end
 end
 
+local host = {
+  perform = perform,
+  fail = fail,
+  null = codec.null,
+  tostring = tostring,
+  env = env,
+  format_date = library.format_date,
+  time_of = library.time_of,
+  define_tool = define_tool,
+}
+
+-- What a part that is loaded after the lockdown finds as its globals.
+local function copy(t)
+  local twin = {}
+  for key, value in next, t do
+    twin[key] = value
+  end
+  return twin
+end
+
+local trusted = {
+  string = copy(string),
+  table = copy(table),
+  math = copy(math),
+  error = error,
+  getmetatable = getmetatable,
+  ipairs = ipairs,
+  next = next,
+  pairs = pairs,
+  rawequal = rawequal,
+  rawget = rawget,
+  rawlen = rawlen,
+  rawset = rawset,
+  select = select,
+  setmetatable = setmetatable,
+  tonumber = tonumber,
+  type = type,
+}
+
+-- Parts that are loaded when first used: each is a list of the globals it makes, and once loaded
+-- also the function it was compiled to.
+local lazy = config.lazy
+
+local function fill(stand_in, value)
+  set_metatable(stand_in, nil)
+  for key, item in next, value do
+    if rawget(stand_in, key) == nil then
+      rawset(stand_in, key, item)
+    end
+  end
+  return set_metatable(stand_in, get_metatable(value))
+end
+
+local function use(number)
+  local wanted = lazy[number]
+  if not wanted.load then
+    scheduler.fetch(number)
+  end
+  if not wanted.values then
+    wanted.values = wanted.load(host, scheduler, errors)
+    for name, stand_in in next, wanted.stand_ins do
+      wanted.values[name] = fill(stand_in, wanted.values[name])
+    end
+  end
+  return wanted.values
+end
+
+-- Until it is loaded, a table stands in for itself, and a function for the function.
+local function stand_in(number, name)
+  if not find(name, "^%u") then
+    env[name] = function(...)
+      return use(number)[name](...)
+    end
+    return
+  end
+  local function loaded(t)
+    use(number)
+    return t
+  end
+  env[name] = setmetatable({}, {
+    __metatable = false,
+    __index = function(t, key)
+      return loaded(t)[key]
+    end,
+    __newindex = function(t, key, value)
+      loaded(t)[key] = value
+    end,
+    __pairs = function(t)
+      return next, loaded(t)
+    end,
+  })
+  lazy[number].stand_ins[name] = env[name]
+end
+
 local function open_environment()
   env.print, env.try = print, try
-  env.Task = part("tasks", scheduler, errors)
   env.require = part("modules", scheduler, errors, load_text)
   for i = 1, #config.tools do
     define_tool(config.tools[i])
   end
-  local host = {
-    perform = perform,
-    fail = fail,
-    null = codec.null,
-    tostring = tostring,
-    env = env,
-    format_date = library.format_date,
-    time_of = library.time_of,
-    define_tool = define_tool,
-  }
   for i = 1, #config.bridges do
-    for name, value in pairs(part(config.bridges[i], host)) do
+    for name, value in next, part(config.bridges[i], host) do
       env[name] = value
+    end
+  end
+  for number = 1, #lazy do
+    lazy[number].stand_ins = {}
+    for i = 1, #lazy[number] do
+      stand_in(number, lazy[number][i])
     end
   end
 end
@@ -152,6 +243,15 @@ local function turn()
   guard.refuel(instructions, now() + seconds)
   read(message)
   local more = scheduler.run()
+  local number = scheduler.next_fetch()
+  while number and more ~= nil do
+    mailbox[2] = number
+    yield(LOAD)
+    lazy[number].load = mailbox[2]
+    set_upvalue(mailbox[2], 1, trusted)
+    more = scheduler.run()
+    number = scheduler.next_fetch()
+  end
   if more == nil then
     mailbox[2], mailbox[3], mailbox[4], mailbox[5] = guard.killed()
     return codec.take(KILLED)

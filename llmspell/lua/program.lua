@@ -7,9 +7,9 @@ local byte, sub, find, gmatch, gsub, char = string.byte, string.sub, string.find
 local concat, floor = table.concat, math.floor
 local charge, fail = guard.charge, guard.fail
 
--- Steps C may take in one call (3 to 10 ns each), and those so few that they are not charged.
-local MAX_STEPS <const> = config.matcher_steps or 2e7
-local FREE_STEPS <const> = MAX_STEPS // 200
+-- Steps C may take in one call (about 1 ns each), and those so few that they are not charged.
+local MAX_STEPS <const> = config.matcher_steps or 5e7
+local FREE_STEPS <const> = MAX_STEPS // 500
 local MAX_PATTERN <const> = 10000
 local MAX_CAPTURES <const> = 32
 local MAX_DEPTH <const> = 200 -- of C's matcher
@@ -219,13 +219,13 @@ end
 -- a start, a number of repetitions for each loop whose number is in doubt, and a position; each
 -- lies no earlier than the one before, hence the division by degree!.
 local function growth(program)
-  local doubtful, linear, unit, depth = 0, 0, 2, 1
+  local doubtful, linear, unit, choices, depth = 0, 0, 2, 1, 1
   for i = 1, program.size do
     local kind, set = program.kinds[i], program.sets[i]
     local retried = set and kind ~= "one" and kind ~= "frontier" and can_fail(program, i + 1)
     local in_doubt = retried and not fails_at_once(program, i + 1, set)
     if kind == "maybe" then
-      unit = in_doubt and unit * 2 or unit
+      choices = in_doubt and choices * 2 or choices
     elseif in_doubt then
       doubtful = doubtful + 1
     elseif retried or kind == "balance" or kind == "same" then
@@ -238,6 +238,7 @@ local function growth(program)
   if degree > 0 and not program.anchored then
     degree = degree + 1
   end
+  unit = unit * choices
   for i = 2, degree do
     unit = unit / i
   end
@@ -313,7 +314,7 @@ local function admit(program, size)
   elseif size > program.limit then
     return false
   end
-  charge(MAX_STEPS / 1000 * (size / program.limit) ^ program.degree // 1)
+  charge(MAX_STEPS / 2000 * (size / program.limit) ^ program.degree // 1)
   return true
 end
 

@@ -19,7 +19,7 @@ local raise_table, fail, where, new_error = errors.raise_table, errors.fail, err
 local put, put_value, put_request = codec.put, codec.put_value, codec.put_request
 local mark, forget = codec.mark, codec.forget
 local pcall, error, type, next, ipairs, rawequal = pcall, error, type, next, ipairs, rawequal
-local pack, unpack, spack = table.pack, table.unpack, string.pack
+local pack, unpack, spack, table_remove = table.pack, table.unpack, string.pack, table.remove
 local status, traceback = coroutine.status, debug.traceback
 
 local EFFECT, CANCEL, RETURNED, FAILED = 1, 2, 3, 4 -- records of the outbox, see messages.py
@@ -368,6 +368,21 @@ local function run_one(task)
   return false
 end
 
+local fetches = {} -- numbers of the parts that paused tasks wait for
+
+-- Waits until the root has loaded a part.
+local function fetch(number)
+  if closing or not can_park() then
+    fail("no_effect_here", "a global cannot be loaded inside a C callback", "use it once before")
+  end
+  fetches[#fetches + 1] = number
+  pause()
+end
+
+local function next_fetch()
+  return table_remove(fetches)
+end
+
 local function take_paused()
   local tasks = paused
   paused = {}
@@ -401,8 +416,10 @@ return {
   current = function()
     return current
   end,
+  fetch = fetch,
   join = join,
   next_done = next_done,
+  next_fetch = next_fetch,
   outcome = outcome,
   pause = pause,
   perform = perform,

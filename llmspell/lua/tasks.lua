@@ -1,7 +1,7 @@
 -- The global Task: several tasks of one spell at once, structured. What a call starts has ended
 -- when the call returns; when one fails, the others are cancelled.
 
-local scheduler, errors = ...
+local _, scheduler, errors = ...
 local spawn, next_done, outcome, cancel, perform =
   scheduler.spawn, scheduler.next_done, scheduler.outcome, scheduler.cancel, scheduler.perform
 local join, current = scheduler.join, scheduler.current
@@ -158,7 +158,7 @@ handle.__index = {
   end,
 }
 
-return {
+local Task = {
   map = map,
   all = all,
   race = race,
@@ -171,3 +171,5 @@ return {
     return self
   end,
 }
+
+return { Task = Task }

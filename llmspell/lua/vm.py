@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lupa import lua55
 
-from llmspell.lua.image import BRIDGE
+from llmspell.lua.image import Image
 from llmspell.lua.messages import Reader, Receiver, as_text
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmspell.limits import Limits
 
 _WAIT, _MORE = b"wm"
+_LOAD = b"l"
 
 
 class Kill(NamedTuple):
@@ -82,8 +83,7 @@ class Vm:
         receiver: Receiver,
         *,
         seed: int,
-        image: bytes,
-        bridges: Sequence[str],
+        image: Image,
         tools: Sequence[str],
     ) -> None:
         """Make a state.
@@ -93,7 +93,6 @@ class Vm:
             receiver: Is told what Lua says, during `step`.
             seed: For math.random and the order of `pairs`.
             image: See image.py.
-            bridges: Names of the bridges whose Lua is in the image, in order of loading.
             tools: Names that are to be global functions which call the tool of that name.
         """
         self._memory = limits.memory
@@ -107,11 +106,14 @@ class Vm:
                 b"output": limits.output,
                 b"memory": limits.memory,
                 b"seed": seed,
-                b"bridges": state.table_from([f"{BRIDGE}{name}".encode() for name in bridges]),
-                b"tools": state.table_from([name.encode() for name in tools]),
+                b"bridges": self._names(image.eager),
+                b"lazy": state.table_from([self._names(lazy.globals) for lazy in image.lazy]),
+                b"tools": self._names(tools),
             }
         )
-        root = state.execute(image, self._mailbox, config, name=b"=image", mode=b"B")
+        self._lazy = image.lazy
+        root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"b")
+        state.gccollect()  # a third of what is there by now was needed only to get here
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
         self._read = Reader(receiver).read
@@ -123,6 +125,8 @@ class Vm:
         self._limit_memory(self._memory)
         try:
             out = self._resume(None)
+            while out == _LOAD:
+                out = self._load()
         except lua55.LuaError as error:
             return Turn(more=False, kill=_broken(error))
         finally:
@@ -138,6 +142,17 @@ class Vm:
         return Turn(
             more=False, kill=Kill(as_text(limit), as_text(reason), shown, as_text(traceback))
         )
+
+    def _load(self) -> bytes:
+        """Give Lua the part it asks for, and let it go on."""
+        self._limit_memory(0)
+        code = self._lazy[self._mailbox[2] - 1].code
+        self._mailbox[2] = self._state.compile(code, name=b"=llmspell", mode=b"b")
+        self._limit_memory(self._memory)
+        return bytes(self._resume(None))
+
+    def _names(self, names: Sequence[str]) -> Any:
+        return self._state.table_from([name.encode() for name in names])
 
     @property
     def memory_used(self) -> int:

