@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
+from contextlib import suppress
 
 
 class Console:
@@ -39,7 +39,7 @@ class Console:
     async def _read(self) -> bytes:
         from anyio import wait_readable
 
-        # A regular file is always ready, and cannot be waited for.
-        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+        # A regular file cannot be waited for, nor can /dev/null; they are always ready.
+        with suppress(PermissionError):
             await wait_readable(self._descriptor)
         return os.read(self._descriptor, 1 << 16)

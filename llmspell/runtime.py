@@ -67,6 +67,7 @@ class Runtime:
         middleware: Sequence[Middleware] = (),
         observers: Sequence[Observer] = (),
         output: Output | None = None,
+        console: Console | None = None,
         progress: Progress | None = None,
     ) -> None:
         """Make a runtime; what is given goes before what the project's llmspell.toml says.
@@ -83,6 +84,7 @@ class Runtime:
             middleware: More middleware, each with a `before` or `after`.
             observers: Watch every effect of every run.
             output: Gets each line a spell prints; by default it goes to stdout.
+            console: Where the lines come from that a spell reads; by default stdin.
             progress: Told of the download of the embedded model.
 
         Raises:
@@ -107,7 +109,7 @@ class Runtime:
         self._middleware = arrange(middleware)
         self._observers = Observers(observers)
         self._output = output or _print
-        self._console = Console()
+        self._console = console or Console()
         self._given_store = store
         self._store: Store | None = store
         self._cleanup = AsyncExitStack()

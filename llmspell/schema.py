@@ -160,7 +160,7 @@ def _check_keywords(schema: Any, place: str) -> None:
             _check_keywords(part, _at(place, keyword))
     for keyword in ("properties", "$defs"):
         for name, part in schema.get(keyword, {}).items():
-            _check_keywords(part, _at(place, name))
+            _check_keywords(part, _at(_at(place, keyword), name))
 
 
 @cache

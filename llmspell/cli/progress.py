@@ -1,55 +1,42 @@
-"""What a person sees of a run in progress: one line on a terminal, log lines with --verbose."""
+"""What a person sees of a run in progress: one line that names whom it waits for."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self
 
+from llmspell.cli.logs import subject
 from llmspell.effects import Effect
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.status import Status
+    from rich.text import Text
 
-log = logging.getLogger("llmspell.run")
-
-_SHOWN = {"agent.run", "model.request", "tool.call"}
-
-
-def _label(effect: Effect) -> str:
-    if effect.name == "tool.call":
-        return str(effect.args.get("name"))
-    if effect.name == "model.request":
-        return str(effect.args.get("model"))
-    return effect.name
-
-
-class Narrator:
-    """Logs every agent, model and tool call as it ends."""
-
-    def started(self, effect: Effect) -> None:
-        log.debug("%s %s %s", effect.path, effect.name, effect.args)
-
-    def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:
-        if effect.name in _SHOWN:
-            outcome = f"failed: {error}" if error else "done"
-            log.info("%s %s %s in %.2f s", effect.name, _label(effect), outcome, seconds)
+DELAY = 0.2  # seconds; what is quicker is not worth a flicker, nor the import of rich
+_NAMED = 4
 
 
 class Progress:
-    """A spinner on stderr that names what is being waited for, and the spell's own output.
+    """A spinner on stderr, and the download of the embedded model.
 
-    The two share a terminal, so the spinner steps aside while a line is printed. rich is imported
-    when there is something to show.
+    Attributes:
+        shown: Whether there is a terminal to show it on, and somebody who wants it.
     """
 
-    def __init__(self, to: TextIO) -> None:
-        self._to = to
-        self._active: list[str] = []
+    def __init__(self, *, shown: bool) -> None:
+        self.shown = shown
+        self._active: Counter[str] = Counter()
+        self._timer: asyncio.TimerHandle | None = None
         self._status: Status | None = None
         self._bar: Bar | None = None
+        self._drawing = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -61,63 +48,82 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         self._active.clear()
-        self._show()
+        self._update()
 
     def started(self, effect: Effect) -> None:
-        if effect.name in _SHOWN:
-            self._active.append(_label(effect))
-            self._show()
+        if what := subject(effect):
+            self._active[what] += 1
+            self._update()
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
-        if effect.name in _SHOWN and _label(effect) in self._active:
-            self._active.remove(_label(effect))
-            self._show()
+        if (what := subject(effect)) and what in self._active:
+            self._active -= Counter([what])
+            self._update()
 
-    def print(self, text: str | bytes) -> None:
-        """A line of the spell's output."""
-        if self._status:
-            self._status.stop()
-        if isinstance(text, bytes):
-            self._to.flush()
-            self._to.buffer.write(text + b"\n")
-        else:
-            self._to.write(f"{text}\n")
-        self._to.flush()
-        if self._status:
-            self._status.start()
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Make room for a line of somebody else's on the terminal. Any thread may."""
+        if self._status is None:
+            yield
+            return
+        with self._drawing:
+            status = self._status
+            if status:
+                status.stop()
+            try:
+                yield
+            finally:
+                if status:
+                    status.start()
 
     def download(self, done: int, total: int) -> None:
         """The download of the embedded model, in bytes."""
-        if not sys.stderr.isatty():
+        if not self.shown:
             if done == 0:
                 print("fetching the embedded model once …", file=sys.stderr)
             return
-        if self._bar is None:
-            self._bar = _download_bar()
-            self._hide_status()
-            self._bar.start()
-            self._bar.add_task("fetching the embedded model once", total=total)
-        self._bar.update(self._bar.task_ids[0], completed=done)
-        if done >= total:
-            self._bar.stop()
+        with self._drawing:
+            if self._bar is None:
+                self._hide()
+                self._bar = _download_bar()
+                self._bar.start()
+                self._bar.add_task("fetching the embedded model once", total=total)
+            self._bar.update(self._bar.task_ids[0], completed=done)
+            if done >= total:
+                self._bar.stop()
+
+    def _update(self) -> None:
+        if not self._active:
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
+            self._hide()
+        elif self._status:
+            self._status.update(self._text())
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DELAY, self._show)
 
     def _show(self) -> None:
-        if not self._active:
-            self._hide_status()
-            return
-        text = " · ".join(dict.fromkeys(self._active))
-        if self._status is None:
-            from rich.console import Console
+        from rich.console import Console
 
-            self._status = Console(stderr=True).status(text)
+        self._timer = None
+        with self._drawing:
+            self._status = Console(stderr=True).status(self._text())
             self._status.start()
-        else:
-            self._status.update(text)
 
-    def _hide_status(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+    def _hide(self) -> None:
+        with self._drawing:
+            if self._status:
+                self._status.stop()
+                self._status = None
+
+    def _text(self) -> Text:
+        from rich.text import Text
+
+        names = [name if n == 1 else f"{name} ×{n}" for name, n in self._active.items()]
+        more = ["…"] if len(names) > _NAMED else []
+        shown = " · ".join(names[:_NAMED] + more)
+        return Text(shown, style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _download_bar() -> Any:

@@ -4,51 +4,82 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
-from llmspell.errors import LlmspellError, SpellRuntimeError, SpellSyntaxError
+from llmspell.cli.interrupt import INTERRUPTED, say_interrupted
+from llmspell.errors import ConfigError, LlmspellError, SpellRuntimeError
 
-INTERRUPTED = 130
+FAILED, USAGE = 1, 2
+
+_STUCK_AFTER = 0.2  # seconds
+
+
+class Misuse(click.UsageError):
+    """A usage error with more to say than to look at --help."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @contextmanager
 def reporting(*, debug: bool) -> Iterator[None]:
-    """Show errors as text on stderr and exit; Python's own tracebacks only with `debug`."""
+    """Show errors as text on stderr, and end the process with the code that fits.
+
+    Python's own tracebacks appear only with `debug`.
+    """
+    code = 0
     try:
         yield
-    except LlmspellError as error:
-        if debug:
-            raise
-        print(describe(error), file=sys.stderr)
-        sys.exit(exit_code(error))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
+        code = FAILED
+    except KeyboardInterrupt:
+        say_interrupted()
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort
         if debug:
-            raise
-        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
-        print("  this is a defect of llmspell; --debug shows where", file=sys.stderr)
-        sys.exit(1)
+            import traceback
+
+            traceback.print_exc()
+        print(describe(error), file=sys.stderr)
+        code = exit_code(error)
+    _end(code)
 
 
-def exit_code(error: LlmspellError) -> int:
-    return error.run_exit_code if isinstance(error, SpellRuntimeError) else error.exit_code
+def exit_code(error: Exception) -> int:
+    if isinstance(error, SpellRuntimeError):
+        return error.run_exit_code
+    if isinstance(error, (LlmspellError, click.ClickException)):
+        return error.exit_code
+    return FAILED
 
 
-def describe(error: LlmspellError) -> str:
+def describe(error: Exception) -> str:
     """The error as lines for a person: where, what, the line itself, what to do."""
+    if isinstance(error, LlmspellError):
+        return _describe(error)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
+    if isinstance(error, click.ClickException):
+        message = error.format_message().rstrip(".")
+        return f"error: {message[0].lower()}{message[1:]}\nhint: {_usage_hint(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"error: {error.filename or 'output'}: {error.strerror}"
+    return (
+        f"error: {type(error).__name__}: {error}\n"
+        "hint: this is a defect of llmspell; --debug shows where"
+    )
+
+
+def _describe(error: LlmspellError) -> str:
     place = f"{error.where}: " if error.where else ""
     lines = [f"error: {place}{error.message}"]
     if source := _source_line(error):
@@ -61,10 +92,43 @@ def describe(error: LlmspellError) -> str:
 
 
 def _source_line(error: LlmspellError) -> str:
-    if isinstance(error, SpellSyntaxError) and error.source_line:
-        return error.source_line.strip()
-    file, _, line = (error.where or "").rpartition(":")
+    where = error.path if isinstance(error, ConfigError) else error.where
+    file, _, line = (where or "").rpartition(":")
     try:
         return Path(file).read_text("utf-8", "replace").splitlines()[int(line) - 1].strip()
     except (OSError, ValueError, IndexError):
         return ""  # not a file of the spell's: text from the command line, say
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    if isinstance(error, Misuse):
+        return error.hint
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        import difflib
+
+        similar = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0)
+        return f"did you mean {similar[0]}?"
+    context = getattr(error, "ctx", None)
+    return f"see: {context.command_path if context else 'llmspell'} --help"
+
+
+def _end(code: int) -> NoReturn:
+    """Exit, without waiting for tools that block in a thread, as nothing can stop those."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(0 if code == INTERRUPTED else _STUCK_AFTER)
+            if thread.is_alive():
+                _flush()
+                os._exit(code)
+    if not _flush():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _flush() -> bool:
+    """Whether everything that was written has been taken."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return True
+    return False

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from llmspell.cli.interrupt import interruptible
+from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
-from llmspell.cli.progress import Narrator, Progress
+from llmspell.cli.output import for_people, for_programs, write_line
+from llmspell.cli.progress import Progress
+from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
 from llmspell.values import Value
@@ -23,17 +24,12 @@ def run_spell(
     arguments: Sequence[str] = (),
 ) -> None:
     """Run it and print what it returns."""
-    options.set_up_logging()
     with interruptible():
         result = asyncio.run(_run(spell, options, params or {}, arguments))
     if options.json:
-        print(json.dumps(result, ensure_ascii=False, default=_bytes_as_text))
-    elif isinstance(result, bytes):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(result + b"\n")
+        write_line(sys.stdout, for_programs(result))
     elif result is not None:
-        pretty = json.dumps(result, ensure_ascii=False, indent=2, default=_bytes_as_text)
-        print(result if isinstance(result, str) else pretty)
+        write_line(sys.stdout, for_people(result))
 
 
 async def _run(
@@ -42,23 +38,22 @@ async def _run(
     params: Mapping[str, Value],
     arguments: Sequence[str],
 ) -> Value:
-    progress = Progress(to=sys.stderr if options.json else sys.stdout)
-    observers: list[Any] = []
-    if options.verbose or options.debug:
-        observers.append(Narrator())
-    elif sys.stderr.isatty() and not options.quiet:
+    to = sys.stderr if options.json else sys.stdout
+    progress = Progress(shown=sys.stderr.isatty() and not (options.quiet or options.narrated))
+    set_up_logging(options.log_level, debug=options.debug, aside=progress.aside)
+    observers: list[Observer] = [Narrator()] if options.narrated else []
+    if progress.shown:
         observers.append(progress)
+
+    def output(line: str | bytes) -> None:
+        with progress.aside():
+            write_line(to, line)
+
     with progress:
         async with Runtime(
             **options.runtime_arguments(),
             observers=observers,
-            output=progress.print,
+            output=output,
             progress=progress.download,
         ) as runtime:
             return await runtime.run(spell, params=params, arguments=arguments)
-
-
-def _bytes_as_text(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    raise TypeError(f"{type(value).__name__} is no JSON")

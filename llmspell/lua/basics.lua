@@ -94,7 +94,7 @@ local function handled(handler, ok, ...)
   for _ = 1, ATTEMPTS do
     ok, problem = protected(handler, problem)
     if ok then
-      return false, problem
+      return false, problem == nil and "<no error object>" or problem
     end
   end
   return false, "error in error handling"

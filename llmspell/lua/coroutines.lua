@@ -92,8 +92,7 @@ end
 
 local enter
 
-local function fail_in(co, wrapped, err)
-  failures[co] = { check(err) }
+local function refuse(wrapped, err)
   if not wrapped then
     return false, err
   elseif type(err) == "string" then
@@ -105,7 +104,9 @@ end
 -- The end of a coroutine: DONE and what pcall said.
 local function finish(co, wrapped, _, ok, ...)
   if not ok then
-    return fail_in(co, wrapped, (...))
+    local err = check((...))
+    failures[co] = { err }
+    return refuse(wrapped, err)
   elseif wrapped then
     return ...
   end
@@ -120,7 +121,7 @@ local function leave(co, wrapped, ok, ...)
   elseif first == DONE then
     return finish(co, wrapped, ...)
   elseif not ok then
-    return fail_in(co, wrapped, first)
+    return refuse(wrapped, check(first))
   elseif wrapped then
     return ...
   end
@@ -130,7 +131,7 @@ end
 -- Resumes a coroutine. `wrapped`: raise its error, as the functions of wrap() do.
 function enter(co, wrapped, ...)
   if reserved[co] and status(co) ~= "dead" then
-    return leave(co, wrapped, false, "cannot resume non-suspended coroutine")
+    return refuse(wrapped, "cannot resume non-suspended coroutine")
   end
   resumers[co] = running()
   return leave(co, wrapped, resume(co, ...))

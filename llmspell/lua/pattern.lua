@@ -43,7 +43,6 @@ local function finished(compiled, from, ...)
 end
 
 local function find_slowly(s, p, init, plain)
-  s, p = text(s, 1, "find"), text(p, 2, "find")
   init = start(init, #s, 3, "find")
   if init > #s + 1 then
     return nil
@@ -67,6 +66,7 @@ local function spell_find(s, p, init, plain)
       return find(s, compiled.source, init)
     end
   end
+  s, p = text(s, 1, "find"), text(p, 2, "find")
   return find_slowly(s, p, init, plain)
 end
 
@@ -80,7 +80,6 @@ local function captured(s, from, to, ...)
 end
 
 local function match_slowly(s, p, init)
-  s, p = text(s, 1, "match"), text(p, 2, "match")
   init = start(init, #s, 3, "match")
   local compiled = program_of(p)
   if init > #s + 1 then
@@ -98,6 +97,7 @@ local function spell_match(s, p, init)
       return match(s, compiled.source, init)
     end
   end
+  s, p = text(s, 1, "match"), text(p, 2, "match")
   return match_slowly(s, p, init)
 end
 
@@ -123,7 +123,6 @@ local function locate(compiled, s, admitted, at, last)
 end
 
 local function gmatch_slowly(s, p, init)
-  s, p = text(s, 1, "gmatch"), text(p, 2, "gmatch")
   local at, last = start(init, #s, 3, "gmatch"), nil
   if byte(p, 1) == CARET then -- no anchor here
     p = "%" .. p
@@ -157,6 +156,7 @@ local function spell_gmatch(s, p, init)
       return gmatch(s, p)
     end
   end
+  s, p = text(s, 1, "gmatch"), text(p, 2, "gmatch")
   return gmatch_slowly(s, p, init)
 end
 
@@ -240,7 +240,6 @@ local function replaced(ok, result, count)
 end
 
 local function gsub_slowly(s, p, replacement, most)
-  s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
   local kind = type(replacement)
   if kind == "number" then
     replacement, kind = tostring(replacement), "string"
@@ -264,6 +263,7 @@ local function spell_gsub(s, p, replacement, most)
       return replaced(pcall(gsub, s, p, replacement))
     end
   end
+  s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
   return gsub_slowly(s, p, replacement, most)
 end
 

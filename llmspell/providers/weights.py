@@ -119,9 +119,7 @@ async def _only_one(
         yield
 
 
-async def _download(
-    weights: Weights, part: Path, target: Path, progress: Progress | None
-) -> None:
+async def _download(weights: Weights, part: Path, target: Path, progress: Progress | None) -> None:
     """Puts the verified GGUF at `target` in one step; `part` is gone afterwards."""
     shutil.rmtree(part, ignore_errors=True)  # what a killed process left behind
     part.mkdir()

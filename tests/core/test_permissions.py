@@ -1,10 +1,11 @@
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
 import httpx2
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmspell.errors import PermissionDenied
@@ -95,7 +96,7 @@ parts = st.sampled_from(
 @example(["loop", "..", "a"], True)
 def test_a_path_is_judged_by_where_it_leads(place, names, inside):
     granted = place / "granted"
-    path = os.path.join(granted if inside else place, *names)
+    path = "/".join([str(granted if inside else place), *names])
     allowed = Grants(read=(str(granted),)).allows(Need("read", path))
     if "loop" in names:
         # Python and the system need not agree on what lies beyond; nothing outside is granted.
@@ -238,23 +239,26 @@ pieces = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.lists(pieces, max_size=9).map("".join))
+@given(
+    st.tuples(
+        st.sampled_from(["http://", "https://"]),
+        st.lists(pieces, max_size=4).map("".join),
+        st.just("good.com"),
+        st.lists(pieces, max_size=3).map("".join),
+    ).map("".join)
+)
 @example("http://a@good.com@evil.com/")
 @example("http://good.com\\@evil.com/")
 @example("http://good.com:80\\@evil.com:81/")
 @example("http://evil.com\u3002good.com/")
 def test_what_is_allowed_is_what_the_http_client_reaches(url):
     """Two parsers that disagree about a URL would be a way round the grants."""
-    exact, below = net("good.com", url), net("*.good.com", url)
-    assume(exact or below)
-    try:
+    with contextlib.suppress(httpx2.InvalidURL):
         reached = httpx2.URL(url).raw_host.decode().rstrip(".").lower()
-    except httpx2.InvalidURL:
-        return
-    if exact:
-        assert reached == "good.com"
-    if below:
-        assert reached.endswith(".good.com")
+        if net("good.com", url):
+            assert reached == "good.com"
+        if net("*.good.com", url):
+            assert reached.endswith(".good.com")
 
 
 @given(st.text(max_size=30), st.text(max_size=30))

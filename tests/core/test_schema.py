@@ -1,3 +1,4 @@
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -113,9 +114,8 @@ def test_a_schema_stays_one(given, schema):
     ids=repr,
 )
 def test_what_is_no_shape_is_refused_with_its_place(shape, said):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(said)):
         schema_of(shape)
-    assert said in str(caught.value)
 
 
 @given(values)
@@ -147,14 +147,16 @@ def test_any_value_is_a_shape_or_refused(value):
             "items.anyOf.patternProperties",
         ),
         ({"$defs": {"x": {"$id": "http://evil.com/"}}}, "$defs.x.$id"),
-        ({"properties": {"a": {"unevaluatedProperties": False}}}, "a.unevaluatedProperties"),
+        (
+            {"properties": {"a": {"unevaluatedProperties": False}}},
+            "properties.a.unevaluatedProperties",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_what_is_no_schema_is_refused_with_its_place(schema, said):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(said)):
         check_schema(schema)
-    assert said in str(caught.value)
 
 
 PERSON = table(

@@ -10,7 +10,6 @@ from bare_state import BareState, new_state
 if TYPE_CHECKING:
     from random import Random
 
-CLASSES = "abcx.)]^$-*+?%(" + "\n\0\xff"
 ITEMS = (
     *("a", "b", "c", "x", ".", "%a", "%d", "%s", "%w", "%W", "%p", "%%", "%.", "%S"),
     *("[ab]", "[^a]", "[a-c]", "[%a_]", "[^%s]", "[]]", "[^]]", "[a-]", "[%]]", "[%w.]"),
@@ -34,7 +33,7 @@ CALLBACKS = (
 FORMATS = ("%d", "%5d", "%-5d|", "%05.1f", "%s", "%10s", "%-4s|", "%.2s", "%q", "%x", "%i", "%c")
 FORMATS += ("%g", "%e", "%a", "%%", "%5.3s", "%+d", "%", "%y", "%10", "text", "%#x", "% d", "%u")
 VALUES = ("1", "-7", "3.5", "'str'", "'12'", "nil", "true", "2^53", "math.huge", "''", "'a\\0b'")
-VALUES += ("-0.0", "'longer text here'", "0x7fffffffffffffff", "{}", "65")
+VALUES += ("-0.0", "'longer text here'", "0x7fffffffffffffff", "false", "65")
 
 
 def lua_string(text: str) -> str:
@@ -105,7 +104,10 @@ def sort_call(rng: Random) -> str:
 
 def table_call(rng: Random) -> str:
     items = "{" + ", ".join(rng.choice(("1", "2", "'a'", "'b'", "3.5")) for _ in range(rng.randint(0, 6))) + "}"
-    number = lambda: str(rng.randint(-2, 8))  # noqa: E731
+
+    def number() -> int:
+        return rng.randint(-2, 8)
+
     proxied = rng.choice((items, f"proxy({items})"))
     return rng.choice(
         (

@@ -1,0 +1,89 @@
+"""What may stand first on the command line."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+COMMANDS = {
+    "run": "Run a spell.",
+    "exec": "Run Lua given on the command line.",
+    "tools": "List the tools spells can call.",
+    "spells": "List the spells that can be run by name.",
+    "version": "Print the version.",
+}
+_OPTIONS = ("-h", "--help", "--version")
+
+
+class Commands(click.Group):
+    """Finds a command in its own module. What is no command is a spell to run, with options
+    before it or not: so does `#!/usr/bin/env -S llmspell --allow-net` work as a first line.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"llmspell.cli.{cmd_name}_command").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*COMMANDS, *_OPTIONS):
+            if args[0].startswith("-") or _is_spell(args[0]):
+                args = ["run", *args]
+            else:
+                raise _unknown(args[0], ctx)
+        return super().parse_args(ctx, args)
+
+
+def _is_spell(name: str) -> bool:
+    return name.endswith(".lua") or Path(name).exists()
+
+
+def _unknown(name: str, ctx: click.Context) -> click.UsageError:
+    import difflib
+
+    from llmspell.config import find_project
+    from llmspell.spell import spell_names
+
+    if name in spell_names(find_project().spell_folders):
+        hint = f"run the spell of that name with: llmspell run {name}"
+    elif similar := difflib.get_close_matches(name, COMMANDS, n=1):
+        hint = f"did you mean {similar[0]}?"
+    else:
+        hint = "see: llmspell --help"
+    error = click.UsageError(f"no command or file named {name}", ctx)
+    error.add_note(hint)
+    return error
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import llmspell
+
+        print(llmspell.__version__)
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def command() -> None:
+    """Run Lua spells that orchestrate LLM work.
+
+    `llmspell FILE` is short for `llmspell run FILE`.
+    """

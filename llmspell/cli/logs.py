@@ -1,0 +1,84 @@
+"""Log lines on stderr: warnings always, what a run does with --verbose, everything with --debug."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from llmspell.effects import Effect
+
+log = logging.getLogger("llmspell.run")
+
+
+def set_up_logging(
+    level: int, *, debug: bool, aside: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Send the log to stderr.
+
+    Args:
+        level: Of our own loggers; those of others are shown from warnings on.
+        debug: Show times, loggers and tracebacks.
+        aside: Makes room on the terminal while a line is written.
+    """
+    handler = _Handler()
+    handler.aside = aside
+    handler.setFormatter(_Detailed() if debug else _Terse())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("llmspell").setLevel(level)
+
+
+class _Handler(logging.StreamHandler[object]):
+    aside: Callable[[], AbstractContextManager[None]]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with self.aside():
+            super().emit(record)
+
+
+class _Terse(logging.Formatter):
+    """`warning: …`, in the form of our errors; of an exception only what it says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{record.levelname.lower()}: {record.getMessage()}"
+        error = record.exc_info[1] if record.exc_info else None
+        return text if error is None else f"{text}: {type(error).__name__}: {error}"
+
+
+class _Detailed(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+class Narrator:
+    """Logs every effect as it begins, and agents, models and tools as they end."""
+
+    def started(self, effect: Effect) -> None:
+        log.debug("%s %s %s", effect.path, effect.name, effect.args)
+
+    def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:
+        if (what := subject(effect)) is None:
+            return
+        if error is None:
+            log.info("%s took %.2f s", what, seconds)
+        else:
+            cause = error.__cause__ if log.isEnabledFor(logging.DEBUG) else None
+            log.info("%s failed after %.2f s: %s", what, seconds, error, exc_info=cause)
+
+
+def subject(effect: Effect) -> str | None:
+    """Whom an effect keeps busy, for those that may take long: an agent, a model or a tool."""
+    if effect.name == "tool.call":
+        return f"{effect.args.get('name')}"
+    if effect.name == "model.request":
+        return f"{effect.args.get('model')}"
+    if effect.name == "agent.run":
+        return _agent_name(effect)
+    return None
+
+
+def _agent_name(effect: Effect) -> str:
+    from llmspell.agents.agent import Agents
+
+    agent = effect.run[Agents].get(str(effect.args.get("agent")))
+    return agent.name if agent else "agent"

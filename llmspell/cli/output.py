@@ -1,0 +1,66 @@
+"""What a run writes to standard output: the lines its spell prints, and its result."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from llmspell.errors import LlmspellError, SpellError
+from llmspell.values import LuaFunction, Value
+
+
+def write_line(to: TextIO, line: str | bytes) -> None:
+    """Write a line at once.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+        LlmspellError: It cannot be written for another reason.
+    """
+    try:
+        if isinstance(line, bytes):
+            to.flush()
+            to.buffer.write(line + b"\n")
+        else:
+            to.write(f"{line}\n")
+        to.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise LlmspellError(
+            f"cannot write the output: {error.strerror}",
+            hint="check where it is redirected to",
+        ) from error
+
+
+def for_people(result: Value) -> str | bytes:
+    """Text as it is, anything else as JSON on several lines."""
+    if isinstance(result, (str, bytes)):
+        return result
+    return _json(result, indent=2, default=_legible)
+
+
+def for_programs(result: Value) -> str:
+    """JSON on one line. Raises SpellError for what JSON has no word for."""
+    try:
+        return _json(result, allow_nan=False, default=_strict)
+    except ValueError as error:
+        raise SpellError(
+            f"the result cannot be written as JSON: {error}",
+            hint="return text, numbers, booleans and tables of those",
+        ) from error
+
+
+def _json(result: Value, **options: Any) -> str:
+    import json
+
+    # A table's keys have no order in Lua.
+    return json.dumps(result, ensure_ascii=False, sort_keys=True, **options)
+
+
+def _legible(value: Any) -> str:
+    return "<function>" if isinstance(value, LuaFunction) else _strict(value)
+
+
+def _strict(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    raise ValueError("it holds a function")
