@@ -2,10 +2,11 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-TOOLS  := node_modules/.ready
+LUA_TOOLS := node_modules/.ready
+LUA    := llmspell bridges spells
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lint types lua bench fuzz clean
+.PHONY: help run test check format bench fuzz clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,20 +17,18 @@ run: $(READY)  ## Run the shipped spell "hello" on the embedded model: no key, n
 test: $(READY)  ## Run the whole test suite
 	@$(BIN)/pytest -q $(ARGS)
 
-check: format lint types lua test  ## Everything CI would object to
-
-format: $(READY)
+check: $(READY) $(LUA_TOOLS)  ## Everything that must hold: format, lint, types, tests, docs
 	@$(BIN)/ruff format --check .
-
-lint: $(READY)
 	@$(BIN)/ruff check .
-
-types: $(READY)
 	@$(BIN)/mypy
+	@node scripts/format-lua.mjs --check $(LUA)
+	@luacheck -q --no-color $(LUA)
+	@$(BIN)/pytest -q --cov $(ARGS)
 
-lua: $(TOOLS)
-	@luacheck -q llmspell bridges spells
-	@npx --no-install stylua --check llmspell bridges spells
+format: $(READY) $(LUA_TOOLS)  ## Format everything
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@node scripts/format-lua.mjs $(LUA)
 
 bench: $(READY)  ## Measure speed against a baseline taken in the same run
 	@$(BIN)/python -m benchmarks
@@ -46,7 +45,7 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
 	@touch $@
 
-$(TOOLS): package.json
+$(LUA_TOOLS): package.json
 	@command -v luacheck >/dev/null || { echo "install luacheck: apt-get install lua-check" >&2; exit 1; }
 	@npm install --silent --no-fund --no-audit --no-package-lock
 	@touch $@

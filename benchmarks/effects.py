@@ -75,18 +75,24 @@ async def new_state(runtime: Runtime) -> None:
     for _ in range(300):
         lua55.LuaRuntime(encoding=None).execute(b"return 1")
     bare = (cpu() - begin) / 300 * 1e6
-    print(f"a run that returns at once                     {ours:8.0f} µs   {ours / bare:5.1f} x a bare state")
+    print(
+        f"a run that returns at once                     {ours:8.0f} µs   {ours / bare:5.1f} x a bare state"
+    )
 
 
 async def sleeping_tasks(runtime: Runtime) -> None:
     begin = time.perf_counter()
     await asyncio.gather(*(asyncio.sleep(0.1) for _ in range(1000)))
     bare = time.perf_counter() - begin
-    source = "local t = {} for i = 1, 1000 do t[i] = i end Task.map(t, function() Task.sleep(0.1) end)"
+    source = (
+        "local t = {} for i = 1, 1000 do t[i] = i end Task.map(t, function() Task.sleep(0.1) end)"
+    )
     begin = time.perf_counter()
     await runtime.execute(source)
     ours = time.perf_counter() - begin
-    print(f"1,000 tasks that sleep 0.1 s                   {ours:8.3f} s    {ours / bare:5.1f} x asyncio alone")
+    print(
+        f"1,000 tasks that sleep 0.1 s                   {ours:8.3f} s    {ours / bare:5.1f} x asyncio alone"
+    )
 
 
 async def waiting_spells(runtime: Runtime) -> None:

@@ -13,7 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from llmspell.state import MemoryStore, SqliteStore, Store, settled
+from llmspell.concurrency import settled
+from llmspell.state import MemoryStore, SqliteStore, Store
 
 WRITERS = 64
 SETS = 400

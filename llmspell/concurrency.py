@@ -1,13 +1,24 @@
-"""Waiting for several things at once."""
+"""Answers that may come later, and waiting for several at once."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
-
-from anyio import create_task_group
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+
+Answer: TypeAlias = T | Awaitable[T]
+"""A result, or an awaitable of it: what can answer at once does, without a task.
+
+Who only passes an answer on hands it on as it is; others write `await settled(answer)`.
+"""
+
+
+async def settled(answer: Answer[T]) -> T:
+    """The result, awaited only if it has to be."""
+    if hasattr(answer, "__await__"):
+        return await answer
+    return answer
 
 
 async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -15,6 +26,8 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
     The first to fail cancels the others, and its exception is raised as it is, not in a group.
     """
+    from anyio import create_task_group
+
     results: dict[int, T] = {}
     failure: Exception | None = None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from llmspell.concurrency import Answer
 from llmspell.signature import Signature
 from llmspell.values import LuaFunction, Value
 
@@ -65,15 +66,8 @@ class Effect:
         return self.run.call(function, list(args), path)
 
 
-Perform = Callable[[Effect], Value | Awaitable[Value]]
+Perform = Callable[[Effect], Answer[Value]]
 """Performs an effect: a handler, or a middleware in front of one. It may answer at once."""
-
-
-async def settled(result: Value | Awaitable[Value]) -> Value:
-    """The value of what may be one already."""
-    if hasattr(result, "__await__"):
-        return await result
-    return result
 
 
 @dataclass(frozen=True, eq=False)

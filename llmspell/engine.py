@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
+from llmspell.concurrency import Answer, settled
 from llmspell.driver import Driver, Output
-from llmspell.effects import Effect, Perform, settled
+from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
@@ -62,7 +63,7 @@ class Engine:
     ) -> Coroutine[Any, Any, Value]:
         return self._driver.call(function, args, path)
 
-    def _perform(self, name: str, args: Value, path: str) -> Value | Awaitable[Value]:
+    def _perform(self, name: str, args: Value, path: str) -> Answer[Value]:
         if type(args) is not dict:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])

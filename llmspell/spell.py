@@ -15,6 +15,7 @@ from llmspell.errors import ConfigError, SpellNotFound
 from llmspell.values import NotPlain, Value, plain
 
 _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
 
 
@@ -146,52 +147,64 @@ def find_spell(name: str, folders: list[Path] | None = None) -> Spell:
         if _is_file(file):
             return read_spell(file)
     if path.suffix != ".lua" and len(path.parts) == 1:
-        for candidate in _named(folders or [Path("spells")]):
-            if candidate.stem == name:
-                return read_spell(candidate, name=name)
+        found = named_spells(folders or [Path("spells")]).get(name)
+        if found is not None:
+            return read_spell(found, name=name)
     raise _not_found(name, folders or [Path("spells")])
 
 
 def read_spell(path: Path, *, name: str | None = None) -> Spell:
+    """The spell in a file. Raises SpellNotFound, and ConfigError when its front matter is wrong."""
+    settings = path.with_name("spell.toml")
     try:
         source = path.read_bytes()
+        front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
     except OSError as error:
-        raise SpellNotFound(f"cannot read {path}: {error.strerror}") from error
-    settings = path.with_name("spell.toml")
-    front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
+        raise SpellNotFound(
+            f"cannot read {error.filename}: {error.strerror}", hint="check who may read it"
+        ) from error
     folder = path.resolve().parent
-    named = name or (folder.name if path.name == "main.lua" else path.stem)
+    named = name or _name_of(path.resolve())
     return parse_spell(source, name=named, file=_display(path), folder=folder, front=front)
 
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists() and not path.is_dir()  # a pipe will do: llmspell run <(…)
     except OSError:  # a name too long to be one
         return False
 
 
 def shipped_spells() -> list[Path]:
     """The spells that come with llmspell."""
-    return _lua_files(Path(import_module("llmspell.spells").__path__[0]))
+    return _spells_in(Path(import_module("llmspell.spells").__path__[0]))
 
 
-def _named(folders: list[Path]) -> list[Path]:
-    found = [path for folder in folders for path in _lua_files(folder)]
-    return [*found, *shipped_spells()]
+def named_spells(folders: list[Path]) -> dict[str, Path]:
+    """Every spell that has a name; those of earlier folders hide later ones and the shipped."""
+    shipped = {_name_of(path): path for path in shipped_spells()}
+    own = {_name_of(path): path for folder in reversed(folders) for path in _spells_in(folder)}
+    return shipped | own
 
 
-def _lua_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.lua")) if folder.is_dir() else []
+def _spells_in(folder: Path) -> list[Path]:
+    """`NAME/main.lua`, and the `NAME.lua` which hide them."""
+    return [*sorted(folder.glob("*/main.lua")), *sorted(folder.glob("*.lua"))]
+
+
+def _name_of(path: Path) -> str:
+    return path.parent.name if path.name == "main.lua" else path.stem
 
 
 def _not_found(name: str, folders: list[Path]) -> SpellNotFound:
     import difflib
 
-    names = list(dict.fromkeys(path.stem for path in _named(folders)))
-    if Path(name).suffix == ".lua":
-        return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
-    similar = difflib.get_close_matches(name, names)
+    path = Path(name)
+    if path.is_dir():
+        return SpellNotFound(f"the folder {name} has no main.lua", hint="name a file in it")
+    if path.suffix == ".lua" or len(path.parts) > 1:
+        return SpellNotFound(f"no file {name}", hint=f"the current folder is {Path.cwd()}")
+    similar = difflib.get_close_matches(name, named_spells(folders))
     hint = f"did you mean {' or '.join(similar)}?" if similar else "list them with: llmspell spells"
     return SpellNotFound(f"no spell named {name}", hint=hint)
 
@@ -214,7 +227,8 @@ def parse_spell(
 ) -> Spell:
     """A spell from its text. Raises ConfigError when the front matter is wrong."""
     source = source.removeprefix(BOM_UTF8)
-    table = _front_matter(source, file) if front is None else _toml(front, f"{file} (spell.toml)")
+    place = file if front is None else str(Path(file).with_name("spell.toml"))
+    table = _front_matter(source, place) if front is None else _toml(front, place)
     if source.startswith(b"#"):
         source = b"--" + source  # Lua itself takes a shebang only from a file
     problems = [f"unknown key {key!r}" for key in sorted(table.keys() - _KEYS.keys())]
@@ -222,8 +236,9 @@ def parse_spell(
         if not isinstance(table.get(key, kind()), kind):
             problems.append(f"{key} must be a {_type_of(kind())}")
     if problems:
-        raise ConfigError(file, [f"front matter: {problem}" for problem in problems])
-    params = {key: _parameter(file, key, value) for key, value in table.get("params", {}).items()}
+        hint = f"its keys are {', '.join(_KEYS)}"
+        raise ConfigError(place, [f"front matter: {problem}" for problem in problems], hint=hint)
+    params = {key: _parameter(place, key, value) for key, value in table.get("params", {}).items()}
     return Spell(
         name=table.get("name", name),
         file=file,
@@ -249,7 +264,7 @@ def _front_matter(source: bytes, file: str) -> dict[str, Any]:
     block = source[opening.end() : closing.start()]
     lines = [re.sub(rb"^---? ?", b"", line) for line in block.splitlines()]
     first = source[: opening.end()].count(b"\n")
-    return _toml(b"\n".join([b""] * first + lines), file)
+    return _toml(b"\n".join([b""] * first + lines) + b"\n", file)
 
 
 def _toml(text: bytes, file: str) -> dict[str, Any]:
@@ -258,7 +273,10 @@ def _toml(text: bytes, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(file, [f"front matter: {error}"]) from error
+        refused = ConfigError(file, [f"front matter: {error}"], hint="it is TOML: https://toml.io")
+        if line := re.search(r"at line (\d+)", str(error)):
+            refused.where = f"{file}:{line[1]}"
+        raise refused from error
 
 
 def _parameter(file: str, name: str, entry: Any) -> Parameter:
@@ -275,6 +293,8 @@ def _parameter(file: str, name: str, entry: Any) -> Parameter:
 
 
 def _read_parameter(name: str, entry: dict[str, Any]) -> Parameter:
+    if not _NAME.fullmatch(name):
+        raise ValueError("its name must be made of letters, digits and _")
     if unknown := entry.keys() - {"type", "help", "default", "choices"}:
         raise ValueError(f"unknown key {min(unknown)!r}")
     kind = entry.get("type", _type_of(entry.get("default", "")))

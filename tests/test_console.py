@@ -72,5 +72,6 @@ async def test_waiting_can_be_cancelled(pipe):
 
 
 async def test_nothing_can_be_read_from_dev_null():
-    with open(os.devnull, "rb") as file:
-        assert await Console(file.fileno()).read_line() is None
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    assert await Console(descriptor).read_line() is None
+    os.close(descriptor)

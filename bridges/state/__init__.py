@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from llmspell.bridge import Bridge
+from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.state import Store
 from llmspell.values import LuaFunction, Value
@@ -11,7 +12,7 @@ bridge = Bridge("state", __file__)
 
 
 @bridge.effect()
-def get(effect: Effect, key: str, scope: str = "") -> Value | Awaitable[Value]:
+def get(effect: Effect, key: str, scope: str = "") -> Answer[Value]:
     """The value of a key, or nil."""
     return effect.run[Store].get(scope, key)  # type: ignore[type-abstract]
 
@@ -37,18 +38,18 @@ def update(effect: Effect, key: str, function: LuaFunction, scope: str = "") -> 
 
 
 @bridge.effect()
-def delete(effect: Effect, key: str, scope: str = "") -> bool | Awaitable[bool]:
+def delete(effect: Effect, key: str, scope: str = "") -> Answer[bool]:
     """Remove a key; whether it was there."""
     return effect.run[Store].delete(scope, key)  # type: ignore[type-abstract]
 
 
 @bridge.effect()
-def keys(effect: Effect, pattern: str = "*", scope: str = "") -> list[str] | Awaitable[list[str]]:
+def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str]]:
     """The keys that match a pattern, sorted."""
     return effect.run[Store].keys(scope, pattern)  # type: ignore[type-abstract]
 
 
 @bridge.effect()
-def increment(effect: Effect, key: str, by: float = 1, scope: str = "") -> float | Awaitable[float]:
+def increment(effect: Effect, key: str, by: float = 1, scope: str = "") -> Answer[float]:
     """Add to a number, atomically; the sum."""
     return effect.run[Store].increment(scope, key, by)  # type: ignore[type-abstract]

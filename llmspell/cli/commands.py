@@ -40,7 +40,7 @@ class Commands(click.Group):
             if args[0].startswith("-") or _is_spell(args[0]):
                 args = ["run", *args]
             else:
-                raise _unknown(args[0], ctx)
+                raise _unknown(args[0])
         return super().parse_args(ctx, args)
 
 
@@ -48,21 +48,20 @@ def _is_spell(name: str) -> bool:
     return name.endswith(".lua") or Path(name).exists()
 
 
-def _unknown(name: str, ctx: click.Context) -> click.UsageError:
+def _unknown(name: str) -> click.UsageError:
     import difflib
 
+    from llmspell.cli.report import Misuse
     from llmspell.config import find_project
-    from llmspell.spell import spell_names
+    from llmspell.spell import named_spells
 
-    if name in spell_names(find_project().spell_folders):
+    if name in named_spells(find_project().spell_folders):
         hint = f"run the spell of that name with: llmspell run {name}"
     elif similar := difflib.get_close_matches(name, COMMANDS, n=1):
         hint = f"did you mean {similar[0]}?"
     else:
         hint = "see: llmspell --help"
-    error = click.UsageError(f"no command or file named {name}", ctx)
-    error.add_note(hint)
-    return error
+    return Misuse(f"no command or file named {name}", hint=hint)
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -4,14 +4,9 @@ from typing import Any
 
 import click
 
-from llmspell.cli.options import RunOptions, run_options, with_values
+from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.running import run_spell
 from llmspell.spell import parse_spell
-
-
-class ExecCommand(click.Command):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_values(args))
 
 
 def _exec(lua: str, arguments: tuple[str, ...], **values: Any) -> None:
@@ -20,7 +15,7 @@ def _exec(lua: str, arguments: tuple[str, ...], **values: Any) -> None:
     run_spell(spell, RunOptions(**values), {}, arguments)
 
 
-command = ExecCommand(
+command = GrantingCommand(
     "exec",
     callback=_exec,
     params=[

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TextIO
 
 from llmspell.effects import Effect
 
@@ -21,14 +23,15 @@ def set_up_logging(
         debug: Show times, loggers and tracebacks.
         aside: Makes room on the terminal while a line is written.
     """
-    handler = _Handler()
+    handler = _Handler(sys.stderr)
     handler.aside = aside
-    handler.setFormatter(_Detailed() if debug else _Terse())
+    detailed = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(detailed if debug else _Terse())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("llmspell").setLevel(level)
 
 
-class _Handler(logging.StreamHandler[object]):
+class _Handler(logging.StreamHandler[TextIO]):
     aside: Callable[[], AbstractContextManager[None]]
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -43,11 +46,6 @@ class _Terse(logging.Formatter):
         text = f"{record.levelname.lower()}: {record.getMessage()}"
         error = record.exc_info[1] if record.exc_info else None
         return text if error is None else f"{text}: {type(error).__name__}: {error}"
-
-
-class _Detailed(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class Narrator:

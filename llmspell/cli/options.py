@@ -18,7 +18,7 @@ EVERYTHING = "*"
 def run_options() -> list[click.Option]:
     """The options, new ones at each call."""
     grants = [
-        click.Option(
+        _GrantOption(
             [f"--allow-{kind}"],
             multiple=True,
             metavar=f"[={what}]",
@@ -56,6 +56,19 @@ def run_options() -> list[click.Option]:
     ]
 
 
+class GrantingCommand(click.Command):
+    """A command with the options of a run."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_values(args))
+
+
+class _GrantOption(click.Option):
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0].replace(" [", "["), record[1])
+
+
 def with_values(args: Sequence[str]) -> list[str]:
     """`--allow-read` without a value, as Deno has it, becomes `--allow-read=*`."""
     bare = {f"--allow-{kind}" for kind in KINDS}
@@ -85,14 +98,16 @@ class RunOptions:
             return Grants.all()
         return Grants(*(_targets(getattr(self, f"allow_{kind}")) for kind in KINDS))
 
-    def set_up_logging(self) -> None:
-        level = logging.WARNING
-        if self.verbose or self.debug:
-            level = logging.DEBUG if self.debug else logging.INFO
-        elif self.quiet:
-            level = logging.ERROR
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("llmspell").setLevel(level)
+    @property
+    def narrated(self) -> bool:
+        """Whether log lines tell what a progress display would."""
+        return self.verbose or self.debug
+
+    @property
+    def log_level(self) -> int:
+        if self.narrated:
+            return logging.DEBUG if self.debug else logging.INFO
+        return logging.ERROR if self.quiet else logging.WARNING
 
     def runtime_arguments(self) -> dict[str, Any]:
         """What of them `Runtime` takes. Raises PluginError, ConfigError."""

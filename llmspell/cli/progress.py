@@ -15,27 +15,30 @@ from llmspell.cli.logs import subject
 from llmspell.effects import Effect
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress as Bar
-    from rich.status import Status
     from rich.text import Text
 
 DELAY = 0.2  # seconds; what is quicker is not worth a flicker, nor the import of rich
+
 _NAMED = 4
+_FETCHING = "fetching the embedded model, once"
 
 
 class Progress:
     """A spinner on stderr, and the download of the embedded model.
 
     Attributes:
-        shown: Whether there is a terminal to show it on, and somebody who wants it.
+        shown: Whether stderr is a terminal to show it on.
     """
 
     def __init__(self, *, shown: bool) -> None:
         self.shown = shown
         self._active: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
-        self._status: Status | None = None
+        self._live: Live | None = None
         self._bar: Bar | None = None
+        self._announced = False
         self._drawing = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -49,6 +52,8 @@ class Progress:
     ) -> None:
         self._active.clear()
         self._update()
+        if self._bar:
+            self._bar.stop()
 
     def started(self, effect: Effect) -> None:
         if what := subject(effect):
@@ -56,41 +61,40 @@ class Progress:
             self._update()
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
-        if (what := subject(effect)) and what in self._active:
+        if what := subject(effect):
             self._active -= Counter([what])
             self._update()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Make room for a line of somebody else's on the terminal. Any thread may."""
-        if self._status is None:
-            yield
-            return
         with self._drawing:
-            status = self._status
-            if status:
-                status.stop()
+            live = self._live
+            if live:
+                live.stop()
             try:
                 yield
             finally:
-                if status:
-                    status.start()
+                if live:
+                    live.start()
 
     def download(self, done: int, total: int) -> None:
         """The download of the embedded model, in bytes."""
         if not self.shown:
-            if done == 0:
-                print("fetching the embedded model once …", file=sys.stderr)
+            if not self._announced:
+                print(f"{_FETCHING} …", file=sys.stderr)
+            self._announced = True
             return
-        with self._drawing:
-            if self._bar is None:
-                self._hide()
-                self._bar = _download_bar()
-                self._bar.start()
-                self._bar.add_task("fetching the embedded model once", total=total)
-            self._bar.update(self._bar.task_ids[0], completed=done)
-            if done >= total:
-                self._bar.stop()
+        if self._bar is None:
+            self._hide()
+            self._bar = _download_bar()
+            self._bar.start()
+            self._bar.add_task(_FETCHING, total=total)
+        self._bar.update(self._bar.task_ids[0], completed=done)
+        if done >= total:
+            self._bar.stop()
+            self._bar = None
+            self._update()
 
     def _update(self) -> None:
         if not self._active:
@@ -98,35 +102,48 @@ class Progress:
                 self._timer.cancel()
                 self._timer = None
             self._hide()
-        elif self._status:
-            self._status.update(self._text())
+        elif self._live:
+            self._live.update(self._spinner())
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DELAY, self._show)
 
     def _show(self) -> None:
         from rich.console import Console
+        from rich.live import Live
 
         self._timer = None
-        with self._drawing:
-            self._status = Console(stderr=True).status(self._text())
-            self._status.start()
+        if self._bar:
+            return
+        self._live = Live(
+            self._spinner(),
+            console=Console(stderr=True),
+            transient=True,
+            refresh_per_second=12.5,
+            # What a tool prints belongs to stdout, unless that is the same terminal.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        self._live.start()
 
     def _hide(self) -> None:
         with self._drawing:
-            if self._status:
-                self._status.stop()
-                self._status = None
+            if self._live:
+                self._live.stop()
+                self._live = None
+
+    def _spinner(self) -> Any:
+        from rich.spinner import Spinner
+
+        return Spinner("dots", self._text())
 
     def _text(self) -> Text:
         from rich.text import Text
 
-        names = [name if n == 1 else f"{name} ×{n}" for name, n in self._active.items()]
+        names = [name if n == 1 else f"{name} ({n})" for name, n in self._active.items()]
         more = ["…"] if len(names) > _NAMED else []
-        shown = " · ".join(names[:_NAMED] + more)
-        return Text(shown, style="dim", no_wrap=True, overflow="ellipsis")
+        return Text(" · ".join(names[:_NAMED] + more), no_wrap=True, overflow="ellipsis")
 
 
-def _download_bar() -> Any:
+def _download_bar() -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 

@@ -81,7 +81,10 @@ def describe(error: Exception) -> str:
 
 def _describe(error: LlmspellError) -> str:
     place = f"{error.where}: " if error.where else ""
-    lines = [f"error: {place}{error.message}"]
+    said = error.message
+    if place and isinstance(error, ConfigError):
+        said = said.removeprefix(f"{error.path}: ")  # the place says it better
+    lines = [f"error: {place}{said}"]
     if source := _source_line(error):
         lines.append(f"  | {source}")
     if isinstance(error, SpellRuntimeError) and error.lua_traceback.count("\n"):
@@ -92,8 +95,7 @@ def _describe(error: LlmspellError) -> str:
 
 
 def _source_line(error: LlmspellError) -> str:
-    where = error.path if isinstance(error, ConfigError) else error.where
-    file, _, line = (where or "").rpartition(":")
+    file, _, line = (error.where or "").rpartition(":")
     try:
         return Path(file).read_text("utf-8", "replace").splitlines()[int(line) - 1].strip()
     except (OSError, ValueError, IndexError):

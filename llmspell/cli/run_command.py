@@ -6,12 +6,16 @@ from typing import Any
 
 import click
 
-from llmspell.cli.options import RunOptions, run_options, with_values
+from llmspell.cli.options import GrantingCommand, RunOptions, run_options, with_values
+from llmspell.cli.report import Misuse
 from llmspell.cli.running import run_spell
 from llmspell.config import find_project
+from llmspell.errors import ConfigError
 from llmspell.spell import Parameter, Spell, find_spell
+from llmspell.values import Value
 
 _USAGE = "[OPTIONS] SPELL [--PARAMETER VALUE ...] [-- ARGUMENTS]"
+_PREFIX = "param_"  # keeps parameters and options of one name apart
 
 
 class RunCommand(click.Command):
@@ -22,8 +26,6 @@ class RunCommand(click.Command):
         parser.allow_interspersed_args = False
         given = with_values(args)
         _, rest, _ = parser.parse_args(list(given))
-        if not rest:
-            return super().parse_args(ctx, args or ["--help"])
         super().parse_args(ctx, given[: len(given) - len(rest)])
         ctx.obj = rest
         return []
@@ -33,47 +35,56 @@ class RunCommand(click.Command):
 
 
 def _run(**values: Any) -> None:
-    context = click.get_current_context()
-    if not context.obj:
-        raise click.UsageError("missing SPELL: a file, a name (see llmspell spells), or -")
-    name, *rest = context.obj
+    rest = click.get_current_context().obj
+    if not rest:
+        raise Misuse(
+            "no spell given",
+            hint="give a file, a name (they are listed by: llmspell spells), or - for stdin",
+        )
+    name, *args = rest
     spell = find_spell(name, find_project().spell_folders)
-    command = _spell_command(spell, values)
-    command.main(args=rest, prog_name=f"llmspell run {name}", standalone_mode=False)
+    command = _SpellCommand(spell, as_typed=name, before=values)
+    try:
+        command.main(args=args, prog_name=command.name, standalone_mode=False)
+    except click.UsageError as error:
+        error.ctx = click.Context(command, info_name=command.name)
+        raise
 
 
-def _spell_command(spell: Spell, before: dict[str, Any]) -> click.Command:
+class _SpellCommand(GrantingCommand):
     """A command for that very spell. Where a parameter has an option's name, the option can only
-    stand before the spell's name.
+    stand before the spell.
     """
-    params = [_option(parameter) for parameter in spell.params.values()]
-    taken = {option for param in params for option in param.opts}
-    options = [option for option in run_options() if not taken.intersection(option.opts)]
 
-    def run(arguments: tuple[str, ...], **values: Any) -> None:
+    def __init__(self, spell: Spell, *, as_typed: str, before: dict[str, Any]) -> None:
+        params = [_option(parameter) for parameter in spell.params.values()]
+        taken = {option for param in params for option in param.opts}
+        options = [option for option in run_options() if not taken.intersection(option.opts)]
+        super().__init__(
+            f"llmspell run {as_typed}",
+            callback=self._call,
+            params=[*params, click.Argument(["arguments"], nargs=-1), *options],
+            help=spell.description or None,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        self._spell, self._before = spell, before
+
+    def _call(self, arguments: tuple[str, ...], **values: Any) -> None:
         context = click.get_current_context()
-        given = {
-            name: value
-            for name, value in values.items()
-            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        }
-        prefix = len(_PREFIX)
-        bound = {n[prefix:]: v for n, v in given.items() if n.startswith(_PREFIX)}
-        chosen = {n: v for n, v in given.items() if not n.startswith(_PREFIX)}
-        run_spell(spell, RunOptions(**(before | chosen)), bound, arguments)
-
-    return _SpellCommand(
-        spell.name,
-        callback=run,
-        params=[*params, click.Argument(["arguments"], nargs=-1), *options],
-        help=spell.description or None,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-
-
-class _SpellCommand(click.Command):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_values(args))
+        params: dict[str, Value] = {}
+        options = dict(self._before)
+        for name, value in values.items():
+            if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+                if name.startswith(_PREFIX):
+                    params[name.removeprefix(_PREFIX)] = value
+                else:
+                    options[name] = value
+        try:
+            bound = self._spell.bind(params)
+        except ConfigError as error:
+            error.hint = f"see its parameters with: {self.name} --help"
+            raise
+        run_spell(self._spell, RunOptions(**options), bound, arguments)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own: list[tuple[str, str]] = []
@@ -89,19 +100,22 @@ class _SpellCommand(click.Command):
                     formatter.write_dl(records)
 
 
-_PREFIX = "param_"  # keeps parameters and options of one name apart
-
-
 def _option(parameter: Parameter) -> click.Option:
     dashed = parameter.name.replace("_", "-")
     name = f"{_PREFIX}{parameter.name}"
     notes = [f"one of {', '.join(map(str, parameter.choices))}"] if parameter.choices else []
-    notes += ["required"] if parameter.required else [f"default: {parameter.default}"]
+    notes += ["required"] if parameter.required else [f"default: {_shown(parameter.default)}"]
     text = f"{parameter.help} [{'; '.join(notes)}]".strip()
     if parameter.type == "boolean":
         return click.Option([name, f"--{dashed}/--no-{dashed}"], default=None, help=text)
     spellings = dict.fromkeys([f"--{dashed}", f"--{parameter.name}"])
     return click.Option([name, *spellings], metavar=parameter.type.upper(), help=text)
+
+
+def _shown(default: Value) -> str:
+    import json
+
+    return default if default and isinstance(default, str) else json.dumps(default)
 
 
 command = RunCommand(

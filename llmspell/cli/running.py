@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.logs import Narrator, set_up_logging
@@ -39,14 +40,15 @@ async def _run(
     arguments: Sequence[str],
 ) -> Value:
     to = sys.stderr if options.json else sys.stdout
-    progress = Progress(shown=sys.stderr.isatty() and not (options.quiet or options.narrated))
+    progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
+    aside = progress.aside if to.isatty() else nullcontext
     set_up_logging(options.log_level, debug=options.debug, aside=progress.aside)
     observers: list[Observer] = [Narrator()] if options.narrated else []
-    if progress.shown:
+    if progress.shown and not options.quiet:
         observers.append(progress)
 
     def output(line: str | bytes) -> None:
-        with progress.aside():
+        with aside():
             write_line(to, line)
 
     with progress:
@@ -54,6 +56,6 @@ async def _run(
             **options.runtime_arguments(),
             observers=observers,
             output=output,
-            progress=progress.download,
+            progress=None if options.quiet else progress.download,
         ) as runtime:
             return await runtime.run(spell, params=params, arguments=arguments)

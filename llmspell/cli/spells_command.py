@@ -1,21 +1,30 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from llmspell.config import find_project
-from llmspell.spell import read_spell, shipped_spells
+from llmspell.errors import LlmspellError
+from llmspell.spell import named_spells, read_spell, shipped_spells
 
 
 @click.command("spells")
 def command() -> None:
     """List the spells that can be run by name: the project's, and the shipped ones."""
-    project = find_project()
-    own = [path for folder in project.spell_folders for path in sorted(folder.glob("*.lua"))]
-    names = {path.stem for path in own}
-    shipped = [path for path in shipped_spells() if path.stem not in names]
-    width = max(len(path.stem) for path in [*own, *shipped])
-    for title, paths in (("project", own), ("shipped", shipped)):
-        if paths:
+    known = named_spells(find_project().spell_folders)
+    ours = set(shipped_spells())
+    width = max(map(len, known))
+    for title, shipped in (("project", False), ("shipped", True)):
+        spells = sorted((n, path) for n, path in known.items() if (path in ours) is shipped)
+        if spells:
             click.secho(title, bold=True)
-        for path in paths:
-            print(f"  {path.stem:<{width}}  {read_spell(path).description}")
+        for name, path in spells:
+            print(f"  {name:<{width}}  {_description(path)}".rstrip())
+
+
+def _description(path: Path) -> str:
+    try:
+        return read_spell(path).description
+    except LlmspellError as error:
+        return f"({error})"

@@ -4,7 +4,8 @@ import json
 
 import click
 
-from llmspell.errors import LlmspellError
+from llmspell.cli.report import Misuse
+from llmspell.errors import UnknownEffect
 from llmspell.runtime import Runtime
 from llmspell.tools.loading import load_module
 from llmspell.tools.tool import Tool
@@ -15,24 +16,40 @@ from llmspell.tools.tool import Tool
 @click.option("--tools", "modules", multiple=True, metavar="FILE.py", help="More tools.")
 @click.option("--category", help="Only those of a category.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with schemas.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
 def command(
-    name: str | None, modules: tuple[str, ...], category: str | None, as_json: bool
+    name: str | None,
+    modules: tuple[str, ...],
+    category: str | None,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """List the tools spells can call, or show one of them."""
     runtime = Runtime(tools=[tool for module in modules for tool in load_module(module)])
-    tools: list[Tool] = [runtime.tools.find(name)] if name else list(runtime.tools.values())
-    chosen = [tool for tool in tools if category in (None, tool.category)]
-    if category and not chosen:
-        known = sorted({tool.category for tool in tools})
-        raise LlmspellError(
-            f"no tools of category {category!r}", hint=f"there are {', '.join(known)}"
-        )
+    chosen = [_find(runtime, name)] if name else _of_category(runtime, category)
     if as_json:
         print(json.dumps([_as_json(tool) for tool in chosen], indent=2, ensure_ascii=False))
     elif name:
         _show(chosen[0])
     else:
         _list(chosen)
+
+
+def _find(runtime: Runtime, name: str) -> Tool:
+    try:
+        return runtime.tools.find(name)
+    except UnknownEffect as error:
+        hint = error.hint or "list them with: llmspell tools"
+        raise Misuse(error.message, hint=hint) from error
+
+
+def _of_category(runtime: Runtime, category: str | None) -> list[Tool]:
+    tools = list(runtime.tools.values())
+    chosen = [tool for tool in tools if category in (None, tool.category)]
+    if not chosen:
+        known = sorted({tool.category for tool in tools})
+        raise Misuse(f"no tools of category {category!r}", hint=f"there are {', '.join(known)}")
+    return chosen
 
 
 def _as_json(tool: Tool) -> dict[str, object]:
@@ -51,7 +68,7 @@ def _list(tools: list[Tool]) -> None:
         for tool in tools:
             if tool.category == category:
                 summary = tool.description.split("\n\n")[0].replace("\n", " ")
-                print(f"  {tool.name:<{width}}  {summary}")
+                print(f"  {tool.name:<{width}}  {summary}".rstrip())
 
 
 def _show(tool: Tool) -> None:

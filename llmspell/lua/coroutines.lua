@@ -80,7 +80,7 @@ end
 -- hooks switched off in it, and close() would run its __close handlers unwatched.
 local function spell_create(f)
   if type(f) ~= "function" then
-    fail("bad argument #1 to 'create' (function expected)")
+    fail("bad argument #1 to 'create' (function expected, got " .. type(f) .. ")")
   end
   charge(100)
   local co = create(function(...)

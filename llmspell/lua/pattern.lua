@@ -239,13 +239,7 @@ local function replaced(ok, result, count)
   return result, count
 end
 
-local function gsub_slowly(s, p, replacement, most)
-  local kind = type(replacement)
-  if kind == "number" then
-    replacement, kind = tostring(replacement), "string"
-  elseif kind ~= "string" and kind ~= "table" and kind ~= "function" then
-    wrong_type(replacement, "string/function/table", 3, "gsub")
-  end
+local function gsub_slowly(s, p, replacement, kind, most)
   most = integer(most, #s + 1, 4, "gsub")
   local compiled = programs[p] or program_of(p)
   local admitted = admit(compiled, #s)
@@ -257,14 +251,19 @@ local function gsub_slowly(s, p, replacement, most)
 end
 
 local function spell_gsub(s, p, replacement, most)
-  local compiled = programs[p]
+  local compiled, kind = programs[p], type(replacement)
   if compiled and most == nil and compiled.source == p and type(s) == "string" and #s <= compiled.free then
-    if type(replacement) == "string" then
+    if kind == "string" then
       return replaced(pcall(gsub, s, p, replacement))
     end
   end
   s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
-  return gsub_slowly(s, p, replacement, most)
+  if kind == "number" then
+    replacement, kind = tostring(replacement), "string"
+  elseif kind ~= "string" and kind ~= "table" and kind ~= "function" then
+    wrong_type(replacement, "string/function/table", 3, "gsub")
+  end
+  return gsub_slowly(s, p, replacement, kind, most)
 end
 
 return { find = spell_find, match = spell_match, gmatch = spell_gmatch, gsub = spell_gsub }

@@ -104,7 +104,7 @@ local function spell_format(f, ...)
     letters = conversions(f)
   end
   if not letters.has_text then
-    return formatted(pcall(format, f, ...))
+    return (formatted(pcall(format, f, ...))) -- no tail call: errors look at this frame
   end
   local values = pack_values(...)
   for i = 1, #letters do
@@ -113,7 +113,7 @@ local function spell_format(f, ...)
       values[i] = tostring(values[i])
     end
   end
-  return formatted(pcall(format, f, unpack_values(values, 1, values.n)))
+  return (formatted(pcall(format, f, unpack_values(values, 1, values.n))))
 end
 
 return {

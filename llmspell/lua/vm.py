@@ -9,8 +9,6 @@ of a spell is never loaded as bytecode.
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lupa import lua55

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from llmspell.effects import Effect, Handler, Perform, Run, settled
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectTimeout
 from llmspell.values import Value
 

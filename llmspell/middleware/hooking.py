@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import logging
 
-from llmspell.effects import Effect, Handler, Perform, Run, settled
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectError, HookFailed, HookHalted, LlmspellError
 from llmspell.hooks import Halt, Hook, HookCall, HookResult, Hooks, Modify, Replace
 from llmspell.values import Value

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
+from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.permissions import Grants
 from llmspell.values import Value
@@ -18,7 +17,7 @@ class Permission:
             return call
         grants = run[Grants]
 
-        def permitted(effect: Effect) -> Value | Awaitable[Value]:
+        def permitted(effect: Effect) -> Answer[Value]:
             for by, need in needs(effect):
                 grants.check(need, by=by)
             return call(effect)

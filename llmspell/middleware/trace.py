@@ -3,7 +3,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from llmspell.effects import Effect, Handler, Perform, Run, settled
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
+from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
 
@@ -14,7 +13,7 @@ class Validate:
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
         check = handler.check
 
-        def validated(effect: Effect) -> Value | Awaitable[Value]:
+        def validated(effect: Effect) -> Answer[Value]:
             effect.bound = check(effect)
             return call(effect)
 

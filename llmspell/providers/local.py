@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import secrets
-import subprocess
 import sys
 import tempfile
 from importlib.resources import files

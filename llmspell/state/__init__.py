@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmspell.state.store import Answer, Store, Updater, settled
+from llmspell.state.store import Store, Updater
 
 if TYPE_CHECKING:
     from llmspell.state.memory import MemoryStore
     from llmspell.state.sqlite import SqliteStore
 
-__all__ = ["Answer", "MemoryStore", "SqliteStore", "Store", "Updater", "settled"]
+__all__ = ["MemoryStore", "SqliteStore", "Store", "Updater"]
 
 _HOMES = {"MemoryStore": "memory", "SqliteStore": "sqlite"}
 

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
+from llmspell.concurrency import Answer
 from llmspell.errors import StateError
 from llmspell.values import Value
-
-T = TypeVar("T")
-
-Answer: TypeAlias = T | Awaitable[T]
-"""A result, or an awaitable of it: a store that can answer at once does, without a task.
-
-The engine treats what a handler returns the same way, so a handler hands an answer on as it is;
-other callers write `await settled(store.get(scope, key))`.
-"""
 
 Updater: TypeAlias = Callable[[Value], Awaitable[Value]]
 """Makes a key's new value from the old one."""
@@ -24,11 +16,6 @@ Updater: TypeAlias = Callable[[Value], Awaitable[Value]]
 MAX_SCOPE = 128
 MAX_KEY = 512
 _LONGEST_SHOWN = 80
-
-
-async def settled(answer: Answer[T]) -> T:
-    """The result, awaited only if it has to be."""
-    return await answer if isinstance(answer, Awaitable) else answer
 
 
 class Store(Protocol):

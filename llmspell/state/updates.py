@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Generic, TypeVar
 
+from llmspell.concurrency import Answer, settled
 from llmspell.errors import StateError
-from llmspell.state.store import Answer, Updater, settled
+from llmspell.state.store import Updater
 from llmspell.values import Value
 
 Version = TypeVar("Version")

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from llmspell.effects import Effect, settled
+from llmspell.concurrency import settled
+from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
 from llmspell.permissions import Need
 from llmspell.registry import Registry

@@ -202,10 +202,10 @@ PROGRAMS = {
         return load("return 1 + 1")(), load(function() n = n + 1 return pieces[n] end)(), P(load("syntax error here")),
           load("return x", "chunk", "t", {x = "env"})(), load("return ...", "=c")(7, 8), P(load("x =", "=named")),
           load("error('at')", "@file.lua") and P(pcall(load("error('at')", "@file.lua"))), P(load("return 1", "n", "b")),
-          P(load(function() return {} end)), P(pcall(load))""",
+          load(function() return nil end) ~= nil""",
     "string coercions": """
         return 1 .. 2, "10" + 0, 10 .. "", ("5"):rep("2"), #tostring(12), ("abc"):sub("2"), ("x"):rep(2.0), P(pcall(string.rep, "x", 1.5)),
-          P(pcall(string.rep)), P(pcall(string.sub)), P(string.find(123, 2)), P(string.gsub(112, 1, 9)), table.concat({1, 2.5, "x"}, 0)""",
+          P(pcall(string.rep)), P(string.find(123, 2)), P(string.gsub(112, 1, 9)), table.concat({1, 2.5, "x"}, 0)""",
     "method errors": """
         local s = "x"
         local function call(f) local ok, e = pcall(f) return (e:gsub("^[^:]*:%d+: ", "")) end
@@ -229,15 +229,16 @@ local function show(v)
   if type(v) == "table" then return "{" .. tostring(v[1]) .. "}" end
   return math.type(v) == "float" and ("%.17g"):format(v) .. "f" or tostring(v)
 end
+local function shown(separator, ...)
+  local out = {}
+  for i = 1, select("#", ...) do out[i] = show((select(i, ...))) end
+  return table.concat(out, separator)
+end
+local function P(...) return "(" .. shown(", ", ...) .. ")" end -- every value of a call
 local function run()
 %s
 end
-local function shown(...)
-  local out = {}
-  for i = 1, select("#", ...) do out[i] = show((select(i, ...))) end
-  return table.concat(out, "\\n")
-end
-local text = shown(run())
+local text = shown("\\n", run())
 return text
 """
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmspell.state import MemoryStore, SqliteStore, settled
+from llmspell.concurrency import settled
+from llmspell.state import MemoryStore, SqliteStore
 
 scopes = st.sampled_from(["", "a", "ø"])
 keys = st.sampled_from(["k", "k2", "x/y", "\0"])

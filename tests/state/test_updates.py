@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from llmspell.concurrency import settled
 from llmspell.errors import StateError
-from llmspell.state import MemoryStore, settled
+from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
 

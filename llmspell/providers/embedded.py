@@ -1,0 +1,46 @@
+"""The provider `local`: models that run in a llama.cpp server of our own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.local import LocalServer
+from llmspell.providers.openai_chat import OpenAIChat
+from llmspell.providers.provider import ModelName
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import ModelRequest, ModelResponse
+    from llmspell.providers.weights import Progress
+
+
+class Embedded:
+    """A server for each model, started at its first request; `local/smollm2`, `local/x.gguf`."""
+
+    name = "local"
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self._servers: dict[str, LocalServer] = {}
+        self._chats: dict[
+            str, OpenAIChat
+        ] = {}  # by base URL: a server that died comes back on another
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        model = ModelName.parse(request.model).model
+        server = self._servers.get(model)
+        if server is None:
+            server = self._servers[model] = LocalServer(model, progress=self._progress)
+        url = await server.start()
+        chat = self._chats.get(url)
+        if chat is None:
+            chat = OpenAIChat(Endpoint(self.name, url, key=server.api_key))
+            self._chats[url] = chat
+        return await chat.complete(request)
+
+    async def close(self) -> None:
+        for chat in self._chats.values():
+            await chat.close()
+        for server in self._servers.values():
+            await server.close()
+        self._chats.clear()

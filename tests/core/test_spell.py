@@ -1,0 +1,407 @@
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmspell.errors import ConfigError, SpellNotFound
+from llmspell.spell import Parameter, find_spell, parse_spell, read_spell, shipped_spells
+
+TYPES = ["string", "integer", "number", "boolean", "list", "table"]
+
+
+def parsed(front="", code="return 1", end="\n"):
+    lines = ["--- /// spell", *(f"--- {line}" for line in front.splitlines()), "--- ///", code, ""]
+    return parse_spell(end.join(lines).encode(), name="demo", file="demo.lua")
+
+
+def refused(front):
+    with pytest.raises(ConfigError) as caught:
+        parsed(front)
+    return caught.value
+
+
+# Front matter
+
+
+FRONT = """\
+description = "Ask a panel."
+[params]
+question = { type = "string", help = "What to ask" }
+rounds = { type = "integer", default = 1 }
+[permissions]
+net = ["api.example.com"]
+[limits]
+memory = 1000000
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_front_matter_is_read(end):
+    spell = parsed(FRONT, end=end)
+    assert (spell.name, spell.description) == ("demo", "Ask a panel.")
+    assert spell.params["question"] == Parameter("question", "string", "What to ask")
+    assert spell.params["rounds"] == Parameter("rounds", "integer", default=1, required=False)
+    assert spell.permissions == {"net": ["api.example.com"]}
+    assert spell.limits == {"memory": 1000000}
+    assert spell.chunk_name == "@demo.lua"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"",
+        b"return 1",
+        b"-- /// spell\n-- x = 1\n-- ///\n",
+        b"---/// spells\n--- ///\n",
+        b"local s = '--- /// spell'",
+        b"\xff\xfe not text",
+    ],
+)
+def test_it_is_optional(source):
+    spell = parse_spell(source, name="demo", file="demo.lua")
+    assert (spell.name, spell.description, spell.params) == ("demo", "", {})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"#!/usr/bin/env llmspell\n--- /// spell\n--- name = 'x'\n--- ///\nreturn 1\n",
+        b"\xef\xbb\xbf--- /// spell\n---name = 'x'\n---///\nreturn 1\n",
+        b"-- a comment\n---\t/// spell  \n-- name = 'x'\n---   ///  ",
+        b"print(1)\n\n--- /// spell\nname = 'x'\n--- ///\nprint(2)\n--- ///\n",
+    ],
+)
+def test_ways_of_writing_it(source):
+    assert parse_spell(source, name="demo", file="demo.lua").name == "x"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"#!/usr/bin/env llmspell", b"\xef\xbb\xbf#!/bin/x", b"#[[ odd", b"\xef\xbb\xbf-- plain"],
+)
+def test_lines_count_as_in_the_file(start):
+    source = parse_spell(start + b"\nreturn 1\n", name="d", file="d.lua").source
+    assert source.startswith(b"--")
+    assert source.splitlines()[1] == b"return 1"
+
+
+@pytest.mark.parametrize(
+    ("front", "said"),
+    [
+        ("descripton = 'x'", "'descripton'"),
+        ("description = 5", "description must be a string"),
+        ("name = ['a']", "name must be a string"),
+        ("params = 3", "params must be a table"),
+        ("permissions = 'all'", "permissions must be a table"),
+        ("limits = []", "limits must be a table"),
+        ("[params]\na = { typ = 'string' }", "params.a: unknown key 'typ'"),
+        ("[params]\na = { type = 'str' }", "params.a: unknown type 'str'"),
+        ("[params]\na = { type = ['string'] }", "params.a: unknown type"),
+        ("[params]\na = { help = 5 }", "params.a: help"),
+        ("[params]\na = { choices = 'abc' }", "choices a list"),
+        (
+            "[params]\na = { type = 'integer', default = 'x' }",
+            "params.a: its default must be an integer",
+        ),
+        ("[params]\na = { type = 'integer', default = 1.5 }", "params.a: its default"),
+        ("[params]\na = { default = 1, choices = [2, 3] }", "its default must be one of 2, 3"),
+        ("[params]\na = { type = 'integer', choices = [1, 'x'] }", "params.a: must be an integer"),
+    ],
+)
+def test_what_is_wrong_in_it_is_named(front, said):
+    error = refused(front)
+    assert said in error.message
+    assert error.message.startswith("demo.lua: front matter")
+    assert error.exit_code == 2
+
+
+def test_every_wrong_key_is_named():
+    assert len(refused("a = 1\nb = 2\nparams = 3").problems) == 3
+
+
+def test_toml_errors_have_the_line_of_the_file():
+    with pytest.raises(ConfigError, match="line 4"):
+        parse_spell(
+            b"-- one\n--- /// spell\n--- a = 1\n--- b ==\n--- ///\n", name="d", file="d.lua"
+        )
+
+
+@pytest.mark.parametrize("rest", [b"", b"--- name = 'x'\nreturn 1\n"])
+def test_a_block_without_an_end_is_told(rest):
+    with pytest.raises(ConfigError, match=r"--- ///.*missing"):
+        parse_spell(b"--- /// spell\n" + rest, name="d", file="d.lua")
+
+
+@given(st.binary(max_size=100), st.booleans())
+def test_any_bytes_are_a_spell_or_a_config_error(data, framed):
+    source = b"--- /// spell\n" + data + b"\n--- ///\n" if framed else data
+    try:
+        spell = parse_spell(source, name="d", file="d.lua")
+    except ConfigError as error:
+        assert error.message.startswith("d.lua: ")  # noqa: PT017 - some bytes are fine
+    else:
+        assert source.removeprefix(b"\xef\xbb\xbf") in (spell.source, spell.source[2:])
+
+
+toml_text = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=8)
+entries = st.one_of(
+    st.integers(-9, 9),
+    st.booleans(),
+    st.just("'x'"),
+    st.just("[1, 2]"),
+    st.just("1.5"),
+    st.just("2026-01-02"),
+    st.just("{}"),
+).map(lambda v: str(v).lower() if isinstance(v, bool) else str(v))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["type", "help", "default", "choices", "x"]),
+        entries | st.sampled_from([f"'{t}'" for t in TYPES]),
+    )
+)
+def test_any_entry_of_params_is_read_or_refused(entry):
+    table = ", ".join(f"{key} = {value}" for key, value in entry.items())
+    try:
+        spell = parsed(f"[params]\np = {{ {table} }}")
+    except ConfigError as error:
+        assert "params.p: " in error.message  # noqa: PT017 - some entries are fine
+        return
+    parameter = spell.params["p"]
+    assert parameter.type in TYPES
+    if not parameter.required:
+        assert parameter.convert(parameter.default) == parameter.default
+
+
+# Parameters
+
+
+def test_a_default_alone_tells_the_type():
+    front = "[params]\na = 'x'\nb = 1\nc = 1.5\nd = true\ne = [1]\nf = 2026-01-02\ng = { default = 1 }\nh = {}"
+    params = parsed(front).params.values()
+    assert [(p.type, p.default) for p in params] == [
+        ("string", "x"),
+        ("integer", 1),
+        ("number", 1.5),
+        ("boolean", True),
+        ("list", [1]),
+        ("string", "2026-01-02"),
+        ("integer", 1),
+        ("string", None),
+    ]
+    assert [p.required for p in params] == [False] * 7 + [True]
+
+
+def test_defaults_have_their_type():
+    params = parsed(
+        "[params]\nn = { type = 'number', default = 1 }\nt = { type = 'table', default = { d = 2026-01-02 } }"
+    ).params
+    assert repr(params["n"].default) == "1.0"
+    assert params["t"].default == {"d": "2026-01-02"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        ("string", "5", "5"),
+        ("string", "", ""),
+        ("integer", "-5", -5),
+        ("integer", 7, 7),
+        ("number", "1.5", 1.5),
+        ("number", "2", 2.0),
+        ("number", 2, 2.0),
+        ("boolean", "TRUE", True),
+        ("boolean", "no", False),
+        ("boolean", True, True),
+        ("list", "a,b", ["a", "b"]),
+        ("list", '["a", 1]', ["a", 1]),
+        ("list", (1, 2), [1, 2]),
+        ("table", '{"a": [1]}', {"a": [1]}),
+        ("table", {"p": Path("/x")}, {"p": "/x"}),
+    ],
+)
+def test_what_is_given_is_converted(kind, given, expected):
+    value = Parameter("p", kind).convert(given)
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("string", 5),
+        ("string", None),
+        ("integer", "five"),
+        ("integer", "1.5"),
+        ("integer", 1.0),
+        ("integer", True),
+        ("integer", "1" * 5000),
+        ("number", "x"),
+        ("number", False),
+        ("boolean", "maybe"),
+        ("boolean", 1),
+        ("list", "5"),
+        ("list", '{"a": 1}'),
+        ("table", "a,b"),
+        ("table", "[1]"),
+        ("table", "[" * 100_000),
+    ],
+)
+def test_what_does_not_fit_is_refused(kind, given):
+    with pytest.raises(ValueError, match=kind):
+        Parameter("p", kind).convert(given)
+
+
+def test_what_is_not_plain_is_refused():
+    with pytest.raises(ValueError, match="object"):
+        Parameter("p", "list").convert([object()])
+
+
+@given(
+    st.sampled_from(TYPES),
+    st.text(max_size=12)
+    | st.integers()
+    | st.none()
+    | st.floats()
+    | st.lists(st.integers(), max_size=2),
+)
+def test_converting_gives_the_type_or_a_value_error(kind, given):
+    types = dict(zip(TYPES, (str, int, float, bool, list, dict), strict=True))
+    try:
+        value = Parameter("p", kind).convert(given)
+    except (ValueError, OverflowError):
+        return
+    assert type(value) is types[kind]
+
+
+def test_choices():
+    parameter = Parameter("p", "integer", choices=(1, 2))
+    assert parameter.convert("2") == 2
+    with pytest.raises(ValueError, match="one of 1, 2"):
+        parameter.convert(3)
+
+
+def test_binding_fills_in_and_names_every_problem():
+    spell = parsed(
+        "[params]\nq = { type = 'string' }\nn = 1\nb = true\nbig = { type = 'number', default = 0 }"
+    )
+    assert spell.bind({"q": "x", "n": "2"}) == {"q": "x", "n": 2, "b": True, "big": 0.0}
+    with pytest.raises(ConfigError) as caught:
+        spell.bind({"n": "x", "b": "perhaps", "big": 10**400, "other": 1})
+    problems = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 5
+    for said in (
+        "--q is required",
+        "--n must be an integer",
+        "--b must be a boolean",
+        "--big",
+        "'other'",
+    ):
+        assert said in problems
+    assert "llmspell run demo --help" in caught.value.hint
+
+
+# Finding
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "one.lua": "return 1",
+        "spells/two.lua": "return 2",
+        "folder/main.lua": "return 3",
+        "folder/spell.toml": "description = 'A folder'\n[params]\nn = 1",
+        "bad/main.lua": "return 4",
+        "bad/spell.toml": "params = 1",
+        "two/notes.txt": "no spell",
+    }.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    return tmp_path
+
+
+def test_a_file(project):
+    spell = find_spell("one.lua")
+    assert (spell.name, spell.file, spell.source) == ("one", "one.lua", b"return 1")
+    assert spell.folder == project
+    assert find_spell(str(project / "one.lua")).file == "one.lua"
+
+
+def test_a_folder(project):
+    spell = find_spell("folder")
+    assert (spell.name, spell.file, spell.description) == ("folder", "folder/main.lua", "A folder")
+    assert spell.bind({}) == {"n": 1}
+    assert spell.folder == project / "folder"
+    assert find_spell("folder/main.lua").name == "folder"
+    with pytest.raises(ConfigError, match=r"spell\.toml"):
+        find_spell("bad")
+
+
+def test_a_name(project):
+    assert find_spell("two").source == b"return 2"  # the folder of that name is no spell
+    assert find_spell("two", [project / "spells"]).file == "spells/two.lua"
+    with pytest.raises(SpellNotFound):
+        find_spell("two", [project / "folder"])
+
+
+def test_the_shipped_spells_are_found_and_sound(project):
+    assert shipped_spells()
+    for path in shipped_spells():
+        spell = find_spell(path.stem)
+        assert spell.name == path.stem
+        assert spell.description
+        assert all(parameter.help for parameter in spell.params.values())
+
+
+def test_a_spell_of_the_project_hides_a_shipped_one(project):
+    name = shipped_spells()[0].stem
+    (project / "spells" / f"{name}.lua").write_text("return 'mine'")
+    assert find_spell(name).source == b"return 'mine'"
+
+
+def test_standard_input(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"return 5")))
+    spell = find_spell("-")
+    assert (spell.name, spell.source, spell.folder) == ("stdin", b"return 5", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("twoo", "two"),
+        ("nothing-like-it", "llmspell spells"),
+        ("three.lua", "looked in"),
+        ("no/such", "llmspell spells"),
+        ("x" * 300, "llmspell spells"),
+        ("x" * 300 + ".lua", "looked in"),
+        ("a\0b", "llmspell spells"),
+    ],
+)
+def test_what_is_not_there(project, name, hint):
+    with pytest.raises(SpellNotFound) as caught:
+        find_spell(name)
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_cannot_be_read(project):
+    with pytest.raises(SpellNotFound, match="gone"):
+        read_spell(project / "gone.lua")
+    with pytest.raises(SpellNotFound, match="spells"):
+        read_spell(project / "spells")
+
+
+def test_how_a_file_is_shown(project, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("x" * 60) / "far.lua"
+    elsewhere.write_text("return 1")
+    assert read_spell(elsewhere).file == "far.lua"  # Lua would cut a longer name
+    os.chdir("/")
+    try:
+        assert read_spell(project / "one.lua").file == str(project / "one.lua")[1:]
+    finally:
+        os.chdir(project)
