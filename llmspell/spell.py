@@ -8,6 +8,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from os.path import exists, isdir
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +170,8 @@ def read_spell(path: Path, *, name: str | None = None) -> Spell:
 
 
 def _is_file(path: Path) -> bool:
-    try:
-        return path.exists() and not path.is_dir()  # a pipe will do: llmspell run <(…)
-    except OSError:  # a name too long to be one
-        return False
+    # A pipe will do: llmspell run <(…). A Path would raise for a name too long to be one.
+    return exists(path) and not isdir(path)  # noqa: PTH110, PTH112
 
 
 def shipped_spells() -> list[Path]:
@@ -200,10 +199,10 @@ def _not_found(name: str, folders: list[Path]) -> SpellNotFound:
     import difflib
 
     path = Path(name)
-    if path.is_dir():
+    if path.suffix == ".lua":
+        return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
+    if isdir(name):  # noqa: PTH112 - see _is_file
         return SpellNotFound(f"the folder {name} has no main.lua", hint="name a file in it")
-    if path.suffix == ".lua" or len(path.parts) > 1:
-        return SpellNotFound(f"no file {name}", hint=f"the current folder is {Path.cwd()}")
     similar = difflib.get_close_matches(name, named_spells(folders))
     hint = f"did you mean {' or '.join(similar)}?" if similar else "list them with: llmspell spells"
     return SpellNotFound(f"no spell named {name}", hint=hint)

@@ -2,32 +2,32 @@
 
 local match = string.match
 
-local FILES <const> = "spells have no io: use a file tool, such as read_file{path = …} or write_file{path = …, text = …}"
-local PROCESSES <const> = "spells cannot start or end processes: use a tool that does what is needed"
-local CODE <const> = "spells load code from text with load, and modules with require"
+local FILES <const> = "spells reach files by tools, such as read_file{path = ...}, not by io, os.remove or os.rename"
+local CODE <const> = "spells load text with load and modules with require, not by dofile or loadfile"
+local BYTECODE <const> = "string.dump is not there, since bytecode cannot be loaded; keep the source text"
 
+-- By the name Lua gives in an error. Fields are those of os, string, math and table.
 local hints = {
   ["global 'io'"] = FILES,
   ["global 'dofile'"] = CODE,
   ["global 'loadfile'"] = CODE,
   ["global 'loadstring'"] = "loadstring is load since Lua 5.2",
-  ["global 'package'"] = "require finds modules beside the spell and in lua_modules; there is nothing to set",
-  ["global 'debug'"] = "use the global Debug, or error and pcall",
-  ["global 'setfenv'"] = "give load an environment as its fourth argument",
-  ["global 'getfenv'"] = "the environment is the variable _ENV since Lua 5.2",
+  ["global 'package'"] = "require looks beside the spell and in lua_modules; there is no package to set",
+  ["global 'debug'"] = "the global Debug shows values and times; error and pcall handle errors",
+  ["global 'setfenv'"] = "setfenv is gone since Lua 5.2; load takes an environment as its fourth argument",
+  ["global 'getfenv'"] = "getfenv is gone since Lua 5.2; the environment is the variable _ENV",
   ["global 'unpack'"] = "unpack is table.unpack since Lua 5.2",
   ["global 'warn'"] = "use Log.warn",
-  ["field 'execute'"] = PROCESSES,
-  ["field 'exit'"] = "return from the spell to end it, or call error",
+  ["field 'execute'"] = "spells cannot run programs; instead of os.execute, use a tool that does what is needed",
+  ["field 'exit'"] = "instead of os.exit, return from the spell or raise an error",
   ["field 'remove'"] = FILES,
   ["field 'rename'"] = FILES,
   ["field 'tmpname'"] = FILES,
-  ["field 'setlocale'"] = "the locale is always C",
-  ["field 'dump'"] = "functions cannot be turned into bytecode here; keep their source text",
-  ["method 'dump'"] = "functions cannot be turned into bytecode here; keep their source text",
+  ["field 'setlocale'"] = "os.setlocale is not there; the locale is always C",
+  ["field 'dump'"] = BYTECODE,
+  ["method 'dump'"] = BYTECODE,
   ["field 'pow'"] = "math.pow(x, y) is x ^ y since Lua 5.3",
   ["field 'getn'"] = "table.getn(t) is #t since Lua 5.1",
-  ["field 'create'"] = "tables grow by themselves: {} will do",
 }
 
 -- The hint for an error such as "attempt to index a nil value (global 'io')", or nil.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from lupa import lua55
@@ -82,12 +82,14 @@ def build(bridges: Sequence[LuaPart]) -> Image:
 def _build(bridges: tuple[LuaPart, ...]) -> Image:
     tasks = LuaPart("tasks", _own("tasks"), ("Task",))
     eager = [part for part in bridges if not part.globals]
-    sources = [LuaPart(name, _own(name)) for name in PARTS] + eager
-    functions = "".join(f"[{name!r}] = {_function(source)},\n" for name, source, _ in sources)
+    functions = [_function(name, _own(name), "...") for name in PARTS]
+    functions += [_function(part.name, part.source, "_ENV, ...") for part in eager]
     for part in bridges:
         _check(part)
     return Image(
-        code=_compile(f"local parts = {{\n{functions}}}\nreturn parts.kernel(parts, ...)"),
+        code=_compile(
+            f"local parts = {{\n{''.join(functions)}}}\nreturn parts.kernel(parts, ...)"
+        ),
         eager=tuple(part.name for part in eager),
         lazy=tuple(
             Lazy(part.globals, _compile(part.source)) for part in (tasks, *bridges) if part.globals
@@ -96,11 +98,11 @@ def _build(bridges: tuple[LuaPart, ...]) -> Image:
 
 
 def _own(name: str) -> str:
-    return files("llmspell.lua").joinpath(f"{name}.lua").read_text("utf-8")
+    return Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
 
 
-def _function(source: str) -> str:
-    return f"function(...)\n{source}\nend"
+def _function(name: str, source: str, parameters: str) -> str:
+    return f"[{name!r}] = function({parameters})\n{source}\nend,\n"
 
 
 def _check(part: LuaPart) -> None:

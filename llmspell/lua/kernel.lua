@@ -82,7 +82,7 @@ local host = {
   define_tool = define_tool,
 }
 
--- What a part that is loaded after the lockdown finds as its globals.
+-- What the Lua of bridges finds as its globals: the real ones are gone when it runs.
 local function copy(t)
   local twin = {}
   for key, value in next, t do
@@ -95,11 +95,13 @@ local trusted = {
   string = copy(string),
   table = copy(table),
   math = copy(math),
+  assert = assert,
   error = error,
   getmetatable = getmetatable,
   ipairs = ipairs,
   next = next,
   pairs = pairs,
+  pcall = guard.pcall,
   rawequal = rawequal,
   rawget = rawget,
   rawlen = rawlen,
@@ -107,6 +109,7 @@ local trusted = {
   select = select,
   setmetatable = setmetatable,
   tonumber = tonumber,
+  tostring = tostring,
   type = type,
 }
 
@@ -172,7 +175,7 @@ local function open_environment()
     define_tool(config.tools[i])
   end
   for i = 1, #config.bridges do
-    for name, value in next, part(config.bridges[i], host) do
+    for name, value in next, part(config.bridges[i], trusted, host) do
       env[name] = value
     end
   end

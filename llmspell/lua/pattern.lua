@@ -26,7 +26,7 @@ local function find_plain(s, needle, at)
   local head = sub(needle, 1, 16)
   at = find(s, head, at, true)
   while at do
-    charge(#needle // 16)
+    charge(#needle // 64)
     local stop = at + #needle - 1
     if sub(s, at, stop) == needle then
       return at, stop

@@ -157,7 +157,7 @@ local function main()
       return run(source, name)
     end)
     mailbox.result = drive(co)
-    mailbox.fuel = guard.fuel()
+    mailbox.fuel, mailbox.printed = guard.fuel(), printed
     mailbox.limit, mailbox.reason, mailbox.where, mailbox.stack = guard.killed()
     yield(1)
   end
@@ -178,6 +178,7 @@ class Outcome:
     where: str | None
     seconds: float
     fuel: float
+    printed: int
 
     @property
     def text(self) -> str:
@@ -247,7 +248,13 @@ class BareState:
         except lua55.LuaError as error:
             self.lua.set_max_memory(0)
             return Outcome(
-                str(error).encode(), "memory", "in the driver", None, time.perf_counter() - begin, 0
+                str(error).encode(),
+                "memory",
+                "in the driver",
+                None,
+                time.perf_counter() - begin,
+                0,
+                0,
             )
         finally:
             self.lua.set_max_memory(0)
@@ -260,6 +267,7 @@ class BareState:
             where and where.decode(),
             seconds_taken,
             box[b"fuel"],
+            box[b"printed"],
         )
 
 

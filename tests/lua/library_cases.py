@@ -62,12 +62,16 @@ def subject(rng: Random) -> str:
 
 
 def position(rng: Random) -> str:
-    return rng.choice(("nil", "nil", "1", "2", "-1", "-3", "0", "5", "99", "-99", "2.0", "'3'", "1.5"))
+    return rng.choice(
+        ("nil", "nil", "1", "2", "-1", "-3", "0", "5", "99", "-99", "2.0", "'3'", "1.5")
+    )
 
 
 def call(rng: Random) -> str:
     """A call as Lua source: a function and its arguments."""
-    kind = rng.choice(("find", "match", "gmatch", "gsub", "gsub", "find", "format", "sort", "table"))
+    kind = rng.choice(
+        ("find", "match", "gmatch", "gsub", "gsub", "find", "format", "sort", "table")
+    )
     if kind == "format":
         return format_call(rng)
     if kind == "sort":
@@ -95,15 +99,24 @@ def format_call(rng: Random) -> str:
 
 
 def sort_call(rng: Random) -> str:
-    numbers = [str(rng.choice((rng.randint(-9, 9), rng.randint(-999, 999), 2.5))) for _ in range(rng.randint(0, 40))]
+    numbers = [
+        str(rng.choice((rng.randint(-9, 9), rng.randint(-999, 999), 2.5)))
+        for _ in range(rng.randint(0, 40))
+    ]
     strings = [lua_string(subject(rng)[:3]) for _ in range(rng.randint(0, 20))]
     items = rng.choice((numbers, numbers, strings, [*numbers[:2], *strings[:1]]))
-    order = rng.choice(("nil", "nil", "function(a, b) return a < b end", "function(a, b) return a > b end"))
+    order = rng.choice(
+        ("nil", "nil", "function(a, b) return a < b end", "function(a, b) return a > b end")
+    )
     return f"sorted, {{{', '.join(items)}}}, {order}"
 
 
 def table_call(rng: Random) -> str:
-    items = "{" + ", ".join(rng.choice(("1", "2", "'a'", "'b'", "3.5")) for _ in range(rng.randint(0, 6))) + "}"
+    items = (
+        "{"
+        + ", ".join(rng.choice(("1", "2", "'a'", "'b'", "3.5")) for _ in range(rng.randint(0, 6)))
+        + "}"
+    )
 
     def number() -> int:
         return rng.randint(-2, 8)
@@ -174,7 +187,9 @@ _TABLE = re.compile(r"table: \w+")
 def comparable(line: str) -> str:
     """Without what may differ: places in errors, the callee's name, addresses."""
     if line.startswith("false"):
-        line = _CALLEE.sub("bad argument (", _PLACE.sub('"', line)).replace("got no value", "got nil")
+        line = _CALLEE.sub("bad argument (", _PLACE.sub('"', line)).replace(
+            "got no value", "got nil"
+        )
         line = line.replace("(no value)", "(got nil)")
     return _TABLE.sub("table", line)
 
@@ -186,7 +201,9 @@ class Plain:
         self._run = new_state().execute(b"return function(s) return load(s, '=spell.lua')() end")
 
     def lines(self, source: str) -> list[str]:
-        return [comparable(line) for line in self._run(source.encode()).decode("latin-1").split("\n\0")]
+        return [
+            comparable(line) for line in self._run(source.encode()).decode("latin-1").split("\n\0")
+        ]
 
 
 class Guarded:

@@ -254,9 +254,7 @@ def lines(text):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_agrees_with_plain_lua(name):
     source = SHOW.replace("%s", PROGRAMS[name])
-    plain = new_state().execute(
-        b"return load(..., '=spell.lua')()", source.encode()
-    )
+    plain = new_state().execute(b"return load(..., '=spell.lua')()", source.encode())
     guarded = BareState(seed=1).run(source)
     assert guarded.kind == "value", guarded
     assert lines(guarded.raw[1:-1]) == lines(plain)

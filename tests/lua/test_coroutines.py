@@ -44,7 +44,7 @@ def test_park_works_in_calls_that_c_would_not_let_yield():
         for _, v in ipairs(parker) do items[#items + 1] = v end
         local replaced = ("ab"):gsub("%w", function(c) return c .. park() end)
         return order, calls, joined, items, replaced, ("%s"):format(parker), {table.unpack(parker)}""")
-        == "[1, 2, 3], 4, '6,7', [8, 9], 'a11b12', 'parked13', [15, 16]"
+        == "[1, 2, 3], 4, '6,7', [8, 9], 'a10b11', 'parked12', [14, 15]"
     )
 
 
@@ -60,9 +60,8 @@ def test_park_works_in_error_handlers_and_close_handlers():
           local x <close> = setmetatable({}, {__close = function() log[#log + 1] = park() end})
           error("f", 0)
         end)
-        return ok, handled, coroutine.resume(co), log""")
-        == "False, 'e2', False, 'f', [1, 3]"
-        or value("return 1")
+        return ok, handled, (coroutine.resume(co)), log""")
+        == "False, 'e2', False, [1, 3]"
     )
 
 

@@ -1,0 +1,69 @@
+"""A run without a Lua state: real services, real bridges, the real chain of middleware.
+
+What a spell would lend as Lua functions are Python functions here, by the number of a `LuaFunction`.
+"""
+
+import inspect
+
+import pytest
+
+from llmspell.agents.agent import Agents
+from llmspell.bridge import Bridge, Bridges
+from llmspell.concurrency import settled
+from llmspell.effects import Effect
+from llmspell.hooks import Hooks
+from llmspell.limits import Limits
+from llmspell.middleware import ORDER, compose
+from llmspell.middleware.trace import Observers
+from llmspell.permissions import Grants
+from llmspell.providers.models import Models
+from llmspell.providers.scripted import ScriptedProvider
+from llmspell.tools.tool import Tools
+
+
+class SmallRun:
+    id = "run"
+
+    def __init__(self, *, replies=(), grants=None, order=ORDER):
+        self.probe = Bridge("probe", __file__)
+        self.model = ScriptedProvider(replies)
+        self.functions = []
+        self.paths = []
+        self._order = order
+        self._bridges = Bridges([self.probe])
+        self._services = {
+            Agents: Agents(),
+            Grants: grants or Grants(),
+            Hooks: Hooks(),
+            Limits: Limits(),
+            Models: Models("scripted/any", {}, {}, providers=[self.model]),
+            Observers: Observers(),
+            Tools: Tools(),
+        }
+
+    def __getitem__(self, service):
+        return self._services[service]
+
+    async def perform(self, effect):
+        self.paths.append((effect.path, effect.name))
+        chain = compose(self._order, self._bridges.handler(effect.name), self)
+        return await settled(chain(effect))
+
+    async def call(self, function, args, path):
+        self.paths.append((path, "call"))
+        result = self.functions[function.id](*args)
+        return await result if inspect.isawaitable(result) else result
+
+    async def do(self, name, /, path="0/0", **args):
+        """Perform an effect as the spell itself would."""
+        return await self.perform(Effect(name, args, path, self))
+
+
+@pytest.fixture
+def new_run():
+    return SmallRun
+
+
+@pytest.fixture
+def run():
+    return SmallRun()

@@ -1,0 +1,331 @@
+import logging
+
+import anyio
+import pytest
+
+from llmspell.effects import Effect, Handler
+from llmspell.errors import (
+    ConfigError,
+    EffectTimeout,
+    HookFailed,
+    HookHalted,
+    InvalidArguments,
+    LimitExceeded,
+    PermissionDenied,
+    ToolError,
+)
+from llmspell.hooks import Halt, Hooks, Modify, Replace
+from llmspell.middleware import ORDER, arrange, compose
+from llmspell.middleware.trace import Observers
+from llmspell.permissions import Grants, Need
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def run(new_run):
+    run = new_run(grants=Grants(net=("good.com",)))
+    run.done = []
+
+    @run.probe.effect()
+    async def double(n: int) -> int:
+        run.done.append(n)
+        return n * 2
+
+    @run.probe.effect()
+    async def fail(kind: str = "tool") -> None:
+        raise {
+            "tool": ToolError("broken", retryable=True),
+            "limit": LimitExceeded("full", limit="effects"),
+            "bug": KeyError("x"),
+        }[kind]
+
+    @run.probe.effect(needs=lambda effect: [("probe", Need("net", effect.bound["url"]))])
+    def fetch(url: str) -> str:
+        run.done.append(url)
+        return f"got {url}"
+
+    @run.probe.effect(deadline=lambda effect: effect.bound["most"])
+    async def wait(seconds: float, most: float | None = None) -> str:
+        await anyio.sleep(seconds)
+        return "slept"
+
+    run.hooks = run[Hooks]
+    return run
+
+
+class Witness:
+    def __init__(self):
+        self.seen = []
+
+    def started(self, effect):
+        self.seen.append(("started", effect.name))
+
+    def finished(self, effect, seconds, error):
+        assert seconds >= 0
+        self.seen.append(("finished", effect.name, type(error).__name__))
+
+
+# The order
+
+
+def test_the_order_is_that_of_the_architecture():
+    names = [m.name for m in ORDER]
+    wanted = ["trace", "validate", "hooks", "journal", "budget", "permissions", "deadline"]
+    assert names == [name for name in wanted if name in names]
+
+
+def named(name, **place):
+    return type(
+        "Mine", (), {"name": name, "wrap": lambda self, handler, call, run: call, **place}
+    )()
+
+
+def test_more_middleware_is_put_in_its_place():
+    extra = [named("a", after="trace"), named("b", before="deadline"), named("c", after="a")]
+    names = [m.name for m in arrange(extra)]
+    assert names == ["trace", "a", "c", "validate", "hooks", "permissions", "b", "deadline"]
+    assert [m.name for m in ORDER] == [n for n in names if len(n) > 1]
+    assert arrange([]) == ORDER
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ([named("a")], "'a'"),
+        ([named("a", after="b")], "'b'"),
+        ([named("a", after="b"), named("b", after="trace")], "'b'"),
+        ([named("trace", after="hooks")], "two are named 'trace'"),
+        ([named("a", after="trace"), named("a", after="trace")], "two are named 'a'"),
+    ],
+)
+def test_middleware_without_a_place_is_refused(extra, said):
+    with pytest.raises(ConfigError) as caught:
+        arrange(extra)
+    assert said in caught.value.message
+
+
+def test_middleware_with_nothing_to_do_is_not_in_the_chain(run):
+    handler = Handler("probe.plain", lambda: 1)
+    assert compose([m for m in ORDER if m.name != "validate"], handler, run) is handler.perform
+
+
+def test_a_synchronous_effect_is_answered_at_once(run):
+    handler = run.probe.handlers["probe.fetch"]
+    chain = compose(ORDER, handler, run)
+    assert (
+        chain(Effect("probe.fetch", {"url": "http://good.com"}, "0/0", run))
+        == "got http://good.com"
+    )
+
+
+# Trace
+
+
+async def test_observers_see_everything_refusals_too(run):
+    witness = Witness()
+    run[Observers].append(witness)
+    await run.do("probe.double", n=1)
+    with pytest.raises(InvalidArguments):
+        await run.do("probe.double", n="x")
+    with pytest.raises(PermissionDenied):
+        await run.do("probe.fetch", url="http://evil.com")
+    with anyio.move_on_after(0.01):
+        await run.do("probe.wait", seconds=9)
+    assert [s[-1] for s in witness.seen if s[0] == "finished"] == [
+        "NoneType",
+        "InvalidArguments",
+        "PermissionDenied",
+        "CancelledError",
+    ]
+
+
+# Validate
+
+
+async def test_hooks_and_handlers_see_checked_arguments(run):
+    seen = []
+    run.hooks.before("probe.double")(lambda call: seen.append(call.effect.bound))
+    assert await run.do("probe.double", n="4") == 8
+    assert seen == [{"n": 4}]
+    with pytest.raises(InvalidArguments):
+        await run.do("probe.double", m=1)
+    assert len(seen) == 1
+
+
+# Hooks
+
+
+async def test_modified_arguments_are_checked_again(run):
+    run.hooks.before("probe.double")(lambda call: Modify({"n": "5"}))
+    assert await run.do("probe.double", n=1) == 10
+    assert run.done == [5]
+
+
+@pytest.mark.parametrize("args", [{"n": "x"}, {}, [], "text", None, {"n": 1, "m": 2}])
+async def test_arguments_a_hook_spoilt_are_refused(run, args):
+    run.hooks.before("probe.double")(lambda call: Modify(args))
+    with pytest.raises(InvalidArguments):
+        await run.do("probe.double", n=1)
+    assert run.done == []
+
+
+async def test_an_empty_list_from_a_hook_is_an_empty_table(run):
+    run.hooks.before("probe.fail", priority=1)(lambda call: Modify([]))
+    seen = []
+    run.hooks.before("probe.fail")(lambda call: seen.append(call.effect.args))
+    with pytest.raises(ToolError):
+        await run.do("probe.fail", kind="bug")
+    assert seen == [{}]
+
+
+async def test_permissions_judge_what_a_hook_made_of_the_arguments(run):
+    run.hooks.before("probe.fetch")(lambda call: Modify({"url": "http://evil.com"}))
+    with pytest.raises(PermissionDenied, match=r"evil\.com"):
+        await run.do("probe.fetch", url="http://good.com")
+    assert run.done == []
+
+
+async def test_each_after_hook_sees_the_last_ones_result(run):
+    run.hooks.after("probe.double", priority=2)(lambda call: Modify(call.result + 1))
+    run.hooks.after("probe.double", priority=1)(lambda call: None)
+    run.hooks.after("probe.double")(lambda call: Replace([call.result]))
+    assert await run.do("probe.double", n=1) == [3]
+
+
+async def test_a_replaced_effect_is_not_done(run):
+    later = []
+    run.hooks.before("probe.double", priority=1)(lambda call: Replace(None))
+    run.hooks.before("probe.double")(later.append)
+    run.hooks.after("probe.double")(lambda call: Modify([call.result]))
+    assert await run.do("probe.double", n=1) == [None]
+    assert (run.done, later) == ([], [])
+
+
+@pytest.mark.parametrize("phase", ["before", "after", "error"])
+async def test_halting_stops_the_effect_and_later_hooks(run, phase):
+    later = []
+    effect = "probe.fail" if phase == "error" else "probe.double"
+    run.hooks.register(f"{phase}:{effect}", lambda call: Halt("no"), id="guard", priority=1)
+    run.hooks.register(f"{phase}:{effect}", later.append)
+    run.hooks.register(f"error:{effect}", lambda call: Replace("forgiven"), priority=-1)
+    with pytest.raises(HookHalted, match=r"guard.*no"):
+        await run.do(effect, **({} if phase == "error" else {"n": 1}))
+    assert later == []
+    assert run.done == ([1] if phase == "after" else [])
+
+
+async def test_error_hooks_see_the_error_and_may_forgive(run):
+    seen = []
+    run.hooks.on_error("probe.*", priority=1)(lambda call: seen.append(call.error))
+    with pytest.raises(ToolError):
+        await run.do("probe.fail")
+    run.hooks.on_error("probe.*")(lambda call: Replace("forgiven"))
+    run.hooks.after("probe.fail")(lambda call: Modify(f"{call.result}!"))
+    assert await run.do("probe.fail") == "forgiven!"
+    assert await run.do("probe.fetch", url="http://evil.com") == "forgiven"
+    assert await run.do("probe.wait", seconds=9, most=0.01) == "forgiven"
+    assert [type(e) for e in seen] == [ToolError, ToolError, PermissionDenied, EffectTimeout]
+
+
+@pytest.mark.parametrize(("kind", "error"), [("limit", LimitExceeded), ("bug", KeyError)])
+async def test_only_effects_errors_are_forgiven(run, kind, error):
+    run.hooks.on_error("probe.fail")(lambda call: Replace("forgiven"))
+    with pytest.raises(error):
+        await run.do("probe.fail", kind=kind)
+
+
+def raises(call):
+    raise RuntimeError("oops")
+
+
+def raises_effect_error(call):
+    raise ToolError("oops")
+
+
+def answers_nonsense(call):
+    return "oops"
+
+
+async def takes_long(call):
+    await anyio.sleep(9)
+
+
+FAULTS = [raises, raises_effect_error, answers_nonsense, takes_long]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("phase", ["before", "after"])
+async def test_a_failing_hook_is_passed_over_counted_and_logged(run, caplog, fault, phase):
+    hook = run.hooks.register(f"{phase}:probe.double", fault, timeout=0.01)
+    with caplog.at_level(logging.WARNING, "llmspell.hooks"):
+        assert await run.do("probe.double", n=2) == 4
+    assert hook.failures == 1
+    assert hook.active == set()
+    assert fault.__name__ in caplog.text
+    assert ("0.01 seconds" if fault is takes_long else "oops") in caplog.text
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_failing_guard_fails_the_effect(run, fault):
+    run.hooks.register("before:probe.double", fault, timeout=0.01, required=True)
+    with pytest.raises(HookFailed, match=fault.__name__):
+        await run.do("probe.double", n=2)
+    assert run.done == []
+
+
+async def test_a_limit_breached_in_a_hook_is_not_passed_over(run):
+    @run.hooks.before("probe.double")
+    def full(call):
+        raise LimitExceeded("full", limit="effects")
+
+    with pytest.raises(LimitExceeded):
+        await run.do("probe.double", n=1)
+
+
+async def test_a_hooks_own_effects_pass_it_by(run):
+    calls = []
+
+    @run.hooks.before("probe.*")
+    async def nosy(call):
+        calls.append(call.effect.path)
+        await call.effect.perform("probe.double", n=7)
+
+    await run.do("probe.double", n=1)
+    assert calls == ["0/0"]
+    assert run.done == [7, 1]
+
+
+async def test_cancelling_is_no_failure_of_a_hook(run):
+    hook = run.hooks.register("before:probe.double", takes_long)
+    with anyio.move_on_after(0.01) as scope:
+        await run.do("probe.double", n=1)
+    assert scope.cancelled_caught
+    assert (hook.failures, hook.active) == (0, set())
+
+
+# Permission
+
+
+async def test_what_an_effect_needs_is_judged(run):
+    assert await run.do("probe.fetch", url="http://good.com/x") == "got http://good.com/x"
+    with pytest.raises(PermissionDenied, match=r"probe may not reach evil\.com"):
+        await run.do("probe.fetch", url="http://evil.com")
+
+
+# Deadline
+
+
+async def test_an_effect_ends_in_time_or_is_cancelled(run):
+    assert await run.do("probe.wait", seconds=0, most=5) == "slept"
+    assert await run.do("probe.wait", seconds=0, most=None) == "slept"
+    with pytest.raises(EffectTimeout, match=r"probe\.wait .*0\.01 seconds") as caught:
+        await run.do("probe.wait", seconds=9, most=0.01)
+    assert caught.value.retryable
+    assert caught.value.details == {"seconds": 0.01}
+
+
+async def test_a_cancelled_effect_has_not_timed_out(run):
+    with anyio.move_on_after(0.01) as scope:
+        await run.do("probe.wait", seconds=9, most=8)
+    assert scope.cancelled_caught

@@ -1,0 +1,166 @@
+"""The kill switch: nothing hangs, nothing survives a kill, the host is never harmed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from bare_state import BareState, run
+
+ATTACKS = [
+    attack
+    for attack in json.loads(Path(__file__).with_name("attacks.json").read_text("utf-8"))
+    if "host." not in attack["code"]
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack["id"])
+def test_known_attack(attack):
+    """The attacks that need no host; "killed" by the run's limits, "error" can be caught."""
+    kinds, pattern = attack["expect"]
+    outcome = run(attack["code"], seconds=0 if (kinds, pattern) == ("killed", "limit") else 5)
+    assert outcome.kind in kinds.split("|")
+    said = outcome.reason if outcome.kind == "killed" else outcome.text
+    assert re.search(pattern, said)
+    assert outcome.seconds < 4
+
+
+# What must be killed: by the instructions, the clock or the memory.
+ENDLESS = {
+    "handler of an overflow": "local function f() return 1 + f() end while true do xpcall(f, function() while true do end end) end",
+    "handler where the hook has no room": """
+        local function nest(n, f) if n == 0 then f() else pcall(nest, n - 1, f) end end
+        for d = 150, 200 do nest(d, function() xpcall(function() for i = 1, 1e5 do end error("x") end, function() while true do end end) end) end
+        while true do end""",
+    "loop where the hook has no room": """
+        local function nest(n, f) if n == 0 then f() else pcall(nest, n - 1, f) end end
+        for d = 150, 200 do nest(d, function() while true do pcall(function() while true do end end) end end) end""",
+    "close handler that swaps the error": """
+        local thrower = setmetatable({}, {__close = function() error("fooled", 0) end})
+        while true do pcall(function() local x <close> = thrower while true do end end) end""",
+    "close handler that hides out of memory": """
+        local thrower = setmetatable({}, {__close = function() error("fooled", 0) end})
+        while true do pcall(function() local x <close> = thrower local t = {} for i = 1, 1e9 do t[i] = {} end end) end""",
+    "close handler that yields": """
+        local f = coroutine.wrap(function() local x <close> = setmetatable({}, {__close = coroutine.yield}) while true do end end)
+        while true do pcall(f) end""",
+    "close handler that is C": "while true do pcall(function() local x <close> = setmetatable({}, {__close = error}) while true do end end) end",
+    "closing oneself": "coroutine.resume(coroutine.create(function() local x <close> = setmetatable({}, {__close = function() while true do end end}) coroutine.close() end))",
+    "a thousand coroutines": """
+        local all = {}
+        for i = 1, 1000 do all[i] = coroutine.wrap(function() while true do coroutine.yield() end end) end
+        while true do for i = 1, #all do all[i]() end end""",
+    "iterator": "for _ in coroutine.wrap(function() while true do coroutine.yield(1) end end) do end",
+    "pairs": "for _ in pairs(setmetatable({}, {__pairs = function() return function() return 1 end end})) do end",
+    "concat metamethod": "local t = setmetatable({}, {__concat = function() while true do end end}) return t .. t",
+    "concat of many": "return table.concat(setmetatable({}, {__index = function() return '' end}), '', 1, 1e7)",
+    "sort of many": "table.sort(setmetatable({}, {__len = function() return 1 << 30 end}))",
+    "sort of long strings": "local s, t = ('x'):rep(4e6), {} for i = 1, 1e5 do t[i] = s end table.sort(t)",
+    "many comparisons in C": "local t = {} for i = 1, 3000 do t[i] = ('x'):rep(300) .. i end while true do table.sort(table.move(t, 1, #t, 1, {})) end",
+    "tostring in format": "return ('%s'):format(setmetatable({}, {__tostring = function() while true do end end}))",
+    "wide formats": "local f, t = ('%s'):rep(1e5), {} for i = 1, 1e5 do t[i] = 'x' end while true do string.format(f, table.unpack(t)) end",
+    "quoting": "local s = ('\\0'):rep(1e6) while true do string.format('%q', s) end",
+    "long needle": "local s = ('a'):rep(4e6) while true do s:find(('a'):rep(2e6) .. 'b') end",
+    "patterns without end": "for i = 1, 1e9 do (('x'):rep(50)):find('a' .. i .. '[b-z]*c') end",
+    "growing by gsub": "local s = ('a'):rep(1000) while true do s = s:gsub('a', '%0%0') end",
+    "quadratic pattern in C": "local s = (' '):rep(4000) .. 'x' while true do s:find('%s*$') end",
+    "optional items in C": "local s = ('a'):rep(16) while true do s:find(('a?'):rep(12) .. ('a'):rep(17)) end",
+    "shifting": "local t = {} for i = 1, 3e5 do t[i] = i end while true do table.remove(t, 1) t[#t + 1] = 1 end",
+    "comparing long strings": "local a, b = ('x'):rep(3e6) .. 'a', ('x'):rep(3e6) .. 'b' while true do local c = a < b end",
+    "numbers of megabytes": "local s = ('1'):rep(4e6) while true do math.abs(s) end",
+    "utf8 iterator in rubble": "local s, f = 'a' .. ('\\x80'):rep(5e6), utf8.codes('x') while true do pcall(f, s, 1) end",
+    "many arguments": "local t = {} for i = 1, 1e5 do t[i] = i end local function f() end while true do f(table.unpack(t)) end",
+    "more and more arguments": "local function f(...) return f(1, ...) end f()",
+    "rehashing": "local t = {} for i = 1, 2^16 do t['k' .. i] = 1 end local n = 2^16 while true do t['k' .. n] = nil n = n + 1 t['k' .. n] = 1 end",
+    "compiling quadratic chunks": "while true do load('return ' .. ('x and '):rep(3e5) .. 'x') end",
+    "compiling deep scopes": """
+        local p = {}
+        for d = 1, 150 do
+          p[#p + 1] = "local function f() "
+          for i = 1, 20 do p[#p + 1] = "local a" .. i .. ", b" .. i .. ", c" .. i .. ", d" .. i .. " " end
+        end
+        p[#p + 1] = ("x = x "):rep(1e5)
+        while true do load(table.concat(p)) end""",
+    "reader": "load(function() return ' ' end)",
+    "weak tables": "local t = setmetatable({}, {__mode = 'k'}) while true do t[{}] = {} end",
+    "globals with newindex": "setmetatable(_G, {__newindex = function() while true do end end}) x = 1",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_work_is_killed(name):
+    outcome = run(ENDLESS[name], instructions=5e6, seconds=0)
+    assert outcome.kind == "killed"
+    assert outcome.seconds < 3
+
+
+# What must end by itself, well or with an error, and leave the host as it was.
+HARMLESS = {
+    "closing in a close handler": "local co co = coroutine.create(function() local x <close> = setmetatable({}, {__close = function() coroutine.close(co) end}) coroutine.yield() end) coroutine.resume(co) return coroutine.close(co)",
+    "closing oneself twice": "return coroutine.resume(coroutine.create(function() local x <close> = setmetatable({}, {__close = function() coroutine.close() end}) coroutine.close() end))",
+    "resuming the main thread": "local main = coroutine.running() return coroutine.wrap(function() return coroutine.resume(main) end)()",
+    "resuming oneself": "return coroutine.resume(coroutine.running())",
+    "nested coroutines": "local function f() return coroutine.wrap(f)() end return pcall(f)",
+    "a value equal to everything": "local t = setmetatable({}, {__eq = function() return true end}) return coroutine.wrap(function() coroutine.yield(t) end)() == t",
+    "range from end to end": "return pcall(table.move, {}, math.mininteger, math.maxinteger, 1), pcall(table.unpack, {}, math.mininteger, math.maxinteger)",
+    "deep parentheses": "return load(('('):rep(1e6))",
+    "a name of megabytes": "return load('local ' .. ('a'):rep(4e6) .. ' = 1') ~= nil",
+    "no environment": "local _ENV = nil return 1",
+    "no library": "for k in pairs(string) do string[k] = nil end for k in pairs(_G) do _G[k] = nil end return 1",
+    "error without a text": "error(setmetatable({}, {__tostring = function() error('again') end}))",
+    "error that is nil": "error(nil)",
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_odd_code_does_no_harm(name):
+    state = BareState(seed=1)
+    outcome = state.run(HARMLESS[name], seconds=5)
+    assert outcome.kind in ("value", "error")
+    assert state.run("return 1 + 1", seconds=5).text == "2"
+
+
+def test_a_kill_says_which_limit_and_where():
+    outcome = run("local function spin()\n  while true do end\nend\nspin()")
+    assert (outcome.limit, outcome.reason, outcome.where) == (
+        "instructions",
+        "instruction limit exceeded",
+        "spell.lua:2",
+    )
+    assert run("local s = 'x'\nwhile true do s = s .. s end").limit == "memory"
+    assert run("while true do end", instructions=1e12, seconds=0).limit == "time"
+
+
+def test_a_killed_run_stays_dead():
+    state = BareState(seed=1)
+    assert state.run("while true do end").limit == "instructions"
+    again = state.run("return 1")
+    assert again.limit == "instructions"
+    assert again.text == ""
+
+
+def test_fuel_is_what_is_left():
+    few, many = (run(f"for i = 1, {n} do end").fuel for n in (1e4, 1e6))
+    assert 49e6 < few < 50e6
+    assert 0.5e6 < few - many < 3e6
+
+
+def test_work_in_c_is_charged_by_its_size():
+    before, after = (run(f"return #('x'):rep({n})").fuel for n in (100, 8_000_000))
+    assert before - after > 400_000
+
+
+def test_no_user_code_sees_a_kill():
+    outcome = run("""
+        for i = 1, 3 do
+          pcall(xpcall, function() while true do end end, print)
+          local co = coroutine.create(function()
+            local x <close> = setmetatable({}, {__close = function() print() end})
+            while true do end
+          end)
+          coroutine.resume(co)
+          coroutine.close(co)
+          print()
+        end""")
+    assert outcome.limit == "instructions"
+    assert outcome.printed == 0
