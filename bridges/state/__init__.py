@@ -50,6 +50,11 @@ def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str
 
 
 @bridge.effect()
-def increment(effect: Effect, key: str, by: float = 1, scope: str = "") -> Answer[float]:
+def increment(
+    effect: Effect,
+    key: str,
+    by: int | float = 1,  # noqa: PYI041 - a float alone would make 2 into 2.0
+    scope: str = "",
+) -> Answer[float]:
     """Add to a number, atomically; the sum."""
     return effect.run[Store].increment(scope, key, by)  # type: ignore[type-abstract]
