@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from llmspell.errors import ConfigError
 from llmspell.limits import Limits
 from llmspell.permissions import KINDS, Grants
-from llmspell.providers.catalogue import ProviderSettings
+from llmspell.providers.settings import ProviderSettings
 
 FILE = "llmspell.toml"
 EVERYTHING = "*"

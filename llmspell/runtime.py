@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from llmspell.config import Project, find_project
 from llmspell.console import Console
 from llmspell.driver import Output
 from llmspell.engine import Engine
-from llmspell.errors import ConfigError, LlmspellError, PluginError
+from llmspell.errors import ConfigError, LlmspellError, PluginError, SpellRuntimeError
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
 from llmspell.lua.image import build
@@ -188,6 +189,8 @@ class Runtime:
         except LlmspellError as error:
             # A call in tail position leaves no line to point at.
             error.where = error.where or spell.file
+            if isinstance(error, SpellRuntimeError) and not error.hint:
+                error.hint = _similar_tool(error.message, self.tools)
             raise
         finally:
             hooks.close()
@@ -241,6 +244,17 @@ class _Services(dict[type, Any]):
     def __missing__(self, service: type) -> Any:
         made = self[service] = self._makers.get(service, service)()
         return made
+
+
+def _similar_tool(message: str, tools: Tools) -> str | None:
+    """What a spell may have meant that called a global which is not there."""
+    missing = re.fullmatch(r"attempt to call a nil value \(global '(\w+)'\)", message)
+    if missing is None:
+        return None
+    import difflib
+
+    similar = difflib.get_close_matches(missing[1], list(tools), n=1)
+    return f"did you mean {similar[0]}?" if similar else "list the tools with: llmspell tools"
 
 
 def _lowered(limits: Limits, spell: Spell) -> Limits:

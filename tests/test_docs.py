@@ -44,6 +44,7 @@ NOT_RUN = []  # the reasons of all `not run` markers
 
 _FENCE = re.compile(r"^```(\S*)$")
 _MARKER = re.compile(r"^<!-- (model|not run): (.*) -->$")
+_MAKE = re.compile(r"^make (\w+).*$", re.MULTILINE)
 _FILE = re.compile(r"^(?:--|#) ([\w./-]+\.\w+)$")
 
 
@@ -74,6 +75,7 @@ def read_page(page):
             block.lines.append(line)
         elif block is not None:
             if block.language == "text" and fresh:
+                assert not blocks[-1].file, f"{block.place}: a file that is not run has no output"
                 blocks[-1].expected = block.lines
             elif block.language != "text":
                 blocks.append(block)
@@ -197,11 +199,10 @@ def run_program(*command):
 
 
 def run_shell(script, expected, place):
-    if script.startswith("make "):
-        for target in script.split()[1:]:
-            makefile = (ROOT / "Makefile").read_text("utf-8")
-            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{place}: no {target}"
-        return
+    for target in _MAKE.findall(script):
+        makefile = (ROOT / "Makefile").read_text("utf-8")
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{place}: no target {target}"
+    script = _MAKE.sub("", script)
     output, code = run_program("bash", "-c", script)
     shows_error = any(line.lower().startswith("error:") for line in expected or [])
     assert code == 0 or shows_error, f"{place}: {script} ended with {code}:\n{output}"

@@ -8,7 +8,10 @@ def main() -> None:
     from llmspell.cli.interrupt import answer_interrupts
 
     answer_interrupts()
+    import gc
     import sys
+
+    gc.disable()  # until the spell runs: looking for garbage among what is imported takes 10 ms
 
     from llmspell.cli.commands import command
     from llmspell.cli.report import reporting

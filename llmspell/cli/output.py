@@ -44,8 +44,8 @@ def for_programs(result: Value) -> str:
         return _json(result, allow_nan=False, default=_strict)
     except ValueError as error:
         raise SpellError(
-            f"the result cannot be written as JSON: {error}",
-            hint="return text, numbers, booleans and tables of those",
+            "the result holds something JSON has no word for",
+            hint="return text, finite numbers, booleans and tables of those",
         ) from error
 
 
@@ -63,4 +63,4 @@ def _legible(value: Any) -> str:
 def _strict(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    raise ValueError("it holds a function")
+    raise ValueError(f"{value!r} is no JSON")

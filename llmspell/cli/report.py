@@ -68,6 +68,8 @@ def describe(error: Exception) -> str:
         return _describe(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        return f"error: no such option: {error.option_name}\nhint: {_usage_hint(error)}"
     if isinstance(error, click.ClickException):
         message = error.format_message().rstrip(".")
         return f"error: {message[0].lower()}{message[1:]}\nhint: {_usage_hint(error)}"

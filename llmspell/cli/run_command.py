@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from llmspell.cli.commands import COMMANDS
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options, with_values
 from llmspell.cli.report import Misuse
 from llmspell.cli.running import run_spell
 from llmspell.config import find_project
-from llmspell.errors import ConfigError
+from llmspell.errors import ConfigError, SpellNotFound
 from llmspell.spell import Parameter, Spell, find_spell
 from llmspell.values import Value
 
@@ -42,12 +43,22 @@ def _run(**values: Any) -> None:
             hint="give a file, a name (they are listed by: llmspell spells), or - for stdin",
         )
     name, *args = rest
-    spell = find_spell(name, find_project().spell_folders)
+    spell = _find(name)
     command = _SpellCommand(spell, as_typed=name, before=values)
     try:
         command.main(args=args, prog_name=command.name, standalone_mode=False)
     except click.UsageError as error:
         error.ctx = click.Context(command, info_name=command.name)
+        raise
+
+
+def _find(name: str) -> Spell:
+    try:
+        return find_spell(name, find_project().spell_folders)
+    except SpellNotFound as error:
+        if name in COMMANDS:
+            hint = f"options go after the command: llmspell {name} …"
+            raise Misuse(error.message, hint=hint) from error
         raise
 
 

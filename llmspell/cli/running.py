@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -25,6 +26,8 @@ def run_spell(
     arguments: Sequence[str] = (),
 ) -> None:
     """Run it and print what it returns."""
+    gc.freeze()
+    gc.enable()
     with interruptible():
         result = asyncio.run(_run(spell, options, params or {}, arguments))
     if options.json:

@@ -1,8 +1,7 @@
 -- Errors as spells see them: tables {code, message, where, …} whose tostring reads well.
 
-local tostring = ...
+local tostring, where = ...
 local setmetatable, rawget, error, type = setmetatable, rawget, error, type
-local getinfo = debug.getinfo
 
 local function text(e)
   local where, hint = rawget(e, "where"), rawget(e, "hint")
@@ -25,19 +24,6 @@ local metatable = {
   end,
 }
 
--- The innermost line of the spell's own code: "file.lua:12". Our code is stripped of its lines.
-local function where()
-  for level = 2, 64 do
-    local info = getinfo(level, "Sl")
-    if not info then
-      return nil
-    end
-    if info.currentline > 0 then
-      return info.short_src .. ":" .. info.currentline
-    end
-  end
-end
-
 local function new(code, message, hint)
   return setmetatable({ code = code, message = message, hint = hint, retryable = false }, metatable)
 end
@@ -57,4 +43,4 @@ local function fail(code, message, hint)
   raise(new(code, message, hint))
 end
 
-return { new = new, raise_table = raise_table, fail = fail, where = where }
+return { new = new, raise_table = raise_table, fail = fail }

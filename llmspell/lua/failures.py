@@ -16,6 +16,7 @@ from llmspell.errors import (
 from llmspell.limits import Limits
 from llmspell.lua.messages import Failure, as_text
 from llmspell.lua.vm import Kill
+from llmspell.values import Value
 
 _PLACE = re.compile(r"^([^\n:]+:\d{1,9}): ")
 _FRAME = re.compile(r"^\t(?!\[C\]|\?|\(\.\.\.).+:\d+: in .+", re.MULTILINE)
@@ -30,7 +31,7 @@ def spell_error(failed: Failure) -> SpellError:
     text, where = failed.text, failed.where
     if match := _PLACE.match(text):
         where, text = match[1], text[match.end() :]
-    message = cause.message if cause else text
+    message = cause.message if cause else _said(value, text)
     return SpellRuntimeError(
         message,
         hint=failed.hint,
@@ -43,13 +44,26 @@ def spell_error(failed: Failure) -> SpellError:
 
 def callback_error(failed: Failure) -> EffectError:
     """The error of an effect whose handler called a function of the spell that failed."""
-    return effect_error_from(failed.value) or EffectError(failed.text)
+    return effect_error_from(failed.value) or EffectError(_said(failed.value, failed.text))
+
+
+def _said(value: Value, text: str) -> str:
+    """What an error table says that is none of ours: its message, or else all of it."""
+    if not isinstance(value, (dict, list)) or not re.fullmatch(r"table: \d+", text):
+        return text
+    if isinstance(value, dict) and isinstance(value.get("message"), str):
+        return as_text(value["message"])
+    import json
+
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
 
 
 def _syntax_error(message: str) -> SpellSyntaxError:
     match = _PLACE.match(message)
     if not match:
-        return SpellSyntaxError(message, file="?", line=0)
+        error = SpellSyntaxError(message, file="?", line=0)
+        error.where = None
+        return error
     file, _, line = match[1].rpartition(":")
     return SpellSyntaxError(message[match.end() :], file=file, line=int(line))
 

@@ -49,12 +49,17 @@ local function record_place()
   stack = traceback("", 3)
 end
 
--- Ends the run. Called from trusted code, it returns: the run ends once the spell is resumed.
-local function kill(name, message)
+-- Ends the run once the spell is resumed; for the root, which is not to be raised out of.
+local function doom(name, message)
   if not limit then
     limit, reason = name, message
     pcall(record_place) -- memory may be short
   end
+end
+
+-- Ends the run, and the running coroutine at once.
+local function kill(name, message)
+  doom(name, message)
   raise()
 end
 
@@ -123,7 +128,7 @@ local function guarded_pcall(f, ...)
 end
 
 -- The handler runs where the error was raised, which may be inside a hook, where no hook stops it:
--- it has to be ours. The spell's own xpcall calls its handler after the fact, see library.lua.
+-- it has to be ours. The spell's own xpcall calls its handler after the fact, see basics.lua.
 local function guarded_xpcall(f, handler, ...)
   return settle(xpcall(f, function(err)
     return limit and err or handler(without_place(err))
@@ -139,6 +144,7 @@ end
 return {
   charge = charge,
   check = check,
+  doom = doom,
   fail = fail,
   kill = kill,
   pcall = guarded_pcall,

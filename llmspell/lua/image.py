@@ -33,6 +33,7 @@ PARTS = (
     "library",
     "codec",
     "errors",
+    "reports",
     "scheduler",
     "modules",
     "lockdown",

@@ -19,8 +19,9 @@ local coroutines = part("coroutines", guard)
 local library = part("library", part, guard, coroutines, config)
 local codec = part("codec", config)
 local env, tostring = library.env, library.tostring
-local errors = part("errors", tostring)
-local scheduler = part("scheduler", guard, coroutines, codec, errors, tostring, library.explain)
+local errors = part("errors", tostring, guard.where)
+local reports = part("reports", guard, codec, tostring, library.explain)
+local scheduler = part("scheduler", guard, coroutines, codec, errors, reports, tostring)
 local perform, reply, fail = scheduler.perform, scheduler.reply, errors.fail
 local decode = codec.decode
 
@@ -226,14 +227,15 @@ local function receive(kind, number, message, at)
 end
 
 local function read(message)
-  local at, last, kind, number, value = 1, #message, nil, nil, nil
+  local at, last = 1, #message
   while at <= last do
-    kind, number, at = sunpack("<BI4", message, at)
+    local kind, number, after = sunpack("<BI4", message, at)
     if kind == REPLY then
-      value, at = decode(message, at)
+      local value
+      value, at = decode(message, after)
       reply(number, value)
     else
-      at = receive(kind, number, message, at)
+      at = receive(kind, number, message, after)
     end
   end
 end

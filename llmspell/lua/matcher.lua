@@ -142,6 +142,7 @@ local function seek(compiled, s, at)
   elseif not from then
     return nil
   end
+  subject = nil -- which may be large
   local values = {}
   for i = 1, compiled.captures do
     values[i] = stops[i] == IS_POSITION and starts[i] or sub(s, starts[i], (stops[i] or 0) - 1)

@@ -8,7 +8,8 @@ local byte, sub, find, match, gmatch, gsub =
 local concat, pack, unpack = table.concat, table.pack, table.unpack
 local math_type, raw_metatable, pcall = math.type, debug.getmetatable, pcall
 local charge, check, fail = guard.charge, guard.check, guard.fail
-local text, integer, start, wrong_type = arguments.text, arguments.integer, arguments.start, arguments.wrong_type
+local text, integer, start, wrong_type =
+  arguments.text, arguments.integer, arguments.start, arguments.wrong_type
 local programs, program_of, admit = program.cache, program.of, program.admit
 local seek, UNFINISHED = matcher.seek, matcher.UNFINISHED
 
@@ -165,26 +166,28 @@ local function expand(replacement, whole, first, found)
   if not find(replacement, "%", 1, true) then
     return replacement
   end
-  return (gsub(replacement, "%%(.?)", function(c)
-    local number = tonumber(c)
-    if c == "%" then
-      return "%"
-    elseif not number then
-      fail("invalid use of '%' in replacement string")
-    elseif number == 0 then
-      return whole
-    end
-    local value = found and found[number + 2]
-    if number == 1 then
-      value = first or whole
-    end
-    if value == UNFINISHED then
-      fail("unfinished capture")
-    elseif not value then
-      fail("invalid capture index %" .. c)
-    end
-    return value
-  end))
+  return (
+    gsub(replacement, "%%(.?)", function(c)
+      local number = tonumber(c)
+      if c == "%" then
+        return "%"
+      elseif not number then
+        fail("invalid use of '%' in replacement string")
+      elseif number == 0 then
+        return whole
+      end
+      local value = found and found[number + 2]
+      if number == 1 then
+        value = first or whole
+      end
+      if value == UNFINISHED then
+        fail("unfinished capture")
+      elseif not value then
+        fail("invalid capture index %" .. c)
+      end
+      return value
+    end)
+  )
 end
 
 local function checked(value, whole)
@@ -217,6 +220,8 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
     local from, to, first, found = locate(compiled, s, admitted, at, count > 0 and at)
     if not from then
       break
+    elseif kind == "function" then
+      finished(compiled, from)
     end
     pieces[n + 1] = sub(s, at, from - 1)
     pieces[n + 2] = replacement_for(sub(s, from, to), first, found, replacement, kind)

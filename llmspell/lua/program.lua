@@ -3,7 +3,8 @@
 
 local guard, config = ...
 local next, tonumber = next, tonumber
-local byte, sub, find, gmatch, gsub, char = string.byte, string.sub, string.find, string.gmatch, string.gsub, string.char
+local byte, char, sub = string.byte, string.char, string.sub
+local find, gmatch, gsub = string.find, string.gmatch, string.gsub
 local concat, floor = table.concat, math.floor
 local charge, fail = guard.charge, guard.fail
 

@@ -11,18 +11,19 @@
 --   results    what it returned (packed), or `failure` = {value, text, where, traceback}
 --   observed   someone handles its failure; `orphans` of a task are failed children without that
 
-local guard, coroutines, codec, errors, tostring, explain = ...
+local guard, coroutines, codec, errors, reports, tostring = ...
 local create, resume, park, can_park =
   coroutines.create, coroutines.resume, coroutines.park, coroutines.can_park
 local PARK, close = coroutines.PARK, coroutines.close
-local raise_table, fail, where, new_error = errors.raise_table, errors.fail, errors.where, errors.new
-local put, put_value, put_request = codec.put, codec.put_value, codec.put_request
-local mark, forget = codec.mark, codec.forget
+local raise_table, fail, new_error = errors.raise_table, errors.fail, errors.new
+local put, put_request, mark, forget = codec.put, codec.put_request, codec.mark, codec.forget
+local describe_error = reports.describe
 local pcall, error, type, next, ipairs, rawequal = pcall, error, type, next, ipairs, rawequal
 local pack, unpack, spack, table_remove = table.pack, table.unpack, string.pack, table.remove
 local status, traceback = coroutine.status, debug.traceback
 
-local EFFECT, CANCEL, RETURNED, FAILED = 1, 2, 3, 4 -- records of the outbox, see messages.py
+local EFFECT, CANCEL = 1, 2 -- records of the outbox, see messages.py
+local OUT_OF_MEMORY <const> = "not enough memory"
 
 local current -- the running task
 local closing = false -- while the __close handlers of a cancelled task run
@@ -43,16 +44,14 @@ local function wait()
   park()
 end
 
--- What is known of an error where it is raised; runs inside the failing task.
+-- Runs inside the failing task, where the error is raised.
 local function describe(e)
-  local stack = traceback("", 2)
+  local failure = describe_error(e)
   local inner = current and current.inner
   if inner and rawequal(inner.value, e) then
-    stack = inner.traceback .. stack
+    failure.traceback = inner.traceback .. failure.traceback
   end
-  local ok, text = guard.pcall(tostring, e)
-  text = ok and text or "(an error without a text)"
-  return { value = e, text = text, where = where(), traceback = stack, hint = explain(text) }
+  return failure
 end
 
 -- What a finished task returned, or its error once more.
@@ -124,29 +123,11 @@ local function spawn(fn, args, group)
   return child
 end
 
-local function put_failure(call, failure)
-  put(spack("<BI4", FAILED, call))
-  local since = mark()
-  if not pcall(put_value, failure.value) then
-    forget(since)
-    put_value(failure.text)
-  end
-  put_value(failure.text)
-  put_value(failure.traceback)
-  put_value(failure.where)
-  put_value(failure.hint)
-end
-
 local function report(task)
   if task.failure then
-    return put_failure(task.call, task.failure)
-  end
-  local since = mark()
-  put(spack("<BI4", RETURNED, task.call))
-  local ok, message = pcall(put_value, task.results[1])
-  if not ok then
-    forget(since)
-    put_failure(task.call, { value = message, text = "the result: " .. message, traceback = "" })
+    reports.failed(task.call, task.failure)
+  else
+    reports.returned(task.call, task.results[1])
   end
 end
 
@@ -201,7 +182,9 @@ local function dispose(task)
   closing = true
   local _, e = close(task.co)
   closing = false
-  guard.check(e)
+  if e == OUT_OF_MEMORY then
+    guard.doom("memory", "memory limit exceeded")
+  end
   task.observed = true
   task.failure =
     { value = new_error("cancelled", "the task was cancelled"), text = "cancelled", traceback = "" }
@@ -299,12 +282,13 @@ local function request(task)
     return
   end
   forget(since)
-  if message == "not enough memory" then
-    pcall(guard.kill, "memory", "memory limit exceeded")
-    return
+  task.cost = 0
+  if message == OUT_OF_MEMORY then
+    task.refused, task.reply = "kill", { limit = "memory", reason = "memory limit exceeded" }
+  else
+    message = tostring(task.name) .. ": " .. message
+    task.refused, task.reply = "error", { code = "invalid_arguments", message = message }
   end
-  task.refused, task.cost = "error", 0
-  task.reply = { code = "invalid_arguments", message = tostring(task.name) .. ": " .. message, retryable = false }
   enqueue(task)
 end
 
@@ -328,44 +312,42 @@ local function pause()
   end
 end
 
--- What a task came to that neither returned nor failed in the ordinary way.
-local function unusual_failure(task, alive, message)
-  if alive then
-    message = "attempt to yield from outside a coroutine"
-  else -- the error handler itself failed, or the stack was exhausted
-    message = tostring(guard.check(message))
-  end
+-- The failure of a task that neither returned nor failed in the ordinary way.
+local function unusual_failure(task, message)
   local stack = traceback(task.co)
   close(task.co)
   return { value = message, text = message, traceback = stack }
 end
 
--- Lets a task go on until it waits. True when the run was killed.
+-- Lets a task go on until it waits or ends.
 local function run_one(task)
   current = task
   task.state = "running"
   local alive, tag, result = resume(task.co)
   current = nil
-  if not alive and guard.killed() then
-    return true
-  elseif rawequal(tag, PARK) then
+  if rawequal(tag, PARK) then
     if task.cancelled then
       dispose(task)
     elseif task.state == "effect" then
       request(task)
     end
-    return false
-  elseif not alive or status(task.co) ~= "dead" then
-    task.failure = unusual_failure(task, alive, tag)
-  elseif tag then
+    return
+  end
+  local raised = not alive and tag or tag == false and result
+  if guard.killed() then
+    return
+  elseif raised == OUT_OF_MEMORY then
+    return guard.doom("memory", "memory limit exceeded")
+  elseif alive and status(task.co) ~= "dead" then
+    task.failure = unusual_failure(task, "attempt to yield from outside a coroutine")
+  elseif not raised then
     task.results = result
-  elseif type(result) == "table" then
-    task.failure = result
-  else
-    task.failure = unusual_failure(task, false, result)
+  elseif type(raised) == "table" and raised.traceback then
+    task.failure = raised
+  else -- the error handler itself failed, or the stack was exhausted
+    task.failure = unusual_failure(task, tostring(raised))
   end
   settle(task)
-  return false
 end
 
 local fetches = {} -- numbers of the parts that paused tasks wait for
@@ -402,8 +384,11 @@ local function run()
     local task = queue[first]
     queue[first] = nil
     first = first + 1
-    if task.state == "ready" and run_one(task) then
-      return nil
+    if task.state == "ready" then
+      run_one(task)
+      if guard.killed() then
+        return nil
+      end
     end
   end
   first, last = 1, 0

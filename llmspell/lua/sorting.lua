@@ -5,7 +5,8 @@ local guard, arguments = ...
 local type, rawget, pcall, min = type, rawget, pcall, math.min
 local sort, raw_metatable = table.sort, debug.getmetatable
 local charge, fail = guard.charge, guard.fail
-local length, settled, wrong_type, bad = arguments.length, arguments.settled, arguments.wrong_type, arguments.bad
+local length, settled, wrong_type, bad =
+  arguments.length, arguments.settled, arguments.wrong_type, arguments.bad
 
 -- How many items C may sort in one call, and how many bytes it may read of their strings.
 local MAX_ITEMS <const>, MAX_BYTES <const> = 1e6, 1e6

@@ -2,7 +2,8 @@
 
 local guard, arguments, pattern, tostring, config = ...
 local type, pcall, math_type = type, pcall, math.type
-local rep, upper, lower, reverse, format = string.rep, string.upper, string.lower, string.reverse, string.format
+local rep, upper, lower, reverse, format =
+  string.rep, string.upper, string.lower, string.reverse, string.format
 local pack, unpack, packsize, gmatch = string.pack, string.unpack, string.packsize, string.gmatch
 local pack_values, unpack_values = table.pack, table.unpack
 local charge, fail = guard.charge, guard.fail
@@ -13,7 +14,13 @@ local LITTLE <const> = 100 -- not worth a charge
 local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
 
 local function spell_rep(s, n, separator)
-  if separator == nil and type(s) == "string" and #s <= LITTLE and math_type(n) == "integer" and n <= LITTLE then
+  if
+    separator == nil
+    and type(s) == "string"
+    and #s <= LITTLE
+    and math_type(n) == "integer"
+    and n <= LITTLE
+  then
     return rep(s, n)
   end
   s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llmspell.errors import ConfigError, UnknownEffect
+from llmspell.providers.settings import ProviderSettings
 
 if TYPE_CHECKING:
     import httpx2
@@ -74,29 +75,6 @@ CATALOGUE: Mapping[str, Listed] = {
     "llamacpp": Listed("http://localhost:8080/v1"),
     "vllm": Listed("http://localhost:8000/v1"),
 }
-
-
-@dataclass(frozen=True)
-class ProviderSettings:
-    """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
-
-    Attributes:
-        base_url: What stands before `/chat/completions`.
-        api_key_env: The environment variable that holds the key.
-        headers: Sent with every request.
-        timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
-        extra_body: Put into every request.
-        max_tokens_field: See `Listed`.
-        kind: The wire protocol, one of `KINDS`.
-    """
-
-    base_url: str | None = None
-    api_key_env: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 600.0
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
-    max_tokens_field: str | None = None
-    kind: str = "openai"
 
 
 @dataclass(frozen=True)

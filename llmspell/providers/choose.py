@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from llmspell.errors import ConfigError
-from llmspell.providers.catalogue import CATALOGUE, ProviderSettings, endpoint
+from llmspell.providers.catalogue import CATALOGUE, endpoint
 from llmspell.providers.provider import ModelName
+from llmspell.providers.settings import ProviderSettings
 
 EMBEDDED = "local/smollm2"
 """The model that comes with the extra `local` and needs neither key nor network."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from llmspell.providers.catalogue import ProviderSettings, open_provider
-from llmspell.providers.choose import Choice, choose_model
 from llmspell.providers.provider import ModelName, Provider
+from llmspell.providers.settings import ProviderSettings
 
 if TYPE_CHECKING:
+    from llmspell.providers.choose import Choice
     from llmspell.providers.messages import ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
 
@@ -39,6 +39,8 @@ class Models:
     async def default(self) -> Choice:
         """The model of agents that name none, and why it is the one."""
         if self._default is None:
+            from llmspell.providers.choose import choose_model
+
             self._default = await choose_model(self._configured, self._settings, self._environ)
         return self._default
 
@@ -62,4 +64,6 @@ class Models:
             from llmspell.providers.embedded import Embedded
 
             return Embedded(self._progress)
+        from llmspell.providers.catalogue import open_provider
+
         return open_provider(name, self._settings, self._environ)

@@ -45,7 +45,7 @@ def run(new_run):
         run.done.append(url)
         return f"got {url}"
 
-    @run.probe.effect(deadline=lambda effect: effect.bound["most"])
+    @run.probe.effect(deadline=lambda effect: effect.bound.get("most"))
     async def wait(seconds: float, most: float | None = None) -> str:
         await anyio.sleep(seconds)
         return "slept"

@@ -47,6 +47,7 @@ local guard = part("guard", config)
 local coroutines = part("coroutines", guard)
 local library = part("library", part, guard, coroutines, config)
 local env, tostring = library.env, library.tostring
+local load_text = env.load -- the spell may remove its globals
 
 local parked = 0
 function env.park()
@@ -108,7 +109,7 @@ local function show(value, depth)
 end
 
 local function run(source, name)
-  local f, message = env.load(source, name)
+  local f, message = load_text(source, name)
   if not f then
     return "error: " .. tostring(message)
   end

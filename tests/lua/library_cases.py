@@ -67,28 +67,27 @@ def position(rng: Random) -> str:
     )
 
 
-def call(rng: Random) -> str:
-    """A call as Lua source: a function and its arguments."""
-    kind = rng.choice(
-        ("find", "match", "gmatch", "gsub", "gsub", "find", "format", "sort", "table")
-    )
-    if kind == "format":
-        return format_call(rng)
-    if kind == "sort":
-        return sort_call(rng)
-    if kind == "table":
-        return table_call(rng)
-    text, shape = lua_string(subject(rng)), lua_string(pattern(rng))
-    if kind == "find":
-        plain = rng.choice(("", "", ", true"))
-        return f"string.find, {text}, {shape}, {position(rng)}{plain}"
-    if kind == "gsub":
-        new = rng.choice((lua_string(rng.choice(REPLACEMENTS)), rng.choice(CALLBACKS)))
-        most = rng.choice(("nil", "nil", "0", "1", "2", "-1"))
-        return f"string.gsub, {text}, {shape}, {new}, {most}"
-    if kind == "gmatch":
-        return f"all_matches, {text}, {shape}, {position(rng)}"
-    return f"string.match, {text}, {shape}, {position(rng)}"
+def find_call(rng: Random) -> str:
+    plain = rng.choice(("", "", ", true"))
+    return f"string.find, {texts(rng)}, {position(rng)}{plain}"
+
+
+def match_call(rng: Random) -> str:
+    return f"string.match, {texts(rng)}, {position(rng)}"
+
+
+def gmatch_call(rng: Random) -> str:
+    return f"all_matches, {texts(rng)}, {position(rng)}"
+
+
+def gsub_call(rng: Random) -> str:
+    new = rng.choice((lua_string(rng.choice(REPLACEMENTS)), rng.choice(CALLBACKS)))
+    most = rng.choice(("nil", "nil", "0", "1", "2", "-1"))
+    return f"string.gsub, {texts(rng)}, {new}, {most}"
+
+
+def texts(rng: Random) -> str:
+    return f"{lua_string(subject(rng))}, {lua_string(pattern(rng))}"
 
 
 def format_call(rng: Random) -> str:
@@ -133,6 +132,15 @@ def table_call(rng: Random) -> str:
             f"table.unpack, {proxied}, {number()}, {number()}",
         )
     )
+
+
+CALLS = (find_call, find_call, match_call, gmatch_call, gsub_call, gsub_call)
+CALLS += (format_call, sort_call, table_call)
+
+
+def call(rng: Random) -> str:
+    """A call as Lua source: a function and its arguments."""
+    return rng.choice(CALLS)(rng)
 
 
 PROGRAM = """

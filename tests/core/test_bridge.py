@@ -1,0 +1,92 @@
+import subprocess
+import sys
+
+import pytest
+
+from llmspell.bridge import BUILT_IN, Bridge, Bridges
+from llmspell.effects import Handler
+from llmspell.errors import PluginError, UnknownEffect
+
+
+@pytest.fixture
+def greeting(tmp_path):
+    (tmp_path / "greeting.lua").write_text("return { Greeting = {} }")
+    bridge = Bridge("greeting", str(tmp_path / "__init__.py"))
+
+    @bridge.effect()
+    def hello(name: str) -> str:
+        return f"hello {name}"
+
+    @bridge.effect("list", leaf=False)
+    def listing() -> list[str]:
+        return []
+
+    return bridge
+
+
+def test_a_bridge_names_its_effects(greeting):
+    assert list(greeting.handlers) == ["greeting.hello", "greeting.list"]
+    handler = greeting.handlers["greeting.list"]
+    assert isinstance(handler, Handler)
+    assert (handler.name, handler.leaf) == ("greeting.list", False)
+    assert greeting.handlers["greeting.hello"].leaf
+    assert greeting.lua == "return { Greeting = {} }"
+
+
+def test_its_lua_may_be_missing(tmp_path):
+    assert Bridge("greeting", str(tmp_path / "__init__.py")).lua is None
+
+
+def test_handlers_are_found_by_the_effects_name(greeting):
+    bridges = Bridges([greeting])
+    assert bridges.handler("greeting.hello") is greeting.handlers["greeting.hello"]
+    assert bridges.handler("state.get").name == "state.get"
+
+
+@pytest.mark.parametrize(
+    ("effect", "suggestion"),
+    [
+        ("greeting.helo", "greeting.hello"),
+        ("stat.get", "state.get"),
+        ("", None),
+        ("state", None),
+        ("..", None),
+        ("state.get.x", "state.get"),
+    ],
+)
+def test_an_unknown_effect_has_suggestions(greeting, effect, suggestion):
+    with pytest.raises(UnknownEffect) as caught:
+        Bridges([greeting]).handler(effect)
+    assert repr(effect) in caught.value.message
+    if suggestion:
+        assert suggestion in caught.value.details["suggestions"]
+
+
+def test_names_are_taken_once(greeting):
+    with pytest.raises(PluginError, match="'state' is built in"):
+        Bridges([Bridge("state", __file__)])
+    with pytest.raises(PluginError, match="two bridges named 'greeting'"):
+        Bridges([greeting, Bridge("greeting", __file__)])
+
+
+def test_every_built_in_bridge_is_sound(greeting):
+    bridges = Bridges([greeting]).all()
+    assert [b.name for b in bridges] == [*BUILT_IN, "greeting"]
+    for bridge in bridges:
+        for name, handler in bridge.handlers.items():
+            assert name == handler.name
+            assert name.startswith(f"{bridge.name}.")
+            assert handler.signature.schema["type"] == "object"
+            handler.signature.injected_first  # noqa: B018 - it is refused where it cannot be filled in
+            assert bridge is greeting or handler.signature.summary, name
+
+
+def test_a_bridges_python_is_imported_at_its_first_effect():
+    code = (
+        "import sys; from llmspell.bridge import Bridges\n"
+        "bridges = Bridges([])\n"
+        "assert not [m for m in sys.modules if m.startswith('llmspell.bridges.')]\n"
+        "bridges.handler('clock.now')\n"
+        "assert [m for m in sys.modules if m.startswith('llmspell.bridges.')] == ['llmspell.bridges.clock']"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

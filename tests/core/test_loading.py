@@ -1,0 +1,162 @@
+import sys
+
+import pytest
+
+from llmspell.errors import PluginError
+from llmspell.tools.catalogue import BUILTIN
+from llmspell.tools.loading import BuiltInTools, installed, load_module, load_reference
+from llmspell.tools.tool import Tool, Tools
+
+WEATHER = '''
+from __future__ import annotations
+import dataclasses
+from llmspell import tool
+from beside import unit
+
+@dataclasses.dataclass
+class Forecast:
+    city: str
+
+@tool
+def weather(city: str) -> Forecast:
+    """Weather."""
+    return Forecast(city + unit)
+
+@tool
+def second(forecast: Forecast) -> None: ...
+
+alias = weather
+not_a_tool = 5
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside.py").write_text("unit = 'C'")
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def load(folder, source, name="weather_tools.py"):
+    (folder / name).write_text(source)
+    return load_module(str(folder / name))
+
+
+def test_the_tools_of_a_file_in_order_each_once(folder):
+    path = list(sys.path)
+    tools = load(folder, WEATHER)
+    assert [tool.name for tool in tools] == ["weather", "second"]
+    assert tools[0]("Oslo").city == "OsloC"
+    assert tools[1].bind({"forecast": {"city": "x"}})["forecast"].city == "x"
+    assert sys.path == path
+
+
+def test_the_tools_of_a_module(folder, monkeypatch):
+    monkeypatch.syspath_prepend(folder)
+    (folder / "company_tools.py").write_text(WEATHER)
+    assert [tool.name for tool in load_module("company_tools")] == ["weather", "second"]
+
+
+def test_a_file_may_have_the_name_of_a_module(folder):
+    import json
+
+    tools = load(folder, "from llmspell import tool\n@tool\ndef f(n: int): ...\n", "json.py")
+    assert tools[0].bind({"n": 1}) == {"n": 1}
+    assert sys.modules["json"] is json
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("1 +", "SyntaxError"),
+        ("import no_such_module_at_all", "no_such_module_at_all"),
+        ("raise RuntimeError('on purpose')", "on purpose"),
+        ("from llmspell import tool\n@tool(reads=['pth'])\ndef f(path: str): ...", "'pth'"),
+        ("x = 1", "defines no tool"),
+    ],
+)
+def test_what_cannot_be_loaded_is_explained(folder, source, said):
+    with pytest.raises(PluginError) as caught:
+        load(folder, source)
+    assert said in caught.value.message
+    assert "weather_tools.py" in caught.value.message
+    assert caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_failed_leaves_no_half_module_behind(folder):
+    with pytest.raises(PluginError):
+        load(folder, "raise RuntimeError")
+    assert "weather_tools" not in sys.modules
+    assert load(folder, WEATHER)
+
+
+@pytest.mark.parametrize("name", ["gone.py", "no_such_module_at_all", "llmspell.no_such"])
+def test_what_is_not_there(folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+    with pytest.raises(PluginError, match=name):
+        load_module(name)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "llmspell.tools.nothing:x",
+        "llmspell.tools.math:x",
+        "llmspell.tools.math:json",
+        "llmspell.tools.math:",
+        "",
+        ":x",
+        "math:pi",
+    ],
+)
+def test_a_reference_to_no_tool(reference):
+    with pytest.raises(PluginError):
+        load_reference(reference)
+
+
+def test_built_in_tools_are_a_registry():
+    tools = BuiltInTools()
+    assert list(tools) == sorted(BUILTIN)
+    assert len(tools) == len(BUILTIN)
+    assert "no_such_tool" not in tools
+    for name, tool in tools.items():
+        assert isinstance(tool, Tool)
+        assert tool.name == name
+        assert tool.description
+        assert tool.category != "user"
+    assert Tools(tools)["uuid"] is tools["uuid"]
+
+
+# Installed packages
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    def install(package, entry_points):
+        info = tmp_path / f"{package}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(entry_points)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    return install
+
+
+def test_entry_points_of_a_group(install):
+    install("spell_weather", "[llmspell.tools]\nweather = spell_weather:weather\n")
+    install("other", "[llmspell.toolsets]\nx = y:z\n[console_scripts]\na = b:c\n")
+    assert installed("llmspell.tools") == {"weather": "spell_weather:weather"}
+    assert installed("llmspell.nothing") == {}
+
+
+def test_odd_places_on_the_path(install, tmp_path, monkeypatch):
+    file = tmp_path / "archive.zip"
+    file.write_text("no folder")
+    for place in (file, tmp_path / "gone", ""):
+        monkeypatch.syspath_prepend(str(place))
+    install("spell_weather", "[llmspell.tools]\nweather = a:b\n")
+    assert installed("llmspell.tools") == {"weather": "a:b"}

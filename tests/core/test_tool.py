@@ -1,0 +1,238 @@
+import asyncio
+import dataclasses
+import functools
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pydantic
+import pytest
+
+from llmspell.effects import Effect
+from llmspell.errors import InvalidArguments, InvalidResult, PermissionDenied, ToolError
+from llmspell.permissions import Need
+from llmspell.tools.tool import FunctionTool, Tools, check_tool_name, tool
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclasses.dataclass
+class Forecast:
+    city: str
+    degrees: float
+
+
+@tool
+async def weather(city: str, days: int = 1) -> list[Forecast]:
+    """Weather for a city.
+
+    Args:
+        city: Name, in English.
+    """
+    return [Forecast(city, 20.5)] * days
+
+
+@pytest.fixture
+def invoke(run):
+    async def invoke(tool, **arguments):
+        effect = Effect("tool.call", {"name": tool.name, "args": arguments}, "0/0", run)
+        return await tool.invoke(effect, tool.bind(arguments))
+
+    return invoke
+
+
+async def test_a_typed_function_becomes_a_tool(invoke):
+    assert isinstance(weather, FunctionTool)
+    assert (weather.name, weather.category, weather.timeout) == ("weather", "user", None)
+    assert weather.description == "Weather for a city."
+    assert weather.schema["properties"]["city"]["description"] == "Name, in English."
+    assert await invoke(weather, city="Oslo", days=2) == [{"city": "Oslo", "degrees": 20.5}] * 2
+    assert weather.needs({"city": "Oslo"}) == []
+
+
+async def test_it_is_still_the_function_in_python():
+    assert await weather("Oslo") == [Forecast("Oslo", 20.5)]
+    assert weather.__doc__.startswith("Weather")
+
+
+async def test_options(invoke):
+    @tool(name="mine", category="text", timeout=3)
+    def shout(text: str) -> str:
+        return text.upper()
+
+    assert (shout.name, shout.category, shout.timeout) == ("mine", "text", 3)
+    assert await invoke(shout, text="a") == "A"
+
+
+async def test_wrong_arguments_name_the_tool():
+    with pytest.raises(InvalidArguments, match=r"^weather: city is required"):
+        weather.bind({})
+
+
+async def test_the_effect_is_handed_in_wherever_it_is_wanted(invoke, run):
+    @tool
+    async def where(key: str, effect: Effect) -> str:
+        return key + effect.path
+
+    assert list(where.schema["properties"]) == ["key"]
+    assert await invoke(where, key="at ") == "at 0/0"
+    assert where.schema["required"] == ["key"]
+
+
+async def test_a_sync_function_runs_in_a_thread(invoke):
+    @tool
+    def thread() -> int:
+        return threading.get_ident()
+
+    assert await invoke(thread) != threading.get_ident()
+
+
+async def test_a_sync_function_may_return_an_awaitable(invoke):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @tool
+    @decorate
+    async def slow(n: int) -> int:
+        """Takes its time."""
+        await asyncio.sleep(0)
+        return n + 1
+
+    assert slow.description == "Takes its time."
+    assert await invoke(slow, n=1) == 2
+
+
+async def test_a_sync_tool_can_be_given_up(invoke):
+    release = threading.Event()
+
+    @tool
+    def stuck() -> None:
+        release.wait(5)
+
+    with anyio.move_on_after(0.02) as scope:
+        await invoke(stuck)
+    release.set()
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "kind"),
+    [
+        (ValueError("bad"), "fails: bad", "ValueError"),
+        (KeyError("k"), "fails: 'k'", "KeyError"),
+        (TimeoutError(), "fails: TimeoutError", "TimeoutError"),
+        (StopIteration("x"), "fails: ", "RuntimeError"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("sync", [True, False])
+async def test_what_a_tool_raises_is_a_tool_error(invoke, sync, error, message, kind):
+    def fails() -> None:
+        raise error
+
+    async def fails_later() -> None:
+        raise error
+
+    fails_later.__name__ = "fails"
+    with pytest.raises(ToolError) as caught:
+        await invoke(tool(fails if sync else fails_later))
+    assert caught.value.message.startswith(message)
+    assert caught.value.details == {"type": kind}
+    assert caught.value.__cause__ is not None
+
+
+async def test_our_own_errors_pass_as_they_are(invoke):
+    denied = PermissionDenied("no", hint="ask")
+
+    @tool
+    def guarded() -> None:
+        raise denied
+
+    with pytest.raises(PermissionDenied) as caught:
+        await invoke(guarded)
+    assert caught.value is denied
+
+
+class Blob(pydantic.BaseModel):
+    data: bytes
+
+
+@pytest.mark.parametrize("result", [object(), {True: 1}, [len], Blob(data=b"\xff")], ids=repr)
+async def test_what_lua_cannot_hold_is_an_invalid_result(invoke, result):
+    @tool
+    def odd() -> Any:
+        return result
+
+    with pytest.raises(InvalidResult, match="odd returned") as caught:
+        await invoke(odd)
+    assert "dataclass" in caught.value.hint
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["a", "read_file", "_x", "A1", "x" * 64])
+def test_names_a_tool_may_have(name):
+    assert check_tool_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "1a", "a-b", "a.b", "a b", "é", "x" * 65, "a\n", "<lambda>"])
+def test_names_it_may_not(name):
+    with pytest.raises(InvalidArguments, match="no name for a tool"):
+        check_tool_name(name)
+    with pytest.raises(InvalidArguments):
+        tool(name=name or "-")(lambda: None)
+
+
+# What it touches
+
+
+@tool(reads=["source", "extra"], writes=["target"], net=["url"])
+def copy(
+    source: Path,
+    target: str = "out.txt",
+    *,
+    url: pydantic.HttpUrl | None = None,
+    extra: list[str] | None = None,
+) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs"),
+    [
+        ({"source": "a"}, [("read", "a"), ("write", "out.txt")]),
+        ({"source": "a", "target": "b"}, [("read", "a"), ("write", "b")]),
+        (
+            {"source": "a", "extra": ["b", "c"], "url": "http://X.com"},
+            [
+                ("read", "a"),
+                ("read", "b"),
+                ("read", "c"),
+                ("write", "out.txt"),
+                ("net", "http://x.com/"),
+            ],
+        ),
+        ({"source": "a", "extra": []}, [("read", "a"), ("write", "out.txt")]),
+        ({"source": "a", "extra": None}, [("read", "a"), ("write", "out.txt")]),
+    ],
+)
+def test_every_path_and_url_is_needed(arguments, needs):
+    assert copy.needs(copy.bind(arguments)) == [Need(*need) for need in needs]
+
+
+@pytest.mark.parametrize("option", ["reads", "writes", "net"])
+def test_a_misspelt_parameter_is_found_when_the_tool_is_made(option):
+    with pytest.raises(TypeError, match=r"t has no parameter 'pth'"):
+        tool(name="t", **{option: ["pth"]})(lambda path: None)
+
+
+def test_a_registry_of_tools_finds_by_name():
+    tools = Tools()
+    tools.register("weather", weather)
+    assert Tools(tools).find("weather") is weather
+    assert tools.kind == "tool"
