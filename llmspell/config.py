@@ -18,6 +18,8 @@ from llmspell.providers.settings import ProviderSettings
 FILE = "llmspell.toml"
 EVERYTHING = "*"
 
+_UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
+
 
 @dataclass(frozen=True)
 class StateSettings:
@@ -104,7 +106,8 @@ def read_settings(file: Path) -> Settings:
     except OSError as error:
         raise ConfigError(str(file), [f"cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(file), [str(error)]) from error
+        hint = "it is TOML: https://toml.io"
+        raise ConfigError(str(file), [str(error)], hint=hint) from error
     return _relative_to(file.parent, check_settings(table, str(file)))
 
 
@@ -116,7 +119,8 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
         settings = TypeAdapter(Settings).validate_python(table)
     except ValidationError as error:
         problems = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
-        raise ConfigError(source, problems) from error
+        unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
+        raise ConfigError(source, problems, hint=_hint(unknown)) from error
     limits = asdict(settings.limits)
     if problems := [f"limits.{n}: must be above 0" for n, most in limits.items() if not most > 0]:
         raise ConfigError(source, problems)
@@ -130,9 +134,24 @@ def _granted(targets: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
     key = ".".join(map(str, location))
-    if kind == "unexpected_keyword_argument":
+    if kind == _UNKNOWN:
         return f"{key} is no setting"
     return f"{key}: {message[0].lower()}{message[1:]}"
+
+
+def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
+    """Settings with a name like those which there are not, or else what there is."""
+    if not unknown:
+        return None
+    import difflib
+
+    sections = asdict(Settings())
+    known = [*sections, *(f"{s}.{key}" for s, keys in sections.items() for key in keys or ())]
+    names = [".".join(map(str, location)) for location in unknown]
+    similar = [found[0] for n in names if (found := difflib.get_close_matches(n, known, n=1))]
+    if similar:
+        return f"did you mean {' and '.join(dict.fromkeys(similar))}?"
+    return f"settings are {', '.join(sections)}"
 
 
 def _relative_to(folder: Path, settings: Settings) -> Settings:

@@ -17,7 +17,6 @@ from llmspell.errors import (
     EffectError,
     InvalidResult,
     LimitExceeded,
-    LlmspellError,
     SpellRuntimeError,
 )
 from llmspell.limits import Limits
@@ -62,7 +61,7 @@ class Driver:
         self._calls: dict[int, asyncio.Future[Value]] = {}
         self._last_call = 0
         self._asleep: asyncio.Future[None] | None = None
-        self._outcome: Value | LlmspellError = None
+        self._outcome: Value | Exception = None
         self._limit: LimitExceeded | None = None
         self._done = False
 
@@ -72,6 +71,7 @@ class Driver:
         Raises:
             SpellError: When it does not compile, or an error was not caught.
             LimitExceeded: When it broke a limit.
+            Exception: What the output raised.
         """
         self._runner = cast("asyncio.Task[Value]", asyncio.current_task())
         self._inbox.append(main)
@@ -79,14 +79,14 @@ class Driver:
             self._advance()
             while not self._done:
                 if self._inline:
-                    await self._serve_inline(self._inline)
+                    await self._serve_inline()
                 else:
                     self._asleep = asyncio.get_running_loop().create_future()
                     await self._asleep
         finally:
             self._done = True
             await self._cancel_all()
-        if isinstance(self._outcome, LlmspellError):
+        if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
 
@@ -153,12 +153,19 @@ class Driver:
         self._inbox.append(message)
         if not self._scheduled and not self._done:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._advance)
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Advance from the event loop, where nobody but `run` could be told of a failure."""
+        try:
+            self._advance()
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._finish(error)
 
     def _advance(self) -> None:
         """Let Lua go on until it waits for what takes time."""
         self._scheduled = False
-        until = time.monotonic() + SLICE
+        until = 0.0
         while not self._done:
             inbox, self._inbox = self._inbox, []
             turn = self._vm.step(inbox[0] if len(inbox) == 1 else b"".join(inbox))
@@ -168,7 +175,9 @@ class Driver:
                 self._finish(self._limit or limit_error(turn.kill, self._limits))
             elif not self._inbox and not turn.more:
                 break
-            elif time.monotonic() > until:
+            now = time.monotonic()
+            until = until or now + SLICE
+            if now > until:
                 self._deliver(b"")
                 break
         self._await_begun()
@@ -195,19 +204,20 @@ class Driver:
                 self._tasks[pending[0]] = asyncio.create_task(self._serve(pending))
         self._begun.clear()
 
-    async def _serve_inline(self, pending: _Pending) -> None:
-        task, name, functions, result = pending
-        try:
-            reply = self._reply(task, name, functions, await result)
-        except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
-            reply = self._refusal(task, name, functions, error)
-        except asyncio.CancelledError:
-            if self._inline is pending or self._runner.uncancel() > 0:
-                raise
-            return  # the effect was abandoned, not the run
-        self._inline = None
-        self._inbox.append(reply)
-        if not self._done:
+    async def _serve_inline(self) -> None:
+        """Await the only effect outstanding, as long as there is just one."""
+        while (pending := self._inline) and not self._done:
+            task, name, functions, result = pending
+            try:
+                reply = self._reply(task, name, functions, await result)
+            except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+                reply = self._refusal(task, name, functions, error)
+            except asyncio.CancelledError:
+                if self._inline is pending or self._runner.uncancel() > 0:
+                    raise
+                continue  # the effect was abandoned, not the run
+            self._inline = None
+            self._inbox.append(reply)
             self._advance()
 
     async def _serve(self, pending: _Pending) -> None:
@@ -241,13 +251,15 @@ class Driver:
         self._inline = None
         self._runner.cancel()
 
-    def _finish(self, outcome: Value | LlmspellError) -> None:
+    def _finish(self, outcome: Value | Exception) -> None:
         self._done, self._outcome = True, outcome
         self._wake()
         if self._inline:
             self._abandon_inline()
 
     async def _cancel_all(self) -> None:
+        for pending in self._begun.values():
+            pending[-1].close()
         tasks = list(self._tasks.values())
         if not tasks:
             return

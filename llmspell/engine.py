@@ -56,7 +56,7 @@ class Engine:
         return cast("S", self._services[service])
 
     async def perform(self, effect: Effect) -> Value:
-        return await settled(self._chain(effect.name)(effect))
+        return await settled(self._begin(effect))
 
     def call(
         self, function: LuaFunction, args: list[Value], path: str
@@ -64,18 +64,19 @@ class Engine:
         return self._driver.call(function, args, path)
 
     def _perform(self, name: str, args: Value, path: str) -> Answer[Value]:
+        """What the driver asks for on behalf of a task of the spell."""
         if type(args) is not dict:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])
             args = {}
-        return self._chain(name)(Effect(name, args, path, self))
+        return self._begin(Effect(name, args, path, self))
 
-    def _chain(self, name: str) -> Perform:
+    def _begin(self, effect: Effect) -> Answer[Value]:
         self._effects += 1
         if self._effects > self._most_effects:
             raise LimitExceeded("too many effects", limit="effects", value=self._most_effects)
-        chain = self._chains.get(name)
+        chain = self._chains.get(effect.name)
         if chain is None:
-            chain = compose(self._middleware, self._bridges.handler(name), self)
-            self._chains[name] = chain
-        return chain
+            handler = self._bridges.handler(effect.name)
+            chain = self._chains[effect.name] = compose(self._middleware, handler, self)
+        return chain(effect)

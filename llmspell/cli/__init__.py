@@ -13,9 +13,23 @@ def main() -> None:
 
     gc.disable()  # until the spell runs: looking for garbage among what is imported takes 10 ms
 
+    _prepare_streams()
     from llmspell.cli.commands import command
     from llmspell.cli.report import reporting
 
     arguments = sys.argv[1:]
     with reporting(debug="--debug" in arguments):
         command.main(args=arguments, prog_name="llmspell", standalone_mode=False)
+
+
+def _prepare_streams() -> None:
+    """Have all three, even if the process was started without, and let stdout show any text."""
+    import io
+    import os
+    import sys
+
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

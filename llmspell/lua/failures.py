@@ -55,7 +55,10 @@ def _said(value: Value, text: str) -> str:
         return as_text(value["message"])
     import json
 
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
+    except TypeError:
+        return repr(value)  # keys that JSON has not, or that have no order
 
 
 def _syntax_error(message: str) -> SpellSyntaxError:

@@ -160,7 +160,8 @@ def _status_hint(endpoint: Endpoint, status: int | None) -> str | None:
         return f"check the model's name; {endpoint.base_url}/models lists those there are"
     if status in _REDIRECT:
         return f"it has moved: correct base_url in [providers.{endpoint.name}]"
-    return None
+    later = status in _RETRYABLE or status in _SERVER_ERRORS
+    return "try again later, or ask for less at once" if later else None
 
 
 def _words(said: Any) -> tuple[str, str | None]:
