@@ -105,7 +105,7 @@ def read_settings(file: Path) -> Settings:
         table = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(str(file), [f"cannot be read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = "it is TOML: https://toml.io"
         raise ConfigError(str(file), [str(error)], hint=hint) from error
     return _relative_to(file.parent, check_settings(table, str(file)))

@@ -3,6 +3,8 @@
 A spell that does one thing at a time gets a short loop: the only effect outstanding is awaited in
 place, and its reply goes straight back into Lua. asyncio tasks are made only when several effects
 are outstanding. A handler that calls a function of the spell meanwhile lets Lua go on by itself.
+A spell that computes for long between two effects does so in a thread from then on, so that it
+does not hold up the others.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ Output = Callable[[str | bytes], None]
 Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
 """Performs an effect: its name, arguments and path."""
 
-SLICE = 0.01  # seconds a spell may keep the event loop to itself
+SLICE = 0.01  # seconds a spell may keep the event loop to itself, effect after effect
+LONG_SLICE = 0.05  # seconds between two effects that make a spell's next slice run in a thread
 
 
 _Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
@@ -55,6 +58,8 @@ class Driver:
         self._output = output
         self._inbox: list[bytes] = []
         self._scheduled = False
+        self._slow = False
+        self._elsewhere: asyncio.Task[None] | None = None
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -166,24 +171,48 @@ class Driver:
         """Let Lua go on until it waits for what takes time."""
         self._scheduled = False
         until = 0.0
-        while not self._done:
+        while not (self._done or self._elsewhere):
             inbox, self._inbox = self._inbox, []
-            turn = self._vm.step(inbox[0] if len(inbox) == 1 else b"".join(inbox))
-            if turn.kill:
-                if self._limit:
-                    self._limit.where = turn.kill.where
-                self._finish(self._limit or limit_error(turn.kill, self._limits))
-            elif not self._inbox and not turn.more:
+            message = inbox[0] if len(inbox) == 1 else b"".join(inbox)
+            if self._slow:
+                self._elsewhere = asyncio.create_task(self._resume_elsewhere(message))
                 break
+            begin = time.monotonic()
+            out = self._vm.resume(message)
             now = time.monotonic()
-            until = until or now + SLICE
+            self._slow = now - begin > LONG_SLICE
+            until = until or begin + SLICE
+            if not self._goes_on(out):
+                break
             if now > until:
                 self._deliver(b"")
                 break
         self._await_begun()
 
+    def _goes_on(self, out: bytes) -> bool:
+        """Act on what Lua said; whether there is more for it to do at once."""
+        turn = self._vm.read(out)
+        if turn.kill:
+            if self._limit:
+                self._limit.where = turn.kill.where
+            self._finish(self._limit or limit_error(turn.kill, self._limits))
+            return False
+        return bool(self._inbox) or turn.more
+
+    async def _resume_elsewhere(self, message: bytes) -> None:
+        """The same in a thread, for a spell that has shown it computes for long."""
+        from anyio import to_thread
+
+        begin = time.monotonic()
+        out = await to_thread.run_sync(self._vm.resume, message)
+        self._slow = time.monotonic() - begin > LONG_SLICE
+        self._elsewhere = None
+        if not self._done and self._goes_on(out):
+            self._deliver(b"")
+        self._await_begun()
+
     def _await_begun(self) -> None:
-        busy = self._tasks or self._inline or self._scheduled or self._done
+        busy = self._tasks or self._inline or self._scheduled or self._elsewhere or self._done
         if len(self._begun) == 1 and not busy:
             _, self._inline = self._begun.popitem()
             self._wake()
@@ -261,14 +290,15 @@ class Driver:
         for pending in self._begun.values():
             pending[-1].close()
         tasks = list(self._tasks.values())
-        if not tasks:
-            return
-        from anyio import CancelScope
-
         for task in tasks:
             task.cancel()
-        with CancelScope(shield=True):
-            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._elsewhere:
+            tasks.append(self._elsewhere)  # it takes no longer than the limits allow
+        if tasks:
+            from anyio import CancelScope
+
+            with CancelScope(shield=True):
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _releases(functions: list[LuaFunction]) -> bytes:

@@ -271,7 +271,7 @@ def _toml(text: bytes, file: str) -> dict[str, Any]:
 
     try:
         return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         refused = ConfigError(file, [f"front matter: {error}"], hint="it is TOML: https://toml.io")
         if line := re.search(r"at line (\d+)", str(error)):
             refused.where = f"{file}:{line[1]}"

@@ -4,7 +4,7 @@ How a page is run, which docs/contributing.md also tells:
 
 - A page has a folder of its own; its blocks run there in order and share files and state.
 - A first line `-- hello.lua` or `# weather.py` makes a block a file. A file is not run by itself:
-  a later block has to use it.
+  another block has to use it.
 - `lua` runs as a spell, `python` as a program, `sh` as one script, `console` line by line: what
   follows `$ `, and under it what that prints. `make` is not run; its targets have to exist.
 - A `text` block right after one that ran is its output; `…` stands for anything in a line, and
@@ -32,6 +32,7 @@ import pytest
 from llmspell import Runtime
 from llmspell.config import check_settings, find_project, read_settings
 from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.weights import fetch
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -42,7 +43,7 @@ PAGES = [
 LANGUAGES = {"lua", "python", "sh", "console", "text", "toml"}
 NOT_RUN = []  # the reasons of all `not run` markers
 
-_FENCE = re.compile(r"^```(\S*)$")
+_FENCE = re.compile(r"^\s*(?:```|~~~)(.*)$")
 _MARKER = re.compile(r"^<!-- (model|not run): (.*) -->$")
 _MAKE = re.compile(r"^make (\w+).*$", re.MULTILINE)
 _FILE = re.compile(r"^(?:--|#) ([\w./-]+\.\w+)$")
@@ -82,7 +83,7 @@ def read_page(page):
             fresh, block = block.language != "text", None
         elif fence:
             block = Block(fence[1], f"{page.relative_to(ROOT)}:{number}")
-            assert block.language in LANGUAGES, f"{block.place}: what is {line!r}?"
+            assert line[3:] in LANGUAGES, f"{block.place}: what is {line!r}?"
             block.not_run = markers.get("not run")
             block.replies = json.loads(markers.get("model", "[]"))
             markers = {}
@@ -212,6 +213,7 @@ def run_shell(script, expected, place):
 def compare(output, expected, place):
     if expected is None:
         return
+    expected = "\n".join(expected).rstrip().splitlines()
     shown = "\n".join(line.rstrip() for line in output.rstrip().splitlines())
     lines = [r"(?:.*\n)*?" if line == "…" else _as_pattern(line) + r"\n" for line in expected]
     if not re.fullmatch("".join(lines), f"{shown}\n" if shown else ""):
@@ -236,8 +238,8 @@ def sessions(lines):
     return found
 
 
-def save(block, later):
-    """Write a block's file, which something after it has to use."""
+def save(block, blocks):
+    """Write a block's file, which another block has to use."""
     path = Path(block.file)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.text, "utf-8")
@@ -246,7 +248,7 @@ def save(block, later):
             read_settings(path)
         return
     names = {path.stem, path.parent.name} - {"", "main", "init", "lua_modules", "spells"}
-    used = any(name in line for name in names for b in later for line in b.lines)
+    used = any(name in b.text for name in names for b in blocks if b is not block)
     assert used, f"{block.place}: nothing uses {block.file}"
 
 
@@ -272,12 +274,14 @@ async def run_block(block):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 async def test_every_block_of_the_page_runs(page, folder, model):
     blocks = read_page(page)
-    for number, block in enumerate(blocks):
+    if any("--model local/smollm2" in block.text for block in blocks):
+        await fetch("smollm2")  # now, since a command would tell of it
+    for block in blocks:
         model.replies = list(block.replies)
         if block.not_run:
             continue
         if block.file:
-            save(block, blocks[number + 1 :])
+            save(block, blocks)
         else:
             await run_block(block)
         assert not model.replies, f"{block.place}: the model was not asked for {model.replies}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -61,10 +62,9 @@ def page_of(bridge):
 
 
 def documented(text):
-    """The functions and fields that headings and lists of a page name: `Agent.create(options)`."""
-    lines = [line for line in text.splitlines() if line.startswith(("### ", "Also ", "`builder:"))]
-    lines += [line for line in text.splitlines() if line.startswith("The methods: ")]
-    return {name for line in lines for name in re.findall(r"`([\w.:]+)(?:\([^`]*\))?`", line)}
+    """The functions and fields that a page names in headings: `### `Agent.create(options)``."""
+    places = re.findall(r"^(?:### |Also |Also the global )`([\w.:]+)", text, re.MULTILINE)
+    return {*places, *re.findall(r"`(builder:\w+)", text)}
 
 
 async def reachable(folder):
@@ -96,7 +96,7 @@ async def test_handles_have_the_methods_that_are_named(tmp_path):
 
 @pytest.mark.parametrize("bridge", Bridges([]).all(), ids=lambda bridge: bridge.name)
 def test_the_page_of_a_bridge_lists_its_effects_and_their_arguments(bridge):
-    rows = re.findall(rf"^\| `({bridge.name}\.\w+)` \| (.*) \|$", page_of(bridge.name), re.MULTILINE)
+    rows = re.findall(rf"^\| `({bridge.name}\.\w+)` \|(.*)\|$", page_of(bridge.name), re.MULTILINE)
     listed = {name: re.findall(r"`(\w+)`", arguments) for name, arguments in rows}
     assert listed == {name: arguments_of(h) for name, h in bridge.handlers.items()}
 
@@ -162,7 +162,7 @@ def settings_of(kind, prefix=""):
 
 def test_the_page_of_the_configuration_lists_every_setting():
     text = (DOCS / "configuration.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.]+)` \|[^|]*\|[^|]*\|$", text, re.MULTILINE)
     assert sorted(rows) == sorted(settings_of(Settings))
 
 
@@ -174,13 +174,17 @@ def test_the_page_of_limits_gives_each_with_its_default():
 
 def test_the_page_of_the_command_line_has_every_command_and_option():
     text = (DOCS / "cli.md").read_text("utf-8")
-    context = click.Context(command)
+    context = click.Context(command, help_option_names=["-h", "--help"])
     for name in COMMANDS:
         heading = f"\n## llmspell {name}\n"
         assert heading in text
     found = [command.get_command(context, name) for name in COMMANDS]
     options = {
-        opt for c in [command, *found] for p in c.get_params(context) for opt in p.opts if opt[0] == "-"
+        opt
+        for c in [command, *found]
+        for p in c.get_params(context)
+        for opt in p.opts
+        if opt[0] == "-"
     }
     rows = re.findall(r"^\| (`-.*?) \|", text, re.MULTILINE)
     assert set(re.findall(r"`(-[\w-]+)", " ".join(rows))) == options
@@ -191,3 +195,13 @@ def test_the_page_of_the_command_line_has_every_exit_code():
     used = {0, 130} | {cls.exit_code for cls in error_classes(LlmspellError)}
     not_yet = {5}  # there is no replay
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == used - not_yet
+
+
+def test_the_page_of_the_architecture_shows_the_floors():
+    section = (DOCS / "architecture.md").read_text("utf-8").partition("## Floors")[2]
+    shown = section.split("```")[1].splitlines()[1:]
+    floors = runpy.run_path(str(ROOT / "tests" / "test_floors.py"))["FLOORS"]
+    names = {number: [] for number in sorted(set(floors.values()), reverse=True)}
+    for module, number in sorted(floors.items()):
+        names[number].append(module.removeprefix("llmspell."))
+    assert shown == [f" {' · '.join(floor)}" for floor in names.values()]

@@ -157,7 +157,7 @@ def test_imports_point_down():
     assert up == []
 
 
-@pytest.mark.parametrize(("one", "other"), STRANGERS, ids="-".join)
+@pytest.mark.parametrize(("one", "other"), STRANGERS)
 def test_strangers_stay_strangers(one, other):
     meetings = [
         f"{name} imports {imported}"

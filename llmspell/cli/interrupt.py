@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
 
 INTERRUPTED = 130
 GRACE = 0.1  # seconds
@@ -24,20 +24,21 @@ _CLEAR_LINE, _SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
 def answer_interrupts() -> None:
     """From now on, SIGINT ends the process at once. A SIGINT that is ignored stays ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _end_at_signal)
 
 
-def say_interrupted() -> None:
-    """Say so, where the cursor, and what a progress display left, are put in order."""
-    tidy = f"{_SHOW_CURSOR}{_CLEAR_LINE}" if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{tidy}interrupted\n")
-    sys.stderr.flush()
+def end_interrupted() -> NoReturn:
+    """Say so, put the terminal in order, and end the process without waiting for anything."""
+    tidy = f"{_SHOW_CURSOR}{_CLEAR_LINE}" if os.isatty(2) else ""
+    with suppress(OSError):
+        os.write(2, f"{tidy}interrupted\n".encode())
+    os._exit(INTERRUPTED)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGINT cancel what runs, in good order if it can, and raise KeyboardInterrupt."""
-    if signal.getsignal(signal.SIGINT) is not _end:
+    """Make SIGINT cancel what runs, and end the process when that is done or takes too long."""
+    if signal.getsignal(signal.SIGINT) is not _end_at_signal:
         yield
         return
     import threading
@@ -49,7 +50,7 @@ def interruptible() -> Iterator[None]:
     def watch() -> None:
         while number := os.read(reading, 1):
             if number[0] == signal.SIGINT and not stopped.wait(GRACE) and speaking.acquire(False):
-                _end()
+                end_interrupted()
 
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     # asyncio puts its own handler in the place of Python's, and of no other.
@@ -57,14 +58,15 @@ def interruptible() -> Iterator[None]:
     threading.Thread(target=watch, name="interrupt", daemon=True).start()
     try:
         yield
+    except KeyboardInterrupt:
+        speaking.acquire()  # does not return if the thread is about to end the process
+        end_interrupted()
     finally:
         stopped.set()
-        speaking.acquire()  # never returns if the thread is about to end the process
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, _end_at_signal)
         signal.set_wakeup_fd(before)
         os.close(writing)
 
 
-def _end(*_: Any) -> None:
-    say_interrupted()
-    os._exit(INTERRUPTED)
+def _end_at_signal(_number: int, _frame: FrameType | None) -> None:
+    end_interrupted()

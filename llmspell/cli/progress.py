@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.text import Text
 
-DELAY = 0.2  # seconds; what is quicker is not worth a flicker, nor the import of rich
+DELAY = 0.15  # seconds
+"""How long nothing must have been written before the spinner shows. What is quicker is not worth
+a flicker, nor the import of rich; and a line that goes through a pipe (`| tee log`) may take a
+moment to the same terminal.
+"""
 
 _NAMED = 4
 _FETCHING = "fetching the embedded model, once"
 
 
 class Progress:
-    """A spinner on stderr, and the download of the embedded model.
+    """A spinner on stderr, and the download of the embedded model, in one event loop.
 
     Attributes:
         shown: Whether stderr is a terminal to show it on.
@@ -35,7 +40,9 @@ class Progress:
     def __init__(self, *, shown: bool) -> None:
         self.shown = shown
         self._active: Counter[str] = Counter()
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._written = 0.0
         self._live: Live | None = None
         self._bar: Bar | None = None
         self._announced = False
@@ -69,14 +76,13 @@ class Progress:
     def aside(self) -> Iterator[None]:
         """Make room for a line of somebody else's on the terminal. Any thread may."""
         with self._drawing:
-            live = self._live
-            if live:
-                live.stop()
+            self._hide()
             try:
                 yield
             finally:
-                if live:
-                    live.start()
+                self._written = time.monotonic()
+                if self._active and not self._timer:
+                    self._loop.call_soon_threadsafe(self._update)
 
     def download(self, done: int, total: int) -> None:
         """The download of the embedded model, in bytes."""
@@ -86,6 +92,8 @@ class Progress:
             self._announced = True
             return
         if self._bar is None:
+            if done >= total:
+                return
             self._hide()
             self._bar = _download_bar()
             self._bar.start()
@@ -105,24 +113,16 @@ class Progress:
         elif self._live:
             self._live.update(self._spinner())
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(DELAY, self._show)
+            self._timer = self._loop.call_later(DELAY, self._show)
 
     def _show(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._timer = None
-        if self._bar:
-            return
-        self._live = Live(
-            self._spinner(),
-            console=Console(stderr=True),
-            transient=True,
-            refresh_per_second=12.5,
-            # What a tool prints belongs to stdout, unless that is the same terminal.
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        self._live.start()
+        with self._drawing:
+            self._timer = None
+            if (pause := self._written + DELAY - time.monotonic()) > 0:
+                self._timer = self._loop.call_later(pause, self._show)
+            elif self._bar is None:
+                self._live = _live(self._spinner())
+                self._live.start()
 
     def _hide(self) -> None:
         with self._drawing:
@@ -143,9 +143,23 @@ class Progress:
         return Text(" · ".join(names[:_NAMED] + more), no_wrap=True, overflow="ellipsis")
 
 
+def _live(spinner: Any) -> Live:
+    from rich.console import Console
+    from rich.live import Live
+
+    return Live(
+        spinner,
+        console=Console(stderr=True),
+        transient=True,
+        refresh_per_second=12.5,
+        # What a tool prints belongs to stdout, unless that is the same terminal.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
 def _download_bar() -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, console=Console(stderr=True), transient=True)

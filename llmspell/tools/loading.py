@@ -41,8 +41,11 @@ def load_module(name: str) -> list[Tool]:
     Raises:
         PluginError: When it cannot be imported, or defines no tool.
     """
+    file = Path(name)
+    if file.suffix == ".py" and not file.is_file():
+        raise PluginError(f"no file {name}", hint=f"looked in {Path.cwd()}")
     try:
-        module = _import_file(Path(name)) if name.endswith(".py") else import_module(name)
+        module = _import_file(file) if file.suffix == ".py" else import_module(name)
     except Exception as error:
         raise _cannot_load(name, error) from error
     # One tool may have two names in a module.
@@ -53,18 +56,30 @@ def load_module(name: str) -> list[Tool]:
 
 
 def _cannot_load(name: str, error: Exception) -> PluginError:
-    return PluginError(
+    refused = PluginError(
         f"cannot load tools from {name}: {type(error).__name__}: {error}",
         hint="see the traceback with --debug",
     )
+    refused.where = _place(error)
+    return refused
+
+
+def _place(error: Exception) -> str | None:
+    """Where the tools' own code failed: "weather.py:3"."""
+    from traceback import extract_tb
+
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    importers = (__file__, import_module.__code__.co_filename)
+    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in importers]
+    own = [frame for frame in frames if not frame.filename.startswith("<")]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else None
 
 
 def _import_file(path: Path) -> ModuleType:
     from importlib.util import module_from_spec, spec_from_file_location
 
     path = path.resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None  # noqa: S101 - a path that ends in .py has a loader
     assert spec.loader is not None  # noqa: S101

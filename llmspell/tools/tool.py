@@ -132,10 +132,9 @@ class FunctionTool(Tool, Generic[P, R]):
         except LlmspellError:
             raise
         except Exception as error:
-            text = str(error) or type(error).__name__
-            raise ToolError(
-                f"{self.name}: {text}", details={"type": type(error).__name__}
-            ) from error
+            kind = type(error).__name__
+            said = f"{kind}: {error}" if str(error) else kind
+            raise ToolError(f"{self.name}: {said}", details={"type": kind}) from error
         try:
             return plain(result)
         except NotPlain as error:

@@ -6,6 +6,7 @@ What a spell would lend as Lua functions are Python functions here, by the numbe
 import inspect
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge, Bridges
@@ -19,6 +20,10 @@ from llmspell.permissions import Grants
 from llmspell.providers.models import Models
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.tools.tool import Tools
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("core")
 
 
 class SmallRun:

@@ -37,6 +37,16 @@ def test_its_lua_may_be_missing(tmp_path):
     assert Bridge("greeting", str(tmp_path / "__init__.py")).lua is None
 
 
+def test_the_lua_of_all_bridges_is_told_in_order_of_loading(greeting, tmp_path):
+    greeting.globals = ("Greeting",)
+    parts = Bridges([Bridge("silent", str(tmp_path / "__init__.py")), greeting]).lua()
+    assert parts[-1] == ("greeting", "return { Greeting = {} }", ("Greeting",))
+    built_in = [part.name for part in parts[:-1]]
+    assert built_in == [name for name in BUILT_IN if name in built_in]
+    assert {"state", "agent", "tool", "hook"} <= set(built_in)
+    assert all(part.source and part.globals == BUILT_IN[part.name] for part in parts[:-1])
+
+
 def test_handlers_are_found_by_the_effects_name(greeting):
     bridges = Bridges([greeting])
     assert bridges.handler("greeting.hello") is greeting.handlers["greeting.hello"]

@@ -112,9 +112,10 @@ def test_a_broken_file_is_named_with_its_line(write, tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_settings(tmp_path / "gone.toml")
     file = write("")
-    file.write_bytes(b"\xff")
-    with pytest.raises(ConfigError, match=r"llmspell\.toml"):
-        read_settings(file)
+    for text in (b"\xff", b"a = " + b"[" * 5000):
+        file.write_bytes(text)
+        with pytest.raises(ConfigError, match=r"llmspell\.toml"):
+            read_settings(file)
 
 
 def test_the_nearest_project_is_found(write, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 import llmspell
 from llmspell import errors
-from llmspell.cli.report import INTERRUPTED
+from llmspell.cli.interrupt import INTERRUPTED
 from llmspell.errors import (
     ConfigError,
     EffectError,

@@ -112,6 +112,20 @@ def test_the_error_of_a_callback():
     assert (type(error), error.message) == (EffectError, "a.lua:1: boom")
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"message": "mine", "code": "own"}, "mine"),
+        ({"b": 1, "a": [True]}, '{"a": [true], "b": 1}'),
+        (["x"], '["x"]'),
+    ],
+)
+def test_a_table_that_is_no_effects_error_shows_what_it_says(value, message):
+    assert spell_error(failed(value, "table: 4")).message == message
+    assert callback_error(failed(value, "table: 4")).message == message
+    assert spell_error(failed(value, "said by __tostring")).message == "said by __tostring"
+
+
 def test_a_kill_names_the_limit_and_its_value():
     error = limit_error(
         Kill("memory", "memory limit exceeded", "a.lua:4", ""), Limits(memory=1_000_000)

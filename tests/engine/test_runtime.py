@@ -5,7 +5,7 @@ import pytest
 
 from llmspell import Limits, Runtime, tool
 from llmspell.config import Project, check_settings
-from llmspell.errors import ConfigError, LlmspellError, SpellNotFound
+from llmspell.errors import ConfigError, LimitExceeded, LlmspellError, SpellNotFound
 from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -115,8 +115,45 @@ async def test_a_run_that_computes_lets_others_go_on_between_its_effects(new_run
     assert len(ticks) > 3
 
 
+async def test_a_run_that_computes_for_long_does_not_hold_up_the_others(new_runtime):
+    gaps = []
+    compute = """
+        local function work() local x = 0 for i = 1, 6e6 do x = x + i end end
+        for i = 1, 6 do work() Task.sleep(0) end
+        return "computed"
+    """
+    async with new_runtime() as runtime:
+
+        async def tick():
+            last = anyio.current_time()
+            while True:
+                await anyio.sleep(0.001)
+                gaps.append(anyio.current_time() - last)
+                last = anyio.current_time()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(tick)
+            begin = anyio.current_time()
+            assert await runtime.execute(compute) == "computed"
+            slice_seconds = (anyio.current_time() - begin) / 6
+            group.cancel_scope.cancel()
+    # The first slice shows that it is long; the others run beside the ticks.
+    assert sorted(gaps)[-2] < slice_seconds / 2
+
+
+async def test_a_run_that_computes_in_a_thread_can_be_cancelled_and_killed(new_runtime):
+    slow = "for i = 1, 3 do local x = 0 for j = 1, 6e6 do x = x + j end Task.sleep(0) end "
+    async with new_runtime(limits=Limits(instructions=100_000_000)) as runtime:
+        with pytest.raises(LimitExceeded) as caught:
+            await runtime.execute(f"{slow}\nwhile true do end", name="test.lua")
+        assert caught.value.where == "test.lua:2"
+        with anyio.move_on_after(0.3) as scope:
+            await runtime.execute(f"while true do {slow} end")
+        assert scope.cancelled_caught
+        assert await runtime.execute(f"{slow} return add{{a = 1}}") == 2
+
+
 async def test_front_matter_lowers_limits_and_never_raises_them(tmp_path):
-    from llmspell.errors import LimitExceeded
     from llmspell.spell import parse_spell
 
     front = (
