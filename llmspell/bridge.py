@@ -93,10 +93,8 @@ class Bridges:
             source = folder / name / f"{name}.lua"
             if source.is_file():
                 parts.append(LuaPart(name, source.read_text("utf-8"), made))
-        for bridge in self._loaded.values():
-            if bridge.lua is not None and bridge.name not in BUILT_IN:
-                parts.append(LuaPart(bridge.name, bridge.lua, bridge.globals))
-        return parts
+        own = [bridge for bridge in self._loaded.values() if bridge.name not in BUILT_IN]
+        return parts + [LuaPart(b.name, b.lua, b.globals) for b in own if b.lua is not None]
 
     def handler(self, effect: str) -> Handler:
         """The handler of an effect.

@@ -207,9 +207,12 @@ class Driver:
         out = await to_thread.run_sync(self._vm.resume, message)
         self._slow = time.monotonic() - begin > LONG_SLICE
         self._elsewhere = None
-        if not self._done and self._goes_on(out):
-            self._deliver(b"")
-        self._await_begun()
+        try:
+            if not self._done and self._goes_on(out):
+                self._deliver(b"")
+            self._await_begun()
+        except Exception as error:  # noqa: BLE001 - raised by `run`
+            self._finish(error)
 
     def _await_begun(self) -> None:
         busy = self._tasks or self._inline or self._scheduled or self._elsewhere or self._done

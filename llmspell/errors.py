@@ -121,6 +121,8 @@ class EffectError(LlmspellError):
             table["details"] = self.details
         if self.hint:
             table["hint"] = self.hint
+        if self.where:
+            table["where"] = self.where
         table["retryable"] = self.retryable
         return table
 

@@ -28,9 +28,10 @@ local function new(code, message, hint)
   return setmetatable({ code = code, message = message, hint = hint, retryable = false }, metatable)
 end
 
--- Raises an error table, as if at the spell's own line.
+-- Raises an error table at the spell's own line, unless it tells of a line already: that of a
+-- function of the spell which the effect called.
 local function raise(e)
-  e.where = where()
+  e.where = e.where or where()
   error(e, 0)
 end
 

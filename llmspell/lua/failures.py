@@ -28,9 +28,7 @@ def spell_error(failed: Failure) -> SpellError:
     if isinstance(value, dict) and value.get("code") == "spell_syntax":
         return _syntax_error(as_text(value.get("message", failed.text)))
     cause = effect_error_from(value)
-    text, where = failed.text, failed.where
-    if match := _PLACE.match(text):
-        where, text = match[1], text[match.end() :]
+    where, text = _split(failed)
     message = cause.message if cause else _said(value, text)
     return SpellRuntimeError(
         message,
@@ -43,8 +41,24 @@ def spell_error(failed: Failure) -> SpellError:
 
 
 def callback_error(failed: Failure) -> EffectError:
-    """The error of an effect whose handler called a function of the spell that failed."""
-    return effect_error_from(failed.value) or EffectError(_said(failed.value, failed.text))
+    """The error of an effect whose handler called a function of the spell that failed.
+
+    It keeps the place inside that function.
+    """
+    if error := effect_error_from(failed.value):
+        error.where = failed.value.get("where", failed.where)
+        return error
+    where, text = _split(failed)
+    error = EffectError(_said(failed.value, text))
+    error.where = where
+    return error
+
+
+def _split(failed: Failure) -> tuple[str | None, str]:
+    """Where the error was, and its text without that."""
+    if match := _PLACE.match(failed.text):
+        return match[1], failed.text[match.end() :]
+    return failed.where, failed.text
 
 
 def _said(value: Value, text: str) -> str:

@@ -24,6 +24,7 @@ local hints = {
   ["field 'remove'"] = FILES,
   ["field 'rename'"] = FILES,
   ["field 'tmpname'"] = FILES,
+  ["field 'getenv'"] = "the environment is closed to spells: declare a parameter and pass the value to it",
   ["field 'setlocale'"] = "os.setlocale is not there; the locale is always C",
   ["field 'dump'"] = BYTECODE,
   ["method 'dump'"] = BYTECODE,

@@ -104,6 +104,8 @@ def _checked(result: HookResult) -> HookResult:
 def _report(hook: Hook, call: HookCall, error: Exception) -> None:
     hook.failures += 1
     what = f"took more than {hook.timeout:g} seconds" if isinstance(error, TimeoutError) else error
+    if where := getattr(error, "where", None):
+        what = f"{where}: {what}"
     message = f"hook {hook.id!r} {call.phase} {call.effect.name} failed: {what}"
     if hook.required:
         raise HookFailed(message) from error

@@ -109,7 +109,7 @@ def test_the_error_of_a_callback():
     assert type(error) is ToolError
     assert error.retryable
     error = callback_error(failed("boom", "a.lua:1: boom"))
-    assert (type(error), error.message) == (EffectError, "a.lua:1: boom")
+    assert (type(error), error.message, error.where) == (EffectError, "boom", "a.lua:1")
 
 
 @pytest.mark.parametrize(

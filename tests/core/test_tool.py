@@ -123,8 +123,8 @@ async def test_a_sync_tool_can_be_given_up(invoke):
 @pytest.mark.parametrize(
     ("error", "message", "kind"),
     [
-        (ValueError("bad"), "fails: bad", "ValueError"),
-        (KeyError("k"), "fails: 'k'", "KeyError"),
+        (ValueError("bad"), "fails: ValueError: bad", "ValueError"),
+        (KeyError("k"), "fails: KeyError: 'k'", "KeyError"),
         (TimeoutError(), "fails: TimeoutError", "TimeoutError"),
         (StopIteration("x"), "fails: ", "RuntimeError"),
     ],

@@ -332,8 +332,8 @@ async def test_an_error_in_a_callback_comes_out_of_the_effect(lua):
     assert await lua("""
         local ok, e = pcall(probe, "call", {["function"] = function() error("mine") end})
         local ok2, e2 = pcall(probe, "call", {["function"] = function() probe("fail", {message = "deep"}) end})
-        return {ok, e.message, e2.code, e2.message}
-    """) == [False, "test.lua:2: mine", "tool_error", "deep"]
+        return {ok, e.message, tostring(e), e2.code, e2.message}
+    """) == [False, "mine", "test.lua:2: mine", "tool_error", "deep"]
 
 
 async def test_cancelling_a_task_cancels_its_effect_and_the_callback_of_that(lua, lines):

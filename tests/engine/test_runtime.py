@@ -116,29 +116,25 @@ async def test_a_run_that_computes_lets_others_go_on_between_its_effects(new_run
 
 
 async def test_a_run_that_computes_for_long_does_not_hold_up_the_others(new_runtime):
-    gaps = []
+    ticks = []
     compute = """
-        local function work() local x = 0 for i = 1, 6e6 do x = x + i end end
-        for i = 1, 6 do work() Task.sleep(0) end
+        local function work() local x = 0 for i = 1, 1e7 do x = x + i end end
+        for i = 1, 5 do work() Task.sleep(0) end
         return "computed"
     """
     async with new_runtime() as runtime:
 
         async def tick():
-            last = anyio.current_time()
             while True:
                 await anyio.sleep(0.001)
-                gaps.append(anyio.current_time() - last)
-                last = anyio.current_time()
+                ticks.append(1)
 
         async with anyio.create_task_group() as group:
             group.start_soon(tick)
-            begin = anyio.current_time()
             assert await runtime.execute(compute) == "computed"
-            slice_seconds = (anyio.current_time() - begin) / 6
             group.cancel_scope.cancel()
-    # The first slice shows that it is long; the others run beside the ticks.
-    assert sorted(gaps)[-2] < slice_seconds / 2
+    # On the event loop's own thread there would be a tick or two a slice.
+    assert len(ticks) > 30
 
 
 async def test_a_run_that_computes_in_a_thread_can_be_cancelled_and_killed(new_runtime):

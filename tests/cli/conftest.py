@@ -1,0 +1,372 @@
+"""Real processes of the command line, in pipes and on a terminal, and a model's server to talk to."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+import pytest
+
+LLMSPELL = [sys.executable, "-m", "llmspell"]
+PATIENCE = 20  # seconds
+
+TOOLS = '''
+import time
+from llmspell import tool
+
+
+@tool
+def add(a: int, b: int = 1) -> int:
+    """Add two numbers.
+
+    Args:
+        a: The first.
+    """
+    return a + b
+
+
+@tool
+def explode(why: str) -> str:
+    """Always fail."""
+    raise KeyError(why)
+
+
+@tool
+def nap(seconds: float) -> str:
+    """Block a thread."""
+    time.sleep(seconds)
+    return "rested"
+
+
+@tool(timeout=0.2)
+def nap_briefly(seconds: float) -> str:
+    """Block a thread for longer than it may."""
+    time.sleep(seconds)
+    return "rested"
+
+
+@tool
+def mutter(lines: int) -> str:
+    """Print from a thread."""
+    for n in range(lines):
+        print("muttered", n, flush=True)
+        time.sleep(0.15)
+    return "done"
+'''
+
+
+class Outcome(NamedTuple):
+    """How a process ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory):
+    return tmp_path_factory.mktemp("bytecode")
+
+
+@pytest.fixture
+def environ(bytecode, tmp_path):
+    """An environment without keys, servers, colours and settings of whoever runs the tests."""
+    kept = {"PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "LLMSPELL_CACHE"}
+    return {name: value for name, value in os.environ.items() if name in kept} | {
+        "HOME": str(tmp_path / "home"),
+        "PYTHONPYCACHEPREFIX": str(bytecode),
+        "TERM": "xterm",
+        "OLLAMA_HOST": "127.0.0.1:1",
+    }
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The folder the command line is used in."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def write(project):
+    """Write a file of the project; lines of front matter go before a spell."""
+
+    def writing(name, text, front=""):
+        file = project / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if front:
+            head = "".join(f"--- {line}\n" for line in front.splitlines())
+            text = f"--- /// spell\n{head}--- ///\n{text}"
+        file.write_text(text)
+        return file
+
+    return writing
+
+
+@pytest.fixture
+def tools(write):
+    write("tools.py", TOOLS)
+    return "--tools=tools.py"
+
+
+@pytest.fixture
+def llmspell(project, environ):
+    """Run the command line to its end. No Python traceback is ever shown without --debug."""
+
+    def run(*arguments, stdin="", cwd=project, **more):
+        done = subprocess.run(
+            [*LLMSPELL, *arguments],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            cwd=cwd,
+            env=environ | more,
+            timeout=PATIENCE,
+        )
+        assert "Traceback (most" not in done.stderr or "--debug" in arguments
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def shell(project, environ):
+    """Run a line of bash in which `llmspell` is the command line."""
+    words = " ".join(f'"{word}"' for word in LLMSPELL)
+
+    def run(line):
+        done = subprocess.run(
+            ["bash", "-c", f'llmspell() {{ {words} "$@"; }}\n{line}'],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            cwd=project,
+            env=environ,
+            timeout=PATIENCE,
+        )
+        assert "Traceback (most" not in done.stderr
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def started(project, environ):
+    """`with started("exec", …) as process`: a process that is still running."""
+
+    @contextmanager
+    def starting(*arguments, **options):
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        command = [*LLMSPELL, *arguments]
+        with subprocess.Popen(command, cwd=project, env=environ, **(pipes | options)) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return starting
+
+
+_CODES = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])|[\s\S]")
+
+
+class Screen:
+    """What a terminal shows of what it was sent: as much of one as a spinner needs."""
+
+    def __init__(self):
+        self.rows = [""]
+        self.row = self.column = 0
+        self.cursor_shown = True
+
+    def feed(self, text):
+        for code in _CODES.finditer(text):
+            if code[2]:
+                self._obey(code[1], code[2])
+            elif code[0] == "\r":
+                self.column = 0
+            elif code[0] == "\n":
+                self.row += 1
+                self.rows += [""] * (self.row + 1 - len(self.rows))
+            else:
+                row = self.rows[self.row].ljust(self.column)
+                self.rows[self.row] = row[: self.column] + code[0] + row[self.column + 1 :]
+                self.column += 1
+
+    def _obey(self, numbers, letter):
+        if letter == "A":
+            self.row = max(0, self.row - int(numbers or 1))
+        elif letter == "K":
+            self.rows[self.row] = ""
+        elif numbers == "?25":
+            self.cursor_shown = letter == "h"
+        else:
+            assert letter == "m", f"the screen does not know {numbers}{letter}"
+
+    @property
+    def lines(self):
+        return [row.rstrip() for row in self.rows if row.strip()]
+
+
+class Terminal:
+    """A process on a terminal of 80 columns; some of its streams may go elsewhere."""
+
+    def __init__(self, arguments, cwd, env, streams):
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+
+        def take_terminal():
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [*LLMSPELL, *arguments],
+            cwd=cwd,
+            env=env,
+            start_new_session=True,
+            preexec_fn=take_terminal,
+            **({"stdin": slave, "stdout": slave, "stderr": slave} | streams),
+        )
+        os.close(slave)
+        self.screen = Screen()
+        self.sent = ""
+
+    def type(self, text):
+        os.write(self._master, text.encode())
+
+    def interrupt(self):
+        self.type("\x03")
+
+    def wait_for(self, text):
+        """Until the terminal has been sent it; everything sent before stays in `sent`."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.sent:
+            assert self._read(deadline), f"{text!r} did not appear in {self.sent!r}"
+
+    def wait(self):
+        """Until the process has ended; its exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self._read(deadline):
+            pass
+        return self.process.wait(max(0, deadline - time.monotonic()))
+
+    def _read(self, deadline):
+        ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
+        try:
+            data = os.read(self._master, 65536) if ready else b""
+        except OSError:  # Linux says so when nobody holds the other end any more
+            return False
+        text = data.decode("utf-8", "replace")
+        self.sent += text
+        self.screen.feed(text)
+        return bool(data)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+
+@pytest.fixture
+def terminal(project, environ):
+    """`terminal("exec", …)`: starts the command line on a terminal."""
+    opened = []
+
+    def opening(*arguments, **streams):
+        found = Terminal(arguments, project, environ, streams)
+        opened.append(found)
+        return found
+
+    yield opening
+    for found in opened:
+        found.close()
+
+
+def completion(text):
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "any",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+    }
+
+
+class Mood(BaseHTTPRequestHandler):
+    """Answers as the model's name says: `ok`, `slow-2`, a status, or nonsense of some kind."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        mood, _, number = body["model"].partition("-")
+        if mood == "drop":
+            self.connection.shutdown(2)
+        elif mood == "half":
+            self.answer(200, b'{"id": "chat', length=1000)
+            self.connection.shutdown(2)
+        elif mood == "garbage":
+            self.answer(200, b"<<< not JSON")
+        elif mood == "empty":
+            self.answer(200, b"{}")
+        elif mood.isdigit():
+            problem = {"error": {"message": "no, not now"}}
+            self.answer(int(mood), json.dumps(problem).encode(), retry_after="0")
+        else:
+            time.sleep(float(number or 0))
+            self.answer(200, json.dumps(completion("Hello to you.")).encode())
+
+    def answer(self, status, body, *, length=None, **headers):
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(length or len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def model(write):
+    """A provider named `test` in the project's llmspell.toml; its models are moods."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Mood)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # whoever asked has gone
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    write(
+        "llmspell.toml",
+        f'[providers.test]\nbase_url = "http://127.0.0.1:{server.server_port}/v1"\n',
+    )
+    yield lambda mood: f"--model=test/{mood}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def seconds_to_end():
+    """Send SIGINT to a process, several times perhaps; the seconds until it has ended."""
+
+    def ending(process, times=1):
+        begin = time.perf_counter()
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE)
+        return time.perf_counter() - begin
+
+    return ending
