@@ -162,7 +162,7 @@ def read_spell(path: Path, *, name: str | None = None) -> Spell:
         front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
     except OSError as error:
         raise SpellNotFound(
-            f"cannot read {error.filename}: {error.strerror}", hint="check who may read it"
+            f"cannot read {error.filename or path}: {error.strerror}", hint="check who may read it"
         ) from error
     folder = path.resolve().parent
     named = name or _name_of(path.resolve())

@@ -4,3 +4,9 @@ import pytest
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    # What takes longest, and needs all the rest to work.
+    items.sort(key=lambda item: item.path.name == "test_packaging.py")

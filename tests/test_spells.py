@@ -1,6 +1,7 @@
 """Every shipped spell, on a model that says what a model might."""
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,28 @@ def test_front_matter_is_complete(name):
     assert spell.description.endswith(".")
     assert all(parameter.help for parameter in spell.params.values())
     assert len(spell.source.splitlines()) <= 60
+
+
+async def test_hello(cast):
+    replies = [[ToolCall("1", "roll_die", {"sides": 6})], "It is a number."]
+    for visit in (1, 2):
+        _, printed, requests = await cast("hello", replies, params={"sides": 6})
+        rolled = int(requests[1].messages[-1].content[0].content[0].text)
+        assert 1 <= rolled <= 6
+        assert printed[:4] == [
+            "  you     Roll a die with 6 sides.",
+            "  tool    roll_die",
+            "  model   It is a number.",
+            "  tool    now",
+        ]
+        assert printed[4].startswith(f"  state   visit number {visit}, on 20")
+
+
+async def test_hello_on_the_embedded_model(tmp_path):
+    printed = []
+    async with Runtime(project=Project(tmp_path), model="local/smollm2") as runtime:
+        await runtime.run(SPELLS["hello"], output=printed.append)
+    assert re.fullmatch(r"  model   .*\d+\.?", printed[2])
 
 
 async def test_ask(cast):

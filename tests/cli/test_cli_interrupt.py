@@ -1,0 +1,112 @@
+"""Ctrl-C ends the process at once, says so once, and leaves the terminal in order."""
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+SOON = 0.25  # seconds
+
+COMPUTING = "print('ready') while true do end"
+STUBBORN = "print('ready') while true do pcall(function() while true do end end) end"
+CASES = {
+    "an effect": "print('ready') Task.sleep(60)",
+    "several tasks": "print('ready') Task.map({1, 2, 3}, function() Task.sleep(60) end)",
+    "a person": "print('ready') Console.read_line()",
+    "a thread": "print('ready') nap{seconds = 60}",
+    "Lua": COMPUTING,
+    "Lua that catches errors": STUBBORN,
+    "output": "while true do print('ready') Task.sleep(0) end",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_limits(write):
+    write("llmspell.toml", "[limits]\ntime = 600\ninstructions = 1000000000000")
+
+
+@pytest.mark.parametrize(
+    ("what", "times"), [*((what, 1) for what in CASES), ("an effect", 3), ("Lua", 3)]
+)
+def test_while_it_waits_for(started, tools, seconds_to_end, what, times):
+    least = SOON
+    for _ in range(3):  # a busy machine may be late now and then
+        with started("exec", tools, CASES[what]) as process:
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(0.05)
+            least = min(least, seconds_to_end(process, times))
+            assert process.returncode == 130
+            assert process.stderr.read() == b"interrupted\n"
+        if least < SOON:
+            break
+    assert least < SOON
+
+
+def test_while_it_waits_for_a_model(started, model, seconds_to_end):
+    lua = "print('ready') Agent.create{}:prompt('hello')"
+    with started("exec", model("slow-60"), lua) as process:
+        process.stdout.readline()
+        time.sleep(0.5)
+        seconds_to_end(process)
+        assert process.returncode == 130
+        assert process.stderr.read() == b"interrupted\n"
+
+
+def test_while_a_spell_is_read_from_standard_input(started, seconds_to_end):
+    with started("-") as process:
+        time.sleep(0.5)
+        seconds_to_end(process)
+        assert process.returncode == 130
+        assert process.stderr.read() == b"interrupted\n"
+
+
+def test_during_start_up(started, write, seconds_to_end):
+    write("slow.py", "import sys, time\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    for command in (("tools",), ("exec", "return 1")):
+        with started(*command, "--tools=slow.py") as process:
+            assert process.stdout.readline() == b"ready\n"
+            assert seconds_to_end(process) < 5
+            assert process.returncode == 130
+            assert process.stderr.read() == b"interrupted\n"
+
+
+def test_state_that_was_acknowledged_is_kept(started, llmspell, seconds_to_end):
+    lua = "State.set('n', 1) State.update('n', function(n) return n + 1 end) "
+    with started("exec", lua + COMPUTING) as process:
+        process.stdout.readline()
+        seconds_to_end(process)
+    assert llmspell("exec", "return State.get('n')").out == "2\n"
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(started):
+    # As after nohup, or for a job in the background of a script.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with started("exec", "print('ready') Task.sleep(0.3) return 5") as process:
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(signal.SIGINT)
+            assert process.communicate()[0] == b"5\n"
+            assert process.returncode == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("lua", ["nap{seconds = 60}", "nap{seconds = 0.4} while true do end"])
+def test_on_a_terminal(terminal, tools, lua):
+    seen = terminal("exec", tools, lua)
+    seen.wait_for("nap")
+    if "while" in lua:
+        time.sleep(0.6)
+    seen.interrupt()
+    assert seen.wait() == 130
+    assert seen.screen.lines == ["interrupted"]
+    assert seen.screen.cursor_shown
+    assert seen.sent.endswith("interrupted\r\n")
+
+
+def test_on_a_terminal_before_anything_was_shown(terminal):
+    seen = terminal("exec", "print('ready') while true do end", stderr=subprocess.DEVNULL)
+    seen.wait_for("ready")
+    seen.interrupt()
+    assert seen.wait() == 130

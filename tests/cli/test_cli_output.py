@@ -1,0 +1,117 @@
+"""Results go to standard output and nothing else does, wherever that leads."""
+
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("lua", "people", "programs"),
+    [
+        ("return 'text'", "text\n", '"text"\n'),
+        (
+            "return {b = 1, a = {2, true}}",
+            '{\n  "a": [\n    2,\n    true\n  ],\n  "b": 1\n}\n',
+            '{"a": [2, true], "b": 1}\n',
+        ),
+        ("return 1.5", "1.5\n", "1.5\n"),
+        ("return nil", "", "null\n"),
+        ("return 'ü'", "ü\n", '"ü"\n'),
+        ("return {}", "[]\n", "[]\n"),
+    ],
+)
+def test_results(llmspell, lua, people, programs):
+    assert llmspell("exec", lua) == (0, people, "")
+    assert llmspell("exec", "--json", lua) == (0, programs, "")
+
+
+@pytest.mark.parametrize("lua", ["return 0/0", "return print", "return {f = print}"])
+def test_what_json_has_no_word_for(llmspell, lua):
+    assert llmspell("exec", lua).code == 0
+    done = llmspell("exec", "--json", lua)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == (
+        "error: the result holds something JSON has no word for\n"
+        "hint: return text, finite numbers, booleans and tables of those\n"
+    )
+
+
+def test_bytes_that_are_no_text_are_written_as_they_are(shell, project):
+    assert shell("llmspell exec \"print('\\255') return '\\254'\" > out").code == 0
+    assert (project / "out").read_bytes() == b"\xff\n\xfe\n"
+
+
+def test_print_comes_at_once(started):
+    with started("exec", "print('now') Task.sleep(30)") as process:
+        assert process.stdout.readline() == b"now\n"
+
+
+def test_an_encoding_that_lacks_a_letter(llmspell):
+    done = llmspell("exec", "print('é') return 'ü'", PYTHONIOENCODING="ascii")
+    assert done == (0, "\\xe9\n\\xfc\n", "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "exec 'for i = 1, 100000 do print(i) end'",
+        "exec 'Task.map({1, 2, 3}, function() for n = 1, 99 do Task.sleep(0.01) print(n) end end)'",
+        "exec 'return (\"x\\n\"):rep(1000000)'",
+        "tools --json",
+    ],
+)
+def test_whoever_read_the_output_has_gone(shell, command):
+    done = shell(f"llmspell {command} | head -n 1; exit ${{PIPESTATUS[0]}}")
+    assert done.out.count("\n") == 1
+    assert (done.code, done.err) == (1, "")
+
+
+def test_nobody_ever_read_the_output(shell):
+    done = shell("llmspell exec 'print(1)' | true; exit ${PIPESTATUS[0]}")
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("command", ["exec 'return 1'", "exec 'print(1)'", "tools", "version"])
+def test_a_full_disk(shell, command):
+    done = shell(f"llmspell {command} > /dev/full")
+    assert (done.code, done.out) == (1, "")
+    assert "No space left on device\n" in done.err
+    assert done.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(shell, closed):
+    assert shell(f"llmspell exec 'print(Console.read_line()) return 1' {closed}").code == 0
+    assert shell(f"llmspell run counter {closed}").code == 0
+    assert shell(f"llmspell exec 'error(1)' {closed}").code == 1
+
+
+def test_the_list_of_tools(llmspell, tools):
+    listed = llmspell("tools", tools)
+    assert (listed.code, listed.err) == (0, "")
+    assert "files\n" in listed.out
+    assert "  add " in listed.out
+    only = llmspell("tools", tools, "--category", "user").out.splitlines()
+    assert only[:2] == ["user", "  add          Add two numbers."]
+    assert len(only) == 6
+
+
+def test_one_tool(llmspell, tools):
+    assert llmspell("tools", "add", tools).out == (
+        "add\nAdd two numbers.\n\n  a  integer, required\n      The first.\n"
+        "  b  integer, default: 1\n"
+    )
+
+
+def test_tools_for_programs(llmspell, tools):
+    every = json.loads(llmspell("tools", tools, "--json").out)
+    one = json.loads(llmspell("tools", tools, "--json", "add").out)
+    assert one[0] in every
+    assert one[0]["schema"]["required"] == ["a"]
+    assert {"name", "category", "description", "schema"} == set(one[0])
+
+
+def test_a_tool_that_blocks_does_not_keep_the_process(llmspell, tools):
+    done = llmspell("exec", tools, "local x = nap_briefly{seconds = 600}")
+    assert done.code == 1
+    assert "more than 0.2 seconds" in done.err
