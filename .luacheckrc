@@ -5,6 +5,6 @@ files["spells"] = {
   globals = { "params", "arg" },
   read_globals = {
     "Agent", "Config", "Console", "Debug", "Hook", "JSON", "Log", "State", "Task", "Tool",
-    "inspect", "try", "read_file", "split_text",
+    "inspect", "try", "now", "read_file", "split_text",
   },
 }

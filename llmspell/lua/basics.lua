@@ -3,7 +3,7 @@
 
 local guard, arguments = ...
 local type, tostring, tonumber, rawget, pcall = type, tostring, tonumber, rawget, pcall
-local setmetatable, ipairs, raw_metatable, math_type = setmetatable, ipairs, debug.getmetatable, math.type
+local setmetatable, ipairs, raw_metatable = setmetatable, ipairs, debug.getmetatable
 local charge, fail, protected = guard.charge, guard.fail, guard.pcall
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 

@@ -4,10 +4,10 @@ local tostring, where = ...
 local setmetatable, rawget, error, type = setmetatable, rawget, error, type
 
 local function text(e)
-  local where, hint = rawget(e, "where"), rawget(e, "hint")
+  local place, hint = rawget(e, "where"), rawget(e, "hint")
   local line = tostring(rawget(e, "message"))
-  if type(where) == "string" then
-    line = where .. ": " .. line
+  if type(place) == "string" then
+    line = place .. ": " .. line
   end
   if type(hint) == "string" then
     line = line .. " (" .. hint .. ")"

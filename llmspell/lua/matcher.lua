@@ -1,7 +1,7 @@
 -- Matches compiled patterns in Lua, under the eye of the count hook. It goes step by step as C's
 -- matcher does: same results, same errors, same limit of depth.
 
-local guard, program = ...
+local guard = ...
 local error, pcall, next = error, pcall, next
 local byte, sub, find, unpack = string.byte, string.sub, string.find, table.unpack
 local charge, check, fail = guard.charge, guard.check, guard.fail
