@@ -88,7 +88,10 @@ def find_project(start: Path | None = None) -> Project:
     Raises:
         ConfigError: With every wrong key of the file.
     """
-    start = (start or Path.cwd()).resolve()
+    try:
+        start = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise ConfigError("the current folder", ["it is not there any more"]) from None
     for folder in (start, *start.parents):
         if (folder / FILE).is_file():
             return Project(folder, read_settings(folder / FILE), folder / FILE)

@@ -199,6 +199,15 @@ def _not_found(name: str, folders: list[Path]) -> SpellNotFound:
     import difflib
 
     path = Path(name)
+    for file in (path, path / "main.lua"):
+        try:
+            file.stat()
+        except PermissionError as error:
+            return SpellNotFound(
+                f"cannot read {file}: {error.strerror}", hint="check who may read its folder"
+            )
+        except (OSError, ValueError):
+            continue
     if path.suffix == ".lua":
         return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
     if isdir(name):  # noqa: PTH112 - see _is_file

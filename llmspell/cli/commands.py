@@ -45,7 +45,7 @@ class Commands(click.Group):
 
 
 def _is_spell(name: str) -> bool:
-    return name.endswith(".lua") or Path(name).exists()
+    return name.endswith(".lua") or "/" in name or Path(name).exists()
 
 
 def _unknown(name: str) -> click.UsageError:

@@ -73,7 +73,8 @@ def describe(error: Exception) -> str:
         message = error.format_message().rstrip(".")
         return f"error: {message[0].lower()}{message[1:]}\nhint: {_usage_hint(error)}"
     if isinstance(error, OSError) and error.strerror:
-        return f"error: {error.filename or 'output'}: {error.strerror}"
+        place = f"{error.filename}: " if error.filename else ""
+        return f"error: {place}{error.strerror}"
     return (
         f"error: {type(error).__name__}: {error}\n"
         "hint: this is a defect of llmspell; --debug shows where"

@@ -17,8 +17,10 @@ end
 local OUT_OF_MEMORY <const> = "not enough memory"
 local KILL = {}
 
-local fuel, deadline = math.huge, math.huge
+local fuel = math.huge
+local patience, since = math.huge, nil -- seconds, and when they began to be counted
 local limit, reason, place, stack -- why and where the run died
+local guard = { dead = false }
 
 local function die()
   error(KILL, 0)
@@ -49,17 +51,13 @@ local function record_place()
   stack = traceback("", 3)
 end
 
--- Ends the run once the spell is resumed; for the root, which is not to be raised out of.
-local function doom(name, message)
+-- Ends the run. Called from the root it returns: the run has ended when the root looks at `dead`.
+local function kill(name, message)
   if not limit then
     limit, reason = name, message
+    guard.dead = true
     pcall(record_place) -- memory may be short
   end
-end
-
--- Ends the run, and the running coroutine at once.
-local function kill(name, message)
-  doom(name, message)
   raise()
 end
 
@@ -70,7 +68,10 @@ local function charge(amount)
   fuel = fuel - amount
   if fuel < 0 then
     kill("instructions", "instruction limit exceeded")
-  elseif now() > deadline then
+  end
+  local at = now()
+  since = since or at
+  if at - since > patience then
     kill("time", "time limit exceeded")
   end
 end
@@ -141,23 +142,21 @@ local function fail(message)
   error(line and line .. ": " .. message or message, 0)
 end
 
-return {
-  charge = charge,
-  check = check,
-  doom = doom,
-  fail = fail,
-  kill = kill,
-  pcall = guarded_pcall,
-  watch = watch,
-  where = where,
-  xpcall = guarded_xpcall,
-  fuel = function()
-    return fuel
-  end,
-  killed = function()
-    return limit, reason, place, stack
-  end,
-  refuel = function(instructions, seconds)
-    fuel, deadline = instructions, seconds
-  end,
-}
+guard.charge, guard.check, guard.fail, guard.kill = charge, check, fail, kill
+guard.pcall, guard.xpcall = guarded_pcall, guarded_xpcall
+guard.watch, guard.where = watch, where
+
+function guard.fuel()
+  return fuel
+end
+
+function guard.killed()
+  return limit, reason, place, stack
+end
+
+-- Gives the spell so many instructions and seconds until it comes back.
+function guard.refuel(instructions, seconds)
+  fuel, patience, since = instructions, seconds, nil
+end
+
+return guard

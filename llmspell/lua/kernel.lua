@@ -8,7 +8,7 @@ local get_metatable, set_metatable, set_upvalue = debug.getmetatable, debug.setm
 local find = string.find
 local concat, pack, unpack = table.concat, table.pack, table.unpack
 local spack, sunpack = string.pack, string.unpack
-local yield, now = coroutine.yield, os.time
+local yield = coroutine.yield
 
 local function part(name, ...)
   return parts[name](...)
@@ -245,7 +245,7 @@ local instructions, seconds = config.instructions, config.time
 local function turn()
   local message = mailbox[1]
   mailbox[1] = nil
-  guard.refuel(instructions, now() + seconds)
+  guard.refuel(instructions, seconds)
   read(message)
   local more = scheduler.run()
   local number = scheduler.next_fetch()

@@ -183,7 +183,7 @@ local function dispose(task)
   local _, e = close(task.co)
   closing = false
   if e == OUT_OF_MEMORY then
-    guard.doom("memory", "memory limit exceeded")
+    guard.kill("memory", "memory limit exceeded")
   end
   task.observed = true
   task.failure =
@@ -334,10 +334,10 @@ local function run_one(task)
     return
   end
   local raised = not alive and tag or tag == false and result
-  if guard.killed() then
+  if guard.dead then
     return
   elseif raised == OUT_OF_MEMORY then
-    return guard.doom("memory", "memory limit exceeded")
+    return guard.kill("memory", "memory limit exceeded")
   elseif alive and status(task.co) ~= "dead" then
     task.failure = unusual_failure(task, "attempt to yield from outside a coroutine")
   elseif not raised then
@@ -386,7 +386,7 @@ local function run()
     first = first + 1
     if task.state == "ready" then
       run_one(task)
-      if guard.killed() then
+      if guard.dead then
         return nil
       end
     end

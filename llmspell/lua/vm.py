@@ -9,7 +9,7 @@ of a spell is never loaded as bytecode.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lupa import lua55
 
@@ -125,7 +125,7 @@ class Vm:
         self._mailbox[1] = message
         self._limit_memory(self._memory)
         try:
-            out = self._resume(None)
+            out: bytes = self._resume(None)
             while out == _LOAD:
                 out = self._load()
         except lua55.LuaError as error:
@@ -133,7 +133,7 @@ class Vm:
             return _BROKEN
         finally:
             self._limit_memory(0)
-        return cast("bytes", out)
+        return out
 
     def read(self, out: bytes) -> Turn:
         """Tell the receiver what Lua said, and how things stand."""

@@ -1,5 +1,8 @@
 """What a person reads when something is wrong: where, what, and what to do next."""
 
+import os
+import sys
+
 import pytest
 
 from llmspell.cli.report import describe, exit_code
@@ -138,6 +141,45 @@ def test_what_cannot_be_read(llmspell, project):
     done = llmspell("/proc/self/mem")
     assert done.code == 2
     assert done.err.startswith("error: cannot read /proc/self/mem: Input/output error\nhint: ")
+
+
+def test_a_folder_that_is_gone(shell):
+    done = shell("mkdir gone; cd gone; rmdir ../gone; llmspell exec 'return 1'")
+    assert done == (2, "", "error: the current folder: it is not there any more\n")
+
+
+# Root may read everything, unless it gives that up.
+UNPRIVILEGED = "setpriv --bounding-set -dac_override,-dac_read_search" if os.geteuid() == 0 else ""
+
+
+@pytest.mark.parametrize(
+    ("locked", "spell", "said"),
+    [
+        (
+            "f",
+            "f/s.lua",
+            "cannot read f/s.lua: Permission denied\nhint: check who may read its folder",
+        ),
+        (
+            "f",
+            "f",
+            "cannot read f/main.lua: Permission denied\nhint: check who may read its folder",
+        ),
+        ("f", "f/g", "cannot read f/g: Permission denied\nhint: check who may read its folder"),
+        (
+            "f/s.lua",
+            "f/s.lua",
+            "cannot read f/s.lua: Permission denied\nhint: check who may read it",
+        ),
+    ],
+)
+def test_what_may_not_be_read(shell, write, project, locked, spell, said):
+    write("f/s.lua", "return 1")
+    write("f/main.lua", "return 1")
+    (project / locked).chmod(0)
+    done = shell(f'{UNPRIVILEGED} "{sys.executable}" -m llmspell {spell}')
+    (project / locked).chmod(0o755)
+    assert done == (2, "", f"error: {said}\n")
 
 
 @pytest.mark.parametrize(
@@ -349,7 +391,8 @@ def test_a_state_folder_that_cannot_be_made(llmspell, write):
 
 
 def test_a_disk_without_room_for_the_state(shell):
-    done = shell("ulimit -f 8; llmspell run counter")
+    # Bytecode that could be written in part only would be left to the tests that follow.
+    done = shell("export PYTHONDONTWRITEBYTECODE=1; ulimit -f 8; llmspell run counter")
     assert (done.code, done.out) == (1, "")
     assert "no room" in done.err
     assert "\nhint: check the disk's space" in done.err

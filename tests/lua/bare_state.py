@@ -37,7 +37,7 @@ local chunks, config, mailbox = ...
 local load, assert, pcall, next = load, assert, pcall, next
 local yield, status = coroutine.yield, coroutine.status
 local type, select, concat, format = type, select, table.concat, string.format
-local math_type, now, rawlen, rawget = math.type, os.time, rawlen, rawget
+local math_type, rawlen, rawget = math.type, rawlen, rawget
 
 local function part(name, ...)
   return assert(load(chunks[name], "=" .. name, "b"))(...)
@@ -152,7 +152,7 @@ end
 local function main()
   while true do
     local instructions, seconds = mailbox.instructions, mailbox.seconds
-    guard.refuel(instructions, now() + seconds)
+    guard.refuel(instructions, seconds)
     local source, name = mailbox.source, mailbox.name
     local co = coroutines.create(function()
       return run(source, name)
