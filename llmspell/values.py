@@ -110,3 +110,25 @@ def _text(value: Any) -> str:
     if (pydantic := sys.modules.get("pydantic")) and isinstance(value, pydantic.AnyUrl):
         return str(value)
     raise NotPlain(f"a {type(value).__qualname__} cannot be passed to Lua")
+
+
+def in_order(value: Value) -> Value:
+    """The value with the keys of its tables sorted: in Lua they have no order."""
+    if isinstance(value, dict):
+        return {key: in_order(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list):
+        return [in_order(item) for item in value]
+    return value
+
+
+def legible(value: Value) -> Value:
+    """The value in order, with text for what JSON has no form for: bytes and functions."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, LuaFunction):
+        return "<function>"
+    if isinstance(value, dict):
+        return {legible(key): legible(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list):
+        return [legible(item) for item in value]
+    return value

@@ -4,7 +4,7 @@ import json
 
 from llmspell.bridge import Bridge
 from llmspell.errors import InvalidArguments
-from llmspell.values import LuaFunction, NotPlain, Value, plain
+from llmspell.values import LuaFunction, NotPlain, Value, in_order, plain
 
 bridge = Bridge("json", __file__)
 
@@ -16,7 +16,7 @@ def encode(value: Value = None, indent: int = 0) -> str:
     """A value as JSON text, keys in order; `indent` spaces a level, 0 for one line."""
     try:
         return json.dumps(
-            _in_order(plain(value)),
+            in_order(plain(value)),
             ensure_ascii=False,
             indent=min(indent, MAX_INDENT) or None,
             separators=None if indent else (",", ":"),
@@ -25,15 +25,6 @@ def encode(value: Value = None, indent: int = 0) -> str:
         )
     except (NotPlain, TypeError, ValueError) as error:
         raise InvalidArguments("JSON.encode", [str(error)]) from error
-
-
-def _in_order(value: Value) -> Value:
-    """The value with its keys sorted: a table's have no order in Lua."""
-    if isinstance(value, dict):
-        return {key: _in_order(value[key]) for key in sorted(value, key=str)}
-    if isinstance(value, list):
-        return [_in_order(item) for item in value]
-    return value
 
 
 def _refuse(value: object) -> None:

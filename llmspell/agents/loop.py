@@ -24,7 +24,7 @@ from llmspell.providers.messages import (
 from llmspell.providers.plain import response_from_plain
 from llmspell.schema import schema_problems
 from llmspell.tools.tool import Tool, Tools
-from llmspell.values import LuaFunction, Value
+from llmspell.values import Value, legible
 
 
 @dataclass
@@ -192,18 +192,5 @@ def _spec(tools: Tools, tool: str | Tool) -> ToolSpec:
 
 def as_text(value: Value) -> str:
     """A tool's result as a model reads it: text as it is, anything else as JSON."""
-    readable = _readable(value)
+    readable = legible(value)
     return readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)
-
-
-def _readable(value: Value) -> Value:
-    """What JSON has no form for, as text: bytes, and functions of the spell."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, LuaFunction):
-        return "<function>"
-    if isinstance(value, dict):
-        return {_readable(key): _readable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_readable(item) for item in value]
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TextIO
 
 from llmspell.errors import LlmspellError, SpellError
-from llmspell.values import LuaFunction, Value
+from llmspell.values import Value, in_order, legible
 
 
 def write_line(to: TextIO, line: str | bytes) -> None:
@@ -33,34 +33,27 @@ def write_line(to: TextIO, line: str | bytes) -> None:
 
 def for_people(result: Value) -> str | bytes:
     """Text as it is, anything else as JSON on several lines."""
+    import json
+
     if isinstance(result, (str, bytes)):
         return result
-    return _json(result, indent=2, default=_legible)
+    return json.dumps(legible(result), ensure_ascii=False, indent=2)
 
 
 def for_programs(result: Value) -> str:
     """JSON on one line. Raises SpellError for what JSON has no word for."""
+    import json
+
     try:
-        return _json(result, allow_nan=False, default=_strict)
-    except ValueError as error:
+        return json.dumps(in_order(result), ensure_ascii=False, allow_nan=False, default=_text)
+    except (TypeError, ValueError) as error:
         raise SpellError(
             "the result holds something JSON has no word for",
             hint="return text, finite numbers, booleans and tables of those",
         ) from error
 
 
-def _json(result: Value, **options: Any) -> str:
-    import json
-
-    # A table's keys have no order in Lua.
-    return json.dumps(result, ensure_ascii=False, sort_keys=True, **options)
-
-
-def _legible(value: Any) -> str:
-    return "<function>" if isinstance(value, LuaFunction) else _strict(value)
-
-
-def _strict(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    raise ValueError(f"{value!r} is no JSON")
+    raise TypeError(f"{value!r} is no JSON")

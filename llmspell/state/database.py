@@ -46,7 +46,7 @@ _ERRORS = {
     sqlite3.SQLITE_LOCKED: ("another process keeps it locked", _RETRY),
     sqlite3.SQLITE_NOTADB: (
         "the file is no SQLite database",
-        "move it away, or name another file for the state",
+        "move it away, or run with --state memory",
     ),
     sqlite3.SQLITE_CORRUPT: ("the file is damaged", "restore it from a backup, or move it away"),
     sqlite3.SQLITE_READONLY: ("the file cannot be written", "check who may write it"),
@@ -172,7 +172,7 @@ def connect(path: str, synchronous: str) -> sqlite3.Connection:
     except OSError as error:
         raise StateError(
             f"the folder of the state in {path} cannot be made: {error.strerror}",
-            hint="check who may write there, or name another file for the state",
+            hint="check who may write there, or run with --state memory",
             details={"path": path},
         ) from error
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
@@ -193,13 +193,13 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
     if owner != APPLICATION_ID and not empty:
         raise StateError(
             f"{path} is another program's database",
-            hint="name another file for the state",
+            hint="run with --state memory",
             details={"path": path},
         )
     if version > len(MIGRATIONS):
         raise StateError(
             f"{path} was written by a later version of llmspell",
-            hint="upgrade llmspell, or name another file for the state",
+            hint="upgrade llmspell, or run with --state memory",
             details={"path": path, "schema": version, "known": len(MIGRATIONS)},
         )
     _switch_to_wal(db)

@@ -115,3 +115,10 @@ def test_a_tool_that_blocks_does_not_keep_the_process(llmspell, tools):
     done = llmspell("exec", tools, "local x = nap_briefly{seconds = 600}")
     assert done.code == 1
     assert "more than 0.2 seconds" in done.err
+
+
+def test_a_table_with_mixed_keys_is_shown_in_order(llmspell):
+    done = llmspell("exec", "return {1, x = {b = 2, a = print}, [5] = 'five'}")
+    assert json.loads(done.stdout) == {"1": 1, "5": "five", "x": {"a": "<function>", "b": 2}}
+    done = llmspell("exec", "--json", "return {1, x = 2}")
+    assert done.stdout == '{"1": 1, "x": 2}\n'

@@ -22,7 +22,7 @@ URL = "https://example.com/cat.png"
         ({"text": b"\xff"}, [Text("\ufffd")]),
         ({"text": {"a": 1}}, [Text('{"a": 1}')]),
         (["a", "b"], [Text('["a", "b"]')]),
-        ({"text": "a", "score": 1}, [Text('{"text": "a", "score": 1}')]),
+        ({"text": "a", "score": 1}, [Text('{"score": 1, "text": "a"}')]),
         ({"attachments": [URL]}, [Text(f'{{"attachments": ["{URL}"]}}')]),
     ],
     ids=repr,
