@@ -200,15 +200,17 @@ class Runtime:
         return await self.run(parse_spell(source.encode(), name=name, file=name))
 
     def _register_tools(self, given: Iterable[Tool | Any]) -> None:
-        for value in installed("llmspell.tools").values():
-            tool = load_reference(value)
-            self.tools.register(tool.name, tool)
+        found = [load_reference(value) for value in installed("llmspell.tools").values()]
         for module in self.project.settings.tools.modules:
-            for tool in load_module(module):
+            found += load_module(module)
+        found += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
+        for tool in found:
+            try:
                 self.tools.register(tool.name, tool)
-        for entry in given:
-            tool = entry if isinstance(entry, Tool) else FunctionTool(entry)
-            self.tools.register(tool.name, tool)
+            except ValueError as error:
+                raise PluginError(
+                    f"two tools are named {tool.name!r}", hint="name one of them: @tool(name=…)"
+                ) from error
 
     def _module_folders(self, spell: Spell) -> list[Path]:
         own = [spell.folder] if spell.folder else []

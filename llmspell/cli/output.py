@@ -33,10 +33,10 @@ def write_line(to: TextIO, line: str | bytes) -> None:
 
 def for_people(result: Value) -> str | bytes:
     """Text as it is, anything else as JSON on several lines."""
-    import json
-
     if isinstance(result, (str, bytes)):
         return result
+    import json
+
     return json.dumps(legible(result), ensure_ascii=False, indent=2)
 
 

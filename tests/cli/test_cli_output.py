@@ -57,7 +57,6 @@ def test_an_encoding_that_lacks_a_letter(llmspell):
         "exec 'for i = 1, 100000 do print(i) end'",
         "exec 'Task.map({1, 2, 3}, function() for n = 1, 99 do Task.sleep(0.01) print(n) end end)'",
         "exec 'return (\"x\\n\"):rep(1000000)'",
-        "tools --json",
     ],
 )
 def test_whoever_read_the_output_has_gone(shell, command):
@@ -119,6 +118,6 @@ def test_a_tool_that_blocks_does_not_keep_the_process(llmspell, tools):
 
 def test_a_table_with_mixed_keys_is_shown_in_order(llmspell):
     done = llmspell("exec", "return {1, x = {b = 2, a = print}, [5] = 'five'}")
-    assert json.loads(done.stdout) == {"1": 1, "5": "five", "x": {"a": "<function>", "b": 2}}
+    assert json.loads(done.out) == {"1": 1, "5": "five", "x": {"a": "<function>", "b": 2}}
     done = llmspell("exec", "--json", "return {1, x = 2}")
-    assert done.stdout == '{"1": 1, "x": 2}\n'
+    assert done.out == '{"1": 1, "x": 2}\n'

@@ -5,7 +5,7 @@ import pytest
 
 from llmspell import Limits, Runtime, tool
 from llmspell.config import Project, check_settings
-from llmspell.errors import ConfigError, LimitExceeded, LlmspellError, SpellNotFound
+from llmspell.errors import ConfigError, LimitExceeded, PluginError, SpellNotFound
 from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -240,7 +240,7 @@ async def test_two_tools_of_one_name_are_refused(tmp_path):
     async def same() -> None:
         """One."""
 
-    with pytest.raises((ValueError, LlmspellError), match="same"):
+    with pytest.raises(PluginError, match="two tools are named 'same'"):
         Runtime(project=Project(tmp_path), tools=[same, same])
 
 

@@ -12,10 +12,10 @@ pytestmark = pytest.mark.anyio
 async def test_map_runs_at_the_same_time_and_keeps_the_order(lua):
     begin = time.monotonic()
     result = await lua("""
-        return Task.map({5, 1, 3}, function(n, i) return probe("wait", {seconds = 0.1 * n / 5, value = n * 10 + i}) end)
+        return Task.map({5, 1, 3}, function(n, i) return probe("wait", {seconds = 0.1 * n, value = n * 10 + i}) end)
     """)
     assert result == [51, 12, 33]
-    assert time.monotonic() - begin < 0.17
+    assert time.monotonic() - begin < 0.85  # one after another they take 0.9
 
 
 async def test_a_thousand_sleeping_tasks_take_as_long_as_one(lua):

@@ -127,11 +127,11 @@ async def main():
 
 @pytest.mark.parametrize("lines", [1, 150, 400, 1000, 2500])
 async def test_what_was_acknowledged_survives_a_kill(state_file, lines):
-    process = start(ACKNOWLEDGING, state_file)
-    output = [process.stdout.readline() for _ in range(lines)]
-    os.kill(process.pid, signal.SIGKILL)
-    rest, _ = process.communicate(timeout=20)
-    assert process.returncode == -signal.SIGKILL
+    with start(ACKNOWLEDGING, state_file) as process:
+        output = [process.stdout.readline() for _ in range(lines)]
+        os.kill(process.pid, signal.SIGKILL)
+        rest = process.stdout.read()  # communicate() would pass over what readline() has buffered
+        assert process.wait(timeout=20) == -signal.SIGKILL
     output += [line for line in rest.splitlines(keepends=True) if line.endswith("\n")]
     acknowledged = {}
     for writer, n in map(str.split, output):
