@@ -138,9 +138,7 @@ local function put_request(head, number, args)
   pieces[count + 1] = head
   pieces[count + 2] = pack("<I4", number)
   count = count + 2
-  budget = MAX_BYTES
-  encode(args, 1)
-  return (MAX_BYTES - budget) // COST
+  return put_value(args)
 end
 
 local function mark()

@@ -248,14 +248,16 @@ local function turn()
   guard.refuel(instructions, seconds)
   read(message)
   local more = scheduler.run()
-  local number = scheduler.next_fetch()
-  while number and more ~= nil do
+  while more do
+    local number = scheduler.next_fetch()
+    if not number then
+      break
+    end
     mailbox[2] = number
     yield(LOAD)
     lazy[number].load = mailbox[2]
     set_upvalue(mailbox[2], 1, trusted)
     more = scheduler.run()
-    number = scheduler.next_fetch()
   end
   if more == nil then
     mailbox[2], mailbox[3], mailbox[4], mailbox[5] = guard.killed()
