@@ -39,9 +39,14 @@ class Models:
     async def default(self) -> Choice:
         """The model of agents that name none, and why it is the one."""
         if self._default is None:
+            import logging
+
             from llmspell.providers.choose import choose_model
 
-            self._default = await choose_model(self._configured, self._settings, self._environ)
+            choice = await choose_model(self._configured, self._settings, self._environ)
+            if self._default is None:  # it may have been chosen meanwhile
+                self._default = choice
+                logging.getLogger("llmspell.models").info("%s", choice.reason)
         return self._default
 
     async def complete(self, request: ModelRequest) -> ModelResponse:

@@ -336,3 +336,9 @@ async def test_an_unknown_provider_is_found_by_the_host_too(new_runtime):
         with pytest.raises(SpellRuntimeError) as caught:
             await runtime.execute("Agent.create{}:prompt('x')")
         assert isinstance(caught.value.cause, UnknownEffect)
+
+
+async def test_the_default_model_and_why_it_is_the_one_are_logged_once(script, caplog):
+    caplog.set_level("INFO", logger="llmspell.models")
+    await script("Task.map({1, 2}, function() Agent.create{}:prompt('x') end)", ["1", "2"])
+    assert caplog.messages == ["The configured model is scripted/m."]
