@@ -54,9 +54,11 @@ end
 -- Ends the run. Called from the root it returns: the run has ended when the root looks at `dead`.
 local function kill(name, message)
   if not limit then
-    limit, reason = name, message
-    guard.dead = true
     pcall(record_place) -- memory may be short
+  end
+  if not limit then -- the hook may have killed meanwhile; once `limit` is set it raises, here as well
+    reason, guard.dead = message, true
+    limit = name
   end
   raise()
 end

@@ -36,6 +36,7 @@ PARTS = (
     "reports",
     "scheduler",
     "modules",
+    "globals",
     "lockdown",
     "kernel",
 )

@@ -126,3 +126,12 @@ async def test_attack(attack, tmp_path):
     outcome, text = results["hostile"]
     assert outcome in expected.split("|"), text
     assert re.search(pattern, text), text
+
+
+async def test_a_kill_is_not_disturbed_by_the_hook_that_comes_with_it(tmp_path):
+    """Where the count hook fires while the kill is recorded depends on the memory there is."""
+    code = "local t = {} for i = 1, 1e9 do t[i] = function() return i end end"
+    for memory in range(4 << 20, (4 << 20) + 100 * 509, 509):
+        options = {"project": Project(tmp_path), "store": MemoryStore()}
+        async with Runtime(**options, limits=Limits(memory=memory)) as runtime:
+            assert (await _outcome(runtime, code))[0] == "killed"
