@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from types import CoroutineType
 from typing import Any, cast
 
 from llmspell.errors import (
@@ -24,7 +25,7 @@ from llmspell.errors import (
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.failures import callback_error, limit_error, spell_error
-from llmspell.lua.vm import Vm
+from llmspell.lua.vm import Kill, Vm
 from llmspell.values import LuaFunction, NotPlain, Value
 
 log = logging.getLogger("llmspell.driver")
@@ -123,7 +124,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             self._inbox.append(self._refusal(task, name, functions, error))
         else:
-            if hasattr(result, "__await__"):
+            if type(result) is CoroutineType or hasattr(result, "__await__"):
                 self._begun[task] = task, name, functions, result
             else:
                 self._inbox.append(self._reply(task, name, functions, result))
@@ -182,22 +183,20 @@ class Driver:
             now = time.monotonic()
             self._slow = now - begin > LONG_SLICE
             until = until or begin + SLICE
-            if not self._goes_on(out):
+            turn = self._vm.read(out)
+            if turn.kill:
+                self._die(turn.kill)
+            elif not (self._inbox or turn.more):
                 break
-            if now > until:
+            elif now > until:
                 self._deliver(b"")
                 break
         self._await_begun()
 
-    def _goes_on(self, out: bytes) -> bool:
-        """Act on what Lua said; whether there is more for it to do at once."""
-        turn = self._vm.read(out)
-        if turn.kill:
-            if self._limit:
-                self._limit.where = turn.kill.where
-            self._finish(self._limit or limit_error(turn.kill, self._limits))
-            return False
-        return bool(self._inbox) or turn.more
+    def _die(self, kill: Kill) -> None:
+        if self._limit:
+            self._limit.where = kill.where
+        self._finish(self._limit or limit_error(kill, self._limits))
 
     async def _resume_elsewhere(self, message: bytes) -> None:
         """The same in a thread, for a spell that has shown it computes for long."""
@@ -207,8 +206,13 @@ class Driver:
         out = await to_thread.run_sync(self._vm.resume, message)
         self._slow = time.monotonic() - begin > LONG_SLICE
         self._elsewhere = None
+        if self._done:
+            return  # the run was cancelled meanwhile
         try:
-            if not self._done and self._goes_on(out):
+            turn = self._vm.read(out)
+            if turn.kill:
+                self._die(turn.kill)
+            elif self._inbox or turn.more:
                 self._deliver(b"")
             self._await_begun()
         except Exception as error:  # noqa: BLE001 - raised by `run`

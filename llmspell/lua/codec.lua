@@ -138,6 +138,10 @@ local function put_request(head, number, args)
   pieces[count + 1] = head
   pieces[count + 2] = pack("<I4", number)
   count = count + 2
+  if type(args) == "table" and next(args) == nil then
+    put("0")
+    return 1
+  end
   return put_value(args)
 end
 
