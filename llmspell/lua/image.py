@@ -86,13 +86,13 @@ def _build(bridges: tuple[LuaPart, ...]) -> Image:
     eager = [part for part in bridges if not part.globals]
     functions = [_function(name, _own(name), "...") for name in PARTS]
     functions += [_function(part.name, part.source, "_ENV, ...") for part in eager]
-    for part in bridges:
-        _check(part)
+    for part in eager:
+        _bytecode(part)  # by itself, so that a mistake is told of the bridge that has it
     return Image(
         code=_compile(f"local parts = {{\n{''.join(functions)}}}\nreturn parts.kernel(parts, ...)"),
         eager=tuple(part.name for part in eager),
         lazy=tuple(
-            Lazy(part.globals, _compile(part.source)) for part in (tasks, *bridges) if part.globals
+            Lazy(part.globals, _bytecode(part)) for part in (tasks, *bridges) if part.globals
         ),
     )
 
@@ -105,9 +105,9 @@ def _function(name: str, source: str, parameters: str) -> str:
     return f"[{name!r}] = function({parameters})\n{source}\nend,\n"
 
 
-def _check(part: LuaPart) -> None:
+def _bytecode(part: LuaPart) -> bytes:
     try:
-        _compile(part.source)
+        return _compile(part.source)
     except lua55.LuaError as error:
         raise PluginError(f"the Lua of the bridge {part.name} does not compile: {error}") from error
 

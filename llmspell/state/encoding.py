@@ -16,7 +16,7 @@ import math
 from typing import Any
 
 from llmspell.errors import StateError
-from llmspell.values import MAX_DEPTH, Value
+from llmspell.values import MAX_DEPTH, LuaFunction, Value
 
 MAX_BYTES = 8 * 1024 * 1024
 _TAGS = {"$bytes", "$number", "$table"}
@@ -85,7 +85,7 @@ def _tagged(value: Value, depth: int) -> Any:
     if kind is list or kind is dict:
         return _tagged_table(value, depth + 1)
     raise StateError(
-        f"a {kind.__name__} cannot be stored",
+        f"a {'function' if kind is LuaFunction else kind.__name__} cannot be stored",
         hint="a store takes nil, booleans, numbers, strings, and tables of these",
     )
 

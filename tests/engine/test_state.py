@@ -84,7 +84,7 @@ async def test_an_update_within_itself_is_refused(stored):
     ("source", "said"),
     [
         ("State.set('', 1)", "key"),
-        ("State.set('k', print)", "stored"),
+        ("State.set('k', print)", "a function cannot be stored"),
         ("State.set('k', 1, {ttl = -1})", "time to live"),
         ("State.update('k')", "must be a function"),
         ("State.scope('')", "not empty"),

@@ -202,7 +202,7 @@ async def test_an_updater_that_sets_its_own_key_is_given_up(store):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (LuaFunction(1), "a LuaFunction cannot be stored"),
+        (LuaFunction(1), "a function cannot be stored"),
         ([object()], "a object cannot be stored"),
         ((1, 2), "a tuple cannot be stored"),
         ({"a": {True: 1}}, "key True"),
