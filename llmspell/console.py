@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from contextlib import suppress
@@ -18,15 +19,41 @@ class Console:
         self._descriptor = descriptor
         self._pending = b""
         self._ended = False
+        self._reading = asyncio.Lock()
 
     async def read_line(self, prompt: str = "") -> str | None:
         """The next line without its line end, or None after the last.
 
         The prompt is shown on stderr when a person is there to read it.
         """
-        if prompt and os.isatty(self._descriptor):
-            sys.stderr.write(prompt)
+        async with self._reading:
+            if prompt and os.isatty(self._descriptor):
+                sys.stderr.write(prompt)
+                sys.stderr.flush()
+            return await self._next_line()
+
+    async def read_answer(self, question: str) -> str | None:
+        """The line that a person types after having seen the question, or None for no more.
+
+        The descriptor is a terminal. What was typed before is no answer, and is thrown away.
+        """
+        import termios
+
+        async with self._reading:
+            kept, self._pending = self._pending, b""
+            termios.tcflush(self._descriptor, termios.TCIFLUSH)
+            sys.stderr.write(question)
             sys.stderr.flush()
+            line = None
+            try:
+                line = await self._next_line()
+            finally:
+                self._pending, self._ended = kept, False
+                if line is None:
+                    sys.stderr.write("\n")
+            return line
+
+    async def _next_line(self) -> str | None:
         while b"\n" not in self._pending and not self._ended:
             more = await self._read()
             self._ended = not more

@@ -6,7 +6,7 @@ from llmspell.bridge import Bridge
 from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.limits import Limits
-from llmspell.permissions import Grants
+from llmspell.permissions import Permissions
 from llmspell.providers.models import Models
 from llmspell.values import Value, plain
 
@@ -20,6 +20,6 @@ async def get(effect: Effect) -> dict[str, Value]:
     return {
         "model": (await run[Models].default()).model,
         "limits": asdict(run[Limits]),
-        "grants": plain(run[Grants]),
+        "grants": plain(run[Permissions].granted),
         "project": str(run[Project].root),
     }

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
+from llmspell.permissions import Need
 from llmspell.providers.messages import ModelRequest
 from llmspell.providers.models import Models
 from llmspell.providers.plain import request_from_plain
@@ -10,7 +13,21 @@ from llmspell.values import Value
 bridge = Bridge("model", __file__)
 
 
-@bridge.effect(bind=lambda effect: {"wanted": request_from_plain(effect.args)})
+def _bind(effect: Effect) -> dict[str, Any]:
+    return {"wanted": request_from_plain(effect.args)}
+
+
+def _needs(effect: Effect) -> list[tuple[str, Need]]:
+    """The model; and those that fields of the provider's own protocol name instead of it."""
+    wanted: ModelRequest = effect.bound["wanted"]
+    provider = wanted.model.partition("/")[0]
+    others = [wanted.extra_body.get("model"), wanted.extra_body.get("models")]
+    named = [n for o in others for n in (o if isinstance(o, list) else [o]) if n is not None]
+    models = [wanted.model, *(f"{provider}/{name}" for name in named)]
+    return [("the spell", Need("llm", model)) for model in models]
+
+
+@bridge.effect(bind=_bind, needs=_needs)
 async def request(effect: Effect, wanted: ModelRequest) -> dict[str, Value]:
     """Ask a model once. The shapes are those of `llmspell.providers.messages`."""
     response = await effect.run[Models].complete(wanted)

@@ -6,7 +6,7 @@ from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
-from llmspell.permissions import Need
+from llmspell.permissions import Need, Permissions
 from llmspell.signature import Signature
 from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.tool import Tool, Tools
@@ -24,7 +24,7 @@ def _find(effect: Effect, name: str, agent: str | None) -> Tool:
 def _bind(effect: Effect) -> dict[str, Any]:
     bound = Signature(call, injected=(Effect,)).bind(effect.args, target="tool.call")
     tool = _find(effect, bound["name"], bound.get("agent"))
-    return bound | {"args": tool.bind(bound.get("args", {}))}
+    return bound | {"args": tool.bind(bound.get("args") or {})}
 
 
 def _called(effect: Effect) -> Tool:
@@ -33,7 +33,11 @@ def _called(effect: Effect) -> Tool:
 
 def _needs(effect: Effect) -> list[tuple[str, Need]]:
     tool = _called(effect)
-    return [(tool.name, need) for need in tool.needs(effect.bound["args"])]
+    needs = [(tool.name, need) for need in tool.needs(effect.bound["args"])]
+    call = Need("tool", tool.name)
+    if not tool.declares or effect.run[Permissions].denies(call):
+        needs.insert(0, ("the spell", call))
+    return needs
 
 
 def _deadline(effect: Effect) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from functools import partial
 from typing import TextIO
 
 from llmspell.effects import Effect
@@ -13,18 +13,20 @@ from llmspell.effects import Effect
 log = logging.getLogger("llmspell.run")
 
 
-def set_up_logging(
-    level: int, *, debug: bool, aside: Callable[[], AbstractContextManager[None]]
-) -> None:
+Writer = Callable[[Callable[[], None]], None]
+"""Calls what writes to the terminal, when there is room for it."""
+
+
+def set_up_logging(level: int, *, debug: bool, writer: Writer) -> None:
     """Send the log to stderr.
 
     Args:
         level: Of our own loggers; those of others are shown from warnings on.
         debug: Show times, loggers and tracebacks.
-        aside: Makes room on the terminal while a line is written.
+        writer: Has each line written.
     """
     handler = _Handler(sys.stderr)
-    handler.aside = aside
+    handler.writer = writer
     detailed = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(detailed if debug else _Terse())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -32,11 +34,10 @@ def set_up_logging(
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    aside: Callable[[], AbstractContextManager[None]]
+    writer: Writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        with self.aside():
-            super().emit(record)
+        self.writer(partial(super().emit, record))
 
 
 class _Terse(logging.Formatter):

@@ -46,6 +46,7 @@ class Progress:
         self._live: Live | None = None
         self._bar: Bar | None = None
         self._announced = False
+        self._paused = False
         self._drawing = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -84,6 +85,21 @@ class Progress:
                 if self._active and not self._timer:
                     self._loop.call_soon_threadsafe(self._update)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Show nothing for a while, which may have awaits in it."""
+        self._paused = True
+        self._update()
+        if self._bar:
+            self._bar.stop()
+        try:
+            yield
+        finally:
+            self._paused, self._written = False, time.monotonic()
+            self._update()
+            if self._bar:
+                self._bar.start()
+
     def download(self, done: int, total: int) -> None:
         """The download of the embedded model, in bytes."""
         if not self.shown:
@@ -92,7 +108,7 @@ class Progress:
             self._announced = True
             return
         if self._bar is None:
-            if done >= total:
+            if done >= total or self._paused:
                 return
             self._hide()
             self._bar = _download_bar()
@@ -105,7 +121,7 @@ class Progress:
             self._update()
 
     def _update(self) -> None:
-        if not self._active:
+        if not self._active or self._paused:
             if self._timer:
                 self._timer.cancel()
                 self._timer = None

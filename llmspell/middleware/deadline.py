@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform, Run
-from llmspell.errors import EffectTimeout
+from llmspell.errors import EffectTimeout, InvalidArguments
 from llmspell.values import Value
 
 
@@ -20,6 +20,10 @@ class Deadline:
             seconds = deadline(effect)
             if seconds is None:
                 return await settled(call(effect))
+            if not isinstance(seconds, (int, float)) or seconds != seconds:  # noqa: PLR0124 - NaN
+                raise InvalidArguments(
+                    effect.name, [f"timeout: {seconds!r} is no number of seconds"]
+                )
             from anyio import move_on_after
 
             with move_on_after(seconds):

@@ -19,6 +19,7 @@ from llmspell.effects import Effect
 from llmspell.errors import ToolError
 from llmspell.tools.granted import (
     check_name_pattern,
+    denied_below,
     entries,
     explained,
     file_status,
@@ -227,7 +228,8 @@ def list_files(
     check_name_pattern(pattern)
     found = []
     with explained("list", path), opened_folder(place) as folder:
-        for entry in entries(folder, recursive=recursive, hidden=hidden):
+        denied = denied_below(effect, place)
+        for entry in entries(folder, recursive=recursive, hidden=hidden, denied=denied):
             if fnmatchcase(entry.name, pattern):
                 found.append(_info(entry.below(path), entry.name, entry.status))
             if len(found) > max_results:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
-from llmspell.permissions import Grants, Kind, Need
+from llmspell.permissions import Kind, Need, Permissions
 
 MAX_ENTRIES = 100_000
 
@@ -30,8 +30,16 @@ def judged(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
     The grants have judged `path` before the call, but links may have changed since.
     """
     place = Path(path).resolve()
-    effect.run[Grants].check(Need(kind, str(place)), by=by)
+    effect.run[Permissions].check(Need(kind, str(place)), by=by)
     return place
+
+
+def denied_below(effect: Effect, place: Path) -> Callable[[str], bool]:
+    """Whether the file or folder at a path below a place that may be read may not be read itself."""
+    permissions = effect.run[Permissions]
+    if not permissions.denies_any("read"):
+        return lambda _: False
+    return lambda path: permissions.denies(Need("read", str(place / path)))
 
 
 @contextmanager
@@ -52,11 +60,21 @@ def open_file(name: str, folder: int) -> int:
     """A descriptor to read the file of that name; OSError for a link and for what is no file."""
     # O_NONBLOCK: opening a pipe nobody writes to would wait for ever.
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        mode = os.fstat(file).st_mode
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
         os.close(file)
-        raise _no_file(mode)
+        raise _no_file(status.st_mode)
+    if name == "environ" and status.st_dev == _device("/proc"):
+        os.close(file)
+        raise OSError(errno.ENOTSUP, "it is the environment of a process, and holds its keys")
     return file
+
+
+def _device(path: str) -> int | None:
+    try:
+        return os.stat(path).st_dev  # noqa: PTH116 - like all of this file
+    except FileNotFoundError:
+        return None
 
 
 def file_status(name: str, folder: int) -> os.stat_result | None:
@@ -82,7 +100,7 @@ def make_folders(effect: Effect, place: Path, *, by: str) -> None:
     """Make the folder at a resolved path and those above it; each needs a write grant."""
     missing = [folder for folder in (place, *place.parents) if not folder.exists()]
     for folder in reversed(missing):
-        effect.run[Grants].check(Need("write", str(folder)), by=by)
+        effect.run[Permissions].check(Need("write", str(folder)), by=by)
         with opened_folder(folder.parent) as parent, suppress(FileExistsError):
             os.mkdir(folder.name, dir_fd=parent)
 
@@ -117,10 +135,13 @@ def check_name_pattern(pattern: str) -> None:
         )
 
 
-def entries(folder: int, *, recursive: bool, hidden: bool) -> Iterator[Entry]:
+def entries(
+    folder: int, *, recursive: bool, hidden: bool, denied: Callable[[str], bool]
+) -> Iterator[Entry]:
     """What is in a folder, by name, and when `recursive` what is in its folders after that.
 
-    Links are not followed. Folders that may not be listed are not entered.
+    Links are not followed. Folders that may not be listed are not entered, and what is denied is
+    passed over.
 
     Raises:
         ToolError: After `MAX_ENTRIES` entries.
@@ -129,10 +150,10 @@ def entries(folder: int, *, recursive: bool, hidden: bool) -> Iterator[Entry]:
     for top, folders, files, descriptor in os.fwalk(".", dir_fd=folder, follow_symlinks=False):
         found = []
         for name in sorted(folders + files):
-            if hidden or not name.startswith("."):
+            path = str(Path(top, name))
+            if (hidden or not name.startswith(".")) and not denied(path):
                 with suppress(FileNotFoundError):  # it went since the folder was listed
                     status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                    path = str(Path(top, name))
                     found.append(Entry(path, name, descriptor, status))
         seen += len(found)
         if seen > MAX_ENTRIES:

@@ -19,6 +19,7 @@ from llmspell.effects import Effect
 from llmspell.errors import ToolError
 from llmspell.tools.granted import (
     check_name_pattern,
+    denied_below,
     entries,
     explained,
     judged,
@@ -80,11 +81,12 @@ def search_files(
     """
     place = judged(effect, "read", path, by="search_files")
     check_name_pattern(pattern)
+    denied = denied_below(effect, place)
 
     def search(find: FindLines) -> list[FoundLine]:
         found: list[FoundLine] = []
         with explained("search", path):
-            for shown, data in _files(place, path, pattern, hidden=hidden):
+            for shown, data in _files(place, path, pattern, hidden=hidden, denied=denied):
                 lines = _lines(data)
                 found += [
                     FoundLine(shown, index + 1, lines[index][:MAX_LINE])
@@ -116,7 +118,9 @@ def _plain(query: str, *, ignore_case: bool) -> FindLines:
     return find
 
 
-def _files(place: Path, path: str, pattern: str, *, hidden: bool) -> Iterator[tuple[str, bytes]]:
+def _files(
+    place: Path, path: str, pattern: str, *, hidden: bool, denied: Callable[[str], bool]
+) -> Iterator[tuple[str, bytes]]:
     """The files to look into: the path to show and the content."""
     if not place.is_dir():
         with opened_folder(place.parent) as folder:
@@ -130,7 +134,7 @@ def _files(place: Path, path: str, pattern: str, *, hidden: bool) -> Iterator[tu
         return
     total = 0
     with opened_folder(place) as folder:
-        for entry in entries(folder, recursive=True, hidden=hidden):
+        for entry in entries(folder, recursive=True, hidden=hidden, denied=denied):
             if not (stat.S_ISREG(entry.status.st_mode) and fnmatchcase(entry.name, pattern)):
                 continue
             data = None

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Literal, NamedTuple, get_args
+
+from llmspell.permissions.hosts import EVERY_HOST, EVERY_PUBLIC_HOST, host_in, host_matcher
+from llmspell.permissions.paths import path_matcher, place_of, program_matcher, program_place
+
+Kind = Literal["read", "write", "net", "run", "env", "tool", "llm"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+EVERYTHING = "*"
+
+Targets = tuple[str, ...] | None
+
+
+class Need(NamedTuple):
+    """One thing an effect is about to touch.
+
+    Attributes:
+        kind: What is done to it.
+        target: A path for read and write, a URL for net, a program for run, the name of a
+            variable for env and of a tool for tool, "provider/model" for llm.
+    """
+
+    kind: Kind
+    target: str
+
+    @property
+    def place(self) -> str:
+        """What it comes to: of a path where it leads, of a URL the host; "" where there is none.
+
+        What stands for more than itself in a grant is none either.
+        """
+        if self.kind in ("read", "write"):
+            return str(place_of(self.target) or "")
+        if self.kind == "net":
+            host = host_in(self.target)
+            return "" if EVERYTHING in host else host
+        return "" if self == ("run", EVERYTHING) else self.target
+
+
+def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
+    """The targets of a list in which `*` is everything, and that grants nothing when empty."""
+    targets = tuple(dict.fromkeys(given))
+    if EVERYTHING in targets and (kind != "net" or len(targets) == 1):
+        return ()
+    return targets or None
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What may be touched. Of each kind: None is nothing, an empty tuple is everything.
+
+    Attributes:
+        read: Folders and files. A path grants what is below it; links and `..` are resolved
+            before they are judged.
+        write: The same.
+        net: Hosts: `example.com`, `example.com:8080`, `[::1]`, `10.0.0.0/8`, `*.example.com` for
+            what is below it. One without a port grants all its ports. Everything, which is `*`
+            as well, are the public hosts; `localhost` and addresses that are not public are
+            granted only by themselves, or by `**`, which is every host.
+        run: Programs, by name or path.
+        env: Names of environment variables; here and below, `*` is any text.
+        tool: Names of tools.
+        llm: Models: `openai/gpt-5.4-mini`, `openai/*`.
+    """
+
+    read: Targets = None
+    write: Targets = None
+    net: Targets = None
+    run: Targets = None
+    env: Targets = None
+    tool: Targets = None
+    llm: Targets = None
+
+    @classmethod
+    def all(cls) -> Grants:
+        return cls((), (), (EVERY_HOST,), (), (), (), ())
+
+    @classmethod
+    def from_lists(cls, lists: Mapping[Any, Iterable[str]]) -> Grants:
+        """Of a list for each kind, as `targets_in` reads it."""
+        return cls(**{kind: targets_in(kind, lists.get(kind, ())) for kind in KINDS})
+
+    def as_lists(self) -> dict[Kind, list[str]]:
+        """The same as lists, without the kinds of which nothing is granted."""
+        every = {kind: self[kind] for kind in KINDS}
+        return {k: list(t) or [EVERYTHING] for k, t in every.items() if t is not None}
+
+    @classmethod
+    def of(cls, need: Need) -> Grants:
+        """What allows that one need."""
+        named = need.kind in ("env", "tool", "llm")
+        target = _literal(need.place) if named else need.place
+        return cls(**{need.kind: (target,)})
+
+    def __getitem__(self, kind: Kind) -> Targets:
+        targets: Targets = getattr(self, kind)
+        return targets
+
+    def __bool__(self) -> bool:
+        """Whether anything is granted."""
+        return any(targets is not None for targets in astuple(self))
+
+    def merged(self, other: Grants) -> Grants:
+        """Everything either of the two grants."""
+        return Grants(*(_union(kind, self[kind], other[kind]) for kind in KINDS))
+
+    def resolved(self) -> Grants:
+        """The same with paths as where they lead now."""
+        return replace(
+            self,
+            read=self.read and tuple(map(_place, self.read)),
+            write=self.write and tuple(map(_place, self.write)),
+            run=self.run and tuple(map(_program, self.run)),
+        )
+
+    def beyond(self, other: Grants) -> Grants:
+        """What of it the other does not grant."""
+        lists = self.as_lists()
+        return Grants.from_lists(
+            {kind: [t for t in lists.get(kind, ()) if not other._cover(kind, t)] for kind in KINDS}
+        )
+
+    def allows(self, need: Need) -> bool:
+        return self._hold(need, everything=need.kind != "net")
+
+    def forbids(self, need: Need) -> bool:
+        """The same for grants that say what is denied: everything is every host, public or not."""
+        return self._hold(need, everything=True)
+
+    def _cover(self, kind: Kind, target: str) -> bool:
+        """Whether a target that might be granted is already."""
+        if target in (EVERYTHING, EVERY_HOST):
+            held = self.as_lists().get(kind, ())
+            return target in held or EVERY_HOST in held
+        if kind in ("read", "write"):
+            target = _place(target)
+        return self.allows(Need(kind, f"//{target}" if kind == "net" else target))
+
+    def _hold(self, need: Need, *, everything: bool) -> bool:
+        targets = self[need.kind]
+        if targets is None:
+            return False
+        if not targets or EVERYTHING in targets:
+            if everything:
+                return True
+            targets = targets or (EVERY_PUBLIC_HOST,)
+        return any(map(_MATCHERS[need.kind](need.target), targets))
+
+
+NOTHING = Grants()
+
+
+def _union(kind: Kind, a: Targets, b: Targets) -> Targets:
+    if a is None or b is None:
+        return a if b is None else b
+    if kind == "net" and (a or b):  # every public host does not hold the others
+        a, b = a or (EVERY_PUBLIC_HOST,), b or (EVERY_PUBLIC_HOST,)
+    return () if not a or not b else tuple(dict.fromkeys(a + b))
+
+
+def _place(path: str) -> str:
+    return str(place_of(path, expand=True) or path)
+
+
+def _program(program: str) -> str:
+    place = program_place(program, expand=True) if "/" in program else None
+    return str(place or program)
+
+
+def _name_matcher(name: str) -> Callable[[str], bool]:
+    return lambda granted: granted == name or fnmatchcase(name, granted)
+
+
+def _literal(name: str) -> str:
+    """The pattern that matches the name alone."""
+    return re.sub(r"[*?[]", r"[\g<0>]", name)
+
+
+# Given what is needed: whether a target that is granted covers it.
+_MATCHERS: dict[Kind, Callable[[str], Callable[[str], bool]]] = {
+    "read": path_matcher,
+    "write": path_matcher,
+    "net": host_matcher,
+    "run": program_matcher,
+    "env": _name_matcher,
+    "tool": _name_matcher,
+    "llm": _name_matcher,
+}

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+def place_of(path: str, *, expand: bool = False) -> Path | None:
+    """Where a path leads; None for a circle of links and for what can be no path."""
+    try:
+        # A Path of "./~a" has forgotten its first two letters, and would expand to a home.
+        return (Path(path).expanduser() if expand and path[:1] == "~" else Path(path)).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def path_matcher(path: str) -> Callable[[str], bool]:
+    """Whether what is granted is where a path leads, or a folder above that."""
+    place = place_of(path)
+
+    def matches(granted: str) -> bool:
+        above = place_of(granted, expand=True)
+        return place is not None and above is not None and place.is_relative_to(above)
+
+    return matches
+
+
+def program_matcher(program: str) -> Callable[[str], bool]:
+    """Whether a program that is granted, by name or path, is the one that would be run."""
+    place = program_place(program)
+
+    def matches(granted: str) -> bool:
+        if granted == program and "/" not in program:
+            return True
+        return place is not None and place == program_place(granted, expand=True)
+
+    return matches
+
+
+def program_place(program: str, *, expand: bool = False) -> Path | None:
+    """Where a program is; None for a name that is not found.
+
+    A link to a program is a program of its own: some do by their name what they do.
+    """
+    from shutil import which
+
+    found = program if "/" in program else which(program)
+    if not found:
+        return None
+    folder = place_of(str(Path(found).parent), expand=expand)
+    return folder and folder / Path(found).name
