@@ -1,13 +1,12 @@
-import io
-import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.errors import ConfigError, SpellNotFound
-from llmspell.spell import Parameter, find_spell, parse_spell, read_spell, shipped_spells
+from llmspell.errors import ConfigError
+from llmspell.parameters import Parameter
+from llmspell.spell import parse_spell
 
 TYPES = ["string", "integer", "number", "boolean", "list", "table"]
 
@@ -35,6 +34,8 @@ rounds = { type = "integer", default = 1 }
 net = ["api.example.com"]
 [limits]
 memory = 1000000
+output = "64kB"
+time = "500ms"
 """
 
 
@@ -45,7 +46,7 @@ def test_front_matter_is_read(end):
     assert spell.params["question"] == Parameter("question", "string", "What to ask")
     assert spell.params["rounds"] == Parameter("rounds", "integer", default=1, required=False)
     assert spell.permissions == {"net": ["api.example.com"]}
-    assert spell.limits == {"memory": 1000000}
+    assert spell.limits == {"memory": 1_000_000, "output": 64_000, "time": 0.5}
     assert spell.chunk_name == "@demo.lua"
 
 
@@ -98,6 +99,10 @@ def test_lines_count_as_in_the_file(start):
         ("params = 3", "params must be a table"),
         ("permissions = 'all'", "permissions must be a table"),
         ("limits = []", "limits must be a table"),
+        ("[limits]\nmemori = 1", "limits.memori: no limit of that name"),
+        ("[limits]\nmemory = '5 apples'", "limits.memory: must be a size above 0, such as"),
+        ("[limits]\ntime = -1", "limits.time: must be a number of seconds above 0"),
+        ("[limits]\neffects = true", "limits.effects: must be a whole number above 0"),
         ("[params]\na = { typ = 'string' }", "params.a: unknown key 'typ'"),
         ("[params]\n'a b' = 1", "params.a b: its name"),
         ("[params]\na = { type = 'str' }", "params.a: unknown type 'str'"),
@@ -122,6 +127,7 @@ def test_what_is_wrong_in_it_is_named(front, said):
 
 def test_every_wrong_key_is_named():
     assert len(refused("a = 1\nb = 2\nparams = 3").problems) == 3
+    assert len(refused("[limits]\na = 1\nmemory = 0").problems) == 2
 
 
 def test_toml_errors_have_the_line_of_the_file():
@@ -306,104 +312,11 @@ def test_binding_fills_in_and_names_every_problem():
     assert "llmspell run demo --help" in caught.value.hint
 
 
-# Finding
+# What messages show of it
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, text in {
-        "one.lua": "return 1",
-        "spells/two.lua": "return 2",
-        "folder/main.lua": "return 3",
-        "folder/spell.toml": "description = 'A folder'\n[params]\nn = 1",
-        "bad/main.lua": "return 4",
-        "bad/spell.toml": "params = 1",
-        "two/notes.txt": "no spell",
-    }.items():
-        file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-    return tmp_path
-
-
-def test_a_file(project):
-    spell = find_spell("one.lua")
-    assert (spell.name, spell.file, spell.source) == ("one", "one.lua", b"return 1")
-    assert spell.folder == project
-    assert find_spell(str(project / "one.lua")).file == "one.lua"
-
-
-def test_a_folder(project):
-    spell = find_spell("folder")
-    assert (spell.name, spell.file, spell.description) == ("folder", "folder/main.lua", "A folder")
-    assert spell.bind({}) == {"n": 1}
-    assert spell.folder == project / "folder"
-    assert find_spell("folder/main.lua").name == "folder"
-    with pytest.raises(ConfigError, match=r"spell\.toml"):
-        find_spell("bad")
-
-
-def test_a_name(project):
-    assert find_spell("two").source == b"return 2"  # the folder of that name is no spell
-    assert find_spell("two", [project / "spells"]).file == "spells/two.lua"
-    with pytest.raises(SpellNotFound):
-        find_spell("two", [project / "folder"])
-
-
-def test_the_shipped_spells_are_found_and_sound(project):
-    assert shipped_spells()
-    for path in shipped_spells():
-        spell = find_spell(path.stem)
-        assert spell.name == path.stem
-        assert spell.description
-        assert all(parameter.help for parameter in spell.params.values())
-
-
-def test_a_spell_of_the_project_hides_a_shipped_one(project):
-    name = shipped_spells()[0].stem
-    (project / "spells" / f"{name}.lua").write_text("return 'mine'")
-    assert find_spell(name).source == b"return 'mine'"
-
-
-def test_standard_input(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"return 5")))
-    spell = find_spell("-")
-    assert (spell.name, spell.source, spell.folder) == ("stdin", b"return 5", None)
-
-
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [
-        ("twoo", "two"),
-        ("nothing-like-it", "llmspell spells"),
-        ("three.lua", "looked in"),
-        ("no/such", "llmspell spells"),
-        ("x" * 300, "llmspell spells"),
-        ("x" * 300 + ".lua", "looked in"),
-        ("a\0b", "llmspell spells"),
-    ],
-)
-def test_what_is_not_there(project, name, hint):
-    with pytest.raises(SpellNotFound) as caught:
-        find_spell(name)
-    assert hint in caught.value.hint
-    assert caught.value.exit_code == 2
-
-
-def test_a_file_that_cannot_be_read(project):
-    with pytest.raises(SpellNotFound, match="gone"):
-        read_spell(project / "gone.lua")
-    with pytest.raises(SpellNotFound, match="spells"):
-        read_spell(project / "spells")
-
-
-def test_how_a_file_is_shown(project, tmp_path_factory):
-    elsewhere = tmp_path_factory.mktemp("x" * 60) / "far.lua"
-    elsewhere.write_text("return 1")
-    assert read_spell(elsewhere).file == "far.lua"  # Lua would cut a longer name
-    os.chdir("/")
-    try:
-        assert read_spell(project / "one.lua").file == str(project / "one.lua")[1:]
-    finally:
-        os.chdir(project)
+def test_the_line_of_a_place():
+    spell = parse_spell(b"#!/usr/bin/env llmspell\n  return 1 -- \xff\n", name="d", file="d.lua")
+    assert spell.line_at("d.lua:2") == "return 1 -- \ufffd"
+    for elsewhere in (None, "d.lua", "e.lua:2", "d.lua:0", "d.lua:3", "d.lua:-1", "d.lua:two"):
+        assert spell.line_at(elsewhere) == ""

@@ -1,0 +1,122 @@
+"""What a spell says of itself: TOML in its first comment, or in a `spell.toml` beside `main.lua`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmspell.errors import ConfigError
+from llmspell.limits import read_limits, units
+from llmspell.parameters import TYPES, Parameter, read_parameter, type_of
+from llmspell.permissions import KINDS
+
+_OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
+_CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class FrontMatter:
+    """What it holds, checked.
+
+    Attributes:
+        permissions: What the spell asks for: {"net": ["example.com"]}.
+        limits: What it lowers, by the names of `Limits`.
+    """
+
+    name: str | None = None
+    description: str = ""
+    params: Mapping[str, Parameter] = field(default_factory=dict)
+    permissions: Mapping[str, list[str]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+_KEYS = {"name": str, "description": str, "params": dict, "permissions": dict, "limits": dict}
+
+
+def block_of(source: bytes) -> slice | None:
+    """Where the lines of TOML in a spell's text are; None when it has none.
+
+    Raises:
+        ValueError: When the line that ends it is missing.
+    """
+    opening = _OPENING.search(source)
+    if not opening:
+        return None
+    closing = _CLOSING.search(source, opening.end())
+    if not closing:
+        raise ValueError("the line `--- ///` that ends it is missing")
+    return slice(opening.end(), closing.start())
+
+
+def read_comment(source: bytes, file: str) -> FrontMatter:
+    """The front matter in a spell's own text. Raises ConfigError with every problem."""
+    try:
+        block = block_of(source)
+    except ValueError as error:
+        raise ConfigError(file, [f"front matter: {error}"]) from error
+    if block is None:
+        return FrontMatter()
+    lines = [re.sub(rb"^---? ?", b"", line) for line in source[block].splitlines()]
+    first = source[: block.start].count(b"\n")  # so that lines count as in the file
+    return read_toml(b"\n".join([b""] * first + lines) + b"\n", file)
+
+
+def read_toml(text: bytes, file: str) -> FrontMatter:
+    """The front matter in a TOML file. Raises ConfigError with every problem."""
+    import tomllib
+
+    try:
+        return _checked(tomllib.loads(text.decode()), file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        refused = ConfigError(file, [f"front matter: {error}"], hint="it is TOML: https://toml.io")
+        if line := re.search(r"at line (\d+)", str(error)):
+            refused.where = f"{file}:{line[1]}"
+        raise refused from error
+
+
+def _checked(table: dict[str, Any], file: str) -> FrontMatter:
+    tables = {key: entries for key, entries in table.items() if isinstance(entries, dict)}
+    params, wrong_params = _params(tables.get("params", {}))
+    limits, wrong_limits = read_limits(tables.get("limits", {}))
+    found = (
+        (_wrong_keys(table), f"its keys are {', '.join(_KEYS)}"),
+        (
+            wrong_params,
+            f"types are {', '.join(TYPES)}; keys are type, help, default, choices",
+        ),
+        (_wrong_permissions(tables.get("permissions", {})), f"kinds are {', '.join(KINDS)}"),
+        (wrong_limits, f"limits are {', '.join(units())}"),
+    )
+    if problems := [f"front matter: {problem}" for wrong, _ in found for problem in wrong]:
+        raise ConfigError(file, problems, hint="; ".join(hint for wrong, hint in found if wrong))
+    return FrontMatter(**table | {"params": params, "limits": limits})
+
+
+def _wrong_keys(table: dict[str, Any]) -> list[str]:
+    problems = [f"unknown key {key!r}" for key in sorted(table.keys() - _KEYS.keys())]
+    for key, kind in _KEYS.items():
+        if not isinstance(table.get(key, kind()), kind):
+            problems.append(f"{key} must be a {type_of(kind())}")
+    return problems
+
+
+def _params(entries: dict[str, Any]) -> tuple[dict[str, Parameter], list[str]]:
+    params, problems = {}, []
+    for name, entry in entries.items():
+        try:
+            params[name] = read_parameter(name, entry)
+        except (ValueError, OverflowError) as error:
+            problems.append(f"params.{name}: {error}")
+    return params, problems
+
+
+def _wrong_permissions(entries: dict[str, Any]) -> list[str]:
+    problems = []
+    for kind, targets in entries.items():
+        if kind not in KINDS:
+            problems.append(f"permissions.{kind}: there is no such kind")
+        elif not isinstance(targets, list) or not all(isinstance(t, str) for t in targets):
+            problems.append(f"permissions.{kind}: must be a list of strings")
+    return problems

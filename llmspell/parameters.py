@@ -1,0 +1,130 @@
+"""The parameters of a spell: what front matter says of them, and what a run is given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llmspell.values import NotPlain, Value, plain
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One `[params]` entry: `name = {type, help, default, choices}`, or just a default value.
+
+    One without a default is required. Types: string, integer, number, boolean, list, table.
+    """
+
+    name: str
+    type: str
+    help: str = ""
+    default: Value = None
+    required: bool = True
+    choices: tuple[Value, ...] = ()
+
+    def convert(self, given: Value) -> Value:
+        """The value in the parameter's type; text as typed on a command line is read.
+
+        Raises:
+            ValueError: With what is wrong, in a few words.
+        """
+        try:
+            value: Any = _read(given, self.type) if isinstance(given, str) else plain(given)
+        except NotPlain as error:
+            raise ValueError(str(error)) from error
+        accepted = TYPES[self.type]
+        if type(value) not in accepted:
+            article = "an" if self.type == "integer" else "a"
+            raise ValueError(f"must be {article} {self.type}, not {given!r}")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, not {given!r}")
+        return float(value) if self.type == "number" else value
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "list": (list,),
+    "table": (dict,),
+}
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _read(text: str, kind: str) -> Value:
+    if kind in ("integer", "number"):
+        try:
+            return int(text) if kind == "integer" else float(text)
+        except ValueError:
+            return text
+    if kind == "boolean":
+        return _WORDS.get(text.lower(), text)
+    if kind in ("list", "table"):
+        import json
+
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text.split(",") if kind == "list" else text
+    return text
+
+
+def bind(
+    parameters: Mapping[str, Parameter], given: Mapping[str, Value]
+) -> tuple[dict[str, Value], list[str]]:
+    """The value of every parameter, and what is wrong with those given, a line for each."""
+    problems = [f"no parameter named {name!r}" for name in given if name not in parameters]
+    bound: dict[str, Value] = {}
+    for name, parameter in parameters.items():
+        if name not in given:
+            if parameter.required:
+                problems.append(f"--{name} is required")
+            bound[name] = parameter.default
+            continue
+        try:
+            bound[name] = parameter.convert(given[name])
+        except (ValueError, OverflowError) as error:
+            problems.append(f"--{name} {error}")
+    return bound, problems
+
+
+def read_parameter(name: str, entry: Any) -> Parameter:
+    """The parameter of an entry of `[params]`.
+
+    Raises:
+        ValueError, OverflowError: With what is wrong, in a few words.
+    """
+    if not isinstance(entry, dict):
+        entry = {"default": entry}
+    if not _NAME.fullmatch(name):
+        raise ValueError("its name must be made of letters, digits and _")
+    if unknown := entry.keys() - {"type", "help", "default", "choices"}:
+        raise ValueError(f"unknown key {min(unknown)!r}")
+    kind = entry.get("type", type_of(entry.get("default", "")))
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise ValueError(f"unknown type {kind!r}")
+    text, choices = entry.get("help", ""), entry.get("choices", [])
+    if not isinstance(text, str) or not isinstance(choices, list):
+        raise ValueError("help must be a string, and choices a list")  # noqa: TRY004 - it is a setting
+    parameter = Parameter(name, kind, text)
+    parameter = replace(parameter, choices=tuple(map(parameter.convert, choices)))
+    if "default" not in entry:
+        return parameter
+    try:
+        default = parameter.convert(entry["default"])
+    except ValueError as error:
+        raise ValueError(f"its default {error}") from error
+    return replace(parameter, default=default, required=False)
+
+
+def type_of(value: Any) -> str:
+    """The name of a value's type."""
+    for kind, accepted in TYPES.items():
+        if type(value) in accepted:
+            return kind
+    return "string"

@@ -1,0 +1,143 @@
+"""Whose a spell is decides whether it may call what the user trusts: Python tools that declare
+nothing.
+"""
+
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+CALL = "return add{a = 1}"
+REFUSED = "hint: grant it with --allow-tool=add\n"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def site(tmp_path):
+    """The address of a folder `site` that is not in the project."""
+    folder = tmp_path / "site"
+    folder.mkdir(exist_ok=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def stray(tmp_path):
+    file = tmp_path / "site" / "stray.lua"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(CALL)
+    return file
+
+
+def test_own_spells(llmspell, write, tools, project):
+    write("spells/mine.lua", CALL)
+    (project / "deep" / "er").mkdir(parents=True)
+    assert llmspell("run", tools, "spells/mine.lua") == (0, "2\n", "")
+    assert llmspell("run", tools, "mine") == (0, "2\n", "")
+    assert llmspell("run", tools, "-", stdin=CALL) == (0, "2\n", "")
+    assert llmspell("exec", tools, CALL) == (0, "2\n", "")
+    write("llmspell.toml", "")
+    inside = project / "deep" / "er"
+    assert llmspell("run", "--tools=../../tools.py", "../../spells/mine.lua", cwd=inside).code == 0
+
+
+@pytest.mark.parametrize("spell", ["../site/stray.lua", "link.lua", "<(cat ../site/stray.lua)"])
+def test_spells_from_elsewhere(shell, project, tools, stray, spell):
+    (project / "link.lua").symlink_to(stray)
+    done = shell(f"llmspell run {tools} {spell}")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.endswith(REFUSED)
+    assert shell(f"llmspell run {tools} --allow-tool=add {spell}") == (0, "2\n", "")
+
+
+@pytest.mark.parametrize("words", ["--untrusted SPELL", "SPELL --untrusted"])
+@pytest.mark.parametrize("spell", ["-", "mine.lua"])
+def test_own_spells_that_are_not_trusted(llmspell, write, tools, words, spell):
+    write("mine.lua", CALL)
+    words = words.replace("SPELL", spell).split()
+    done = llmspell("run", tools, *words, stdin=CALL)
+    assert done.code == 3
+    assert done.err.endswith(REFUSED)
+
+
+def test_the_home_folder_vouches_for_nothing(llmspell, write, tools, project):
+    write("mine.lua", CALL)
+    assert llmspell("run", tools, "mine.lua", HOME=str(project)).code == 3
+    write("sub/llmspell.toml", "")
+    write("sub/mine.lua", CALL)
+    done = llmspell(
+        "run", "--tools=../tools.py", "mine.lua", cwd=project / "sub", HOME=str(project)
+    )
+    assert done == (0, "2\n", "")
+
+
+def test_a_spell_by_address(llmspell, tools, stray, site):
+    done = llmspell(tools, f"{site}/stray.lua?token=secret")
+    assert done.code == 3
+    assert done.err.startswith("error: stray.lua: ")
+    assert done.err.endswith(REFUSED)
+    assert "secret" not in done.err
+    assert llmspell("--allow-tool=add", tools, f"{site}/stray.lua") == (0, "2\n", "")
+
+
+def test_its_parameters_and_help(llmspell, stray, site):
+    stray.write_text(
+        '--- /// spell\n--- description = "Count."\n--- [params]\n--- n = 1\n--- ///\nreturn params.n'
+    )
+    assert llmspell("run", f"{site}/stray.lua", "--n", "5") == (0, "5\n", "")
+    help_ = llmspell("run", f"{site}/stray.lua", "--help").out
+    assert help_.startswith(f"Usage: llmspell run {site}/stray.lua ")
+    assert "Count." in help_
+    assert "--n INTEGER" in help_
+    done = llmspell("run", f"{site}/stray.lua", "--n", "x")
+    assert (done.code, done.err.splitlines()[1]) == (
+        2,
+        f"hint: see its parameters with: llmspell run {site}/stray.lua --help",
+    )
+
+
+def test_it_has_no_modules_of_its_own(llmspell, stray, site):
+    (stray.parent / "days.lua").write_text("return 1")
+    stray.write_text("return require 'days'")
+    done = llmspell("run", f"{site}/stray.lua")
+    assert done.code == 1
+    assert "days" in done.err
+    assert str(stray.parent) not in done.err
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("local a = 1\nerror('boo')", "error: stray.lua:2: boo\n  | error('boo')\n"),
+        ("x = = 1", "error: stray.lua:1: unexpected symbol near '='\n  | x = = 1\n"),
+    ],
+)
+def test_its_errors_show_its_own_lines(llmspell, write, stray, site, source, shown):
+    write("stray.lua", "return 1\nreturn 2\n")  # another spell of that name
+    stray.write_text(source)
+    assert llmspell("run", f"{site}/stray.lua") == (1, "", shown)
+
+
+def test_errors_of_standard_input_show_its_lines(llmspell):
+    done = llmspell("run", "-", stdin="\nerror('boo')")
+    assert done == (1, "", "error: stdin:2: boo\n  | error('boo')\n")
+
+
+def test_what_cannot_be_fetched(llmspell, site):
+    done = llmspell(f"{site}/gone.lua")
+    assert done == (
+        2,
+        "",
+        f"error: cannot fetch {site}/gone.lua: there is none (HTTP 404)\nhint: check the address\n",
+    )
+    done = llmspell("http://example.com/x.lua")
+    assert done.code == 2
+    assert done.err.endswith("hint: try https://example.com/x.lua\n")
