@@ -5,7 +5,7 @@ local host = ...
 local perform, format_date, time_of = host.perform, host.format_date, host.time_of
 local floor = math.floor
 
-local clock = host.env.os
+local clock = {}
 local started
 
 local function now()
@@ -39,4 +39,4 @@ function clock.date(format, at)
   return format_date(format, at or clock.time())
 end
 
-return {}
+return { ["os.time"] = clock.time, ["os.clock"] = clock.clock, ["os.date"] = clock.date }

@@ -57,23 +57,53 @@ def _as_json(tool: Tool) -> dict[str, object]:
         "name": tool.name,
         "category": tool.category,
         "description": tool.description,
+        "touches": _touches(tool),
         "schema": tool.schema,
     }
 
 
+def _touches(tool: Tool) -> dict[str, list[str]] | None:
+    """Kinds of permission, each with the parameters that hold the targets; None if not declared."""
+    touches: dict[str, list[str]] = {}
+    for kind, parameter in tool.touches:
+        touches.setdefault(kind, []).append(parameter)
+    return touches if tool.declares else None
+
+
+_VERBS = {
+    "read": "reads",
+    "write": "writes",
+    "net": "reaches",
+    "run": "runs",
+    "env": "reads the variable",
+}
+
+
+def _in_words(tool: Tool) -> str:
+    """What it touches, such as "reads source, writes target"."""
+    touches = _touches(tool)
+    if touches is None:
+        return "trusted code"
+    said = [f"{_VERBS[kind]} {' and '.join(names)}" for kind, names in touches.items()]
+    return ", ".join(said) or "touches nothing"
+
+
 def _list(tools: list[Tool]) -> None:
-    width = max(len(tool.name) for tool in tools)
+    names = max(len(tool.name) for tool in tools)
+    touches = max(len(_in_words(tool)) for tool in tools)
     for category in sorted({tool.category for tool in tools}):
         click.secho(category, bold=True)
         for tool in tools:
             if tool.category == category:
                 summary = tool.description.split("\n\n")[0].replace("\n", " ")
-                print(f"  {tool.name:<{width}}  {summary}".rstrip())
+                line = f"  {tool.name:<{names}}  {_in_words(tool):<{touches}}  {summary}"
+                print(line.rstrip())
 
 
 def _show(tool: Tool) -> None:
     click.secho(tool.name, bold=True)
     print(tool.description, end="\n\n")
+    print(_in_words(tool), end="\n\n" if tool.declares else ": not judged by grants\n\n")
     required = tool.schema.get("required", [])
     for name, field in tool.schema.get("properties", {}).items():
         kind = field.get("type", "any")

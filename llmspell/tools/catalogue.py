@@ -8,6 +8,7 @@ BUILTIN = {
         "files": ("delete_file", "file_info", "list_files", "read_file", "write_file"),
         "search": ("search_files",),
         "http": ("http_request",),
+        "programs": ("run_program",),
         "time": ("add_time", "format_time", "now", "parse_time", "time_between"),
         "data": ("csv_format", "csv_parse", "json_query"),
         "text": ("count_text", "diff_text", "regex_find", "split_text", "template"),

@@ -11,7 +11,7 @@ from llmspell.errors import ToolError
 from llmspell.tools.tool import tool
 
 
-@tool(category="data")
+@tool(category="data", pure=True)
 async def json_query(data: Any, path: str = "", default: Any = None) -> Any:
     """Take a value out of nested tables, or out of JSON text, by a JSON pointer (RFC 6901).
 
@@ -81,10 +81,13 @@ def _kind(value: Any) -> str:
     return "null" if value is None else "string"
 
 
+MAX_VALUES = 1_000_000
+"""In one CSV: more of them do not fit into a spell's memory."""
+
 Delimiter = Annotated[str, Field(pattern=r'^[^"\r\n]$')]
 
 
-@tool(category="data")
+@tool(category="data", pure=True)
 def csv_parse(
     text: str, header: bool = True, delimiter: Delimiter = ","
 ) -> list[dict[str, str]] | list[list[str]]:
@@ -101,9 +104,16 @@ def csv_parse(
 
     source = io.StringIO(text.removeprefix("\ufeff"), newline="")
     reader = csv.reader(source, delimiter=delimiter, strict=True)
-    rows, lines = [], []
+    rows, lines, values = [], [], 0
     try:
         for row in reader:
+            values += len(row)
+            if values > MAX_VALUES:
+                raise ToolError(
+                    f"the CSV has over {MAX_VALUES:,} values",
+                    hint="read it in parts",
+                    details={"limit": MAX_VALUES},
+                )
             if row:
                 rows.append(row)
                 lines.append(reader.line_num)
@@ -139,7 +149,7 @@ def _named(columns: list[str], row: list[str], line: int) -> dict[str, str]:
     return dict(zip(columns, row, strict=False))
 
 
-@tool(category="data")
+@tool(category="data", pure=True)
 def csv_format(
     rows: list[dict[str, Any] | list[Any]],
     columns: list[str] | None = None,

@@ -22,7 +22,7 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 def hash(data: str | bytes, algorithm: Algorithm = "sha256") -> str:  # noqa: A001 - its Lua name
     """The hash of some data, in hexadecimal.
 
@@ -35,7 +35,7 @@ def hash(data: str | bytes, algorithm: Algorithm = "sha256") -> str:  # noqa: A0
     return hashlib.new(algorithm, _bytes(data), usedforsecurity=False).hexdigest()
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 def hmac(key: str | bytes, data: str | bytes, algorithm: Algorithm = "sha256") -> str:
     """The keyed hash (HMAC, RFC 2104) of some data, in hexadecimal.
 
@@ -49,7 +49,7 @@ def hmac(key: str | bytes, data: str | bytes, algorithm: Algorithm = "sha256") -
     return digest(_bytes(key), _bytes(data), algorithm).hex()
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 async def uuid() -> str:
     """A new random id: a UUID of version 4 (RFC 9562), 36 characters."""
     from uuid import uuid4
@@ -57,7 +57,7 @@ async def uuid() -> str:
     return str(uuid4())
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 async def base64_encode(data: str | bytes, url_safe: bool = False) -> str:
     """Encode data as Base64 (RFC 4648), with padding.
 
@@ -71,7 +71,7 @@ async def base64_encode(data: str | bytes, url_safe: bool = False) -> str:
     return encode(_bytes(data)).decode()
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 async def base64_decode(text: str) -> str | bytes:
     """Decode Base64 (RFC 4648) of either alphabet, to text or, when that is no UTF-8, to bytes.
 
@@ -91,7 +91,7 @@ async def base64_decode(text: str) -> str | bytes:
     return _text(data)
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 async def url_encode(text: str | bytes) -> str:
     """Percent-encode text for any part of a URL (RFC 3986): all but letters, digits and `-._~`.
 
@@ -103,7 +103,7 @@ async def url_encode(text: str | bytes) -> str:
     return quote(text, safe="")
 
 
-@tool(category="encoding")
+@tool(category="encoding", pure=True)
 async def url_decode(text: str) -> str | bytes:
     """Decode percent-encoded text, to text or, when that is no UTF-8, to bytes.
 

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from llmspell.addresses import is_public
 from llmspell.effects import Effect
-from llmspell.errors import ToolError
-from llmspell.permissions import Grants, Need
+from llmspell.errors import PermissionDenied, ToolError
+from llmspell.permissions import Need, Permissions
 from llmspell.tools.tool import tool
 
 if TYPE_CHECKING:
@@ -85,10 +87,14 @@ async def http_request(
     import anyio
     import httpx2
 
+    from llmspell.tools.transport import JudgedTransport
+
     _check_headers(headers or {})
+    transport = JudgedTransport(partial(_judge, effect), tls=_tls())
     with _explained(url, method, timeout), anyio.fail_after(timeout):
+        # Neither proxies nor passwords in .netrc: a spell gets what it is granted.
         async with httpx2.AsyncClient(
-            verify=_tls(), timeout=None, headers={"user-agent": "llmspell"}
+            transport=transport, trust_env=False, timeout=None, headers={"user-agent": "llmspell"}
         ) as client:
             request = _request(
                 client, method, url, headers=headers, query=query, json=json, body=body
@@ -123,7 +129,7 @@ def _explained(url: str, method: str, timeout: float) -> Iterator[None]:
         raise ToolError(f"{url}: {error}", details={"url": url}) from error
 
 
-@functools.cache
+@cache
 def _tls() -> ssl.SSLContext:
     """Made once: it takes 30 ms to read the certificates."""
     import httpx2
@@ -195,7 +201,26 @@ def _check_target(effect: Effect, url: httpx2.URL) -> None:
             hint="send credentials in the header Authorization",
         )
     target = f"{url.scheme}://{url.netloc.decode('ascii')}"
-    effect.run[Grants].check(Need("net", target), by="http_request")
+    effect.run[Permissions].check(Need("net", target), by="http_request")
+
+
+def _judge(effect: Effect, host: str, address: str, port: int) -> None:
+    """Judge where a host leads: its grant is good for the internet, not for what is private."""
+    permissions = effect.run[Permissions]
+    place = ip_address(address)
+    shown = f"[{address}]" if ":" in address else address
+    need = Need("net", f"//{shown}:{port}")
+    local = place.is_loopback and f".{host}".rstrip(".").endswith(".localhost")
+    if (local or is_public(place)) and not permissions.denies(need):
+        return
+    try:
+        permissions.check(need, by="http_request")
+    except PermissionDenied as error:
+        if host == address:
+            raise
+        raise PermissionDenied(
+            f"{error.message}, where {host} leads", hint=error.hint, details=error.details
+        ) from error
 
 
 def _redirected(

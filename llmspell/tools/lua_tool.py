@@ -12,6 +12,8 @@ from llmspell.values import LuaFunction, Value
 
 
 class LuaTool(Tool):
+    declares = True  # it touches nothing itself; the effects it performs are judged
+
     def __init__(
         self,
         name: str,

@@ -24,7 +24,7 @@ MAX_COUNT = 1000
 """The largest argument of functions whose work grows with it."""
 
 
-@tool(category="math")
+@tool(category="math", pure=True)
 async def calculate(
     expression: Annotated[str, Field(max_length=1000)],
     variables: dict[str, int | float] | None = None,

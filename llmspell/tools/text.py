@@ -14,12 +14,15 @@ from llmspell.tools.regex import Matcher
 from llmspell.tools.tool import tool
 
 MAX_DIFF_LINES = 20_000
+MAX_CHUNKS = 100_000
+MAX_FILLED = 10_000_000
+"""Characters that `template` puts into a text."""
 
 _BREAKS = ("\n\n", "\n", ". ", "! ", "? ", "。", "; ", ", ", " ")
 """Where to cut a text, the best places first; the cut is behind it."""
 
 
-@tool(category="text")
+@tool(category="text", pure=True)
 def split_text(
     text: str,
     max_chars: Annotated[int, Field(ge=1)] = 2000,
@@ -37,6 +40,12 @@ def split_text(
         raise ToolError(
             f"overlap = {overlap} is not less than half of max_chars = {max_chars}",
             details={"overlap": overlap, "max_chars": max_chars},
+        )
+    if len(text) // max_chars > MAX_CHUNKS:
+        raise ToolError(
+            f"{len(text):,} characters make over {MAX_CHUNKS:,} chunks of {max_chars}",
+            hint="raise max_chars",
+            details={"limit": MAX_CHUNKS},
         )
     chunks = []
     start = 0
@@ -69,7 +78,7 @@ def _step_back(text: str, end: int, overlap: int) -> int:
     return end - overlap if word < 0 else word + 1
 
 
-@tool(category="text")
+@tool(category="text", pure=True)
 def diff_text(a: str, b: str, context: Annotated[int, Field(ge=0)] = 3) -> str:
     """How two texts differ, line by line, in the unified format; empty when they are equal.
 
@@ -103,7 +112,7 @@ def _lines(text: str) -> list[str]:
 _PLACE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 
 
-@tool(category="text")
+@tool(category="text", pure=True)
 async def template(text: str, values: dict[str, Any]) -> str:
     """Fill `{{name}}` in a text with values. What is filled in is not looked at again.
 
@@ -112,14 +121,23 @@ async def template(text: str, values: dict[str, Any]) -> str:
         values: What to fill in, by name. Tables are written as JSON.
     """
     missing: dict[str, None] = {}
+    room = MAX_FILLED
 
     def fill(place: re.Match[str]) -> str:
+        nonlocal room
         value: Any = values
         for key in place[1].split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if value is None:
             missing[place[1]] = None
-        return _as_text(value)
+        filled = _as_text(value)
+        room -= len(filled)
+        if room < 0:
+            raise ToolError(
+                f"what is filled in has over {MAX_FILLED:,} characters",
+                details={"limit": MAX_FILLED},
+            )
+        return filled
 
     filled = _PLACE.sub(fill, text)
     if missing:
@@ -158,7 +176,7 @@ class TextMatch:
     named: dict[str, str | None]
 
 
-@tool(category="text")
+@tool(category="text", pure=True)
 def regex_find(
     pattern: str,
     text: Annotated[str, Field(max_length=10_000_000)],
@@ -201,7 +219,7 @@ class TextCount:
     bytes: int
 
 
-@tool(category="text")
+@tool(category="text", pure=True)
 async def count_text(text: str) -> TextCount:
     """Count the characters, words, lines and bytes (of UTF-8) of a text.
 

@@ -53,7 +53,7 @@ class Moment:
     offset: int
 
 
-@tool(category="time")
+@tool(category="time", pure=True)
 async def now(timezone: str = "UTC") -> Moment:
     """The present: `{iso, unix, year, month, day, hour, minute, second, weekday, yearday, …}`.
 
@@ -63,7 +63,7 @@ async def now(timezone: str = "UTC") -> Moment:
     return _moment(datetime.now(UTC), _zone(timezone), timezone)
 
 
-@tool(category="time")
+@tool(category="time", pure=True)
 async def parse_time(
     text: Annotated[str, Field(max_length=200)],
     format: Annotated[str, Field(max_length=200)] | None = None,  # noqa: A002 - its Lua name
@@ -92,7 +92,7 @@ async def parse_time(
         return _moment(_in_zone(when, zone), zone, timezone)
 
 
-@tool(category="time")
+@tool(category="time", pure=True)
 async def format_time(
     time: Time,
     format: Annotated[str, Field(max_length=200)] = "%Y-%m-%d %H:%M:%S",  # noqa: A002
@@ -112,7 +112,7 @@ async def format_time(
         return when.astimezone(zone).strftime(format)
 
 
-@tool(category="time")
+@tool(category="time", pure=True)
 async def add_time(
     time: Time,
     *,
@@ -160,7 +160,7 @@ class Duration:
     days: float
 
 
-@tool(category="time")
+@tool(category="time", pure=True)
 async def time_between(start: Time, finish: Time, timezone: str = "UTC") -> Duration:
     """The time from start to finish, in each of several units: `{seconds, minutes, hours, days}`.
 

@@ -31,12 +31,15 @@ class Tool(ABC):
         description: What a model reads to decide on it.
         category: For listings: "files", "net", "data", "text", …
         timeout: Seconds a call may take, or None.
+        declares: Whether it says all that it touches, so that grants can judge it. One that says
+            nothing is trusted code: whoever made it known to the runtime vouches for it.
     """
 
     name: str
     description: str
     category: str = "user"
     timeout: float | None = None
+    declares: bool = False
 
     @property
     @abstractmethod
@@ -49,6 +52,11 @@ class Tool(ABC):
 
     def needs(self, bound: dict[str, Any]) -> list[Need]:  # noqa: ARG002 - subclasses use it
         """The permissions a call with these checked arguments asks for."""
+        return []
+
+    @property
+    def touches(self) -> list[tuple[Kind, str]]:
+        """What it declares: kinds of permission, each with the parameter that holds the target."""
         return []
 
     @abstractmethod
@@ -89,6 +97,9 @@ class FunctionTool(Tool, Generic[P, R]):
         reads: Iterable[str] = (),
         writes: Iterable[str] = (),
         net: Iterable[str] = (),
+        runs: Iterable[str] = (),
+        env: Iterable[str] = (),
+        pure: bool = False,
         timeout: float | None = None,
     ) -> None:
         self.function = function
@@ -101,10 +112,15 @@ class FunctionTool(Tool, Generic[P, R]):
             *(("read", p) for p in reads),
             *(("write", p) for p in writes),
             *(("net", p) for p in net),
+            *(("run", p) for p in runs),
+            *(("env", p) for p in env),
         ]
         for _, parameter in self._touches:
             if parameter not in inspect.signature(function).parameters:
                 raise TypeError(f"{self.name} has no parameter {parameter!r} to judge")
+        if pure and self._touches:
+            raise TypeError(f"{self.name} is pure, and yet it touches something")
+        self.declares = pure or bool(self._touches)
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -116,6 +132,10 @@ class FunctionTool(Tool, Generic[P, R]):
 
     def bind(self, arguments: dict[str, Value]) -> dict[str, Any]:
         return self.signature.bind(arguments, target=self.name)
+
+    @property
+    def touches(self) -> list[tuple[Kind, str]]:
+        return list(self._touches)
 
     def needs(self, bound: dict[str, Any]) -> list[Need]:
         defaults = {p.name: p.default for p in self.signature.parameters}
@@ -156,7 +176,7 @@ class FunctionTool(Tool, Generic[P, R]):
 
 
 def _targets(value: Any) -> Iterable[Any]:
-    """The paths or URLs an argument holds: none, one, or several in a collection."""
+    """The paths, URLs or names an argument holds: none, one, or several in a collection."""
     if value is None:
         return ()
     return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
@@ -174,6 +194,9 @@ def tool(
     reads: Iterable[str] = (),
     writes: Iterable[str] = (),
     net: Iterable[str] = (),
+    runs: Iterable[str] = (),
+    env: Iterable[str] = (),
+    pure: bool = False,
     timeout: float | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
@@ -186,9 +209,10 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Args:
         function: The function, when the decorator is used without options.
-        **options: `name`; `category`; `reads`, `writes` and `net`: names of the parameters that
-            hold a path it reads, a path it writes, a URL it reaches, or a list of such, each
-            judged by the run's grants before the call; `timeout` in seconds.
+        **options: `name`; `category`; `reads`, `writes`, `net`, `runs` and `env`: names of the
+            parameters that hold a path it reads, a path it writes, a URL it reaches, a program it
+            runs, an environment variable it reads, or a list of such, each judged by the run's
+            grants before the call; `pure=True` if it touches nothing; `timeout` in seconds.
     """
     if function is not None:
         return FunctionTool(function)

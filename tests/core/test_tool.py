@@ -9,9 +9,11 @@ import anyio
 import pydantic
 import pytest
 
+from llmspell.agents.agent_tool import AgentTool
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, InvalidResult, PermissionDenied, ToolError
 from llmspell.permissions import Need
+from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.tool import FunctionTool, Tools, check_tool_name, tool
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +51,7 @@ async def test_a_typed_function_becomes_a_tool(invoke):
     assert weather.schema["properties"]["city"]["description"] == "Name, in English."
     assert await invoke(weather, city="Oslo", days=2) == [{"city": "Oslo", "degrees": 20.5}] * 2
     assert weather.needs({"city": "Oslo"}) == []
+    assert not weather.declares
 
 
 async def test_it_is_still_the_function_in_python():
@@ -225,7 +228,37 @@ def test_every_path_and_url_is_needed(arguments, needs):
     assert copy.needs(copy.bind(arguments)) == [Need(*need) for need in needs]
 
 
-@pytest.mark.parametrize("option", ["reads", "writes", "net"])
+@tool(runs=["program"], env=["variables"])
+def launch(program: str = "make", variables: list[str] | None = None) -> None: ...
+
+
+def test_every_program_and_variable_is_needed():
+    bound = launch.bind({"variables": ["HOME", "LANG"]})
+    assert launch.needs(bound) == [Need("run", "make"), Need("env", "HOME"), Need("env", "LANG")]
+
+
+def test_a_tool_declares_what_it_touches_or_that_it_touches_nothing():
+    assert launch.declares
+    assert launch.touches == [("run", "program"), ("env", "variables")]
+    nothing = tool(name="nothing", pure=True)(lambda: None)
+    assert nothing.declares
+    assert nothing.touches == []
+    unknown = tool(name="unknown")(lambda: None)
+    assert not unknown.declares
+    assert unknown.touches == []
+
+
+def test_a_pure_tool_touches_nothing():
+    with pytest.raises(TypeError, match="t is pure, and yet it touches something"):
+        tool(name="t", pure=True, reads=["path"])(lambda path: None)
+
+
+def test_tools_made_of_effects_touch_nothing_themselves():
+    assert LuaTool.declares
+    assert AgentTool.declares
+
+
+@pytest.mark.parametrize("option", ["reads", "writes", "net", "runs", "env"])
 def test_a_misspelt_parameter_is_found_when_the_tool_is_made(option):
     with pytest.raises(TypeError, match=r"t has no parameter 'pth'"):
         tool(name="t", **{option: ["pth"]})(lambda path: None)

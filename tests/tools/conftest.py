@@ -1,20 +1,20 @@
 import pytest
 
 from llmspell.effects import Effect
-from llmspell.permissions import Grants
+from llmspell.permissions import Grants, Permissions
 
 
 class BareRun:
-    """A run that has grants and nothing else."""
+    """A run that has permissions and nothing else."""
 
     id = "test"
 
-    def __init__(self, grants):
-        self._grants = grants
+    def __init__(self, permissions):
+        self._permissions = permissions
 
     def __getitem__(self, service):
-        assert service is Grants
-        return self._grants
+        assert service is Permissions
+        return self._permissions
 
     def perform(self, effect):
         raise AssertionError(f"performed {effect.name}")
@@ -27,12 +27,14 @@ class BareRun:
 def call():
     """Calls a tool as the engine does: arguments checked, then judged, then used."""
 
-    async def call(tool, grants=None, /, **arguments):
-        grants = Grants.all() if grants is None else grants
-        effect = Effect("tool.call", {"name": tool.name, "args": arguments}, "0/0", BareRun(grants))
+    async def call(tool, permissions=None, /, **arguments):
+        if not isinstance(permissions, Permissions):
+            permissions = Permissions(Grants.all() if permissions is None else permissions)
+        run = BareRun(permissions)
+        effect = Effect("tool.call", {"name": tool.name, "args": arguments}, "0/0", run)
         bound = tool.bind(arguments)
         for need in tool.needs(bound):
-            grants.check(need, by=tool.name)
+            permissions.check(need, by=tool.name)
         return await tool.invoke(effect, bound)
 
     return call

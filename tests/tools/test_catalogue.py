@@ -35,6 +35,11 @@ def test_every_tool_is_documented(name):
     assert [n for n, field in properties.items() if not field.get("description")] == []
 
 
+@pytest.mark.parametrize("name", BUILTIN)
+def test_every_tool_says_what_it_touches(name):
+    assert load(BUILTIN[name]).declares
+
+
 # Lua 5.5's reference manual, section 3.1.
 KEYWORDS = """
     and break do else elseif end false for function global goto if in local nil not or repeat

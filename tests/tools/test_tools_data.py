@@ -97,6 +97,13 @@ async def test_csv_as_lists(call):
     assert await call(csv_parse, text="a;b\nc", header=False, delimiter=";") == [["a", "b"], ["c"]]
 
 
+async def test_csv_of_too_many_values_is_refused(call):
+    with pytest.raises(ToolError, match="1,000,000 values"):
+        await call(csv_parse, text="a\n" * 1_000_001)
+    with pytest.raises(ToolError, match="1,000,000 values"):
+        await call(csv_parse, text="," * 1_000_000, header=False)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

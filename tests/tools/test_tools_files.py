@@ -9,7 +9,7 @@ import pytest
 
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, PermissionDenied, ToolError
-from llmspell.permissions import Grants
+from llmspell.permissions import Grants, Permissions
 from llmspell.tools import files, granted
 from llmspell.tools.files import delete_file, file_info, list_files, read_file, write_file
 
@@ -129,11 +129,11 @@ async def test_a_link_swapped_in_after_the_judgement_is_judged_again(here, tool)
     (here / "out" / "x").write_text("secret")
     more = {"content": ""} if tool is write_file else {}
     bound = tool.bind({"path": "in/sub/x", **more})
-    grants = only(here / "in")
+    permissions = Permissions(only(here / "in"))
     for need in tool.needs(bound):
-        grants.check(need, by=tool.name)
+        permissions.check(need, by=tool.name)
     (here / "in" / "sub").symlink_to("../out")
-    run = {Grants: grants}
+    run = {Permissions: permissions}
     with pytest.raises(PermissionDenied):
         await tool.invoke(Effect("tool.call", {}, "0/0", run), bound)
     assert (here / "out" / "x").read_text() == "secret"

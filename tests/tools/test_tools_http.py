@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from llmspell.errors import InvalidArguments, PermissionDenied, ToolError
-from llmspell.permissions import Grants
+from llmspell.permissions import Grants, Need, Permissions
 from llmspell.tools.http import http_request
 
 pytestmark = pytest.mark.anyio
@@ -150,8 +150,7 @@ def start():
 
 
 @pytest.fixture
-def site(start, monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
+def site(start):
     return start()
 
 
@@ -397,3 +396,63 @@ async def test_redirects_end(call, site):
 async def test_redirects_to_nowhere(call, site, location):
     with pytest.raises(ToolError):
         await call(http_request, url=f"{site.url}/redirect?302,{location}")
+
+
+# Where a name leads
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001"])
+async def test_a_name_that_leads_to_a_private_address(call, site, host):
+    """These are names for the resolver, which reads them as 127.0.0.1."""
+    url = f"http://{host}:{site.server_port}/"
+    for grants in (Grants(net=()), Grants(net=(host,))):
+        with pytest.raises(PermissionDenied) as caught:
+            await call(http_request, grants, url=url)
+        place = f"127.0.0.1:{site.server_port}"
+        assert caught.value.message == f"http_request may not reach {place}, where {host} leads"
+        assert f"--allow-net={place}" in caught.value.hint
+    assert site.asked == []
+    both = Grants(net=(host, f"127.0.0.1:{site.server_port}"))
+    assert (await call(http_request, both, url=url))["status"] == 200
+
+
+async def test_a_redirect_that_leads_to_a_private_address(call, site, start):
+    other = start()
+    url = f"{site.url}/redirect?302,http://127.1:{other.server_port}/"
+    grants = Grants(net=("127.1", f"127.0.0.1:{site.server_port}"))
+    with pytest.raises(PermissionDenied, match=r"where 127\.1 leads"):
+        await call(http_request, grants, url=url)
+    assert other.asked == []
+
+
+async def test_localhost_is_granted_by_its_name(call, site):
+    url = f"http://localhost:{site.server_port}/echo"
+    with pytest.raises(PermissionDenied, match="may not reach localhost"):
+        await call(http_request, Grants(net=()), url=url)
+    permissions = Permissions(Grants(net=("localhost",)))
+    response = await call(http_request, permissions, url=url)
+    assert response["json"]["headers"]["host"] == f"localhost:{site.server_port}"
+    assert permissions.used == {Need("net", f"localhost:{site.server_port}")}
+
+
+async def test_a_denied_address_is_denied_by_every_name(call, site):
+    for host in ("localhost", "127.1", "127.0.0.1"):
+        permissions = Permissions(Grants.all(), Grants(net=("127.0.0.0/8",)))
+        with pytest.raises(PermissionDenied, match=r"may not reach 127\.0\.0\.1"):
+            await call(http_request, permissions, url=f"http://{host}:{site.server_port}/")
+    assert site.asked == []
+
+
+async def test_the_environment_has_no_say(call, site, start, monkeypatch, tmp_path):
+    """Neither its proxies nor the passwords in .netrc are a spell's to use."""
+    proxy = start()
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ada password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    response = await call(http_request, url=f"{site.url}/echo")
+    assert "authorization" not in response["json"]["headers"]
+    assert proxy.asked == []

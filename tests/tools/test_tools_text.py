@@ -99,6 +99,16 @@ def test_a_patch_made_of_a_diff_applies(tmp_path):
     assert (tmp_path / "f").read_text() == after
 
 
+async def test_what_is_filled_in_or_cut_up_stays_small(call):
+    with pytest.raises(ToolError, match="10,000,000"):
+        await call(template, text="{{a}}" * 100_000, values={"a": "x" * 100_000})
+    with pytest.raises(ToolError, match="10,000,000"):
+        await call(template, text="{{a}}" * 100_000, values={"a": ["x" * 100_000]})
+    with pytest.raises(ToolError, match="100,000 chunks"):
+        await call(split_text, text=" " * 1_000_000, max_chars=5)
+    assert len(await call(split_text, text="x" * 100_000, max_chars=1)) == 100_000
+
+
 async def test_template(call):
     values = {"name": "Ada", "user": {"age": 36}, "list": [1, "é"], "yes": True, "x": "{{name}}"}
     text = "{{name}} {{ user.age }} {{list}} {{yes}} {{x}} {{}} {{not a name}} {one}"

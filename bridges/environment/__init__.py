@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+
+from llmspell.bridge import Bridge
+from llmspell.config import Project
+from llmspell.effects import Effect
+from llmspell.errors import PermissionDenied
+from llmspell.permissions import Need
+from llmspell.providers.catalogue import CATALOGUE
+
+bridge = Bridge("environment", __file__)
+
+_BY = "os.getenv"
+
+
+def _needs(effect: Effect) -> list[tuple[str, Need]]:
+    """A grant for the variable. No grant opens a provider's key, so none is asked for."""
+    name = effect.bound["name"]
+    if name in _key_variables(effect.run[Project]):
+        raise PermissionDenied(
+            f"{_BY} may not see the variable {name}: it holds a provider's key",
+            hint="name the model; llmspell sends the key",
+            details={"kind": "env", "target": name},
+        )
+    return [(_BY, Need("env", name))]
+
+
+def _key_variables(project: Project) -> set[str]:
+    listed = {name for provider in CATALOGUE.values() for name in provider.keys}
+    own = project.settings.providers.values()
+    return listed | {provider.api_key_env for provider in own if provider.api_key_env}
+
+
+@bridge.effect(needs=_needs)
+def get(name: str) -> str | bytes | None:
+    """The value of an environment variable: text, bytes when it is no UTF-8, None when unset."""
+    value = os.environb.get(os.fsencode(name))
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value

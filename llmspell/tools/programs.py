@@ -1,0 +1,227 @@
+"""Running programs."""
+
+# ruff: noqa: D417 - `effect` is injected; callers do not give it
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Annotated
+
+from pydantic import Field
+
+from llmspell.concurrency import gather
+from llmspell.effects import Effect
+from llmspell.errors import ToolError
+from llmspell.permissions import Need, Permissions
+from llmspell.tools.tool import tool
+
+MAX_OUTPUT = 100_000_000
+
+# What programs need to find their files and to write for the user; nobody keeps a key in these.
+_PASSED_ON = (
+    *("PATH", "HOME", "LANG", "TZ", "TMPDIR", "TERM"),
+    *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
+)
+_PIECE = 65_536
+_TO_DIE = 5.0  # seconds; a killed process is gone at once, unless it runs as somebody else
+
+
+@dataclass(slots=True)
+class ProgramResult:
+    """What a program left when it ended.
+
+    Attributes:
+        exit_code: Its exit code; if a signal ended it, the signal's number below 0.
+        stdout: Text, or bytes when it is no UTF-8.
+        stderr: Text, or bytes when it is no UTF-8.
+    """
+
+    exit_code: int
+    stdout: str | bytes
+    stderr: str | bytes
+
+
+@tool(category="system", runs=["program"])
+async def run_program(
+    effect: Effect,
+    program: Annotated[str, Field(min_length=1)],
+    *,
+    args: list[str] | None = None,
+    stdin: str | bytes = "",
+    cwd: str = ".",
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 60,  # noqa: ASYNC109 - a parameter of the spell
+    max_bytes: Annotated[int, Field(ge=1, le=MAX_OUTPUT)] = 10_000_000,
+) -> ProgramResult:
+    """Run a program until it ends. The result is `{exit_code, stdout, stderr}`.
+
+    No shell reads the arguments. Every exit code is a result. The program has no terminal, and
+    of the environment it sees PATH, HOME, TMPDIR, TERM, and what sets language and time zone.
+    Whatever it leaves running is killed when it ends.
+
+    Args:
+        program: Its name, looked for in the folders of PATH, or its path.
+        args: Its arguments.
+        stdin: What it can read from standard input: text (as UTF-8) or bytes.
+        cwd: The folder it runs in.
+        timeout: Seconds until it must have ended; then it is killed, with all it started.
+        max_bytes: More output than this, stdout and stderr together, is an error.
+    """
+    import anyio
+
+    place = _place(program)
+    permissions, need = effect.run[Permissions], Need("run", place)
+    if not permissions.allows(need):  # PATH leads elsewhere than when the name was judged
+        permissions.check(need, by="run_program")
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    with _explained(program, timeout), anyio.fail_after(timeout):
+        async with _started(place, [program, *(args or [])], data, _folder(cwd)) as process:
+            stdout, stderr = await _output(process, program, max_bytes)
+    return ProgramResult(process.returncode, _decoded(stdout), _decoded(stderr))
+
+
+def _place(program: str) -> str:
+    """The absolute path of a program, links on the way left as they are."""
+    if found := shutil.which(program):
+        return str(Path(found).absolute())
+    if Path(program).is_file():
+        reason, hint = f"{program} is not executable", f"chmod +x {program}"
+    elif "/" in program:
+        reason, hint = f"there is no program {program}", f"relative paths start at {Path.cwd()}"
+    else:
+        reason, hint = f"there is no program {program} in the folders of PATH", None
+    raise ToolError(reason, hint=hint, details={"program": program})
+
+
+def _folder(cwd: str) -> str:
+    if not Path(cwd).is_dir():
+        raise ToolError(
+            f"cannot run in {cwd}: it is no folder",
+            hint=f"relative paths start at {Path.cwd()}",
+            details={"cwd": cwd},
+        )
+    return cwd
+
+
+@contextmanager
+def _explained(program: str, timeout: float) -> Iterator[None]:
+    """Turn what keeps a program from running into a ToolError."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ToolError(
+            f"{program} did not end within {timeout:g} s",
+            hint="give a larger timeout",
+            details={"program": program, "timeout": timeout},
+        ) from error
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = _REASONS.get(number or 0, str(error))
+        raise ToolError(f"cannot run {program}: {reason}", details={"program": program}) from error
+
+
+_REASONS = {
+    errno.ENOENT: "the interpreter that its first line names is not there",
+    errno.ENOEXEC: "it is neither a program for this machine nor a script that names an interpreter",
+    errno.E2BIG: "its arguments are too long",
+}
+
+
+@asynccontextmanager
+async def _started(
+    place: str, argv: list[str], stdin: bytes, cwd: str
+) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """A program at work in a process group of its own, which is killed in the end."""
+    from anyio import move_on_after
+
+    with TemporaryFile() as file:
+        file.write(stdin)
+        file.seek(0)
+        process = subprocess.Popen(  # noqa: S603, ASYNC220 - what is run was judged; forking is quick
+            argv,
+            executable=place,
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            _kill_group(process)
+            with move_on_after(_TO_DIE, shield=True):
+                await _ended(process)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a program, in a thread that does not count with those of other tools."""
+    from anyio import CapacityLimiter, to_thread
+
+    own = CapacityLimiter(1)
+    await to_thread.run_sync(_reap, process, abandon_on_cancel=True, limiter=own)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    process.wait()
+    # What it left running may keep the pipes open. At once: its number is soon another's.
+    _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    # Nobody is left to be killed, or it is a program of another user, such as root.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _output(
+    process: subprocess.Popen[bytes], program: str, most: int
+) -> tuple[bytearray, bytearray]:
+    """All that a program writes until it ends.
+
+    Raises:
+        ToolError: It is more than `most` bytes.
+    """
+    from anyio import wait_readable
+
+    stdout, stderr = bytearray(), bytearray()
+
+    async def collect(pipe: IO[bytes] | None, output: bytearray) -> None:
+        assert pipe is not None  # noqa: S101 - both were asked for
+        while True:
+            await wait_readable(pipe)
+            piece = os.read(pipe.fileno(), _PIECE)
+            if not piece:
+                return
+            output += piece
+            if len(stdout) + len(stderr) > most:
+                raise ToolError(
+                    f"{program} wrote more than max_bytes = {most:,}",
+                    hint=f"give a larger max_bytes, at most {MAX_OUTPUT:,}",
+                    details={"program": program, "max_bytes": most},
+                )
+
+    pipes = [collect(process.stdout, stdout), collect(process.stderr, stderr)]
+    await gather([*pipes, _ended(process)])
+    return stdout, stderr
+
+
+def _decoded(output: bytearray) -> str | bytes:
+    try:
+        return output.decode()
+    except UnicodeDecodeError:
+        return bytes(output)

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from llmspell.tools.catalogue import BUILTIN
+
+ARCHIVE = '''
+from llmspell import tool
+
+
+@tool(category="archive", reads=["source", "other"], writes=["target"], env=["variable"])
+def bundle(source: str, other: str, target: str, variable: str = "HOME") -> None:
+    """Bundle files."""
+
+
+@tool(category="archive")
+def anything() -> None:
+    """Who knows."""
+
+
+@tool(category="archive", pure=True)
+def nothing() -> None:
+    """Nothing."""
+'''
+
+
+@pytest.fixture
+def archive(write):
+    return write("archive.py", ARCHIVE)
+
+
+def test_the_list_says_what_each_tool_touches(llmspell, archive):
+    done = llmspell("tools", "--tools", "archive.py")
+    lines = {line.split()[0]: line.split(maxsplit=1)[1:] for line in done.out.splitlines()}
+    assert set(BUILTIN) < set(lines)
+    said = {name: rest[0] for name, rest in lines.items() if rest}
+    assert said["read_file"].startswith("reads path ")
+    assert said["delete_file"].startswith("writes path ")
+    assert said["http_request"].startswith("reaches url ")
+    assert said["run_program"].startswith("runs program ")
+    assert said["calculate"].startswith("touches nothing ")
+    assert said["anything"].startswith("trusted code ")
+    words = "reads source and other, writes target, reads the variable variable"
+    assert said["bundle"] == f"{words}  Bundle files."
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("write_file", "writes path"),
+        ("now", "touches nothing"),
+        ("nothing", "touches nothing"),
+        ("anything", "trusted code: not judged by grants"),
+    ],
+)
+def test_one_tool(llmspell, archive, name, words):
+    assert f"\n\n{words}\n\n" in llmspell("tools", "--tools", "archive.py", name).out
+
+
+def test_as_json(llmspell, archive):
+    done = llmspell("tools", "--tools", "archive.py", "--category", "archive", "--json")
+    touches = {tool["name"]: tool["touches"] for tool in json.loads(done.out)}
+    assert touches == {
+        "bundle": {"read": ["source", "other"], "write": ["target"], "env": ["variable"]},
+        "anything": None,
+        "nothing": {},
+    }
