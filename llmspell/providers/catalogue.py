@@ -79,7 +79,7 @@ CATALOGUE: Mapping[str, Listed] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A provider as it will be spoken to. Its repr shows neither key nor headers.
+    """A provider as it will be spoken to. Its repr shows neither key nor headers nor `extra_body`.
 
     Attributes:
         key_env: The variable the key is in, or should be in; None when no key is needed.
@@ -91,7 +91,7 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     max_tokens_field: str = "max_tokens"
     json_schema: bool = True
     short_ids: bool = False

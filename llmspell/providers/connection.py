@@ -16,6 +16,7 @@ import httpx2
 
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
+from llmspell.providers.redaction import Redacting, secrets_in, without_whole
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class _Failure:
 
 
 class Connection:
-    """Posts to an endpoint.
+    """Asks an endpoint.
 
     Args:
         endpoint: Where to, and how long to wait.
@@ -70,6 +71,8 @@ class Connection:
             }
         )
         self._headers.update(endpoint.headers)
+        self._secrets = secrets_in(endpoint.key, endpoint.headers)
+        self._log_filter = Redacting(self._secrets)
         self._transport = transport
         self._max_retries = max_retries
         self._urls: dict[str, httpx2.URL] = {}
@@ -83,10 +86,19 @@ class Connection:
             ConfigError: The base URL is none.
             ProviderError: See `llmspell.providers.failures`.
         """
-        content = _encode(body)
+        answer = await self._request("POST", path, _encode(body))
+        if not isinstance(answer, dict):
+            raise nonsense(self._endpoint, "the answer is not a JSON object")
+        return answer
+
+    async def get(self, path: str) -> Any:
+        """What is answered there, as JSON gives it. Raises as `post` does."""
+        return await self._request("GET", path, b"")
+
+    async def _request(self, method: str, path: str, content: bytes) -> Any:
         attempt = 0
         while True:
-            outcome = await self._exchange(path, content)
+            outcome = await self._exchange(method, path, content)
             if not isinstance(outcome, _Failure):
                 return outcome
             pause = _pause(attempt, outcome.error)
@@ -99,13 +111,14 @@ class Connection:
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()
+            self._log_filter.end()
 
     # Failures are returned and raised elsewhere, so that no error drags the one it came from
     # along: those of the network may quote what was sent.
-    async def _exchange(self, path: str, content: bytes) -> dict[str, Any] | _Failure:
+    async def _exchange(self, method: str, path: str, content: bytes) -> Any | _Failure:
         client = self._client or self._open()
         url = self._urls.get(path) or self._url(path)
-        request = httpx2.Request("POST", url, headers=self._headers, content=content)
+        request = httpx2.Request(method, url, headers=self._headers, content=content)
         try:
             response = await client.send(request, stream=True)
         except httpx2.ReadTimeout as error:
@@ -129,18 +142,15 @@ class Connection:
         error = refused(self._endpoint, response.status_code, response.headers, body)
         return _Failure(error, again=error.retryable)
 
-    async def _answer(self, response: httpx2.Response) -> dict[str, Any] | _Failure:
+    async def _answer(self, response: httpx2.Response) -> Any | _Failure:
         body, whole = await _read(response, MAX_ANSWER)
         if not whole:
             what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
             return _Failure(nonsense(self._endpoint, what, retry=False))
         try:
-            data = read_json(body.decode())
+            return read_json(without_whole(body.decode(), self._secrets))
         except ValueError:
             return _Failure(self._unreadable(response.headers.get("content-type", ""), body))
-        if not isinstance(data, dict):
-            return _Failure(nonsense(self._endpoint, "the answer is not a JSON object"))
-        return data
 
     def _unreadable(self, content_type: str, body: bytes) -> ProviderError:
         if "json" in content_type or not content_type:
@@ -169,6 +179,7 @@ class Connection:
             # A proxy has no way to this machine.
             trust_env=not is_local(endpoint),
         )
+        self._log_filter.begin()
         return self._client
 
     def _url(self, path: str) -> httpx2.URL:

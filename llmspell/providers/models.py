@@ -49,6 +49,11 @@ class Models:
                 logging.getLogger("llmspell.models").info("%s", choice.reason)
         return self._default
 
+    @property
+    def chosen(self) -> Choice | None:
+        """The default model, once an agent needed it."""
+        return self._default
+
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """Ask a model. Raises ProviderError, UnknownEffect for an unknown provider."""
         return await self._provider(ModelName.parse(request.model).provider).complete(request)

@@ -41,12 +41,23 @@ class OpenAIChat:
         )
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
-        if self.endpoint.key_env is not None and self.endpoint.key is None:
-            raise missing_key(self.endpoint)
+        self._check_key()
         model = ModelName.parse(request.model).model
         body = request_body(request, model, self.endpoint)
         data = await self._connection.post("/chat/completions", body)
         return response_from(data, request, self.endpoint)
+
+    async def list_models(self) -> list[str]:
+        """The models the server says it has. Raises ProviderError."""
+        self._check_key()
+        data = await self._connection.get("/models")
+        entries = data.get("data") if isinstance(data, dict) else data
+        found = [e.get("id") for e in entries or () if isinstance(e, dict)]
+        return [name for name in found if isinstance(name, str)]
+
+    def _check_key(self) -> None:
+        if self.endpoint.key_env is not None and self.endpoint.key is None:
+            raise missing_key(self.endpoint)
 
     async def close(self) -> None:
         await self._connection.close()

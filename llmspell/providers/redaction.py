@@ -6,14 +6,18 @@ the text that also stands in a secret is blotted out, and whatever else looks li
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
+
+from llmspell.providers.strict_json import write_json
 
 BLOT = "[redacted]"
 
 _STRETCH = 8  # characters; words of error messages do not share so many with a random key
 _LOOKS_LIKE_KEY = re.compile(
     r"\b(?:sk|pk|gsk|xai|tgp|fw|csk|key)[-_][\w*.\-]{6,}|\bBearer\s+[^\s\"',;]{6,}"
+    r"|(?<=://)[^\s/@]+(?=@)"  # a URL's user and password
 )
 _NAMES_OF_SECRETS = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
@@ -39,6 +43,47 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
         elif not at or not hidden[at - 1]:
             pieces.append(BLOT)
     return "".join(pieces)
+
+
+def without_whole(text: str, secrets: Iterable[str]) -> str:
+    """A model's answer, as JSON, with `[redacted]` in place of each whole secret.
+
+    What merely looks like a key stays: an answer may well be about keys.
+    """
+    for word in {word for secret in secrets for word in secret.split()}:
+        if len(word) >= _STRETCH:
+            for written in _in_json(word):
+                text = text.replace(written, BLOT)
+    return text
+
+
+def _in_json(text: str) -> set[str]:
+    """How a text may stand in JSON, also within JSON that is a string of JSON itself."""
+    once = write_json(text)[1:-1]
+    forms = {once, once.replace("/", "\\/")}
+    return forms | {write_json(form)[1:-1] for form in forms}
+
+
+class Redacting(logging.Filter):
+    """Keeps secrets out of the log of the HTTP client, which quotes headers of answers."""
+
+    _LOGGERS = ("httpx2", *(f"httpcore2.{n}" for n in ("connection", "http11", "proxy", "socks")))
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        super().__init__()
+        self._secrets = tuple(secrets)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage(), self._secrets), ()
+        return True
+
+    def begin(self) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def end(self) -> None:
+        for name in self._LOGGERS:
+            logging.getLogger(name).removeFilter(self)
 
 
 def _shared(text: str, secret: str) -> Iterable[int]:

@@ -11,6 +11,8 @@ from typing import Any
 class ProviderSettings:
     """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
 
+    Its repr shows neither headers nor `extra_body`, which may hold secrets.
+
     Attributes:
         base_url: What stands before `/chat/completions`.
         api_key_env: The environment variable that holds the key.
@@ -25,6 +27,6 @@ class ProviderSettings:
     api_key_env: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     max_tokens_field: str | None = None
     kind: str = "openai"

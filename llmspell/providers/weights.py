@@ -24,6 +24,7 @@ import anyio
 import anyio.to_thread
 
 from llmspell.errors import ProviderError
+from llmspell.providers.redaction import redacted
 
 Progress = Callable[[int, int], None]
 
@@ -217,7 +218,7 @@ def _download_failed(weights: Weights, part: Path, log: str) -> ProviderError:
         hint="check the network and the index pip uses (pip config list), then run again; "
         "or name another model",
         retryable=True,
-        details={"pip": lines[-1] if lines else ""},
+        details={"pip": redacted(lines[-1], ()) if lines else ""},
     )
 
 

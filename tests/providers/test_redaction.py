@@ -1,7 +1,9 @@
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.providers.redaction import BLOT, redacted, secrets_in
+from llmspell.providers.redaction import BLOT, redacted, secrets_in, without_whole
 
 KEY = "4f9b0c61d2e84a7b93"
 
@@ -22,6 +24,27 @@ def test_what_looks_like_a_key_goes_though_it_is_not_ours():
     assert redacted("Incorrect key: sk-abc1*****wxyz. See", []) == f"Incorrect key: {BLOT} See"
     assert redacted("got 'Bearer abcdefgh', no", []) == f"got '{BLOT}', no"
     assert redacted("gsk_0123456789 xai-0123456789", []) == f"{BLOT} {BLOT}"
+
+
+def test_the_user_and_password_of_a_url_go():
+    text = "no answer from https://me:pa55@index.example/simple, ask a@b.example"
+    assert redacted(text, []) == text.replace("me:pa55", BLOT)
+
+
+def test_of_an_answer_only_whole_secrets_go():
+    answer = '{"content": "sk-proj-0123456789 and Bearer 0123456789", "4f9b0c61": "4f9b0c61d2"}'
+    assert without_whole(answer, [KEY, f"Token {KEY}x", "x", "ollama"]) == answer
+    for text in (KEY, f"Token {KEY}x"):
+        assert KEY not in without_whole(f'{{"text": "got {text}"}}', [KEY, f"Token {KEY}x"])
+
+
+def test_a_secret_is_found_as_json_may_write_it():
+    secret = 'a/b"c\\d0123'
+    for once in (json.dumps(secret), json.dumps(secret).replace("/", "\\/")):
+        for written in (once, json.dumps(once)):
+            shown = without_whole(written, [secret])
+            assert BLOT in shown
+            assert "0123" not in shown
 
 
 def test_keys_given_to_servers_that_want_none_are_no_secret():

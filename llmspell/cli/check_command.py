@@ -1,0 +1,180 @@
+"""`llmspell check`: what is wrong with spells, and what they ask for. It runs none of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from llmspell.cli.interrupt import interruptible
+from llmspell.cli.report import Misuse, describe, exit_code
+from llmspell.cli.sources import spell_of
+from llmspell.config import Project, find_project
+from llmspell.errors import ConfigError, LlmspellError, SpellSyntaxError
+from llmspell.fetching import is_address
+from llmspell.finding import find_file, named_spells, shipped_spells
+from llmspell.limits import units
+from llmspell.parameters import Parameter
+from llmspell.permissions import NOTHING, Grants, flags, in_words, printable
+from llmspell.spell import Spell, parse_spell
+
+
+@dataclass
+class _Checked:
+    """What was found of one spell; `spell` is None when it could not be read."""
+
+    name: str
+    spell: Spell | None = None
+    grants: Grants = NOTHING
+    problems: list[LlmspellError] = field(default_factory=list)
+
+
+@click.command("check")
+@click.argument("spells", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(
+    spells: tuple[str, ...],
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
+) -> None:
+    """Read spells without running them: those given, or all of the project.
+
+    Shows what is wrong with them, their parameters, and the permissions they ask for. The exit
+    code is that of the first problem.
+    """
+    project = find_project()
+    with interruptible():  # Lua's compiler may take long
+        checked = [_check(name, project) for name in spells or _of(project)]
+    if as_json:
+        import json
+
+        shown = [_as_json(one, project) for one in checked]
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+    else:
+        for one in checked:
+            _show(one, project)
+    sys.stdout.flush()
+    if problems := [problem for one in checked for problem in one.problems]:
+        sys.exit(exit_code(problems[0]))
+
+
+def _of(project: Project) -> list[str]:
+    """The files of the project's own spells that have names."""
+    shipped = shipped_spells()
+    own = [str(path) for path in named_spells(project).values() if path not in shipped]
+    if not own:
+        raise Misuse("no spell given, and the project has none", hint="name a file")
+    return sorted(own)
+
+
+def _check(name: str, project: Project) -> _Checked:
+    checked = _Checked(name)
+    try:
+        spell = checked.spell = spell_of(name)
+        checked.grants = Grants.from_lists(spell.permissions)
+    except ConfigError as error:  # the front matter; the Lua can be compiled all the same
+        checked.problems.append(error)
+        if name == "-" or is_address(name):
+            return checked
+        file = find_file(name, project)
+        spell = parse_spell(file.read_bytes(), name=name, file=str(file), front=b"")
+    except LlmspellError as error:
+        checked.problems.append(error)
+        return checked
+    checked.problems += _syntax_errors(spell, project)
+    return checked
+
+
+def _syntax_errors(spell: Spell, project: Project) -> list[SpellSyntaxError]:
+    from llmspell.lua.failures import syntax_error
+    from llmspell.lua.image import syntax_problem
+
+    memory = project.settings.limits.memory
+    problem = syntax_problem(spell.source, spell.chunk_name, memory=memory)
+    if problem is None:
+        return []
+    error = syntax_error(problem)
+    error.where = error.where or spell.file
+    error.source_line = spell.line_at(error.where)
+    return [error]
+
+
+def _show(checked: _Checked, project: Project) -> None:
+    spell = checked.spell
+    if spell is not None:
+        click.secho(spell.file, bold=True)
+        for line in _about(spell, checked.grants, project):
+            print(f"  {printable(line)}")  # a stranger may have written it
+    sys.stdout.flush()
+    for problem in checked.problems:
+        print(describe(problem), file=sys.stderr)
+
+
+def _about(spell: Spell, grants: Grants, project: Project) -> Iterator[str]:
+    yield from spell.description.splitlines()
+    owner = "yours" if spell.trusted else "a stranger's"
+    place = "in a process of its own" if _is_isolated(spell, project) else "in this process"
+    yield f"{owner}, run {place}"
+    if spell.params:
+        yield "parameters:"
+        width = max(map(len, spell.params))
+        for parameter in spell.params.values():
+            yield f"  {parameter.name:<{width}}  {_parameter(parameter)}"
+    if grants:
+        yield "asks to:"
+        yield from (f"  {words}" for words in in_words(grants))
+        yield f"granted with: {' '.join(flags(grants))}"
+    else:
+        yield "asks for no permission"
+    for name, value in spell.limits.items():
+        yield f"limits {name} to {units()[name].shown(value)}"
+
+
+def _is_isolated(spell: Spell, project: Project) -> bool:
+    isolate = project.settings.isolate
+    return not spell.trusted if isolate is None else isolate
+
+
+def _parameter(parameter: Parameter) -> str:
+    notes = [
+        parameter.type,
+        "required" if parameter.required else f"default: {parameter.default!r}",
+    ]
+    if parameter.choices:
+        notes.append(f"one of {', '.join(map(str, parameter.choices))}")
+    return f"{', '.join(notes)}  {parameter.help}".rstrip()
+
+
+def _as_json(checked: _Checked, project: Project) -> dict[str, Any]:
+    spell = checked.spell
+    shown: dict[str, Any] = {"spell": checked.name, "ok": not checked.problems}
+    if spell is not None:
+        shown |= {
+            "name": spell.name,
+            "file": spell.file,
+            "description": spell.description,
+            "own": spell.trusted,
+            "isolated": _is_isolated(spell, project),
+            "params": {name: _param_as_json(param) for name, param in spell.params.items()},
+            "permissions": checked.grants.as_lists(),
+            "flags": flags(checked.grants),
+            "limits": dict(spell.limits),
+        }
+    shown["problems"] = [
+        {"code": p.code, "message": p.message, "where": p.where, "hint": p.hint}
+        for p in checked.problems
+    ]
+    return shown
+
+
+def _param_as_json(parameter: Parameter) -> dict[str, Any]:
+    shown = {"type": parameter.type, "help": parameter.help, "required": parameter.required}
+    if not parameter.required:
+        shown["default"] = parameter.default
+    if parameter.choices:
+        shown["choices"] = list(parameter.choices)
+    return shown

@@ -1,0 +1,189 @@
+"""What `llmspell doctor` looks at. Each look gives findings, and changes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from llmspell.config import Project, find_project
+from llmspell.errors import ConfigError, LlmspellError, ProviderError
+from llmspell.providers.catalogue import CATALOGUE, endpoint
+from llmspell.providers.choose import EMBEDDED, Choice
+from llmspell.providers.provider import ModelName
+from llmspell.runtime import Runtime
+
+SECONDS = 5.0
+"""How long the model's server may take to answer."""
+
+_NO_LIST = range(400, 500)  # statuses of a server that is there and has nothing at /models
+_REFUSED = (401, 403)
+
+
+class Finding(NamedTuple):
+    """One line of the report.
+
+    Attributes:
+        subject: What was looked at.
+        standing: "problem" for what keeps spells, or those that ask models, from running.
+        text: What was found.
+        hint: What to do about it.
+    """
+
+    subject: str
+    standing: Literal["ok", "warning", "problem"]
+    text: str
+    hint: str | None = None
+
+
+async def examine(*, offline: bool) -> list[Finding]:
+    """Everything; with `offline` without asking the model's server."""
+    found = [*_versions(), *_isolation()]
+    try:
+        project = find_project()
+        runtime = Runtime(project=project)
+    except LlmspellError as error:
+        return [*found, _problem("project", error)]
+    settings = "settings in llmspell.toml" if project.file else "no llmspell.toml"
+    found.append(Finding("project", "ok", f"{project.root}, {settings}"))
+    found.append(Finding("tools", "ok", f"{len(runtime.tools)} can be called"))
+    found.append(await _state(project))
+    found += _keys(project)
+    try:
+        choice = await runtime.models.default()
+    except LlmspellError as error:
+        return [*found, _problem("model", error)]
+    found.append(Finding("model", "ok", choice.reason))
+    try:
+        found.append(await _answers(choice, project, offline=offline))
+    except LlmspellError as error:
+        found.append(_problem("answers", error))
+    return found
+
+
+def _problem(subject: str, error: LlmspellError) -> Finding:
+    place = f"{error.where}: " if error.where else ""
+    return Finding(subject, "problem", f"{place}{error.message}", error.hint)
+
+
+def _versions() -> Iterator[Finding]:
+    from importlib.metadata import version
+
+    from llmspell.lua.image import lua_version
+
+    yield Finding("llmspell", "ok", version("llmspell"))
+    yield Finding("python", "ok", f"{'.'.join(map(str, sys.version_info[:3]))}, {sys.executable}")
+    yield Finding("lua", "ok", f"{lua_version()}, lupa {version('lupa')}")
+
+
+def _isolation() -> Iterator[Finding]:
+    from llmspell.isolation.confinement import available
+
+    measures = available()
+    filtered = any(measure.name == "seccomp" and measure.available for measure in measures)
+    for name, here, note in measures:
+        fine = here or (name == "namespace" and filtered)  # which makes it needless
+        yield Finding("isolation", "ok" if fine else "warning", f"{name}: {note}")
+
+
+async def _state(project: Project) -> Finding:
+    file = project.state_file
+    if project.settings.state.backend == "memory":
+        return Finding("state", "ok", "kept in memory, for one run")
+    hint = "check who may write there, or run with --state memory"
+    if not file.exists():
+        folder = next(folder for folder in file.parents if folder.exists())
+        if os.access(folder, os.W_OK | os.X_OK):
+            return Finding("state", "ok", f"{file}, made when it is first used")
+        return Finding("state", "warning", f"{file} cannot be made: {folder} is read-only", hint)
+    from llmspell.state import SqliteStore
+
+    store = SqliteStore(file)
+    try:
+        await store.keys("doctor")
+    except LlmspellError as error:
+        return _problem("state", error)
+    finally:
+        await store.close()
+    if not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+        return Finding("state", "warning", f"{file} is read-only", hint)
+    return Finding("state", "ok", str(file))
+
+
+def _keys(project: Project) -> Iterator[Finding]:
+    """Which variables with keys there are. Nothing of what they hold is looked at here."""
+    providers = project.settings.providers
+    present = []
+    for name in dict.fromkeys([*providers, *CATALOGUE]):
+        try:
+            place = endpoint(name, providers, os.environ)
+        except ConfigError as error:
+            yield Finding("keys", "warning", error.message, error.hint)
+            continue
+        if place.key:
+            present.append(f"{place.key_env}")
+        elif name in providers and place.key_env:
+            hint = f"set the environment variable {place.key_env}"
+            yield Finding("keys", "warning", f"[providers.{name}] has no key", hint)
+    yield Finding("keys", "ok", ", ".join(dict.fromkeys(present)) or "none is set")
+
+
+async def _answers(choice: Choice, project: Project, *, offline: bool) -> Finding:
+    """Whether the default model could be asked."""
+    name = ModelName.parse(choice.model)
+    if name.provider == "local":
+        return _embedded(name, chosen=project.settings.model is None)
+    place = endpoint(name.provider, project.settings.providers, os.environ)
+    if offline:
+        return Finding("answers", "ok", f"{place.base_url} was not asked")
+    import anyio
+
+    from llmspell.providers.openai_chat import OpenAIChat
+
+    server = OpenAIChat(replace(place, timeout=SECONDS), max_retries=0)
+    try:
+        with anyio.fail_after(SECONDS):
+            models = await server.list_models()
+    except TimeoutError:
+        text = f"{place.base_url} does not answer within {SECONDS:g} seconds"
+        return Finding("answers", "problem", text, "check the network")
+    except ProviderError as error:
+        if error.status not in _NO_LIST or error.status in _REFUSED:
+            raise
+        return Finding("answers", "ok", f"{place.base_url}, without a list of its models")
+    finally:
+        await server.close()
+    return _listed(name, models, place.base_url)
+
+
+def _listed(name: ModelName, models: list[str], base_url: str) -> Finding:
+    if not models or name.model in models or f"{name.model}:latest" in models:
+        return Finding("answers", "ok", base_url)
+    similar = difflib.get_close_matches(name.model, models, n=3)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"see {base_url}/models"
+    return Finding("answers", "warning", f"{base_url} does not list {name.model}", hint)
+
+
+def _embedded(name: ModelName, *, chosen: bool) -> Finding:
+    """Whether the model that runs on this machine can; `chosen` when nobody asked for it."""
+    from llmspell.providers.weights import KNOWN, cache_folder
+
+    if find_spec("xllamacpp") is None:
+        hint = "set a provider's key, such as OPENAI_API_KEY, or: pip install 'llmspell[local]'"
+        standing: Literal["warning", "problem"] = "warning" if chosen else "problem"
+        return Finding("answers", standing, f"{EMBEDDED} needs the extra local", hint)
+    weights = KNOWN.get(name.model)
+    file = cache_folder() / Path(weights.member).name if weights else Path(name.model).expanduser()
+    if file.is_file():
+        return Finding("answers", "ok", f"{file}, which runs here")
+    if weights:
+        size = f"{weights.wheel_bytes / 1e6:.0f} MB"
+        return Finding(
+            "answers", "ok", f"{size} to be downloaded to {file.parent} at the first use"
+        )
+    return Finding("answers", "problem", f"no model file {file}", "check its path")

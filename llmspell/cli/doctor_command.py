@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import sys
+
+import click
+
+_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+@click.command("doctor")
+@click.option("--offline", is_flag=True, help="Do not ask the model's server whether it is there.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(
+    offline: bool,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
+) -> None:
+    """Look at what spells need here: settings, state, isolation, keys, the default model.
+
+    The exit code is 1 when there is a problem. Of keys only their variables' names are shown.
+    """
+    import asyncio
+
+    from llmspell.cli.diagnosis import examine
+
+    found = asyncio.run(examine(offline=offline))
+    if as_json:
+        import json
+
+        print(json.dumps([finding._asdict() for finding in found], indent=2, ensure_ascii=False))
+    else:
+        for finding in found:
+            standing = click.style(f"{finding.standing:<7}", fg=_COLOURS[finding.standing])
+            click.echo(f"{standing}  {finding.subject:<9}  {finding.text}")
+            if finding.hint:
+                click.echo(f"{'':20}hint: {finding.hint}")
+    sys.stdout.flush()
+    if any(finding.standing == "problem" for finding in found):
+        sys.exit(1)
