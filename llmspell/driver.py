@@ -4,7 +4,7 @@ A spell that does one thing at a time gets a short loop: the only effect outstan
 place, and its reply goes straight back into Lua. asyncio tasks are made only when several effects
 are outstanding. A handler that calls a function of the spell meanwhile lets Lua go on by itself.
 A spell that computes for long between two effects does so in a thread from then on, so that it
-does not hold up the others.
+does not hold up the others; one in a process of its own always does so apart.
 """
 
 from __future__ import annotations
@@ -13,19 +13,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from llmspell.errors import (
     EffectError,
     InvalidResult,
     LimitExceeded,
+    SpellError,
     SpellRuntimeError,
 )
 from llmspell.limits import Limits
 from llmspell.lua import messages
+from llmspell.lua.codec import MalformedMessage
 from llmspell.lua.failures import callback_error, limit_error, spell_error
-from llmspell.lua.vm import Kill, Vm
 from llmspell.values import LuaFunction, NotPlain, Value
 
 log = logging.getLogger("llmspell.driver")
@@ -42,25 +44,47 @@ _Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
 """An effect that takes time: the task that waits, its name, functions among its arguments."""
 
 
+class Machine(Protocol):
+    """A Lua state, here or in another process. What it says is described in messages.py."""
+
+    def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]:
+        """Hand over messages and let Lua run until it waits; what it says.
+
+        A future of that when it runs `apart` from the event loop, because it was asked to or
+        because it always does.
+        """
+        ...
+
+    def on_end(self, tell: Callable[[], None]) -> None:
+        """Call that should it end unasked; `resume` says why it did."""
+        ...
+
+    def close(self) -> None:
+        """The run is over."""
+        ...
+
+
 class Driver:
     """Runs one spell once: `await Driver(...).run(messages.main(...))`."""
 
     def __init__(
         self,
-        new_vm: Callable[[messages.Receiver], Vm],
+        vm: Machine,
         perform: Performer,
         *,
         limits: Limits,
         output: Output,
     ) -> None:
-        self._vm = new_vm(self)
+        self._vm = vm
+        self._reader = messages.Reader(self)
         self._perform = perform
         self._limits = limits
         self._output = output
         self._inbox: list[bytes] = []
         self._scheduled = False
         self._slow = False
-        self._elsewhere: asyncio.Task[None] | None = None
+        self._resumed = 0.0
+        self._elsewhere: asyncio.Future[bytes] | None = None
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -81,6 +105,7 @@ class Driver:
         """
         self._runner = cast("asyncio.Task[Value]", asyncio.current_task())
         self._inbox.append(main)
+        self._vm.on_end(lambda: self._deliver(b""))
         try:
             self._advance()
             while not self._done:
@@ -91,6 +116,7 @@ class Driver:
                     await self._asleep
         finally:
             self._done = True
+            self._vm.close()
             await self._cancel_all()
         if isinstance(self._outcome, Exception):
             raise self._outcome
@@ -125,7 +151,7 @@ class Driver:
             self._inbox.append(self._refusal(task, name, functions, error))
         else:
             if type(result) is CoroutineType or hasattr(result, "__await__"):
-                self._begun[task] = task, name, functions, result
+                self._begin(task, name, functions, result)
             else:
                 self._inbox.append(self._reply(task, name, functions, result))
 
@@ -152,6 +178,15 @@ class Driver:
     def printed(self, text: str | bytes) -> None:
         self._output(text)
 
+    def _begin(
+        self, task: int, name: str, functions: list[LuaFunction], result: Coroutine[Any, Any, Value]
+    ) -> None:
+        inline = self._inline is not None and self._inline[0] == task
+        if inline or task in self._begun or task in self._tasks:
+            result.close()
+            raise MalformedMessage(f"task {task} asks for two effects at once")
+        self._begun[task] = task, name, functions, result
+
     # The loop.
 
     def _deliver(self, message: bytes) -> None:
@@ -175,48 +210,51 @@ class Driver:
         while not (self._done or self._elsewhere):
             inbox, self._inbox = self._inbox, []
             message = inbox[0] if len(inbox) == 1 else b"".join(inbox)
-            if self._slow:
-                self._elsewhere = asyncio.create_task(self._resume_elsewhere(message))
+            self._resumed = time.monotonic()
+            out = self._vm.resume(message, apart=self._slow)
+            if type(out) is not bytes:
+                self._elsewhere = cast("asyncio.Future[bytes]", out)
+                self._elsewhere.add_done_callback(self._came_back)
                 break
-            begin = time.monotonic()
-            out = self._vm.resume(message)
             now = time.monotonic()
-            self._slow = now - begin > LONG_SLICE
-            until = until or begin + SLICE
-            turn = self._vm.read(out)
-            if turn.kill:
-                self._die(turn.kill)
-            elif not (self._inbox or turn.more):
+            self._slow = now - self._resumed > LONG_SLICE
+            until = until or self._resumed + SLICE
+            if not self._listen(out):
                 break
-            elif now > until:
+            if now > until:
                 self._deliver(b"")
                 break
         self._await_begun()
 
-    def _die(self, kill: Kill) -> None:
-        if self._limit:
-            self._limit.where = kill.where
-        self._finish(self._limit or limit_error(kill, self._limits))
-
-    async def _resume_elsewhere(self, message: bytes) -> None:
-        """The same in a thread, for a spell that has shown it computes for long."""
-        from anyio import to_thread
-
-        begin = time.monotonic()
-        out = await to_thread.run_sync(self._vm.resume, message)
-        self._slow = time.monotonic() - begin > LONG_SLICE
+    def _came_back(self, resumed: asyncio.Future[bytes]) -> None:
+        """The same after it went on elsewhere."""
         self._elsewhere = None
         if self._done:
             return  # the run was cancelled meanwhile
+        self._slow = time.monotonic() - self._resumed > LONG_SLICE
         try:
-            turn = self._vm.read(out)
-            if turn.kill:
-                self._die(turn.kill)
-            elif self._inbox or turn.more:
-                self._deliver(b"")
-            self._await_begun()
+            if self._listen(resumed.result()):
+                self._advance()
+            else:
+                self._await_begun()
         except Exception as error:  # noqa: BLE001 - raised by `run`
             self._finish(error)
+
+    def _listen(self, out: bytes) -> bool:
+        """Act on what Lua said; whether it can go on at once."""
+        try:
+            turn = self._reader.read(out)
+        except MalformedMessage as error:
+            raise SpellError(f"the spell's state sent what none sends: {error}") from error
+        if turn.kill:
+            self._die(turn.kill)
+            return False
+        return bool(self._inbox or turn.more)
+
+    def _die(self, kill: messages.Kill) -> None:
+        if self._limit:
+            self._limit.where = kill.where
+        self._finish(self._limit or limit_error(kill, self._limits))
 
     def _await_begun(self) -> None:
         busy = self._tasks or self._inline or self._scheduled or self._elsewhere or self._done
@@ -237,7 +275,8 @@ class Driver:
             if self._done:
                 pending[-1].close()
             else:
-                self._tasks[pending[0]] = asyncio.create_task(self._serve(pending))
+                self._tasks[pending[0]] = task = asyncio.create_task(self._serve(pending))
+                task.add_done_callback(partial(_close, pending[-1]))
         self._begun.clear()
 
     async def _serve_inline(self) -> None:
@@ -296,7 +335,7 @@ class Driver:
     async def _cancel_all(self) -> None:
         for pending in self._begun.values():
             pending[-1].close()
-        tasks = list(self._tasks.values())
+        tasks: list[asyncio.Future[Any]] = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         if self._elsewhere:
@@ -306,6 +345,11 @@ class Driver:
 
             with CancelScope(shield=True):
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _close(result: Coroutine[Any, Any, Value], _: object) -> None:
+    """A task that is cancelled before it began leaves its coroutine behind."""
+    result.close()
 
 
 def _releases(functions: list[LuaFunction]) -> bytes:

@@ -13,12 +13,12 @@ from llmspell.errors import (
     SpellSyntaxError,
     effect_error_from,
 )
-from llmspell.limits import Limits
-from llmspell.lua.messages import Failure, as_text
-from llmspell.lua.vm import Kill
+from llmspell.limits import Limits, how_to_raise
+from llmspell.lua.messages import Failure, Kill, as_text
 from llmspell.values import Value
 
 _PLACE = re.compile(r"^([^\n:]+:\d{1,9}): ")
+_TOO_LARGE = re.compile(r"\(limit message = (\d{1,16}) bytes\)$")
 _FRAME = re.compile(r"^\t(?!\[C\]|\?|\(\.\.\.).+:\d+: in .+", re.MULTILINE)
 
 
@@ -26,13 +26,13 @@ def spell_error(failed: Failure) -> SpellError:
     """The error that ends a run."""
     value = failed.value
     if isinstance(value, dict) and value.get("code") == "spell_syntax":
-        return _syntax_error(as_text(value.get("message", failed.text)))
+        return syntax_error(as_text(value.get("message", failed.text)))
     cause = effect_error_from(value)
     where, text = _split(failed)
     message = cause.message if cause else _said(value, text)
     return SpellRuntimeError(
         message,
-        hint=failed.hint,
+        hint=failed.hint or _way_to_pass(message),
         value=value,
         lua_traceback="\n".join(_FRAME.findall(failed.traceback)),
         where=where,
@@ -75,7 +75,14 @@ def _said(value: Value, text: str) -> str:
         return repr(value)  # keys that JSON has not, or that have no order
 
 
-def _syntax_error(message: str) -> SpellSyntaxError:
+def _way_to_pass(message: str) -> str | None:
+    """What to do about a value that is too large to cross; a spell may catch that error."""
+    found = _TOO_LARGE.search(message)
+    return how_to_raise("message", int(found[1])) if found else None
+
+
+def syntax_error(message: str) -> SpellSyntaxError:
+    """The error for what Lua's compiler says: `file:line: …`."""
     match = _PLACE.match(message)
     if not match:
         error = SpellSyntaxError(message, file="?", line=0)
@@ -90,5 +97,4 @@ def limit_error(kill: Kill, limits: Limits) -> LlmspellError:
     value = getattr(limits, kill.limit, None)
     if value is None:
         return SpellError(kill.message, where=kill.where)
-    message = f"{kill.message} ({value:,})"
-    return LimitExceeded(message, limit=kill.limit, value=value, where=kill.where)
+    return LimitExceeded(kill.message, limit=kill.limit, value=value, where=kill.where)

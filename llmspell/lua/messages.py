@@ -1,6 +1,7 @@
 """What a Lua state and its host tell each other: records, many in one message.
 
-A record is a byte for its kind and what that kind asks for, integers little-endian; values are
+A message from Lua begins with a byte for how things stand: w, it waits for a reply; m, it can go on
+at once; k, it was killed. A record is a byte for its kind and what that kind asks for, integers little-endian; values are
 as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
 
     1 request    16-bit length of: task, path with 16-bit length, name; number of the effect within
@@ -9,6 +10,7 @@ as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
     3 returned   call, value
     4 failed     call, value, text, traceback, where, hint
     5 printed    text with 32-bit length
+    6 killed     0, limit, reason, where, traceback
 
 To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has one effect
 outstanding at most, so a reply is addressed to the task.
@@ -28,7 +30,8 @@ _head, _head_at = _HEAD.pack, _HEAD.unpack_from
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
-_EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT = 1, 2, 3, 4, 5
+KILLED = ord("k")
+_EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 
 
@@ -44,6 +47,30 @@ class Failure(NamedTuple):
     traceback: str
     where: str | None
     hint: str | None
+
+
+class Kill(NamedTuple):
+    """Why a state was ended: the limit's name, a sentence, and where the spell was."""
+
+    limit: str
+    message: str
+    where: str | None
+    traceback: str
+
+
+class Turn(NamedTuple):
+    """What came of letting Lua run.
+
+    Attributes:
+        more: True when it can go on at once, False when it waits for a reply.
+        kill: Set when the state is dead.
+    """
+
+    more: bool
+    kill: Kill | None
+
+
+_WAITING, _GOING_ON = Turn(more=False, kill=None), Turn(more=True, kill=None)
 
 
 class Receiver(Protocol):
@@ -80,9 +107,10 @@ class Reader:
         # What stands in front of a request's arguments comes again with every effect of that name
         # in that task: the bytes, and the task, path and name they stand for.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
+        self._kill: Kill | None = None
 
-    def read(self, message: bytes) -> None:
-        """Tell the receiver what a message says after its first byte. Raises MalformedMessage."""
+    def read(self, message: bytes) -> Turn:
+        """Tell the receiver what a message says; how things stand. Raises MalformedMessage."""
         at, end = 1, len(message)
         try:
             while at < end:
@@ -95,6 +123,9 @@ class Reader:
                     at = self._other(message, at, kind)
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
+        if self._kill:
+            return Turn(more=False, kill=self._kill)
+        return _GOING_ON if message.startswith(b"m") else _WAITING
 
     def _other(self, message: bytes, at: int, kind: int) -> int:
         _, number = _head_at(message, at)
@@ -114,6 +145,13 @@ class Reader:
             optional = (None if text is None else as_text(text) for text in (where, hint))
             failure = Failure(value, as_text(text), as_text(traceback), *optional)
             self._receiver.failed(number, failure)
+            return at
+        if kind == _KILLED:
+            reason, at = decode(message, at, [])
+            where, at = decode(message, at, [])
+            traceback, at = decode(message, at, [])
+            shown = None if where is None else as_text(where)
+            self._kill = Kill(as_text(value), as_text(reason), shown, as_text(traceback or ""))
             return at
         raise MalformedMessage(f"unknown record {kind}")
 
@@ -155,6 +193,11 @@ class Reader:
 def as_text(value: Value) -> str:
     """A Lua string as text to show, whatever its bytes."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def killed(kill: Kill, *, after: bytes = b"k") -> bytes:
+    """What Lua would say of its end, `after` what it said before."""
+    return after + _head(_KILLED, 0) + b"".join(map(encode, kill))
 
 
 def reply(task: int, value: Value) -> bytes:

@@ -9,51 +9,18 @@ of a spell is never loaded as bytecode.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from lupa import lua55
 
 from llmspell.lua.image import Image
-from llmspell.lua.messages import Reader, Receiver, as_text
+from llmspell.lua.messages import KILLED, Kill, killed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
 
     from llmspell.limits import Limits
-
-_WAIT, _MORE, _FAILED = b"wmf"
-_LOAD, _BROKEN = b"l", b"f"
-
-
-class Kill(NamedTuple):
-    """Why a state was ended: the limit's name, a sentence, and where the spell was."""
-
-    limit: str
-    message: str
-    where: str | None
-    traceback: str
-
-
-class Turn(NamedTuple):
-    """What came of letting Lua run.
-
-    Attributes:
-        more: True when it can go on at once, False when it waits for a reply.
-        kill: Set when the state is dead.
-    """
-
-    more: bool
-    kill: Kill | None
-
-
-_WAITING, _GOING_ON = Turn(more=False, kill=None), Turn(more=True, kill=None)
-
-
-def _broken(error: Exception | None) -> Kill:
-    """The root itself failed: memory ran out while it worked."""
-    if isinstance(error, MemoryError):
-        return Kill("memory", "memory limit exceeded", None, "")
-    return Kill("kernel", f"the kernel failed: {error}", None, "")
 
 
 def _deny(*_: Any) -> None:
@@ -78,20 +45,21 @@ class Vm:
     def __init__(
         self,
         limits: Limits,
-        receiver: Receiver,
         *,
         seed: int,
         image: Image,
         tools: Sequence[str],
+        cpu_clock: bool = False,
     ) -> None:
         """Make a state.
 
         Args:
             limits: See limits.py.
-            receiver: Is told what Lua says, during `read`.
             seed: For math.random and the order of `pairs`.
             image: See image.py.
             tools: Names that are to be global functions which call the tool of that name.
+            cpu_clock: Measure time in CPU seconds of the process, which then is this state's alone,
+                instead of whole seconds on the clock.
         """
         self._memory = limits.memory
         self._state = state = _new_state(seed)
@@ -99,69 +67,67 @@ class Vm:
         config = state.table_from(
             {
                 b"instructions": limits.instructions,
-                b"time": max(1, round(limits.time)),
+                b"clock": cpu_clock,
+                b"time": limits.time if cpu_clock else max(1, round(limits.time)),
                 b"message": limits.message,
                 b"output": limits.output,
                 b"memory": limits.memory,
                 b"seed": seed,
-                b"bridges": self._names(image.eager),
-                b"lazy": state.table_from([self._names(lazy.globals) for lazy in image.lazy]),
-                b"tools": self._names(tools),
+                b"tools": state.table_from([name.encode() for name in tools]),
             }
         )
-        self._lazy = image.lazy
-        self._failure: Exception | None = None
-        root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"b")
+        self._image = image  # mode B: its bytes are not copied
+        root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"B")
         state.gccollect()  # a third of what is there by now was needed only to get here
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
-        self._read = Reader(receiver).read
 
-    def resume(self, message: bytes) -> bytes:
-        """Hand over a message and let Lua run until it waits; what it says, for `read`.
+    @overload
+    def resume(self, message: bytes, *, apart: Literal[False] = False) -> bytes: ...
 
-        May be called in any thread, by one at a time. After a kill, never again.
+    @overload
+    def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]: ...
+
+    def resume(self, message: bytes, *, apart: bool = False) -> bytes | asyncio.Future[bytes]:
+        """Hand over messages and let Lua run until it waits; what it says, see messages.py.
+
+        In a thread if `apart`, for a future of that. Never again after a kill.
         """
+        if apart:
+            return self._resume_in_thread(message)
         self._mailbox[1] = message
         self._limit_memory(self._memory)
         try:
             out: bytes = self._resume(None)
-            while out == _LOAD:
-                out = self._load()
         except lua55.LuaError as error:
-            self._failure = error
-            return _BROKEN
+            return killed(_broken(error))
         finally:
             self._limit_memory(0)
+        if out[0] == KILLED:
+            return killed(Kill(*(self._mailbox[i] for i in (2, 3, 4, 5))), after=out)
         return out
 
-    def read(self, out: bytes) -> Turn:
-        """Tell the receiver what Lua said, and how things stand."""
-        standing = out[0]
-        if standing == _FAILED:
-            return Turn(more=False, kill=_broken(self._failure))
-        self._read(out)
-        if standing == _WAIT:
-            return _WAITING
-        if standing == _MORE:
-            return _GOING_ON
-        limit, reason, where, traceback = (self._mailbox[i] for i in (2, 3, 4, 5))
-        shown = None if where is None else as_text(where)
-        kill = Kill(as_text(limit), as_text(reason), shown, as_text(traceback or b""))
-        return Turn(more=False, kill=kill)
+    def on_end(self, tell: Callable[[], None]) -> None:
+        """It ends in `resume` only, so there is never anything to tell."""
 
-    def _load(self) -> bytes:
-        """Give Lua the part it asks for, and let it go on."""
-        self._limit_memory(0)
-        code = self._lazy[self._mailbox[2] - 1].code
-        self._mailbox[2] = self._state.compile(code, name=b"=llmspell", mode=b"b")
-        self._limit_memory(self._memory)
-        return bytes(self._resume(None))
+    def close(self) -> None:
+        """Nobody will resume it any more."""
 
-    def _names(self, names: Sequence[str]) -> Any:
-        return self._state.table_from([name.encode() for name in names])
+    def _resume_in_thread(self, message: bytes) -> asyncio.Future[bytes]:
+        import asyncio
+
+        from anyio import to_thread
+
+        return asyncio.ensure_future(to_thread.run_sync(lambda: self.resume(message)))
 
     @property
     def memory_used(self) -> int:
         """Bytes of Lua memory in use."""
         return int(self._state.get_memory_used())
+
+
+def _broken(error: Exception) -> Kill:
+    """The root itself failed: memory ran out while it worked."""
+    if isinstance(error, MemoryError):
+        return Kill("memory", "memory limit exceeded", None, "")
+    return Kill("kernel", f"the kernel failed: {error}", None, "")

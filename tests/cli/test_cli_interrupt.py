@@ -26,13 +26,14 @@ def no_limits(write):
     write("llmspell.toml", "[limits]\ntime = 600\ninstructions = 1000000000000")
 
 
+@pytest.mark.parametrize("where", ["--no-isolate", "--isolate"])
 @pytest.mark.parametrize(
     ("what", "times"), [*((what, 1) for what in CASES), ("an effect", 3), ("Lua", 3)]
 )
-def test_while_it_waits_for(started, tools, seconds_to_end, what, times):
+def test_while_it_waits_for(started, tools, seconds_to_end, what, times, where):
     least = SOON
     for _ in range(3):  # a busy machine may be late now and then
-        with started("exec", tools, CASES[what]) as process:
+        with started("exec", where, tools, CASES[what]) as process:
             assert process.stdout.readline() == b"ready\n"
             time.sleep(0.05)
             least = min(least, seconds_to_end(process, times))

@@ -88,11 +88,18 @@ def lines():
     return []
 
 
+@pytest.fixture(params=[False, True], ids=["in-process", "isolated"])
+def isolate(request):
+    """Whether spells run in a process of their own: both ways must look the same."""
+    return request.param
+
+
 @pytest.fixture
-def new_runtime(tmp_path, lines):
+def new_runtime(tmp_path, lines, isolate):
     """Makes runtimes whose project is an empty folder."""
 
     def make(**options):
+        options.setdefault("isolate", isolate)
         options.setdefault("store", MemoryStore())
         options.setdefault("tools", [add])
         options.setdefault("bridges", [probe])

@@ -5,7 +5,10 @@ that ends the run.
 """
 
 import json
+import os
 import re
+import sys
+import threading
 from pathlib import Path
 
 import anyio
@@ -22,12 +25,13 @@ pytestmark = pytest.mark.anyio
 
 ATTACKS = json.loads((Path(__file__).parents[1] / "lua" / "attacks.json").read_text("utf-8"))
 
-# Callbacks of sort and gsub may perform effects, and functions cross as references: what these
-# attack has become allowed.
+# Callbacks of sort and gsub may perform effects, functions cross as references, and os.getenv is
+# an effect that needs a grant: what these attack has become allowed.
 NOW_ALLOWED = {
     "py-return-func2": ("value", "None"),
     "eff-sort": ("error|value", "invalid order|None"),
     "eff-gsub": ("value", "'ab'"),
+    "lib-os": ("value", "^'os.getenv'$"),
 }
 
 LIMITS = Limits(
@@ -103,20 +107,27 @@ async def _outcome(runtime, code):
     return "value", repr(value)
 
 
+def _code(attack):
+    return attack["code"].replace("e.kind", "e.details.kind")
+
+
+def _runtime(folder, isolate):
+    options = {"project": Project(folder), "store": MemoryStore(), "bridges": [host]}
+    return Runtime(**options, limits=LIMITS, isolate=isolate, output=lambda _: None)
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack["id"] for attack in ATTACKS])
-async def test_attack(attack, tmp_path):
+async def test_attack(attack, tmp_path, isolate):
     expected, pattern = NOW_ALLOWED.get(attack["id"], attack["expect"])
-    code = attack["code"].replace("e.kind", "e.details.kind")
     results = {}
-    options = {"project": Project(tmp_path), "store": MemoryStore(), "bridges": [host]}
-    async with Runtime(**options, limits=LIMITS, output=lambda _: None) as runtime:
+    async with _runtime(tmp_path, isolate) as runtime:
 
         async def honest():
             results["honest"] = await runtime.execute(HONEST)
 
         async def hostile():
             await anyio.sleep(0.005)
-            results["hostile"] = await _outcome(runtime, code)
+            results["hostile"] = await _outcome(runtime, _code(attack))
 
         with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
@@ -126,6 +137,29 @@ async def test_attack(attack, tmp_path):
     outcome, text = results["hostile"]
     assert outcome in expected.split("|"), text
     assert re.search(pattern, text), text
+
+
+def _belongings():
+    """What this process has: threads, descriptors and children."""
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join(1)  # those of the event loop's pool are told to end, and do a moment later
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return set(threading.enumerate()), len(list(Path("/proc/self/fd").iterdir())), children
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_nothing_is_left_of_an_attack(tmp_path, isolate):
+    async def attack(codes):
+        async with _runtime(tmp_path, isolate) as runtime:
+            for code in codes:
+                await _outcome(runtime, code)
+
+    codes = [_code(a) for a in ATTACKS if "value" not in a["expect"][0]]
+    anyio.run(attack, codes[:1])
+    before = _belongings()
+    anyio.run(attack, codes[::3])
+    assert _belongings() == before
 
 
 async def test_a_kill_is_not_disturbed_by_the_hook_that_comes_with_it(tmp_path):

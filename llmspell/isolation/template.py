@@ -1,0 +1,115 @@
+"""The template as the host sees it: the process that workers are forked from."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from llmspell.errors import IsolationError
+
+_INTEGER, _ENDED = struct.Struct("<i"), struct.Struct("<ii")
+_INSIDE = Path(__file__).with_name("inside.py")
+_ENVIRONMENT = ("TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_PATIENCE = 5  # seconds for it to end
+_LAST_WORDS = 2000  # bytes of what it wrote on stderr
+
+
+class Template:
+    """Forks and kills workers, and tells of each that ended. inside.py says how it is told."""
+
+    def __init__(self, setup: bytes, ended: Callable[[int, int], None]) -> None:
+        """Start it.
+
+        Args:
+            setup: What every state is made of, see inside.py.
+            ended: Called with the process id of a worker that ended and its wait status, and
+                with 0, 0 when the template itself has ended.
+
+        Raises:
+            IsolationError: When this system cannot fork.
+        """
+        if not hasattr(os, "fork"):
+            raise IsolationError(
+                f"a spell cannot be isolated on {sys.platform}: its processes cannot fork",
+                hint="run one that you trust with --no-isolate",
+            )
+        self._ended, self._said = ended, b""
+        self._control, theirs = socket.socketpair()
+        self._control.setblocking(False)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
+        with theirs, tempfile.TemporaryFile() as given:
+            given.write(setup)
+            given.seek(0)
+            self._process = subprocess.Popen(  # noqa: S603 - our own script
+                [sys.executable, "-I", "-S", str(_INSIDE), str(theirs.fileno()), *_folders()],
+                pass_fds=[theirs.fileno()],
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                stdin=given,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                process_group=0,  # Ctrl-C on the terminal is the host's to handle
+            )
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._control, self._hear)
+
+    def fork(self, pipe: socket.socket) -> None:
+        """Fork a worker that talks through that socket."""
+        socket.send_fds(self._control, [_INTEGER.pack(0)], [pipe.fileno()])
+
+    def kill(self, pid: int) -> None:
+        """Kill a worker, if it is still there."""
+        self._control.send(_INTEGER.pack(pid))
+
+    def last_words(self) -> str:
+        """What it wrote on stderr, at the end."""
+        if not self._errors.closed:
+            self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
+            self._said = self._errors.read()
+        return self._said.decode(errors="replace").strip()
+
+    async def close(self) -> None:
+        """End it and all its workers."""
+        from anyio import to_thread
+
+        self._let_go()
+        await to_thread.run_sync(self._reap)
+
+    def _hear(self) -> None:
+        try:
+            data = self._control.recv(_ENDED.size)
+        except ConnectionError:
+            data = b""
+        if data:
+            self._ended(*_ENDED.unpack(data))
+        else:
+            self._let_go()
+            self._reap()
+            self._ended(0, 0)
+
+    def _let_go(self) -> None:
+        """Close what joins the two; at that it ends."""
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        self.last_words()
+        self._errors.close()
+
+    def _reap(self) -> None:
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _folders() -> set[str]:
+    """Where a Python without site-packages finds what a worker imports."""
+    specs = (find_spec(name) for name in ("llmspell", "lupa"))
+    return {str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin}

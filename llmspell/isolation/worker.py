@@ -1,0 +1,128 @@
+"""A worker as the host sees it: a Lua state in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import cast
+
+from llmspell.isolation.watch import Watch
+from llmspell.limits import Limits
+from llmspell.lua.messages import Kill, killed
+
+_LENGTH = struct.Struct("<I")
+_SHORT = 1 << 16
+
+
+class Worker(asyncio.Protocol):
+    """A process that runs one spell, as a Lua state of the driver's. Nothing it says is trusted.
+
+    Attributes:
+        pid: Its process id.
+        measures: What confines it, see confinement.py.
+        time: Seconds of CPU a turn may take.
+        known: Whether it has shown how long its turns are.
+    """
+
+    def __init__(self, watch: Watch, kill: Callable[[Worker], None]) -> None:
+        self.pid = 0
+        self.measures: list[str] = []
+        self.time = 0.0
+        self.known = False
+        self._watch, self._kill = watch, kill
+        self._longest = _SHORT
+        self._received = bytearray()
+        self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._reason: Kill | None = None
+        self._tell: Callable[[], None] | None = None
+        self._transport: asyncio.WriteTransport | None = None
+
+    async def greet(self) -> None:
+        """Learn its process id, which is the first thing it says, before it is any spell's."""
+        self.pid, self.measures = json.loads(await self._answer)
+
+    def set_up(self, limits: Limits, *, seed: int, tools: Sequence[str]) -> None:
+        """Say what the Lua state is to be like; see `Vm`."""
+        self.time, self._longest = limits.time, limits.memory + _SHORT
+        self._send(json.dumps([asdict(limits), seed, list(tools)]).encode())
+
+    def resume(self, message: bytes, *, apart: bool = True) -> asyncio.Future[bytes]:  # noqa: ARG002 - it always is
+        """Hand over messages and let Lua run until it waits; what it says, see messages.py."""
+        self._answer = asyncio.get_running_loop().create_future()
+        if self._reason:
+            self._answer.set_result(killed(self._reason))
+        else:
+            self._watch.begin(self, lambda: self._send(message))
+        return self._answer
+
+    def on_end(self, tell: Callable[[], None]) -> None:
+        """Call that should the process end while nobody waits for it; `resume` says why it did."""
+        self._tell = tell
+
+    def hang_up(self) -> None:
+        if self._transport:
+            self._transport.abort()
+
+    def close(self) -> None:
+        self._end(Kill("worker", "the run is over", None, ""))
+
+    def overdue(self) -> None:
+        self._end(Kill("time", "time limit exceeded", None, ""))
+
+    def gone(self, status: int) -> None:
+        """The process has ended, with that status as `os.wait` has it."""
+        self._reason = self._reason or _reason(status)
+        self.hang_up()
+        self._watch.end(self)
+        if not self._answer.done():
+            self._answer.set_result(killed(self._reason))
+        elif self._tell:
+            self._tell()
+
+    def _end(self, reason: Kill) -> None:
+        """Kill it, if it is still there; a moment later it is gone."""
+        if self._reason is None:
+            self._reason = reason
+            self._kill(self)
+
+    def _send(self, data: bytes) -> None:
+        cast("asyncio.WriteTransport", self._transport).write(_LENGTH.pack(len(data)) + data)
+
+    # What asyncio says: `asyncio.Protocol`.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if len(self._received) < _LENGTH.size:
+            return
+        end = _LENGTH.size + _LENGTH.unpack_from(self._received)[0]
+        if len(self._received) < end <= self._longest:
+            return
+        if len(self._received) > end or end > self._longest or self._answer.done():
+            self._end(Kill("worker", "the spell's process broke its protocol", None, ""))
+            return
+        self._watch.end(self)
+        self._answer.set_result(bytes(self._received[_LENGTH.size :]))
+        self._received.clear()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.pid:
+            self._kill(self)  # its status tells why
+        elif not self._answer.done():
+            self._answer.set_exception(error or EOFError())
+
+
+def _reason(status: int) -> Kill:
+    """Why a process ended that nobody here has killed."""
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGXCPU:
+        return Kill("time", "time limit exceeded", None, "")
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return Kill("worker", f"the spell's process ended: {how}", None, "")

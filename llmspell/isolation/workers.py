@@ -1,0 +1,110 @@
+"""Workers for the runs of one runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import struct
+from collections import deque
+
+from llmspell.errors import IsolationError
+from llmspell.isolation.template import Template
+from llmspell.isolation.watch import Watch
+from llmspell.isolation.worker import Worker
+from llmspell.lua.image import Image
+
+_MEMORY = struct.Struct("<Q")
+_ALLOWANCE = 3  # times the memory limit: Lua's own, and a message as bytes on its way in and out
+_BASE = 64 << 20  # bytes Python itself may come to need
+_PATIENCE = 10  # seconds for a worker to begin
+SPARES = 2  # workers kept ready, once more than one was wanted
+
+
+class Workers:
+    """Forks workers, the first when it is wanted, and keeps some ready."""
+
+    def __init__(self, image: Image, *, memory: int) -> None:
+        """Prepare.
+
+        Args:
+            image: What every state is made of.
+            memory: The highest memory limit of any run.
+        """
+        self._setup = _MEMORY.pack(_ALLOWANCE * memory + _BASE) + image.code
+        self._watch = Watch()
+        self._template: Template | None = None
+        self._living: dict[int, Worker] = {}
+        self._spares: deque[Worker] = deque()
+        self._stocking: asyncio.Task[None] | None = None
+        self._forking = asyncio.Semaphore(os.cpu_count() or 1)
+        self._taken = 0
+
+    async def take(self) -> Worker:
+        """A worker for one run; whoever takes it closes it. Raises IsolationError."""
+        self._taken += 1
+        worker = self._spares.popleft() if self._spares else await self._fork()
+        if self._taken > 1 and (self._stocking is None or self._stocking.done()):
+            self._stocking = asyncio.create_task(self._stock())
+        return worker
+
+    async def close(self) -> None:
+        """End all of them."""
+        if self._stocking:
+            self._stocking.cancel()
+            await asyncio.gather(self._stocking, return_exceptions=True)
+        self._watch.close()
+        if self._template:
+            template, self._template = self._template, None
+            self._lose_all()
+            await template.close()
+
+    async def _stock(self) -> None:
+        while len(self._spares) < SPARES:
+            self._spares.append(await self._fork())
+
+    async def _fork(self) -> Worker:
+        async with self._forking:
+            return await self._fork_one()
+
+    async def _fork_one(self) -> Worker:
+        if self._template is None:
+            self._template = Template(self._setup, self._ended)
+        template = self._template
+        worker = Worker(self._watch, self._kill)
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
+                template.fork(theirs)
+            await asyncio.wait_for(worker.greet(), _PATIENCE)
+        except (OSError, EOFError, TimeoutError) as error:
+            raise IsolationError(
+                f"the process for a spell does not start: {error or type(error).__name__}",
+                hint="see: llmspell doctor",
+                details={"stderr": template.last_words()},
+            ) from error
+        finally:
+            if not worker.pid:
+                worker.hang_up()  # the process, if there is one, ends
+                ours.close()
+        self._living[worker.pid] = worker
+        return worker
+
+    def _kill(self, worker: Worker) -> None:
+        if self._template and worker.pid in self._living:
+            self._template.kill(worker.pid)
+
+    def _ended(self, pid: int, status: int) -> None:
+        if pid == 0:  # the template: its workers end with it
+            self._template = None
+            self._lose_all()
+        elif worker := self._living.pop(pid, None):
+            if worker in self._spares:
+                self._spares.remove(worker)
+            worker.gone(status)
+
+    def _lose_all(self) -> None:
+        for pid in list(self._living):
+            self._ended(pid, signal.SIGKILL)

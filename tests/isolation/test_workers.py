@@ -1,0 +1,217 @@
+"""Workers: how they end, and what the host makes of one that a spell took over."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis.strategies import binary
+
+from llmspell import Limits, Runtime
+from llmspell.config import Project
+from llmspell.driver import Driver
+from llmspell.errors import LimitExceeded, SpellError
+from llmspell.isolation.watch import Watch
+from llmspell.isolation.worker import Worker
+from llmspell.isolation.workers import SPARES
+from llmspell.lua import messages
+from llmspell.lua.codec import encode
+from llmspell.state import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+def _children(pid):
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def _state(pid):
+    """R when it runs, S when it waits, Z when it has ended."""
+    return Path(f"/proc/{pid}/stat").read_text().split()[2]
+
+
+def _workers():
+    """Process ids of the workers of this process."""
+    return [worker for template in _children(os.getpid()) for worker in _children(template)]
+
+
+@pytest.fixture
+async def runtime(tmp_path):
+    options = {"project": Project(tmp_path), "store": MemoryStore(), "output": lambda _: None}
+    async with Runtime(isolate=True, **options) as runtime:
+        yield runtime
+
+
+async def _wait_until(condition):
+    with anyio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(0.005)
+
+
+async def test_a_run_ends_its_process(runtime):
+    assert await runtime.execute("return 7") == 7
+    await _wait_until(lambda: not _workers())
+
+
+async def test_cancelling_a_run_ends_its_process(runtime):
+    for code in ("while true do end", "Task.sleep(60)"):
+        with anyio.move_on_after(0.3):
+            await runtime.execute(code)
+        await _wait_until(lambda: len(_workers()) <= SPARES)
+        assert not any(_state(pid) == "R" for pid in _workers())
+
+
+async def test_a_process_that_dies_ends_its_run_only(runtime):
+    async def die():
+        with pytest.raises(SpellError, match="process ended: SIGKILL"):
+            await runtime.execute("Task.sleep(60)", name="victim.lua")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(die)
+        await _wait_until(_workers)
+        await anyio.sleep(0.1)
+        victim = _workers()[0]
+        group.start_soon(runtime.execute, "for i = 1, 50 do Task.sleep(0.002) end")
+        await anyio.sleep(0.05)
+        os.kill(victim, signal.SIGKILL)
+    assert await runtime.execute("return 1") == 1
+
+
+async def test_a_template_that_dies_is_replaced(runtime):
+    async with anyio.create_task_group() as group:
+
+        async def lose():
+            with pytest.raises(SpellError, match="process ended"):
+                await runtime.execute("Task.sleep(60)")
+
+        group.start_soon(lose)
+        await _wait_until(_workers)
+        await anyio.sleep(0.1)
+        orphans = _workers()
+        os.kill(_children(os.getpid())[0], signal.SIGKILL)
+    assert await runtime.execute("return 1") == 1
+    await _wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
+
+
+async def test_no_process_outlives_a_killed_host(tmp_path):
+    script = """
+import asyncio
+from llmspell import Runtime
+async def main():
+    async with Runtime(isolate=True) as runtime:
+        print("started", flush=True)
+        await asyncio.gather(*(runtime.execute("while true do end") for _ in range(3)))
+asyncio.run(main())
+"""
+    options = {"cwd": tmp_path, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], **options) as host:  # noqa: ASYNC220
+        host.stdout.readline()
+        await _wait_until(lambda: [w for t in _children(host.pid) for w in _children(t)])
+        family = [*_children(host.pid), *(w for t in _children(host.pid) for w in _children(t))]
+        host.kill()
+    await _wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+
+async def test_time_is_measured_in_cpu_seconds(tmp_path):
+    options = {"project": Project(tmp_path), "limits": Limits(time=0.2), "isolate": True}
+    async with Runtime(store=MemoryStore(), **options) as runtime:
+        assert await runtime.execute("Task.sleep(0.5) return 1") == 1
+        begin = time.monotonic()
+        with pytest.raises(LimitExceeded, match="time limit exceeded") as caught:
+            await runtime.execute("\nwhile true do end", name="busy.lua")
+        assert time.monotonic() - begin < 2
+        assert caught.value.where == "busy.lua:2"
+
+
+LENGTH = struct.Struct("<I")
+
+
+def _frame(message):
+    return LENGTH.pack(len(message)) + message
+
+
+def _request(name=b"wait", args=b"0"):
+    head = struct.pack("<I", 1) + struct.pack("<H", 1) + b"0" + name
+    return b"\x01" + struct.pack("<H", len(head)) + head + struct.pack("<I", 0) + args
+
+
+async def _run_on(pipe_says, *, limits=None):
+    """Drive a run whose process is in the hands of an attacker, who says that on each turn."""
+    limits = limits or Limits(memory=1 << 20, output=1000)
+    ours, theirs = socket.socketpair()
+    killed = []
+
+    def kill(worker):
+        killed.append(worker)
+        theirs.close()
+        worker.gone(signal.SIGKILL)
+
+    async def wait():
+        await anyio.sleep(60)
+
+    worker = Worker(Watch(), kill)
+    theirs.sendall(_frame(json.dumps([os.getpid(), []]).encode()))
+    await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
+    await worker.greet()
+    worker.set_up(limits, seed=1, tools=[])
+    driver = Driver(worker, lambda *_: wait(), limits=limits, output=lambda _: None)
+    theirs.setblocking(False)
+    saying = asyncio.create_task(asyncio.get_running_loop().sock_sendall(theirs, pipe_says))
+    try:
+        with anyio.fail_after(5):
+            return await driver.run(messages.main("@x.lua", b"", {}, []))
+    finally:
+        saying.cancel()
+        assert worker in killed
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        _frame(b""),
+        _frame(b"z"),
+        _frame(b"w\xff"),
+        _frame(b"w\x09\x00\x00\x00\x00n"),
+        _frame(b"w\x01\xff\xff"),
+        _frame(b"w" + _request(args=b"A\xff\xff\xff\xff")),
+        _frame(b"w" + _request(args=b"T" * 100_000)),
+        _frame(b"w" + _request(args=b"F" + b"\xff" * 8)),
+        _frame(b"w" + _request() + _request()),
+        _frame(b"w\x03\x00\x00\x00\x00s\xff\xff\xff\xff"),
+        _frame(b"w") + _frame(b"w"),
+        _frame(b"w" * (1 << 22)),
+        LENGTH.pack(0xFFFFFFFF),
+        _frame(
+            b"w\x05" + LENGTH.pack(100) + b"x" * 100 + b"\x05" + LENGTH.pack(2000) + b"x" * 2000
+        ),
+    ],
+)
+async def test_a_process_that_was_taken_over_ends_its_run_only(says):
+    with pytest.raises((SpellError, LimitExceeded)):
+        await _run_on(says)
+
+
+@given(says=binary(max_size=200))
+def test_whatever_it_says_is_an_error_or_nothing(says):
+    async def run():
+        with anyio.move_on_after(0.05), suppress(SpellError, LimitExceeded):
+            await _run_on(_frame(b"w" + says))
+
+    anyio.run(run)
+
+
+async def test_an_intact_answer_is_one():
+    assert await _run_on(_frame(b"w\x03\x00\x00\x00\x00" + encode([1, "two"]))) == [1, "two"]
