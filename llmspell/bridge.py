@@ -13,9 +13,10 @@ from llmspell.lua.image import LuaPart
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The globals that the Lua of each makes; one without any is loaded into every state.
+# The globals that the Lua of each makes.
 BUILT_IN: dict[str, tuple[str, ...]] = {
-    "clock": (),
+    "clock": ("os.time", "os.clock", "os.date"),
+    "environment": ("os.getenv",),
     "json": ("JSON",),
     "state": ("State",),
     "tool": ("Tool",),
@@ -28,6 +29,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "debug": ("Debug", "inspect"),
     "module": (),
     "task": (),
+    "spell": ("Spell",),
 }
 
 

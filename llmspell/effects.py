@@ -26,6 +26,8 @@ class Run(Protocol):
 
     def perform(self, effect: Effect) -> Coroutine[Any, Any, Value]: ...
 
+    def count(self) -> None: ...
+
     def call(
         self, function: LuaFunction, args: list[Value], path: str
     ) -> Coroutine[Any, Any, Value]: ...
@@ -59,11 +61,16 @@ class Effect:
         self._children += 1
         return self.run.perform(child)
 
-    def call(self, function: LuaFunction, *args: Value) -> Coroutine[Any, Any, Value]:
-        """Call a Lua function the spell handed over; it runs as a new task of the spell."""
+    def call(
+        self, function: LuaFunction, *args: Value, run: Run | None = None
+    ) -> Coroutine[Any, Any, Value]:
+        """Call a Lua function a spell handed over; it runs as a new task of that spell.
+
+        `run` is whose function it is, when that is not the run of this effect.
+        """
         path = f"{self.path}.{self._calls}"
         self._calls += 1
-        return self.run.call(function, list(args), path)
+        return (run or self.run).call(function, list(args), path)
 
 
 Perform = Callable[[Effect], Answer[Value]]

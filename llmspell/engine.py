@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import re
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
 from llmspell.concurrency import Answer, settled
-from llmspell.driver import Driver, Output
+from llmspell.driver import Driver, Machine, Output
 from llmspell.effects import Effect, Perform
-from llmspell.errors import InvalidArguments, LimitExceeded
+from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
 from llmspell.lua import messages
-from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware, compose
 from llmspell.spell import Spell
+from llmspell.tools.tool import Tools
 from llmspell.values import LuaFunction, Value
 
 S = TypeVar("S")
@@ -31,26 +32,39 @@ class Engine:
         self,
         run_id: str,
         *,
-        new_vm: Callable[[messages.Receiver], Vm],
+        vm: Machine,
         bridges: Bridges,
         services: Mapping[type, Any],
         middleware: Sequence[Middleware],
         output: Output,
+        parent: Effect | None = None,
     ) -> None:
+        """Prepare; `parent` is the effect of another run on whose behalf this one is."""
         self.id = run_id
+        self._parent = parent
+        self._under = f"{parent.path}/" if parent else ""
         self._services = services
         self._bridges = bridges
         self._middleware = middleware
         self._chains: dict[str, Perform] = {}
         self[Hooks].listen(self._chains.clear)
         self._effects = 0
-        self._most_effects = self[Limits].effects
-        self._driver = Driver(new_vm, self._perform, limits=self[Limits], output=output)
+        self._free_effects = 0 if parent else self[Limits].effects
+        self._driver = Driver(vm, self._perform, limits=self[Limits], output=output)
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
         """Run the spell; what it returns. See `Driver.run` for what it raises."""
         main = messages.main(spell.chunk_name, spell.source, params, arguments)
-        return await self._driver.run(main)
+        try:
+            return await self._driver.run(main)
+        except LlmspellError as error:
+            # A call in tail position leaves no line to point at.
+            error.where = error.where or spell.file
+            if isinstance(error, SpellRuntimeError) and not error.hint:
+                error.hint = _similar_tool(error.message, self[Tools])
+            raise
+        finally:
+            self[Hooks].close()
 
     def __getitem__(self, service: type[S]) -> S:
         return cast("S", self._services[service])
@@ -61,7 +75,7 @@ class Engine:
     def call(
         self, function: LuaFunction, args: list[Value], path: str
     ) -> Coroutine[Any, Any, Value]:
-        return self._driver.call(function, args, path)
+        return self._driver.call(function, args, path.removeprefix(self._under))
 
     def _perform(self, name: str, args: Value, path: str) -> Answer[Value]:
         """What the driver asks for on behalf of a task of the spell."""
@@ -69,14 +83,37 @@ class Engine:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])
             args = {}
-        return self._begin(Effect(name, args, path, self))
+        return self._begin(Effect(name, args, self._under + path, self))
+
+    def count(self) -> None:
+        """Count one more effect: of this run, or of one on its behalf. Raises LimitExceeded."""
+        self._effects += 1
+        if self._effects > self._free_effects:
+            self._judge_effects()
+
+    def _judge_effects(self) -> None:
+        if self._effects > self[Limits].effects:
+            raise LimitExceeded("too many effects", limit="effects", value=self[Limits].effects)
+        if self._parent:
+            self._parent.run.count()
 
     def _begin(self, effect: Effect) -> Answer[Value]:
         self._effects += 1
-        if self._effects > self._most_effects:
-            raise LimitExceeded("too many effects", limit="effects", value=self._most_effects)
+        if self._effects > self._free_effects:
+            self._judge_effects()
         chain = self._chains.get(effect.name)
         if chain is None:
             handler = self._bridges.handler(effect.name)
             chain = self._chains[effect.name] = compose(self._middleware, handler, self)
         return chain(effect)
+
+
+def _similar_tool(message: str, tools: Tools) -> str | None:
+    """What a spell may have meant that called a global which is not there."""
+    missing = re.fullmatch(r"attempt to call a nil value \(global '(\w+)'\)", message)
+    if missing is None:
+        return None
+    import difflib
+
+    similar = difflib.get_close_matches(missing[1], list(tools), n=1)
+    return f"did you mean {similar[0]}?" if similar else "list the tools with: llmspell tools"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from llmspell.limits import how_to_raise, units
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -20,6 +22,7 @@ class LlmspellError(Exception):
         hint: What to do next, or None.
         details: Plain values for programs (field names, status codes, limits).
         where: `file.lua:line` in the spell, once known.
+        source_line: The text of that line, when it cannot be read from the file of that name.
         effect: Name of the effect that failed, once known.
         path: Path of that effect, such as `0.2/5`, once known.
     """
@@ -40,6 +43,7 @@ class LlmspellError(Exception):
         self.hint = hint
         self.details = details or {}
         self.where = where
+        self.source_line = ""
         self.effect: str | None = None
         self.path: str | None = None
 
@@ -59,13 +63,13 @@ class SpellNotFound(SpellError):
 
 
 class SpellSyntaxError(SpellError):
-    """The source does not compile; `line` is 1-based and `source_line` its text."""
+    """The source does not compile; `line` is 1-based."""
 
     code = "spell_syntax"
 
-    def __init__(self, message: str, *, file: str, line: int, source_line: str = "") -> None:
+    def __init__(self, message: str, *, file: str, line: int) -> None:
         super().__init__(message, where=f"{file}:{line}", details={"line": line})
-        self.file, self.line, self.source_line = file, line, source_line
+        self.file, self.line = file, line
 
 
 class SpellRuntimeError(SpellError):
@@ -89,7 +93,7 @@ class SpellRuntimeError(SpellError):
         where: str | None = None,
         cause: EffectError | None = None,
     ) -> None:
-        super().__init__(message, where=where, hint=cause.hint if cause else hint)
+        super().__init__(message, where=where, hint=(cause and cause.hint) or hint)
         self.value, self.lua_traceback, self.cause = value, lua_traceback, cause
 
     @property
@@ -232,6 +236,23 @@ class AgentError(EffectError):
     code = "agent_error"
 
 
+class SpellFailed(EffectError):
+    """A spell that this one ran has failed; `details` say how: {code, where, …}."""
+
+    code = "spell_failed"
+
+    def __init__(self, name: str, error: LlmspellError) -> None:
+        code = (
+            error.cause.code if isinstance(error, SpellRuntimeError) and error.cause else error.code
+        )
+        where = f"{error.where}: " if error.where else ""
+        super().__init__(
+            f"the spell {name} failed: {where}{error.message}",
+            hint=error.hint,
+            details=error.details | {"code": code, "where": error.where},
+        )
+
+
 class WorkflowError(EffectError):
     """A workflow's step failed and nothing handled it."""
 
@@ -247,16 +268,21 @@ class LimitExceeded(LlmspellError):
     code = "limit_exceeded"
     exit_code = 4
 
-    def __init__(
-        self, message: str, *, limit: str, value: float | None = None, where: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, limit: str, value: float, where: str | None = None) -> None:
         super().__init__(
-            message,
+            f"{message} ({units()[limit].shown(value)})",
             details={"limit": limit, "value": value},
-            hint=f"raise it with [limits] {limit} in llmspell.toml",
+            hint=how_to_raise(limit, value),
             where=where,
         )
         self.limit, self.value = limit, value
+
+
+class IsolationError(LlmspellError):
+    """A spell cannot be run in a process of its own."""
+
+    code = "isolation_error"
+    exit_code = 2
 
 
 class ReplayError(LlmspellError):

@@ -26,7 +26,8 @@ def register(
     """Call a Lua function at a hook point; the hook's id."""
 
     async def run(call: HookCall) -> HookResult:
-        return _result(await call.effect.call(function, _context(call)), call)
+        answer = await call.effect.call(function, _context(call), run=effect.run)
+        return _result(answer, call)
 
     id_ = name or f"hook-{effect.path}"
     try:

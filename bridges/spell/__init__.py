@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from llmspell.bridge import Bridge
+from llmspell.children import Child, Children
+from llmspell.config import Project
+from llmspell.effects import Effect
+from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed
+from llmspell.finding import find_named
+from llmspell.limits import read_limits, units
+from llmspell.permissions import Grants, Kind
+from llmspell.spell import Spell, parse_spell
+from llmspell.values import Value
+
+bridge = Bridge("spell", __file__)
+
+_NAME = re.compile(r"[\w-]+")
+
+
+@bridge.effect(leaf=False)
+async def run(
+    effect: Effect,
+    spell: str,
+    name: str = "spell",
+    params: dict[str, Value] | None = None,
+    arguments: list[str] | None = None,
+    grants: dict[Kind, list[str]] | None = None,
+    limits: dict[str, str | float] | None = None,
+    state: Literal["project", "memory"] | None = None,
+) -> Value:
+    """Run a spell of the project by its name, or the text of one; what it returns.
+
+    A text is a stranger's: it is called `name`, runs in a process of its own and, unless `state`
+    says otherwise, has a state that ends with it.
+    """
+    lower, problems = read_limits(limits or {})
+    if problems:
+        raise InvalidArguments("Spell.run", problems, hint=f"limits are {', '.join(units())}")
+    named = _NAME.fullmatch(spell) is not None
+    try:
+        found = find_named(spell, effect.run[Project]) if named else _written(spell, name)
+    except LlmspellError as error:
+        raise SpellFailed(spell if named else name, error) from error
+    child = Child(
+        spell=found,
+        params=params or {},
+        arguments=arguments or [],
+        grants=Grants.from_lists(grants or {}),
+        limits=lower,
+        own_state=state == "memory" if state else not named,
+    )
+    return await effect.run[Children].run(effect, child)
+
+
+def _written(source: str, name: str) -> Spell:
+    return parse_spell(source.encode(), name=name, file=name, trusted=False)

@@ -1,0 +1,88 @@
+"""Spells that a spell runs, each with no more than its parent has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llmspell.effects import Effect
+from llmspell.errors import LimitExceeded, LlmspellError, SpellFailed
+from llmspell.limits import Limits
+from llmspell.permissions import NOTHING, Grants, Permissions
+from llmspell.spell import Spell
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    import anyio
+
+SHARE = 4  # of these fit into the memory limit when none says how much it wants
+
+
+@dataclass(frozen=True)
+class Child:
+    """A spell to be run on behalf of another one.
+
+    Attributes:
+        limits: What it may use, by the names of `Limits`, if that is less than the parent may.
+        own_state: Whether its state is its own and ends with it, or else the project's.
+    """
+
+    spell: Spell
+    params: Mapping[str, Value] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
+    grants: Grants = NOTHING
+    limits: Mapping[str, float] = field(default_factory=dict)
+    own_state: bool = True
+
+
+Start = Callable[[Effect, Child, Permissions, Limits], Awaitable[Value]]
+"""Runs a child on behalf of an effect, with these permissions and limits; what it returns."""
+
+
+class Children:
+    """Runs the children of one run.
+
+    Together they have as much memory as their parent: one that finds too little left waits until
+    others have ended.
+    """
+
+    def __init__(self, limits: Limits, permissions: Permissions, start: Start) -> None:
+        self._limits, self._permissions, self._start = limits, permissions, start
+        self._free = limits.memory
+        self._waiting: list[anyio.Event] = []
+
+    async def run(self, effect: Effect, child: Child) -> Value:
+        """Run one; what it returns.
+
+        Raises:
+            LimitExceeded: There were too many effects for the parent.
+            SpellFailed: A parameter was wrong, it did not compile or did not catch an error, or it
+                went beyond a limit.
+        """
+        own = {"memory": self._limits.memory // SHARE, **child.limits}
+        limits = self._limits.lowered(own).lowered(child.spell.limits)
+        permissions = self._permissions.within(child.grants)
+        try:
+            async with self._memory(limits.memory):
+                return await self._start(effect, child, permissions, limits)
+        except LlmspellError as error:
+            if isinstance(error, LimitExceeded):
+                effect.run.count()  # the limit of effects may be this run's own: that ends it as well
+            raise SpellFailed(child.spell.name, error) from error
+
+    @asynccontextmanager
+    async def _memory(self, size: int) -> AsyncIterator[None]:
+        while size > self._free:
+            import anyio
+
+            self._waiting.append(anyio.Event())
+            await self._waiting[-1].wait()
+        self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            while self._waiting:
+                self._waiting.pop().set()
