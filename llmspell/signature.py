@@ -144,8 +144,17 @@ class Signature:
         raise InvalidArguments(
             target or self.name,
             [_problem(e, arguments) for e in problems.errors()],
-            hint=self.usage,
+            hint=self._meant(problems) or self.usage,
         )
+
+    def _meant(self, error: ValidationError) -> str | None:
+        """What was meant by names that no parameter has but one nearly has."""
+        from difflib import get_close_matches
+
+        names = [parameter.name for parameter in self.parameters]
+        unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
+        similar = [found[0] for name in unknown if (found := get_close_matches(name, names, n=1))]
+        return f"did you mean {' and '.join(dict.fromkeys(similar))}?" if similar else None
 
     @property
     def usage(self) -> str:

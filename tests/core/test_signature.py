@@ -295,7 +295,7 @@ def test_arguments_are_converted(given, expected):
     [
         ({}, "city is required"),
         ({"city": 5}, "city: "),
-        ({"city": "O", "day": 1}, "day is not a parameter"),
+        ({"city": "O", "zzz": 1}, "zzz is not a parameter"),
         ({"city": "O", "days": 1.5}, "days: "),
         ({"city": "O", "days": "many"}, "days: "),
         ({"city": "O", "colour": "blue"}, "colour: "),
@@ -370,6 +370,11 @@ def test_putting_empty_tables_right_copies_nothing_else():
 
 def test_an_empty_table_lacks_what_is_required_in_it():
     assert "shape.name is required" in refused(sample, {"city": "O", "shape": []}).message
+
+
+def test_a_name_misspelt_is_corrected():
+    assert refused(sample, {"ctiy": "O", "day": 1}).hint == "did you mean city and days?"
+    assert refused(sample, {"city": "O", "zzz": 1}).hint.startswith("takes city (string)")
 
 
 def test_all_arguments_may_be_an_empty_list():
