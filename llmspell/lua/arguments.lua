@@ -1,7 +1,8 @@
 -- What a spell passes to a library function: checked, converted as C does, refused in C's words
 -- and at the spell's line.
 
-local guard = ...
+local part = ...
+local guard = part("guard")
 local type, tostring, tonumber, match = type, tostring, tonumber, string.match
 local math_type, to_integer = math.type, math.tointeger
 local getinfo = debug.getinfo
@@ -11,8 +12,8 @@ local fail, check = guard.fail, guard.check
 local function called_as_method()
   local kind
   for level = 2, 16 do
-    local info = getinfo(level, "nl")
-    if not info or info.currentline > 0 then
+    local info = getinfo(level, "nS")
+    if not info or info.source ~= "=?" and info.source ~= "=[C]" then
       return kind == "method"
     end
     kind = info.namewhat
@@ -92,10 +93,24 @@ local function settled(callee, ok, ...)
   fail(message)
 end
 
+-- `return on(f(...))` is not a tail call: what is said of a bad argument depends on the frame.
+local function on(...)
+  return ...
+end
+
+-- A function of a part that is made when it is first called.
+local function later(name, key)
+  return function(...)
+    return on(part(name)[key](...))
+  end
+end
+
 return {
   bad = bad,
   integer = integer,
+  later = later,
   length = length,
+  on = on,
   settled = settled,
   start = start,
   text = text,

@@ -1,23 +1,10 @@
 -- Basic functions that differ from C's: no addresses, no finalizers, no error handlers in places
--- where nothing watches them, and loops that may perform effects.
+-- where nothing watches them, and loops that may perform effects. rarities.lua has what is rare.
 
-local guard, arguments = ...
-local type, tostring, tonumber, rawget, pcall = type, tostring, tonumber, rawget, pcall
+local part = ...
+local guard, on, later = part("guard"), part("arguments").on, part("arguments").later
+local type, tostring, tonumber, rawget = type, tostring, tonumber, rawget
 local setmetatable, ipairs, raw_metatable = setmetatable, ipairs, debug.getmetatable
-local charge, fail, protected = guard.charge, guard.fail, guard.pcall
-local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
-
--- Objects are numbered when they are first shown: the same run shows the same numbers.
-local numbers, last_number = setmetatable({}, { __mode = "k" }), 0
-
-local function number_of(value)
-  local number = numbers[value]
-  if not number then
-    number = last_number + 1
-    numbers[value], last_number = number, number
-  end
-  return number
-end
 
 local function spell_tostring(value)
   local kind = type(value)
@@ -26,44 +13,26 @@ local function spell_tostring(value)
   elseif kind == "number" or kind == "boolean" or kind == "nil" then
     return tostring(value)
   end
-  local metatable = raw_metatable(value)
-  local convert = metatable and rawget(metatable, "__tostring")
-  if convert ~= nil then
-    local text = convert(value)
-    if type(text) ~= "string" and type(text) ~= "number" then
-      fail("'__tostring' must return a string")
-    end
-    return tostring(text)
-  end
-  local name = metatable and rawget(metatable, "__name")
-  return (type(name) == "string" and name or kind) .. ": " .. number_of(value)
+  return part("rarities").show(value)
 end
 
 local function spell_tonumber(value, base)
-  if type(value) == "string" and #value > 100 then
-    charge(#value)
-  end
-  if base == nil then
+  if base == nil and (type(value) ~= "string" or #value <= 100) then
     return tonumber(value)
   end
-  return settled("tonumber", pcall(tonumber, value, base))
+  return on(part("rarities").tonumber(value, base))
 end
 
 local function spell_setmetatable(t, metatable)
-  if type(t) ~= "table" then
-    wrong_type(t, "table", 1, "setmetatable")
-  elseif metatable == nil then
-    metatable = nil
-  elseif type(metatable) ~= "table" then
-    wrong_type(metatable, "nil or table", 2, "setmetatable")
-  elseif rawget(metatable, "__gc") ~= nil then
-    fail("__gc is not available in spells; use a <close> variable")
-  end
   local present = raw_metatable(t)
-  if present and rawget(present, "__metatable") ~= nil then
-    fail("cannot change a protected metatable")
+  if
+    type(t) == "table"
+    and (metatable == nil or type(metatable) == "table" and rawget(metatable, "__gc") == nil)
+    and not (present and rawget(present, "__metatable") ~= nil)
+  then
+    return setmetatable(t, metatable)
   end
-  return setmetatable(t, metatable)
+  return on(part("rarities").refuse_metatable(t, metatable))
 end
 
 local function following(t, i)
@@ -77,55 +46,19 @@ end
 -- C's iterator cannot perform effects in an __index.
 local function spell_ipairs(t)
   if t == nil then
-    bad(1, "ipairs", "table expected, got nil")
+    part("arguments").bad(1, "ipairs", "table expected, got nil")
   elseif raw_metatable(t) then
     return following, t, 0
   end
   return ipairs(t)
 end
 
-local ATTEMPTS <const> = 10 -- to handle the error of a handler
-
-local function handled(handler, ok, ...)
-  if ok then
-    return true, ...
-  end
-  local problem = ...
-  for _ = 1, ATTEMPTS do
-    ok, problem = protected(handler, problem)
-    if ok then
-      return false, problem == nil and "<no error object>" or problem
-    end
-  end
-  return false, "error in error handling"
-end
-
--- The handler is called once the stack is unwound. Lua would call it where the error is raised:
--- when a hook raises one, with the hooks switched off.
-local function spell_xpcall(f, handler, ...)
-  if type(handler) ~= "function" then
-    wrong_type(handler, "function", 2, "xpcall")
-  end
-  return handled(handler, protected(f, ...))
-end
-
--- How much memory is in use depends on the collector's pace, so spells are not told.
-local gc_answers = { collect = 0, step = true, isrunning = true, count = 100.0 }
-
-local function spell_collectgarbage(option)
-  local answer = gc_answers[option == nil and "collect" or option]
-  if answer == nil then
-    fail("collectgarbage: spells cannot set the collector; the [limits] memory setting bounds the heap")
-  end
-  return answer
-end
-
 return {
-  collectgarbage = spell_collectgarbage,
+  collectgarbage = later("rarities", "collectgarbage"),
   ipairs = spell_ipairs,
-  pcall = protected,
+  pcall = guard.pcall,
   setmetatable = spell_setmetatable,
   tonumber = spell_tonumber,
   tostring = spell_tostring,
-  xpcall = spell_xpcall,
+  xpcall = later("rarities", "xpcall"),
 }

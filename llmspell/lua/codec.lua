@@ -1,13 +1,15 @@
 -- Values as bytes: the only form in which anything leaves or enters this state.
 -- The format is described in codec.py, the other end of it.
 
-local config = ...
+local part = ...
+local config = part("config")
 local next, type, rawget, rawlen, rawequal = next, type, rawget, rawlen, rawequal
 local error, setmetatable = error, setmetatable
 local pack, unpack, byte = string.pack, string.unpack, string.byte
 local concat, math_type = table.concat, math.type
 
 local MAX_BYTES, MAX_DEPTH <const>, COST <const> = config.message, 64, 16
+local SIMPLE <const> = MAX_BYTES > 10000 and 20 or 0 -- names and values in simple arguments
 
 local null = setmetatable({}, {
   __metatable = false,
@@ -133,16 +135,45 @@ local function put_value(v)
   return (MAX_BYTES - budget) // COST
 end
 
--- Appends the request for an effect: what stands in front, its number, its arguments.
+-- Appends the request for an effect: what stands in front, its number, its arguments. Returns and
+-- fails as put_value does.
 local function put_request(head, number, args)
-  pieces[count + 1] = head
-  pieces[count + 2] = pack("<I4", number)
-  count = count + 2
-  if type(args) == "table" and next(args) == nil then
-    put("0")
-    return 1
-  end
+  put(head)
+  put(pack("<I4", number))
   return put_value(args)
+end
+
+-- The same for few and simple arguments whose names came before; false and nothing done if these
+-- are not. Most requests are such.
+local function put_simple_request(head, number, args)
+  local key, value = next(args)
+  if key == nil then
+    count = count + 1
+    pieces[count] = head .. pack("<I4", number) .. "0"
+    return true
+  end
+  local at, last = count + 3, count + 3 + SIMPLE
+  repeat
+    local name, piece = short[key], short[value]
+    if not piece then
+      local kind = math_type(value)
+      if kind == "integer" then
+        piece = pack("<c1i8", "i", value)
+      elseif kind then
+        piece = pack("<c1d", "d", value)
+      end
+    end
+    if not (name and piece) or at >= last then
+      return false
+    end
+    pieces[at + 1], pieces[at + 2] = name, piece
+    at = at + 2
+    key, value = next(args, key)
+  until key == nil
+  pieces[count + 1], pieces[count + 2], pieces[count + 3] = head, pack("<I4", number), "T"
+  count = at + 1
+  pieces[count] = "e"
+  return true
 end
 
 local function mark()
@@ -158,6 +189,10 @@ end
 
 -- The message of this turn, behind one byte that says how things stand.
 local function take(standing)
+  if count == 2 then
+    count = 1
+    return standing .. pieces[2]
+  end
   pieces[1] = standing
   local message = concat(pieces, "", 1, count)
   if count > 256 then
@@ -225,6 +260,7 @@ return {
   null = null,
   put = put,
   put_request = put_request,
+  put_simple_request = put_simple_request,
   put_value = put_value,
   mark = mark,
   forget = forget,

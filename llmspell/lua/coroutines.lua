@@ -1,25 +1,17 @@
--- Coroutines of the spell: hooked, unable to swallow a kill, and transparent to a parked effect.
---
--- A task is a coroutine the kernel resumes. What waits for the host parks: it yields PARK, which
--- every resume on the way hands outward until it reaches the kernel; when the kernel resumes the
--- task, each resume on the way in goes on with the coroutine that waits below it.
---
+-- Coroutines of the spell: hooked, unable to swallow a kill, and transparent to what waits parked.
 -- To the spell a task's own coroutine looks like the main thread of a plain Lua program.
 
-local guard = ...
+local part = ...
+local guard, parking = part("guard"), part("parking")
 local error, pcall, type, setmetatable = error, pcall, type, setmetatable
 local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
 local close, running, isyieldable = coroutine.close, coroutine.running, coroutine.isyieldable
 local watch, charge, check, fail = guard.watch, guard.charge, guard.check, guard.fail
+local PARK, TASK, park, reserved = parking.PARK, parking.TASK, parking.park, parking.reserved
 
--- Tags, told from whatever a spell yields by identity. Functions, since `==` on tables could call
--- a metamethod of the spell.
-local function PARK() end
+-- Tells the end of a coroutine's function from what it yields, as PARK does.
 local function DONE() end
 
--- Coroutines the spell may neither resume nor close: tasks, and what waits parked.
-local TASK <const> = true
-local reserved = setmetatable({}, { __mode = "k" })
 -- Who resumed a coroutine last.
 local resumers = setmetatable({}, { __mode = "kv" })
 -- What a coroutine failed with, until close() has told.
@@ -31,15 +23,8 @@ local function expect_thread(co, callee)
   end
 end
 
-local function new_task(f)
-  local co = create(f)
-  watch(co)
-  reserved[co] = TASK
-  return co
-end
-
--- Can the running code park: does a yield reach the kernel from here?
-local function can_park()
+-- Each resume on the way out has to be able to yield.
+function parking.can_park()
   local co = running()
   while isyieldable(co) do
     if reserved[co] == TASK then
@@ -48,10 +33,6 @@ local function can_park()
     co = resumers[co]
   end
   return false
-end
-
-local function park()
-  yield(PARK)
 end
 
 -- A task that is closed while it waits takes the coroutines along that wait inside it.
@@ -68,12 +49,15 @@ local waiting = {
   end,
 }
 
-local function wait_for(co)
+local function resumed(wait, ...)
+  reserved[wait.co], wait.co = nil, nil
+  return ...
+end
+
+local function wait_for(co, _, ...)
   local wait <close> = setmetatable({ co = co }, waiting)
   reserved[co] = wait
-  park()
-  reserved[co] = nil
-  wait.co = nil
+  return resumed(wait, park(...))
 end
 
 -- The function of a coroutine runs protected, so that it never dies inside a hook: Lua would leave
@@ -116,8 +100,7 @@ end
 local function leave(co, wrapped, ok, ...)
   local first = ...
   if first == PARK then
-    wait_for(co)
-    return enter(co, wrapped)
+    return enter(co, wrapped, wait_for(co, ...))
   elseif first == DONE then
     return finish(co, wrapped, ...)
   elseif not ok then
@@ -206,20 +189,12 @@ local function spell_running()
 end
 
 return {
-  PARK = PARK,
-  can_park = can_park,
-  close = close,
-  create = new_task,
-  park = park,
-  resume = resume,
-  library = {
-    close = spell_close,
-    create = spell_create,
-    isyieldable = spell_isyieldable,
-    resume = spell_resume,
-    running = spell_running,
-    status = spell_status,
-    wrap = spell_wrap,
-    yield = spell_yield,
-  },
+  close = spell_close,
+  create = spell_create,
+  isyieldable = spell_isyieldable,
+  resume = spell_resume,
+  running = spell_running,
+  status = spell_status,
+  wrap = spell_wrap,
+  yield = spell_yield,
 }

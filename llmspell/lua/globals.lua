@@ -1,25 +1,27 @@
 -- The globals of a spell beyond the guarded library: print, try, require, the tools, and what the
 -- Lua of bridges makes. That of most bridges is loaded when a spell first uses one of its globals.
 
-local part, guard, library, codec, errors, scheduler, config = ...
-local next, select, type, setmetatable, rawget, rawset = next, select, type, setmetatable, rawget, rawset
-local get_metatable, set_metatable, set_upvalue = debug.getmetatable, debug.setmetatable, debug.setupvalue
+local part = ...
+local guard, codec, scheduler = part("guard"), part("codec"), part("scheduler")
+local config, env, tostring = part("config"), part("library").env, part("basics").tostring
+local next, ipairs, select, type = next, ipairs, select, type
+local setmetatable, rawget, rawset = setmetatable, rawget, rawset
+local get_metatable, set_metatable = debug.getmetatable, debug.setmetatable
 local concat, pack, unpack = table.concat, table.pack, table.unpack
-local spack, find = string.pack, string.find
+local spack, find, match = string.pack, string.find, string.match
 
-local env, tostring = library.env, library.tostring
-local perform, fail = scheduler.perform, errors.fail
+local PRINT <const> = 5 -- a record of the outbox, see messages.py
 
-local PRINT = 5 -- a record of the outbox, see messages.py
+local load = part("loading")
+env.load = load
 
-local load_chunk = env.load
 local function load_text(source, name)
-  return load_chunk(source, name, "t", env)
+  return load(source, name, "t", env)
 end
 
 local printed = 0
 
-local function print(...)
+function env.print(...)
   local texts = pack(...)
   for i = 1, texts.n do
     texts[i] = tostring(texts[i])
@@ -34,7 +36,7 @@ local function print(...)
   scheduler.pause()
 end
 
-local function try(f, ...)
+function env.try(f, ...)
   local results = pack(guard.pcall(f, ...))
   if results[1] then
     return unpack(results, 2, results.n)
@@ -42,66 +44,35 @@ local function try(f, ...)
   return nil, results[2]
 end
 
+function env.require(name)
+  return part("modules")(name)
+end
+
+local function call_tool(name, args, ...)
+  if args ~= nil and type(args) ~= "table" or select("#", ...) > 0 then
+    part("errors").fail(
+      "invalid_arguments",
+      name .. " takes one table of named arguments",
+      "write " .. name .. "{name = value}"
+    )
+  end
+  return scheduler.perform("tool.call", { name = name, args = args or {} })
+end
+
 local function define_tool(name)
-  env[name] = function(args, ...)
-    if args ~= nil and type(args) ~= "table" or select("#", ...) > 0 then
-      fail(
-        "invalid_arguments",
-        name .. " takes one table of named arguments",
-        "write " .. name .. "{name = value}"
-      )
-    end
-    return perform("tool.call", { name = name, args = args or {} })
+  env[name] = function(...)
+    return call_tool(name, ...)
   end
 end
 
-local host = {
-  perform = perform,
-  fail = fail,
-  null = codec.null,
-  tostring = tostring,
-  env = env,
-  format_date = library.format_date,
-  time_of = library.time_of,
-  define_tool = define_tool,
-}
+-- A bridge is a list of the globals its Lua makes, with its bytecode as `code`, or the name of one
+-- of our parts as `part`. A table stands in for each global that is a table, and under its name
+-- in the list. Once the Lua has run, `values` is what it returned.
+local owners = {} -- bridges, by the tables that stand in
 
--- What the Lua of bridges finds as its globals: the real ones are gone when it runs.
-local function copy(t)
-  local twin = {}
-  for key, value in next, t do
-    twin[key] = value
-  end
-  return twin
-end
-
-local trusted = {
-  string = copy(string),
-  table = copy(table),
-  math = copy(math),
-  assert = assert,
-  error = error,
-  getmetatable = getmetatable,
-  ipairs = ipairs,
-  next = next,
-  pairs = pairs,
-  pcall = guard.pcall,
-  rawequal = rawequal,
-  rawget = rawget,
-  rawlen = rawlen,
-  rawset = rawset,
-  select = select,
-  setmetatable = setmetatable,
-  tonumber = tonumber,
-  tostring = tostring,
-  type = type,
-}
-
--- Parts that are loaded when first used: each is a list of the globals it makes, and once loaded
--- also the function it was compiled to.
-local lazy = config.lazy
-
-local function fill(stand_in, value)
+-- Turns what stood in for a value into it.
+local function become(stand_in, value)
+  owners[stand_in] = nil
   set_metatable(stand_in, nil)
   for key, item in next, value do
     if rawget(stand_in, key) == nil then
@@ -111,69 +82,74 @@ local function fill(stand_in, value)
   return set_metatable(stand_in, get_metatable(value))
 end
 
-local function use(number)
-  local wanted = lazy[number]
-  if not wanted.load then
-    scheduler.fetch(number)
-  end
-  if not wanted.values then
-    wanted.values = wanted.load(host, scheduler, errors)
-    for name, stand_in in next, wanted.stand_ins do
-      wanted.values[name] = fill(stand_in, wanted.values[name])
+local function use(bridge)
+  local values = bridge.values
+  if not values then
+    values = bridge.part and part(bridge.part) or part("compile")(bridge.code, part("trusted"))(part("host"))
+    bridge.values = values
+    for i = 1, #bridge do
+      local name = bridge[i]
+      if bridge[name] then
+        values[name] = become(bridge[name], values[name])
+      end
     end
   end
-  return wanted.values
+  return values
 end
 
--- Until it is loaded, a table stands in for itself, and a function for the function.
-local function stand_in(number, name)
-  if not find(name, "^%u") then
-    env[name] = function(...)
-      return use(number)[name](...)
-    end
+local function awake(stand_in)
+  local owner = owners[stand_in]
+  if owner then
+    use(owner)
+  end
+  return stand_in
+end
+
+local asleep = {
+  __metatable = false,
+  __index = function(t, key)
+    return awake(t)[key]
+  end,
+  __newindex = function(t, key, value)
+    awake(t)[key] = value
+  end,
+  __pairs = function(t)
+    return next, awake(t)
+  end,
+}
+
+-- A name may be that of a function in a library, such as "os.time".
+local function define_later(bridge, name)
+  if find(name, "^%u") then
+    local stand_in = setmetatable({}, asleep)
+    env[name], bridge[name], owners[stand_in] = stand_in, stand_in, bridge
     return
   end
-  local function loaded(t)
-    use(number)
-    return t
+  local library, key = match(name, "^(%l+)%.(%l+)$")
+  local place = library and env[library] or env
+  place[key or name] = function(...)
+    return use(bridge)[name](...)
   end
-  env[name] = setmetatable({}, {
-    __metatable = false,
-    __index = function(t, key)
-      return loaded(t)[key]
-    end,
-    __newindex = function(t, key, value)
-      loaded(t)[key] = value
-    end,
-    __pairs = function(t)
-      return next, loaded(t)
-    end,
-  })
-  lazy[number].stand_ins[name] = env[name]
 end
 
-env.print, env.try = print, try
-env.require = part("modules", scheduler, errors, load_text)
 for i = 1, #config.tools do
   define_tool(config.tools[i])
 end
-for i = 1, #config.bridges do
-  for name, value in next, part(config.bridges[i], trusted, host) do
-    env[name] = value
-  end
-end
-for number = 1, #lazy do
-  lazy[number].stand_ins = {}
-  for i = 1, #lazy[number] do
-    stand_in(number, lazy[number][i])
-  end
-end
 
 return {
+  define_tool = define_tool,
   load_text = load_text,
-  -- Takes the function that a part was compiled to.
-  loaded = function(number, load)
-    set_upvalue(load, 1, trusted)
-    lazy[number].load = load
+  -- Loads, or prepares to load, the Lua of bridges. Called once all else is there.
+  add_bridges = function()
+    for _, bridge in ipairs(part("bridges")) do
+      for i = 1, #bridge do
+        define_later(bridge, bridge[i])
+      end
+      if #bridge == 0 then
+        for name, value in next, use(bridge) do
+          env[name] = value
+        end
+      end
+    end
   end,
 }

@@ -1,12 +1,14 @@
 """The trusted Lua of a state - kernel, library, bridges - as bytecode.
 
-A state is made for every run, so it must be quick and small. What every spell needs becomes one
-chunk, compiled once a process and loaded straight from Python's memory. The Lua of a bridge that
-says which globals it makes is left out until a spell first touches one of them.
+A state is made for every run, so it must be quick and small. All of its Lua is compiled once a
+process, to one chunk that states use where it lies. What every spell needs are functions in it.
+The rest - rarer parts, and the Lua of bridges that say which globals it makes - are strings in it,
+bytecode themselves, which a state loads when a spell first uses them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,58 +19,59 @@ from lupa import lua55
 
 from llmspell.errors import PluginError
 
-PARTS = (
+EAGER = (
     "guard",
-    "coroutines",
+    "parking",
     "arguments",
     "basics",
-    "program",
-    "matcher",
     "pattern",
     "strings",
     "tables",
-    "sorting",
-    "loading",
-    "hints",
     "library",
+    "loading",
     "codec",
-    "errors",
-    "reports",
     "scheduler",
-    "modules",
     "globals",
     "lockdown",
     "kernel",
 )
+LAZY = (
+    "children",
+    "coroutines",
+    "dates",
+    "errors",
+    "hints",
+    "host",
+    "matcher",
+    "modules",
+    "program",
+    "rarities",
+    "records",
+    "refusals",
+    "reports",
+    "searching",
+    "sorting",
+    "spans",
+    "task",
+    "tasks",
+    "texts",
+    "trusted",
+)
 
 
 class LuaPart(NamedTuple):
-    """The Lua of a bridge. Without `globals` it is loaded into every state from the start."""
+    """The Lua of a bridge. Without `globals` it is run in every state from the start."""
 
     name: str
     source: str
     globals: tuple[str, ...] = ()
 
 
-class Lazy(NamedTuple):
-    """Bytecode that is loaded when a spell first uses one of the globals it makes."""
-
-    globals: tuple[str, ...]
-    code: bytes
-
-
 @dataclass(frozen=True)
 class Image:
-    """What a state is made of.
-
-    Attributes:
-        code: The chunk with all parts that are needed from the start.
-        eager: Names of the bridges among them, in order.
-    """
+    """What a state is made of: bytecode, which has to outlive the state."""
 
     code: bytes
-    eager: tuple[str, ...]
-    lazy: tuple[Lazy, ...]
 
 
 def build(bridges: Sequence[LuaPart]) -> Image:
@@ -82,38 +85,72 @@ def build(bridges: Sequence[LuaPart]) -> Image:
 
 @cache
 def _build(bridges: tuple[LuaPart, ...]) -> Image:
-    tasks = LuaPart("tasks", _own("tasks"), ("Task",))
-    eager = [part for part in bridges if not part.globals]
-    functions = [_function(name, _own(name), "...") for name in PARTS]
-    functions += [_function(part.name, part.source, "_ENV, ...") for part in eager]
-    for part in eager:
-        _bytecode(part)  # by itself, so that a mistake is told of the bridge that has it
-    return Image(
-        code=_compile(f"local parts = {{\n{''.join(functions)}}}\nreturn parts.kernel(parts, ...)"),
-        eager=tuple(part.name for part in eager),
-        lazy=tuple(
-            Lazy(part.globals, _bytecode(part)) for part in (tasks, *bridges) if part.globals
-        ),
+    sources = [b"%s = function(...)\n%s\nend,\n" % (name.encode(), _own(name)) for name in EAGER]
+    sources += [b"%s = %s,\n" % (name.encode(), _quoted(_compile(_own(name)))) for name in LAZY]
+    entries = [b'{ "Task", part = "task" },\n']
+    for bridge in bridges:
+        names = b"".join(b"%s, " % _quoted(name.encode()) for name in bridge.globals)
+        entries.append(b"{ %scode = %s },\n" % (names, _quoted(_bytecode(bridge))))
+    program = b"local sources = {\n%s}\nlocal bridges = {\n%s}\nreturn sources.kernel(sources, bridges, ...)"
+    code = _compile(program % (b"".join(sources), b"".join(entries)))
+    # Where there are no line numbers, Lua reads on for them: a byte for each instruction at most.
+    return Image(code + bytes(len(code) // 4))
+
+
+def lua_version() -> str:
+    """Of the Lua that runs spells: "Lua 5.5"."""
+    return str(lua55.LuaRuntime(register_eval=False, register_builtins=False).lua_implementation)
+
+
+def syntax_problem(source: bytes, chunk_name: str, *, memory: int) -> str | None:
+    """What is wrong with a spell's text, as Lua says it: `file:line: …`; None when it compiles.
+
+    `memory` is how many bytes that may take.
+    """
+    state = lua55.LuaRuntime(
+        encoding=None, register_eval=False, register_builtins=False, max_memory=0
     )
+    # Only Lua's own allocations may fail, so nothing is handed over while the limit is on.
+    mailbox = state.table(source, chunk_name.encode())
+    compile_it = state.execute(_COMPILE_ONLY, mailbox)
+    state.set_max_memory(memory)
+    try:
+        compile_it()
+    except (lua55.LuaError, MemoryError):
+        return f"it takes more than {memory:,} bytes to compile"
+    finally:
+        state.set_max_memory(0)
+    problem = mailbox[3]
+    # A second line would be where our own function was.
+    return None if problem is None else problem.split(b"\n")[0].decode("utf-8", "replace")
 
 
-def _own(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.lua").read_text("utf-8")
+_COMPILE_ONLY = b"""
+local mailbox, load = ..., load
+return function()
+  mailbox[3] = select(2, load(mailbox[1], mailbox[2], "t"))
+end
+"""
 
 
-def _function(name: str, source: str, parameters: str) -> str:
-    return f"[{name!r}] = function({parameters})\n{source}\nend,\n"
+def _own(name: str) -> bytes:
+    return Path(__file__).with_name(f"{name}.lua").read_bytes()
+
+
+def _quoted(data: bytes) -> bytes:
+    """A Lua string."""
+    return b'"%s"' % re.sub(rb'[\\"\r\n]', lambda found: b"\\%03d" % found[0][0], data)
 
 
 def _bytecode(part: LuaPart) -> bytes:
     try:
-        return _compile(part.source)
+        return _compile(part.source.encode())
     except lua55.LuaError as error:
         raise PluginError(f"the Lua of the bridge {part.name} does not compile: {error}") from error
 
 
-def _compile(source: str) -> bytes:
-    """Bytecode without line numbers: a frame without one is not the spell's."""
+def _compile(source: bytes) -> bytes:
+    """Bytecode without names and line numbers."""
     state = lua55.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
     dump = b"local source = ... return string.dump(assert(load(source, '=llmspell', 't')), true)"
-    return bytes(state.execute(dump, source.encode()))
+    return bytes(state.execute(dump, source))

@@ -1,11 +1,12 @@
 -- `load`: text only, and given to the compiler piece by piece. Some chunks take it time quadratic
 -- in their size; between two pieces the kill switch can act.
 
-local guard, arguments, env = ...
+local part = ...
+local guard, arguments = part("guard"), part("arguments")
 local load, type, select = load, type, select
 local byte, sub, find, concat = string.byte, string.sub, string.find, table.concat
 local charge, check, protected = guard.charge, guard.check, guard.pcall
-local text = arguments.text
+local text, env = arguments.text, part("library").env
 
 local PIECE <const> = 1024
 local PRICE <const> = 8 -- instructions a byte
@@ -22,15 +23,15 @@ local function pieces(source)
 end
 
 local function read_all(reader)
-  local parts = {}
+  local all = {}
   while true do
-    local part = reader()
-    if part == nil or part == "" then
-      return concat(parts)
-    elseif type(part) ~= "string" and type(part) ~= "number" then
+    local piece = reader()
+    if piece == nil or piece == "" then
+      return concat(all)
+    elseif type(piece) ~= "string" and type(piece) ~= "number" then
       return nil
     end
-    parts[#parts + 1] = part
+    all[#all + 1] = piece
   end
 end
 

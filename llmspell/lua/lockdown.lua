@@ -1,7 +1,8 @@
--- Empties what the libraries came in. Run last, once everything needed has been captured: after
--- this no path leads from the spell's globals, or from lupa's own look-ups, to the real library.
+-- Cuts the state off from the libraries it came with. Afterwards no path leads to them from the
+-- spell's globals, or from lupa's own look-ups; only our own code has them.
 
-local next, registry = next, debug.getregistry()
+local _G, debug, next = _G, debug, next
+local registry = debug.getregistry()
 
 local function clear(t)
   for key in next, t do
@@ -9,9 +10,13 @@ local function clear(t)
   end
 end
 
-clear(string)
 clear(registry._LOADED)
 clear(registry._PRELOAD)
-clear(_G)
+for key, value in next, registry do
+  if value == _G then
+    registry[key] = {}
+  end
+end
+_G.io, _G.package, _G.require, _G.dofile, _G.loadfile, _G._G = nil, nil, nil, nil, nil, nil
 
-return {}
+return true

@@ -1,7 +1,8 @@
 -- Matches compiled patterns in Lua, under the eye of the count hook. It goes step by step as C's
 -- matcher does: same results, same errors, same limit of depth.
 
-local guard = ...
+local part = ...
+local guard, UNFINISHED = part("guard"), part("program").UNFINISHED
 local error, pcall, next = error, pcall, next
 local byte, sub, find, unpack = string.byte, string.sub, string.find, table.unpack
 local charge, check, fail = guard.charge, guard.check, guard.fail
@@ -131,10 +132,7 @@ local function search(compiled, s, at)
   until compiled.anchored or at > #s + 1
 end
 
--- In the place of a capture that the pattern does not close: an error once it is used.
-local UNFINISHED = {}
-
--- Like string.find with a position from 1 to #s + 1, but see UNFINISHED.
+-- Like string.find with a position from 1 to #s + 1, but see program.UNFINISHED.
 local function seek(compiled, s, at)
   local ok, from, stop = pcall(search, compiled, s, at)
   if not ok then
@@ -153,4 +151,4 @@ local function seek(compiled, s, at)
   return from, stop - 1, unpack(values, 1, compiled.captures)
 end
 
-return { seek = seek, UNFINISHED = UNFINISHED }
+return { seek = seek }

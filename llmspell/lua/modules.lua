@@ -1,8 +1,10 @@
 -- `require` in Lua, so that a module may perform effects while it loads. The host finds the source.
 
-local scheduler, errors, load_text = ...
-local perform, spawn, join, outcome = scheduler.perform, scheduler.spawn, scheduler.join, scheduler.outcome
-local current, fail = scheduler.current, errors.fail
+local part = ...
+local scheduler, errors, load_text = part("scheduler"), part("errors"), part("globals").load_text
+local children = part("children")
+local perform, current, fail = scheduler.perform, scheduler.current, errors.fail
+local spawn, join, outcome = children.spawn, children.join, children.outcome
 local type, error, pack = type, error, table.pack
 
 local loaded = {}

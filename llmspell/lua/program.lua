@@ -1,7 +1,8 @@
 -- Compiles a Lua pattern, and derives from it a bound on the work it may give to C's matcher,
 -- which cannot be interrupted and takes exponential time on some.
 
-local guard, config = ...
+local part = ...
+local guard, config = part("guard"), part("config")
 local next, tonumber = next, tonumber
 local byte, char, sub = string.byte, string.char, string.sub
 local find, gmatch, gsub = string.find, string.gmatch, string.gsub
@@ -290,7 +291,7 @@ local function compile(p)
   return program
 end
 
-local cache, cached = {}, 0
+local cache, cached = part("pattern").programs, 0
 
 local function program_of(p)
   local program = cache[p]
@@ -319,8 +320,7 @@ local function admit(program, size)
   return true
 end
 
-return {
-  admit = admit,
-  cache = cache,
-  of = program_of,
-}
+-- In the place of a capture that the pattern does not close: an error once it is used.
+local UNFINISHED = {}
+
+return { UNFINISHED = UNFINISHED, admit = admit, of = program_of }

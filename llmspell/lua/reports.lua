@@ -1,17 +1,25 @@
--- What a task that answers a call of the host came to, put into the outbox.
+-- Failures of tasks: what is known of them, and how the host is told.
 
-local guard, codec, tostring, explain = ...
+local part = ...
+local guard, codec, tostring = part("guard"), part("codec"), part("basics").tostring
 local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
-local pcall, spack, traceback = pcall, string.pack, debug.traceback
+local pcall, spack, traceback, close = pcall, string.pack, debug.traceback, coroutine.close
 
-local RETURNED, FAILED = 3, 4 -- records, see messages.py
+local FAILED <const> = 4 -- a record, see messages.py
 
 -- What is known of an error where it is raised: {value, text, where, traceback, hint}.
 local function describe(e)
   local stack = traceback("", 2)
   local ok, text = guard.pcall(tostring, e)
   text = ok and text or "(an error without a text)"
-  return { value = e, text = text, where = guard.where(), traceback = stack, hint = explain(text) }
+  return { value = e, text = text, where = guard.where(), traceback = stack, hint = part("hints")(text) }
+end
+
+-- The failure of a coroutine that neither returned nor failed in the ordinary way.
+local function unusual(co, message)
+  local stack = traceback(co)
+  close(co)
+  return { value = message, text = message, traceback = stack }
 end
 
 local function failed(call, failure)
@@ -27,14 +35,4 @@ local function failed(call, failure)
   put_value(failure.hint)
 end
 
-local function returned(call, value)
-  local since = mark()
-  put(spack("<BI4", RETURNED, call))
-  local ok, message = pcall(put_value, value)
-  if not ok then
-    forget(since)
-    failed(call, { value = message, text = "the result: " .. message, traceback = "" })
-  end
-end
-
-return { describe = describe, failed = failed, returned = returned }
+return { describe = describe, failed = failed, unusual = unusual }

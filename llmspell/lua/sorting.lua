@@ -1,7 +1,8 @@
 -- table.sort. C sorts what it can compare without calling anything. The rest is merged in Lua,
 -- where a comparison may take its time and perform effects; that is stable, and never quadratic.
 
-local guard, arguments = ...
+local part = ...
+local guard, arguments = part("guard"), part("arguments")
 local type, rawget, pcall, min = type, rawget, pcall, math.min
 local sort, raw_metatable = table.sort, debug.getmetatable
 local charge, fail = guard.charge, guard.fail

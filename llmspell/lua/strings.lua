@@ -1,129 +1,62 @@
--- The string and utf8 libraries. What costs C time in proportion to a string's size is charged.
+-- The string and utf8 libraries where little has to be done; texts.lua and searching.lua do the rest.
 
-local guard, arguments, pattern, tostring, config = ...
+local part = ...
+local pattern, on, later = part("pattern"), part("arguments").on, part("arguments").later
 local type, pcall, math_type = type, pcall, math.type
-local rep, upper, lower, reverse, format =
-  string.rep, string.upper, string.lower, string.reverse, string.format
-local pack, unpack, packsize, gmatch = string.pack, string.unpack, string.packsize, string.gmatch
-local pack_values, unpack_values = table.pack, table.unpack
-local charge, fail = guard.charge, guard.fail
-local text, integer, settled = arguments.text, arguments.integer, arguments.settled
+local rep, upper, lower, format = string.rep, string.upper, string.lower, string.format
 
-local MAX_STRING <const> = config.memory or math.maxinteger // 2
-local LITTLE <const> = 100 -- not worth a charge
-local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
+local LITTLE <const> = 1000 -- bytes not worth a charge
 
 local function spell_rep(s, n, separator)
-  if
-    separator == nil
-    and type(s) == "string"
-    and #s <= LITTLE
-    and math_type(n) == "integer"
-    and n <= LITTLE
-  then
+  if separator == nil and type(s) == "string" and #s <= 100 and math_type(n) == "integer" and n <= LITTLE then
     return rep(s, n)
   end
-  s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")
-  separator = separator == nil and "" or text(separator, 3, "rep")
-  local size = #s + #separator
-  if n <= 0 or size == 0 then
-    return ""
-  elseif n > MAX_STRING // size then
-    fail("resulting string too large")
-  end
-  charge(n * size // 16)
-  return rep(s, n, separator)
+  return on(part("texts").rep(s, n, separator))
 end
 
--- Of a function of one string.
-local function charged(callee, f)
-  return function(s)
-    if type(s) ~= "string" then
-      s = text(s, 1, callee)
-    end
-    if #s > LITTLE then
-      charge(#s // 4)
-    end
-    return f(s)
+local function spell_upper(s)
+  if type(s) == "string" and #s <= LITTLE then
+    return upper(s)
   end
+  return on(part("texts").upper(s))
 end
 
--- Of a function that reads its first argument, a string, and fails in its own words.
-local function sized(callee, f)
-  return function(s, ...)
-    if type(s) == "string" and #s > LITTLE then
-      charge(#s // 2)
-    end
-    return settled(callee, pcall(f, s, ...))
+local function spell_lower(s)
+  if type(s) == "string" and #s <= LITTLE then
+    return lower(s)
   end
+  return on(part("texts").lower(s))
 end
 
-local function spell_pack(...)
-  local result = settled("pack", pcall(pack, ...))
-  charge(#result // 16)
-  return result
-end
+-- By format: how many arguments have to be such that C shows them as we do. Three at most, otherwise
+-- a format is not here.
+local formats = {}
+local shown_alike = { string = true, number = true, boolean = true, ["nil"] = true }
 
--- The conversions of a format: letters in order, and whether there is a %s among them.
-local formats, cached = {}, 0
-
-local function parse(f)
-  charge(#f)
-  local letters = {}
-  for options, letter in gmatch(f, "%%([-+ #%d.]*)(.?)") do
-    if letter == "p" then
-      fail("invalid conversion '%p' to 'format': addresses are not for spells")
-    elseif letter ~= "%" or options ~= "" then
-      letters[#letters + 1] = letter
-      letters.has_text = letters.has_text or letter == "s"
-    end
+local function formatted(f, ok, result, ...)
+  if ok and #result <= LITTLE then
+    return result
   end
-  return letters
-end
-
-local function conversions(f)
-  local letters = formats[f]
-  if not letters then
-    letters = parse(f)
-    if #f <= CACHED_LENGTH then
-      if cached == CACHE_SIZE then
-        formats, cached = {}, 0
-      end
-      formats[f], cached = letters, cached + 1
-    end
-  end
-  return letters
-end
-
-local function formatted(ok, result)
-  if not ok then
-    return settled("format", ok, result)
-  elseif #result > 1000 then
-    charge(#result // 16)
-  end
-  return result
+  return part("texts").formatted(f, ok, result, ...)
 end
 
 local function spell_format(f, ...)
-  local letters = formats[f]
-  if not letters then
-    f = text(f, 1, "format")
-    letters = conversions(f)
-  end
-  if not letters.has_text then
-    return (formatted(pcall(format, f, ...))) -- no tail call: errors look at this frame
-  end
-  local values = pack_values(...)
-  for i = 1, #letters do
-    local kind = type(values[i])
-    if letters[i] == "s" and kind ~= "string" and kind ~= "number" and i <= values.n then
-      values[i] = tostring(values[i])
+  local count = formats[f]
+  if count then
+    local a, b, c = ...
+    if
+      count == 0
+      or shown_alike[type(a)]
+        and (count == 1 or shown_alike[type(b)] and (count == 2 or shown_alike[type(c)]))
+    then
+      return on(formatted(f, pcall(format, f, ...)))
     end
   end
-  return (formatted(pcall(format, f, unpack_values(values, 1, values.n))))
+  return on(part("texts").format(f, ...))
 end
 
 return {
+  formats = formats,
   string = {
     byte = string.byte,
     char = string.char,
@@ -132,22 +65,22 @@ return {
     gmatch = pattern.gmatch,
     gsub = pattern.gsub,
     len = string.len,
-    lower = charged("lower", lower),
+    lower = spell_lower,
     match = pattern.match,
-    pack = spell_pack,
-    packsize = sized("packsize", packsize),
+    pack = later("texts", "pack"),
+    packsize = later("texts", "packsize"),
     rep = spell_rep,
-    reverse = charged("reverse", reverse),
+    reverse = later("texts", "reverse"),
     sub = string.sub,
-    unpack = sized("unpack", unpack),
-    upper = charged("upper", upper),
+    unpack = later("texts", "unpack"),
+    upper = spell_upper,
   },
   utf8 = {
     char = utf8.char,
     charpattern = utf8.charpattern,
     codepoint = utf8.codepoint,
     codes = utf8.codes,
-    len = sized("len", utf8.len),
-    offset = sized("offset", utf8.offset),
+    len = later("texts", "len"),
+    offset = later("texts", "offset"),
   },
 }

@@ -1,11 +1,12 @@
--- The global Task: several tasks of one spell at once, structured. What a call starts has ended
--- when the call returns; when one fails, the others are cancelled.
+-- The functions of the global Task: several tasks of one spell at once, structured. What a call starts
+-- has ended when the call returns; when one fails, the others are cancelled.
 
-local _, scheduler, errors = ...
-local spawn, next_done, outcome, cancel, perform =
-  scheduler.spawn, scheduler.next_done, scheduler.outcome, scheduler.cancel, scheduler.perform
-local join, current = scheduler.join, scheduler.current
-local fail = errors.fail
+local part = ...
+local scheduler, children = part("scheduler"), part("children")
+local current, cancel = scheduler.current, scheduler.cancel
+local spawn, join, next_done, outcome = children.spawn, children.join, children.next_done, children.outcome
+local fail = part("errors").fail
+local seconds, sleep = part("task").seconds, part("task").Task.sleep
 local type, setmetatable, rawlen, rawget = type, setmetatable, rawlen, rawget
 local pack = table.pack
 
@@ -27,17 +28,6 @@ local function cancel_all(tasks)
   for i = 1, #tasks do
     cancel(tasks[i])
   end
-end
-
-local function seconds(value, callee)
-  if type(value) ~= "number" or value < 0 or value ~= value then
-    fail("invalid_arguments", callee .. ": seconds must be a number that is not negative")
-  end
-  return value
-end
-
-local function sleep(duration)
-  perform("task.sleep", { seconds = seconds(duration, "Task.sleep") })
 end
 
 local function timeout(duration, fn)
@@ -158,18 +148,15 @@ handle.__index = {
   end,
 }
 
-local Task = {
-  map = map,
+return {
   all = all,
+  map = map,
   race = race,
-  sleep = sleep,
-  timeout = timeout,
   spawn = function(fn, ...)
     expect(fn, "function", 1, "Task.spawn")
     local self = setmetatable({}, handle)
     tasks_of[self] = spawn(fn, pack(...))
     return self
   end,
+  timeout = timeout,
 }
-
-return { Task = Task }

@@ -15,50 +15,39 @@ from typing import Any
 
 from lupa import lua55
 
-PARTS = (
-    "guard",
-    "coroutines",
-    "arguments",
-    "basics",
-    "program",
-    "matcher",
-    "pattern",
-    "strings",
-    "tables",
-    "sorting",
-    "loading",
-    "hints",
-    "library",
-    "lockdown",
-)
+PARTS = tuple(path.name[:-4] for path in files("llmspell.lua").iterdir() if path.suffix == ".lua")
 
 DRIVER = """
 local chunks, config, mailbox = ...
 local load, assert, pcall, next = load, assert, pcall, next
 local yield, status = coroutine.yield, coroutine.status
 local type, select, concat, format = type, select, table.concat, string.format
+local coroutine = coroutine
 local math_type, rawlen, rawget = math.type, rawlen, rawget
 
-local function part(name, ...)
-  return assert(load(chunks[name], "=" .. name, "b"))(...)
+local made = { config = config }
+local function part(name)
+  made[name] = made[name] or assert(load(chunks[name], "=" .. name, "b", _ENV))(part)
+  return made[name]
 end
 
-local guard = part("guard", config)
-local coroutines = part("coroutines", guard)
-local library = part("library", part, guard, coroutines, config)
-local env, tostring = library.env, library.tostring
-local load_text = env.load -- the spell may remove its globals
+local guard, parking = part("guard"), part("parking")
+local env, tostring = part("library").env, part("basics").tostring
+local load_text = part("loading") -- the spell may remove its globals
+env.load = load_text
 
 local parked = 0
 function env.park()
-  if not coroutines.can_park() then
+  if not parking.can_park() then
     guard.fail("cannot park here")
   end
   parked = parked + 1
-  coroutines.park()
+  parking.park()
   return parked
 end
-env.can_park = coroutines.can_park
+function env.can_park()
+  return parking.can_park()
+end
 local printed = 0
 function env.print(...)
   printed = printed + 1
@@ -66,12 +55,12 @@ function env.print(...)
     guard.kill("output", "output limit exceeded")
   end
 end
-env.format_date, env.time_of, env.explain = library.format_date, library.time_of, library.explain
+env.format_date, env.time_of, env.explain = part("dates").format_date, part("dates").time_of, part("hints")
 
 -- Tasks of the spell's own, resumed one after another by the driver.
 local tasks, cancelled = {}, {}
 function env.spawn(f)
-  tasks[#tasks + 1] = coroutines.create(function()
+  tasks[#tasks + 1] = parking.create(function()
     return guard.xpcall(f, tostring)
   end)
   return tasks[#tasks]
@@ -131,19 +120,19 @@ end
 
 local function drive(co)
   while true do
-    local alive, tag = coroutines.resume(co)
+    local alive, tag = coroutine.resume(co)
     if not alive or status(co) == "dead" then
       return tag
-    elseif tag ~= coroutines.PARK then
+    elseif tag ~= parking.PARK then
       return "error: yielded to the driver"
     end
     for other in next, cancelled do
       cancelled[other] = nil
-      coroutines.close(other)
+      coroutine.close(other)
     end
     for i = 1, #tasks do
       if status(tasks[i]) == "suspended" then
-        coroutines.resume(tasks[i])
+        coroutine.resume(tasks[i])
       end
     end
   end
@@ -154,7 +143,7 @@ local function main()
     local instructions, seconds = mailbox.instructions, mailbox.seconds
     guard.refuel(instructions, seconds)
     local source, name = mailbox.source, mailbox.name
-    local co = coroutines.create(function()
+    local co = parking.create(function()
       return run(source, name)
     end)
     mailbox.result = drive(co)
@@ -236,7 +225,7 @@ class BareState:
         *,
         instructions: float = 50e6,
         memory: int = 16 << 20,
-        seconds: int = 1,
+        seconds: float = 1,
         name: str = "=spell.lua",
     ) -> Outcome:
         box = self.mailbox

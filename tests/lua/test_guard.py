@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,20 @@ def test_no_user_code_sees_a_kill():
         end""")
     assert outcome.limit == "instructions"
     assert outcome.printed == 0
+
+
+def test_the_cpu_clock_counts_fractions_of_seconds():
+    state = BareState(seed=1, clock=True)
+    assert state.run("for i = 1, 1e6 do end return 1", seconds=0.5).text == "1"
+    begin = time.process_time()
+    assert state.run("while true do end", instructions=1e12, seconds=0.2).limit == "time"
+    assert 0.2 <= time.process_time() - begin < 0.4
+
+
+@pytest.mark.parametrize("cpu_clock", [False, True])
+def test_the_clock_sees_work_that_costs_few_instructions(cpu_clock):
+    state = BareState(seed=1, clock=cpu_clock)
+    source = "local s = ('x'):rep(2e6) while true do local t = s .. s end"
+    outcome = state.run(source, instructions=1e12, seconds=0)
+    assert outcome.limit == "time"
+    assert outcome.seconds < 2

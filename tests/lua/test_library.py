@@ -172,7 +172,7 @@ def test_dates_of_given_times():
     ("source", "part_of_hint"),
     [
         ("io.open('x')", "read_file"),
-        ("os.execute('ls')", "os.execute"),
+        ("os.execute('ls')", "run_program"),
         ("debug.traceback()", "Debug"),
         ("dofile('x')", "require"),
         ("return unpack({})", "table.unpack"),

@@ -1,0 +1,114 @@
+-- Tasks that belong to another: nothing outlives the task that started it, and no failure is lost.
+
+local part = ...
+local scheduler = part("scheduler")
+local start, current, enqueue, wait, cancel =
+  scheduler.start, scheduler.current, scheduler.enqueue, scheduler.wait, scheduler.cancel
+local error, ipairs, next, unpack = error, ipairs, next, table.unpack
+
+-- What a finished task returned, or its error once more.
+local function outcome(task)
+  task.observed = true
+  if task.failure then
+    current().inner = task.failure
+    error(task.failure.value, 0)
+  end
+  return unpack(task.results, 1, task.results.n)
+end
+
+-- Waits until a task is done, whatever becomes of it.
+local function join(task)
+  task.observed = true
+  while task.state ~= "done" do
+    task.waiters = task.waiters or {}
+    task.waiters[#task.waiters + 1] = current()
+    wait()
+  end
+end
+
+-- Waits for the children of a task that has done its own work.
+local function finish(task)
+  task.joining = true
+  while true do
+    for _, orphan in ipairs(task.orphans or {}) do
+      if not orphan.observed then
+        outcome(orphan)
+      end
+    end
+    if next(task.live) == nil then
+      return
+    end
+    wait()
+  end
+end
+
+-- A child of the running task. One that belongs to a group {owner, done = {…}} reports there.
+local function spawn(fn, args, group)
+  local parent = current()
+  local index = (parent.spawned or 0) + 1
+  parent.spawned, parent.live = index, parent.live or {}
+  local child = start(parent.path .. "." .. index - 1, parent, fn, args)
+  child.index, child.group = index, group
+  child.observed = group ~= nil
+  parent.live[index] = child
+  return child
+end
+
+local function enqueue_waiting(task)
+  if task.state == "waiting" then
+    enqueue(task)
+  end
+end
+
+local function tell_parent(task)
+  local parent = task.parent
+  parent.live[task.index] = nil
+  if task.failure and not task.observed then
+    parent.orphans = parent.orphans or {}
+    parent.orphans[#parent.orphans + 1] = task
+  end
+  if parent.joining then
+    enqueue_waiting(parent)
+  end
+end
+
+-- A task is done: ends its children, and wakes whoever waits for it.
+local function settle(task)
+  for i = 1, task.spawned or 0 do
+    if task.live[i] then
+      cancel(task.live[i])
+    end
+  end
+  for _, waiter in ipairs(task.waiters or {}) do
+    enqueue_waiting(waiter)
+  end
+  local group = task.group
+  if group then
+    group.done[#group.done + 1] = task
+    if group.awaited then
+      enqueue_waiting(group.owner)
+    end
+  end
+  if task.parent then
+    tell_parent(task)
+  end
+end
+
+-- The next finished task of a group, in the order of finishing.
+local function next_done(group)
+  group.taken = (group.taken or 0) + 1
+  while #group.done < group.taken do
+    group.awaited = true
+    wait()
+  end
+  return group.done[group.taken]
+end
+
+return {
+  finish = finish,
+  join = join,
+  next_done = next_done,
+  outcome = outcome,
+  settle = settle,
+  spawn = spawn,
+}

@@ -1,0 +1,101 @@
+-- Basic functions that are called rarely.
+
+local part = ...
+local guard, arguments = part("guard"), part("arguments")
+local type, tostring, tonumber, rawget, pcall = type, tostring, tonumber, rawget, pcall
+local setmetatable, raw_metatable = setmetatable, debug.getmetatable
+local charge, fail, protected = guard.charge, guard.fail, guard.pcall
+local wrong_type, settled = arguments.wrong_type, arguments.settled
+
+-- Objects are numbered when they are first shown: the same run shows the same numbers.
+local numbers, last_number = setmetatable({}, { __mode = "k" }), 0
+
+local function number_of(value)
+  local number = numbers[value]
+  if not number then
+    number = last_number + 1
+    numbers[value], last_number = number, number
+  end
+  return number
+end
+
+-- A value that is no string, number, boolean or nil as text.
+local function show(value)
+  local metatable = raw_metatable(value)
+  local convert = metatable and rawget(metatable, "__tostring")
+  if convert ~= nil then
+    local text = convert(value)
+    if type(text) ~= "string" and type(text) ~= "number" then
+      fail("'__tostring' must return a string")
+    end
+    return tostring(text)
+  end
+  local name = metatable and rawget(metatable, "__name")
+  return (type(name) == "string" and name or type(value)) .. ": " .. number_of(value)
+end
+
+local function spell_tonumber(value, base)
+  if type(value) == "string" then
+    charge(#value)
+  end
+  if base == nil then
+    return tonumber(value)
+  end
+  return settled("tonumber", pcall(tonumber, value, base))
+end
+
+-- Says why setmetatable does not take these.
+local function refuse_metatable(t, metatable)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", 1, "setmetatable")
+  elseif metatable ~= nil and type(metatable) ~= "table" then
+    wrong_type(metatable, "nil or table", 2, "setmetatable")
+  elseif metatable and rawget(metatable, "__gc") ~= nil then
+    fail("__gc is not available in spells; use a <close> variable")
+  end
+  fail("cannot change a protected metatable")
+end
+
+local ATTEMPTS <const> = 10 -- to handle the error of a handler
+
+local function handled(handler, ok, ...)
+  if ok then
+    return true, ...
+  end
+  local problem = ...
+  for _ = 1, ATTEMPTS do
+    ok, problem = protected(handler, problem)
+    if ok then
+      return false, problem == nil and "<no error object>" or problem
+    end
+  end
+  return false, "error in error handling"
+end
+
+-- The handler is called once the stack is unwound. Lua would call it where the error is raised:
+-- when a hook raises one, with the hooks switched off.
+local function spell_xpcall(f, handler, ...)
+  if type(handler) ~= "function" then
+    wrong_type(handler, "function", 2, "xpcall")
+  end
+  return handled(handler, protected(f, ...))
+end
+
+-- How much memory is in use depends on the collector's pace, so spells are not told.
+local gc_answers = { collect = 0, step = true, isrunning = true, count = 100.0 }
+
+local function spell_collectgarbage(option)
+  local answer = gc_answers[option == nil and "collect" or option]
+  if answer == nil then
+    fail("collectgarbage: spells cannot set the collector; the [limits] memory setting bounds the heap")
+  end
+  return answer
+end
+
+return {
+  collectgarbage = spell_collectgarbage,
+  refuse_metatable = refuse_metatable,
+  show = show,
+  tonumber = spell_tonumber,
+  xpcall = spell_xpcall,
+}

@@ -1,0 +1,30 @@
+-- Acts on a message's record that is neither a reply nor the spell; returns where the next begins.
+
+local part = ...
+local codec, scheduler = part("codec"), part("scheduler")
+local pack, unpack, sunpack = table.pack, table.unpack, string.unpack
+local decode, reply = codec.decode, scheduler.reply
+
+local REFUSAL <const>, CALL <const>, RELEASE <const>, ABORT <const>, KILL <const> = 2, 3, 4, 5, 6
+
+return function(kind, number, message, at)
+  if kind == REFUSAL then
+    local e
+    e, at = decode(message, at)
+    reply(number, e, "error")
+  elseif kind == CALL then
+    local path, id, args
+    path, id, at = sunpack("<s2i8", message, at)
+    args, at = decode(message, at)
+    scheduler.start(path, nil, codec.lent(id), pack(unpack(args)), number)
+  elseif kind == RELEASE then
+    codec.release(number)
+  elseif kind == ABORT then
+    scheduler.abort(number)
+  elseif kind == KILL then
+    local limit, reason
+    limit, reason, at = sunpack("<s4s4", message, at)
+    reply(number, { limit = limit, reason = reason }, "kill")
+  end
+  return at
+end

@@ -1,0 +1,48 @@
+-- Effects that are not simply performed and answered.
+
+local part = ...
+local guard, parking, tostring = part("guard"), part("parking"), part("basics").tostring
+
+local OUT_OF_MEMORY <const> = "not enough memory"
+
+-- Here no effect can be performed: the task is, or was, cancelled, or C called the running code.
+local function bar(name, closing)
+  local fail = part("errors").fail
+  if closing then
+    fail("no_effect_here", "a task that is being cancelled cannot perform " .. name)
+  elseif not parking.can_park() then
+    fail(
+      "no_effect_here",
+      "cannot perform " .. name .. " inside a C callback",
+      "call it before and use its result"
+    )
+  end
+  parking.park() -- it was cancelled
+end
+
+-- Answers a task whose request cannot be passed on.
+local function answer(task, name, message)
+  if message == OUT_OF_MEMORY then
+    task.refused, task.reply = "kill", { limit = "memory", reason = "memory limit exceeded" }
+  else
+    message = tostring(name) .. ": " .. message
+    task.refused, task.reply = "error", { code = "invalid_arguments", message = message }
+  end
+end
+
+-- What an effect returns that was refused, or was dear to pass on.
+local function finish(task, reply, refused)
+  if task.dear then
+    local cost = task.dear
+    task.dear = nil
+    guard.charge(cost)
+  end
+  if refused == "kill" then
+    guard.kill(reply.limit, reply.reason)
+  elseif refused == "error" then
+    part("errors").raise_table(reply)
+  end
+  return reply
+end
+
+return { answer = answer, bar = bar, finish = finish }

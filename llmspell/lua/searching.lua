@@ -1,0 +1,222 @@
+-- string.find, match, gmatch and gsub in general. C matches where its work is known to be small, the
+-- matcher in Lua elsewhere. Callbacks are never called from C, so that they may perform effects.
+
+local part = ...
+local guard, arguments, program = part("guard"), part("arguments"), part("program")
+local select, type, tostring, tonumber, pcall = select, type, tostring, tonumber, pcall
+local byte, sub, find, match, gmatch, gsub =
+  string.byte, string.sub, string.find, string.match, string.gmatch, string.gsub
+local concat, pack, unpack = table.concat, table.pack, table.unpack
+local raw_metatable = debug.getmetatable
+local charge, fail = guard.charge, guard.fail
+local text, integer, start, wrong_type =
+  arguments.text, arguments.integer, arguments.start, arguments.wrong_type
+local program_of, admit = program.of, program.admit
+local replaced = part("pattern").replaced
+
+local SPECIALS <const> = "[%^%$%*%+%?%.%(%[%%%-]"
+local CARET <const> = 94
+
+-- A plain search compares the needle at every place where its first byte is. C does it all when
+-- that is little work; otherwise it looks for the needle's head only.
+local function find_plain(s, needle, at)
+  if #s * (#needle + 200) < 2e9 then
+    charge(#s // 64 + #s * #needle // 100000)
+    return find(s, needle, at, true)
+  end
+  local head = sub(needle, 1, 16)
+  at = find(s, head, at, true)
+  while at do
+    charge(#needle // 64)
+    local stop = at + #needle - 1
+    if sub(s, at, stop) == needle then
+      return at, stop
+    end
+    at = find(s, head, at + 1, true)
+  end
+end
+
+local function finished(compiled, from, ...)
+  if from and #compiled.open > 0 then
+    fail("unfinished capture")
+  end
+  return from, ...
+end
+
+local function spell_find(s, p, init, plain)
+  s, p = text(s, 1, "find"), text(p, 2, "find")
+  init = start(init, #s, 3, "find")
+  if init > #s + 1 then
+    return nil
+  elseif plain or not find(p, SPECIALS) then
+    return find_plain(s, p, init)
+  end
+  local compiled = program_of(p)
+  if admit(compiled, #s) then
+    return find(s, compiled.source, init)
+  end
+  return finished(compiled, part("matcher").seek(compiled, s, init))
+end
+
+local function captured(s, from, to, ...)
+  if not from then
+    return nil
+  elseif select("#", ...) == 0 then
+    return sub(s, from, to)
+  end
+  return ...
+end
+
+local function spell_match(s, p, init)
+  s, p = text(s, 1, "match"), text(p, 2, "match")
+  init = start(init, #s, 3, "match")
+  local compiled = program_of(p)
+  if init > #s + 1 then
+    return nil
+  elseif admit(compiled, #s) then
+    return match(s, compiled.source, init)
+  end
+  return captured(s, finished(compiled, part("matcher").seek(compiled, s, init)))
+end
+
+-- The first match from `at` on: where it is, its first capture, and all that `find` returns,
+-- packed, when there are more. An empty match is none at `last`, where the one before ended.
+local function locate(compiled, s, admitted, at, last)
+  local source, many = compiled.source, compiled.captures > 1
+  repeat
+    local from, to, first, found
+    if many then
+      found = admitted and pack(find(s, source, at)) or pack(part("matcher").seek(compiled, s, at))
+      from, to, first = found[1], found[2], found[3]
+    elseif admitted then
+      from, to, first = find(s, source, at)
+    else
+      from, to, first = part("matcher").seek(compiled, s, at)
+    end
+    if not from or to + 1 ~= last then
+      return from, to, first, found
+    end
+    at = at + 1
+  until at > #s + 1
+end
+
+local function spell_gmatch(s, p, init)
+  s, p = text(s, 1, "gmatch"), text(p, 2, "gmatch")
+  local at, last = start(init, #s, 3, "gmatch"), nil
+  if byte(p, 1) == CARET then -- no anchor here
+    p = "%" .. p
+  end
+  local compiled = program_of(p)
+  local admitted = admit(compiled, #s)
+  if admitted and compiled.source == p then
+    return gmatch(s, p, at)
+  end
+  return function()
+    local from, to, first, found
+    if at <= #s + 1 then
+      from, to, first, found = locate(compiled, s, admitted, at, last)
+    end
+    if not finished(compiled, from) then
+      at = #s + 2
+      return nil
+    end
+    at, last = to + 1, to + 1
+    if found then
+      return unpack(found, 3, found.n)
+    end
+    return first or sub(s, from, to)
+  end
+end
+
+-- The replacement string with its %0 to %9 filled in.
+local function expand(replacement, whole, first, found)
+  if not find(replacement, "%", 1, true) then
+    return replacement
+  end
+  return (
+    gsub(replacement, "%%(.?)", function(c)
+      local number = tonumber(c)
+      if c == "%" then
+        return "%"
+      elseif not number then
+        fail("invalid use of '%' in replacement string")
+      elseif number == 0 then
+        return whole
+      end
+      local value = found and found[number + 2]
+      if number == 1 then
+        value = first or whole
+      end
+      if value == program.UNFINISHED then
+        fail("unfinished capture")
+      elseif not value then
+        fail("invalid capture index %" .. c)
+      end
+      return value
+    end)
+  )
+end
+
+local function checked(value, whole)
+  if not value then
+    return whole
+  end
+  local kind = type(value)
+  if kind ~= "string" and kind ~= "number" then
+    fail("invalid replacement value (a " .. kind .. ")")
+  end
+  return value
+end
+
+local function replacement_for(whole, first, found, replacement, kind)
+  if kind == "string" then
+    return expand(replacement, whole, first, found)
+  elseif first == program.UNFINISHED then
+    fail("unfinished capture")
+  elseif kind == "table" then
+    return checked(replacement[first or whole], whole)
+  elseif found then
+    return checked(replacement(unpack(found, 3, found.n)), whole)
+  end
+  return checked(replacement(first or whole), whole)
+end
+
+local function replace_each(compiled, s, admitted, replacement, kind, most, once)
+  local pieces, n, count, at = {}, 0, 0, 1
+  while count < most do
+    local from, to, first, found = locate(compiled, s, admitted, at, count > 0 and at)
+    if not from then
+      break
+    elseif kind == "function" then
+      finished(compiled, from)
+    end
+    pieces[n + 1] = sub(s, at, from - 1)
+    pieces[n + 2] = replacement_for(sub(s, from, to), first, found, replacement, kind)
+    n, count, at = n + 2, count + 1, to + 1
+    if once then
+      break
+    end
+  end
+  pieces[n + 1] = sub(s, at)
+  return concat(pieces), count
+end
+
+local function spell_gsub(s, p, replacement, most)
+  s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
+  local kind = type(replacement)
+  if kind == "number" then
+    replacement, kind = tostring(replacement), "string"
+  elseif kind ~= "string" and kind ~= "table" and kind ~= "function" then
+    wrong_type(replacement, "string/function/table", 3, "gsub")
+  end
+  most = integer(most, #s + 1, 4, "gsub")
+  local compiled = program_of(p)
+  local admitted = admit(compiled, #s)
+  local calls_nothing = kind == "string" or kind == "table" and not raw_metatable(replacement)
+  if admitted and calls_nothing and compiled.source == p then
+    return replaced(pcall(gsub, s, p, replacement, most))
+  end
+  return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == CARET)
+end
+
+return { find = spell_find, gmatch = spell_gmatch, gsub = spell_gsub, match = spell_match }

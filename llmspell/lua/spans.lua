@@ -1,0 +1,178 @@
+-- The table library in general, but for sort. C runs it on plain tables, whose cost is known
+-- beforehand. On tables with a metatable it runs in Lua, where metamethods may take their time and
+-- perform effects.
+
+local part = ...
+local guard, arguments = part("guard"), part("arguments")
+local type, select, pcall, rawlen, rawget, rawequal = type, select, pcall, rawlen, rawget, rawequal
+local concat, insert, remove, move = table.concat, table.insert, table.remove, table.move
+local unpack, min = table.unpack, math.min
+local raw_metatable, maxinteger = debug.getmetatable, math.maxinteger
+local charge, fail = guard.charge, guard.fail
+local text, integer, length = arguments.text, arguments.integer, arguments.length
+local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
+
+local MAX_RANGE <const>, MAX_UNPACKED <const> = 1e7, 1e6
+
+local function expect_table(t, position, callee)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", position, callee)
+  end
+end
+
+-- How many places lie from i to j.
+local function count(i, j, problem)
+  if i > j then
+    return 0
+  elseif j - i < 0 or j - i >= MAX_RANGE then
+    fail(problem)
+  end
+  return j - i + 1
+end
+
+-- A plain table with t[i] to t[j].
+local function gather(t, i, j)
+  local items = {}
+  for at = i, j do
+    items[at] = t[at]
+  end
+  return items
+end
+
+-- Shifting asks C for a length that it has asked for before, and a __len may answer differently.
+local function refuse_len(t, callee)
+  if rawget(raw_metatable(t), "__len") ~= nil then
+    fail("'" .. callee .. "' cannot shift the elements of a table with __len")
+  end
+end
+
+local function concatenated(ok, result)
+  if not ok then
+    return settled("concat", ok, result)
+  end
+  charge(#result // 16)
+  return result
+end
+
+local function spell_concat(t, separator, i, j)
+  expect_table(t, 1, "concat")
+  separator = separator == nil and "" or text(separator, 2, "concat")
+  i = i == nil and 1 or integer(i, nil, 3, "concat")
+  j = j == nil and length(t) or integer(j, nil, 4, "concat")
+  local n = count(i, j, "range too large")
+  if raw_metatable(t) then
+    t = gather(t, i, j)
+  else
+    charge(min(n, rawlen(t)) // 4)
+  end
+  return concatenated(pcall(concat, t, separator, i, j))
+end
+
+local function shift_up(t, position, n, value)
+  if not raw_metatable(t) then
+    charge((n - position) // 4)
+    return insert(t, position, value)
+  end
+  refuse_len(t, "insert")
+  for i = n, position + 1, -1 do
+    t[i] = t[i - 1]
+  end
+  t[position] = value
+end
+
+local function spell_insert(t, ...)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", 1, "insert")
+  end
+  if select("#", ...) ~= 2 then
+    fail("wrong number of arguments to 'insert'")
+  end
+  local position, value = ...
+  local n = length(t) + 1
+  position = integer(position, nil, 2, "insert")
+  if position < 1 or position > n then
+    bad(2, "insert", "position out of bounds")
+  end
+  shift_up(t, position, n, value)
+end
+
+local function shift_down(t, position, n)
+  if not raw_metatable(t) then
+    charge((n - position) // 4)
+    return remove(t, position)
+  end
+  refuse_len(t, "remove")
+  local value = t[position]
+  for i = position, n - 1 do
+    t[i] = t[i + 1]
+  end
+  t[n] = nil
+  return value
+end
+
+local function spell_remove(t, position)
+  if type(t) ~= "table" then
+    wrong_type(t, "table", 1, "remove")
+  end
+  local n = length(t)
+  if position == nil then
+    position = n
+  else
+    position = integer(position, nil, 2, "remove")
+  end
+  if position ~= n and (position < 1 or position > n + 1) then
+    bad(2, "remove", "position out of bounds")
+  elseif position < n then
+    return shift_down(t, position, n)
+  end
+  local value = t[position]
+  t[position] = nil
+  return value
+end
+
+local function spell_move(from, i, j, at, to)
+  to = to == nil and from or to
+  expect_table(from, 1, "move")
+  i, j, at = integer(i, nil, 2, "move"), integer(j, nil, 3, "move"), integer(at, nil, 4, "move")
+  expect_table(to, 5, "move")
+  local n = count(i, j, "too many elements to move")
+  if n == 0 then
+    return to
+  elseif at > maxinteger - n + 1 then
+    bad(4, "move", "destination wrap around")
+  end
+  if not raw_metatable(from) and not raw_metatable(to) then
+    charge(n // 4)
+    return move(from, i, j, at, to)
+  end
+  local first, last, step = 0, n - 1, 1
+  if rawequal(from, to) and at > i then -- not over what is still to be moved
+    first, last, step = last, first, -1
+  end
+  for offset = first, last, step do
+    to[at + offset] = from[i + offset]
+  end
+  return to
+end
+
+local function spell_unpack(t, i, j)
+  i = integer(i, 1, 2, "unpack")
+  j = j == nil and length(t) or integer(j, nil, 3, "unpack")
+  local n = count(i, j, "too many results to unpack")
+  if n >= MAX_UNPACKED then
+    fail("too many results to unpack")
+  elseif type(t) ~= "table" or raw_metatable(t) then
+    t = gather(t, i, j)
+  end
+  charge(n // 4)
+  return unpack(t, i, j)
+end
+
+return {
+  concat = spell_concat,
+  concatenated = concatenated,
+  insert = spell_insert,
+  move = spell_move,
+  remove = spell_remove,
+  unpack = spell_unpack,
+}

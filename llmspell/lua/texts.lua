@@ -1,0 +1,128 @@
+-- The string and utf8 libraries in general. What costs C time in proportion to a string's size is
+-- charged.
+
+local part = ...
+local guard, arguments, config = part("guard"), part("arguments"), part("config")
+local tostring, formats = part("basics").tostring, part("strings").formats
+local next, pcall, type = next, pcall, type
+local rep, format = string.rep, string.format
+local pack, gmatch = string.pack, string.gmatch
+local pack_values, unpack_values = table.pack, table.unpack
+local charge, fail = guard.charge, guard.fail
+local text, integer, settled = arguments.text, arguments.integer, arguments.settled
+
+local MAX_STRING <const> = config.memory or math.maxinteger // 2
+local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
+
+local function spell_rep(s, n, separator)
+  s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")
+  separator = separator == nil and "" or text(separator, 3, "rep")
+  local size = #s + #separator
+  if n <= 0 or size == 0 then
+    return ""
+  elseif n > MAX_STRING // size then
+    fail("resulting string too large")
+  end
+  charge(n * size // 16)
+  return rep(s, n, separator)
+end
+
+-- Of a function of one string.
+local function charged(callee, f)
+  return function(s)
+    s = text(s, 1, callee)
+    charge(#s // 4)
+    return f(s)
+  end
+end
+
+-- Of a function that reads its first argument, a string, and fails in its own words.
+local function sized(callee, f)
+  return function(s, ...)
+    if type(s) == "string" then
+      charge(#s // 2)
+    end
+    return settled(callee, pcall(f, s, ...))
+  end
+end
+
+local function spell_pack(...)
+  local result = settled("pack", pcall(pack, ...))
+  charge(#result // 16)
+  return result
+end
+
+-- The conversions of a format: their letters in order.
+local function parse(f)
+  charge(#f)
+  local letters = {}
+  for options, letter in gmatch(f, "%%([-+ #%d.]*)(.?)") do
+    if letter == "p" then
+      fail("invalid conversion '%p' to 'format': addresses are not for spells")
+    elseif letter ~= "%" or options ~= "" then
+      letters[#letters + 1] = letter
+    end
+  end
+  return letters
+end
+
+-- The place of the last %s.
+local function last_text(letters)
+  for i = #letters, 1, -1 do
+    if letters[i] == "s" then
+      return i
+    end
+  end
+  return 0
+end
+
+local cached = 0
+
+local function remember(f, count)
+  if #f > CACHED_LENGTH or count > 3 or formats[f] then
+    return
+  elseif cached == CACHE_SIZE then
+    for known in next, formats do
+      formats[known] = nil
+    end
+    cached = 0
+  end
+  formats[f], cached = count, cached + 1
+end
+
+local function formatted(_, ok, result)
+  if not ok then
+    return settled("format", ok, result)
+  end
+  charge(#result // 16)
+  return result
+end
+
+local function spell_format(f, ...)
+  f = text(f, 1, "format")
+  local letters = parse(f)
+  local count = last_text(letters)
+  remember(f, count)
+  local values = pack_values(...)
+  for i = 1, count do
+    local kind = type(values[i])
+    if letters[i] == "s" and kind ~= "string" and kind ~= "number" and i <= values.n then
+      values[i] = tostring(values[i])
+    end
+  end
+  return (formatted(f, pcall(format, f, unpack_values(values, 1, values.n))))
+end
+
+return {
+  format = spell_format,
+  formatted = formatted,
+  len = sized("len", utf8.len),
+  lower = charged("lower", string.lower),
+  offset = sized("offset", utf8.offset),
+  pack = spell_pack,
+  packsize = sized("packsize", string.packsize),
+  rep = spell_rep,
+  reverse = charged("reverse", string.reverse),
+  unpack = sized("unpack", string.unpack),
+  upper = charged("upper", string.upper),
+}

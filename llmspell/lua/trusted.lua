@@ -1,0 +1,26 @@
+-- What the Lua of bridges finds as its globals.
+
+local part = ...
+local guard = part("guard")
+
+return {
+  string = string,
+  table = table,
+  math = math,
+  assert = assert,
+  error = error,
+  getmetatable = getmetatable,
+  ipairs = ipairs,
+  next = next,
+  pairs = pairs,
+  pcall = guard.pcall,
+  rawequal = rawequal,
+  rawget = rawget,
+  rawlen = rawlen,
+  rawset = rawset,
+  select = select,
+  setmetatable = setmetatable,
+  tonumber = tonumber,
+  tostring = part("basics").tostring,
+  type = type,
+}
