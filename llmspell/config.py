@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from llmspell.errors import ConfigError
 from llmspell.limits import Limits
-from llmspell.permissions import KINDS, Grants
+from llmspell.permissions import KINDS, Grants, targets_in
 from llmspell.providers.settings import ProviderSettings
 
 FILE = "llmspell.toml"
-EVERYTHING = "*"
+
+G = TypeVar("G", bound=Grants)
 
 _UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
 
@@ -42,21 +43,34 @@ class ToolSettings:
 
 
 @dataclass(frozen=True)
+class PermissionSettings(Grants):
+    """`[permissions]`: what spells may touch. In the file, "*" is everything, [] is nothing.
+
+    Attributes:
+        deny: What they may not, whatever else grants it.
+    """
+
+    deny: Grants = field(default_factory=Grants)
+
+
+@dataclass(frozen=True)
 class Settings:
     """What llmspell.toml may hold.
 
     Attributes:
         model: Model of agents that name none, such as "openai/gpt-5-mini".
-        permissions: In the file, "*" stands for everything, and an empty list for nothing.
+        isolate: Whether each spell runs in a process of its own, see security.md; by default only
+            one that is not the user's own does.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     model: str | None = None
+    isolate: bool | None = None
     state: StateSettings = field(default_factory=StateSettings)
     tools: ToolSettings = field(default_factory=ToolSettings)
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
-    permissions: Grants = field(default_factory=Grants)
+    permissions: PermissionSettings = field(default_factory=PermissionSettings)
     limits: Limits = field(default_factory=Limits)
 
 
@@ -123,16 +137,14 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
     except ValidationError as error:
         problems = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
         unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
-        raise ConfigError(source, problems, hint=_hint(unknown)) from error
-    limits = asdict(settings.limits)
-    if problems := [f"limits.{n}: must be above 0" for n, most in limits.items() if not most > 0]:
-        raise ConfigError(source, problems)
-    grants = {kind: _granted(getattr(settings.permissions, kind)) for kind in KINDS}
-    return replace(settings, permissions=Grants(**grants))
+        # Without pydantic's error, which quotes the file: somebody may have written a key there.
+        raise ConfigError(source, problems, hint=_hint(unknown)) from None
+    granted = _read(settings.permissions)
+    return replace(settings, permissions=replace(granted, deny=_read(granted.deny)))
 
 
-def _granted(targets: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return () if EVERYTHING in (targets or ()) else targets or None
+def _read(grants: G) -> G:
+    return replace(grants, **{kind: targets_in(kind, grants[kind] or ()) for kind in KINDS})
 
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
@@ -158,13 +170,22 @@ def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
 
 
 def _relative_to(folder: Path, settings: Settings) -> Settings:
-    def resolve(paths: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return paths and tuple(str(folder / Path(path).expanduser()) for path in paths)
-
-    grants = settings.permissions
-    grants = replace(grants, read=resolve(grants.read), write=resolve(grants.write))
+    granted = _below(folder, settings.permissions)
+    granted = replace(granted, deny=_below(folder, granted.deny))
     modules = tuple(
         str(folder / module) if module.endswith(".py") else module
         for module in settings.tools.modules
     )
-    return replace(settings, permissions=grants, tools=ToolSettings(modules))
+    return replace(settings, permissions=granted, tools=ToolSettings(modules))
+
+
+def _below(folder: Path, grants: G) -> G:
+    def resolved(path: str) -> str:
+        return str(folder / (Path(path).expanduser() if path[:1] == "~" else path))
+
+    return replace(
+        grants,
+        read=grants.read and tuple(map(resolved, grants.read)),
+        write=grants.write and tuple(map(resolved, grants.write)),
+        run=grants.run and tuple(resolved(p) if "/" in p else p for p in grants.run),
+    )

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from llmspell.bridge import Bridge, Bridges
+from llmspell.children import Child, Children
 from llmspell.config import Project, find_project
 from llmspell.console import Console
-from llmspell.driver import Output
+from llmspell.driver import Machine, Output
+from llmspell.effects import Effect
 from llmspell.engine import Engine
-from llmspell.errors import ConfigError, LlmspellError, PluginError, SpellRuntimeError
+from llmspell.errors import LimitExceeded, PluginError
+from llmspell.finding import find_spell
+from llmspell.granting import Ask, Granting
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
 from llmspell.lua.image import build
@@ -27,16 +29,17 @@ from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware, arrange
 from llmspell.middleware.trace import Observer, Observers
 from llmspell.modules import Modules
-from llmspell.permissions import Grants
+from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
-from llmspell.spell import Spell, find_spell, parse_spell
+from llmspell.spell import Spell, parse_spell
 from llmspell.state import Store
 from llmspell.tools.loading import BuiltInTools, installed, load_module, load_reference
 from llmspell.tools.tool import FunctionTool, Tool, Tools
 from llmspell.values import Value
 
 if TYPE_CHECKING:
+    from llmspell.isolation.workers import Workers
     from llmspell.providers.weights import Progress
 
 
@@ -61,7 +64,10 @@ class Runtime:
         project: Project | None = None,
         model: str | None = None,
         grants: Grants | None = None,
+        denied: Grants | None = None,
+        ask: Ask | None = None,
         limits: Limits | None = None,
+        isolate: bool | None = None,
         store: Store | None = None,
         providers: Iterable[Provider] = (),
         bridges: Iterable[Bridge] = (),
@@ -78,7 +84,11 @@ class Runtime:
             project: The project; by default the one around the current folder.
             model: Model of agents that name none.
             grants: What spells may touch besides what the project grants.
+            denied: What they may not, besides what the project denies; it wins over all grants.
+            ask: Asks a person for what is not granted; by default it is refused.
             limits: Limits of each run.
+            isolate: Whether each spell runs in a process of its own; by default only one that is
+                not the user's own does.
             store: Where `State` is kept; closed by whoever made it.
             providers: Providers besides the known ones; their names go first.
             bridges: More bridges.
@@ -104,8 +114,15 @@ class Runtime:
             providers=providers,
             progress=progress,
         )
-        self._grants = settings.permissions.merged(grants or Grants())
+        self._granting = Granting(
+            settings.permissions.merged(grants or NOTHING),
+            settings.permissions.deny.merged(denied or NOTHING),
+            ask=ask,
+            project=self.project,
+            models=self.models,
+        )
         self._limits = limits or settings.limits
+        self._isolate = settings.isolate if isolate is None else isolate
         self._bridges = Bridges([*_installed_bridges(), *bridges])
         self._middleware = arrange(middleware)
         self._observers = Observers(observers)
@@ -113,13 +130,14 @@ class Runtime:
         self._console = console or Console()
         self._given_store = store
         self._store: Store | None = store
+        self._workers: Workers | None = None
         self._cleanup = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._cleanup.__aenter__()
         self._cleanup.push_async_callback(self.models.close)
         self._cleanup.push_async_callback(self._close_store)
-        self._new_vm = partial(Vm, image=build(self._bridges.lua()))
+        self._image = build(self._bridges.lua())
         return self
 
     async def __aexit__(
@@ -152,52 +170,87 @@ class Runtime:
             LimitExceeded: It broke a limit.
         """
         if not isinstance(spell, Spell):
-            spell = find_spell(str(spell), self.project.spell_folders)
+            spell = find_spell(str(spell), self.project)
         bound = spell.bind(params or {})
-        limits = _lowered(self._limits, spell)
-        hooks = Hooks(self.hooks)
-        services = _Services(
-            {
-                Console: self._console,
-                Grants: self._grants,
-                Hooks: hooks,
-                Limits: limits,
-                Models: self.models,
-                Modules: Modules(self._module_folders(spell)),
-                Observers: self._observers,
-                Project: self.project,
-                Tools: Tools(self.tools),
-            },
-            makers={Store: self._open_store},
-        )
-        new_vm = partial(
-            self._new_vm,
-            limits,
-            seed=int.from_bytes(os.urandom(4)) >> 1,
-            tools=list(self.tools),
-        )
-        engine = Engine(
-            _new_run_id(),
-            new_vm=new_vm,
-            bridges=self._bridges,
-            services=services,
-            middleware=self._middleware,
-            output=output or self._output,
-        )
+        limits = self._limits.lowered(spell.limits)
+        permissions = await self._granting.permissions(spell)
+        services = self._services(spell, limits, permissions, output or self._output)
+        engine = await self._engine(spell, services, output or self._output)
         try:
             return await engine.execute(spell, bound, list(arguments))
-        except LlmspellError as error:
-            # A call in tail position leaves no line to point at.
-            error.where = error.where or spell.file
-            if isinstance(error, SpellRuntimeError) and not error.hint:
-                error.hint = _similar_tool(error.message, self.tools)
+        except LimitExceeded as error:
+            if error.value < getattr(self._limits, error.limit):
+                error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
             raise
-        finally:
-            hooks.close()
 
     async def execute(self, source: str, *, name: str = "chunk") -> Value:
         """Run a spell given as text."""
         return await self.run(parse_spell(source.encode(), name=name, file=name))
+
+    def _services(
+        self, spell: Spell, limits: Limits, permissions: Permissions, output: Output
+    ) -> dict[type, Any]:
+        """What handlers find at `effect.run[…]`."""
+        start = partial(self._run_child, output=output)
+        services = {
+            Children: Children(limits, permissions, start),
+            Console: self._console,
+            Hooks: Hooks(self.hooks),
+            Limits: limits,
+            Models: self.models,
+            Modules: Modules(self._module_folders(spell)),
+            Observers: self._observers,
+            Permissions: permissions,
+            Project: self.project,
+            Tools: Tools(self.tools),
+        }
+        return _Services(services, makers={Store: self._open_store})
+
+    async def _run_child(
+        self, effect: Effect, child: Child, permissions: Permissions, limits: Limits, output: Output
+    ) -> Value:
+        spell = child.spell
+        bound = spell.bind(child.params)
+        services = self._services(spell, limits, permissions, output)
+        services[Hooks] = Hooks(effect.run[Hooks])
+        if child.own_state:
+            from llmspell.state import MemoryStore
+
+            services[Store] = MemoryStore()
+        engine = await self._engine(spell, services, output, parent=effect)
+        return await engine.execute(spell, bound, list(child.arguments))
+
+    async def _engine(
+        self,
+        spell: Spell,
+        services: Mapping[type, Any],
+        output: Output,
+        parent: Effect | None = None,
+    ) -> Engine:
+        return Engine(
+            _new_run_id(),
+            vm=await self._machine(spell, services[Limits]),
+            bridges=self._bridges,
+            services=services,
+            middleware=self._middleware,
+            output=output,
+            parent=parent,
+        )
+
+    async def _machine(self, spell: Spell, limits: Limits) -> Machine:
+        """The Lua state of a run: in this process or, for a spell that is isolated, in another."""
+        seed = int.from_bytes(os.urandom(4)) >> 1
+        tools = list(self.tools)
+        if not (self._isolate or (self._isolate is None and not spell.trusted)):
+            return Vm(limits, seed=seed, image=self._image, tools=tools)
+        if self._workers is None:
+            from llmspell.isolation.workers import Workers
+
+            self._workers = Workers(self._image, memory=self._limits.memory)
+            self._cleanup.push_async_callback(self._workers.close)
+        worker = await self._workers.take()
+        worker.set_up(limits, seed=seed, tools=tools)
+        return worker
 
     def _register_tools(self, given: Iterable[Tool | Any]) -> None:
         found = [load_reference(value) for value in installed("llmspell.tools").values()]
@@ -213,8 +266,8 @@ class Runtime:
                 ) from error
 
     def _module_folders(self, spell: Spell) -> list[Path]:
-        own = [spell.folder] if spell.folder else []
-        return [*own, self.project.root / "lua_modules"]
+        folders = [spell.folder] if spell.folder else []
+        return [*folders, self.project.root / "lua_modules"] if spell.trusted else folders
 
     def _open_store(self) -> Store:
         if self._store is None:
@@ -246,35 +299,6 @@ class _Services(dict[type, Any]):
     def __missing__(self, service: type) -> Any:
         made = self[service] = self._makers.get(service, service)()
         return made
-
-
-def _similar_tool(message: str, tools: Tools) -> str | None:
-    """What a spell may have meant that called a global which is not there."""
-    missing = re.fullmatch(r"attempt to call a nil value \(global '(\w+)'\)", message)
-    if missing is None:
-        return None
-    import difflib
-
-    similar = difflib.get_close_matches(missing[1], list(tools), n=1)
-    return f"did you mean {similar[0]}?" if similar else "list the tools with: llmspell tools"
-
-
-def _lowered(limits: Limits, spell: Spell) -> Limits:
-    """The host's limits with those of the spell's front matter that are lower."""
-    known = {f.name for f in fields(Limits)}
-    wrong = [
-        f"limits.{name}: {'no limit of that name' if name not in known else 'must be a number above 0'}"
-        for name, value in spell.limits.items()
-        if name not in known
-        or isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or value <= 0
-    ]
-    if wrong:
-        raise ConfigError(spell.file, wrong, hint=f"limits are {', '.join(sorted(known))}")
-    return replace(
-        limits, **{name: min(value, getattr(limits, name)) for name, value in spell.limits.items()}
-    )
 
 
 def _installed_bridges() -> list[Bridge]:

@@ -183,7 +183,7 @@ def test_the_page_of_the_command_line_has_every_command_and_option():
         opt
         for c in [command, *found]
         for p in c.get_params(context)
-        for opt in p.opts
+        for opt in (*p.opts, *p.secondary_opts)
         if opt[0] == "-"
     }
     rows = re.findall(r"^\| (`-.*?) \|", text, re.MULTILINE)

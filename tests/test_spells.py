@@ -8,9 +8,9 @@ import pytest
 from llmspell import Grants, Runtime
 from llmspell.config import Project
 from llmspell.console import Console
+from llmspell.finding import read_spell, shipped_spells
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
-from llmspell.spell import read_spell, shipped_spells
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,10 @@ import click
 COMMANDS = {
     "run": "Run a spell.",
     "exec": "Run Lua given on the command line.",
+    "check": "Read spells without running them.",
     "tools": "List the tools spells can call.",
     "spells": "List the spells that can be run by name.",
+    "doctor": "Look at what spells need here.",
     "version": "Print the version.",
 }
 _OPTIONS = ("-h", "--help", "--version")
@@ -53,9 +55,9 @@ def _unknown(name: str) -> click.UsageError:
 
     from llmspell.cli.report import Misuse
     from llmspell.config import find_project
-    from llmspell.spell import named_spells
+    from llmspell.finding import named_spells
 
-    if name in named_spells(find_project().spell_folders):
+    if name in named_spells(find_project()):
         hint = f"run the spell of that name with: llmspell run {name}"
     elif similar := difflib.get_close_matches(name, COMMANDS, n=1):
         hint = f"did you mean {similar[0]}?"

@@ -12,7 +12,7 @@ from llmspell.spell import parse_spell
 def _exec(lua: str, arguments: tuple[str, ...], **values: Any) -> None:
     source = lua.encode("utf-8", "surrogateescape")
     spell = parse_spell(source, name="exec", file="exec")
-    run_spell(spell, RunOptions(**values), {}, arguments)
+    run_spell(spell, RunOptions.of(values), {}, arguments)
 
 
 command = GrantingCommand(

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import click
 
+from llmspell.cli.grants import grant_options, grants_in, with_values
+from llmspell.cli.limits import limit_option
 from llmspell.config import find_project
-from llmspell.permissions import KINDS, Grants
-
-EVERYTHING = "*"
+from llmspell.permissions import NOTHING, Grants
 
 
 def run_options() -> list[click.Option]:
     """The options, new ones at each call."""
-    grants = [
-        _GrantOption(
-            [f"--allow-{kind}"],
-            multiple=True,
-            metavar=f"[={what}]",
-            help=f"Let the spell {verb}; several with commas, all without a value.",
-        )
-        for kind, what, verb in (
-            ("read", "PATHS", "read these folders and files"),
-            ("write", "PATHS", "write these folders and files"),
-            ("net", "HOSTS", "reach these hosts"),
-        )
-    ]
     return [
         click.Option(["--model"], metavar="PROVIDER/MODEL", help="Model of agents that name none."),
         click.Option(
@@ -43,8 +30,13 @@ def run_options() -> list[click.Option]:
             type=click.Choice(["sqlite", "memory"]),
             help="Where State is kept: the project's .llmspell/, or for this run only.",
         ),
-        *grants,
-        click.Option(["-A", "--allow-all"], is_flag=True, help="Let the spell do all of that."),
+        *grant_options(),
+        limit_option(),
+        click.Option(
+            ["--isolate/--no-isolate"],
+            default=None,
+            help="Run the spell in a process of its own; by default one that is not yours.",
+        ),
         click.Option(
             ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
         ),
@@ -63,19 +55,6 @@ class GrantingCommand(click.Command):
         return super().parse_args(ctx, with_values(args))
 
 
-class _GrantOption(click.Option):
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        record = super().get_help_record(ctx)
-        return record and (record[0].replace(" [", "["), record[1])
-
-
-def with_values(args: Sequence[str]) -> list[str]:
-    """`--allow-read` without a value, as Deno has it, becomes `--allow-read=*`."""
-    bare = {f"--allow-{kind}" for kind in KINDS}
-    end = args.index("--") if "--" in args else len(args)
-    return [f"{a}={EVERYTHING}" if a in bare else a for a in args[:end]] + list(args[end:])
-
-
 @dataclass(frozen=True)
 class RunOptions:
     """The values of the options."""
@@ -83,20 +62,22 @@ class RunOptions:
     model: str | None = None
     tools: tuple[str, ...] = ()
     state: str | None = None
-    allow_read: tuple[str, ...] = ()
-    allow_write: tuple[str, ...] = ()
-    allow_net: tuple[str, ...] = ()
-    allow_all: bool = False
+    grants: Grants = NOTHING
+    denied: Grants = NOTHING
+    no_prompt: bool = False
+    limits: tuple[tuple[str, float], ...] = ()
+    isolate: bool | None = None
     json: bool = False
     verbose: bool = False
     quiet: bool = False
     debug: bool = False
 
-    @property
-    def grants(self) -> Grants:
-        if self.allow_all:
-            return Grants.all()
-        return Grants(*(_targets(getattr(self, f"allow_{kind}")) for kind in KINDS))
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> RunOptions:
+        """The options as click gives them: what is granted and denied in one of each kind."""
+        grants, denied = grants_in(values, "allow"), grants_in(values, "deny")
+        own = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        return cls(**own, grants=grants, denied=denied)
 
     @property
     def narrated(self) -> bool:
@@ -111,7 +92,15 @@ class RunOptions:
 
     def runtime_arguments(self) -> dict[str, Any]:
         """What of them `Runtime` takes. Raises PluginError, ConfigError."""
-        arguments: dict[str, Any] = {"project": find_project(), "grants": self.grants}
+        project = find_project()
+        limits: dict[str, Any] = dict(self.limits)
+        arguments: dict[str, Any] = {
+            "project": project,
+            "grants": self.grants,
+            "denied": self.denied,
+            "isolate": self.isolate,
+            "limits": replace(project.settings.limits, **limits),
+        }
         if self.model:
             arguments["model"] = self.model
         if self.state == "memory":
@@ -123,10 +112,3 @@ class RunOptions:
 
             arguments["tools"] = [tool for name in self.tools for tool in load_module(name)]
         return arguments
-
-
-def _targets(given: Iterable[str]) -> tuple[str, ...] | None:
-    targets = tuple(part for value in given for part in value.split(",") if part)
-    if EVERYTHING in targets:
-        return ()
-    return targets or None

@@ -87,7 +87,7 @@ def _describe(error: LlmspellError) -> str:
     if place and isinstance(error, ConfigError):
         said = said.removeprefix(f"{error.path}: ")  # the place says it better
     lines = [f"error: {place}{said}"]
-    if source := _source_line(error):
+    if source := error.source_line or _source_line(error):
         lines.append(f"  | {source}")
     if isinstance(error, SpellRuntimeError) and error.lua_traceback.count("\n"):
         lines += ["Lua traceback (innermost first):", error.lua_traceback.replace("\t", "  ")]

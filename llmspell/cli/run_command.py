@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from llmspell.cli.commands import COMMANDS
-from llmspell.cli.options import GrantingCommand, RunOptions, run_options, with_values
+from llmspell.cli.grants import with_values
+from llmspell.cli.options import GrantingCommand, RunOptions, run_options
+from llmspell.cli.recorder import Recorder
 from llmspell.cli.report import Misuse
 from llmspell.cli.running import run_spell
-from llmspell.config import find_project
-from llmspell.errors import ConfigError, SpellNotFound
-from llmspell.spell import Parameter, Spell, find_spell
+from llmspell.cli.sources import spell_of
+from llmspell.errors import ConfigError, LlmspellError
+from llmspell.parameters import Parameter
+from llmspell.spell import Spell
 from llmspell.values import Value
 
 _USAGE = "[OPTIONS] SPELL [--PARAMETER VALUE ...] [-- ARGUMENTS]"
@@ -40,25 +43,15 @@ def _run(**values: Any) -> None:
     if not rest:
         raise Misuse(
             "no spell given",
-            hint="give a file, a name (they are listed by: llmspell spells), or - for stdin",
+            hint="give a file, an address, a name (see: llmspell spells), or - for stdin",
         )
     name, *args = rest
-    spell = _find(name)
+    spell = spell_of(name)
     command = _SpellCommand(spell, as_typed=name, before=values)
     try:
         command.main(args=args, prog_name=command.name, standalone_mode=False)
     except click.UsageError as error:
         error.ctx = click.Context(command, info_name=command.name)
-        raise
-
-
-def _find(name: str) -> Spell:
-    try:
-        return find_spell(name, find_project().spell_folders)
-    except SpellNotFound as error:
-        if name in COMMANDS:
-            hint = f"options go after the command: llmspell {name} …"
-            raise Misuse(error.message, hint=hint) from error
         raise
 
 
@@ -70,7 +63,7 @@ class _SpellCommand(GrantingCommand):
     def __init__(self, spell: Spell, *, as_typed: str, before: dict[str, Any]) -> None:
         params = [_option(parameter) for parameter in spell.params.values()]
         taken = {option for param in params for option in param.opts}
-        options = [option for option in run_options() if not taken.intersection(option.opts)]
+        options = [option for option in _options() if not taken.intersection(option.opts)]
         super().__init__(
             f"llmspell run {as_typed}",
             callback=self._call,
@@ -89,13 +82,23 @@ class _SpellCommand(GrantingCommand):
                 if name.startswith(_PREFIX):
                     params[name.removeprefix(_PREFIX)] = value
                 else:
-                    options[name] = value
+                    options[name] = options[name] + value if isinstance(value, tuple) else value
         try:
             bound = self._spell.bind(params)
         except ConfigError as error:
             error.hint = f"see its parameters with: {self.name} --help"
             raise
-        run_spell(self._spell, RunOptions(**options), bound, arguments)
+        spell = replace(self._spell, trusted=False) if options.pop("untrusted") else self._spell
+        recorder = Recorder(spell) if options.pop("record_permissions") else None
+        chosen = RunOptions.of(options)
+        try:
+            run_spell(spell, chosen, bound, arguments, observers=[recorder] if recorder else [])
+        except LlmspellError as error:
+            error.source_line = spell.line_at(error.where)
+            raise
+        finally:
+            if recorder:
+                recorder.write(quiet=chosen.quiet)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own: list[tuple[str, str]] = []
@@ -109,6 +112,14 @@ class _SpellCommand(GrantingCommand):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _options() -> list[click.Option]:
+    untrusted = click.Option(["--untrusted"], is_flag=True, help="Treat the spell as a stranger's.")
+    record = click.Option(
+        ["--record-permissions"], is_flag=True, help="Have the spell ask for what it used."
+    )
+    return [*run_options(), untrusted, record]
 
 
 def _option(parameter: Parameter) -> click.Option:
@@ -136,7 +147,7 @@ def _shown(default: Value) -> str:
 command = RunCommand(
     "run",
     callback=_run,
-    params=[*run_options()],
-    help="Run a spell: a file, a name, or - for standard input. "
+    params=[*_options()],
+    help="Run a spell: a file, a name, an https:// address, or - for standard input. "
     "`llmspell run SPELL --help` shows its parameters.",
 )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
 from llmspell.cli.output import for_people, for_programs, write_line
 from llmspell.cli.progress import Progress
+from llmspell.cli.questions import Questions
+from llmspell.console import Console
 from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
@@ -23,12 +27,14 @@ def run_spell(
     options: RunOptions,
     params: Mapping[str, Value] | None = None,
     arguments: Sequence[str] = (),
+    *,
+    observers: Sequence[Observer] = (),
 ) -> None:
-    """Run it and print what it returns."""
+    """Run it, with observers besides those that log or show progress, and print what it returns."""
     gc.freeze()
     gc.enable()
     with interruptible():
-        result = asyncio.run(_run(spell, options, params or {}, arguments))
+        result = asyncio.run(_run(spell, options, params or {}, arguments, observers))
     if options.json:
         write_line(sys.stdout, for_programs(result))
     elif result is not None:
@@ -40,23 +46,38 @@ async def _run(
     options: RunOptions,
     params: Mapping[str, Value],
     arguments: Sequence[str],
+    more_observers: Sequence[Observer],
 ) -> Value:
     to = sys.stderr if options.json else sys.stdout
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
-    set_up_logging(options.log_level, debug=options.debug, aside=progress.aside)
-    observers: list[Observer] = [Narrator()] if options.narrated else []
+    console = Console()
+    questions = Questions(console, progress.paused)
+
+    def write(line: Callable[[], None]) -> None:
+        def beside_progress() -> None:
+            with progress.aside():
+                line()
+
+        questions.after(beside_progress)
+
+    set_up_logging(options.log_level, debug=options.debug, writer=write)
+    observers: list[Observer] = [*more_observers, *([Narrator()] if options.narrated else [])]
     if progress.shown and not options.quiet:
         observers.append(progress)
-
-    def output(line: str | bytes) -> None:
-        with progress.aside():
-            write_line(to, line)
 
     with progress:
         async with Runtime(
             **options.runtime_arguments(),
             observers=observers,
-            output=output,
+            output=lambda line: write(partial(write_line, to, line)),
+            console=console,
+            ask=questions if _may_ask(spell, options) else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
             return await runtime.run(spell, params=params, arguments=arguments)
+
+
+def _may_ask(spell: Spell, options: RunOptions) -> bool:
+    """Whether somebody is there to answer; not one who has just typed or piped in the spell."""
+    typed = spell.file == "stdin" and spell.folder is None
+    return not (options.no_prompt or typed) and os.isatty(0) and os.isatty(2)

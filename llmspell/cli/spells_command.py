@@ -6,13 +6,13 @@ import click
 
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError
-from llmspell.spell import named_spells, read_spell, shipped_spells
+from llmspell.finding import named_spells, read_spell, shipped_spells
 
 
 @click.command("spells")
 def command() -> None:
     """List the spells that can be run by name: the project's, and the shipped ones."""
-    known = named_spells(find_project().spell_folders)
+    known = named_spells(find_project())
     ours = set(shipped_spells())
     width = max(map(len, known))
     for title, shipped in (("project", False), ("shipped", True)):

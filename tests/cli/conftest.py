@@ -260,6 +260,12 @@ class Terminal:
         while text not in self.sent:
             assert self._read(deadline), f"{text!r} did not appear in {self.sent!r}"
 
+    def wait_for_silence(self, seconds):
+        """Read what it is sent until then."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._read(deadline)
+
     def wait(self):
         """Until the process has ended; its exit code."""
         deadline = time.monotonic() + PATIENCE

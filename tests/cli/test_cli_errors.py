@@ -115,7 +115,7 @@ def test_a_failure_deep_inside_shows_the_way(llmspell, write):
         ),
         (
             "[limits]\ntme = 3",
-            "error: s.lua: limits.tme: no limit of that name\nhint: limits are effects, ",
+            "error: s.lua: front matter: limits.tme: no limit of that name\nhint: limits are memory, ",
         ),
     ],
 )
@@ -187,7 +187,7 @@ def test_what_may_not_be_read(shell, write, project, locked, spell, said):
     [
         ("model = 3", "model: input should be a valid string", None),
         ("a = \n", "Invalid value (at line 1, column 5)", "it is TOML"),
-        ("zzz = 1", "zzz is no setting", "settings are model, state, "),
+        ("zzz = 1", "zzz is no setting", "settings are model, isolate, state, "),
         ("[limits]\ntme = 1", "limits.tme is no setting", "did you mean limits.time?"),
     ],
 )
@@ -327,7 +327,7 @@ def test_limits_end_a_run_with_4(llmspell, write, lua, limit):
     done = llmspell("exec", lua)
     assert (done.code, done.out) == (4, "")
     assert limit in done.err
-    assert "\nhint: raise it with [limits] " in done.err
+    assert "\nhint: raise it with --limit " in done.err
 
 
 @pytest.mark.parametrize(

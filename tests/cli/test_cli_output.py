@@ -91,13 +91,13 @@ def test_the_list_of_tools(llmspell, tools):
     assert "files\n" in listed.out
     assert "  add " in listed.out
     only = llmspell("tools", tools, "--category", "user").out.splitlines()
-    assert only[:2] == ["user", "  add          Add two numbers."]
+    assert only[:2] == ["user", "  add          trusted code  Add two numbers."]
     assert len(only) == 6
 
 
 def test_one_tool(llmspell, tools):
     assert llmspell("tools", "add", tools).out == (
-        "add\nAdd two numbers.\n\n  a  integer, required\n      The first.\n"
+        "add\nAdd two numbers.\n\ntrusted code: not judged by grants\n\n  a  integer, required\n      The first.\n"
         "  b  integer, default: 1\n"
     )
 
@@ -107,7 +107,7 @@ def test_tools_for_programs(llmspell, tools):
     one = json.loads(llmspell("tools", tools, "--json", "add").out)
     assert one[0] in every
     assert one[0]["schema"]["required"] == ["a"]
-    assert {"name", "category", "description", "schema"} == set(one[0])
+    assert {"name", "category", "description", "schema", "touches"} == set(one[0])
 
 
 def test_a_tool_that_blocks_does_not_keep_the_process(llmspell, tools):

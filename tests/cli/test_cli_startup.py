@@ -20,6 +20,7 @@ UNUSED = {
     "tomllib",
     "xllamacpp",
     "llmspell.agents.agent",
+    "llmspell.isolation.workers",
     "llmspell.providers.catalogue",
     "llmspell.providers.messages",
     "llmspell.state.memory",

@@ -16,7 +16,7 @@ from llmspell.hooks import Hooks
 from llmspell.limits import Limits
 from llmspell.middleware import ORDER, compose
 from llmspell.middleware.trace import Observers
-from llmspell.permissions import Grants
+from llmspell.permissions import Grants, Permissions
 from llmspell.providers.models import Models
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.tools.tool import Tools
@@ -26,10 +26,13 @@ settings.register_profile("core", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("core")
 
 
+OWN = Grants(tool=(), llm=())  # what the user's own spells may do anyway
+
+
 class SmallRun:
     id = "run"
 
-    def __init__(self, *, replies=(), grants=None, order=ORDER):
+    def __init__(self, *, replies=(), grants=None, permissions=None, order=ORDER):
         self.probe = Bridge("probe", __file__)
         self.model = ScriptedProvider(replies)
         self.functions = []
@@ -38,11 +41,11 @@ class SmallRun:
         self._bridges = Bridges([self.probe])
         self._services = {
             Agents: Agents(),
-            Grants: grants or Grants(),
             Hooks: Hooks(),
             Limits: Limits(),
             Models: Models("scripted/any", {}, {}, providers=[self.model]),
             Observers: Observers(),
+            Permissions: permissions or Permissions(OWN.merged(grants or Grants())),
             Tools: Tools(),
         }
 

@@ -1,9 +1,16 @@
 import pytest
 
-from llmspell.config import Project, Settings, check_settings, find_project, read_settings
+from llmspell.config import (
+    PermissionSettings,
+    Project,
+    Settings,
+    check_settings,
+    find_project,
+    read_settings,
+)
 from llmspell.errors import ConfigError
 from llmspell.limits import Limits
-from llmspell.permissions import Grants, Need
+from llmspell.permissions import KINDS, Need
 
 
 def refused(table):
@@ -15,7 +22,7 @@ def refused(table):
 def test_nothing_set_is_the_defaults():
     settings = check_settings({}, "x")
     assert settings == Settings()
-    assert settings.permissions == Grants()
+    assert settings.permissions == PermissionSettings()
     assert settings.limits == Limits()
     assert settings.state.backend == "sqlite"
 
@@ -28,13 +35,13 @@ def test_everything_set():
             "tools": {"modules": ["weather"]},
             "providers": {"mine": {"kind": "openai", "base_url": "http://localhost:1/v1"}},
             "permissions": {"read": ["a", "b"], "net": ["example.com"]},
-            "limits": {"memory": 1, "time": 0.5},
+            "limits": {"memory": "1 KiB", "time": 0.5},
         },
         "x",
     )
     assert settings.model == "openai/gpt-5-mini"
-    assert settings.permissions == Grants(read=("a", "b"), net=("example.com",))
-    assert (settings.limits.memory, settings.limits.time) == (1, 0.5)
+    assert settings.permissions == PermissionSettings(read=("a", "b"), net=("example.com",))
+    assert (settings.limits.memory, settings.limits.time) == (1024, 0.5)
     assert settings.providers["mine"].base_url == "http://localhost:1/v1"
     assert settings.tools.modules == ("weather",)
 
@@ -50,11 +57,13 @@ def test_everything_set():
         ({"tools": ["weather"]}, "tools: "),
         ({"permissions": {"read": "x"}}, "permissions.read: "),
         ({"permissions": {"exec": ["x"]}}, "permissions.exec is no setting"),
+        ({"permissions": {"deny": {"reed": ["x"]}}}, "permissions.deny.reed is no setting"),
+        ({"permissions": {"deny": ["x"]}}, "permissions.deny: "),
         ({"limits": {"memori": 5}}, "limits.memori is no setting"),
         ({"limits": {"memory": "much"}}, "limits.memory: "),
-        ({"limits": {"memory": -1}}, "limits.memory: must be above 0"),
-        ({"limits": {"effects": 0}}, "limits.effects: must be above 0"),
-        ({"limits": {"time": float("nan")}}, "limits.time: must be above 0"),
+        ({"limits": {"memory": -1}}, "limits.memory: must be a size above 0"),
+        ({"limits": {"effects": 0}}, "limits.effects: must be a whole number above 0"),
+        ({"limits": {"time": float("nan")}}, "limits.time: must be a number of seconds above 0"),
         ({"providers": {"mine": {"urll": "x"}}}, "providers.mine.urll is no setting"),
     ],
     ids=str,
@@ -76,7 +85,11 @@ def test_every_wrong_key_is_named():
     [([], None), (["*"], ()), (["a", "*"], ()), (["a"], ("a",))],
 )
 def test_an_empty_list_grants_nothing_and_a_star_everything(given, granted):
-    assert check_settings({"permissions": {"net": given}}, "x").permissions == Grants(net=granted)
+    for kind in KINDS:
+        table = {kind: given, "deny": {kind: given}}
+        settings = check_settings({"permissions": table}, "x").permissions
+        every = tuple(given) if kind == "net" and len(given) > 1 else granted
+        assert settings[kind] == settings.deny[kind] == every
 
 
 # Files and projects
@@ -97,12 +110,15 @@ def test_paths_count_from_the_folder_of_the_file(write, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     file = write(
         '[permissions]\nread = ["docs", "/etc", "~/notes"]\nwrite = ["*"]\nnet = ["docs"]\n'
+        'run = ["git", "bin/build"]\n[permissions.deny]\nwrite = [".git"]\n'
         '[tools]\nmodules = ["weather.py", "company.tools"]\n'
     )
     settings = read_settings(file)
     assert settings.permissions.read == (str(tmp_path / "docs"), "/etc", "/home/ada/notes")
     assert settings.permissions.allows(Need("write", "/anywhere"))
     assert settings.permissions.net == ("docs",)
+    assert settings.permissions.run == ("git", str(tmp_path / "bin" / "build"))
+    assert settings.permissions.deny.write == (str(tmp_path / ".git"),)
     assert settings.tools.modules == (str(tmp_path / "weather.py"), "company.tools")
 
 

@@ -186,7 +186,7 @@ def test_a_spells_error_takes_after_its_cause():
 
 
 def test_a_syntax_error_knows_its_line():
-    error = SpellSyntaxError("unexpected", file="a.lua", line=7, source_line="if then")
+    error = SpellSyntaxError("unexpected", file="a.lua", line=7)
     assert (error.where, error.line, error.details) == ("a.lua:7", 7, {"line": 7})
 
 

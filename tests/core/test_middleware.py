@@ -36,7 +36,7 @@ def run(new_run):
     async def fail(kind: str = "tool") -> None:
         raise {
             "tool": ToolError("broken", retryable=True),
-            "limit": LimitExceeded("full", limit="effects"),
+            "limit": LimitExceeded("full", limit="effects", value=5),
             "bug": KeyError("x"),
         }[kind]
 
@@ -277,7 +277,7 @@ async def test_a_failing_guard_fails_the_effect(run, fault):
 async def test_a_limit_breached_in_a_hook_is_not_passed_over(run):
     @run.hooks.before("probe.double")
     def full(call):
-        raise LimitExceeded("full", limit="effects")
+        raise LimitExceeded("full", limit="effects", value=5)
 
     with pytest.raises(LimitExceeded):
         await run.do("probe.double", n=1)

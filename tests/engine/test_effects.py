@@ -402,7 +402,7 @@ async def test_the_state_is_closed_to_python(lua):
         for _, name in ipairs{"python", "io", "debug", "package", "dofile", "loadfile", "warn"} do
           if _G[name] ~= nil then bad[#bad + 1] = name end
         end
-        for _, name in ipairs{"execute", "exit", "getenv", "remove", "rename", "tmpname", "setlocale"} do
+        for _, name in ipairs{"execute", "exit", "remove", "rename", "tmpname", "setlocale"} do
           if os[name] ~= nil then bad[#bad + 1] = "os." .. name end
         end
         return table.concat(bad, " ")

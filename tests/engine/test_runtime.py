@@ -92,10 +92,13 @@ async def test_cancelling_a_run_cancels_its_effects(new_runtime):
             state.append("ended")
 
     async with new_runtime(tools=[forever]) as runtime:
-        for source in ("forever{}", "Task.map({1, 2}, function() forever{} end)"):
-            with anyio.move_on_after(0.05) as scope:
-                await runtime.execute(source)
-            assert scope.cancelled_caught
+        for source, begun in (("forever{}", 1), ("Task.map({1, 2}, function() forever{} end)", 4)):
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(runtime.execute, source)
+                    while len(state) < begun:  # noqa: ASYNC110 - nobody tells
+                        await anyio.sleep(0.001)
+                    group.cancel_scope.cancel()
     assert state == ["began", "ended"] + ["began"] * 2 + ["ended"] * 2
 
 
@@ -161,9 +164,8 @@ async def test_front_matter_lowers_limits_and_never_raises_them(tmp_path):
             with pytest.raises(LimitExceeded) as caught:
                 await runtime.run(spell)
             assert caught.value.value == value
-        wrong = parse_spell(front.replace(b"effects", b"efects") % 1, name="x", file="x.lua")
-        with pytest.raises(ConfigError, match="efects"):
-            await runtime.run(wrong)
+            lowered = caught.value.hint == "the front matter of x.lua sets it: raise effects there"
+            assert lowered == (asked < 20)
 
 
 async def test_settings_apply(tmp_path):

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from llmspell import Effect, Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import SpellRuntimeError
-from llmspell.spell import read_spell
+from llmspell.finding import read_spell
 
 pytestmark = pytest.mark.anyio
 
@@ -167,8 +167,9 @@ def project(tmp_path):
 
     async def run(source):
         (tmp_path / "main_spell.lua").write_text(source)
-        async with Runtime(project=Project(tmp_path)) as runtime:
-            return await runtime.run(read_spell(tmp_path / "main_spell.lua"))
+        project = Project(tmp_path)
+        async with Runtime(project=project) as runtime:
+            return await runtime.run(read_spell(tmp_path / "main_spell.lua", project))
 
     return run
 
@@ -178,6 +179,15 @@ async def test_require_finds_modules_and_loads_each_once(project):
         local both = Task.map({1, 2}, function() return require("lib.deep") end)
         return {require("near").name, require("near").deep, both, require("far"), require("lib"), count}
     """) == ["near", 1, [1, 1], "far", "lib itself", 1]
+
+
+async def test_a_strangers_spell_finds_only_what_is_beside_it(tmp_path):
+    (tmp_path / "project" / "lua_modules").mkdir(parents=True)
+    (tmp_path / "project" / "lua_modules" / "far.lua").write_text("return 'far'")
+    (tmp_path / "near.lua").write_text("return 'near'")
+    (tmp_path / "stranger.lua").write_text("return {require 'near', (pcall(require, 'far'))}")
+    async with Runtime(project=Project(tmp_path / "project")) as runtime:
+        assert await runtime.run(tmp_path / "stranger.lua") == ["near", False]
 
 
 @pytest.mark.parametrize(
