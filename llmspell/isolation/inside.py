@@ -1,10 +1,11 @@
 """What runs in the processes that hold Lua states. It is started as a script.
 
-The first process, the template, reads from standard input how many bytes a worker may need, eight
-bytes, and then the bytecode that every state is made of; see image.py. From then on it forks a worker whenever the host asks for one; a worker confines itself and runs one spell. The host
-tells the template, in four bytes: 0 and with it a descriptor, fork a worker that talks through that
-one; a number, kill the worker with that process id. The template tells the host process id and wait
-status of each worker that ended, four bytes each.
+The first process, the template, reads from standard input by how many bytes a worker may grow, in
+eight bytes, and then the bytecode that every state is made of. From then on it forks a worker
+whenever the host asks for one; a worker confines itself and runs one spell. The host tells the
+template, in four bytes: 0 and with it a descriptor, fork a worker that talks through that one; a
+number, kill the worker with that process id. The template tells the host process id and wait status
+of each worker that ended, four bytes each.
 
 Host and worker send each other frames: a length in four bytes, and so many bytes. The worker's
 first says its process id and the names of the measures that confine it. Then the host sends what
@@ -104,7 +105,11 @@ class Template:
         return True
 
     def _fork(self, descriptor: int) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(descriptor)  # by which the host learns of it
+            return
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -163,7 +168,7 @@ def _ended() -> Iterator[tuple[int, int]]:
 
 
 def main(control: int) -> None:
-    """Be the template. It may be forked at any time, so nothing is left to be loaded later."""
+    """Be the template. A worker can load nothing, so all it needs is loaded here."""
     time.localtime()
     template = Template(socket.socket(fileno=control), sys.stdin.buffer.read())
     gc.disable()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Template:
             self._process = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-I", "-S", str(_INSIDE), str(theirs.fileno()), *_folders()],
                 pass_fds=[theirs.fileno()],
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                env=_environment(),
                 stdin=given,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -66,7 +67,8 @@ class Template:
 
     def kill(self, pid: int) -> None:
         """Kill a worker, if it is still there."""
-        self._control.send(_INTEGER.pack(pid))
+        with suppress(OSError):  # it has just ended, and its workers with it
+            self._control.send(_INTEGER.pack(pid))
 
     def last_words(self) -> str:
         """What it wrote on stderr, at the end."""
@@ -107,6 +109,13 @@ class Template:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """What finds the libraries of Python and the time zone, and nothing of the user's."""
+    named = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    # When it has a name, the zone is read once; otherwise again and again, which a worker cannot.
+    return {"TZ": ":/etc/localtime"} | named
 
 
 def _folders() -> set[str]:

@@ -43,6 +43,10 @@ def _state(pid):
     return Path(f"/proc/{pid}/stat").read_text().split()[2]
 
 
+def _environment(pid):
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def _workers():
     """Process ids of the workers of this process."""
     return [worker for template in _children(os.getpid()) for worker in _children(template)]
@@ -123,6 +127,21 @@ asyncio.run(main())
         family = [*_children(host.pid), *(w for t in _children(host.pid) for w in _children(t))]
         host.kill()
     await _wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+
+async def test_a_worker_knows_the_time_zone_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-user")
+    async with Runtime(project=Project(tmp_path), store=MemoryStore(), isolate=True) as runtime:
+
+        async def look():
+            assert await runtime.execute("Task.sleep(0.3) return os.date('%H:%M', 0)") == "05:30"
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(look)
+            await _wait_until(_workers)
+            for pid in [*_children(os.getpid()), *_workers()]:
+                assert b"sk-of-the-user" not in _environment(pid)
 
 
 async def test_time_is_measured_in_cpu_seconds(tmp_path):
