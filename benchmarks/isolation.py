@@ -100,3 +100,7 @@ async def measure() -> None:
             print(
                 f"longest wait beside {CROWD} endless loops          {wait * 1e3:8.1f} ms   all ended after {whole:.1f} s"
             )
+
+
+def main() -> None:
+    asyncio.run(measure())

@@ -2,10 +2,10 @@
 
 The first process, the template, reads from standard input by how many bytes a worker may grow, in
 eight bytes, and then the bytecode that every state is made of. From then on it forks a worker
-whenever the host asks for one; a worker confines itself and runs one spell. The host tells the
-template, in four bytes: 0 and with it a descriptor, fork a worker that talks through that one; a
-number, kill the worker with that process id. The template tells the host process id and wait status
-of each worker that ended, four bytes each.
+whenever the host asks for one; a worker confines itself and runs one spell. The two tell each other
+pairs of four bytes each. The host: 0, 0 and with it a descriptor, fork a worker that talks through
+that one; a process id and a signal, send that worker that signal. The template: the process id and
+wait status of a worker that ended.
 
 Host and worker send each other frames: a length in four bytes, and so many bytes. The worker's
 first says its process id and the names of the measures that confine it. Then the host sends what
@@ -34,9 +34,8 @@ from llmspell.lua.image import Image
 from llmspell.lua.messages import Kill, killed
 from llmspell.lua.vm import Vm
 
-_INTEGER = struct.Struct("<i")
 _LENGTH = struct.Struct("<I")
-_ENDED = struct.Struct("<ii")
+_PAIR = struct.Struct("<ii")
 _MEMORY = struct.Struct("<Q")
 SPARE_CPU = 2  # seconds beyond the time limit until the kernel ends a worker
 
@@ -59,7 +58,7 @@ def _receive(pipe: socket.socket, size: int) -> bytes:
 
 
 class Template:
-    """Forks workers, reaps and kills them."""
+    """Forks workers, sends them signals and reaps them."""
 
     def __init__(self, control: socket.socket, setup: bytes) -> None:
         self._control = control
@@ -90,16 +89,16 @@ class Template:
     def _reap(self) -> None:
         for pid, status in _ended():
             self._workers.discard(pid)
-            self._control.sendall(_ENDED.pack(pid, status))
+            self._control.sendall(_PAIR.pack(pid, status))
 
     def _obey(self) -> bool:
         """Do what the host asks; False when it is gone."""
-        data, descriptors, _, _ = socket.recv_fds(self._control, _INTEGER.size, 1)
+        data, descriptors, _, _ = socket.recv_fds(self._control, _PAIR.size, 1)
         if not data:
             return False
-        worker = _INTEGER.unpack(data)[0]
+        worker, number = _PAIR.unpack(data)
         if worker in self._workers:
-            os.killpg(worker, signal.SIGKILL)
+            os.killpg(worker, number)
         for descriptor in descriptors:
             self._fork(descriptor)
         return True

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llmspell.errors import IsolationError
 
-_INTEGER, _ENDED = struct.Struct("<i"), struct.Struct("<ii")
+_PAIR = struct.Struct("<ii")
 _INSIDE = Path(__file__).with_name("inside.py")
 _ENVIRONMENT = ("TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _PATIENCE = 5  # seconds for it to end
@@ -24,7 +24,7 @@ _LAST_WORDS = 2000  # bytes of what it wrote on stderr
 
 
 class Template:
-    """Forks and kills workers, and tells of each that ended. inside.py says how it is told."""
+    """Forks workers, sends them signals, and tells of each that ended. inside.py says how it is told."""
 
     def __init__(self, setup: bytes, ended: Callable[[int, int], None]) -> None:
         """Start it.
@@ -63,12 +63,12 @@ class Template:
 
     def fork(self, pipe: socket.socket) -> None:
         """Fork a worker that talks through that socket."""
-        socket.send_fds(self._control, [_INTEGER.pack(0)], [pipe.fileno()])
+        socket.send_fds(self._control, [_PAIR.pack(0, 0)], [pipe.fileno()])
 
-    def kill(self, pid: int) -> None:
-        """Kill a worker, if it is still there."""
-        with suppress(OSError):  # it has just ended, and its workers with it
-            self._control.send(_INTEGER.pack(pid))
+    def signal(self, pid: int, number: int) -> None:
+        """Send a worker a signal, if it is still there."""
+        with suppress(OSError):  # the template has just ended, and its workers with it
+            self._control.send(_PAIR.pack(pid, number))
 
     def last_words(self) -> str:
         """What it wrote on stderr, at the end."""
@@ -86,11 +86,11 @@ class Template:
 
     def _hear(self) -> None:
         try:
-            data = self._control.recv(_ENDED.size)
+            data = self._control.recv(_PAIR.size)
         except ConnectionError:
             data = b""
         if data:
-            self._ended(*_ENDED.unpack(data))
+            self._ended(*_PAIR.unpack(data))
         else:
             self._let_go()
             self._reap()

@@ -8,13 +8,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 INTERVAL = 0.005  # seconds from look to look
 LONG = 0.005  # seconds of CPU that make a turn a long one
+SHARE = 0.05  # seconds of CPU until one in a long turn lets another go on, if there is one
 GRACE = 0.5  # seconds of CPU beyond its limit in which a worker should have ended by itself
-_LOWEST_PRIORITY = 19
 
 
 class Computing(Protocol):
@@ -23,12 +22,14 @@ class Computing(Protocol):
     Attributes:
         pid: Its process id.
         time: Seconds of CPU a turn of it may take.
-        known: Whether it has shown how long its turns are.
     """
 
     pid: int
     time: float
-    known: bool
+
+    def pause(self) -> None: ...
+
+    def go_on(self) -> None: ...
 
     def overdue(self) -> None:
         """It has gone beyond its limit: end it."""
@@ -38,26 +39,28 @@ class Computing(Protocol):
 class Watch:
     """Knows which workers compute, and looks at them every 5 ms.
 
-    One that takes long gives way to every other process from then on, and one that goes beyond its
-    time limit, at which it should have ended by itself, is ended. Of workers nobody knows yet, only
-    as many compute at once as there are cores; so a crowd of new spells that never stop does not
-    hold up the others until each is known for what it is.
+    So that a crowd of spells that never stop does not hold up those that wait for effects, only as
+    many workers are in their first turn at once as there are cores, and of those whose turn has
+    become a long one only as many run; these take turns. One that goes beyond its time limit, at
+    which it should have ended by itself, is ended.
     """
 
     def __init__(self) -> None:
-        self._computing: dict[Computing, float] = {}
-        self._unknown: set[Computing] = set()
-        self._queue: deque[tuple[Computing, Callable[[], None]]] = deque()
         self._room = os.cpu_count() or 1
+        self._computing: dict[Computing, float] = {}  # with the CPU it had used when it began
+        self._new: set[Computing] = set()
+        self._waiting: deque[tuple[Computing, Callable[[], None]]] = deque()
+        self._long: dict[Computing, float] = {}  # with the CPU it had used when it went on
+        self._paused: deque[Computing] = deque()
         self._next_look: asyncio.TimerHandle | None = None
 
-    def begin(self, worker: Computing, start: Callable[[], None]) -> None:
-        """A worker is to compute: call `start`, now or when there is room for one more."""
-        if not worker.known:
-            if len(self._unknown) >= self._room:
-                self._queue.append((worker, start))
-                return
-            self._unknown.add(worker)
+    def begin(self, worker: Computing, start: Callable[[], None], *, new: bool) -> None:
+        """A worker is to compute: call `start`, now or, if it is `new`, when there is room."""
+        if new and len(self._new) >= self._room:
+            self._waiting.append((worker, start))
+            return
+        if new:
+            self._new.add(worker)
         self._computing[worker] = _cpu(worker.pid)
         start()
         if self._next_look is None:
@@ -66,36 +69,53 @@ class Watch:
     def end(self, worker: Computing) -> None:
         """It does not compute any more, or not at all."""
         self._computing.pop(worker, None)
-        self._learn(worker)
+        self._long.pop(worker, None)
+        if worker in self._paused:
+            self._paused.remove(worker)
+        self._new.discard(worker)
+        self._admit()
 
     def close(self) -> None:
         if self._next_look:
             self._next_look.cancel()
 
-    def _learn(self, worker: Computing) -> None:
-        if worker.known:
-            return
-        worker.known = True
-        self._unknown.discard(worker)
-        while self._queue and len(self._unknown) < self._room:
-            other, start = self._queue.popleft()
-            if not other.known:  # it may have been ended while it waited
-                self.begin(other, start)
+    def _admit(self) -> None:
+        while self._waiting and len(self._new) < self._room:
+            self.begin(*self._waiting.popleft(), new=True)
 
     def _look_later(self) -> None:
         self._next_look = asyncio.get_running_loop().call_later(INTERVAL, self._look)
 
     def _look(self) -> None:
         for worker, since in list(self._computing.items()):
-            used = _cpu(worker.pid) - since
-            if used > LONG:
-                _give_way(worker.pid)
-                self._learn(worker)
-            if used > worker.time + GRACE:
+            now = _cpu(worker.pid)
+            if now - since > LONG and worker not in self._long and worker not in self._paused:
+                self._long[worker] = now
+                self._new.discard(worker)
+            if now - since > worker.time + GRACE:
                 worker.overdue()
+        self._share_out()
+        self._admit()
         self._next_look = None
         if self._computing:
             self._look_later()
+
+    def _share_out(self) -> None:
+        """Let as many of those in long turns run as there are cores, one after the other."""
+        for worker in list(self._long)[self._room :]:
+            self._pause(worker)
+        for worker, since in list(self._long.items()):
+            if self._paused and _cpu(worker.pid) - since > SHARE:
+                self._pause(worker)
+        while self._paused and len(self._long) < self._room:
+            worker = self._paused.popleft()
+            self._long[worker] = _cpu(worker.pid)
+            worker.go_on()
+
+    def _pause(self, worker: Computing) -> None:
+        del self._long[worker]
+        self._paused.append(worker)
+        worker.pause()
 
 
 def _cpu(pid: int) -> float:
@@ -106,11 +126,3 @@ def _cpu(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | 2)  # as in Linux's posix-timers.h
     except OSError:
         return 0  # it has just ended
-
-
-def _give_way(pid: int) -> None:
-    with suppress(OSError):  # it has just ended
-        if sys.platform == "linux":
-            os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
-        else:
-            os.setpriority(os.PRIO_PROCESS, pid, _LOWEST_PRIORITY)

@@ -26,15 +26,14 @@ class Worker(asyncio.Protocol):
         pid: Its process id.
         measures: What confines it, see confinement.py.
         time: Seconds of CPU a turn may take.
-        known: Whether it has shown how long its turns are.
     """
 
-    def __init__(self, watch: Watch, kill: Callable[[Worker], None]) -> None:
+    def __init__(self, watch: Watch, signal_: Callable[[Worker, signal.Signals], None]) -> None:
         self.pid = 0
         self.measures: list[str] = []
         self.time = 0.0
-        self.known = False
-        self._watch, self._kill = watch, kill
+        self._watch, self._signal = watch, signal_
+        self._new = True
         self._longest = _SHORT
         self._received = bytearray()
         self._answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -57,7 +56,8 @@ class Worker(asyncio.Protocol):
         if self._reason:
             self._answer.set_result(killed(self._reason))
         else:
-            self._watch.begin(self, lambda: self._send(message))
+            new, self._new = self._new, False
+            self._watch.begin(self, lambda: self._send(message), new=new)
         return self._answer
 
     def on_end(self, tell: Callable[[], None]) -> None:
@@ -70,6 +70,12 @@ class Worker(asyncio.Protocol):
 
     def close(self) -> None:
         self._end(Kill("worker", "the run is over", None, ""))
+
+    def pause(self) -> None:
+        self._signal(self, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(self, signal.SIGCONT)
 
     def overdue(self) -> None:
         self._end(Kill("time", "time limit exceeded", None, ""))
@@ -88,7 +94,7 @@ class Worker(asyncio.Protocol):
         """Kill it, if it is still there; a moment later it is gone."""
         if self._reason is None:
             self._reason = reason
-            self._kill(self)
+            self._signal(self, signal.SIGKILL)
 
     def _send(self, data: bytes) -> None:
         cast("asyncio.WriteTransport", self._transport).write(_LENGTH.pack(len(data)) + data)
@@ -114,7 +120,7 @@ class Worker(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.pid:
-            self._kill(self)  # its status tells why
+            self._signal(self, signal.SIGKILL)  # its status tells why
         elif not self._answer.done():
             self._answer.set_exception(error or EOFError())
 

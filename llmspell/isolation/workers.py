@@ -72,7 +72,7 @@ class Workers:
         if self._template is None:
             self._template = Template(self._setup, self._ended)
         template = self._template
-        worker = Worker(self._watch, self._kill)
+        worker = Worker(self._watch, self._signal)
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -92,9 +92,9 @@ class Workers:
         self._living[worker.pid] = worker
         return worker
 
-    def _kill(self, worker: Worker) -> None:
+    def _signal(self, worker: Worker, number: signal.Signals) -> None:
         if self._template and worker.pid in self._living:
-            self._template.kill(worker.pid)
+            self._template.signal(worker.pid, number)
 
     def _ended(self, pid: int, status: int) -> None:
         if pid == 0:  # the template: its workers end with it

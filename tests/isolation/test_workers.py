@@ -173,7 +173,8 @@ async def _run_on(pipe_says, *, limits=None):
     ours, theirs = socket.socketpair()
     killed = []
 
-    def kill(worker):
+    def send(worker, number):
+        assert number == signal.SIGKILL
         killed.append(worker)
         theirs.close()
         worker.gone(signal.SIGKILL)
@@ -181,7 +182,7 @@ async def _run_on(pipe_says, *, limits=None):
     async def wait():
         await anyio.sleep(60)
 
-    worker = Worker(Watch(), kill)
+    worker = Worker(Watch(), send)
     theirs.sendall(_frame(json.dumps([os.getpid(), []]).encode()))
     await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
     await worker.greet()

@@ -1,0 +1,86 @@
+"""A crowd of spells that never stop: each is ended, and the cores are shared out meanwhile."""
+
+import os
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from llmspell import Limits, Runtime
+from llmspell.config import Project
+from llmspell.errors import LimitExceeded
+from llmspell.state import MemoryStore
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+
+CROWD = 5 * os.cpu_count()
+
+
+def _running():
+    """How many workers compute right now, or would if there were a core."""
+    this = os.getpid()
+    states = []
+    for template in Path(f"/proc/{this}/task/{this}/children").read_text().split():
+        children = Path(f"/proc/{template}/task/{template}/children")
+        try:
+            pids = children.read_text().split()
+            states += [Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids]
+        except FileNotFoundError:  # one has just ended
+            continue
+    return states.count("R")
+
+
+async def test_only_as_many_compute_at_once_as_there_are_cores(tmp_path):
+    seen = []
+    options = {"project": Project(tmp_path), "store": MemoryStore(), "limits": Limits(time=0.15)}
+    async with Runtime(isolate=True, **options) as runtime:
+
+        async def endless():
+            with pytest.raises(LimitExceeded) as caught:
+                await runtime.execute("\nwhile true do end", name="loop.lua")
+            assert (caught.value.limit, caught.value.where) == ("time", "loop.lua:2")
+
+        async def look():
+            while True:
+                await anyio.sleep(0.02)
+                seen.append(_running())
+
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as looking:
+                looking.start_soon(look)
+                async with anyio.create_task_group() as crowd:
+                    for _ in range(CROWD):
+                        crowd.start_soon(endless)
+                looking.cancel_scope.cancel()
+    # Those in a first turn, those in a long one, and a few that are being forked or stopped.
+    assert sorted(seen)[len(seen) * 9 // 10] <= 3 * os.cpu_count()
+
+
+async def test_short_turns_go_on_beside_long_ones(tmp_path):
+    options = {"project": Project(tmp_path), "store": MemoryStore(), "limits": Limits(time=0.3)}
+    async with Runtime(isolate=True, **options) as runtime:
+
+        async def endless():
+            with pytest.raises(LimitExceeded):
+                await runtime.execute("while true do end")
+
+        async with anyio.create_task_group() as crowd:
+            for _ in range(CROWD):
+                crowd.start_soon(endless)
+            with anyio.fail_after(30):
+                count = "for i = 1, 100 do State.set('n', i) end return State.get('n')"
+                assert await runtime.execute(count) == 100
+
+
+async def test_a_paused_spell_can_be_cancelled(tmp_path):
+    options = {"project": Project(tmp_path), "store": MemoryStore()}
+    async with Runtime(isolate=True, **options) as runtime:
+        with anyio.fail_after(30), anyio.move_on_after(1):
+            async with anyio.create_task_group() as crowd:
+                for _ in range(CROWD):
+                    crowd.start_soon(runtime.execute, "while true do end")
+        assert await runtime.execute("return 1") == 1
