@@ -76,6 +76,13 @@ class Unit:
 
         return core_schema.no_info_plain_validator_function(read)
 
+    def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
+        number = {"type": "integer" if self.whole else "number", "exclusiveMinimum": 0}
+        return {
+            "anyOf": [number, {"type": "string"}],
+            "description": f"{self.what}: {self.example}",
+        }
+
 
 _SIZES = {
     "GiB": 1 << 30,
@@ -100,7 +107,7 @@ class Limits:
     Attributes:
         memory: Bytes of Lua memory.
         instructions: Lua instructions between two effects.
-        time: Seconds of Lua between two effects; a second is the granularity.
+        time: Seconds of Lua between two effects: of CPU if it is isolated, else whole ones on the clock.
         effects: Effects in the whole run.
         output: Bytes printed in the whole run.
         message: Bytes of one value that crosses between Lua and the host.

@@ -24,15 +24,15 @@ local function spell_tonumber(value, base)
 end
 
 local function spell_setmetatable(t, metatable)
-  local present = raw_metatable(t)
   if
     type(t) == "table"
-    and (metatable == nil or type(metatable) == "table" and rawget(metatable, "__gc") == nil)
-    and not (present and rawget(present, "__metatable") ~= nil)
+    and type(metatable) == "table"
+    and rawget(metatable, "__gc") == nil
+    and not raw_metatable(t)
   then
     return setmetatable(t, metatable)
   end
-  return on(part("rarities").refuse_metatable(t, metatable))
+  return on(part("rarities").setmetatable(t, metatable))
 end
 
 local function following(t, i)

@@ -4,7 +4,7 @@
 local part = ...
 local guard, parking = part("guard"), part("parking")
 local error, pcall, type, setmetatable = error, pcall, type, setmetatable
-local create, resume, yield, status = coroutine.create, coroutine.resume, coroutine.yield, coroutine.status
+local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
 local close, running, isyieldable = coroutine.close, coroutine.running, coroutine.isyieldable
 local watch, charge, check, fail = guard.watch, guard.charge, guard.check, guard.fail
 local PARK, TASK, park, reserved = parking.PARK, parking.TASK, parking.park, parking.reserved
@@ -130,15 +130,12 @@ end
 local function spell_wrap(f)
   local co = spell_create(f)
   return function(...)
-    return enter(co, true, ...)
+    if reserved[co] then
+      return enter(co, true, ...)
+    end
+    resumers[co] = running()
+    return leave(co, true, resume(co, ...))
   end
-end
-
-local function spell_yield(...)
-  if reserved[running()] then
-    fail("attempt to yield from outside a coroutine")
-  end
-  return yield(...)
 end
 
 local function spell_status(co)
@@ -196,5 +193,4 @@ return {
   running = spell_running,
   status = spell_status,
   wrap = spell_wrap,
-  yield = spell_yield,
 }

@@ -36,6 +36,7 @@ EAGER = (
     "kernel",
 )
 LAZY = (
+    "bounds",
     "children",
     "coroutines",
     "dates",

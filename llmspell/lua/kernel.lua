@@ -81,23 +81,20 @@ end
 
 local refuel, instructions, seconds = guard.refuel, config.instructions, config.time
 
-local function turn()
-  local message = mailbox[1]
-  mailbox[1] = nil
-  refuel(instructions, seconds)
-  local more = act(message)
-  if more == nil then
-    mailbox[2], mailbox[3], mailbox[4], mailbox[5] = guard.killed()
-    return take(KILLED)
-  end
-  return take(more and MORE or WAIT)
-end
-
 globals.add_bridges()
 part("lockdown")
 
 return function()
   while true do
-    yield(turn())
+    local message = mailbox[1]
+    mailbox[1] = nil
+    refuel(instructions, seconds)
+    local more = act(message)
+    if more == nil then
+      mailbox[2], mailbox[3], mailbox[4], mailbox[5] = guard.killed()
+      yield(take(KILLED))
+    else
+      yield(take(more and MORE or WAIT))
+    end
   end
 end

@@ -21,7 +21,7 @@ local env = {
   rawset = rawset,
   select = select,
   type = type,
-  coroutine = {},
+  coroutine = { yield = part("parking").yield },
   math = {},
   os = { difftime = os.difftime },
   string = strings.string,
@@ -36,7 +36,7 @@ for name, value in next, math do
   env.math[name] = value
 end
 
-for _, name in next, { "close", "create", "isyieldable", "resume", "running", "status", "wrap", "yield" } do
+for _, name in next, { "close", "create", "isyieldable", "resume", "running", "status", "wrap" } do
   env.coroutine[name] = arguments.later("coroutines", name)
 end
 

@@ -31,6 +31,7 @@ _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
 KILLED = ord("k")
+_EMPTY = ord("0")  # an empty table, see codec.py
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 
@@ -161,7 +162,10 @@ class Reader:
         task, path, name = self._heads.get(head) or self._learn(head)
         number = _long_at(message, end)[0]
         functions: list[LuaFunction] = []
-        args, at = decode(message, end + 4, functions)
+        args: Value = []
+        at = end + 5
+        if message[end + 4] != _EMPTY:  # often there are none
+            args, at = decode(message, end + 4, functions)
         self._receiver.requested(task, f"{path}/{number}", name, args, functions)
         return at
 

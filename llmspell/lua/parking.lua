@@ -5,7 +5,8 @@
 
 local part = ...
 local guard = part("guard")
-local setmetatable, create, yield = setmetatable, coroutine.create, coroutine.yield
+local setmetatable, create, yield, running =
+  setmetatable, coroutine.create, coroutine.yield, coroutine.running
 
 -- A tag, told from whatever a spell yields by identity. A function, since `==` on tables could call
 -- a metamethod of the spell.
@@ -26,6 +27,13 @@ local function park(...)
   return yield(PARK, ...)
 end
 
+local function spell_yield(...)
+  if reserved[running()] then
+    guard.fail("attempt to yield from outside a coroutine")
+  end
+  return yield(...)
+end
+
 return {
   PARK = PARK,
   TASK = TASK,
@@ -35,4 +43,5 @@ return {
   create = new_task,
   park = park,
   reserved = reserved,
+  yield = spell_yield,
 }

@@ -1,28 +1,22 @@
--- Compiles a Lua pattern, and derives from it a bound on the work it may give to C's matcher,
--- which cannot be interrupted and takes exponential time on some.
+-- Compiles Lua patterns.
 
 local part = ...
-local guard, config = part("guard"), part("config")
+local guard, bounds = part("guard"), part("bounds")
 local next, tonumber = next, tonumber
 local byte, char, sub = string.byte, string.char, string.sub
 local find, gmatch, gsub = string.find, string.gmatch, string.gsub
-local concat, floor = table.concat, math.floor
+local concat = table.concat
 local charge, fail = guard.charge, guard.fail
 
--- Steps C may take in one call (about 1 ns each), and those so few that they are not charged.
-local MAX_STEPS <const> = config.matcher_steps or 5e7
-local FREE_STEPS <const> = MAX_STEPS // 500
 local MAX_PATTERN <const> = 10000
 local MAX_CAPTURES <const> = 32
-local MAX_DEPTH <const> = 200 -- of C's matcher
 local CACHED_LENGTH <const>, CACHE_SIZE <const> = 100, 200
 
 -- A program is a pattern's items in order, in parallel arrays: `kinds`; `sets`, the bytes an item
 -- takes (as keys); and `extra`: a class as written, a capture's number, the two bytes of %b, or
 -- what is wrong from here on (said only if matching gets there, as in C).
 local quantifiers = { ["?"] = "maybe", ["*"] = "star", ["+"] = "plus", ["-"] = "lazy" }
-local zero_width = { open = true, close = true, position = true }
-local optional = { maybe = true, star = true, lazy = true }
+local zero_width = bounds.zero_width
 
 local every_byte = {}
 for i = 0, 255 do
@@ -174,90 +168,6 @@ local function add_item(program, p, i)
   return add_class(program, p, i)
 end
 
-local function disjoint(a, b)
-  for c in next, a do
-    if b[c] then
-      return false
-    end
-  end
-  return true
-end
-
--- Can the items from `item` on fail to match, wherever they begin?
-local function can_fail(program, item)
-  local takes_all = false -- a loop over every byte came before
-  for i = item, program.size do
-    local kind = program.kinds[i]
-    if kind == "end" then
-      return not takes_all
-    elseif not (optional[kind] or zero_width[kind]) then
-      return true
-    end
-    takes_all = takes_all or kind ~= "maybe" and program.extra[i] == "."
-  end
-  return false
-end
-
--- Do the items from `item` on fail at their first look, wherever a byte of `set` comes next?
-local function fails_at_once(program, item, set)
-  for i = item, program.size do
-    local kind = program.kinds[i]
-    if optional[kind] then
-      if not disjoint(set, program.sets[i]) then
-        return false
-      end
-    elseif kind == "one" or kind == "plus" or kind == "frontier" then
-      return disjoint(set, program.sets[i])
-    elseif kind == "balance" then
-      return not set[program.extra[i][1]]
-    elseif not zero_width[kind] then
-      return kind == "end"
-    end
-  end
-  return false
-end
-
--- How C's work on n bytes grows: it takes at most some `unit` * n^degree steps. A step belongs to
--- a start, a number of repetitions for each loop whose number is in doubt, and a position; each
--- lies no earlier than the one before, hence the division by degree!.
-local function growth(program)
-  local doubtful, linear, unit, choices, depth = 0, 0, 2, 1, 1
-  for i = 1, program.size do
-    local kind, set = program.kinds[i], program.sets[i]
-    local retried = set and kind ~= "one" and kind ~= "frontier" and can_fail(program, i + 1)
-    local in_doubt = retried and not fails_at_once(program, i + 1, set)
-    if kind == "maybe" then
-      choices = in_doubt and choices * 2 or choices
-    elseif in_doubt then
-      doubtful = doubtful + 1
-    elseif retried or kind == "balance" or kind == "same" then
-      linear = 1
-    end
-    unit = set and unit + 1 + #program.extra[i] // 4 or unit
-    depth = kind == "one" and depth or depth + 1
-  end
-  local degree = doubtful + linear
-  if degree > 0 and not program.anchored then
-    degree = degree + 1
-  end
-  unit = unit * choices
-  for i = 2, degree do
-    unit = unit / i
-  end
-  return degree == 0 and 1 or degree, unit, depth
-end
-
--- `limit` is the longest subject that C may match, `free` the longest that costs nothing extra.
-local function set_limits(program)
-  local degree, unit, depth = growth(program)
-  program.degree, program.limit, program.free = degree, -1, -1
-  local sound = program.kinds[program.size] ~= "malformed" and #program.open == 0
-  if sound and depth < MAX_DEPTH then
-    program.limit = floor((MAX_STEPS / unit) ^ (1 / degree)) - degree
-    program.free = floor((FREE_STEPS / unit) ^ (1 / degree)) - degree
-  end
-end
-
 -- Looks at what a match begins with. `first` is what its first byte must be, as a pattern. A loop
 -- over every byte that finds no match from one start finds none from a later one.
 local function set_start(program)
@@ -273,12 +183,26 @@ local function set_start(program)
   end
 end
 
+-- `framed` is the pattern with the positions of a match as first and last capture, if that is possible.
+local function set_frame(program)
+  local last = program.kinds[program.size]
+  if
+    last ~= "end"
+    and last ~= "malformed"
+    and not (program.anchored or program.refers_back)
+    and program.captures <= MAX_CAPTURES - 2
+  then
+    program.framed = "()" .. program.source .. "()"
+  end
+end
+
 local function compile(p)
   if #p > MAX_PATTERN then
     fail("pattern too long (more than " .. MAX_PATTERN .. " bytes)")
   end
   charge(20 * #p)
-  local program = { kinds = {}, sets = {}, extra = {}, size = 0, captures = 0, open = {}, source = p }
+  local program =
+    { kinds = {}, sets = {}, extra = {}, size = 0, captures = 0, open = {}, source = p, admit = bounds.admit }
   program.anchored = byte(p, 1) == 94 -- ^
   local i = program.anchored and 2 or 1
   while i and i <= #p do
@@ -287,11 +211,12 @@ local function compile(p)
   if not program.anchored then
     set_start(program)
   end
-  set_limits(program)
+  bounds.set(program)
+  set_frame(program)
   return program
 end
 
-local cache, cached = part("pattern").programs, 0
+local cache, cached, known = {}, 0, part("pattern").known
 
 local function program_of(p)
   local program = cache[p]
@@ -302,25 +227,18 @@ local function program_of(p)
   if #p <= CACHED_LENGTH then
     if cached == CACHE_SIZE then
       clear(cache)
+      clear(known)
       cached = 0
     end
     cache[p], cached = program, cached + 1
+    if program.source == p then
+      known[p] = program
+    end
   end
   return program
-end
-
--- May C match this program on so many bytes? Takes the price if so.
-local function admit(program, size)
-  if size <= program.free then
-    return true
-  elseif size > program.limit then
-    return false
-  end
-  charge(MAX_STEPS / 2000 * (size / program.limit) ^ program.degree // 1)
-  return true
 end
 
 -- In the place of a capture that the pattern does not close: an error once it is used.
 local UNFINISHED = {}
 
-return { UNFINISHED = UNFINISHED, admit = admit, of = program_of }
+return { UNFINISHED = UNFINISHED, of = program_of }

@@ -44,8 +44,7 @@ local function spell_tonumber(value, base)
   return settled("tonumber", pcall(tonumber, value, base))
 end
 
--- Says why setmetatable does not take these.
-local function refuse_metatable(t, metatable)
+local function spell_setmetatable(t, metatable)
   if type(t) ~= "table" then
     wrong_type(t, "table", 1, "setmetatable")
   elseif metatable ~= nil and type(metatable) ~= "table" then
@@ -53,7 +52,11 @@ local function refuse_metatable(t, metatable)
   elseif metatable and rawget(metatable, "__gc") ~= nil then
     fail("__gc is not available in spells; use a <close> variable")
   end
-  fail("cannot change a protected metatable")
+  local present = raw_metatable(t)
+  if present and rawget(present, "__metatable") ~= nil then
+    fail("cannot change a protected metatable")
+  end
+  return setmetatable(t, metatable)
 end
 
 local ATTEMPTS <const> = 10 -- to handle the error of a handler
@@ -94,7 +97,7 @@ end
 
 return {
   collectgarbage = spell_collectgarbage,
-  refuse_metatable = refuse_metatable,
+  setmetatable = spell_setmetatable,
   show = show,
   tonumber = spell_tonumber,
   xpcall = spell_xpcall,

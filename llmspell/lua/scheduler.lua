@@ -274,6 +274,10 @@ local function run_queue()
     end
   until first > last or guard.dead
   first, last = 1, 0
+  if guard.dead then
+    return nil
+  end
+  return paused[1] ~= nil
 end
 
 -- Runs every task that can run. True when some only paused, nil when the run was killed.
@@ -282,24 +286,26 @@ local function run()
     take_paused()
   end
   if first <= last then
-    run_queue()
+    return run_queue()
   end
-  if guard.dead then
-    return nil
-  end
-  return paused[1] ~= nil
+  return false
 end
 
 -- Answers the effect of a task and does the same: nothing else came with the reply.
 local function reply_and_run(id, value)
   local task = awaiting[id]
-  if task and first > last and not paused[1] and not task.dear then
-    awaiting[id] = nil
-    run_one(task, value)
-  else
+  if not task or task.dear or first <= last or paused[1] then
     reply(id, value)
+    return run()
   end
-  return run()
+  awaiting[id] = nil
+  run_one(task, value)
+  if first <= last then
+    return run_queue()
+  elseif guard.dead then
+    return nil
+  end
+  return paused[1] ~= nil
 end
 
 return {

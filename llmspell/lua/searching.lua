@@ -11,11 +11,12 @@ local raw_metatable = debug.getmetatable
 local charge, fail = guard.charge, guard.fail
 local text, integer, start, wrong_type =
   arguments.text, arguments.integer, arguments.start, arguments.wrong_type
-local program_of, admit = program.of, program.admit
+local program_of, admit = program.of, part("bounds").admit
 local replaced = part("pattern").replaced
 
 local SPECIALS <const> = "[%^%$%*%+%?%.%(%[%%%-]"
 local CARET <const> = 94
+local LONG <const> = 100 -- bytes of a pattern
 
 -- A plain search compares the needle at every place where its first byte is. C does it all when
 -- that is little work; otherwise it looks for the needle's head only.
@@ -48,7 +49,7 @@ local function spell_find(s, p, init, plain)
   init = start(init, #s, 3, "find")
   if init > #s + 1 then
     return nil
-  elseif plain or not find(p, SPECIALS) then
+  elseif plain or (#p > LONG or find(p, ")", 1, true)) and not find(p, SPECIALS) then
     return find_plain(s, p, init)
   end
   local compiled = program_of(p)
@@ -201,6 +202,41 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
   return concat(pieces), count
 end
 
+-- The same by C's iterator, where it may match. It gives the position of each match, its captures
+-- and the position after it. What is not replaced stays where it is, in the text up to the next.
+local function replace_found(compiled, s, replacement, kind, most)
+  local pieces, n, count, at = {}, 0, 0, 1
+  local captures, next_match = compiled.captures, gmatch(s, compiled.framed)
+  while count < most do
+    local from, value, to, found
+    if captures > 1 then
+      found = pack(next_match())
+      from, value, to = found[1], found[2], found[found.n]
+    else
+      from, value, to = next_match()
+    end
+    if not from then
+      break
+    elseif captures == 0 then
+      value, to = sub(s, from, value - 1), value
+    end
+    if kind == "table" then
+      value = replacement[value]
+    elseif found then
+      value = replacement(unpack(found, 2, found.n - 1))
+    else
+      value = replacement(value)
+    end
+    if value then
+      pieces[n + 1], pieces[n + 2] = sub(s, at, from - 1), checked(value)
+      n, at = n + 2, to
+    end
+    count = count + 1
+  end
+  pieces[n + 1] = sub(s, at)
+  return concat(pieces), count
+end
+
 local function spell_gsub(s, p, replacement, most)
   s, p = text(s, 1, "gsub"), text(p, 2, "gsub")
   local kind = type(replacement)
@@ -213,8 +249,12 @@ local function spell_gsub(s, p, replacement, most)
   local compiled = program_of(p)
   local admitted = admit(compiled, #s)
   local calls_nothing = kind == "string" or kind == "table" and not raw_metatable(replacement)
-  if admitted and calls_nothing and compiled.source == p then
-    return replaced(pcall(gsub, s, p, replacement, most))
+  if admitted and compiled.source == p then
+    if calls_nothing then
+      return replaced(pcall(gsub, s, p, replacement, most))
+    elseif compiled.framed then
+      return replace_found(compiled, s, replacement, kind, most)
+    end
   end
   return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == CARET)
 end

@@ -33,23 +33,21 @@ end
 local formats = {}
 local shown_alike = { string = true, number = true, boolean = true, ["nil"] = true }
 
-local function formatted(f, ok, result, ...)
-  if ok and #result <= LITTLE then
-    return result
-  end
-  return part("texts").formatted(f, ok, result, ...)
-end
-
 local function spell_format(f, ...)
   local count = formats[f]
   if count then
-    local a, b, c = ...
-    if
-      count == 0
-      or shown_alike[type(a)]
+    local alike = true
+    if count > 0 then
+      local a, b, c = ...
+      alike = shown_alike[type(a)]
         and (count == 1 or shown_alike[type(b)] and (count == 2 or shown_alike[type(c)]))
-    then
-      return on(formatted(f, pcall(format, f, ...)))
+    end
+    if alike then
+      local ok, result = pcall(format, f, ...)
+      if ok and #result <= LITTLE then
+        return result
+      end
+      return on(part("texts").formatted(ok, result))
     end
   end
   return on(part("texts").format(f, ...))

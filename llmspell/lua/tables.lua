@@ -8,17 +8,14 @@ local concat, unpack = table.concat, table.unpack
 
 local LITTLE <const> = 100 -- values not worth a charge
 
-local function concatenated(ok, result)
-  if ok and #result <= 1000 then
-    return result
-  end
-  return part("spans").concatenated(ok, result)
-end
-
 local function spell_concat(t, separator, i, j)
   if i == nil and j == nil and type(t) == "table" and not raw_metatable(t) and #t <= LITTLE then
     if separator == nil or type(separator) == "string" then
-      return on(concatenated(pcall(concat, t, separator)))
+      local ok, result = pcall(concat, t, separator)
+      if ok and #result <= 1000 then
+        return result
+      end
+      return on(part("spans").concatenated(ok, result))
     end
   end
   return on(part("spans").concat(t, separator, i, j))

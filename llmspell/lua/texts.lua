@@ -90,7 +90,7 @@ local function remember(f, count)
   formats[f], cached = count, cached + 1
 end
 
-local function formatted(_, ok, result)
+local function formatted(ok, result)
   if not ok then
     return settled("format", ok, result)
   end
@@ -110,7 +110,7 @@ local function spell_format(f, ...)
       values[i] = tostring(values[i])
     end
   end
-  return (formatted(f, pcall(format, f, unpack_values(values, 1, values.n))))
+  return (formatted(pcall(format, f, unpack_values(values, 1, values.n))))
 end
 
 return {
