@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
 from typing import Any
 
+from llmspell.schema_checker import MAX_PATTERNS, Problem, matcher, problems, target
 from llmspell.values import Value
+
+MAX_TABLES, MAX_VALUES = 1000, 20_000
+"""Of one schema."""
+
+MAX_PATTERN = 1000
+"""Characters of a pattern."""
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 _OWN_NAMES = {"list": "array", "table": "object"}
@@ -28,8 +34,9 @@ def schema_of(shape: Value) -> dict[str, Any]:
     `enum` or `$ref`, and no key that is no keyword of JSON Schema.
 
     Raises:
-        ValueError: For anything else, with its place.
+        ValueError: For anything else, with its place, and for what is too large.
     """
+    _check_size(shape)
     return _schema(shape, "")
 
 
@@ -109,94 +116,93 @@ def _is_optional(shape: Value) -> bool:
 def schema_problems(schema: dict[str, Any], value: Value) -> list[str]:
     """What keeps a value from fitting a JSON Schema, a line a problem; empty when it fits.
 
-    As in Lua, an empty list is an empty table too, and bytes are a string. Nothing is fetched: a
-    `$ref` that leads nowhere in the schema is a problem.
+    The schema is one that `check_schema` accepts. As in Lua, an empty list is an empty table too,
+    and bytes are a string. A value that takes too long to check has that as a problem.
     """
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
-    registry: Registry[Any] = Registry()
-    try:
-        errors = list(_validator()(schema, registry=registry).iter_errors(value))
-    except Unresolvable as error:
-        return [f"the schema's $ref {error.ref!r} leads nowhere"]
-    except RecursionError:
-        return ["the schema leads in a circle"]
-    except (OverflowError, ValueError) as error:
-        return [str(error)]  # multipleOf, of a number beyond all bounds
-    return [_problem(list(error.absolute_path), error.message) for error in errors]
-
-
-def _problem(path: list[str | int], message: str) -> str:
-    return f"{'.'.join(map(str, path))}: {message}" if path else message
+    return problems(schema, value)
 
 
 def check_schema(schema: dict[str, Any]) -> None:
-    """Raise ValueError when a JSON Schema is none, or asks for what we do not check."""
-    from jsonschema import Draft202012Validator, SchemaError
+    """Raise ValueError when a JSON Schema is none, is too large, or asks for what we do not check.
+
+    Nothing is fetched: a `$ref` leads to another part of the same schema.
+    """
+    _check_size(schema)
+    from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
     try:
-        Draft202012Validator.check_schema(schema)
+        # Without formats: patterns are not Python's.
+        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
     except SchemaError as error:
-        raise ValueError(_problem(list(error.absolute_path), error.message)) from error
+        raise ValueError(str(Problem(tuple(error.absolute_path), error.message))) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    _check_keywords(schema, "")
+    parts = list(_parts(schema, ""))
+    for place, part in parts:
+        if unknown := part.keys() - _KEYWORDS:
+            raise ValueError(
+                f"{_at(place, str(min(unknown)))}: not among the keywords that are checked"
+            )
+    _check_references(schema, parts)
+    _check_patterns(parts)
 
 
-def _check_keywords(schema: Any, place: str) -> None:
-    if not isinstance(schema, dict):
-        return  # true and false are schemas
-    if unknown := schema.keys() - _KEYWORDS:
+def _check_size(schema: Value) -> None:
+    tables, values = _size(schema)
+    if tables > MAX_TABLES or values > MAX_VALUES:
         raise ValueError(
-            f"{_at(place, str(min(unknown)))}: not among the keywords that are checked"
+            f"it is too large: {tables:,} tables with {values:,} values, "
+            f"where {MAX_TABLES:,} and {MAX_VALUES:,} are allowed"
         )
-    if "pattern" in schema:
-        _matcher(schema["pattern"])
+
+
+def _size(value: Value) -> tuple[int, int]:
+    """How many tables with names there are in a value, and how many values of any kind."""
+    tables, values, rest = 0, 0, [value]
+    while rest:
+        value = rest.pop()
+        values += 1
+        if isinstance(value, dict):
+            tables += 1
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+    return tables, values
+
+
+def _parts(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A schema and those inside it, with their places; but for `true` and `false`."""
+    if not isinstance(schema, dict):
+        return
+    yield place, schema
     for keyword in ("items", "additionalProperties"):
-        _check_keywords(schema.get(keyword), _at(place, keyword))
+        yield from _parts(schema.get(keyword), _at(place, keyword))
     for keyword in ("allOf", "anyOf", "oneOf", "prefixItems"):
         for part in schema.get(keyword, ()):
-            _check_keywords(part, _at(place, keyword))
+            yield from _parts(part, _at(place, keyword))
     for keyword in ("properties", "$defs"):
         for name, part in schema.get(keyword, {}).items():
-            _check_keywords(part, _at(_at(place, keyword), name))
+            yield from _parts(part, _at(_at(place, keyword), name))
 
 
-@cache
-def _validator() -> Any:
-    """Checks by draft 2020-12 with Lua's types, and patterns that cannot keep the host busy."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    types = Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {
-            "object": lambda _, value: isinstance(value, dict) or value == [],
-            "string": lambda _, value: isinstance(value, (str, bytes)),
-        }
-    )
-    return extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)  # type: ignore[no-untyped-call]
+def _check_references(schema: dict[str, Any], parts: list[tuple[str, dict[str, Any]]]) -> None:
+    """What is referred to must be a schema that was looked at; not a default that looks like one."""
+    known = {id(part) for _, part in parts}
+    for place, part in parts:
+        reference = part.get("$ref", "#")
+        try:
+            found = target(schema, reference)
+        except LookupError:
+            found = None
+        if id(found) not in known and not isinstance(found, bool):
+            raise ValueError(f"{_at(place, '$ref')}: {reference!r} leads to no part of the schema")
 
 
-def _pattern(_validator: Any, pattern: str, value: Value, _schema: Any) -> Iterator[Any]:
-    from jsonschema import ValidationError
-
-    if isinstance(value, str) and not _matcher(pattern).isinstance_python(value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-@lru_cache
-def _matcher(pattern: str) -> Any:
-    """Matches in time proportional to the text, where Python's `re` may take years.
-
-    Raises:
-        ValueError: For look-around, back-references, and what is no pattern.
-    """
-    from pydantic_core import SchemaError, SchemaValidator
-    from pydantic_core.core_schema import str_schema
-
-    try:
-        return SchemaValidator(str_schema(pattern=pattern, regex_engine="rust-regex"))
-    except SchemaError as error:
-        reason = str(error).rstrip().splitlines()[-1].removeprefix("error: ")
-        raise ValueError(f"the pattern {pattern!r} cannot be used: {reason}") from error
+def _check_patterns(parts: list[tuple[str, dict[str, Any]]]) -> None:
+    patterns = {part["pattern"]: place for place, part in parts if "pattern" in part}
+    if len(patterns) > MAX_PATTERNS:
+        raise ValueError(f"it has {len(patterns)} patterns, where {MAX_PATTERNS} are allowed")
+    for pattern, place in patterns.items():
+        if len(pattern) > MAX_PATTERN:
+            raise ValueError(f"{_at(place, 'pattern')}: longer than {MAX_PATTERN:,} characters")
+        matcher(pattern)

@@ -1,0 +1,112 @@
+"""What the campaigns of fuzz.py found, as small as it can be told."""
+
+import gc
+
+import anyio
+import pytest
+
+from llmspell import Runtime, tool
+from llmspell.config import Project
+from llmspell.errors import SpellRuntimeError
+from llmspell.isolation.watch import Watch
+from llmspell.isolation.worker import Worker
+from llmspell.state import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def lua(tmp_path):
+    async def run(source, **options):
+        options |= {"project": Project(tmp_path), "store": MemoryStore()}
+        async with Runtime(**options) as runtime:
+            return await runtime.execute(source)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            "Tool.define{name = 'made', timeout = 0/0, run = function() end} made{}",
+            "nan is no number of seconds",
+        ),
+        (
+            "local a = Agent.create{model = 'x/y', timeout = 0/0} a:prompt('hello')",
+            "nan is no number of seconds",
+        ),
+        (
+            "Tool.define{name = 'm', params = {a = 'any'}, run = print} Tool.call('m', JSON.null)",
+            "'a' is a required property",
+        ),
+        ("Tool.call('hash', JSON.null)", "data"),
+        (
+            """
+            local params = {type = "object", ["$ref"] = "#/default"}
+            params.default = {patternProperties = {["^(a+)+$"] = {}}}
+            Tool.define{name = "made", run = print, params = params}
+            """,
+            "leads to no part of the schema",
+        ),
+        ("template{text = ('{{a}}'):rep(100000), values = {a = ('x'):rep(100000)}}", "characters"),
+    ],
+)
+async def test_what_was_a_fault_of_the_host_is_an_error_of_the_spell(lua, caplog, source, said):
+    with pytest.raises(SpellRuntimeError, match=said) as caught:
+        await lua(source)
+    assert caught.value.cause.code in {"invalid_arguments", "tool_error"}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_an_effect_that_is_cancelled_before_it_begins_leaves_nothing(lua, recwarn):
+    """Its asyncio task is made at the end of a long slice, and cancelled in the next one."""
+    await lua("""
+        for _ = 1, 10 do
+          local t = Task.spawn(Task.sleep, 1)
+          print("it waits")
+          for i = 1, 1200000 do end
+          print("the slice is over")
+          t:cancel()
+        end
+    """)
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn]
+
+
+async def test_an_effect_that_takes_no_notice_of_its_cancellation_does_no_harm(lua, caplog):
+    @tool
+    async def stubborn() -> str:
+        """Goes on for ever."""
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            return "no"
+
+    assert (
+        await lua(
+            """
+        local t = Task.spawn(stubborn, {})
+        local other = Task.spawn(Task.sleep, 0.02)
+        Task.sleep(0.01)
+        t:cancel()
+        other:await()
+        return select(2, pcall(t.await, t)).code
+        """,
+            tools=[stubborn],
+        )
+        == "cancelled"
+    )
+    gc.collect()
+    assert not caplog.records
+
+
+async def test_a_worker_nobody_waits_for_may_be_lost(caplog):
+    worker = Worker(Watch(), lambda *_: None)
+    worker.connection_lost(None)
+    with pytest.raises(EOFError):
+        await worker.greet()
+    del worker
+    Worker(Watch(), lambda *_: None).connection_lost(None)
+    gc.collect()
+    assert not caplog.records

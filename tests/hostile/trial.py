@@ -1,0 +1,183 @@
+"""Hostile programs against a runtime, and everything that must hold whatever they do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import fields, replace
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import anyio
+from anyio.lowlevel import checkpoint
+from programs import BREACH, Program
+from side_effects import Watch
+
+from llmspell import Limits, Runtime
+from llmspell.cli.report import describe
+from llmspell.config import Project
+from llmspell.errors import LimitExceeded, LlmspellError
+from llmspell.providers.messages import ToolCall
+from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spell import parse_spell
+from llmspell.state import MemoryStore
+from llmspell.values import LuaFunction
+
+FILE = "hostile.lua"
+PATIENCE = 1.5  # seconds after which a program that waits is cancelled
+MOST_WORK = 8  # seconds of processor time: a slice at its time limit, and what it may overdraw
+PROGRAMS = {1: 1, 2: 25}  # that share a runtime, by ring: processes are not made as fast as states
+ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
+LIMIT_NAMES = {field.name for field in fields(Limits)}
+
+HONEST = """
+local words = {}
+for i = 1, 12 do
+  Task.sleep(0.001)
+  words[i] = ("%d:%s"):format(i, JSON.encode({i, {n = i * i}}))
+end
+table.sort(words, function(a, b) return #a < #b or #a == #b and a < b end)
+local sums = Task.map({1, 2, 3}, function(n) Task.sleep(0) return n + #words end)
+return #table.concat(words, " ") .. " " .. table.concat(sums, " ")
+"""
+HONEST_RESULT = "185 13 14 15"
+
+
+class Verdict(NamedTuple):
+    """How a program ended, and what should not have happened, if anything."""
+
+    outcome: str
+    problem: str | None
+    seconds: float
+
+
+class Trials:
+    """Runs programs one after another, each with an honest spell beside it, in an empty folder."""
+
+    def __init__(self, folder: Path, *, ring: int = 1) -> None:
+        self._folder = folder
+        self._ring = ring
+        self._watch = Watch(folder)
+        self._replies: tuple[Any, ...] = ()
+        self._tried = 0
+        self._runtime: Runtime | None = None
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._exit.aclose()
+
+    async def run(self, program: Program) -> Verdict:
+        """Try a program."""
+        self._replies = program.replies
+        lines: list[str | bytes] = []
+        results: dict[str, Any] = {}
+        begin = time.process_time()
+        with self._watch as watch:
+            runtime = self._runtime or await self._open()
+            async with anyio.create_task_group() as group:
+                group.start_soon(_be_honest, runtime, results)
+                await _be_hostile(runtime, program, lines, results)
+            self._tried += 1
+            if self._tried % PROGRAMS[self._ring] == 0:
+                await self._close()
+            problems = [*watch.noticed, *_judge(results, lines)]
+        printed = sum(len(line) + 1 for line in lines)
+        if printed > program.limits["output"]:
+            problems.append(f"it printed {printed} bytes")
+        seconds = time.process_time() - begin
+        if seconds > MOST_WORK:
+            problems.append(f"it took {seconds:.1f} s of processor time")
+        if self._runtime is None and (left := asyncio.all_tasks() - {asyncio.current_task()}):
+            problems.append(f"tasks left: {left!r:.300}")
+        if written := list(self._folder.rglob("*")):
+            problems.append(f"files were written: {written}")
+        return Verdict(results["outcome"], "; ".join(problems) or None, seconds)
+
+    async def _open(self) -> Runtime:
+        self._runtime = await self._exit.enter_async_context(
+            Runtime(
+                project=Project(self._folder),
+                model="scripted/x",
+                store=MemoryStore(),
+                providers=[ScriptedProvider(self._reply)],
+                isolate=self._ring == 2,
+            )
+        )
+        self._answers = count()
+        return self._runtime
+
+    async def _close(self) -> None:
+        await self._exit.aclose()
+        self._runtime = None
+        await checkpoint()
+
+    def _reply(self, _: Any) -> Any:
+        """What the program's model says next; it begins again after the last reply."""
+        reply = self._replies[next(self._answers) % len(self._replies)]
+        return reply if isinstance(reply, str) else ToolCall("", *reply)
+
+
+async def _be_honest(runtime: Runtime, results: dict[str, Any]) -> None:
+    try:
+        spell = parse_spell(HONEST.encode(), name="honest.lua", file="honest.lua")
+        results["honest"] = await runtime.run(spell)
+    except Exception as error:  # noqa: BLE001 - `_judge` tells of it
+        results["honest"] = error
+
+
+async def _be_hostile(
+    runtime: Runtime, program: Program, lines: list[str | bytes], results: dict[str, Any]
+) -> None:
+    spell = parse_spell(program.source.encode(), name=FILE, file=FILE)
+    spell = replace(spell, limits=program.limits)
+    with anyio.move_on_after(PATIENCE):
+        try:
+            results["value"] = await runtime.run(spell, output=lines.append)
+            results["outcome"] = "value"
+        except LimitExceeded as error:
+            results["error"], results["outcome"] = error, f"limit {error.limit}"
+        except Exception as error:  # noqa: BLE001 - `_judge` says which are wrong
+            results["error"], results["outcome"] = error, type(error).__name__
+    results.setdefault("outcome", "cancelled")
+
+
+def _judge(results: dict[str, Any], lines: list[str | bytes]) -> Iterator[str]:
+    """What is wrong with how a hostile and an honest spell ended."""
+    if results["honest"] != HONEST_RESULT:
+        yield f"the honest spell came to {results['honest']!r}"
+    if strange := _strange(results.get("value")):
+        yield f"the result holds a {strange}"
+    yield from (str(line) for line in lines if BREACH in str(line))
+    error = results.get("error")
+    if error is None:
+        return
+    if not isinstance(error, LlmspellError):
+        yield f"a {type(error).__name__} came out: {error}"
+    elif isinstance(error, LimitExceeded) and error.limit not in LIMIT_NAMES:
+        yield f"it says: {describe(error)}"
+    else:
+        describe(error).encode()  # it can be shown
+
+
+def _strange(value: Any) -> str | None:
+    """The type of what is no plain value in there, if there is such a thing."""
+    if isinstance(value, dict):
+        keys = [key for key in value if type(key) not in (str, int, float, bytes)]
+        parts = [*value.values(), *keys]
+    elif type(value) is list:
+        parts = value
+    else:
+        return None if type(value) in ATOMS else type(value).__qualname__
+    return next(filter(None, map(_strange, parts)), None)
