@@ -1,4 +1,4 @@
-"""What the SQLite store's group commit and snapshot reads gain.
+"""What the SQLite store's group commit and snapshot reads gain, and what a watch costs.
 
 Every figure stands beside a baseline of the same run, as disks differ; the ratio is the result.
 """
@@ -58,6 +58,21 @@ async def concurrently(store: Store) -> float:
     return WRITERS * SETS / (time.perf_counter() - start)
 
 
+async def watched_by_somebody(store: Store) -> float:
+    """The same while somebody takes every change."""
+    watch = await settled(store.watch(""))
+
+    async def take() -> None:
+        async for _ in watch:
+            pass
+
+    taking = asyncio.create_task(take())
+    sets = await concurrently(store)
+    watch.close()
+    await taking
+    return sets
+
+
 async def read_microseconds(store: Store) -> tuple[float, float]:
     """Median and 99th percentile of one read after another."""
     times = []
@@ -93,6 +108,7 @@ async def measure(folder: Path) -> None:
         store = SqliteStore(folder / f"store-{synchronous}.db", synchronous)
         single = await one_after_another(store, 2_000)
         group = await concurrently(store)
+        watched = await watched_by_somebody(store)
         await store.close()
         print(f"synchronous={synchronous}")
         print(f"  plain sqlite3, one commit a set      {baseline:9,.0f} sets/s   1.0")
@@ -101,6 +117,9 @@ async def measure(folder: Path) -> None:
         )
         print(
             f"  {WRITERS} writers, group commit            {group:9,.0f} sets/s   {group / baseline:.1f}"
+        )
+        print(
+            f"  the same while somebody watches      {watched:9,.0f} sets/s   {watched / baseline:.1f}"
         )
     for name, store in (("sqlite", SqliteStore(folder / "reads.db")), ("memory", MemoryStore())):
         await settled(store.set("", "read", {"some": "value"}))

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable
 
 from llmspell.bridge import Bridge
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect
+from llmspell.errors import EffectError, LlmspellError
+from llmspell.events import Events
 from llmspell.state import Store
+from llmspell.state.watchers import Watchers
 from llmspell.values import LuaFunction, Value
 
+log = logging.getLogger("llmspell.state")
+
 bridge = Bridge("state", __file__)
+
+TIMEOUT = 30.0  # seconds a watcher may take for one change
 
 
 @bridge.effect()
@@ -33,8 +42,44 @@ def update(effect: Effect, key: str, function: LuaFunction, scope: str = "") -> 
         # Among arguments None would be JSON.null; the old value of a new key is nil.
         return await (effect.call(function) if old is None else effect.call(function, old))
 
-    caller = f"{effect.run.id}:{effect.path}"
-    return effect.run[Store].update(scope, key, call, caller)  # type: ignore[type-abstract]
+    store = effect.run[Store]  # type: ignore[type-abstract]
+    return store.update(scope, key, call, f"{effect.run.id}:{effect.path}", _Leaves(effect))
+
+
+class _Leaves:
+    """The two steps of an update as effects on its behalf, which a journal can answer."""
+
+    def __init__(self, effect: Effect) -> None:
+        self._perform = effect.perform
+
+    async def read(self, scope: str, key: str) -> tuple[Value, int | None]:
+        value, version = await self._perform("state.read", key=key, scope=scope)
+        return value, version
+
+    def commit(self, scope: str, key: str, value: Value, version: int | None) -> Awaitable[bool]:
+        return self._perform("state.commit", key=key, value=value, version=version, scope=scope)
+
+
+@bridge.effect()
+async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
+    """A key's value, and its version for `state.commit`."""
+    return list(await settled(effect.run[Store].read(scope, key)))  # type: ignore[type-abstract]
+
+
+@bridge.effect()
+def commit(
+    effect: Effect, key: str, value: Value = None, version: int | None = None, scope: str = ""
+) -> Answer[bool]:
+    """Store a value unless the key has been written since `state.read`; whether it was stored."""
+    return effect.run[Store].commit(scope, key, value, version)  # type: ignore[type-abstract]
+
+
+@bridge.effect()
+def compare_and_set(
+    effect: Effect, key: str, expected: Value = None, value: Value = None, scope: str = ""
+) -> Answer[bool]:
+    """Store a value if the key has the one expected, atomically; whether it was stored."""
+    return effect.run[Store].compare_and_set(scope, key, expected, value)  # type: ignore[type-abstract]
 
 
 @bridge.effect()
@@ -58,3 +103,72 @@ def increment(
 ) -> Answer[float]:
     """Add to a number, atomically; the sum."""
     return effect.run[Store].increment(scope, key, by)  # type: ignore[type-abstract]
+
+
+@bridge.effect(leaf=False)
+async def watch(
+    effect: Effect,
+    pattern: str = "*",
+    function: LuaFunction | None = None,
+    timeout: float = TIMEOUT,  # noqa: ASYNC109 - of the function
+    scope: str = "",
+) -> str:
+    """Keep the changes of keys that match, or call a Lua function with each; the watch's id."""
+    watchers = effect.run[Watchers]
+    watchers.check_room()
+    id_ = f"watch-{effect.path}"
+    watchers.open(id_, await settled(effect.run[Store].watch(scope, pattern)))  # type: ignore[type-abstract]
+    if function is not None:
+        function.retain()
+        watchers.hand_over(id_, _call_with_each(effect, id_, function, timeout))
+    return id_
+
+
+@bridge.effect()
+async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
+    """The changes a watch has seen since the last time, waited for; empty once it has ended.
+
+    The watch ends when whoever waits is cancelled.
+    """
+    watchers = effect.run[Watchers]
+    watch = watchers.find(id)
+    found = []
+    try:
+        found = await watch.next() if watch else []
+    finally:
+        if not found:
+            watchers.drop(id)
+    return [{"key": change.key, "new": change.new, "old": change.old} for change in found]
+
+
+@bridge.effect(leaf=False)
+def unwatch(effect: Effect, id: str) -> bool:
+    """End a watch of this run; whether it lasted until now. What it has seen can still be taken."""
+    return effect.run[Watchers].stop(id)
+
+
+async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
+    """Call a Lua function with one change after another, until the watch ends."""
+    try:
+        while found := await effect.perform("state.changes", id=id_):
+            for change in found:
+                await _call(effect, id_, function, change, seconds)
+    except LlmspellError as error:
+        log.warning("the watch %s ends: %s", id_, error)
+
+
+async def _call(
+    effect: Effect, id_: str, function: LuaFunction, change: Value, seconds: float
+) -> None:
+    """A watcher that fails, or takes too long, is reported and passed over."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            await effect.call(function, change)
+    except (EffectError, TimeoutError) as error:
+        what = f"it took more than {seconds:g} s" if limit.expired() else str(error)
+        if where := getattr(error, "where", None):
+            what = f"{where}: {what}"
+        log.warning("the watch %s failed at a change of %r: %s", id_, change["key"], what)
+        data = {"subscriber": id_, "topic": f"state {change['key']}", "error": what}
+        effect.run[Events].tell("subscriber.failed", data)

@@ -2,7 +2,24 @@
 
 local host = ...
 local perform, fail = host.perform, host.fail
-local type = type
+local setmetatable, type = setmetatable, type
+
+local methods = {}
+local handle = { __name = "watch", __metatable = false, __index = methods }
+
+---Tell of no change any more that is made from now on.
+---@return boolean watched whether it did until now
+function methods:stop()
+  return perform("state.unwatch", { id = self.id })
+end
+
+handle.__close = methods.stop
+
+local function check_function(fn, callee)
+  if type(fn) ~= "function" then
+    fail("invalid_arguments", callee .. ": argument 2 must be a function, not a " .. type(fn))
+  end
+end
 
 ---Values that outlive the run, kept in the project's `.llmspell/`.
 ---@class State
@@ -36,9 +53,7 @@ local function in_scope(scope)
   ---@param fn fun(old: any): any
   ---@return any new
   function self.update(key, fn)
-    if type(fn) ~= "function" then
-      fail("invalid_arguments", "State.update: argument 2 must be a function, not a " .. type(fn))
-    end
+    check_function(fn, "State.update")
     return perform("state.update", { key = key, ["function"] = fn, scope = scope })
   end
 
@@ -48,6 +63,15 @@ local function in_scope(scope)
   ---@return number sum
   function self.increment(key, by)
     return perform("state.increment", { key = key, by = by, scope = scope })
+  end
+
+  ---Store a value if the key has the one that is expected, atomically; nil is no key.
+  ---@param key string
+  ---@param expected any
+  ---@param value any
+  ---@return boolean stored
+  function self.compare_and_set(key, expected, value)
+    return perform("state.compare_and_set", { key = key, expected = expected, value = value, scope = scope })
   end
 
   ---Remove a key.
@@ -62,6 +86,46 @@ local function in_scope(scope)
   ---@return string[]
   function self.keys(pattern)
     return perform("state.keys", { pattern = pattern, scope = scope })
+  end
+
+  local function watch(pattern, fn, options)
+    local id = perform("state.watch", {
+      pattern = pattern,
+      ["function"] = fn,
+      timeout = options and options.timeout,
+      scope = scope,
+    })
+    return setmetatable({ id = id }, handle)
+  end
+
+  ---Call fn with each change of the keys that match a pattern, until the spell ends.
+  ---@param pattern string
+  ---@param fn fun(key: string, new: any, old: any)
+  ---@param options? {timeout: number} seconds fn may take
+  function self.watch(pattern, fn, options)
+    check_function(fn, "State.watch")
+    return watch(pattern, function(change)
+      fn(change.key, change.new, change.old)
+    end, options)
+  end
+
+  ---Iterate over the changes of the keys that match a pattern, from now on: key, new, old.
+  ---@param pattern? string
+  function self.changes(pattern)
+    local watching = watch(pattern)
+    local request = { id = watching.id }
+    local found, at = {}, 0
+    local function next_change()
+      if at == #found then
+        found, at = perform("state.changes", request), 0
+      end
+      at = at + 1
+      local change = found[at]
+      if change then
+        return change.key, change.new, change.old
+      end
+    end
+    return next_change, nil, nil, watching
   end
 
   return self

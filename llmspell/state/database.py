@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from llmspell.errors import StateError
+from llmspell.state.lookout import Lookout
 from llmspell.state.worker import Job
 
 APPLICATION_ID = 0x6C6C7370
@@ -69,12 +70,16 @@ class Database:
     Args:
         path: The file; it and its folder are created if need be.
         synchronous: SQLite's setting of that name.
+
+    Attributes:
+        lookout: Follows what is written, here and by other processes, for those who watch.
     """
 
     def __init__(self, path: str, synchronous: str) -> None:
         self._path, self._synchronous = path, synchronous
         self._connection: sqlite3.Connection | None = None
         self._purge_at = 0.0
+        self.lookout = Lookout()
 
     def write(self, jobs: Sequence[Job[sqlite3.Connection]]) -> None:
         """Do the jobs in one transaction; one that fails is left out of it.
@@ -85,6 +90,14 @@ class Database:
         db = self._opened(jobs)
         if db is None:
             return
+        if jobs:
+            self._commit(jobs, db)
+        try:
+            self.lookout.report(db)
+        except sqlite3.Error as error:
+            self.lookout.fail(state_error(error, self._path))
+
+    def _commit(self, jobs: Sequence[Job[sqlite3.Connection]], db: sqlite3.Connection) -> None:
         try:
             db.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -116,6 +129,7 @@ class Database:
                 self._refuse([job], error)
 
     def close(self) -> None:
+        self.lookout.close()
         if self._connection is not None:
             self._connection.close()
 

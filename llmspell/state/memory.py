@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from fnmatch import translate
+from itertools import count
 from re import compile as compile_pattern
+from typing import Any
 
 from llmspell.state.encoding import added, decode, encode, same
-from llmspell.state.store import Store, Updater, check_address, check_scope, check_ttl
+from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
+from llmspell.state.watching import Seen, Watch, Watches
 from llmspell.values import Value
 
 _SWEPT_A_WRITE = 4
@@ -18,17 +21,21 @@ _SWEPT_A_WRITE = 4
 class _Entry:
     """A value at rest. A table is kept as its text, so that nobody else can hold a part of it."""
 
-    __slots__ = ("_is_table", "_kept", "expires")
+    __slots__ = ("_is_table", "_kept", "expires", "version")
 
-    def __init__(self, value: Value, expires: float | None) -> None:
+    def __init__(self, value: Value, expires: float | None, version: int) -> None:
         text = encode(value)
         self._is_table = isinstance(value, (list, dict))
         self._kept = text if self._is_table else value
-        self.expires = expires
+        self.expires, self.version = expires, version
 
     @property
     def value(self) -> Value:
         return decode(self._kept) if self._is_table else self._kept
+
+    @property
+    def text(self) -> str:
+        return str(self._kept) if self._is_table else encode(self._kept)
 
     @property
     def expired(self) -> bool:
@@ -45,7 +52,9 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self._scopes: dict[str, dict[str, _Entry]] = {}
         self._mortal: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self._updates = Updates(self._versioned, self._replace)
+        self._versions = count(1)
+        self._updates = Updates()
+        self._watches = Watches()
 
     def get(self, scope: str, key: str) -> Value:
         check_address(scope, key)
@@ -78,42 +87,88 @@ class MemoryStore(Store):
 
     def increment(self, scope: str, key: str, by: float = 1) -> int | float:
         total = added(self.get(scope, key), by)
-        self._replace(scope, key, total, self._entry(scope, key))
+        self._replace(scope, key, total)
         return total
 
     def compare_and_set(self, scope: str, key: str, expected: Value, new: Value) -> bool:
         encode(expected)  # what could not be stored cannot be expected, in any store
         equal = same(self.get(scope, key), expected)
-        return equal and self._replace(scope, key, new, self._entry(scope, key))
+        if equal:
+            self._replace(scope, key, new)
+        return equal
 
-    async def update(self, scope: str, key: str, updater: Updater, caller: str = "") -> Value:
+    def read(self, scope: str, key: str) -> tuple[Value, int | None]:
         check_address(scope, key)
-        return await self._updates.run(scope, key, updater, caller)
+        entry = self._entry(scope, key)
+        return (None, None) if entry is None else (entry.value, entry.version)
+
+    def commit(self, scope: str, key: str, value: Value, version: int | None) -> bool:
+        current = self.read(scope, key)[1] == version
+        if current:
+            self._replace(scope, key, value)
+        return current
+
+    async def update(
+        self, scope: str, key: str, updater: Updater, caller: str = "", steps: Steps | None = None
+    ) -> Value:
+        check_address(scope, key)
+        return await self._updates.run(steps or self, scope, key, updater, caller)
+
+    def watch(self, scope: str, pattern: str = "*") -> Watch:
+        check_scope(scope)
+        watch = Watch(scope, pattern, look=self._forget_expired)
+        self._watches.add(watch)
+        return watch
+
+    def export(self, scope: str | None = None) -> dict[str, Any]:
+        from llmspell.state.transfer import Entry, to_document
+
+        later = time.time() - time.monotonic()
+        return to_document(
+            Entry(name, key, e.text, None if e.expires is None else e.expires + later)
+            for name, entries in self._scopes.items()
+            for key, e in entries.items()
+            if scope in (None, name) and not e.expired
+        )
+
+    def import_(self, document: Any, *, scope: str | None = None, replace: bool = False) -> int:
+        from llmspell.state.transfer import from_document
+
+        entries = from_document(document, scope)
+        if replace:
+            addresses = [(name, key) for name, kept in self._scopes.items() for key in kept]
+            for address in addresses:
+                if scope in (None, address[0]):
+                    self._remove(*address)
+        earlier = time.monotonic() - time.time()
+        for e in entries:
+            expires = None if e.expires is None else e.expires + earlier
+            self._put(e.scope, e.key, decode(e.text), expires)
+        return len(entries)
 
     async def close(self) -> None:
         self._scopes.clear()
         self._mortal.clear()
+        self._watches.close()
 
     def _entry(self, scope: str, key: str) -> _Entry | None:
         entry = self._scopes.get(scope, {}).get(key)
         return None if entry is None or entry.expired else entry
 
-    def _versioned(self, scope: str, key: str) -> tuple[Value, _Entry | None]:
-        """Every write makes a new entry, so the entry itself is the version."""
+    def _replace(self, scope: str, key: str, value: Value) -> None:
+        """Store another value of a key that lives no longer for it."""
         entry = self._entry(scope, key)
-        return (None if entry is None else entry.value), entry
-
-    def _replace(self, scope: str, key: str, value: Value, version: _Entry | None) -> bool:
-        if self._entry(scope, key) is not version:
-            return False
-        self._put(scope, key, value, None if version is None else version.expires)
-        return True
+        self._put(scope, key, value, None if entry is None else entry.expires)
 
     def _put(self, scope: str, key: str, value: Value, expires: float | None) -> None:
         if value is None:
             self._remove(scope, key)
             return
-        self._scopes.setdefault(scope, {})[key] = _Entry(value, expires)
+        entries = self._scopes.setdefault(scope, {})
+        old, new = entries.get(key), _Entry(value, expires, next(self._versions))
+        entries[key] = new
+        if self._watches:
+            self._tell(scope, key, old, new)
         if expires is None:
             self._mortal.pop((scope, key), None)
         else:
@@ -122,7 +177,9 @@ class MemoryStore(Store):
 
     def _remove(self, scope: str, key: str) -> None:
         entries = self._scopes.get(scope, {})
-        entries.pop(key, None)
+        old = entries.pop(key, None)
+        if old is not None and self._watches:
+            self._tell(scope, key, old, None)
         self._mortal.pop((scope, key), None)
         if not entries:
             self._scopes.pop(scope, None)
@@ -135,3 +192,12 @@ class MemoryStore(Store):
                 self._remove(scope, key)
             else:
                 self._mortal.move_to_end((scope, key))
+
+    def _forget_expired(self) -> None:
+        for scope, key in list(self._mortal):
+            if self._scopes[scope][key].expired:
+                self._remove(scope, key)
+
+    def _tell(self, scope: str, key: str, old: _Entry | None, new: _Entry | None) -> None:
+        for watch in self._watches.of(scope, key):
+            watch.offer([Seen(key, new.text if new else None, old.text if old else None)])

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from fnmatch import translate
 from functools import cached_property
 from re import compile as compile_pattern
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmspell.state.encoding import added, decode, encode, same
-from llmspell.state.store import Store, Updater, check_address, check_scope, check_ttl
+from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
+from llmspell.state.watching import Watch
 from llmspell.state.worker import Worker
 from llmspell.values import Value
 
 if TYPE_CHECKING:
     import sqlite3
 
-T = TypeVar("T")
+    from llmspell.state.database import Database
+    from llmspell.state.transfer import Entry
 
 
 class SqliteStore(Store):
@@ -43,24 +46,32 @@ class SqliteStore(Store):
             raise ValueError(f"synchronous is NORMAL or FULL, not {synchronous!r}")
         self.path = os.path.abspath(path)  # noqa: PTH100 - the folder may change before the first use
         self._synchronous = synchronous
-        self._updates = Updates(self._versioned, self._replace)
+        self._updates = Updates()
+
+    @cached_property
+    def _written(self) -> Database:
+        """What the writer's thread works on."""
+        return self._database()
 
     @cached_property
     def _writer(self) -> Worker[sqlite3.Connection]:
-        from llmspell.state.database import Database
-
-        database = Database(self.path, self._synchronous)
-        return Worker("llmspell-state-writer", database.write, database.close)
+        database = self._written
+        return Worker(
+            "llmspell-state-writer", database.write, database.close, database.lookout.patience
+        )
 
     @cached_property
     def _reader(self) -> Worker[sqlite3.Connection]:
-        from llmspell.state.database import Database
-
-        database = Database(self.path, self._synchronous)
+        database = self._database()
         return Worker("llmspell-state-reader", database.read, database.close)
 
+    def _database(self) -> Database:
+        from llmspell.state.database import Database
+
+        return Database(self.path, self._synchronous)
+
     async def get(self, scope: str, key: str) -> Value:
-        return (await self._versioned(scope, key))[0]
+        return (await self.read(scope, key))[0]
 
     async def set(self, scope: str, key: str, value: Value, ttl: float | None = None) -> None:
         check_address(scope, key)
@@ -105,20 +116,13 @@ class SqliteStore(Store):
 
         return await self._writer.ask(work)
 
-    async def update(self, scope: str, key: str, updater: Updater, caller: str = "") -> Value:
-        check_address(scope, key)
-        return await self._updates.run(scope, key, updater, caller)
-
-    async def close(self) -> None:
-        await self._reader.close()
-        await self._writer.close()
-
-    async def _versioned(self, scope: str, key: str) -> tuple[Value, int | None]:
+    async def read(self, scope: str, key: str) -> tuple[Value, int | None]:
         check_address(scope, key)
         value, version, _ = await self._reader.ask(lambda db: _row(db, scope, key))
         return value, version
 
-    async def _replace(self, scope: str, key: str, value: Value, version: int | None) -> bool:
+    async def commit(self, scope: str, key: str, value: Value, version: int | None) -> bool:
+        check_address(scope, key)
         text = _text(value)
 
         def work(db: sqlite3.Connection) -> bool:
@@ -128,6 +132,47 @@ class SqliteStore(Store):
             return current == version
 
         return await self._writer.ask(work)
+
+    async def update(
+        self, scope: str, key: str, updater: Updater, caller: str = "", steps: Steps | None = None
+    ) -> Value:
+        check_address(scope, key)
+        return await self._updates.run(steps or self, scope, key, updater, caller)
+
+    async def watch(self, scope: str, pattern: str = "*") -> Watch:
+        """See `Store.watch`. Changes of other processes are seen within `LOOK_SECONDS`; several
+        of one key in that time are one.
+        """
+        check_scope(scope)
+        watch = Watch(scope, pattern)
+        loop, lookout = asyncio.get_running_loop(), self._written.lookout
+        await self._writer.ask(lambda db: lookout.add(db, watch, loop))
+        return watch
+
+    async def export(self, scope: str | None = None) -> dict[str, Any]:
+        from llmspell.state.transfer import to_document
+
+        return to_document(await self._reader.ask(lambda db: _entries(db, scope)))
+
+    async def import_(
+        self, document: Any, *, scope: str | None = None, replace: bool = False
+    ) -> int:
+        from llmspell.state.transfer import from_document
+
+        entries = from_document(document, scope)
+
+        def work(db: sqlite3.Connection) -> None:
+            if replace:
+                db.execute("DELETE FROM state WHERE scope = ?1 OR ?1 IS NULL", (scope,))
+            for entry in entries:
+                _put(db, *entry)
+
+        await self._writer.ask(work)
+        return len(entries)
+
+    async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
 
 
 def _text(value: Value) -> str | None:
@@ -177,3 +222,14 @@ def _keys(db: sqlite3.Connection, scope: str) -> list[str]:
 def _scopes(db: sqlite3.Connection) -> list[str]:
     rows = db.execute(f"SELECT DISTINCT scope FROM state WHERE {_LIVE}", (time.time(),))  # noqa: S608 - a constant
     return sorted(scope for (scope,) in rows)
+
+
+def _entries(db: sqlite3.Connection, scope: str | None) -> list[Entry]:
+    from llmspell.state.transfer import Entry
+
+    rows = db.execute(
+        f"SELECT scope, key, value, expires FROM state WHERE (scope = ?1 OR ?1 IS NULL)"  # noqa: S608 - a constant
+        f" AND {_LIVE} ORDER BY scope, key",
+        (scope, time.time()),
+    )
+    return [Entry(*row) for row in rows]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from llmspell.concurrency import Answer
 from llmspell.errors import StateError
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.state.watching import Watch
 
 Updater: TypeAlias = Callable[[Value], Awaitable[Value]]
 """Makes a key's new value from the old one."""
@@ -18,7 +21,19 @@ MAX_KEY = 512
 _LONGEST_SHOWN = 80
 
 
-class Store(Protocol):
+class Steps(Protocol):
+    """The two steps of an update: look at a key, and write it unless somebody else has."""
+
+    def read(self, scope: str, key: str) -> Answer[tuple[Value, int | None]]:
+        """The value, and a version that every write changes; both None without the key."""
+        ...
+
+    def commit(self, scope: str, key: str, value: Value, version: int | None) -> Answer[bool]:
+        """Store the value if the key still has that version. False when it does not."""
+        ...
+
+
+class Store(Steps, Protocol):
     """Plain values by scope and key, kept for as long as the store says.
 
     A scope is a text of up to 128 characters, "" the default one; a key a text of 1 to 512. A
@@ -53,7 +68,8 @@ class Store(Protocol):
     def increment(self, scope: str, key: str, by: float = 1) -> Answer[int | float]:
         """Add to a number, atomically, and return the sum. A missing key counts as 0.
 
-        The key keeps the time it has left to live, as it does in the two methods below.
+        The key keeps the time it has left to live, as it does in `compare_and_set`, `commit` and
+        `update`.
         """
         ...
 
@@ -64,7 +80,9 @@ class Store(Protocol):
         """
         ...
 
-    def update(self, scope: str, key: str, updater: Updater, caller: str = "") -> Awaitable[Value]:
+    def update(
+        self, scope: str, key: str, updater: Updater, caller: str = "", steps: Steps | None = None
+    ) -> Awaitable[Value]:
         """Replace a value by what `updater` makes of it, atomically, and return the new value.
 
         Updates of one key take turns; other keys are not held up. When something else wrote the
@@ -77,10 +95,41 @@ class Store(Protocol):
             updater: Gets the old value, or None, and returns the new one, or None to delete it.
             caller: `<run id>:<effect path>` when a spell's effect asks. An updater in Lua runs in
                 a task of its own; its path is how an update inside it is known to be inside.
+            steps: Reads and commits in place of the store, and passes on what the store answers.
 
         Raises:
             StateError: Also when the update waits, perhaps through others, for one that it is
                 itself a part of, and when other writers got ahead of it every time.
+        """
+        ...
+
+    def watch(self, scope: str, pattern: str = "*") -> Answer[Watch]:
+        """Follow the changes of a scope's keys that match, from now on, until the watch is closed
+        or nobody holds it any more.
+        """
+        ...
+
+    def export(self, scope: str | None = None) -> Answer[dict[str, Any]]:
+        """Everything at one moment, or one scope, as a document for `json.dumps`.
+
+        It holds each value exactly, and the time at which a key with a ttl expires.
+        """
+        ...
+
+    def import_(
+        self, document: Any, *, scope: str | None = None, replace: bool = False
+    ) -> Answer[int]:
+        """Store what `export` gave, all of it or nothing; how many keys that were.
+
+        A key that has expired by now is left out.
+
+        Args:
+            document: From `json.loads`.
+            scope: Take this scope alone, and leave all others as they are.
+            replace: Delete first what is there; otherwise only keys of the document change.
+
+        Raises:
+            StateError: Also when the document is no such document; with every problem.
         """
         ...
 

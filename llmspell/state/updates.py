@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Generic, TypeVar
 
-from llmspell.concurrency import Answer, settled
+from llmspell.concurrency import settled
 from llmspell.errors import StateError
-from llmspell.state.store import Updater
+from llmspell.state.store import Steps, Updater
 from llmspell.values import Value
-
-Version = TypeVar("Version")
 
 ATTEMPTS = 30
 LONGEST_PAUSE = 0.05
@@ -50,33 +47,25 @@ class _Turn:
 _current: ContextVar[_Turn | None] = ContextVar("llmspell_update", default=None)
 
 
-class Updates(Generic[Version]):
-    """Runs the updates of one store.
+class Updates:
+    """The updates of one store: who has which key, and who waits for it.
 
     A lock per key, rather than a fixed set of locks that keys share: an updater may well update
     another key, which would hang whenever the two happened to share one.
-
-    Args:
-        read: Gives a key's value and a version that every write changes.
-        write: Stores a value if the key still has that version, and says whether it did.
     """
 
-    def __init__(
-        self,
-        read: Callable[[str, str], Answer[tuple[Value, Version]]],
-        write: Callable[[str, str, Value, Version], Answer[bool]],
-    ) -> None:
-        self._read, self._write = read, write
+    def __init__(self) -> None:
         self._locks: dict[tuple[str, str], _KeyLock] = {}
         self._waiting: set[_Turn] = set()
 
-    async def run(self, scope: str, key: str, updater: Updater, caller: str) -> Value:
+    async def run(self, steps: Steps, scope: str, key: str, updater: Updater, caller: str) -> Value:
+        """Update a key, see `Store.update`."""
         async with self._turn(scope, key, caller):
             pause = 0.001
             for _ in range(ATTEMPTS):
-                old, version = await settled(self._read(scope, key))
+                old, version = await settled(steps.read(scope, key))
                 new = await updater(old)
-                if await settled(self._write(scope, key, new, version)):
+                if await settled(steps.commit(scope, key, new, version)):
                     return new
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)

@@ -58,6 +58,8 @@ class Worker(Generic[Resource]):
         name: The thread's name.
         serve: Does a batch of jobs, in the thread: sets each one's answer or error.
         finish: Called last in the thread.
+        patience: How many seconds to wait for a job before an empty batch is served; asked each
+            time, in the thread. None is for ever.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Worker(Generic[Resource]):
         name: str,
         serve: Callable[[Sequence[Job[Resource]]], None],
         finish: Callable[[], None],
+        patience: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._name, self._serve, self._finish = name, serve, finish
+        self._patience = patience
         self._jobs: queue.SimpleQueue[Job[Resource] | asyncio.Future[None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,7 +128,10 @@ class Worker(Generic[Resource]):
     def _next_batch(self) -> tuple[list[Job[Resource]], asyncio.Future[None] | None]:
         """What waits, and the future of the one who closes if that is reached."""
         batch: list[Job[Resource]] = []
-        item = self._jobs.get()
+        try:
+            item = self._jobs.get(timeout=self._patience())
+        except queue.Empty:
+            return batch, None
         while isinstance(item, Job):
             batch.append(item)
             if len(batch) == BATCH or self._jobs.empty():

@@ -1,5 +1,6 @@
 """The global State, over both stores."""
 
+import asyncio
 import sqlite3
 
 import pytest
@@ -62,6 +63,164 @@ async def test_update_is_atomic_among_tasks(stored):
     """) == [30, 35, 1]
 
 
+async def test_compare_and_set(stored):
+    assert await stored("""
+        return {
+          State.compare_and_set("k", 1, 2), State.compare_and_set("k", nil, {a = {1}}),
+          State.compare_and_set("k", {a = {2}}, 3), State.compare_and_set("k", {a = {1}}, 3), State.get("k"),
+          State.scope("s").compare_and_set("k", 3, 4), State.compare_and_set("k", 3, nil), State.get("k", "gone"),
+        }
+    """) == [False, True, False, True, 3, False, True, "gone"]
+
+
+async def test_a_value_with_a_ttl_disappears_and_keeps_its_time_when_changed(stored):
+    assert await stored("""
+        State.set("k", 1, {ttl = 0.3})
+        State.increment("k") State.compare_and_set("k", 2, 3)
+        State.update("k", function(old) return old + 1 end)
+        local before = State.get("k")
+        Task.sleep(0.35)
+        return {before, State.get("k", "gone"), State.increment("k")}
+    """) == [4, "gone", 1]
+
+
+async def test_an_update_is_made_of_effects(stored, lines):
+    """So that a journal has nothing to record of it but those, and hooks see each once."""
+    await stored("""
+        Hook.before("state.*", function(call) print(call.effect, call.path) end)
+        Hook.register("pre_state_update", function(call) print("pre", call.effect) end)
+        Hook.register("post_state_update", function(call) print("post", call.result) end)
+        State.update("k", function(old) return "new" end)
+    """)
+    assert lines == [
+        "state.update\t0/3",
+        "pre\tstate.update",
+        "state.read\t0/3/0",
+        "state.commit\t0/3/1",
+        "post\tnew",
+    ]
+
+
+async def test_an_update_sees_a_value_that_was_written_while_it_ran(stored):
+    assert await stored("""
+        State.set("n", 1)
+        local calls = 0
+        State.update("n", function(old)
+          calls = calls + 1
+          if calls == 1 then Task.spawn(State.set, "n", 10):await() end
+          return old + 1
+        end)
+        return {calls, State.get("n")}
+    """) == [2, 11]
+
+
+async def test_a_hook_may_stand_in_for_an_updates_steps(stored):
+    """What a journal does on replay."""
+    assert await stored("""
+        State.set("k", "stored")
+        Hook.before("state.read", function() return Hook.replace{"recorded", 7} end)
+        Hook.before("state.commit", function(call) return Hook.replace(call.args.version == 7) end)
+        return {State.update("k", function(old) return old .. "!" end), State.get("k")}
+    """) == ["recorded!", "stored"]
+
+
+async def test_a_watch_calls_a_function_with_every_change(stored, lines):
+    await stored("""
+        State.set("a", 0)
+        local watch = State.watch("[ab]", function(key, new, old)
+          Task.sleep(0)
+          print(key, new, old)
+        end)
+        State.set("a", {1})
+        State.set("other", 1)
+        State.scope("s").set("a", 1)
+        State.increment("b")
+        State.update("b", function(old) return old + 1 end)
+        State.delete("a")
+        local stopped = {watch:stop(), watch:stop()}
+        State.set("b", 100)
+        return stopped
+    """)
+    assert [line.split("\t")[0] for line in lines] == ["a", "b", "b", "a"]
+    assert lines[1:3] == ["b\t1\tnil", "b\t2\t1"]
+
+
+async def test_what_changed_before_the_end_is_still_told(stored, lines):
+    await stored("""
+        State.scope("s").watch("*", function(key, new) print(key, new) end)
+        for i = 1, 20 do State.scope("s").set("k", i) end
+    """)
+    assert lines == [f"k\t{n}" for n in range(1, 21)]
+
+
+async def test_changes_can_be_iterated_over(stored, lines):
+    assert await stored("""
+        local reader = Task.spawn(function()
+          for key, new, old in State.changes("k*") do
+            print(key, new, old)
+            if new == nil then return "done" end
+          end
+        end)
+        Task.sleep(0.01)
+        State.set("k1", 1) State.set("x", 1) State.set("k2", 2) State.delete("k1") State.set("k1", 3)
+        return reader:await()
+    """) == ("done")
+    assert lines == ["k1\t1\tnil", "k2\t2\tnil", "k1\tnil\t1"]
+
+
+async def test_one_run_sees_what_another_writes(new_runtime):
+    async with new_runtime() as runtime:
+        reader = asyncio.create_task(
+            runtime.execute("for key, new in State.changes() do return {key, new} end")
+        )
+        while not reader.done():
+            await runtime.execute("State.set('from', 'another run')")
+            await asyncio.sleep(0.01)  # a run that waits for nothing lets no other task in
+        assert await reader == ["from", "another run"]
+
+
+async def test_a_watcher_that_fails_or_hangs_disturbs_nobody(stored, lines, caplog):
+    await stored("""
+        State.watch("k", function(key, new)
+          if new == 1 then error("no tea") end
+          if new == 2 then Task.sleep(60) end
+          print(new)
+        end, {timeout = 0.2})
+        Event.subscribe("subscriber.failed", function(event) print(event.data.error) end)
+        for i = 1, 3 do State.set("k", i) end
+        Task.sleep(0.5)
+    """)
+    assert sorted(lines) == ["3", "it took more than 0.2 s", "test.lua:3: no tea"]
+    assert "failed at a change of 'k': test.lua:3: no tea" in caplog.text
+
+
+async def test_watches_end_with_the_run_and_with_the_task_that_waits(new_runtime):
+    store = MemoryStore()
+    async with new_runtime(store=store) as runtime:
+        for source in (
+            "State.watch('k', print) error('the end')",
+            "try(Task.timeout, 0.05, function() for _ in State.changes() do end end) assert(nil)",
+            "for _ in State.changes() do break end",
+        ):
+            run = asyncio.create_task(runtime.execute(source))
+            await asyncio.sleep(0.1)
+            store.set("", "k", 1)
+            await asyncio.wait([run], timeout=5)
+            assert run.done()
+            run.exception()
+            store.set("", "k", 2)
+            assert not store._watches
+
+
+async def test_a_run_may_have_so_many_watches(stored):
+    result = await stored("""
+        for i = 1, 16 do State.watch("k", print) end
+        local _, e = try(State.watch, "k", print)
+        return {e.code, e.message}
+    """)
+    assert result == ["state_error", "the spell has 16 watches already"]
+
+
 async def test_an_update_that_fails_changes_nothing(stored):
     assert await stored("""
         State.set("k", "before")
@@ -87,6 +246,8 @@ async def test_an_update_within_itself_is_refused(stored):
         ("State.set('k', print)", "a function cannot be stored"),
         ("State.set('k', 1, {ttl = -1})", "time to live"),
         ("State.update('k')", "must be a function"),
+        ("State.watch('k')", "State.watch: argument 2 must be a function"),
+        ("State.watch(1, print)", "pattern"),
         ("State.scope('')", "not empty"),
         ("State.get()", "key is required"),
     ],

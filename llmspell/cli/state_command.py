@@ -1,0 +1,209 @@
+"""`llmspell state`: look at what the project's spells keep, change it, take it elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from llmspell.cli.output import for_people, write_line
+from llmspell.cli.report import Misuse
+from llmspell.concurrency import settled
+from llmspell.config import find_project
+from llmspell.errors import StateError
+from llmspell.state import MemoryStore, SqliteStore, Store
+from llmspell.state.encoding import encode
+from llmspell.state.transfer import meant
+from llmspell.values import Value
+
+T = TypeVar("T")
+
+_WIDEST = 60
+
+
+def _in_store(use: Callable[[Store], Awaitable[T]], *, to_write: bool = False) -> T:
+    """What `use` makes of the project's store, which is not made just to be looked at."""
+    project = find_project()
+    settings = project.settings.state
+    if settings.backend == "memory":
+        raise Misuse(
+            "this project keeps its state in memory, only as long as a spell runs",
+            hint='keep it in a file with backend = "sqlite" under [state] in llmspell.toml',
+        )
+    if settings.backend != "sqlite":
+        raise Misuse(
+            f"this project keeps its state in {settings.backend}, which a plugin brings",
+            hint="only spells can reach it, with State",
+        )
+
+    async def open_and_use() -> T:
+        store: Store = MemoryStore()
+        if to_write or project.state_file.exists():
+            store = SqliteStore(project.state_file, settings.synchronous)
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(open_and_use())
+
+
+_scope = click.option("--scope", metavar="NAME", help="The keys of this scope.")
+_debug = click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks.")
+
+
+@click.group("state")
+def command() -> None:
+    """Look at the project's state, change it, export and import it."""
+
+
+@command.command("get")
+@click.argument("key")
+@_scope
+@click.option("--json", "as_json", is_flag=True, help="Exactly, as one line of JSON.")
+@_debug
+def get(key: str, scope: str | None, as_json: bool) -> None:
+    """Print the value of a key: text and bytes as they are, anything else as JSON."""
+
+    async def read(store: Store) -> Value:
+        value = await settled(store.get(scope or "", key))
+        if value is None:
+            raise await _no_key(store, scope or "", key)
+        return value
+
+    value = _in_store(read)
+    if isinstance(value, bytes) and not as_json:
+        sys.stdout.buffer.write(value)
+    else:
+        write_line(sys.stdout, encode(value) if as_json else for_people(value))
+
+
+@command.command("set", context_settings={"ignore_unknown_options": True})  # -5 is a value
+@click.argument("key")
+@click.argument("value")
+@_scope
+@click.option("--json", "as_json", is_flag=True, help="VALUE is JSON, as `get --json` prints it.")
+@click.option("--ttl", type=float, metavar="SECONDS", help="Keep it for so long only.")
+@_debug
+def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
+    """Store a text, or JSON, under a key. `-` for VALUE reads standard input."""
+    content = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
+    stored = meant(_parsed(content, "the value")) if as_json else _text_or_bytes(content)
+    _in_store(lambda s: settled(s.set(scope or "", key, stored, ttl)), to_write=True)
+
+
+@command.command("list")
+@click.argument("pattern", default="*")
+@_scope
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with whole values.")
+@_debug
+def listing(pattern: str, scope: str | None, as_json: bool) -> None:
+    """List the keys of every scope, or those that match a pattern with `*`, with their values."""
+    from fnmatch import fnmatchcase
+
+    scopes = _in_store(lambda store: settled(store.export(scope)))["scopes"]
+    rows = [
+        {"scope": name, "key": key, **entry}
+        for name, keys in scopes.items()
+        for key, entry in keys.items()
+        if fnmatchcase(key, pattern)
+    ]
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    width = max((len(_shown(row["key"])) for row in rows), default=0)
+    heading = ""
+    for row in rows:
+        if row["scope"] != heading:
+            heading = row["scope"]
+            click.secho(_shown(heading), bold=True)
+        print(f"{'  ' if heading else ''}{_shown(row['key']):<{width}}  {_line(row)}")
+
+
+@command.command("delete")
+@click.argument("key")
+@_scope
+@_debug
+def delete(key: str, scope: str | None) -> None:
+    """Remove a key."""
+
+    async def remove(store: Store) -> None:
+        if not await settled(store.delete(scope or "", key)):
+            raise await _no_key(store, scope or "", key)
+
+    _in_store(remove)
+
+
+@command.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="-")
+@_scope
+@_debug
+def export(file: Path, scope: str | None) -> None:
+    """Write everything, or one scope, as JSON into a file or to standard output."""
+    document = _in_store(lambda store: settled(store.export(scope)))
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    if str(file) == "-":
+        write_line(sys.stdout, text)
+    else:
+        file.write_text(f"{text}\n", "utf-8")
+
+
+@command.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@_scope
+@click.option("--replace", is_flag=True, help="Delete first what is there.")
+@_debug
+def import_(file: Path, scope: str | None, replace: bool) -> None:
+    """Store what `export` has written, all of it or nothing. `-` reads standard input."""
+    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    document = _parsed(content, str(file))
+    number = _in_store(
+        lambda store: settled(store.import_(document, scope=scope, replace=replace)), to_write=True
+    )
+    print(f"{number} {'key' if number == 1 else 'keys'} imported")
+
+
+async def _no_key(store: Store, scope: str, key: str) -> StateError:
+    import difflib
+
+    similar = difflib.get_close_matches(key, await settled(store.keys(scope)), n=1)
+    place = f" in the scope {scope!r}" if scope else ""
+    return StateError(
+        f"no key {key!r}{place}",
+        hint=f"did you mean {similar[0]}?" if similar else "see: llmspell state list",
+    )
+
+
+def _parsed(content: bytes, place: str) -> Value:
+    try:
+        parsed: Value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Misuse(f"{place} is no JSON: {error}", hint='text is written as "text"') from error
+    return parsed
+
+
+def _text_or_bytes(content: bytes) -> Value:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
+
+
+def _line(row: dict[str, Any]) -> str:
+    """The value, and how long it lives, in one line that no value can spoil."""
+    import time
+
+    text = json.dumps(row["value"], ensure_ascii=False)
+    text = text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+    expires = row.get("expires")
+    return f"{text}  for {expires - time.time():,.0f} s" if expires else text
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else json.dumps(name)

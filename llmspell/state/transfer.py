@@ -1,0 +1,116 @@
+"""State as a document: all of it, to be kept or moved, as JSON that says exactly what was there.
+
+    {"llmspell_state": 1,
+     "scopes": {"": {"user": {"value": {"name": "Ada"}},
+                     "token": {"value": {"$bytes": "AP8="}, "expires": 1790000000.0}}}}
+
+Values are written as encoding.py describes. `expires` is in seconds since 1970, so a ttl goes on
+while the document lies in a drawer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from llmspell.errors import StateError
+from llmspell.state.encoding import decode, encode
+from llmspell.state.store import check_address
+from llmspell.values import Value
+
+VERSION = 1
+
+_MARK = "llmspell_state"
+_SHOWN = 5
+
+
+class Entry(NamedTuple):
+    """One key; `text` is what `encode` makes of its value, `expires` in seconds since 1970."""
+
+    scope: str
+    key: str
+    text: str
+    expires: float | None
+
+
+def to_document(entries: Iterable[Entry]) -> dict[str, Any]:
+    scopes: dict[str, dict[str, dict[str, Any]]] = {}
+    for entry in sorted(entries):
+        written = {"value": json.loads(entry.text)}
+        if entry.expires is not None:
+            written["expires"] = entry.expires
+        scopes.setdefault(entry.scope, {})[entry.key] = written
+    return {_MARK: VERSION, "scopes": scopes}
+
+
+def from_document(document: Any, scope: str | None = None) -> list[Entry]:
+    """The entries of a document, or of one of its scopes, without those that have expired.
+
+    Raises:
+        StateError: With every problem. Other scopes than the one asked for are not looked at.
+    """
+    scopes = _scopes(document)
+    found, problems = [], []
+    for name, keys in scopes.items():
+        if scope not in (None, name):
+            continue
+        for key, written in keys.items():
+            try:
+                found.append(_entry(name, key, written))
+            except StateError as error:
+                problems.append(
+                    f"{name}/{key}: {error.message}" if name else f"{key}: {error.message}"
+                )
+    if problems:
+        raise _refusal(problems)
+    now = time.time()
+    return [entry for entry in found if entry.expires is None or entry.expires > now]
+
+
+def meant(parsed: Any) -> Value:
+    """The value that parsed JSON stands for, as in a document. Raises StateError."""
+    try:
+        value = decode(json.dumps(parsed))
+    except StateError as error:
+        raise StateError(f"{str(parsed)[:80]} stands for no value") from error
+    if value is None:
+        raise StateError("null is no value")
+    return value
+
+
+def _scopes(document: Any) -> dict[str, dict[str, Any]]:
+    version = document.get(_MARK) if isinstance(document, dict) else None
+    if type(version) is int and version > VERSION:
+        raise StateError(
+            "the document was written by a later version of llmspell", hint="upgrade llmspell"
+        )
+    scopes = document.get("scopes") if version == VERSION else None
+    if not isinstance(scopes, dict) or not all(isinstance(s, dict) for s in scopes.values()):
+        raise StateError(
+            "this is no exported state", hint="import what `llmspell state export` has written"
+        )
+    return scopes
+
+
+def _entry(scope: str, key: str, written: Any) -> Entry:
+    check_address(scope, key)
+    if not isinstance(written, dict) or not {"value"} <= written.keys() <= {"value", "expires"}:
+        raise StateError("a key has a value, perhaps expires, and nothing else")
+    value = meant(written["value"])
+    expires = written.get("expires")
+    if expires is not None and not (type(expires) in (int, float) and math.isfinite(expires)):
+        raise StateError("expires is a number of seconds since 1970")
+    return Entry(scope, key, encode(value), expires)
+
+
+def _refusal(problems: list[str]) -> StateError:
+    more = len(problems) - _SHOWN
+    shown = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return StateError(
+        f"the document cannot be imported: {shown}",
+        hint="nothing was changed; mend the document, or leave these keys out",
+        details={"problems": problems},
+    )

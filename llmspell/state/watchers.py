@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from llmspell.errors import StateError
+
+if TYPE_CHECKING:
+    from llmspell.state.watching import Watch
+
+MOST = 16  # watches of one run at a time: each may keep ROOM, twice
+LEFT = 30.0  # seconds there are at the end of a run for what changed until then
+
+log = logging.getLogger("llmspell.state")
+
+
+class Watchers:
+    """The watches of one run, by id. They end with it."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, Watch] = {}
+        self._callers: dict[str, asyncio.Task[None]] = {}
+
+    def check_room(self) -> None:
+        """Raise StateError when there are as many as there may be."""
+        if len(self._watches) >= MOST:
+            raise StateError(
+                f"the spell has {MOST} watches already",
+                hint="stop those it does not need any more: watch:stop()",
+            )
+
+    def open(self, id: str, watch: Watch) -> None:  # noqa: A002 - it is the id
+        self._watches[id] = watch
+
+    def find(self, id: str) -> Watch | None:  # noqa: A002
+        return self._watches.get(id)
+
+    def hand_over(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002
+        """Run what calls the spell with the changes of a watch, as long as that lasts."""
+        self._callers[id] = caller = asyncio.get_running_loop().create_task(calls)
+        caller.add_done_callback(lambda _: self._callers.pop(id, None))
+
+    def stop(self, id: str) -> bool:  # noqa: A002
+        """See no more changes; whether it did until now. Those seen can still be taken."""
+        watch = self._watches.get(id)
+        if watch is None or watch.closed:
+            return False
+        watch.close()
+        return True
+
+    def drop(self, id: str) -> None:  # noqa: A002
+        """Forget a watch, if it is there."""
+        if watch := self._watches.pop(id, None):
+            watch.close()
+
+    @property
+    def calling(self) -> bool:
+        """Whether there is anything to finish."""
+        return bool(self._callers)
+
+    async def finish(self) -> None:
+        """Have the spell called with what changed so far, and with nothing more."""
+        for id_ in self._callers:
+            self.stop(id_)
+        _, late = await asyncio.wait(self._callers.values(), timeout=LEFT)
+        if late:
+            log.warning("%d watches have not been told all after %g s", len(late), LEFT)
+
+    async def end(self) -> None:
+        """End all, and cancel calls in progress."""
+        for watch in self._watches.values():
+            watch.close()
+        callers = list(self._callers.values())
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
