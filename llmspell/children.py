@@ -27,6 +27,7 @@ class Child:
     Attributes:
         limits: What it may use, by the names of `Limits`, if that is less than the parent may.
         own_state: Whether its state is its own and ends with it, or else the project's.
+        own_events: Whether it has a bus of its own, or else shares that of its parent.
     """
 
     spell: Spell
@@ -35,6 +36,7 @@ class Child:
     grants: Grants = NOTHING
     limits: Mapping[str, float] = field(default_factory=dict)
     own_state: bool = True
+    own_events: bool = True
 
 
 Start = Callable[[Effect, Child, Permissions, Limits], Awaitable[Value]]

@@ -29,11 +29,12 @@ async def run(
     grants: dict[Kind, list[str]] | None = None,
     limits: dict[str, str | float] | None = None,
     state: Literal["project", "memory"] | None = None,
+    events: Literal["shared", "own"] | None = None,
 ) -> Value:
     """Run a spell of the project by its name, or the text of one; what it returns.
 
     A text is a stranger's: it is called `name`, runs in a process of its own and, unless `state`
-    says otherwise, has a state that ends with it.
+    and `events` say otherwise, has a state that ends with it, and no events but its own.
     """
     lower, problems = read_limits(limits or {})
     if problems:
@@ -50,6 +51,7 @@ async def run(
         grants=Grants.from_lists(grants or {}),
         limits=lower,
         own_state=state == "memory" if state else not named,
+        own_events=events == "own" if events else not named,
     )
     return await effect.run[Children].run(effect, child)
 

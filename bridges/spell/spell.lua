@@ -13,6 +13,7 @@ local Spell = {}
 ---@field grants? table<string, string[]> what it may touch, of what this spell may
 ---@field limits? table<string, number|string> what it may use, of what this spell may
 ---@field state? "project"|"memory"
+---@field events? "shared"|"own"
 
 ---Runs a spell of the project by its name, or the text of one, and returns what it returns.
 ---@param spell string

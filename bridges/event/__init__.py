@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import asdict
+from typing import Literal
+
+from llmspell.bridge import Bridge
+from llmspell.effects import Effect
+from llmspell.errors import EffectError, InvalidArguments, LlmspellError
+from llmspell.events import Events
+from llmspell.events.inboxes import Inboxes
+from llmspell.values import LuaFunction, NotPlain, Value
+
+log = logging.getLogger("llmspell.events")
+
+bridge = Bridge("event", __file__)
+
+MOST = 10_000  # events a subscription may keep
+SIZE = 1000
+TIMEOUT = 30.0
+
+
+@bridge.effect()
+async def publish(effect: Effect, topic: str, data: Value = None) -> None:
+    """Publish an event."""
+    try:
+        await effect.run[Events].publish(topic, data, source=effect.run.id)
+    except (ValueError, NotPlain) as error:
+        raise InvalidArguments("Event.publish", [str(error)]) from error
+
+
+@bridge.effect(leaf=False)
+def subscribe(
+    effect: Effect,
+    pattern: str,
+    function: LuaFunction | None = None,
+    size: int = SIZE,
+    overflow: Literal["drop_oldest", "wait"] = "drop_oldest",
+    replay: int = 0,
+    timeout: float = TIMEOUT,
+) -> str:
+    """Keep the events that match a pattern, or call a Lua function with each; the subscription's id."""
+    inboxes = effect.run[Inboxes]
+    inboxes.check_room()
+    _check_seconds("Event.subscribe", timeout)
+    if size > MOST:
+        raise InvalidArguments("Event.subscribe", [f"size: at most {MOST}, not {size}"])
+    try:
+        stream = effect.run[Events].stream(pattern, size=size, overflow=overflow, replay=replay)
+    except ValueError as error:
+        raise InvalidArguments("Event.subscribe", [str(error)]) from error
+    id_ = f"subscription-{effect.path}"
+    inboxes.open(id_, stream)
+    if function is not None:
+        function.retain()
+        inboxes.hand_over(id_, _call_with_each(effect, id_, function, timeout))
+    return id_
+
+
+@bridge.effect()
+async def receive(
+    effect: Effect,
+    id: str,
+    timeout: float | None = None,  # noqa: ASYNC109 - a poll
+    lasting: bool = True,
+) -> dict[str, Value] | None:
+    """The next event, or nil after `timeout` seconds, or when the subscription has ended.
+
+    One that is not `lasting` ends when whoever waits for an event is cancelled.
+    """
+    _check_seconds("Event.receive", timeout)
+    inboxes = effect.run[Inboxes]
+    stream = inboxes.find(id)
+    try:
+        event = await stream.receive(timeout)
+    except BaseException:
+        if not lasting:
+            inboxes.close(id)
+        raise
+    return None if event is None else event.as_plain()
+
+
+@bridge.effect()
+async def wait(
+    effect: Effect,
+    pattern: str,
+    timeout: float | None = None,  # noqa: ASYNC109 - nil is an answer
+    replay: int = 0,
+) -> dict[str, Value] | None:
+    """The next event that matches a pattern, or nil after `timeout` seconds."""
+    _check_seconds("Event.wait", timeout)
+    try:
+        event = await effect.run[Events].wait(pattern, timeout, replay=replay)
+    except ValueError as error:
+        raise InvalidArguments("Event.wait", [str(error)]) from error
+    return None if event is None else event.as_plain()
+
+
+@bridge.effect(leaf=False)
+def unsubscribe(effect: Effect, id: str) -> bool:
+    """End a subscription of this run; whether it was there."""
+    return effect.run[Inboxes].close(id)
+
+
+@bridge.effect("list")
+def listing(effect: Effect) -> list[dict[str, Value]]:
+    """The subscriptions of this run."""
+    return [
+        {
+            "id": id_,
+            "pattern": subscription.pattern,
+            "waiting": subscription.waiting,
+            "delivered": subscription.delivered,
+            "dropped": subscription.dropped,
+            "failed": subscription.failed,
+        }
+        for id_, subscription in effect.run[Inboxes].all().items()
+    ]
+
+
+@bridge.effect()
+def statistics(effect: Effect) -> dict[str, Value]:
+    """What the bus has done so far."""
+    return asdict(effect.run[Events].statistics())
+
+
+def _check_seconds(target: str, seconds: float | None) -> None:
+    if seconds is not None and (math.isnan(seconds) or seconds < 0):
+        raise InvalidArguments(target, ["timeout: it is a number of seconds, not negative"])
+
+
+async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
+    """Call a Lua function with one event after another, until the subscription ends."""
+    inboxes = effect.run[Inboxes]
+    try:
+        while id_ in inboxes and (event := await effect.perform("event.receive", id=id_)):
+            await _call(effect, id_, function, event, seconds)
+    except LlmspellError as error:
+        log.warning("the subscription %s ends: %s", id_, error)
+        inboxes.close(id_)
+
+
+async def _call(
+    effect: Effect, id_: str, function: LuaFunction, event: Value, seconds: float
+) -> None:
+    subscription = effect.run[Inboxes].find(id_).subscription
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            await effect.call(function, event)
+    except (EffectError, TimeoutError) as error:
+        what = f"it took more than {seconds:g} s" if limit.expired() else str(error)
+        if where := getattr(error, "where", None):
+            what = f"{where}: {what}"
+        subscription.report(event["topic"], id_, what, effect.run[Events].tell)

@@ -1,0 +1,133 @@
+---@meta Event
+
+local host = ...
+local perform, fail = host.perform, host.fail
+local setmetatable, type = setmetatable, type
+
+---News for whoever subscribed to topics of that kind: other spells, the host, or this spell.
+---@class Event
+local Event = {}
+
+---@class EventRecord
+---@field topic string
+---@field data any
+---@field source string "runtime", "host", or the id of the run that published it
+---@field number integer its place among the events of its bus
+---@field time number seconds since 1970
+
+local methods = {}
+local handle = { __name = "subscription", __metatable = false, __index = methods }
+
+local function id_of(subscription, callee)
+  local id = subscription
+  if type(subscription) == "table" then
+    id = subscription.id
+  end
+  if type(id) ~= "string" then
+    fail("invalid_arguments", callee .. ": argument 1 must be a subscription, not a " .. type(subscription))
+  end
+  return id
+end
+
+local function check_options(options, callee)
+  if options ~= nil and type(options) ~= "table" then
+    fail("invalid_arguments", callee .. ": the options must be a table, not a " .. type(options))
+  end
+  return options or {}
+end
+
+local function subscribe(pattern, fn, options)
+  local id = perform("event.subscribe", {
+    pattern = pattern,
+    ["function"] = fn,
+    size = options.size,
+    overflow = options.overflow,
+    replay = options.replay,
+    timeout = fn and options.timeout,
+  })
+  return setmetatable({ id = id, pattern = pattern }, handle)
+end
+
+---The next event of a subscription, or nil after so many seconds without one.
+---@param subscription table|string
+---@param timeout? number without it, wait
+---@return EventRecord?
+function Event.receive(subscription, timeout)
+  return perform("event.receive", { id = id_of(subscription, "Event.receive"), timeout = timeout })
+end
+
+---End a subscription.
+---@param subscription table|string
+---@return boolean existed
+function Event.unsubscribe(subscription)
+  return perform("event.unsubscribe", { id = id_of(subscription, "Event.unsubscribe") })
+end
+
+methods.receive = Event.receive
+methods.unsubscribe = Event.unsubscribe
+handle.__close = Event.unsubscribe
+
+---Publish an event.
+---@param topic string such as "order.paid"
+---@param data? any
+function Event.publish(topic, data)
+  perform("event.publish", { topic = topic, data = data })
+end
+
+---Call fn with each event of the topics a pattern stands for; without fn, keep them for receive.
+---@param pattern string such as "order.*"
+---@param fn? fun(event: EventRecord)
+---@param options? {size: integer, overflow: "drop_oldest"|"wait", replay: integer, timeout: number}
+function Event.subscribe(pattern, fn, options)
+  if type(fn) == "table" and options == nil then
+    fn, options = nil, fn
+  end
+  if fn ~= nil and type(fn) ~= "function" then
+    fail("invalid_arguments", "Event.subscribe: argument 2 must be a function, not a " .. type(fn))
+  end
+  return subscribe(pattern, fn, check_options(options, "Event.subscribe"))
+end
+
+---Iterate over the events of the topics a pattern stands for, from now on.
+---@param pattern string
+---@param options? {timeout: number, size: integer, overflow: "drop_oldest"|"wait", replay: integer}
+function Event.stream(pattern, options)
+  options = check_options(options, "Event.stream")
+  local subscription = subscribe(pattern, nil, options)
+  local request = { id = subscription.id, timeout = options.timeout, lasting = false }
+  local function next_event()
+    return perform("event.receive", request)
+  end
+  return next_event, nil, nil, subscription
+end
+
+---The next event of the topics a pattern stands for, or nil after `timeout` seconds.
+---@param pattern string
+---@param options? {timeout: number, replay: integer}
+---@return EventRecord?
+function Event.wait(pattern, options)
+  options = check_options(options, "Event.wait")
+  return perform("event.wait", { pattern = pattern, timeout = options.timeout, replay = options.replay })
+end
+
+---The subscriptions of this spell.
+---@return {id: string, pattern: string, waiting: integer, delivered: integer, dropped: integer, failed: integer}[]
+function Event.list()
+  return perform("event.list", {})
+end
+
+---@class EventStatistics
+---@field published integer
+---@field delivered integer how often a subscriber got one
+---@field dropped integer how often one was lost to a subscriber that had no room for it
+---@field failed integer how often a subscriber failed
+---@field waiting integer
+---@field subscriptions integer
+
+---What became of all events so far.
+---@return EventStatistics
+function Event.statistics()
+  return perform("event.statistics", {})
+end
+
+return { Event = Event }

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmspell.values import NotPlain, Value
+
+ROOM = 8 << 20
+"""Bytes of data that one backlog holds, about, whatever the number of its events."""
+
+_ATOM = 32  # bytes that anything weighs, about
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """Something that happened. Subscribers share it, so none may change its data.
+
+    Attributes:
+        topic: What it is about: "order.paid".
+        data: A plain value.
+        source: Who published it: "runtime", "host", or the id of a run.
+        number: Its place among the events of its bus, from 1.
+        time: Seconds since 1970.
+        weight: About how many bytes of memory its data takes.
+    """
+
+    topic: str
+    data: Value
+    source: str
+    number: int
+    time: float
+    weight: int
+
+    def as_plain(self) -> dict[str, Value]:
+        return {
+            "topic": self.topic,
+            "data": self.data,
+            "source": self.source,
+            "number": self.number,
+            "time": self.time,
+        }
+
+
+def weight_of(data: Value) -> int:
+    """About how many bytes a plain value takes. Raises NotPlain for a function of a spell."""
+    if data is None or isinstance(data, (bool, int, float)):
+        return _ATOM
+    if isinstance(data, (str, bytes)):
+        return _ATOM + len(data)
+    if isinstance(data, dict):
+        return _ATOM + sum(weight_of(key) + weight_of(value) for key, value in data.items())
+    if isinstance(data, list):
+        return _ATOM + sum(map(weight_of, data))
+    raise NotPlain("a function cannot be published")
+
+
+class Backlog:
+    """Events in the order in which they came, no more than `size` of them or than there is ROOM."""
+
+    __slots__ = ("_events", "_weight", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._events: deque[Event] = deque()
+        self._weight = 0
+
+    def fits(self, event: Event) -> bool:
+        return len(self._events) < self.size and self._weight + event.weight <= ROOM
+
+    def put(self, event: Event) -> int:
+        """Add one; how many of the oldest had to go for it."""
+        dropped = 0
+        while self._events and not self.fits(event):
+            self.take()
+            dropped += 1
+        self._events.append(event)
+        self._weight += event.weight
+        return dropped
+
+    def take(self) -> Event:
+        event = self._events.popleft()
+        self._weight -= event.weight
+        return event
+
+    def clear(self) -> None:
+        self._events.clear()
+        self._weight = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)

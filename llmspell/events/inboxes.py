@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from llmspell.errors import InvalidArguments
+from llmspell.events.subscriptions import Stream, Subscription
+
+MOST = 64  # subscriptions of one run at a time: each may hold ROOM
+LEFT = 30.0  # seconds there are at the end of a run for what was published until then
+
+log = logging.getLogger("llmspell.events")
+
+
+class Inboxes:
+    """The subscriptions of one run, by id. They end with it."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, Stream] = {}
+        self._callers: dict[str, asyncio.Task[None]] = {}
+
+    def check_room(self) -> None:
+        """Raise InvalidArguments when there are as many as there may be."""
+        if len(self._streams) >= MOST:
+            raise InvalidArguments(
+                "Event",
+                [f"the spell has {MOST} subscriptions already"],
+                hint="end those it does not need any more: subscription:unsubscribe()",
+            )
+
+    def open(self, id: str, stream: Stream) -> None:  # noqa: A002 - it is the id
+        self._streams[id] = stream
+
+    def __contains__(self, id: object) -> bool:  # noqa: A002
+        return id in self._streams
+
+    def find(self, id: str) -> Stream:  # noqa: A002
+        """The subscription of that id. Raises InvalidArguments."""
+        if id not in self._streams:
+            raise InvalidArguments("Event", [f"there is no subscription {id!r}, or it has ended"])
+        return self._streams[id]
+
+    def hand_over(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002
+        """Run what calls the spell with the events of a subscription, as long as that lasts."""
+        self._callers[id] = caller = asyncio.get_running_loop().create_task(calls)
+        caller.add_done_callback(lambda _: self._callers.pop(id, None))
+
+    def close(self, id: str) -> bool:  # noqa: A002
+        """End one; whether it was there. A call in progress goes on."""
+        stream = self._streams.pop(id, None)
+        if stream is not None:
+            stream.close()
+        return stream is not None
+
+    def all(self) -> dict[str, Subscription]:
+        return {id_: stream.subscription for id_, stream in self._streams.items()}
+
+    async def finish(self) -> None:
+        """Have the spell called with what was published so far, and with nothing more."""
+        for stream in self._streams.values():
+            stream.subscription.end()
+        if callers := self._callers.values():
+            _, late = await asyncio.wait(callers, timeout=LEFT)
+            if late:
+                log.warning("the run ends, though its subscribers are not done after %g s", LEFT)
+
+    @property
+    def calling(self) -> bool:
+        """Whether there is anything to finish."""
+        return bool(self._callers)
+
+    async def end(self) -> None:
+        """End all, and cancel calls in progress."""
+        for stream in self._streams.values():
+            stream.close()
+        callers = list(self._callers.values())
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)

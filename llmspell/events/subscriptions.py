@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from types import MethodType, TracebackType
+from typing import Any, Literal, Self
+
+from llmspell.events.event import Backlog, Event
+from llmspell.events.topics import Pattern
+from llmspell.values import Value
+
+log = logging.getLogger("llmspell.events")
+
+Handler = Callable[[Event], Awaitable[Any] | Any]
+
+Overflow = Literal["drop_oldest", "wait"]
+"""What a full backlog does: lose its oldest event, or make publishers wait."""
+
+SIZE = 1000  # events
+TIMEOUT = 30.0  # seconds
+FAILED = "subscriber.failed"  # the topic of what is said about a handler that failed
+
+Tell = Callable[[str, Value], None]
+"""Publishes what the runtime has to say, see `Events.tell`."""
+
+_TURN = 64  # events handled before others get their turn
+
+
+class Subscription:
+    """The events that match a pattern, kept until they are taken. It ends when it is closed.
+
+    Attributes:
+        pattern: Which topics.
+        size: Events it keeps, at most.
+        overflow: What happens to one more.
+        delivered: How many were taken, or handed to its handler.
+        dropped: How many were lost, since there was no room for them.
+        failed: How many of these its handler failed at.
+        ended: Whether it gets no more.
+    """
+
+    def __init__(
+        self, pattern: str, *, size: int = SIZE, overflow: Overflow = "drop_oldest"
+    ) -> None:
+        """Prepare. Raises ValueError for what is no pattern, size or overflow."""
+        self._pattern = Pattern(pattern)
+        if size < 1:
+            raise ValueError(f"size: must be at least 1, not {size}")
+        if overflow not in ("drop_oldest", "wait"):
+            raise ValueError(f'overflow: must be "drop_oldest" or "wait", not {overflow!r}')
+        self.size, self.overflow = size, overflow
+        self.delivered = self.dropped = self.failed = 0
+        self.ended = False
+        self.on_close: Callable[[], None] | None = None
+        self._backlog = Backlog(size)
+        self._publishers: deque[tuple[asyncio.Future[None], Event]] = deque()
+        self._takers: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def pattern(self) -> str:
+        return self._pattern.text
+
+    @property
+    def waiting(self) -> int:
+        """How many events are there to be taken."""
+        return len(self._backlog)
+
+    def matches(self, topic: str) -> bool:
+        return self._pattern.matches(topic)
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Begin with these."""
+        for event in events:
+            self._backlog.put(event)
+
+    def offer(self, event: Event) -> asyncio.Future[None] | None:
+        """Add an event; if its publisher has to wait, a future of when there was room for it."""
+        if self.ended:
+            return None
+        if self.overflow == "wait" and not self._has_room(event):
+            room = asyncio.get_running_loop().create_future()
+            self._publishers.append((room, event))
+            return room
+        self._put(event)
+        return None
+
+    def push(self, event: Event) -> None:
+        """Add an event without waiting. Where others do wait for room, it is dropped itself."""
+        if self.ended:
+            return
+        if self.overflow == "wait" and not self._has_room(event):
+            self._count_dropped(1)
+        else:
+            self._put(event)
+
+    def take(self) -> Event | None:
+        """The oldest event, or None when there is none."""
+        if not self._backlog:
+            return None
+        event = self._backlog.take()
+        self._admit()
+        return event
+
+    async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
+        """The oldest event, waited for if need be.
+
+        None after `timeout` seconds without one, or when the subscription has ended.
+        """
+        if not (self._backlog or self.ended):
+            try:
+                async with asyncio.timeout(timeout):
+                    while not (self._backlog or self.ended):
+                        await self._arrival()
+            except TimeoutError:
+                return None
+        event = self.take()
+        self.delivered += event is not None
+        return event
+
+    def end(self) -> None:
+        """Get no more; what is there can still be taken."""
+        self.ended = True
+        for room, _ in self._publishers:
+            _settle(room)
+        self._publishers.clear()
+        for taker in self._takers:
+            _settle(taker)
+
+    def close(self) -> None:
+        """Get no more, and forget what is there."""
+        self.end()
+        self._backlog.clear()
+        if self.on_close:
+            self.on_close()
+            self.on_close = None
+
+    def report(self, topic: str, subscriber: str, what: str, tell: Tell) -> None:
+        """Make known that whoever handles the events failed at one."""
+        self.failed += 1
+        log.warning("the subscriber %s failed at the event %s: %s", subscriber, topic, what)
+        if topic != FAILED:
+            tell(FAILED, {"subscriber": subscriber, "topic": topic, "error": what})
+
+    def _has_room(self, event: Event) -> bool:
+        return not self._publishers and self._backlog.fits(event)
+
+    def _put(self, event: Event) -> None:
+        if dropped := self._backlog.put(event):
+            self._count_dropped(dropped)
+        self._arrived()
+
+    def _count_dropped(self, number: int) -> None:
+        if not self.dropped:
+            log.warning("the subscription to %s is too slow: events are dropped", self.pattern)
+        self.dropped += number
+
+    def _admit(self) -> None:
+        """Let publishers go on that wait for room, in the order in which they came."""
+        while self._publishers:
+            room, event = self._publishers[0]
+            if not room.cancelled():
+                if not self._backlog.fits(event):
+                    break
+                self._put(event)
+                _settle(room)
+            self._publishers.popleft()
+
+    def _arrived(self) -> None:
+        """Wake who waits for an event."""
+        for taker in self._takers:
+            if not taker.done():
+                taker.set_result(None)
+                break
+
+    async def _arrival(self) -> None:
+        taker = asyncio.get_running_loop().create_future()
+        self._takers.append(taker)
+        try:
+            await taker
+        except asyncio.CancelledError:
+            if self._backlog:
+                self._arrived()  # somebody else can take what this one was woken for
+            raise
+        finally:
+            self._takers.remove(taker)
+
+
+class Handling(Subscription):
+    """A subscription whose events are handed to a function, one after another.
+
+    A task does it that is there only as long as there are events.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        handler: Handler,
+        *,
+        tell: Tell,
+        size: int = SIZE,
+        overflow: Overflow = "drop_oldest",
+        weak: bool = False,
+        timeout: float | None = TIMEOUT,
+    ) -> None:
+        super().__init__(pattern, size=size, overflow=overflow)
+        self.timeout, self._tell = timeout, tell
+        self._handler = self._weakly(handler) if weak else lambda: handler
+        self._name = getattr(handler, "__qualname__", type(handler).__qualname__)
+        self._task: asyncio.Task[None] | None = None
+
+    def _weakly(self, handler: Handler) -> Callable[[], Handler | None]:
+        def gone(_: object) -> None:
+            self.close()
+
+        if isinstance(handler, MethodType):
+            return weakref.WeakMethod(handler, gone)
+        return weakref.ref(handler, gone)
+
+    def replay(self, events: Iterable[Event]) -> None:
+        super().replay(events)
+        if self._backlog:
+            self._arrived()
+
+    @property
+    def busy(self) -> asyncio.Task[None] | None:
+        """The task that hands over events, if there is one."""
+        return None if self._task is None or self._task.done() else self._task
+
+    def close(self) -> None:
+        super().close()
+        if (task := self.busy) and task is not _current_task():
+            task.cancel()
+
+    def _arrived(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
+        while True:
+            for _ in range(_TURN):
+                event = self.take()
+                if event is None:
+                    self._task = None
+                    return
+                await self._handle(event)
+            await asyncio.sleep(0)
+
+    async def _handle(self, event: Event) -> None:
+        handler = self._handler()
+        if handler is None:
+            return
+        self.delivered += 1
+        limit = None
+        try:
+            answer = handler(event)
+            if hasattr(answer, "__await__"):
+                async with asyncio.timeout(self.timeout) as limit:
+                    await answer
+        except asyncio.CancelledError:
+            if (task := _current_task()) is None or task.cancelling():
+                raise
+            self._failed(event, "it was cancelled")
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            late = limit is not None and limit.expired()
+            self._failed(event, f"it took more than {self.timeout:g} s" if late else repr(error))
+
+    def _failed(self, event: Event, what: str) -> None:
+        self.report(event.topic, self._name, what, self._tell)
+
+
+class Stream:
+    """A subscription whose events are taken one by one: `async for event in stream`.
+
+    It ends when it is closed, when its `with` block does, and when nobody holds it any more.
+    """
+
+    def __init__(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+        weakref.finalize(self, subscription.close).atexit = False
+
+    async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
+        """The next event; None after `timeout` seconds without one, or when the stream has ended."""
+        return await self.subscription.receive(timeout)
+
+    def close(self) -> None:
+        self.subscription.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self.receive()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # garbage may be collected where no loop runs
+        return None

@@ -1,0 +1,69 @@
+"""Topics, and the patterns that stand for many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST = 256  # characters of a topic or pattern
+MOST_PARTS = 16
+
+
+def check_topic(topic: str) -> str:
+    """The topic: parts that are not empty with dots between them, such as `order.paid`.
+
+    Raises:
+        ValueError: When it is none.
+    """
+    if any("*" in part for part in _parts(topic, "topic")):
+        raise ValueError(f"{topic!r} is no topic: only a pattern has a *")
+    return topic
+
+
+class Pattern:
+    """Stands for many topics.
+
+    `*` is any one part, or at the end one or more; `**` is any number of parts, also none.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Read a pattern. Raises ValueError when it is none."""
+        self.text = text
+        parts = _parts(text, "pattern")
+        if any("*" in part and part not in ("*", "**") for part in parts):
+            raise ValueError(f"{text!r} is no pattern: a * stands for whole parts, as in order.*")
+        self._parts = [*parts, "**"] if parts[-1] == "*" else parts
+
+    def matches(self, topic: str) -> bool:
+        return _match(self._parts, topic.split("."))
+
+
+def _match(pattern: Sequence[str], topic: Sequence[str]) -> bool:
+    """Takes as many steps as the one has parts times those of the other, at most."""
+    at = 0
+    open_at, taken = -1, 0  # the last `**`, and up to where in the topic it reaches
+    position = 0
+    while position < len(topic):
+        part = pattern[at] if at < len(pattern) else None
+        if part == "**":
+            open_at, taken = at, position
+            at += 1
+        elif part in ("*", topic[position]):
+            at += 1
+            position += 1
+        elif open_at >= 0:
+            taken += 1
+            at, position = open_at + 1, taken
+        else:
+            return False
+    return all(part == "**" for part in pattern[at:])
+
+
+def _parts(text: str, what: str) -> list[str]:
+    if not isinstance(text, str) or not 0 < len(text) <= MOST:
+        raise ValueError(f"a {what} is a text of 1 to {MOST} characters, not {text!r:.50}")
+    parts = text.split(".")
+    if not all(parts) or len(parts) > MOST_PARTS:
+        raise ValueError(
+            f"{text!r:.50} is no {what}: it is 1 to {MOST_PARTS} parts with dots between them"
+        )
+    return parts

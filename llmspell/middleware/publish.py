@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmspell.concurrency import Answer, settled
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.events import Events
+from llmspell.events.life import told
+from llmspell.values import Value
+
+CHANGED = "state.changed"
+
+
+class Publish:
+    """Publishes what tools do, and what becomes of the state."""
+
+    name = "events"
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+        events = run[Events]
+        if handler.name == "tool.call":
+            return _working(call, events)
+        if handler.name in _CHANGES:
+            return _changing(_CHANGES[handler.name], call, events)
+        return call
+
+
+def _working(call: Perform, events: Events) -> Perform:
+    async def published(effect: Effect) -> Value:
+        about = {"tool": str(effect.args.get("name")), "run": effect.run.id, "path": effect.path}
+        with told(events, "tool", about):
+            return await settled(call(effect))
+
+    return published
+
+
+def _changing(changed: Callable[[Value], bool], call: Perform, events: Events) -> Perform:
+    def published(effect: Effect) -> Answer[Value]:
+        if not events.wants(CHANGED):
+            return call(effect)
+        return telling(effect)
+
+    async def telling(effect: Effect) -> Value:
+        result = await settled(call(effect))
+        if changed(result):
+            data = {
+                "scope": effect.args.get("scope") or "",
+                "key": effect.args.get("key"),
+                "effect": effect.name,
+                "run": effect.run.id,
+            }
+            events.tell(CHANGED, data)
+        return result
+
+    return published
+
+
+def _always(_: Value) -> bool:
+    return True
+
+
+# Which effects change the state, and whether one did, by its result.
+_CHANGES: dict[str, Callable[[Value], bool]] = {
+    "state.set": _always,
+    "state.update": _always,
+    "state.increment": _always,
+    "state.delete": bool,
+    "state.compare_and_set": bool,
+}
