@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, cast
@@ -35,6 +35,9 @@ log = logging.getLogger("llmspell.driver")
 Output = Callable[[str | bytes], None]
 Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
 """Performs an effect: its name, arguments and path."""
+
+Rest = Callable[[], Awaitable[None] | None]
+"""What is to be done yet when the spell has returned, if there is anything."""
 
 SLICE = 0.01  # seconds a spell may keep the event loop to itself, effect after effect
 LONG_SLICE = 0.05  # seconds between two effects that make a spell's next slice run in a thread
@@ -93,10 +96,11 @@ class Driver:
         self._asleep: asyncio.Future[None] | None = None
         self._outcome: Value | Exception = None
         self._limit: LimitExceeded | None = None
+        self._resting: asyncio.Future[None] | None = None
         self._done = False
 
-    async def run(self, main: bytes) -> Value:
-        """Run the spell; what it returns.
+    async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
+        """Run the spell; what it returns. Its functions can still be called during the `rest`.
 
         Raises:
             SpellError: When it does not compile, or an error was not caught.
@@ -104,6 +108,7 @@ class Driver:
             Exception: What the output raised.
         """
         self._runner = cast("asyncio.Task[Value]", asyncio.current_task())
+        self._rest = rest
         self._inbox.append(main)
         self._vm.on_end(lambda: self._deliver(b""))
         try:
@@ -126,15 +131,26 @@ class Driver:
         """Call a function of the spell in a new task of that path; what it returns.
 
         Raises:
-            EffectError: When the function fails.
+            EffectError: When the function fails, or the spell has ended.
         """
+        if self._done:
+            raise EffectError("the spell has ended, and its functions with it")
         self._last_call += 1
         number = self._last_call
         self._calls[number] = future = asyncio.get_running_loop().create_future()
         try:
-            self._deliver(messages.call(number, path, function, args))
+            message = messages.call(number, path, function, args)
+            if self._inline and not (self._scheduled or self._elsewhere):
+                self._inbox.append(message)
+                self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
+                if self._runner.cancelling():
+                    await asyncio.sleep(0)  # the function has abandoned the effect that calls it
+            else:
+                self._deliver(message)
             return await future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
+            if future.done() and not future.cancelled():
+                future.exception()  # it failed just now, and nobody else will ask why
             self._deliver(messages.abort(number))
             raise
         finally:
@@ -165,7 +181,7 @@ class Driver:
 
     def returned(self, call: int, value: Value) -> None:
         if call == 0:
-            self._finish(value)
+            self._conclude(value)
         elif (future := self._calls.get(call)) and not future.done():
             future.set_result(value)
 
@@ -177,6 +193,20 @@ class Driver:
 
     def printed(self, text: str | bytes) -> None:
         self._output(text)
+
+    def _conclude(self, value: Value) -> None:
+        """The spell has returned: end, or else see the rest done before."""
+        rest = self._rest()
+        if rest is None:
+            self._finish(value)
+            return
+
+        def rested(_: object) -> None:
+            if not self._done:
+                self._finish(value)
+
+        self._resting = asyncio.ensure_future(rest)
+        self._resting.add_done_callback(rested)
 
     def _begin(
         self, task: int, name: str, functions: list[LuaFunction], result: Coroutine[Any, Any, Value]
@@ -257,7 +287,14 @@ class Driver:
         self._finish(self._limit or limit_error(kill, self._limits))
 
     def _await_begun(self) -> None:
-        busy = self._tasks or self._inline or self._scheduled or self._elsewhere or self._done
+        busy = (
+            self._tasks
+            or self._inline
+            or self._scheduled
+            or self._elsewhere
+            or self._resting
+            or self._done
+        )
         if len(self._begun) == 1 and not busy:
             _, self._inline = self._begun.popitem()
             self._wake()
@@ -281,13 +318,18 @@ class Driver:
 
     async def _serve_inline(self) -> None:
         """Await the only effect outstanding, as long as there is just one."""
+        until = time.monotonic() + SLICE
         while (pending := self._inline) and not self._done:
             task, name, functions, result = pending
             try:
+                if self._resumed > until:  # effects that wait for nothing hold up the others
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + SLICE
                 reply = self._reply(task, name, functions, await result)
             except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
                 reply = self._refusal(task, name, functions, error)
             except asyncio.CancelledError:
+                result.close()  # it may not have begun
                 if self._inline is pending or self._runner.uncancel() > 0:
                     raise
                 continue  # the effect was abandoned, not the run
@@ -301,8 +343,8 @@ class Driver:
             reply = self._reply(task, name, functions, await result)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             reply = self._refusal(task, name, functions, error)
-        del self._tasks[task]
-        self._deliver(reply)
+        if self._tasks.pop(task, None):  # else it was cancelled, and took no notice
+            self._deliver(reply)
 
     def _reply(self, task: int, name: str, functions: list[LuaFunction], result: Value) -> bytes:
         try:
@@ -336,6 +378,8 @@ class Driver:
         for pending in self._begun.values():
             pending[-1].close()
         tasks: list[asyncio.Future[Any]] = list(self._tasks.values())
+        if self._resting:
+            tasks.append(self._resting)
         for task in tasks:
             task.cancel()
         if self._elsewhere:

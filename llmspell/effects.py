@@ -57,9 +57,13 @@ class Effect:
 
         Its path is fixed here, not when it is awaited, so that siblings may run concurrently.
         """
+        return self.run.perform(self.child(name, args))
+
+    def child(self, name: str, args: dict[str, Value]) -> Effect:
+        """The next effect on behalf of this one, yet to be performed."""
         child = Effect(name, args, f"{self.path}/{self._children}", self.run)
         self._children += 1
-        return self.run.perform(child)
+        return child
 
     def call(
         self, function: LuaFunction, *args: Value, run: Run | None = None

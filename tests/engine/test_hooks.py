@@ -234,7 +234,7 @@ async def test_a_lua_hook_belongs_to_its_run(new_runtime):
     async with new_runtime() as runtime:
         await runtime.execute("Hook.before('tool.call', function() return Hook.halt('x') end)")
         assert await runtime.execute("return add{a = 1}") == 2
-        assert runtime.hooks.all() == []
+        assert runtime.hooks.all() == ()
 
 
 async def test_a_hook_may_be_registered_and_removed_while_a_run_goes_on(new_runtime):

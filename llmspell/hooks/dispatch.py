@@ -1,0 +1,253 @@
+"""Performs an effect as its hooks say. docs/hooks.md has the table of what each result does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from enum import Enum, auto
+from typing import Any
+
+from llmspell.concurrency import Answer, gather, settled
+from llmspell.effects import Effect, Handler, Perform
+from llmspell.errors import EffectError, HookHalted, LlmspellError
+from llmspell.hooks.kept import Kept, Place
+from llmspell.hooks.plan import Plan, Wanted
+from llmspell.hooks.points import Phase
+from llmspell.hooks.registered import AtWork, HookCall, RegisteredHook
+from llmspell.hooks.results import (
+    Cache,
+    Fork,
+    Halt,
+    HookResult,
+    Modify,
+    Redirect,
+    Replace,
+    Retry,
+    Skip,
+)
+from llmspell.steps import Steps, at_once
+from llmspell.values import Value
+
+log = logging.getLogger("llmspell.hooks")
+
+
+class _Then(Enum):
+    """How it goes on once the hooks of a phase have been asked."""
+
+    ON = auto()
+    AGAIN = auto()
+    END = auto()
+
+
+class Dispatch:
+    """Stands in front of the handler of an effect that has hooks."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        call: Perform,
+        hooks: Mapping[Phase, tuple[RegisteredHook, ...]],
+        at_work: AtWork,
+    ) -> None:
+        self._handler, self._call, self._at_work = handler, call, at_work
+        self._before = hooks.get("before", ())
+        self._after = hooks.get("after", ())
+        self._on_error = hooks.get("error", ())
+
+    def perform(self, effect: Effect) -> Answer[Value]:
+        return at_once(self._steps(effect))
+
+    def _steps(self, effect: Effect) -> Steps[Value]:
+        call, plan = HookCall("before", effect), Plan()
+        for hook in self._before:
+            said = hook.ask(call, self._at_work)
+            if said is not None:
+                if hasattr(said, "__await__"):
+                    said = yield said
+                if said is not None and self._decides(hook, said, call, plan):
+                    break
+        then = _Then.AGAIN
+        while then is _Then.AGAIN:
+            then = yield from self._once(call, plan)
+        return call.result
+
+    def _decides(self, hook: RegisteredHook, said: HookResult, call: HookCall, plan: Plan) -> bool:
+        """Note what a hook before the effect said; whether later ones are not asked any more."""
+        effect = call.effect
+        match said:
+            case Modify(value):
+                effect.args = {} if value == [] else value
+                effect.bound = self._handler.check(effect)
+            case Replace(result):
+                plan.instead = (result,)
+            case Halt(reason):
+                raise HookHalted(hook.id, reason)
+            case Retry():
+                plan.retries += (said,)
+            case Redirect():
+                plan.redirect = _target(hook, said, call)
+            case Skip():
+                plan.skipped = True
+            case Cache(_, ttl):
+                place = said.place(effect)
+                plan.instead = hook.kept.find(place)
+                plan.keep += ((hook.kept, place, ttl),)
+            case Fork():
+                plan.forks += tuple((hook, *fork) for fork in said.effects)
+        return bool(plan.instead or plan.redirect or plan.skipped)
+
+    def _once(self, call: HookCall, plan: Plan) -> Steps[_Then]:
+        """Do it, and ask the hooks that come then; the call has the result."""
+        call.result = call.error = None
+        try:
+            if plan.forks:
+                call.result = yield self._beside_forks(call, plan)
+            else:
+                call.result = yield from self._attempts(call, plan)
+        except EffectError as error:
+            call.phase, call.error = "error", error
+        if plan.skipped:
+            return _Then.END
+        if call.error is not None:
+            then = yield from self._review(self._on_error, call, plan)
+            if then is not _Then.ON:
+                return then
+        if call.error is not None:
+            raise call.error
+        if not self._after:
+            return _Then.ON
+        call.phase = "after"
+        return (yield from self._review(self._after, call, plan))
+
+    def _attempts(self, call: HookCall, plan: Plan) -> Steps[Value]:
+        """The result of the effect, tried as often as hooks said before it, or what stands for it."""
+        if plan.skipped:
+            return None
+        if plan.instead is not None:
+            return plan.instead[0]
+        while True:
+            try:
+                wanted = plan.redirect
+                answer = self._perform(call, wanted) if wanted else self._call(call.effect)
+                result = (yield answer) if hasattr(answer, "__await__") else answer
+            except EffectError:
+                delay = plan.next_delay()
+                if delay is None:
+                    raise
+            else:
+                for kept, place, ttl in plan.keep:
+                    kept.keep(place, result, ttl)
+                return result
+            yield _pause(call.effect, delay)
+
+    def _review(
+        self, hooks: tuple[RegisteredHook, ...], call: HookCall, plan: Plan
+    ) -> Steps[_Then]:
+        """Ask the hooks after the effect, or on its error until one of them forgives that."""
+        for hook in hooks:
+            said = hook.ask(call, self._at_work)
+            if said is None:
+                continue
+            if hasattr(said, "__await__"):
+                said = yield said
+            then = yield from self._heed(hook, said, call, plan)
+            if then is not _Then.ON or (call.phase == "error" and call.error is None):
+                return then
+        return _Then.ON
+
+    def _heed(
+        self, hook: RegisteredHook, said: HookResult, call: HookCall, plan: Plan
+    ) -> Steps[_Then]:
+        """Do what a hook said after the effect, or on its error."""
+        match said:
+            case Modify(value) | Replace(value):
+                call.result, call.error = value, None
+            case Halt(reason):
+                raise HookHalted(hook.id, reason)
+            case Retry(delay) if plan.repeats_for(hook, said):
+                yield _pause(call.effect, delay)
+                return _Then.AGAIN
+            case Redirect():
+                yield self._redirect(hook, said, call)
+            case Skip():
+                call.result = call.error = None
+                return _Then.END
+            case Cache(_, ttl):
+                _cache(hook.kept, said.place(call.effect), ttl, call)
+            case Fork(effects):
+                yield gather([self._aside(call, (hook, *fork)) for fork in effects])
+        return _Then.ON
+
+    async def _redirect(self, hook: RegisteredHook, redirect: Redirect, call: HookCall) -> None:
+        """Put the result of another effect in the place of the result, or of the error."""
+        wanted = _target(hook, redirect, call)
+        if wanted is None:
+            return
+        try:
+            call.result = await self._perform(call, wanted)
+            call.error = None
+        except EffectError as error:
+            if call.phase == "after":
+                raise
+            call.error = error
+
+    async def _beside_forks(self, call: HookCall, plan: Plan) -> Value:
+        """The result of the effect, after the forks have ended too, whatever becomes of it."""
+        forks, plan.forks = plan.forks, ()
+
+        async def own() -> Value | EffectError:
+            try:
+                return await settled(at_once(self._attempts(call, plan)))
+            except EffectError as error:
+                return error
+
+        outcome, *_ = await gather([own(), *(self._aside(call, fork) for fork in forks)])
+        if isinstance(outcome, EffectError):
+            raise outcome
+        return outcome
+
+    async def _aside(self, call: HookCall, wanted: Wanted) -> None:
+        """Perform a fork; only a limit of the run fails more than that."""
+        try:
+            await self._perform(call, wanted)
+        except Exception as error:
+            if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
+                raise
+            log.warning("hook %r: its fork %s failed: %s", wanted[0].id, wanted[1], error)
+
+    def _perform(self, call: HookCall, wanted: Wanted) -> Coroutine[Any, Any, Value]:
+        """Perform an effect for a hook, which does not see it."""
+        hook, name, args = wanted
+        return self._performed(hook, call.effect.child(name, dict(args)))
+
+    async def _performed(self, hook: RegisteredHook, effect: Effect) -> Value:
+        work = (id(hook.owner), effect.path)
+        self._at_work.add(work)
+        try:
+            return await effect.run.perform(effect)
+        finally:
+            self._at_work.discard(work)
+
+
+def _target(hook: RegisteredHook, redirect: Redirect, call: HookCall) -> Wanted | None:
+    """What to perform instead; None, and the hook has failed, when that cannot be."""
+    try:
+        return hook, *redirect.target(call.effect)
+    except ValueError as error:
+        hook.failed(call, error)
+        return None
+
+
+def _cache(kept: Kept, place: Place, ttl: float | None, call: HookCall) -> None:
+    """Keep the result, or put what is kept in the place of the error."""
+    if call.error is None:
+        kept.keep(place, call.result, ttl)
+    elif (found := kept.find(place)) is not None:
+        call.result, call.error = found[0], None
+
+
+async def _pause(effect: Effect, seconds: float) -> None:
+    """Wait before another attempt, which counts as one more effect of the run."""
+    effect.run.count()
+    await asyncio.sleep(seconds)

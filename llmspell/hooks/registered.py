@@ -1,0 +1,184 @@
+"""A registered hook: how it is called, and what happens when it fails."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from types import CoroutineType
+from typing import Any
+
+from llmspell.concurrency import Answer, settled
+from llmspell.effects import Effect
+from llmspell.errors import EffectError, HookFailed, LlmspellError
+from llmspell.events import Events
+from llmspell.hooks.circuit import Circuit
+from llmspell.hooks.kept import Kept
+from llmspell.hooks.points import Phase
+from llmspell.hooks.results import RESULTS, HookResult
+from llmspell.steps import within
+from llmspell.values import Value
+
+log = logging.getLogger("llmspell.hooks")
+
+
+@dataclass(slots=True, eq=False)
+class HookCall:
+    """What a hook is given: one object for an effect, which all its hooks see in turn.
+
+    Attributes:
+        phase: Where the effect is.
+        effect: Its `name`, `args`, `path` and `run`. At a point of the life cycle, the name is the
+            point's, and the arguments tell of it.
+        result: Set after.
+        error: Set on error.
+        notes: Anything hooks want to remember until a later phase of the effect.
+    """
+
+    phase: Phase
+    effect: Effect
+    result: Value = None
+    error: EffectError | None = None
+    notes: dict[Any, Any] = field(default_factory=dict)
+
+
+HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
+
+
+class AtWork(set[tuple[int, str]]):
+    """Whose work is going on, and at which paths: hooks do not see effects of their own work."""
+
+    def includes(self, owner: object, path: str) -> bool:
+        """Whether the effect of that path, or one around it, is the owner's own work."""
+        who = id(owner)
+        while path:
+            if (who, path) in self:
+                return True
+            path = path[: max(path.rfind("/"), path.rfind("."), 0)]
+        return False
+
+
+@dataclass(eq=False, slots=True)
+class RegisteredHook:
+    """A function at its points.
+
+    Attributes:
+        id: For messages and listings.
+        phase: When it runs.
+        patterns: Names of effects, with `*` for any part: `tool.call`, `agent.*`.
+        priority: Higher runs first; ties run in the order of registration.
+        timeout: Seconds it may take, if it awaits anything.
+        required: Its failure fails the effect; otherwise it is reported and passed over.
+        owner: Whose it is: the object a method belongs to, or the function.
+        kept: Where what it caches is kept.
+        circuit: Leaves it out when it fails again and again.
+        removed: It is not called any more, by dispatches under way neither.
+        calls: How often it was called.
+        failures: How often it raised, took too long or answered nonsense.
+    """
+
+    id: str
+    phase: Phase
+    patterns: tuple[str, ...]
+    function: HookFunction
+    priority: float
+    timeout: float
+    required: bool
+    owner: object
+    kept: Kept
+    circuit: Circuit
+    removed: bool = False
+    calls: int = 0
+    failures: int = 0
+    _is_async: bool = False
+
+    def __post_init__(self) -> None:
+        call = getattr(type(self.function), "__call__", None)  # noqa: B004 - the method, not whether
+        self._is_async = inspect.iscoroutinefunction(self.function) or (
+            inspect.iscoroutinefunction(call)
+        )
+
+    def matches(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+
+    def ask(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
+        """What it says; a failing hook says nothing.
+
+        Raises:
+            HookFailed: It fails and is required.
+            LimitExceeded: Its work broke a limit of the run.
+        """
+        if self.removed or (at_work and at_work.includes(self.owner, call.effect.path)):
+            return None
+        if not self.circuit.admits():
+            self._left_out(call)
+            return None
+        self.calls += 1
+        if self._is_async:
+            return self._awaited(call, at_work, None)
+        try:
+            said = self.function(call)
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            self.failed(call, error)
+            return None
+        if hasattr(said, "__await__"):
+            return self._awaited(call, at_work, said)
+        return self._accepted(call, said)
+
+    def failed(self, call: HookCall, error: Exception) -> None:
+        """Count and report a failure. Raises as `ask` does."""
+        if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
+            raise error
+        self.failures += 1
+        what = f"{where}: {error}" if (where := getattr(error, "where", None)) else error
+        message = f"hook {self.id!r} {call.phase} {call.effect.name} failed: {what}"
+        if self.circuit.failed():
+            message += (
+                f"; that was {self.circuit.in_a_row} times in a row,"
+                f" so it is left out for {self.circuit.cool_down:g} seconds"
+            )
+        about: dict[str, Value] = {
+            "hook": self.id,
+            "phase": call.phase,
+            "effect": call.effect.name,
+            "message": str(what),
+            "required": self.required,
+            "circuit": self.circuit.state,
+        }
+        call.effect.run[Events].tell("hook.failed", about)
+        if self.required:
+            raise HookFailed(message) from error
+        log.warning(message)
+
+    async def _awaited(
+        self, call: HookCall, at_work: AtWork, begun: Awaitable[HookResult] | None
+    ) -> HookResult:
+        mark = (id(self.owner), call.effect.path)
+        at_work.add(mark)
+        try:
+            answer = self.function(call) if begun is None else begun
+            work = answer if type(answer) is CoroutineType else settled(answer)
+            said = await within(self.timeout, work)
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            self.failed(call, error)
+            return None
+        finally:
+            at_work.discard(mark)
+        return self._accepted(call, said)
+
+    def _accepted(self, call: HookCall, said: HookResult) -> HookResult:
+        if said is not None and type(said) not in RESULTS:
+            self.failed(call, TypeError(f"{said!r} is no result of a hook"))
+            return None
+        if self.circuit.in_a_row:
+            self.circuit.succeeded()
+        return said
+
+    def _left_out(self, call: HookCall) -> None:
+        if self.required:
+            raise HookFailed(
+                f"hook {self.id!r} {call.phase} {call.effect.name} is required, but it failed "
+                f"{self.circuit.in_a_row} times in a row"
+            )

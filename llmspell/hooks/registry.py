@@ -1,0 +1,188 @@
+"""Where hooks are registered: the runtime's, and those of each run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import count
+from typing import Any
+
+from llmspell.hooks.circuit import Circuit
+from llmspell.hooks.hook import Hook
+from llmspell.hooks.kept import Kept
+from llmspell.hooks.points import Phase, parse_point
+from llmspell.hooks.registered import AtWork, HookFunction, RegisteredHook
+
+TIMEOUT = 30.0
+MAX_FAILURES = 5
+COOL_DOWN = 30.0
+
+Decorator = Callable[[HookFunction], HookFunction]
+
+
+class Hooks:
+    """The hooks of a runtime or, with that as `outer`, of one run.
+
+    Registration makes new tuples in the order in which hooks run, so a dispatch sorts nothing and
+    is not disturbed: a hook added meanwhile is called from the next effect on.
+
+    Attributes:
+        outer: Those around these: of a run, the runtime's; of a child, those of its parent.
+        at_work: What the hooks do right now, in this run and those around it.
+    """
+
+    def __init__(self, outer: Hooks | None = None) -> None:
+        self.outer = outer
+        self.at_work: AtWork = outer.at_work if outer and outer.outer else AtWork()
+        self._own: tuple[tuple[int, RegisteredHook], ...] = ()
+        self._all: tuple[RegisteredHook, ...] | None = None
+        self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - its own kind
+        self._listeners: list[Callable[[], None]] = []
+        self._kept = Kept()
+        if outer:
+            outer.listen(self._changed)
+
+    def register(
+        self,
+        point: str | Iterable[str],
+        function: HookFunction,
+        *,
+        phase: Phase | None = None,
+        priority: float = 0,
+        id: str | None = None,  # noqa: A002 - it is the id
+        timeout: float = TIMEOUT,
+        required: bool = False,
+        max_failures: int = MAX_FAILURES,
+        cool_down: float = COOL_DOWN,
+        owner: object = None,
+    ) -> RegisteredHook:
+        """Add a hook at one or several points of one phase.
+
+        Args:
+            point: What `parse_point` takes.
+            function: Given a `HookCall`; sync or async. A sync one must not block.
+            phase: That of points which do not say theirs.
+            priority: Higher runs first; ties run in the order of registration.
+            id: For messages and listings; by default the function's name.
+            timeout: Seconds it may take, if it awaits anything.
+            required: Its failure fails the effect.
+            max_failures: After so many in a row it is left out …
+            cool_down: … for so many seconds.
+            owner: Whose work its own effects are; by default the function's.
+
+        Raises:
+            ValueError: There is no such point, or a number makes no sense.
+        """
+        points = [point] if isinstance(point, str) else list(point)
+        parsed = [parse_point(p, phase) for p in points]
+        if len({phase for phase, _ in parsed}) != 1:
+            raise ValueError("the points of one hook have one phase")
+        if not timeout > 0:
+            raise ValueError("timeout must be above 0")
+        number = next(self._numbers)
+        hook = RegisteredHook(
+            id=id or getattr(function, "__name__", None) or f"hook-{number}",
+            phase=parsed[0][0],
+            patterns=tuple(pattern for _, found in parsed for pattern in found),
+            function=function,
+            priority=priority,
+            timeout=timeout,
+            required=required,
+            owner=function if owner is None else owner,
+            kept=self._kept,
+            circuit=Circuit(max_failures, cool_down),
+        )
+        self._own = (*self._own, (number, hook))
+        self._changed()
+        return hook
+
+    def add(self, hook: Hook) -> list[RegisteredHook]:
+        """Register those methods of a `Hook` that its class overrides."""
+        register = partial(
+            self.register,
+            timeout=hook.timeout,
+            required=hook.required,
+            owner=hook,
+        )
+        name = hook.id or type(hook).__name__
+        return [
+            register(
+                part.points,
+                part.function,
+                id=f"{name}.{part.method}",
+                priority=hook.priority if part.priority is None else part.priority,
+            )
+            for part in hook.parts()
+        ]
+
+    def before(self, point: str, **options: Any) -> Decorator:
+        """Decorator: `@hooks.before("tool.call", priority=10)`. Options are those of `register`."""
+        return self._decorator("before", point, options)
+
+    def after(self, point: str, **options: Any) -> Decorator:
+        return self._decorator("after", point, options)
+
+    def on_error(self, point: str, **options: Any) -> Decorator:
+        return self._decorator("error", point, options)
+
+    def at(self, point: str, **options: Any) -> Decorator:
+        """Decorator for a point of the life cycle: `@hooks.at("run.end")`."""
+        return self._decorator("at", point, options)
+
+    def _decorator(self, phase: Phase, point: str, options: dict[str, Any]) -> Decorator:
+        def decorate(function: HookFunction) -> HookFunction:
+            self.register(point, function, phase=phase, **options)
+            return function
+
+        return decorate
+
+    def remove(self, hook: RegisteredHook | Hook) -> None:
+        """Call it no more, even where a dispatch is under way; of a `Hook`, all its methods."""
+        kept = []
+        for entry in self._own:
+            if entry[1] is hook or entry[1].owner is hook:
+                entry[1].removed = True
+            else:
+                kept.append(entry)
+        self._own = tuple(kept)
+        self._changed()
+
+    def own(self) -> list[RegisteredHook]:
+        """Those registered here, not outside."""
+        return [hook for _, hook in self._own]
+
+    def all(self) -> tuple[RegisteredHook, ...]:
+        """Every hook, in the order in which they run."""
+        if self._all is None:
+            ordered = sorted(self._entries(), key=lambda entry: (-entry[1].priority, entry[0]))
+            self._all = tuple(hook for _, hook in ordered)
+        return self._all
+
+    def matching(self, name: str) -> dict[Phase, tuple[RegisteredHook, ...]]:
+        """The hooks of an effect or point by phase, in the order in which they run; no empty phases."""
+        found: dict[Phase, tuple[RegisteredHook, ...]] = {}
+        for hook in self.all():
+            if hook.matches(name):
+                found[hook.phase] = (*found.get(hook.phase, ()), hook)
+        return found
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever `matching` may answer differently."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        self._listeners.remove(listener)
+
+    def close(self) -> None:
+        """Stop following those outside."""
+        if self.outer:
+            self.outer.unlisten(self._changed)
+
+    def _entries(self) -> list[tuple[int, RegisteredHook]]:
+        outer = self.outer._entries() if self.outer else []  # noqa: SLF001
+        return [*outer, *self._own]
+
+    def _changed(self) -> None:
+        self._all = None
+        for listener in self._listeners:
+            listener()

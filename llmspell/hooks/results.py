@@ -1,0 +1,152 @@
+"""What a hook may answer. docs/hooks.md has the table of what each means at which point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from llmspell.effects import Effect
+from llmspell.values import Value, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """Go on with other arguments (before), or with another result (after, on error)."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The result of the effect: before, it is not done; on error, that is forgiven."""
+
+    result: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The effect fails with `hook_halted`; no other hook runs."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Do the effect again: before, whenever it fails; after and on error, now.
+
+    Attributes:
+        delay: Seconds to wait before each attempt.
+        attempts: How often it is done again, at most.
+    """
+
+    delay: float = 0.0
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        _check_seconds("delay", self.delay)
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise ValueError(f"retry: attempts: {self.attempts!r} is no number of attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Perform another effect in the place of this one.
+
+    Attributes:
+        effect: Its name; or one of the two others.
+        tool: The tool to call.
+        model: The model to ask, where the effect has a `model`.
+        args: Its arguments; by default those of this effect, or of the tool it calls. With `model`
+            those that change.
+    """
+
+    effect: str | None = None
+    tool: str | None = None
+    model: str | None = None
+    args: Mapping[str, Value] | None = None
+
+    def __post_init__(self) -> None:
+        named = [name for name in (self.effect, self.tool, self.model) if name is not None]
+        if len(named) != 1 or not isinstance(named[0], str):
+            raise ValueError("redirect: name an effect, a tool or a model")
+        _check_table("redirect: args", {} if self.args is None else self.args)
+
+    def target(self, effect: Effect) -> tuple[str, dict[str, Value]]:
+        """The name and the arguments of what to perform. Raises ValueError."""
+        given = None if self.args is None else dict(self.args)
+        if self.effect is not None:
+            return self.effect, dict(effect.args) if given is None else given
+        if self.tool is not None:
+            own = effect.args if effect.name == "tool.call" else {}
+            args = own.get("args") or {} if given is None else given
+            return "tool.call", {**own, "name": self.tool, "args": args}
+        if "model" not in effect.args:
+            raise ValueError(f"redirect: {effect.name} has no model; that of model.request can be")
+        return effect.name, {**effect.args, **(given or {}), "model": self.model}
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The result is nil, and no other hook runs; before, the effect is not done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Answer with what is kept under a key; else keep what comes of the effect.
+
+    Attributes:
+        key: Among those of effects of this name; by default it is made of the arguments.
+        ttl: Seconds it is kept, or None: until newer ones crowd it out.
+    """
+
+    key: str | None = None
+    ttl: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.key is not None and not isinstance(self.key, (str, bytes)):
+            raise ValueError(f"cache: key: {self.key!r} is no string")
+        if self.ttl is not None:
+            _check_seconds("ttl", self.ttl)
+
+    def place(self, effect: Effect) -> tuple[str, str | bytes]:
+        key = repr(in_order(effect.args)) if self.key is None else self.key
+        return effect.name, key
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Perform more effects at the same time, and wait for them; should they fail, that is logged.
+
+    Attributes:
+        effects: The name and the arguments of each.
+    """
+
+    effects: tuple[tuple[str, Mapping[str, Value]], ...]
+
+    def __init__(self, *effects: tuple[str, Mapping[str, Value]]) -> None:
+        for name, args in effects:
+            if not isinstance(name, str):
+                raise ValueError(f"fork: {name!r} is no name of an effect")  # noqa: TRY004 - one kind of error for all
+            _check_table(f"fork: the arguments of {name}", args)
+        object.__setattr__(self, "effects", tuple((name, dict(args)) for name, args in effects))
+
+
+HookResult: TypeAlias = Modify | Replace | Halt | Retry | Redirect | Skip | Cache | Fork | None
+"""None: go on."""
+
+RESULTS: frozenset[type[Any]] = frozenset(
+    {Modify, Replace, Halt, Retry, Redirect, Skip, Cache, Fork}
+)
+
+
+def _check_seconds(name: str, seconds: float) -> None:
+    fine = type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
+    if not fine:
+        raise ValueError(f"{name}: {seconds!r} is no number of seconds")
+
+
+def _check_table(name: str, args: object) -> None:
+    if not isinstance(args, Mapping):
+        raise ValueError(f"{name}: {args!r} is no table")  # noqa: TRY004 - one kind of error for all

@@ -1,0 +1,95 @@
+"""Work in steps that is done at once, as far as nothing has to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Generator
+from types import coroutine
+from typing import Any, Generic, TypeVar, cast
+
+from llmspell.concurrency import Answer
+
+T = TypeVar("T")
+
+Steps = Generator[Awaitable[Any], Any, T]
+"""A generator that yields what it has to await, is sent what came of that, and returns a result."""
+
+
+def at_once(steps: Steps[T]) -> Answer[T]:
+    """Take the steps; the result or, from the first that has to be awaited, the rest of them.
+
+    So a step that need not wait costs no coroutine, and one that waits does so in the task of
+    whoever awaits the rest.
+    """
+    try:
+        awaited = next(steps)
+    except StopIteration as done:
+        return cast("T", done.value)
+    return _Rest(steps, awaited)
+
+
+class _Rest(Generic[T]):
+    """Steps that wait. Who does not await them closes them."""
+
+    __slots__ = ("_awaited", "_steps")
+
+    def __init__(self, steps: Steps[T], awaited: Awaitable[Any]) -> None:
+        self._steps, self._awaited = steps, awaited
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        steps = self._steps
+        try:
+            while True:
+                try:
+                    result = yield from self._awaited.__await__()
+                except BaseException as error:  # noqa: BLE001 - it is the steps' to see
+                    self._awaited = steps.throw(error)
+                else:
+                    self._awaited = steps.send(result)
+        except StopIteration as done:
+            return cast("T", done.value)
+
+    def close(self) -> None:
+        for unfinished in (self._awaited, self._steps):
+            if close := getattr(unfinished, "close", None):
+                close()
+
+
+class TookTooLong(TimeoutError):
+    """It was not done in the seconds given; other than a `TimeoutError` of its own."""
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of a coroutine that may take so long; a timer is set only once it waits.
+
+    Raises:
+        TookTooLong: When it did not end in time; it was cancelled.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    # Not a cancel scope of anyio: those nest, and the coroutine may have entered some already.
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await _go_on(work, waits_for)
+    except TimeoutError as error:
+        if limit.expired():
+            raise TookTooLong(f"took more than {seconds:g} seconds") from error
+        raise
+
+
+@coroutine
+def _go_on(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+    """Await a coroutine that has begun, and yielded what it waits for."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine's to see
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(sent)
+    except StopIteration as done:
+        return cast("T", done.value)
