@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
 
 from llmspell.effects import Handler, Perform, Run
 from llmspell.errors import ConfigError
 from llmspell.middleware.deadline import Deadline
+from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
 from llmspell.middleware.hooking import Hooking
 from llmspell.middleware.permission import Permission
+from llmspell.middleware.publish import Publish
 from llmspell.middleware.trace import Trace
 from llmspell.middleware.validate import Validate
+
+__all__ = ["ORDER", "Middleware", "arrange", "as_middleware", "compose", "middleware"]
 
 
 class Middleware(Protocol):
     """One concern around every effect.
 
     `name` is unique. One of yours also says where it stands: `before` or `after` the name of
-    another one.
+    another one. If it has a method `close()`, that is called when the runtime stops.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Middleware(Protocol):
 # THE ORDER, outermost first.
 ORDER: tuple[Middleware, ...] = (
     Trace(),  # sees everything: refusals too
+    Publish(),  # tools and changes of the state, as events
     Validate(),  # arguments against the effect's schema; hooks see checked ones
     Hooking(),  # before / after / error, by priority; a rewritten effect is validated again
     Permission(),  # judges the arguments that will really be used
@@ -38,32 +43,50 @@ ORDER: tuple[Middleware, ...] = (
 )
 
 
-def arrange(extra: Sequence[Middleware]) -> tuple[Middleware, ...]:
-    """The order with more middleware put in its place.
+def arrange(
+    extra: Iterable[Middleware | MiddlewareFunction], order: Sequence[Middleware] = ORDER
+) -> tuple[Middleware, ...]:
+    """The order with more middleware put in its place, one after the other.
 
     Raises:
         ConfigError: When one names no place, a place that is not there, or a name taken.
     """
-    order = list(ORDER)
-    for middleware in extra:
-        names = [m.name for m in order]
-        if middleware.name in names:
-            raise ConfigError("middleware", [f"two are named {middleware.name!r}"])
-        before, after = getattr(middleware, "before", None), getattr(middleware, "after", None)
+    arranged = list(order)
+    for given in extra:
+        more = as_middleware(given)
+        names = [m.name for m in arranged]
+        if more.name in names:
+            raise ConfigError("middleware", [f"two are named {more.name!r}"])
+        before, after = getattr(more, "before", None), getattr(more, "after", None)
         anchor = before or after
-        if anchor not in names:
-            raise ConfigError(
-                "middleware",
-                [f"{middleware.name!r} says before or after {anchor!r}, which is not there"],
-                hint=f"set its `before` or `after` to one of {', '.join(names)}",
-            )
-        order.insert(names.index(anchor) + (0 if before else 1), middleware)
-    return tuple(order)
+        problem = f"{more.name!r} says before or after {anchor!r}, which is not there"
+        if before and after:
+            problem = f"{more.name!r} says both before and after"
+        if anchor not in names or (before and after):
+            hint = f"set its `before` or `after` to one of {', '.join(names)}"
+            raise ConfigError("middleware", [problem], hint=hint)
+        arranged.insert(names.index(anchor) + (0 if before else 1), more)
+    return tuple(arranged)
+
+
+def as_middleware(given: Middleware | MiddlewareFunction) -> Middleware:
+    """Middleware as it is, or made of `async def function(effect, call_next)`.
+
+    Raises:
+        ConfigError: When it is neither.
+    """
+    if callable(getattr(given, "wrap", None)) and not isinstance(given, type):
+        return cast("Middleware", given)
+    try:
+        return FunctionMiddleware(cast("MiddlewareFunction", given))
+    except TypeError as error:
+        hint = "it is an async function of (effect, call_next), or has a `name` and `wrap`"
+        raise ConfigError("middleware", [str(error)], hint=hint) from error
 
 
 def compose(order: Sequence[Middleware], handler: Handler, run: Run) -> Perform:
     """The whole chain for one effect in one run; middleware with nothing to do is not in it."""
     call = handler.perform
-    for middleware in reversed(order):
-        call = middleware.wrap(handler, call, run)
+    for one in reversed(order):
+        call = one.wrap(handler, call, run)
     return call

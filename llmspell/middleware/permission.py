@@ -6,6 +6,8 @@ from typing import Any, TypeVar, cast
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import PermissionDenied
+from llmspell.events import Events
+from llmspell.hooks import Hooks, tell
 from llmspell.permissions import Grants, Need, Permissions
 from llmspell.values import LuaFunction, Value
 
@@ -28,21 +30,51 @@ class Permission:
             try:
                 for by, need in wanted:
                     permissions.check(need, by=by)
-            except PermissionDenied:
+            except PermissionDenied as error:
                 if permissions.may_ask:
                     return asked(effect, wanted)
+                _publish(effect, error)
                 raise
             return call(effect)
 
         async def asked(effect: Effect, wanted: list[tuple[str, Need]]) -> Value:
             once = Grants()
-            for by, need in wanted:
-                once = once.merged(await permissions.obtain(need, by=by))
+            try:
+                for by, need in wanted:
+                    once = once.merged(await permissions.obtain(need, by=by))
+            except PermissionDenied as error:
+                _publish(effect, error)
+                raise
             if once:
                 effect.run = _OneEffect(run, permissions.plus(once))
             return await settled(call(effect))
 
-        return permitted
+        return _telling(permitted, run) if _hooked(run) else permitted
+
+
+def _hooked(run: Run) -> bool:
+    return "at" in run[Hooks].matching("permission.denied")
+
+
+def _telling(permitted: Perform, run: Run) -> Perform:
+    """The same, and hooks are told of what is denied."""
+
+    async def told(effect: Effect) -> Value:
+        try:
+            return await settled(permitted(effect))
+        except PermissionDenied as error:
+            if error.path is None:  # not told by an effect that this one is made of
+                error.effect, error.path = effect.name, effect.path
+                about = {"effect": effect.name, "message": error.message, **error.details}
+                await tell(run[Hooks], effect.child("permission.denied", about))
+            raise
+
+    return told
+
+
+def _publish(effect: Effect, error: PermissionDenied) -> None:
+    data = {"run": effect.run.id, "effect": effect.name, "message": error.message, **error.details}
+    effect.run[Events].tell("permission.denied", data)
 
 
 class _OneEffect:

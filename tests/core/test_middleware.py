@@ -71,7 +71,16 @@ class Witness:
 
 def test_the_order_is_that_of_the_architecture():
     names = [m.name for m in ORDER]
-    wanted = ["trace", "validate", "hooks", "journal", "budget", "permissions", "deadline"]
+    wanted = [
+        "trace",
+        "events",
+        "validate",
+        "hooks",
+        "journal",
+        "budget",
+        "permissions",
+        "deadline",
+    ]
     assert names == [name for name in wanted if name in names]
 
 
@@ -84,7 +93,17 @@ def named(name, **place):
 def test_more_middleware_is_put_in_its_place():
     extra = [named("a", after="trace"), named("b", before="deadline"), named("c", after="a")]
     names = [m.name for m in arrange(extra)]
-    assert names == ["trace", "a", "c", "validate", "hooks", "permissions", "b", "deadline"]
+    assert names == [
+        "trace",
+        "a",
+        "c",
+        "events",
+        "validate",
+        "hooks",
+        "permissions",
+        "b",
+        "deadline",
+    ]
     assert [m.name for m in ORDER] == [n for n in names if len(n) > 1]
     assert arrange([]) == ORDER
 
@@ -261,7 +280,7 @@ async def test_a_failing_hook_is_passed_over_counted_and_logged(run, caplog, fau
     with caplog.at_level(logging.WARNING, "llmspell.hooks"):
         assert await run.do("probe.double", n=2) == 4
     assert hook.failures == 1
-    assert hook.active == set()
+    assert run.hooks.at_work == set()
     assert fault.__name__ in caplog.text
     assert ("0.01 seconds" if fault is takes_long else "oops") in caplog.text
 
@@ -301,7 +320,7 @@ async def test_cancelling_is_no_failure_of_a_hook(run):
     with anyio.move_on_after(0.01) as scope:
         await run.do("probe.double", n=1)
     assert scope.cancelled_caught
-    assert (hook.failures, hook.active) == (0, set())
+    assert (hook.failures, run.hooks.at_work) == (0, set())
 
 
 # Permission

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from llmspell.cli.report import Misuse
+from llmspell.config import find_project
+from llmspell.plugins.known import Known, known_plugins
+from llmspell.plugins.schema import settings_of
+
+
+@click.group("plugins")
+def command() -> None:
+    """What plugins there are, and what they do."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def list_plugins(as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+    """List the plugins of the project in the order of their start, then the other installed ones."""
+    found = known_plugins(find_project())
+    if as_json:
+        print(json.dumps([_as_json(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    width = max((len(one.name) for one in found), default=0)
+    for one in found:
+        said = one.error.message if one.error else _summary(one)
+        print(f"{one.name:<{width}}  {one.standing:<10}  {said}".rstrip())
+
+
+@command.command("info")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with the schema of its settings.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def info(name: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+    """Show a plugin: what it brings, and its settings."""
+    known = {one.name: one for one in known_plugins(find_project())}
+    if name not in known:
+        raise _unknown(name, list(known))
+    one = known[name]
+    if as_json:
+        schema = {"schema": settings_of(one.found)} if one.found else {}
+        print(json.dumps(_as_json(one) | schema, indent=2, ensure_ascii=False))
+        return
+    click.secho(one.name, bold=True)
+    if one.description:
+        print(one.description, end="\n\n")
+    for what, said in _facts(one):
+        print(f"{what + ':':<9} {said}")
+    if one.found and (rows := list(_rows(settings_of(one.found)))):
+        print("\nsettings")
+        for row in rows:
+            print(f"  {row}")
+
+
+def _unknown(name: str, known: list[str]) -> Misuse:
+    import difflib
+
+    similar = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {similar[0]}?" if similar else "list them with: llmspell plugins list"
+    return Misuse(f"no plugin named {name!r}", hint=hint)
+
+
+def _as_json(one: Known) -> dict[str, Any]:
+    package, version = one.package or (None, None)
+    return {
+        "name": one.name,
+        "standing": one.standing,
+        "priority": one.entry.priority,
+        "required": one.entry.required,
+        "module": one.entry.module,
+        "package": package,
+        "version": version,
+        "brings": one.brings,
+        "description": one.description,
+        "error": one.error.message if one.error else None,
+    }
+
+
+def _facts(one: Known) -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = [("standing", one.standing)]
+    if one.error:
+        facts.append(("problem", one.error.message))
+        if one.error.hint:
+            facts.append(("hint", one.error.hint))
+    if one.listed:
+        required = ", required" if one.entry.required else ""
+        facts.append(("priority", f"{one.entry.priority}{required}"))
+    facts.append(("from", " ".join(one.package or (one.entry.module or "nowhere",))))
+    facts.append(("brings", ", ".join(one.brings) or "nothing"))
+    return facts
+
+
+def _summary(one: Known) -> str:
+    return one.description.split("\n\n")[0].replace("\n", " ")
+
+
+def _rows(schema: dict[str, Any]) -> list[str]:
+    rows = []
+    for name, field in schema.get("properties", {}).items():
+        kind = field.get("type", "any")
+        default = f"default: {json.dumps(field.get('default'))}"
+        note = "required" if name in schema.get("required", ()) else default
+        rows.append(f"{name}  {kind}, {note}  {field.get('description', '')}".rstrip())
+    return rows

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Handler, Perform
+from llmspell.errors import LlmspellError, MiddlewareFailed
+from llmspell.events import Events
+from llmspell.middleware.selective import Selective
+from llmspell.values import Value, plain
+
+log = logging.getLogger("llmspell.middleware")
+
+CallNext = Callable[[Effect], Awaitable[Value]]
+MiddlewareFunction = Callable[[Effect, CallNext], Awaitable[Value]]
+
+DEFAULT_TIMEOUT = 30.0
+
+
+class FunctionMiddleware(Selective):
+    """Middleware made of `async def function(effect, call_next)`.
+
+    The function returns the effect's result, usually that of `await call_next(effect)`. It may
+    give other arguments by setting `effect.args`; they are checked again. When it fails by itself,
+    takes too long or returns what is no plain value, the effect fails with `middleware_failed`;
+    an LlmspellError that it raises is passed on as it is.
+
+    Attributes:
+        timeout: Seconds it may take, without what it waits for in `call_next`.
+    """
+
+    def __init__(
+        self,
+        function: MiddlewareFunction,
+        *,
+        name: str | None = None,
+        effects: str | Iterable[str] = "*",
+        before: str | None = None,
+        after: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        """Make one; without `before` and `after` it stands right outside the hooks."""
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is no async function")
+        if before is None and after is None:
+            before = "hooks"
+        super().__init__(name or function.__name__, effects=effects, before=before, after=after)
+        self.function, self.timeout = function, timeout
+
+    def around(self, handler: Handler, call: Perform) -> Perform:
+        async def performed(effect: Effect) -> Value:
+            return await _Passage(self, handler, call).perform(effect)
+
+        return performed
+
+
+class _Passage:
+    """One effect on its way through the function."""
+
+    def __init__(self, middleware: FunctionMiddleware, handler: Handler, call: Perform) -> None:
+        from anyio import CancelScope
+
+        self._middleware, self._handler, self._call = middleware, handler, call
+        self._scope = CancelScope()
+        self._waiting = 0
+        self._results: list[Value] = []
+        self._error: BaseException | None = None  # which came from further in
+
+    async def perform(self, effect: Effect) -> Value:
+        self._args, self._left = effect.args, self._middleware.timeout
+        self._go_on()
+        try:
+            with self._scope:
+                return self._checked(await self._middleware.function(effect, self._call_next))
+        except LlmspellError:
+            raise
+        except Exception as error:
+            if error is self._error:
+                raise
+            raise self._failed(effect, f"{type(error).__name__}: {error}") from error
+        raise self._failed(effect, f"took more than {self._middleware.timeout:g} seconds")
+
+    async def _call_next(self, effect: Effect) -> Value:
+        if effect.args is not self._args:
+            effect.bound, self._args = self._handler.check(effect), effect.args
+        self._pause()
+        self._waiting += 1
+        try:
+            result = await settled(self._call(effect))
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._waiting -= 1
+            self._go_on()
+        self._results.append(result)
+        return result
+
+    def _pause(self) -> None:
+        if not self._waiting:
+            from anyio import current_time
+
+            self._left = self._scope.deadline - current_time()
+            self._scope.deadline = math.inf
+
+    def _go_on(self) -> None:
+        if not self._waiting:
+            from anyio import current_time
+
+            self._scope.deadline = current_time() + self._left
+
+    def _checked(self, result: Value) -> Value:
+        """The result, which is known to be plain if it came from further in."""
+        return result if any(result is known for known in self._results) else plain(result)
+
+    def _failed(self, effect: Effect, what: str) -> MiddlewareFailed:
+        name = self._middleware.name
+        error = MiddlewareFailed(f"middleware {name!r} at {effect.name}: {what}")
+        log.warning("%s", error)
+        about = {"middleware": name, "effect": effect.name, "message": what, "run": effect.run.id}
+        effect.run[Events].tell("middleware.failed", about)
+        return error
+
+
+def middleware(
+    *,
+    name: str | None = None,
+    effects: str | Iterable[str] = "*",
+    before: str | None = None,
+    after: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Callable[[MiddlewareFunction], FunctionMiddleware]:
+    """Decorator: make middleware of an async function of an effect and of what comes next.
+
+    Args:
+        name: Its name, if not the function's.
+        effects: Names of the effects it is for, with `*` for any part.
+        before: It stands outside the middleware of that name; or
+        after: it stands inside that one. Without both it stands right outside the hooks.
+        timeout: Seconds it may take, without what it waits for in `call_next`.
+    """
+    return partial(
+        FunctionMiddleware,
+        name=name,
+        effects=effects,
+        before=before,
+        after=after,
+        timeout=timeout,
+    )

@@ -1,0 +1,88 @@
+"""From an entry of `[[plugins]]` to a plugin with checked settings."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from llmspell.config import PluginSettings
+from llmspell.errors import ConfigError, PluginError
+from llmspell.importing import installed, load_object
+from llmspell.plugins.plugin import Plugin
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+GROUP = "llmspell.plugins"
+"""The entry-point group of installed plugins: name to `module:Class`."""
+
+
+def find_class(entry: PluginSettings) -> type[Plugin]:
+    """The class an entry names.
+
+    Raises:
+        PluginError: When it is not installed, cannot be imported, or is no plugin.
+    """
+    reference = entry.module or installed(GROUP).get(entry.name or "")
+    if reference is None:
+        raise _not_installed(entry.name or "")
+    found = load_object(reference, what="the plugin")
+    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        raise PluginError(f"{reference} is no plugin", hint="it has to be a subclass of Plugin")
+    if not isinstance(getattr(found, "name", None), str):
+        raise PluginError(f"{reference} has no name", hint='give the class a name = "…"')
+    return found
+
+
+def _not_installed(name: str) -> PluginError:
+    similar = difflib.get_close_matches(name, installed(GROUP), n=1)
+    hint = "install its package, or set module for one of your own"
+    if similar:
+        hint = f"did you mean {similar[0]}?"
+    return PluginError(f"no plugin named {name!r} is installed", hint=hint)
+
+
+def make_plugin(entry: PluginSettings, source: str) -> Plugin:
+    """The plugin of an entry; `source` names the file of the settings in errors.
+
+    Raises:
+        ConfigError: With every key of its settings that is wrong.
+        PluginError: When it cannot be loaded or made.
+    """
+    found = find_class(entry)
+    name = entry.name or found.name
+    settings = check_plugin_settings(found, entry.settings, name, source)
+    try:
+        return found(settings)
+    except Exception as error:
+        raise PluginError(f"{type(error).__name__}: {error}") from error
+
+
+def check_plugin_settings(
+    found: type[Plugin], given: dict[str, Any], name: str, source: str
+) -> BaseModel | None:
+    """Settings as the plugin's model has them. Raises ConfigError."""
+    place = f"plugins.{name}.settings"
+    if found.settings_model is None:
+        problems = [f"{place}.{key} is no setting" for key in given]
+        if problems:
+            raise ConfigError(source, problems, hint=f"{name} has no settings")
+        return None
+    from pydantic import ValidationError
+
+    try:
+        return found.settings_model.model_validate(given, extra="forbid")
+    except ValidationError as error:
+        fields = [f.alias or key for key, f in found.settings_model.model_fields.items()]
+        problems = [_problem(place, e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        hint = f"settings of {name} are {', '.join(fields)}"
+        # Without pydantic's error, which quotes the settings: there may be secrets.
+        raise ConfigError(source, problems, hint=hint) from None
+
+
+def _problem(place: str, location: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join((place, *map(str, location)))
+    if kind == "extra_forbidden":
+        return f"{key} is no setting"
+    message = message.removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,146 @@
+"""Starts the plugins of a runtime, and stops them in reverse."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmspell.concurrency import Answer, settled
+from llmspell.config import PluginSettings
+from llmspell.errors import ConfigError, LlmspellError, PluginError
+from llmspell.importing import place_of
+from llmspell.plugins.bringing import Registries, bring
+from llmspell.plugins.loading import make_plugin
+from llmspell.plugins.plugin import Plugin
+
+if TYPE_CHECKING:
+    from llmspell.runtime import Runtime
+
+log = logging.getLogger("llmspell.plugins")
+
+
+class Wanted(NamedTuple):
+    """A plugin that is to be started, and what the settings say of it."""
+
+    entry: PluginSettings
+    plugin: Plugin
+
+    @property
+    def name(self) -> str:
+        return self.entry.name or self.plugin.name
+
+
+async def start_plugins(
+    runtime: Runtime,
+    registries: Registries,
+    given: Iterable[Plugin],
+    cleanup: AsyncExitStack,
+) -> dict[str, Plugin]:
+    """Start those handed over in Python, which have to start, and those of the settings.
+
+    All settings are checked before the first is started. One that fails is reported and left out.
+
+    Args:
+        runtime: What they are told they belong to.
+        registries: What they add to.
+        given: Those handed over in Python.
+        cleanup: Stops them, in reverse.
+
+    Returns:
+        Those that were started, by name, in that order.
+
+    Raises:
+        ConfigError: When the settings of one are wrong, or two have one name.
+        PluginError: When one that is required fails.
+    """
+    handed = [Wanted(PluginSettings(plugin.name, required=True), plugin) for plugin in given]
+    started: dict[str, Plugin] = {}
+    for wanted in [*handed, *_load(runtime, {one.name for one in handed})]:
+        try:
+            await _start(wanted, runtime, registries, cleanup)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            _report(runtime, wanted.name, wanted.entry, error)
+        else:
+            started[wanted.name] = wanted.plugin
+    return started
+
+
+def _load(runtime: Runtime, taken: set[str]) -> list[Wanted]:
+    """The enabled plugins of the settings that can be loaded, those that start first in front."""
+    project = runtime.project
+    source = str(project.file or project.root)
+    entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
+    found: list[Wanted] = []
+    for entry in entries:
+        if not entry.enabled:
+            continue
+        try:
+            wanted = Wanted(entry, make_plugin(entry, source))
+        except PluginError as error:
+            _report(runtime, entry.name or str(entry.module), entry, error)
+            continue
+        if wanted.name in taken:
+            raise ConfigError(source, [f"plugins.{wanted.name}: two plugins are named so"])
+        taken.add(wanted.name)
+        found.append(wanted)
+    return found
+
+
+async def _start(
+    wanted: Wanted, runtime: Runtime, registries: Registries, cleanup: AsyncExitStack
+) -> None:
+    from anyio import CancelScope, current_time
+
+    timeout = wanted.entry.timeout
+    with CancelScope(deadline=current_time() + timeout) as scope:
+        answer: Answer[None] = wanted.plugin.on_startup(runtime)
+        await settled(answer)
+    if scope.cancelled_caught:
+        raise TimeoutError(f"its start-up took more than {timeout:g} seconds")
+    try:
+        bring(wanted.plugin, registries)
+    except BaseException:
+        await _stop(wanted)
+        raise
+    cleanup.push_async_callback(_stop, wanted)
+
+
+async def _stop(wanted: Wanted) -> None:
+    """Have it shut down, also when the runtime is being cancelled."""
+    from anyio import move_on_after
+
+    try:
+        with move_on_after(wanted.entry.timeout, shield=True) as scope:
+            answer: Answer[None] = wanted.plugin.on_shutdown()
+            await settled(answer)
+    except Exception as error:
+        log.warning("the shut-down of plugin %r failed: %s", wanted.name, _said(error))
+        log.debug("its traceback", exc_info=error)
+    else:
+        if scope.cancelled_caught:
+            log.warning(
+                "the shut-down of plugin %r was broken off after %g seconds",
+                wanted.name,
+                wanted.entry.timeout,
+            )
+
+
+def _report(runtime: Runtime, name: str, entry: PluginSettings, error: Exception) -> None:
+    """Say that one is left out; or raise PluginError, if it is required."""
+    runtime.events.tell("plugin.failed", {"plugin": name, "message": _said(error)})
+    if entry.required:
+        hint = getattr(error, "hint", None) or "see the traceback with --debug"
+        failure = PluginError(f"plugin {name!r} did not start: {_said(error)}", hint=hint)
+        raise failure from error
+    hint = getattr(error, "hint", None) or "mend it, or set enabled = false for it"
+    log.warning("plugin %r did not start and is left out: %s; %s", name, _said(error), hint)
+    log.debug("its traceback", exc_info=error)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, LlmspellError):
+        return f"{error.where}: {error.message}" if error.where else error.message
+    place = place_of(error)
+    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")

@@ -1,0 +1,16 @@
+import pytest
+
+from llmspell import Runtime
+from llmspell.config import Project, check_settings
+from llmspell.state import MemoryStore
+
+
+@pytest.fixture
+def new_runtime(tmp_path):
+    """A runtime whose project has such settings."""
+
+    def make(settings=None, **options):
+        project = Project(tmp_path, check_settings(settings or {}, "x"), tmp_path / "llmspell.toml")
+        return Runtime(**{"project": project, "store": MemoryStore()} | options)
+
+    return make
