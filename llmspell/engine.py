@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
@@ -11,12 +11,16 @@ from llmspell.concurrency import Answer, settled
 from llmspell.driver import Driver, Machine, Output
 from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
-from llmspell.hooks import Hooks
+from llmspell.events import Events
+from llmspell.events.inboxes import Inboxes
+from llmspell.events.life import told
+from llmspell.hooks import Hooks, Life
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.middleware import Middleware, compose
 from llmspell.spell import Spell
-from llmspell.tools.tool import Tools
+from llmspell.state.watchers import Watchers
+from llmspell.tools.registry import Tools
 from llmspell.values import LuaFunction, Value
 
 S = TypeVar("S")
@@ -41,6 +45,7 @@ class Engine:
     ) -> None:
         """Prepare; `parent` is the effect of another run on whose behalf this one is."""
         self.id = run_id
+        self._vm = vm
         self._parent = parent
         self._under = f"{parent.path}/" if parent else ""
         self._services = services
@@ -53,18 +58,44 @@ class Engine:
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output)
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
-        """Run the spell; what it returns. See `Driver.run` for what it raises."""
-        main = messages.main(spell.chunk_name, spell.source, params, arguments)
+        """Run the spell; what it returns.
+
+        Raises:
+            HookHalted: A hook at `run.start` stopped it.
+            HookFailed: A required one failed.
+            Exception: What `Driver.run` raises.
+        """
+        life = Life(self, f"{self._under}run", {"run": self.id, "spell": spell.name})
         try:
-            return await self._driver.run(main)
+            await life.started(params)
+            result = await self._execute(spell, params, arguments)
+        except BaseException as error:
+            await life.failed(error)
+            raise
+        finally:
+            self._vm.close()
+            self[Hooks].close()
+        await life.ended(result)
+        return result
+
+    async def _execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
+        main = messages.main(spell.chunk_name, spell.source, params, arguments)
+        events = self[Events]
+        try:
+            with told(events, "run", {"run": self.id, "spell": spell.name}):
+                return await self._driver.run(main, self._rest)
         except LlmspellError as error:
             # A call in tail position leaves no line to point at.
             error.where = error.where or spell.file
             if isinstance(error, SpellRuntimeError) and not error.hint:
                 error.hint = _similar_tool(error.message, self[Tools])
+            if isinstance(error, LimitExceeded):
+                limit = {"limit": error.limit, "value": error.value, "where": error.where}
+                events.tell("limit.exceeded", {"run": self.id, **limit})
             raise
         finally:
-            self[Hooks].close()
+            for callers in self._callers:
+                await callers.end()
 
     def __getitem__(self, service: type[S]) -> S:
         return cast("S", self._services[service])
@@ -76,6 +107,16 @@ class Engine:
         self, function: LuaFunction, args: list[Value], path: str
     ) -> Coroutine[Any, Any, Value]:
         return self._driver.call(function, args, path.removeprefix(self._under))
+
+    @property
+    def _callers(self) -> list[Watchers | Inboxes]:
+        """What goes on calling the spell until it has ended, if it ever used any of that."""
+        return [self._services[kind] for kind in (Watchers, Inboxes) if kind in self._services]
+
+    def _rest(self) -> Awaitable[None] | None:
+        """What is to be done yet when the spell has returned, while its functions can be called."""
+        calling = [callers for callers in self._callers if callers.calling]
+        return _finish(calling) if calling else None
 
     def _perform(self, name: str, args: Value, path: str) -> Answer[Value]:
         """What the driver asks for on behalf of a task of the spell."""
@@ -106,6 +147,11 @@ class Engine:
             handler = self._bridges.handler(effect.name)
             chain = self._chains[effect.name] = compose(self._middleware, handler, self)
         return chain(effect)
+
+
+async def _finish(calling: list[Watchers | Inboxes]) -> None:
+    for callers in calling:
+        await callers.finish()
 
 
 def _similar_tool(message: str, tools: Tools) -> str | None:

@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from llmspell.bridge import Bridge, Bridges
-from llmspell.children import Child, Children
-from llmspell.config import Project, find_project
+from llmspell.config import Project, Settings, find_project
 from llmspell.console import Console
-from llmspell.driver import Machine, Output
-from llmspell.effects import Effect
-from llmspell.engine import Engine
-from llmspell.errors import LimitExceeded, PluginError
+from llmspell.driver import Output
+from llmspell.errors import ConfigError, LimitExceeded, PluginError
+from llmspell.events import Events
 from llmspell.finding import find_spell
 from llmspell.granting import Ask, Granting
-from llmspell.hooks import Hooks
+from llmspell.hooks import Hook, Hooks, tell_of_runtime
+from llmspell.importing import installed
 from llmspell.limits import Limits
 from llmspell.lua.image import build
-from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware, arrange
+from llmspell.middleware.function import MiddlewareFunction
 from llmspell.middleware.trace import Observer, Observers
-from llmspell.modules import Modules
-from llmspell.permissions import NOTHING, Grants, Permissions
+from llmspell.permissions import NOTHING, Grants
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
+from llmspell.runs import Launch, Runs
 from llmspell.spell import Spell, parse_spell
 from llmspell.state import Store
-from llmspell.tools.loading import BuiltInTools, installed, load_module, load_reference
-from llmspell.tools.tool import FunctionTool, Tool, Tools
-from llmspell.values import Value
+from llmspell.tools.loading import load_module, load_reference
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import FunctionTool, Tool
+from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
-    from llmspell.isolation.workers import Workers
+    from llmspell.plugins import Plugin
+    from llmspell.plugins.bringing import StoreMaker
     from llmspell.providers.weights import Progress
+
+
+RELOADED = ("permissions", "limits", "isolate")
+"""Settings that can change while a runtime is there."""
 
 
 class Runtime:
@@ -54,7 +58,9 @@ class Runtime:
     Attributes:
         tools: The registry all runs see.
         hooks: Hooks on the effects of all runs.
+        events: The bus on which it tells what it does, and spells what they like.
         models: The models runs can ask.
+        plugins: The plugins that were started, by name.
     """
 
     def __init__(
@@ -71,7 +77,9 @@ class Runtime:
         store: Store | None = None,
         providers: Iterable[Provider] = (),
         bridges: Iterable[Bridge] = (),
-        middleware: Sequence[Middleware] = (),
+        middleware: Iterable[Middleware | MiddlewareFunction] = (),
+        plugins: Iterable[Plugin] = (),
+        hooks: Iterable[Hook] = (),
         observers: Sequence[Observer] = (),
         output: Output | None = None,
         console: Console | None = None,
@@ -92,7 +100,10 @@ class Runtime:
             store: Where `State` is kept; closed by whoever made it.
             providers: Providers besides the known ones; their names go first.
             bridges: More bridges.
-            middleware: More middleware, each with a `before` or `after`.
+            middleware: More middleware, each with a `before` or `after`, or async functions of
+                an effect and of what comes next.
+            plugins: Plugins besides those that the project enables; they have to start.
+            hooks: Hooks on the effects of all runs.
             observers: Watch every effect of every run.
             output: Gets each line a spell prints; by default it goes to stdout.
             console: Where the lines come from that a spell reads; by default stdin.
@@ -104,9 +115,12 @@ class Runtime:
         """
         self.project = project or find_project()
         settings = self.project.settings
-        self.tools = Tools(BuiltInTools())
+        self.tools = Tools.with_builtin_tools()
         self._register_tools(tools)
         self.hooks = Hooks()
+        for hook in hooks:
+            self.hooks.add(hook)
+        self.events = Events()
         self.models = Models(
             model or settings.model,
             settings.providers,
@@ -114,30 +128,40 @@ class Runtime:
             providers=providers,
             progress=progress,
         )
-        self._granting = Granting(
-            settings.permissions.merged(grants or NOTHING),
-            settings.permissions.deny.merged(denied or NOTHING),
-            ask=ask,
-            project=self.project,
-            models=self.models,
-        )
-        self._limits = limits or settings.limits
-        self._isolate = settings.isolate if isolate is None else isolate
+        self._ask, self._granted, self._denied = ask, grants or NOTHING, denied or NOTHING
+        self._given_limits, self._given_isolate = limits, isolate
+        self._go_by(settings)
         self._bridges = Bridges([*_installed_bridges(), *bridges])
-        self._middleware = arrange(middleware)
-        self._observers = Observers(observers)
+        self._middleware = arrange([*self._configured_middleware(), *middleware])
+        self._given_plugins = tuple(plugins)
+        self.plugins: dict[str, Plugin] = {}
         self._output = output or _print
-        self._console = console or Console()
+        self._shared: dict[type, Any] = {
+            Console: console or Console(),
+            Events: self.events,
+            Hooks: self.hooks,
+            Models: self.models,
+            Observers: Observers(observers),
+            Project: self.project,
+            Tools: self.tools,
+        }
+        self._stores: dict[str, StoreMaker] = {"sqlite": self._open_sqlite, "memory": _open_memory}
         self._given_store = store
         self._store: Store | None = store
-        self._workers: Workers | None = None
         self._cleanup = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._cleanup.__aenter__()
-        self._cleanup.push_async_callback(self.models.close)
-        self._cleanup.push_async_callback(self._close_store)
-        self._image = build(self._bridges.lua())
+        async with AsyncExitStack() as cleanup:
+            cleanup.push_async_callback(self.events.close)
+            await self._start_plugins(cleanup)
+            cleanup.callback(self._close_middleware)
+            cleanup.push_async_callback(self.models.close)
+            cleanup.push_async_callback(self._close_store)
+            self._runs = self._made_runs()
+            cleanup.push_async_callback(self._runs.close)
+            await self._tell("runtime.start")
+            self._cleanup = cleanup.pop_all()
+        self.events.tell("runtime.started", None)
         return self
 
     async def __aexit__(
@@ -146,7 +170,11 @@ class Runtime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._cleanup.__aexit__(kind, error, traceback)
+        try:
+            await self._tell("runtime.stop")
+        finally:
+            self.events.tell("runtime.stopped", None)
+            await self._cleanup.__aexit__(kind, error, traceback)
 
     async def run(
         self,
@@ -174,10 +202,9 @@ class Runtime:
         bound = spell.bind(params or {})
         limits = self._limits.lowered(spell.limits)
         permissions = await self._granting.permissions(spell)
-        services = self._services(spell, limits, permissions, output or self._output)
-        engine = await self._engine(spell, services, output or self._output)
+        launch = Launch(spell, bound, list(arguments), permissions, limits)
         try:
-            return await engine.execute(spell, bound, list(arguments))
+            return await self._runs.run(launch, output or self._output)
         except LimitExceeded as error:
             if error.value < getattr(self._limits, error.limit):
                 error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
@@ -187,70 +214,56 @@ class Runtime:
         """Run a spell given as text."""
         return await self.run(parse_spell(source.encode(), name=name, file=name))
 
-    def _services(
-        self, spell: Spell, limits: Limits, permissions: Permissions, output: Output
-    ) -> dict[type, Any]:
-        """What handlers find at `effect.run[…]`."""
-        start = partial(self._run_child, output=output)
-        services = {
-            Children: Children(limits, permissions, start),
-            Console: self._console,
-            Hooks: Hooks(self.hooks),
-            Limits: limits,
-            Models: self.models,
-            Modules: Modules(self._module_folders(spell)),
-            Observers: self._observers,
-            Permissions: permissions,
-            Project: self.project,
-            Tools: Tools(self.tools),
-        }
-        return _Services(services, makers={Store: self._open_store})
+    async def reload(self) -> list[str]:
+        """Read the project's settings again; the names of those that changed and are used now.
 
-    async def _run_child(
-        self, effect: Effect, child: Child, permissions: Permissions, limits: Limits, output: Output
-    ) -> Value:
-        spell = child.spell
-        bound = spell.bind(child.params)
-        services = self._services(spell, limits, permissions, output)
-        services[Hooks] = Hooks(effect.run[Hooks])
-        if child.own_state:
-            from llmspell.state import MemoryStore
+        Runs that begin from now on have its permissions, limits and `isolate`; other settings
+        are those of the start. Hooks at `config.change` are told before.
 
-            services[Store] = MemoryStore()
-        engine = await self._engine(spell, services, output, parent=effect)
-        return await engine.execute(spell, bound, list(child.arguments))
+        Raises:
+            ConfigError: The settings are wrong. The old ones stay.
+            HookHalted: A hook refuses the change.
+            HookFailed: A required one failed.
+        """
+        old, new = self.project.settings, find_project(self.project.root).settings
+        changed = [name for name in RELOADED if getattr(new, name) != getattr(old, name)]
+        if changed:
+            about = {
+                n: {"old": plain(getattr(old, n)), "new": plain(getattr(new, n))} for n in changed
+            }
+            await self._tell("config.change", changed=about)
+            used: dict[str, Any] = {name: getattr(new, name) for name in changed}
+            self.project = replace(self.project, settings=replace(old, **used))
+            self._shared[Project] = self.project
+            self._go_by(self.project.settings)
+        return changed
 
-    async def _engine(
-        self,
-        spell: Spell,
-        services: Mapping[type, Any],
-        output: Output,
-        parent: Effect | None = None,
-    ) -> Engine:
-        return Engine(
-            _new_run_id(),
-            vm=await self._machine(spell, services[Limits]),
-            bridges=self._bridges,
-            services=services,
-            middleware=self._middleware,
-            output=output,
-            parent=parent,
+    def _go_by(self, settings: Settings) -> None:
+        """Use settings that can change while the runtime is there."""
+        self._granting = Granting(
+            settings.permissions.merged(self._granted),
+            settings.permissions.deny.merged(self._denied),
+            ask=self._ask,
+            project=self.project,
+            models=self.models,
         )
+        self._limits = self._given_limits or settings.limits
+        self._isolate = settings.isolate if self._given_isolate is None else self._given_isolate
 
-    async def _machine(self, spell: Spell, limits: Limits) -> Machine:
-        """The Lua state of a run: in this process or, for a spell that is isolated, in another."""
-        seed = int.from_bytes(os.urandom(4)) >> 1
-        tools = list(self.tools)
-        if not (self._isolate or (self._isolate is None and not spell.trusted)):
-            return Vm(limits, seed=seed, image=self._image, tools=tools)
-        if self._workers is None:
-            from llmspell.isolation.workers import Workers
+    async def _tell(self, point: str, **args: Value) -> None:
+        """Tell hooks of a point in the runtime's life."""
+        await tell_of_runtime(self.hooks, point, args, self.events)
 
-            self._workers = Workers(self._image, memory=self._limits.memory)
-            self._cleanup.push_async_callback(self._workers.close)
-        worker = await self._workers.take()
-        worker.set_up(limits, seed=seed, tools=tools)
-        return worker
+    def _made_runs(self) -> Runs:
+        return Runs(
+            self._shared,
+            image=build(self._bridges.lua()),
+            bridges=self._bridges,
+            middleware=self._middleware,
+            modules=self.project.root / "lua_modules",
+            open_store=self._open_store,
+            isolate=lambda spell: not spell.trusted if self._isolate is None else self._isolate,
+        )
 
     def _register_tools(self, given: Iterable[Tool | Any]) -> None:
         found = [load_reference(value) for value in installed("llmspell.tools").values()]
@@ -259,46 +272,54 @@ class Runtime:
         found += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
         for tool in found:
             try:
-                self.tools.register(tool.name, tool)
+                self.tools.add(tool)
             except ValueError as error:
-                raise PluginError(
-                    f"two tools are named {tool.name!r}", hint="name one of them: @tool(name=…)"
-                ) from error
+                hint = "name it, or give it a version of its own: @tool(name=…, version=…)"
+                raise PluginError(str(error), hint=hint) from error
 
-    def _module_folders(self, spell: Spell) -> list[Path]:
-        folders = [spell.folder] if spell.folder else []
-        return [*folders, self.project.root / "lua_modules"] if spell.trusted else folders
+    async def _start_plugins(self, cleanup: AsyncExitStack) -> None:
+        if self._given_plugins or self.project.settings.plugins:
+            from llmspell.plugins.bringing import Registries
+            from llmspell.plugins.starting import start_plugins
+
+            registries = Registries(
+                self.tools, self.hooks, self.models, self._bridges, self._stores, self._middleware
+            )
+            self.plugins = await start_plugins(self, registries, self._given_plugins, cleanup)
+            self._middleware = registries.middleware
+        backend = self.project.settings.state.backend
+        if self._store is None and backend not in self._stores:
+            source = str(self.project.file or self.project.root)
+            problem = f"state.backend: no store is named {backend!r}"
+            hint = f"there are {', '.join(self._stores)}; plugins may bring more"
+            raise ConfigError(source, [problem], hint=hint)
+
+    def _configured_middleware(self) -> list[Middleware]:
+        if not self.project.settings.middleware:
+            return []
+        from llmspell.middleware.configured import configured
+
+        return configured(self.project.settings.middleware, str(self.project.file))
+
+    def _close_middleware(self) -> None:
+        for middleware in self._middleware:
+            if close := getattr(middleware, "close", None):
+                close()
 
     def _open_store(self) -> Store:
         if self._store is None:
-            settings = self.project.settings.state
-            if settings.backend == "memory":
-                from llmspell.state import MemoryStore
-
-                self._store = MemoryStore()
-            else:
-                from llmspell.state import SqliteStore
-
-                self._store = SqliteStore(self.project.state_file, synchronous=settings.synchronous)
+            self._store = self._stores[self.project.settings.state.backend]()
         return self._store
+
+    def _open_sqlite(self) -> Store:
+        from llmspell.state import SqliteStore
+
+        settings = self.project.settings.state
+        return SqliteStore(self.project.state_file, synchronous=settings.synchronous)
 
     async def _close_store(self) -> None:
         if self._store is not None and self._store is not self._given_store:
             await self._store.close()
-
-
-class _Services(dict[type, Any]):
-    """What `run[SomeType]` finds. What is not there is made when it is asked for: by its maker, or
-    simply by calling the type.
-    """
-
-    def __init__(self, ready: Mapping[type, Any], makers: Mapping[type, Callable[[], Any]]) -> None:
-        super().__init__(ready)
-        self._makers = makers
-
-    def __missing__(self, service: type) -> Any:
-        made = self[service] = self._makers.get(service, service)()
-        return made
 
 
 def _installed_bridges() -> list[Bridge]:
@@ -314,8 +335,10 @@ def _installed_bridges() -> list[Bridge]:
     return bridges
 
 
-def _new_run_id() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+def _open_memory() -> Store:
+    from llmspell.state import MemoryStore
+
+    return MemoryStore()
 
 
 def _print(text: str | bytes) -> None:

@@ -123,6 +123,7 @@ class Worker(asyncio.Protocol):
             self._signal(self, signal.SIGKILL)  # its status tells why
         elif not self._answer.done():
             self._answer.set_exception(error or EOFError())
+            self._answer.exception()  # now it has been looked at: nobody may be left to do that
 
 
 def _reason(status: int) -> Kill:

@@ -23,15 +23,20 @@ SPARES = 2  # workers kept ready, once more than one was wanted
 
 
 class Workers:
-    """Forks workers, the first when it is wanted, and keeps some ready."""
+    """Forks workers, the first when it is wanted, and keeps some ready.
+
+    Attributes:
+        memory: The highest memory limit a run in one of them can have.
+    """
 
     def __init__(self, image: Image, *, memory: int) -> None:
         """Prepare.
 
         Args:
             image: What every state is made of.
-            memory: The highest memory limit of any run.
+            memory: See the attribute.
         """
+        self.memory = memory
         self._setup = _MEMORY.pack(_ALLOWANCE * memory + _BASE) + image.code
         self._watch = Watch()
         self._template: Template | None = None

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis.strategies import binary
 
 from llmspell import Limits, Runtime
-from llmspell.config import Project
+from llmspell.config import Project, find_project
 from llmspell.driver import Driver
 from llmspell.errors import LimitExceeded, SpellError
 from llmspell.isolation.watch import Watch
@@ -235,3 +235,15 @@ def test_whatever_it_says_is_an_error_or_nothing(says):
 
 async def test_an_intact_answer_is_one():
     assert await _run_on(_frame(b"w\x03\x00\x00\x00\x00" + encode([1, "two"]))) == [1, "two"]
+
+
+async def test_settings_that_change_give_it_more_memory(tmp_path):
+    settings = tmp_path / "llmspell.toml"
+    settings.write_text('isolate = true\n[limits]\nmemory = "4MB"')
+    fill = "local t = {} for i = 1, 300 do t[i] = ('x'):rep(1 << 20) .. i end return #t"
+    async with Runtime(project=find_project(tmp_path), store=MemoryStore()) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.execute(fill)
+        settings.write_text('isolate = true\n[limits]\nmemory = "700MB"')
+        await runtime.reload()
+        assert await runtime.execute(fill) == 300

@@ -1,0 +1,166 @@
+"""Starts runs: those a runtime is asked for, and those of spells that spells run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llmspell.bridge import Bridges
+from llmspell.children import Child, Children
+from llmspell.driver import Machine, Output
+from llmspell.effects import Effect
+from llmspell.engine import Engine
+from llmspell.events import Events
+from llmspell.hooks import Hooks
+from llmspell.limits import Limits
+from llmspell.lua.image import Image
+from llmspell.lua.vm import Vm
+from llmspell.middleware import Middleware
+from llmspell.modules import Modules
+from llmspell.permissions import Permissions
+from llmspell.spell import Spell
+from llmspell.state import Store
+from llmspell.tools.registry import Tools
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.isolation.workers import Workers
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a run starts with."""
+
+    spell: Spell
+    params: dict[str, Value]
+    arguments: list[str]
+    permissions: Permissions
+    limits: Limits
+
+
+class Runs:
+    """Starts runs that share a runtime's registries and services."""
+
+    def __init__(
+        self,
+        services: Mapping[type, Any],
+        *,
+        image: Image,
+        bridges: Bridges,
+        middleware: Sequence[Middleware],
+        modules: Path,
+        open_store: Callable[[], Store],
+        isolate: Callable[[Spell], bool],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            services: What runs share: hooks, tools, events, models and so on.
+            image: What their Lua states are made of.
+            bridges: What performs their effects.
+            middleware: What their effects pass.
+            modules: Where the user's own spells find modules, besides beside themselves.
+            open_store: Gives the store, once a run wants it.
+            isolate: Whether a spell is to run in a process of its own.
+        """
+        self._shared = services
+        self._image, self._bridges, self._middleware = image, bridges, middleware
+        self._modules, self._open_store, self._isolate = modules, open_store, isolate
+        self._workers: list[Workers] = []
+
+    async def run(self, launch: Launch, output: Output) -> Value:
+        """Run a spell; what it returns. Raises as `Engine.execute` does."""
+        return await self._execute(launch, self._services(launch, output), output)
+
+    async def close(self) -> None:
+        for workers in self._workers:
+            await workers.close()
+
+    async def _run_child(
+        self, effect: Effect, child: Child, permissions: Permissions, limits: Limits, output: Output
+    ) -> Value:
+        params = child.spell.bind(child.params)
+        launch = Launch(child.spell, params, list(child.arguments), permissions, limits)
+        services = self._services(launch, output)
+        services[Hooks] = Hooks(effect.run[Hooks])
+        around = effect.run[Events]
+        services[Events] = Events(outer=around) if child.own_events else around
+        if child.own_state:
+            from llmspell.state import MemoryStore
+
+            services[Store] = MemoryStore()
+        return await self._execute(launch, services, output, parent=effect)
+
+    async def _execute(
+        self,
+        launch: Launch,
+        services: Mapping[type, Any],
+        output: Output,
+        parent: Effect | None = None,
+    ) -> Value:
+        engine = Engine(
+            f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}",
+            vm=await self._machine(launch.spell, launch.limits),
+            bridges=self._bridges,
+            services=services,
+            middleware=self._middleware,
+            output=output,
+            parent=parent,
+        )
+        return await engine.execute(launch.spell, launch.params, launch.arguments)
+
+    def _services(self, launch: Launch, output: Output) -> dict[type, Any]:
+        """What handlers find at `effect.run[…]`."""
+        spell, events = launch.spell, self._shared[Events]
+        start = partial(self._run_child, output=output)
+        own = {
+            Children: Children(launch.limits, launch.permissions, start),
+            Events: events if spell.trusted else Events(outer=events),
+            Hooks: Hooks(self._shared[Hooks]),
+            Limits: launch.limits,
+            Modules: Modules(self._module_folders(spell)),
+            Permissions: launch.permissions,
+            Tools: Tools(self._shared[Tools]),
+        }
+        return _Services({**self._shared, **own}, makers={Store: self._open_store})
+
+    def _module_folders(self, spell: Spell) -> list[Path]:
+        folders = [spell.folder] if spell.folder else []
+        return [*folders, self._modules] if spell.trusted else folders
+
+    async def _machine(self, spell: Spell, limits: Limits) -> Machine:
+        """The Lua state of a run: in this process or, for a spell that is isolated, in another."""
+        seed = int.from_bytes(os.urandom(4)) >> 1
+        tools = list(self._shared[Tools])
+        if not self._isolate(spell):
+            return Vm(limits, seed=seed, image=self._image, tools=tools)
+        worker = await self._workers_for(limits).take()
+        worker.set_up(limits, seed=seed, tools=tools)
+        return worker
+
+    def _workers_for(self, limits: Limits) -> Workers:
+        """Workers that have the memory; more of it may be wanted after the settings changed."""
+        if not self._workers or self._workers[-1].memory < limits.memory:
+            from llmspell.isolation.workers import Workers
+
+            self._workers.append(Workers(self._image, memory=limits.memory))
+        return self._workers[-1]
+
+
+class _Services(dict[type, Any]):
+    """What `run[SomeType]` finds. What is not there is made when it is asked for: by its maker, or
+    simply by calling the type.
+    """
+
+    def __init__(self, ready: Mapping[type, Any], makers: Mapping[type, Callable[[], Any]]) -> None:
+        super().__init__(ready)
+        self._makers = makers
+
+    def __missing__(self, service: type) -> Any:
+        made = self[service] = self._makers.get(service, service)()
+        return made
