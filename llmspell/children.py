@@ -72,6 +72,8 @@ class Children:
         except LlmspellError as error:
             if isinstance(error, LimitExceeded):
                 effect.run.count()  # the limit of effects may be this run's own: that ends it as well
+                if error.value < getattr(self._limits, error.limit):
+                    error.hint = f"give it more: Spell.run(…, {{limits = {{{error.limit} = …}}}})"
             raise SpellFailed(child.spell.name, error) from error
 
     @asynccontextmanager

@@ -1,21 +1,40 @@
-"""Named things, found by name with suggestions for a wrong one."""
+"""Named things, found by name with suggestions for a wrong one, by category, by tag and by text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+import re
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from threading import Lock
+from typing import Generic, Protocol, TypeVar
 
 from llmspell.errors import UnknownEffect
 
+FIRST_VERSION = "1"
+
+
+class Labelled(Protocol):
+    """What can be listed by category and tag, and searched for."""
+
+    name: str
+    description: str
+    category: str
+    tags: tuple[str, ...]
+
+
 T = TypeVar("T")
+L = TypeVar("L", bound=Labelled)
 
 
 class Registry(Mapping[str, T], Generic[T]):
     """A mapping from names to things of one kind.
 
-    Registering makes a new dict, so a reader that iterates is never disturbed. A registry with a
-    `parent` shows the parent's things too, and its own first: that is how a run, which sees all
-    of its runtime's tools, defines some of its own.
+    A name may have several versions: `weather@1` is one of them, `weather` the newest. Only plain
+    names are iterated over, and the things they stand for.
+
+    Registering makes a new dict. So a reader never waits, and one that iterates is never
+    disturbed, in whatever thread it is. A registry with a `parent` shows the parent's things too,
+    and its own first: that is how a run, which sees all of its runtime's tools, defines some of
+    its own.
 
     Attributes:
         kind: What it holds, for messages: "tool".
@@ -24,45 +43,183 @@ class Registry(Mapping[str, T], Generic[T]):
     def __init__(self, kind: str, parent: Registry[T] | None = None) -> None:
         self.kind = kind
         self._parent = parent
-        self._own: dict[str, T] = {}
+        # Each thing is here as name@version, and the newest of a name as the name too.
+        self._own: Mapping[str, T] = {}
+        self._writing = Lock()
 
-    def register(self, name: str, thing: T, *, replace: bool = False) -> None:
+    def register(
+        self, name: str, thing: T, *, version: str = FIRST_VERSION, replace: bool = False
+    ) -> None:
         """Add a thing.
 
+        Args:
+            name: Anything without an `@`.
+            thing: What the name stands for.
+            version: Numbers with dots between them: "2", "1.10".
+            replace: Put it in the place of what has that name and version already.
+
         Raises:
-            ValueError: When this registry has that name already and `replace` is false.
+            ValueError: When the name or version is none, or this registry has both already and
+                `replace` is false.
         """
-        if name in self._own and not replace:
-            raise ValueError(f"a {self.kind} named {name!r} is registered already")
-        self._own = {**self._own, name: thing}
+        version_order(version)
+        if "@" in name:
+            raise ValueError(f"{name!r} is no name for a {self.kind}: it has an @")
+        full = f"{name}@{version}"
+        with self._writing:
+            if full in self._own and not replace:
+                shown = name if version == FIRST_VERSION else full
+                raise ValueError(f"a {self.kind} named {shown!r} is registered already")
+            things = {**self._own, full: thing}
+            newest = _versions_of(name, things)[0]
+            self._own = {**things, name: things[f"{name}@{newest}"]}
 
     def remove(self, name: str) -> None:
-        self._own = {n: t for n, t in self._own.items() if n != name}
+        """Take out one version, `weather@1`, or all that this registry has, `weather`."""
+        plain, one, _ = name.partition("@")
+        with self._writing:
+            gone = {name, plain} if one else {name, *_full_names(plain, self._own)}
+            things = {n: thing for n, thing in self._own.items() if n not in gone}
+            if left := _versions_of(plain, things):
+                things[plain] = things[f"{plain}@{left[0]}"]
+            self._own = things
 
     def __getitem__(self, name: str) -> T:
-        if name in self._own:
-            return self._own[name]
+        own = self._own
+        if name in own:
+            return own[name]
         if self._parent is not None:
             return self._parent[name]
         raise KeyError(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or (self._parent is not None and name in self._parent)
+
     def __iter__(self) -> Iterator[str]:
         inherited = () if self._parent is None else self._parent
-        return iter(sorted({*self._own, *inherited}))
+        return iter(sorted({*_plain_names(self._own), *inherited}))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def items(self) -> ItemsView[str, T]:
+        return self._snapshot().items()
+
+    def values(self) -> ValuesView[T]:
+        return self._snapshot().values()
+
+    def _snapshot(self) -> dict[str, T]:
+        """What there is now; unlike one lookup a name, it misses nothing that is removed meanwhile."""
+        own = self._own
+        things = {name: own[name] for name in _plain_names(own)}
+        if self._parent is not None:
+            things = {**self._parent._snapshot(), **things}  # noqa: SLF001 - its own kind
+        return dict(sorted(things.items()))
+
+    def versions(self, name: str) -> list[str]:
+        """The versions there are of a name, the newest first; of an unknown name, none."""
+        found = set(_versions_of(name, self._own))
+        if self._parent is not None:
+            found.update(self._parent.versions(name))
+        return sorted(found, key=version_order, reverse=True)
 
     def find(self, name: str) -> T:
         """The thing of that name.
 
         Raises:
-            UnknownEffect: With the most similar names.
+            UnknownEffect: With the most similar names, or the versions that there are.
         """
         try:
             return self[name]
         except KeyError:
-            import difflib
+            raise UnknownEffect(self.kind, name, self._similar(name)) from None
 
-            similar = difflib.get_close_matches(name, list(self), n=3, cutoff=0.6)
-            raise UnknownEffect(self.kind, name, similar) from None
+    def _similar(self, name: str) -> list[str]:
+        plain, version, _ = name.partition("@")
+        if version and (versions := self.versions(plain)):
+            return [f"{plain}@{known}" for known in versions]
+        import difflib
+
+        return difflib.get_close_matches(plain, list(self), n=3, cutoff=0.6)
+
+    def by_category(self: Registry[L]) -> dict[str, list[L]]:
+        """The categories in order, each with its things in order of their names."""
+        found: dict[str, list[L]] = {}
+        for thing in self.values():
+            found.setdefault(thing.category, []).append(thing)
+        return dict(sorted(found.items()))
+
+    def by_tag(self: Registry[L]) -> dict[str, list[L]]:
+        """The tags in order, each with its things in order of their names."""
+        found: dict[str, list[L]] = {}
+        for thing in self.values():
+            for tag in thing.tags:
+                found.setdefault(tag, []).append(thing)
+        return dict(sorted(found.items()))
+
+    def search(
+        self: Registry[L], text: str = "", *, category: str | None = None, tag: str | None = None
+    ) -> list[L]:
+        """The things that have each word of a text in their name, tags, category or description.
+
+        Args:
+            text: Words; without one, all things fit.
+            category: Only those of a category.
+            tag: Only those that have a tag.
+
+        Returns:
+            Those first whose names have the words, then those whose tags or category have them,
+            then those whose descriptions do; among equals, in order of their names.
+        """
+        words = text.lower().split()
+        ranked = [
+            (_rank(words, thing), thing)
+            for thing in self.values()
+            if category in (None, thing.category) and (tag is None or tag in thing.tags)
+        ]
+        fitting = [(rank, thing) for rank, thing in ranked if rank is not None]
+        return [thing for _, thing in sorted(fitting, key=lambda pair: -pair[0])]
+
+
+_VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """What versions are sorted by: 1.10 comes after 1.9. Raises ValueError for what is none."""
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"{version!r} is no version: write numbers with dots, such as 1.2")
+    return tuple(map(int, version.split(".")))
+
+
+def _plain_names(things: Mapping[str, object]) -> list[str]:
+    return [name for name in things if "@" not in name]
+
+
+def _full_names(name: str, things: Mapping[str, object]) -> list[str]:
+    return [full for full in things if full.startswith(f"{name}@")]
+
+
+def _versions_of(name: str, things: Mapping[str, object]) -> list[str]:
+    """The newest first."""
+    found = [full.partition("@")[2] for full in _full_names(name, things)]
+    return sorted(found, key=version_order, reverse=True)
+
+
+def _rank(words: list[str], thing: Labelled) -> int | None:
+    """How well the words fit; None when one is found nowhere."""
+    ranks = [_rank_of_word(word, thing) for word in words]
+    return sum(ranks) if all(ranks) else None
+
+
+def _rank_of_word(word: str, thing: Labelled) -> int:
+    name = thing.name.lower()
+    labels = [label.lower() for label in (*thing.tags, thing.category)]
+    if word == name:
+        return 5
+    if word in name.split("_"):
+        return 4
+    if word in name:
+        return 3
+    if word in labels:
+        return 2
+    return int(re.search(rf"\b{re.escape(word)}", thing.description.lower()) is not None)

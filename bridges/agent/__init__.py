@@ -14,7 +14,8 @@ from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
 from llmspell.schema import check_schema, schema_of
 from llmspell.tools.lua_tool import LuaTool
-from llmspell.tools.tool import Tool, Tools
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import Tool
 from llmspell.values import LuaFunction, Value
 
 bridge = Bridge("agent", __file__)
@@ -58,8 +59,8 @@ def create(
 
 def _tool(effect: Effect, entry: Value) -> str | Tool:
     if isinstance(entry, str):
-        effect.run[Tools].find(entry)
-        return entry
+        found = effect.run[Tools].find(entry)
+        return found if "@" in entry else entry  # a model calls it by the plain name
     if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
         return LuaTool(
             str(entry.get("name")),

@@ -9,7 +9,8 @@ from llmspell.errors import InvalidArguments
 from llmspell.permissions import Need, Permissions
 from llmspell.signature import Signature
 from llmspell.tools.lua_tool import LuaTool
-from llmspell.tools.tool import Tool, Tools
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import Tool
 from llmspell.values import LuaFunction, Value
 
 bridge = Bridge("tool", __file__)
@@ -58,6 +59,7 @@ def define(
     name: str,
     run: LuaFunction,
     description: str = "",
+    tags: list[str] | None = None,
     params: Value = None,
     timeout: float | None = None,
 ) -> None:
@@ -65,28 +67,22 @@ def define(
     tools = effect.run[Tools]
     if name in tools and not isinstance(tools[name], LuaTool):
         raise InvalidArguments("Tool.define", [f"there is a tool named {name!r} already"])
-    tool = LuaTool(name, run, description=description, params=params, timeout=timeout)
+    tool = LuaTool(
+        name, run, description=description, tags=tags or (), params=params, timeout=timeout
+    )
     tools.register(name, tool, replace=True)
 
 
 @bridge.effect("list", leaf=False)
-def listing(effect: Effect, category: str | None = None) -> list[dict[str, Value]]:
-    """Every tool, or those of a category: {name, description, category}."""
-    tools = effect.run[Tools].values()
-    return [
-        {"name": t.name, "description": t.description, "category": t.category}
-        for t in tools
-        if category in (None, t.category)
-    ]
+def listing(
+    effect: Effect, category: str | None = None, tag: str | None = None, search: str = ""
+) -> list[dict[str, Value]]:
+    """Every tool, or those of a category, with a tag, or that a text fits: as `get`, but no schema."""
+    found = effect.run[Tools].search(search, category=category, tag=tag)
+    return [tool.summary() for tool in found]
 
 
 @bridge.effect(leaf=False)
 def get(effect: Effect, name: str) -> dict[str, Value]:
-    """A tool: {name, description, category, schema}."""
-    tool = effect.run[Tools].find(name)
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "category": tool.category,
-        "schema": tool.schema,
-    }
+    """A tool: {name, version, category, tags, description, touches, schema}."""
+    return effect.run[Tools].find(name).describe()

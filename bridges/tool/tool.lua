@@ -7,8 +7,17 @@ local type = type
 ---@class Tool
 local Tool = {}
 
+---@class (exact) ToolDescription
+---@field name string
+---@field version string
+---@field category string
+---@field tags string[]
+---@field description string
+---@field touches? table<string, string[]> nil when it does not say
+---@field schema? table nil in a list
+
 ---Call a tool by its name.
----@param name string
+---@param name string with "@" and a version, that version of it
 ---@param args? table named arguments
 ---@return any
 function Tool.call(name, args)
@@ -17,15 +26,15 @@ end
 
 Tool.execute = Tool.call
 
----Every tool, or those of a category.
----@param options? {category: string}
----@return {name: string, description: string, category: string}[]
+---Every tool, or those of a category, with a tag, or that have the words of a text.
+---@param options? {category: string, tag: string, search: string}
+---@return ToolDescription[]
 function Tool.list(options)
-  return perform("tool.list", { category = options and options.category })
+  return perform("tool.list", options or {})
 end
 
 ---@param name string
----@return {name: string, description: string, category: string, schema: table}
+---@return ToolDescription
 function Tool.get(name)
   return perform("tool.get", { name = name })
 end
@@ -38,7 +47,7 @@ function Tool.schema(name)
 end
 
 ---Make a Lua function a tool that agents and `Tool.call` can use.
----@param tool {name: string, description: string, params: table, run: fun(args: table): any}
+---@param tool {name: string, description: string, tags: string[], params: table, run: fun(args: table): any}
 ---@return string name
 function Tool.define(tool)
   if type(tool) ~= "table" or type(tool.run) ~= "function" then
@@ -47,6 +56,7 @@ function Tool.define(tool)
   perform("tool.define", {
     name = tool.name,
     description = tool.description,
+    tags = tool.tags,
     params = tool.params,
     run = tool.run,
     timeout = tool.timeout,

@@ -46,7 +46,7 @@ class Agent:
     active: set[str] = field(default_factory=set)
 
     def own_tool(self, name: str) -> Tool | None:
-        """The agent's own tool of that name: a Lua function or another agent."""
+        """The agent's own tool of that name: a Lua function, another agent, or a certain version."""
         return next((t for t in self.tools if isinstance(t, Tool) and t.name == name), None)
 
     def fork(self, id: str) -> Agent:  # noqa: A002 - it is the id

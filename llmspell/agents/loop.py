@@ -11,6 +11,8 @@ from llmspell.agents.agent import Agent
 from llmspell.concurrency import gather
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, EffectError
+from llmspell.events import Events
+from llmspell.events.life import told
 from llmspell.providers.messages import (
     Message,
     ModelRequest,
@@ -23,7 +25,8 @@ from llmspell.providers.messages import (
 )
 from llmspell.providers.plain import response_from_plain
 from llmspell.schema import schema_problems
-from llmspell.tools.tool import Tool, Tools
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import Tool
 from llmspell.values import Value, legible
 
 
@@ -67,10 +70,12 @@ async def prompt(effect: Effect, agent: Agent, message: Message, *, model: str) 
         ProviderError: The model could not be asked.
     """
     agent.check_not_inside(effect.path)
+    about = {"agent": agent.name, "run": effect.run.id, "path": effect.path}
     async with agent.lock:
         agent.active.add(effect.path)
         try:
-            return await _Turn(effect, agent, model).take(message)
+            with told(effect.run[Events], "agent", about):
+                return await _Turn(effect, agent, model).take(message)
         finally:
             agent.active.discard(effect.path)
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Collection
 
 import click
 
@@ -8,6 +10,7 @@ from llmspell.cli.report import Misuse
 from llmspell.errors import UnknownEffect
 from llmspell.runtime import Runtime
 from llmspell.tools.loading import load_module
+from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
 
 
@@ -15,59 +18,57 @@ from llmspell.tools.tool import Tool
 @click.argument("name", required=False)
 @click.option("--tools", "modules", multiple=True, metavar="FILE.py", help="More tools.")
 @click.option("--category", help="Only those of a category.")
+@click.option("--tag", help="Only those that have a tag.")
+@click.option("--search", metavar="TEXT", help="Only those that have its words; the best first.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with schemas.")
 @click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
 def command(
     name: str | None,
     modules: tuple[str, ...],
     category: str | None,
+    tag: str | None,
+    search: str | None,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """List the tools spells can call, or show one of them."""
-    runtime = Runtime(tools=[tool for module in modules for tool in load_module(module)])
-    chosen = [_find(runtime, name)] if name else _of_category(runtime, category)
+    tools = asyncio.run(_tools([tool for module in modules for tool in load_module(module)]))
+    chosen = [_find(tools, name)] if name else _choose(tools, category, tag, search)
     if as_json:
-        print(json.dumps([_as_json(tool) for tool in chosen], indent=2, ensure_ascii=False))
+        print(json.dumps([tool.describe() for tool in chosen], indent=2, ensure_ascii=False))
     elif name:
-        _show(chosen[0])
+        _show(chosen[0], tools.versions(chosen[0].name))
     else:
-        _list(chosen)
+        _list(chosen if search else sorted(chosen, key=lambda tool: tool.category))
 
 
-def _find(runtime: Runtime, name: str) -> Tool:
+async def _tools(more: list[Tool]) -> Tools:
+    """All there are; those of plugins are there once the plugins are started."""
+    async with Runtime(tools=more) as runtime:
+        return runtime.tools
+
+
+def _find(tools: Tools, name: str) -> Tool:
     try:
-        return runtime.tools.find(name)
+        return tools.find(name)
     except UnknownEffect as error:
         hint = error.hint or "list them with: llmspell tools"
         raise Misuse(error.message, hint=hint) from error
 
 
-def _of_category(runtime: Runtime, category: str | None) -> list[Tool]:
-    tools = list(runtime.tools.values())
-    chosen = [tool for tool in tools if category in (None, tool.category)]
+def _choose(tools: Tools, category: str | None, tag: str | None, search: str | None) -> list[Tool]:
+    _check_known("category", category, tools.by_category())
+    _check_known("tag", tag, tools.by_tag())
+    chosen = tools.search(search or "", category=category, tag=tag)
     if not chosen:
-        known = sorted({tool.category for tool in tools})
-        raise Misuse(f"no tools of category {category!r}", hint=f"there are {', '.join(known)}")
+        raise Misuse("no tool fits all of these options", hint="list them with: llmspell tools")
     return chosen
 
 
-def _as_json(tool: Tool) -> dict[str, object]:
-    return {
-        "name": tool.name,
-        "category": tool.category,
-        "description": tool.description,
-        "touches": _touches(tool),
-        "schema": tool.schema,
-    }
-
-
-def _touches(tool: Tool) -> dict[str, list[str]] | None:
-    """Kinds of permission, each with the parameters that hold the targets; None if not declared."""
-    touches: dict[str, list[str]] = {}
-    for kind, parameter in tool.touches:
-        touches.setdefault(kind, []).append(parameter)
-    return touches if tool.declares else None
+def _check_known(what: str, wanted: str | None, known: Collection[str]) -> None:
+    if wanted is not None and wanted not in known:
+        hint = f"there are {', '.join(known)}" if known else f"no tool has a {what}"
+        raise Misuse(f"no tool has the {what} {wanted!r}", hint=hint)
 
 
 _VERBS = {
@@ -81,7 +82,7 @@ _VERBS = {
 
 def _in_words(tool: Tool) -> str:
     """What it touches, such as "reads source, writes target"."""
-    touches = _touches(tool)
+    touches = tool.summary()["touches"]
     if touches is None:
         return "trusted code"
     said = [f"{_VERBS[kind]} {' and '.join(names)}" for kind, names in touches.items()]
@@ -91,7 +92,7 @@ def _in_words(tool: Tool) -> str:
 def _list(tools: list[Tool]) -> None:
     names = max(len(tool.name) for tool in tools)
     touches = max(len(_in_words(tool)) for tool in tools)
-    for category in sorted({tool.category for tool in tools}):
+    for category in dict.fromkeys(tool.category for tool in tools):
         click.secho(category, bold=True)
         for tool in tools:
             if tool.category == category:
@@ -100,9 +101,13 @@ def _list(tools: list[Tool]) -> None:
                 print(line.rstrip())
 
 
-def _show(tool: Tool) -> None:
+def _show(tool: Tool, versions: list[str]) -> None:
     click.secho(tool.name, bold=True)
     print(tool.description, end="\n\n")
+    if len(versions) > 1:
+        print(f"version {tool.version} of {', '.join(versions)}", end="\n\n")
+    if tool.tags:
+        print(f"tags: {', '.join(tool.tags)}", end="\n\n")
     print(_in_words(tool), end="\n\n" if tool.declares else ": not judged by grants\n\n")
     required = tool.schema.get("required", [])
     for name, field in tool.schema.get("properties", {}).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from llmspell.effects import Effect
@@ -20,6 +21,7 @@ class LuaTool(Tool):
         function: LuaFunction,
         *,
         description: str = "",
+        tags: Iterable[str] = (),
         params: Value = None,
         timeout: float | None = None,
     ) -> None:
@@ -29,7 +31,7 @@ class LuaTool(Tool):
             InvalidArguments: When the name or the schema cannot be used.
         """
         self.name, self.description = check_tool_name(name), description
-        self.category, self.timeout = "spell", timeout
+        self.category, self.tags, self.timeout = "spell", tuple(tags), timeout
         try:
             self._schema = schema_of({} if params is None else params)
             check_schema(self._schema)

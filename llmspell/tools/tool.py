@@ -12,7 +12,7 @@ from llmspell.concurrency import settled
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
 from llmspell.permissions import Need
-from llmspell.registry import Registry
+from llmspell.registry import FIRST_VERSION, version_order
 from llmspell.signature import Signature
 from llmspell.values import NotPlain, Value, plain
 
@@ -30,6 +30,8 @@ class Tool(ABC):
         name: Its name in Lua and to a model: letters, digits, `_`; at most 64.
         description: What a model reads to decide on it.
         category: For listings: "files", "net", "data", "text", …
+        tags: More words to list and find it by.
+        version: Which of several tools of one name it is: numbers with dots between them.
         timeout: Seconds a call may take, or None.
         declares: Whether it says all that it touches, so that grants can judge it. One that says
             nothing is trusted code: whoever made it known to the runtime vouches for it.
@@ -38,6 +40,8 @@ class Tool(ABC):
     name: str
     description: str
     category: str = "user"
+    tags: tuple[str, ...] = ()
+    version: str = FIRST_VERSION
     timeout: float | None = None
     declares: bool = False
 
@@ -59,6 +63,27 @@ class Tool(ABC):
         """What it declares: kinds of permission, each with the parameter that holds the target."""
         return []
 
+    def describe(self) -> dict[str, Any]:
+        """All there is to say of it, as plain values: its summary, and its schema."""
+        return {**self.summary(), "schema": self.schema}
+
+    def summary(self) -> dict[str, Any]:
+        """What a list says of it, as plain values.
+
+        `touches` has the parameters of each kind of permission, and is None if it declares nothing.
+        """
+        touches: dict[str, list[str]] = {}
+        for kind, parameter in self.touches:
+            touches.setdefault(kind, []).append(parameter)
+        return {
+            "name": self.name,
+            "version": self.version,
+            "category": self.category,
+            "tags": list(self.tags),
+            "description": self.description,
+            "touches": touches if self.declares else None,
+        }
+
     @abstractmethod
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         """Do it. `effect` is the `tool.call` in progress."""
@@ -78,13 +103,6 @@ def check_tool_name(name: str) -> str:
     return name
 
 
-class Tools(Registry[Tool]):
-    """The tools of a runtime or, with that as parent, of one run."""
-
-    def __init__(self, parent: Tools | None = None) -> None:
-        super().__init__("tool", parent)
-
-
 class FunctionTool(Tool, Generic[P, R]):
     """A tool made of a typed Python function; calling it calls the function."""
 
@@ -94,6 +112,8 @@ class FunctionTool(Tool, Generic[P, R]):
         *,
         name: str | None = None,
         category: str = "user",
+        tags: Iterable[str] = (),
+        version: str = FIRST_VERSION,
         reads: Iterable[str] = (),
         writes: Iterable[str] = (),
         net: Iterable[str] = (),
@@ -106,8 +126,11 @@ class FunctionTool(Tool, Generic[P, R]):
         self.signature = Signature(function, injected=(Effect,))
         self.name = check_tool_name(name or self.signature.name)
         self.description = self.signature.description
-        self.category = category
+        self.category, self.tags, self.version = category, tuple(tags), version
         self.timeout = timeout
+        version_order(version)
+        if isinstance(tags, str):
+            raise TypeError(f"{self.name}: tags is a list of words, not {tags!r}")
         self._touches: list[tuple[Kind, str]] = [
             *(("read", p) for p in reads),
             *(("write", p) for p in writes),
@@ -191,6 +214,8 @@ def tool(
     *,
     name: str | None = None,
     category: str = "user",
+    tags: Iterable[str] = (),
+    version: str = FIRST_VERSION,
     reads: Iterable[str] = (),
     writes: Iterable[str] = (),
     net: Iterable[str] = (),
@@ -209,7 +234,7 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     Args:
         function: The function, when the decorator is used without options.
-        **options: `name`; `category`; `reads`, `writes`, `net`, `runs` and `env`: names of the
+        **options: `name`; `category`; `tags`, a list of words; `version`; `reads`, `writes`, `net`, `runs` and `env`: names of the
             parameters that hold a path it reads, a path it writes, a URL it reaches, a program it
             runs, an environment variable it reads, or a list of such, each judged by the run's
             grants before the call; `pure=True` if it touches nothing; `timeout` in seconds.

@@ -65,3 +65,55 @@ def test_as_json(llmspell, archive):
         "anything": None,
         "nothing": {},
     }
+
+
+PRICES = """
+from llmspell import tool
+
+
+@tool(name="price", tags=["shop", "money"], version="1.9")
+def old_price(item: str) -> int:
+    \"\"\"What an item costs.\"\"\"
+
+
+@tool(tags=["shop"], version="1.10")
+def price(item: str) -> float:
+    \"\"\"What an item costs, to the penny.\"\"\"
+
+
+@tool(tags=["shop"], category="archive", pure=True)
+def receipt() -> str:
+    \"\"\"Says the price again.\"\"\"
+"""
+
+
+@pytest.fixture
+def prices(write):
+    return write("prices.py", PRICES)
+
+
+def test_those_with_a_tag(llmspell, prices):
+    assert llmspell("tools", "--tools", "prices.py", "--tag", "shop").out.splitlines() == [
+        "archive",
+        "  receipt  touches nothing  Says the price again.",
+        "user",
+        "  price    trusted code     What an item costs, to the penny.",
+    ]
+
+
+def test_those_a_text_fits_the_best_first(llmspell, prices):
+    found = llmspell("tools", "--tools", "prices.py", "--search", "price")
+    assert [line.split()[0] for line in found.out.splitlines()] == [
+        "user",
+        "price",
+        "archive",
+        "receipt",
+    ]
+
+
+def test_versions(llmspell, prices):
+    newest = llmspell("tools", "--tools", "prices.py", "price").out
+    assert "to the penny.\n\nversion 1.10 of 1.10, 1.9\n\ntags: shop\n\ntrusted" in newest
+    older = llmspell("tools", "--tools", "prices.py", "price@1.9")
+    assert "version 1.9 of 1.10, 1.9\n\ntags: shop, money\n" in older.out
+    assert "version" not in llmspell("tools", "now").out

@@ -8,7 +8,8 @@ from llmspell.errors import AgentError, LimitExceeded, ProviderError, ToolError,
 from llmspell.hooks import Hooks, Modify
 from llmspell.providers.messages import Message, ModelResponse, Refusal, ToolCall, Usage
 from llmspell.tools.lua_tool import LuaTool
-from llmspell.tools.tool import Tools, tool
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import tool
 from llmspell.values import LuaFunction
 
 pytestmark = pytest.mark.anyio

@@ -1,11 +1,15 @@
+import subprocess
 import sys
+import textwrap
 
 import pytest
 
 from llmspell.errors import PluginError
+from llmspell.importing import installed
 from llmspell.tools.catalogue import BUILTIN
-from llmspell.tools.loading import BuiltInTools, installed, load_module, load_reference
-from llmspell.tools.tool import Tool, Tools
+from llmspell.tools.loading import load_module, load_reference
+from llmspell.tools.registry import BuiltInTools, Tools
+from llmspell.tools.tool import Tool
 
 WEATHER = '''
 from __future__ import annotations
@@ -128,7 +132,25 @@ def test_built_in_tools_are_a_registry():
         assert tool.name == name
         assert tool.description
         assert tool.category != "user"
-    assert Tools(tools)["uuid"] is tools["uuid"]
+    assert Tools(tools)["uuid"] is tools["uuid"] is tools["uuid@1"]
+    assert tools.versions("uuid") == ["1"]
+
+
+def test_a_built_in_tool_is_loaded_when_it_is_looked_at():
+    code = """
+        import sys
+        from llmspell.tools.registry import Tools
+
+        def loaded():
+            return "llmspell.tools.math" in sys.modules, "llmspell.tools.text" in sys.modules
+
+        tools = Tools.with_builtin_tools()
+        assert "calculate" in tools and "calculate@1" in tools and "calculate" in list(tools)
+        assert loaded() == (False, False)
+        assert tools["calculate"] is tools.find("calculate")
+        assert loaded() == (True, False)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
 # Installed packages

@@ -18,7 +18,7 @@ async def test_it_calls_the_function_with_one_table(run):
     effect = Effect("tool.call", {}, "0/2", run)
     assert await add.invoke(effect, add.bind({"a": 1})) == 11
     assert run.paths == [("0/2.0", "call")]
-    assert (add.name, add.description, add.category) == ("add", "Adds.", "spell")
+    assert (add.name, add.description, add.category, add.tags) == ("add", "Adds.", "spell", ())
     assert add.needs({"a": 1, "b": 10}) == []
 
 

@@ -14,7 +14,8 @@ from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, InvalidResult, PermissionDenied, ToolError
 from llmspell.permissions import Need
 from llmspell.tools.lua_tool import LuaTool
-from llmspell.tools.tool import FunctionTool, Tools, check_tool_name, tool
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import FunctionTool, check_tool_name, tool
 
 pytestmark = pytest.mark.anyio
 
@@ -266,6 +267,62 @@ def test_a_misspelt_parameter_is_found_when_the_tool_is_made(option):
 
 def test_a_registry_of_tools_finds_by_name():
     tools = Tools()
-    tools.register("weather", weather)
+    tools.add(weather)
     assert Tools(tools).find("weather") is weather
     assert tools.kind == "tool"
+    with pytest.raises(ValueError, match="tool named 'weather' is registered already"):
+        tools.add(weather)
+
+
+def test_two_versions_of_a_tool():
+    tools = Tools()
+    new, old = (tool(name="price", version=version)(lambda: None) for version in ("2", "1.5"))
+    tools.add(new)
+    tools.add(old)
+    assert tools["price"] is tools["price@2"] is new
+    assert tools["price@1.5"] is old
+    assert (weather.version, old.version) == ("1", "1.5")
+
+
+@pytest.mark.parametrize("version", ["", "two", "1.0b1"])
+def test_a_wrong_version_is_found_when_the_tool_is_made(version):
+    with pytest.raises(ValueError, match="is no version"):
+        tool(name="t", version=version)(lambda: None)
+
+
+def test_tags_are_a_list():
+    assert tool(name="t", tags=["a", "b"])(lambda: None).tags == ("a", "b")
+    with pytest.raises(TypeError, match="t: tags is a list of words, not 'archive'"):
+        tool(name="t", tags="archive")(lambda: None)
+
+
+def test_more_tools_are_added_to_the_built_in_ones():
+    tools = Tools.with_builtin_tools()
+    tools.add(weather)
+    assert tools["weather"] is weather
+    assert tools["calculate"].category == "math"
+    assert "weather" not in Tools.with_builtin_tools()
+
+
+def test_what_there_is_to_say_of_a_tool():
+    assert weather.describe() == {
+        "name": "weather",
+        "version": "1",
+        "category": "user",
+        "tags": [],
+        "description": "Weather for a city.",
+        "touches": None,
+        "schema": weather.schema,
+    }
+    said = tool(name="t", category="c", tags=["a"], version="2", reads=["x", "y"], net=["z"])(
+        lambda x, y, z: None
+    ).summary()
+    assert said == {
+        "name": "t",
+        "version": "2",
+        "category": "c",
+        "tags": ["a"],
+        "description": "",
+        "touches": {"read": ["x", "y"], "net": ["z"]},
+    }
+    assert tool(name="t", pure=True)(lambda: None).summary()["touches"] == {}

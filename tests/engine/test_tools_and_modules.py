@@ -3,10 +3,12 @@
 import pytest
 from pydantic import BaseModel
 
-from llmspell import Effect, Runtime, tool
+from llmspell import Effect, Grants, Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import SpellRuntimeError
 from llmspell.finding import read_spell
+from llmspell.providers.messages import ToolCall
+from llmspell.providers.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 
@@ -147,6 +149,82 @@ async def test_tools_are_listed_by_category(lua):
         for _, t in ipairs(Tool.list{category = "encoding"}) do names[#names + 1] = t.name end
         return {#Tool.list() > 20, table.concat(names, " "):match("hash") ~= nil, #Tool.list{category = "none"}}
     """) == [True, True, 0]
+
+
+async def test_tools_are_listed_by_tag_and_text(lua):
+    @tool(category="weather", tags=["sky", "outside"])
+    def rain(city: str) -> str:
+        """Whether it rains."""
+        return city
+
+    assert await lua(
+        """
+        Tool.define{name = "cloud", description = "A cloud.", tags = {"sky"}, run = print}
+        local function names(options)
+          local found = {}
+          for i, listed in ipairs(Tool.list(options)) do found[i] = listed.name end
+          return found
+        end
+        local problem = select(2, pcall(Tool.list, {tags = "sky"}))
+        return {names{tag = "sky"}, names{search = "rains"}, names{search = "sky", category = "spell"},
+                names{tag = "none"}, problem.code}
+        """,
+        tools=[rain],
+    ) == [["cloud", "rain"], ["rain"], ["cloud"], [], "invalid_arguments"]
+
+
+async def test_all_there_is_to_say_of_a_tool(lua):
+    @tool(tags=["sky"], version="1.2", reads=["path"])
+    def rain(path: str) -> str:
+        """Whether it rains."""
+        return path
+
+    listed, found, trusted = await lua(
+        "return {Tool.list{search = 'rain'}[1], Tool.get('rain'), Tool.get('forecast')}",
+        tools=[rain, forecast],
+    )
+    assert found == rain.describe()
+    assert listed == rain.summary()
+    assert "touches" not in trusted
+
+
+async def test_a_version_is_called_by_name(lua):
+    def price(version):
+        return tool(name="price", version=version)(lambda: f"price {version}")
+
+    assert await lua(
+        """
+        local problem = select(2, pcall(Tool.call, "price@3"))
+        return {price(), Tool.call("price@1.9"), Tool.get("price@1.9").version, problem.hint}
+        """,
+        tools=[price("1.9"), price("1.10")],
+    ) == ["price 1.10", "price 1.9", "1.9", "did you mean 'price@1.10' or 'price@1.9'?"]
+
+
+async def test_an_agent_may_have_a_certain_version(new_runtime):
+    def price(version):
+        return tool(name="price", version=version)(lambda: f"price {version}")
+
+    for named, used in (("price@1", "price 1"), ("price", "price 2")):
+        model = ScriptedProvider([ToolCall("1", "price", {}), "done"])
+        async with new_runtime(
+            tools=[price("1"), price("2")], providers=[model], model="scripted/any"
+        ) as runtime:
+            await runtime.execute(f"Agent.create{{tools = {{'{named}'}}}}:prompt('go')")
+        assert [spec.name for spec in model.requests[0].tools] == ["price"]
+        assert model.requests[1].messages[-1].content[0].content[0].text == used
+
+
+async def test_a_denied_tool_is_denied_in_every_version(lua):
+    def price(version):
+        return tool(name="price", version=version)(lambda: version)
+
+    with pytest.raises(SpellRuntimeError, match="may not call the tool price"):
+        await lua(
+            "Tool.call('price@1')",
+            tools=[price("1"), price("2")],
+            denied=Grants(tool=("price",)),
+        )
 
 
 @pytest.fixture
