@@ -1,4 +1,4 @@
-"""llmspell.toml: what a project sets.
+"""llmspell.toml, or the same as JSON or YAML: what a project sets.
 
 The settings are plain dataclasses, so that a run without a file imports no validation; a file is
 checked against them by pydantic.
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from llmspell.errors import ConfigError
-from llmspell.limits import Limits
+from llmspell.formats import read_table
+from llmspell.limits import Limits, Seconds
 from llmspell.permissions import KINDS, Grants, targets_in
 from llmspell.providers.settings import ProviderSettings
 
-FILE = "llmspell.toml"
+FILES = ("llmspell.toml", "llmspell.yaml", "llmspell.yml", "llmspell.json")
+"""What the settings' file may be called; a project has one."""
 
 G = TypeVar("G", bound=Grants)
 
@@ -27,11 +29,12 @@ class StateSettings:
     """`[state]`: where `State` keeps its values.
 
     Attributes:
-        backend: "sqlite" keeps them in `.llmspell/state.db` of the project, "memory" for a run.
+        backend: "sqlite" keeps them in `.llmspell/state.db` of the project, "memory" for a run; a
+            plugin may bring more.
         synchronous: SQLite's: NORMAL survives a killed process, FULL a power cut as well.
     """
 
-    backend: Literal["sqlite", "memory"] = "sqlite"
+    backend: str = "sqlite"
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
 
 
@@ -54,8 +57,88 @@ class PermissionSettings(Grants):
 
 
 @dataclass(frozen=True)
+class MiddlewareSettings:
+    """`[[middleware]]`: what stands around effects; see `llmspell.middleware`.
+
+    Attributes:
+        name: A shipped one, such as "metrics", or what to call that of `module`.
+        module: Where to find one's own: `file.py:function` or `package.module:function`.
+        effects: Names of the effects it is for, with `*` for any part; by default as it says.
+        before: It stands outside the one of that name; by default as it says.
+        after: It stands inside the one of that name.
+    """
+
+    name: str | None = None
+    module: str | None = None
+    effects: tuple[str, ...] = ()
+    before: str | None = None
+    after: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, self.module)
+        if self.before and self.after:
+            raise ValueError("it says both before and after")
+
+
+@dataclass(frozen=True)
+class HookSettings:
+    """`[[hooks]]`: a hook on the effects of all runs; see `llmspell.hooks.builtin`.
+
+    Attributes:
+        name: A shipped one, such as "retry", or what to call that of `module`.
+        module: Where to find one's own: `file.py:Class` or `package.module:Class`.
+        effects: Names of the effects it is for, with `*` for any part; by default as it says.
+        priority: Higher runs first; by default as it says.
+        required: Whether its failure fails the effect; by default as it says.
+        settings: What its class takes besides. The repr does not show them.
+    """
+
+    name: str | None = None
+    module: str | None = None
+    effects: tuple[str, ...] = ()
+    priority: int | None = None
+    required: bool | None = None
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, self.module)
+
+
+@dataclass(frozen=True)
+class PluginSettings:
+    """`[[plugins]]`: a plugin to start; see `llmspell.plugins`.
+
+    Attributes:
+        name: Of an installed plugin; or what to call that of `module`.
+        module: Where to find one that is not installed: `file.py:Name` or `package.module:Name`.
+        enabled: Whether to start it.
+        priority: Those with a higher one start first.
+        required: Whether the runtime stops when it cannot be started.
+        timeout: Seconds that its start-up may take, and its shut-down.
+        settings: Its own, checked by its model. The repr does not show them: there may be secrets.
+    """
+
+    name: str | None = None
+    module: str | None = None
+    enabled: bool = True
+    priority: int = 0
+    required: bool = False
+    timeout: Seconds = 30
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, self.module)
+
+
+def _require_name(name: str | None, module: str | None) -> None:
+    if name is None and module is None:
+        raise ValueError("say which by name or module")
+
+
+@dataclass(frozen=True)
 class Settings:
-    """What llmspell.toml may hold.
+    """What the file may hold.
 
     Attributes:
         model: Model of agents that name none, such as "openai/gpt-5-mini".
@@ -72,6 +155,9 @@ class Settings:
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     permissions: PermissionSettings = field(default_factory=PermissionSettings)
     limits: Limits = field(default_factory=Limits)
+    hooks: tuple[HookSettings, ...] = ()
+    middleware: tuple[MiddlewareSettings, ...] = ()
+    plugins: tuple[PluginSettings, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +183,7 @@ class Project:
 
 
 def find_project(start: Path | None = None) -> Project:
-    """The project around a folder: the nearest with llmspell.toml or `.llmspell/`, or the folder.
+    """The project around a folder: the nearest with a file of settings or `.llmspell/`, or itself.
 
     Raises:
         ConfigError: With every wrong key of the file.
@@ -107,25 +193,25 @@ def find_project(start: Path | None = None) -> Project:
     except FileNotFoundError:
         raise ConfigError("the current folder", ["it is not there any more"]) from None
     for folder in (start, *start.parents):
-        if (folder / FILE).is_file():
-            return Project(folder, read_settings(folder / FILE), folder / FILE)
+        if files := [folder / name for name in FILES if (folder / name).is_file()]:
+            return Project(folder, read_settings(_only(files)), files[0])
         if (folder / ".llmspell").is_dir():
             return Project(folder)
     return Project(start)
 
 
+def _only(files: list[Path]) -> Path:
+    if len(files) > 1:
+        there = " and ".join(file.name for file in files)
+        raise ConfigError(
+            str(files[0].parent), [f"{there} are both there"], hint="keep the settings in one file"
+        )
+    return files[0]
+
+
 def read_settings(file: Path) -> Settings:
     """The settings of one file; paths in it count from its folder. Raises ConfigError."""
-    import tomllib
-
-    try:
-        table = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(str(file), [f"cannot be read: {error.strerror}"]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        hint = "it is TOML: https://toml.io"
-        raise ConfigError(str(file), [str(error)], hint=hint) from error
-    return _relative_to(file.parent, check_settings(table, str(file)))
+    return _relative_to(file.parent, check_settings(read_table(file), str(file)))
 
 
 def check_settings(table: dict[str, Any], source: str) -> Settings:
@@ -135,9 +221,10 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
     try:
         settings = TypeAdapter(Settings).validate_python(table)
     except ValidationError as error:
-        problems = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors()]
-        unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
+        found = [(_place(e["loc"], table), e["type"], e["msg"]) for e in error.errors()]
+        unknown = [place for place, kind, _ in found if kind == _UNKNOWN]
         # Without pydantic's error, which quotes the file: somebody may have written a key there.
+        problems = [_problem(*parts) for parts in found]
         raise ConfigError(source, problems, hint=_hint(unknown)) from None
     granted = _read(settings.permissions)
     return replace(settings, permissions=replace(granted, deny=_read(granted.deny)))
@@ -147,36 +234,61 @@ def _read(grants: G) -> G:
     return replace(grants, **{kind: targets_in(kind, grants[kind] or ()) for kind in KINDS})
 
 
-def _problem(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(map(str, location))
+def _place(location: tuple[int | str, ...], table: Any) -> str:
+    """A key, such as `state.backend`; an entry of a list goes by its name, if it says one."""
+    names = []
+    for part in location:
+        try:
+            table = table[part]
+        except (LookupError, TypeError):
+            table = None
+        name = table.get("name") if isinstance(part, int) and isinstance(table, dict) else None
+        names.append(str(name or part))
+    return ".".join(names)
+
+
+def _problem(place: str, kind: str, message: str) -> str:
     if kind == _UNKNOWN:
-        return f"{key} is no setting"
-    return f"{key}: {message[0].lower()}{message[1:]}"
+        return f"{place} is no setting"
+    message = message.removeprefix("Value error, ")
+    return f"{place}: {message[0].lower()}{message[1:]}"
 
 
-def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
+def _hint(unknown: list[str]) -> str | None:
     """Settings with a name like those which there are not, or else what there is."""
     if not unknown:
         return None
     import difflib
 
     sections = asdict(Settings())
-    known = [*sections, *(f"{s}.{key}" for s, keys in sections.items() for key in keys or ())]
-    names = [".".join(map(str, location)) for location in unknown]
-    similar = [found[0] for n in names if (found := difflib.get_close_matches(n, known, n=1))]
+    listed = {"hooks": HookSettings, "middleware": MiddlewareSettings, "plugins": PluginSettings}
+    entries = {section: asdict(kind("")) for section, kind in listed.items()}
+    known = [
+        *sections,
+        *(f"{s}.{key}" for s, keys in (sections | entries).items() for key in keys or ()),
+    ]
+    similar = [found[0] for n in unknown if (found := difflib.get_close_matches(n, known, n=1))]
     if similar:
         return f"did you mean {' and '.join(dict.fromkeys(similar))}?"
     return f"settings are {', '.join(sections)}"
 
 
 def _relative_to(folder: Path, settings: Settings) -> Settings:
+    def placed(module: str | None) -> str | None:
+        """A module, or something in it; a file as the place where it is."""
+        file = (module or "").partition(":")[0]
+        return str(folder / module) if module and file.endswith(".py") else module
+
     granted = _below(folder, settings.permissions)
     granted = replace(granted, deny=_below(folder, granted.deny))
-    modules = tuple(
-        str(folder / module) if module.endswith(".py") else module
-        for module in settings.tools.modules
+    return replace(
+        settings,
+        permissions=granted,
+        tools=ToolSettings(tuple(str(placed(module)) for module in settings.tools.modules)),
+        hooks=tuple(replace(h, module=placed(h.module)) for h in settings.hooks),
+        middleware=tuple(replace(m, module=placed(m.module)) for m in settings.middleware),
+        plugins=tuple(replace(p, module=placed(p.module)) for p in settings.plugins),
     )
-    return replace(settings, permissions=granted, tools=ToolSettings(modules))
 
 
 def _below(folder: Path, grants: G) -> G:

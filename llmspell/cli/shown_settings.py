@@ -31,7 +31,8 @@ def shown(project: Project) -> dict[str, Any]:
         provider["headers"] = _hidden(dict(provider["headers"]))
         provider["extra_body"] = _hidden(dict(provider["extra_body"]))
     settings["plugins"] = [_entry(known) for known in known_plugins(project) if known.listed]
-    settings["middleware"] = list(settings["middleware"])
+    for section in ("hooks", "middleware"):
+        settings[section] = [_secrets_hidden(entry) for entry in settings[section]]
     found: dict[str, Any] = _cleaned(settings)
     return found
 

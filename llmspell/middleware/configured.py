@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from typing import Any
 
 from llmspell.config import MiddlewareSettings
+from llmspell.constructing import construct
 from llmspell.errors import ConfigError
 from llmspell.importing import load_object
 from llmspell.middleware import Middleware, as_middleware
 
 SHIPPED = {
+    "debugging": "llmspell.middleware.logs:Debugging",
     "logging": "llmspell.middleware.logs:Logging",
     "metrics": "llmspell.middleware.metrics:Metrics",
+    "rate_limit": "llmspell.middleware.rate_limit:RateLimit",
+    "usage": "llmspell.middleware.usage:TokenUsage",
 }
 
 
@@ -20,7 +25,8 @@ def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Midd
     """One for each entry, in their order; `source` names the file in errors.
 
     Raises:
-        ConfigError: When there is none of that name, or what `module` names is none.
+        ConfigError: When there is none of that name, its settings are wrong, or what `module`
+            names is none.
         PluginError: When `module` cannot be loaded.
     """
     return [_make(entry, source) for entry in settings]
@@ -29,12 +35,11 @@ def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Midd
 def _make(entry: MiddlewareSettings, source: str) -> Middleware:
     reference = entry.module or SHIPPED.get(entry.name or "")
     if reference is None:
-        hint = f'there are {" and ".join(SHIPPED)}; for one of yours set module = "file.py:NAME"'
+        hint = f'there are {", ".join(SHIPPED)}; for one of yours set module = "file.py:NAME"'
         problem = f"middleware.{entry.name}: no middleware is named so"
         raise ConfigError(source, [problem], hint=hint)
     found = load_object(reference, what="middleware")
-    # A copy, as the same one may be wanted in two places.
-    middleware = copy(as_middleware(found() if isinstance(found, type) else found))
+    middleware = as_middleware(_object(found, entry, source))
     if entry.effects and not hasattr(middleware, "effects"):
         problem = f"middleware.{middleware.name}.effects: it is for all effects"
         raise ConfigError(source, [problem])
@@ -45,3 +50,12 @@ def _make(entry: MiddlewareSettings, source: str) -> Middleware:
         if value or attribute in {"before", "after"}:
             setattr(middleware, attribute, value)
     return middleware
+
+
+def _object(found: Any, entry: MiddlewareSettings, source: str) -> Any:
+    place = f"middleware.{entry.name or entry.module}.settings"
+    if isinstance(found, type):
+        return construct(found, entry.settings, place=place, source=source)
+    if entry.settings:
+        raise ConfigError(source, [f"{place}: only a class takes settings"])
+    return copy(as_middleware(found))  # as the same one may be wanted in two places

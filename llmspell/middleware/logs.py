@@ -3,11 +3,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from reprlib import Repr
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError
 from llmspell.middleware.selective import Selective
+from llmspell.providers.redaction import redacted
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.effects")
@@ -16,8 +18,10 @@ log = logging.getLogger("llmspell.effects")
 class Logging(Selective):
     """Logs each effect once it has ended: what it was, how long it took, how it failed.
 
-    Arguments and results are not logged: there may be secrets in them.
+    Arguments and results are not logged: there may be secrets in them. `Debugging` does.
     """
+
+    values = False
 
     def __init__(
         self,
@@ -28,26 +32,77 @@ class Logging(Selective):
         after: str | None = "trace",
         level: int = logging.INFO,
     ) -> None:
-        """Make one; what failed is logged as a warning, the rest with `level`."""
+        """Make one.
+
+        Args:
+            name: Its name; two of them need two.
+            effects: Names of the effects it is for, with `*` for any part.
+            before: It stands outside the one of that name; or
+            after: it stands inside the one of that name.
+            level: That of `logging` with which effects are logged; what failed is a warning.
+        """
         super().__init__(name, effects=effects, before=before, after=after)
         self.level = level
 
     def around(self, handler: Handler, call: Perform) -> Perform:  # noqa: ARG002
         async def logged(effect: Effect) -> Value:
-            begin = time.perf_counter()
+            begin, args = time.perf_counter(), effect.args
             try:
                 result = await settled(call(effect))
             except Exception as error:
                 kind = error.code if isinstance(error, LlmspellError) else type(error).__name__
-                _tell(logging.WARNING, effect, f"failed after {_since(begin)} with {kind}: {error}")
+                failed = f"failed after {_since(begin)} with {kind}: {error}"
+                _tell(logging.WARNING, effect, failed + self._shown(args))
                 raise
             except BaseException:
                 _tell(self.level, effect, f"was cancelled after {_since(begin)}")
                 raise
-            _tell(self.level, effect, f"took {_since(begin)}")
+            _tell(self.level, effect, f"took {_since(begin)}{self._shown(args, result)}")
             return result
 
         return logged
+
+    def _shown(self, *values: Value) -> str:
+        """Arguments and result, if they are to be shown."""
+        return f": {' -> '.join(map(_excerpt, values))}" if self.values else ""
+
+
+class Debugging(Logging):
+    """Logs each effect with its arguments and its result, or how it failed.
+
+    Long texts and large tables are cut short, and what looks like a key is blotted out.
+    """
+
+    values = True
+
+    def __init__(
+        self,
+        *,
+        name: str = "debugging",
+        effects: str | Iterable[str] = "*",
+        before: str | None = None,
+        after: str | None = "trace",
+        level: int = logging.INFO,
+    ) -> None:
+        """Make one; the arguments are those of `Logging`.
+
+        Args:
+            name: Its name.
+            effects: Names of effects.
+            before: Its place.
+            after: Its place.
+            level: That of `logging` with which effects are logged; what failed is a warning.
+        """
+        super().__init__(name=name, effects=effects, before=before, after=after, level=level)
+
+
+_EXCERPT = Repr()
+_EXCERPT.maxstring = _EXCERPT.maxother = 200
+_EXCERPT.maxdict = _EXCERPT.maxlist = 20
+
+
+def _excerpt(value: Value) -> str:
+    return redacted(_EXCERPT.repr(value), ())
 
 
 def _tell(level: int, effect: Effect, what: str) -> None:

@@ -1,59 +1,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass, field
+from pathlib import Path
 
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform
-from llmspell.errors import LlmspellError
+from llmspell.middleware.measured import Measured
+from llmspell.middleware.prometheus import exposition
 from llmspell.middleware.selective import Selective
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.metrics")
-
-BOUNDS: tuple[float, ...] = tuple(1e-5 * (1 << n) for n in range(27))
-"""Seconds, each twice those before it: up to 10 µs, up to 20 µs, … up to 11 minutes."""
-
-
-@dataclass
-class Measured:
-    """What is known of the effects of one name.
-
-    Attributes:
-        calls: How often one ended, in whatever way.
-        errors: How often one failed, by the error's code; "cancelled" among them.
-        seconds: All they took together.
-        slowest: Seconds of the slowest.
-        histogram: How many took up to so many seconds: one number for each of `BOUNDS`, and one
-            for what took longer.
-    """
-
-    calls: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-    slowest: float = 0.0
-    histogram: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-
-    def add(self, seconds: float, error: BaseException | None = None) -> None:
-        self.calls += 1
-        self.seconds += seconds
-        self.slowest = max(self.slowest, seconds)
-        self.histogram[bisect_left(BOUNDS, seconds)] += 1
-        if error is not None:
-            self.errors[_code(error)] += 1
-
-    def quantile(self, share: float) -> float:
-        """Seconds within which that share of them ended; at most twice too much."""
-        wanted, seen = share * self.calls, 0
-        for bound, count in zip(BOUNDS, self.histogram, strict=False):
-            seen += count
-            if seen and seen >= wanted:
-                return min(bound, self.slowest)
-        return self.slowest
 
 
 class Metrics(Selective):
@@ -70,8 +30,19 @@ class Metrics(Selective):
         effects: str | Iterable[str] = "*",
         before: str | None = None,
         after: str | None = "trace",
+        file: Path | None = None,
     ) -> None:
+        """Make one.
+
+        Args:
+            name: Its name; two of them need two.
+            effects: Names of the effects it is for, with `*` for any part.
+            before: It stands outside the one of that name; or
+            after: it stands inside the one of that name.
+            file: Where to write what was measured, when the runtime stops, in Prometheus' format.
+        """
         super().__init__(name, effects=effects, before=before, after=after)
+        self.file = file
         self.measured: dict[str, Measured] = {}
 
     def around(self, handler: Handler, call: Perform) -> Perform:
@@ -102,7 +73,7 @@ class Metrics(Selective):
         return counted
 
     def close(self) -> None:
-        """Log what was measured, when the runtime stops."""
+        """Log what was measured, and write the file, when the runtime stops."""
         for name, found in sorted(self.measured.items()):
             failed = f", {found.errors.total()} failed" if found.errors else ""
             log.info(
@@ -114,9 +85,18 @@ class Metrics(Selective):
                 1000 * found.quantile(0.95),
                 1000 * found.slowest,
             )
+        if self.file is not None:
+            self._write(self.file)
 
+    def exposition(self) -> str:
+        """What was measured, in the text format that Prometheus reads."""
+        return exposition(self.measured)
 
-def _code(error: BaseException) -> str:
-    if isinstance(error, LlmspellError):
-        return error.code
-    return type(error).__name__ if isinstance(error, Exception) else "cancelled"
+    def _write(self, file: Path) -> None:
+        """Put a whole file in the place of what is there."""
+        new = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            new.write_text(self.exposition(), "utf-8")
+            new.replace(file)
+        except OSError as error:
+            log.warning("the metrics are not written: %s", error)

@@ -1,4 +1,4 @@
-"""The JSON Schema of the settings, with those of plugins."""
+"""The JSON Schema of the settings, with those of plugins, and of the hooks and middleware shipped."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmspell.config import Settings
+from llmspell.constructing import signature_of
+from llmspell.hooks.configured import SHIPPED as HOOKS
+from llmspell.importing import load_object
+from llmspell.middleware.configured import SHIPPED as MIDDLEWARE
 from llmspell.plugins.plugin import Plugin
 
+_OF_THE_ENTRY = ("name", "effects", "before", "after")
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
@@ -23,10 +28,15 @@ def settings_schema(plugins: Mapping[str, type[Plugin]]) -> dict[str, Any]:
     schema = TypeAdapter(Settings).json_schema()
     for part in (schema, *schema["$defs"].values()):
         _describe_properties(part)
-    entry = schema["$defs"]["PluginSettings"]
-    entry["allOf"] = [_if_named(name, settings_of(found)) for name, found in plugins.items()]
-    if not entry["allOf"]:
-        del entry["allOf"]
+    listed = {
+        "HookSettings": {name: _settings_of_shipped(found) for name, found in HOOKS.items()},
+        "MiddlewareSettings": {n: _settings_of_shipped(found) for n, found in MIDDLEWARE.items()},
+        "PluginSettings": {name: settings_of(found) for name, found in plugins.items()},
+    }
+    for kind, entries in listed.items():
+        if entries:
+            entry = schema["$defs"][kind]
+            entry["allOf"] = [_if_named(name, inner, kind) for name, inner in entries.items()]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
@@ -41,6 +51,16 @@ def settings_of(plugin: type[Plugin]) -> dict[str, Any]:
     return schema
 
 
+def _settings_of_shipped(reference: str) -> dict[str, Any]:
+    """What the constructor of a hook or middleware takes, but for what its entry says itself."""
+    signature = signature_of(load_object(reference, what="its settings"))
+    if signature is None:
+        return {"type": "object", "maxProperties": 0}
+    schema = signature.schema
+    kept = {k: v for k, v in schema["properties"].items() if k not in _OF_THE_ENTRY}
+    return schema | {"properties": kept}
+
+
 def _describe_properties(part: dict[str, Any]) -> None:
     """Tell of each property what the docstring of its class does."""
     part["description"], _, attributes = part["description"].partition("\n\nAttributes:\n")
@@ -48,10 +68,12 @@ def _describe_properties(part: dict[str, Any]) -> None:
         part["properties"][name]["description"] = " ".join(text.split())
 
 
-def _if_named(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+def _if_named(name: str, settings: dict[str, Any], kind: str) -> dict[str, Any]:
     """What holds for the entry of that name. The references of `settings` stay within it."""
-    named = {"properties": {"name": {"const": name}}, "required": ["name"]}
-    embedded = {"$id": f"urn:llmspell:plugin:{name}"} | settings
+    named: dict[str, Any] = {"properties": {"name": {"const": name}}, "required": ["name"]}
+    if kind != "PluginSettings":
+        named["not"] = {"required": ["module"]}  # then it is another one that is called so
+    embedded = {"$id": f"urn:llmspell:{kind}:{name}"} | settings
     then: dict[str, Any] = {"properties": {"settings": embedded}}
     if settings.get("required"):
         then["required"] = ["settings"]

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from llmspell.config import (
@@ -36,6 +38,9 @@ def test_everything_set():
             "providers": {"mine": {"kind": "openai", "base_url": "http://localhost:1/v1"}},
             "permissions": {"read": ["a", "b"], "net": ["example.com"]},
             "limits": {"memory": "1 KiB", "time": 0.5},
+            "hooks": [{"name": "retry", "priority": 5, "settings": {"attempts": 2}}],
+            "middleware": [{"name": "metrics", "effects": ["tool.*"], "after": "hooks"}],
+            "plugins": [{"name": "glossary", "timeout": "2s", "settings": {"terms": {"a": "b"}}}],
         },
         "x",
     )
@@ -44,6 +49,13 @@ def test_everything_set():
     assert (settings.limits.memory, settings.limits.time) == (1024, 0.5)
     assert settings.providers["mine"].base_url == "http://localhost:1/v1"
     assert settings.tools.modules == ("weather",)
+    [hook] = settings.hooks
+    assert (hook.name, hook.priority, hook.settings) == ("retry", 5, {"attempts": 2})
+    assert settings.middleware[0].effects == ("tool.*",)
+    [plugin] = settings.plugins
+    assert (plugin.enabled, plugin.priority, plugin.required, plugin.timeout) == (True, 0, False, 2)
+    assert plugin.settings == {"terms": {"a": "b"}}
+    assert "terms" not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +63,7 @@ def test_everything_set():
     [
         ({"modell": "x"}, "modell is no setting"),
         ({"model": 5}, "model: "),
-        ({"state": {"backend": "redis"}}, "state.backend: "),
+        ({"state": {"backend": 5}}, "state.backend: "),
         ({"state": {"folder": "x"}}, "state.folder is no setting"),
         ({"tools": {"modules": "weather"}}, "tools.modules: "),
         ({"tools": ["weather"]}, "tools: "),
@@ -65,6 +77,22 @@ def test_everything_set():
         ({"limits": {"effects": 0}}, "limits.effects: must be a whole number above 0"),
         ({"limits": {"time": float("nan")}}, "limits.time: must be a number of seconds above 0"),
         ({"providers": {"mine": {"urll": "x"}}}, "providers.mine.urll is no setting"),
+        ({"plugins": {"name": "x"}}, "plugins: "),
+        (
+            {"plugins": [{"name": "x"}, {"name": "y", "enbled": 1}]},
+            "plugins.y.enbled is no setting",
+        ),
+        ({"plugins": [{"name": "x", "priority": "high"}]}, "plugins.x.priority: "),
+        ({"plugins": [{"name": "x", "settings": 5}]}, "plugins.x.settings: "),
+        ({"plugins": [{}]}, "plugins.0: say which by name or module"),
+        ({"hooks": [{"effects": ["a"]}]}, "hooks.0: say which by name or module"),
+        ({"hooks": [{"name": "retry", "attempts": 3}]}, "hooks.retry.attempts is no setting"),
+        ({"middleware": [{"effects": ["a"]}]}, "middleware.0: say which by name or module"),
+        ({"middleware": [{"name": "m", "effects": "a"}]}, "middleware.m.effects: "),
+        (
+            {"middleware": [{"name": "m", "before": "a", "after": "b"}]},
+            "middleware.m: it says both",
+        ),
     ],
     ids=str,
 )
@@ -73,6 +101,11 @@ def test_a_wrong_key_is_named(table, key):
     assert any(key in problem for problem in error.problems)
     assert error.message.startswith("llmspell.toml: ")
     assert error.exit_code == 2
+
+
+def test_a_key_of_a_list_that_is_nearly_right_is_suggested():
+    error = refused({"plugins": [{"name": "glossary", "enbled": True}]})
+    assert error.hint == "did you mean plugins.enabled?"
 
 
 def test_every_wrong_key_is_named():
@@ -112,6 +145,9 @@ def test_paths_count_from_the_folder_of_the_file(write, tmp_path, monkeypatch):
         '[permissions]\nread = ["docs", "/etc", "~/notes"]\nwrite = ["*"]\nnet = ["docs"]\n'
         'run = ["git", "bin/build"]\n[permissions.deny]\nwrite = [".git"]\n'
         '[tools]\nmodules = ["weather.py", "company.tools"]\n'
+        '[[plugins]]\nmodule = "shop.py:Shop"\n[[plugins]]\nmodule = "company.shop:Shop"\n'
+        '[[middleware]]\nmodule = "lib/slow.py:slow"\n[[middleware]]\nname = "logging"\n'
+        '[[hooks]]\nmodule = "mine.py:Mine"\n'
     )
     settings = read_settings(file)
     assert settings.permissions.read == (str(tmp_path / "docs"), "/etc", "/home/ada/notes")
@@ -120,6 +156,11 @@ def test_paths_count_from_the_folder_of_the_file(write, tmp_path, monkeypatch):
     assert settings.permissions.run == ("git", str(tmp_path / "bin" / "build"))
     assert settings.permissions.deny.write == (str(tmp_path / ".git"),)
     assert settings.tools.modules == (str(tmp_path / "weather.py"), "company.tools")
+    placed = [plugin.module for plugin in settings.plugins]
+    assert placed == [f"{tmp_path}/shop.py:Shop", "company.shop:Shop"]
+    placed = [middleware.module for middleware in settings.middleware]
+    assert placed == [f"{tmp_path}/lib/slow.py:slow", None]
+    assert [hook.module for hook in settings.hooks] == [f"{tmp_path}/mine.py:Mine"]
 
 
 def test_a_broken_file_is_named_with_its_line(write, tmp_path):
@@ -157,4 +198,65 @@ def test_without_one_the_folder_is_the_project(tmp_path, monkeypatch):
 def test_a_projects_wrong_settings_are_told(write, tmp_path):
     write("nothing = 1")
     with pytest.raises(ConfigError, match="nothing is no setting"):
+        find_project(tmp_path)
+
+
+FORMS = {
+    "llmspell.toml": 'model = "a/b"\n[[plugins]]\nname = "x"\n[plugins.settings]\nn = 1\n',
+    "llmspell.json": '{"$schema": "s", "model": "a/b", "plugins": [{"name": "x", "settings": {"n": 1}}]}',
+    "llmspell.yaml": "model: a/b\nplugins:\n- name: x\n  settings: {n: 1}\n",
+    "llmspell.yml": "{model: a/b, plugins: [{name: x, settings: {n: 1}}]}",
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_settings_are_the_same_in_each_form(write, tmp_path, name):
+    file = write(FORMS[name], name)
+    project = find_project(tmp_path)
+    assert project.file == file
+    assert project.settings == check_settings(
+        {"model": "a/b", "plugins": [{"name": "x", "settings": {"n": 1}}]}, "x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("llmspell.json", '{"a": ', "line 1"),
+        ("llmspell.json", "[]", "holds no settings by name"),
+        ("llmspell.json", '{"modle": "a/b"}', "modle is no setting"),
+        ("llmspell.json", "[" * 100_000, "llmspell.json"),
+        ("llmspell.yaml", "a: [", "line 1"),
+        ("llmspell.yaml", "- a", "holds no settings by name"),
+        (
+            "llmspell.yaml",
+            "model: !!python/object:os.system x",
+            "could not determine a constructor",
+        ),
+        ("llmspell.yaml", "model: 2026-01-01", "model: "),
+    ],
+)
+def test_a_broken_file_of_any_form_is_told(write, tmp_path, name, text, said):
+    write(text, name)
+    with pytest.raises(ConfigError) as caught:
+        find_project(tmp_path)
+    assert name in caught.value.message
+    assert said in caught.value.message
+
+
+def test_an_empty_file_of_yaml_sets_nothing(write):
+    assert read_settings(write("", "llmspell.yaml")) == Settings()
+
+
+def test_yaml_without_pyyaml_says_what_to_install(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ConfigError, match="YAML needs PyYAML") as caught:
+        read_settings(write("model: a/b", "llmspell.yaml"))
+    assert "pip install 'llmspell[yaml]'" in caught.value.hint
+
+
+def test_two_files_are_refused(write, tmp_path):
+    write("{}", "llmspell.json")
+    write("")
+    with pytest.raises(ConfigError, match=r"llmspell\.toml and llmspell\.json are both there"):
         find_project(tmp_path)

@@ -21,7 +21,8 @@ from llmspell.events import Events
 from llmspell.middleware import arrange, compose, middleware
 from llmspell.middleware.configured import configured
 from llmspell.middleware.logs import Logging
-from llmspell.middleware.metrics import Measured, Metrics
+from llmspell.middleware.measured import Measured
+from llmspell.middleware.metrics import Metrics
 from llmspell.middleware.validate import Validate
 from llmspell.permissions import Grants, Need
 

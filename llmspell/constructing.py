@@ -1,0 +1,46 @@
+"""Objects whose class a file of settings names, and whose constructor says what may be set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llmspell.errors import ConfigError, InvalidArguments
+from llmspell.signature import Signature
+
+
+def signature_of(kind: Any) -> Signature | None:
+    """What the constructor of a class takes by name; None when that is nothing."""
+    if kind.__init__ is object.__init__:
+        return None
+    return Signature(object.__new__(kind).__init__)  # bound, so without self
+
+
+def construct(kind: type, settings: dict[str, Any], *, place: str, source: str) -> Any:
+    """An object of the class, made with settings; paths among them count from the file's folder.
+
+    Args:
+        kind: The class. Its constructor has type hints.
+        settings: Arguments by name.
+        place: The key where they stand, for messages: `hooks.retry.settings`.
+        source: The file where that is.
+
+    Raises:
+        ConfigError: With every setting that is wrong.
+    """
+    signature = signature_of(kind)
+    if signature is None:
+        if settings:
+            raise ConfigError(source, [f"{place}.{key} is no setting" for key in settings])
+        return kind()
+    try:
+        given = signature.bind(settings, target=place)
+    except InvalidArguments as error:
+        problems = [f"{place}.{problem}" for problem in error.details["problems"]]
+        raise ConfigError(source, problems, hint=error.hint) from None
+    folder = Path(source).parent
+    placed = {key: folder / v if isinstance(v, Path) else v for key, v in given.items()}
+    try:
+        return kind(**placed)
+    except ValueError as error:
+        raise ConfigError(source, [f"{place}: {error}"]) from error

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+from llmspell.hooks.builtin.sensitive import SENSITIVE, Sensitive, blotted
+from llmspell.hooks.registered import HookCall
+from llmspell.hooks.results import HookResult, Modify
+from llmspell.hooks.selective import EffectHook
+from llmspell.values import Value
+
+Kind = Literal["email", "phone", "card", "iban", "key"]
+
+
+class Redaction(EffectHook):
+    """Puts `[redacted email]` and the like in the place of personal data and keys.
+
+    It looks at the texts in arguments, after all other hooks, and in results and the messages of
+    errors, before them. Numbers, bytes and the keys of tables stay as they are. It is required:
+    should it fail, so does the effect.
+    """
+
+    required = True
+    innermost = True
+
+    def __init__(
+        self,
+        *,
+        effects: Sequence[str] = ("model.request",),
+        only: Sequence[str] = (),
+        kinds: Sequence[Kind] = get_args(Kind),
+        patterns: Mapping[str, str] | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            effects: Names of the effects it is for, with `*` for any part.
+            only: Names of tools and models that it is for, with `*`; by default all.
+            kinds: What is redacted.
+            patterns: More of it: what to call it, and a regular expression in Python's form.
+        """
+        super().__init__(effects=effects, only=only)
+        self._wanted: dict[str, Sensitive] = {kind: SENSITIVE[kind] for kind in kinds}
+        for name, pattern in (patterns or {}).items():
+            try:
+                self._wanted[name] = Sensitive(re.compile(pattern))
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error.msg}") from error
+
+    def before(self, call: HookCall) -> HookResult:
+        clean = self.clean(call.effect.args)
+        return None if clean is call.effect.args else Modify(clean)
+
+    def after(self, call: HookCall) -> HookResult:
+        clean = self.clean(call.result)
+        return None if clean is call.result else Modify(clean)
+
+    def on_error(self, call: HookCall) -> HookResult:
+        if (error := call.error) is not None:
+            error.message, error.details = self.clean(error.message), self.clean(error.details)
+            error.hint = self.clean(error.hint)
+        return None
+
+    def clean(self, value: Value) -> Value:
+        """The value redacted; itself if there was nothing to redact."""
+        if isinstance(value, str):
+            for name, sensitive in self._wanted.items():
+                value = blotted(value, sensitive, f"[redacted {name}]")
+            return value
+        if isinstance(value, dict):
+            cleaned = {key: self.clean(inner) for key, inner in value.items()}
+            return cleaned if any(cleaned[key] is not value[key] for key in value) else value
+        if isinstance(value, list):
+            items = [self.clean(inner) for inner in value]
+            changed = any(new is not old for new, old in zip(items, value, strict=True))
+            return items if changed else value
+        return value

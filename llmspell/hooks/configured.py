@@ -1,0 +1,62 @@
+"""Hooks that the settings name: `[[hooks]]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llmspell.config import HookSettings
+from llmspell.constructing import construct
+from llmspell.errors import ConfigError
+from llmspell.hooks.hook import Hook
+from llmspell.hooks.selective import EffectHook
+from llmspell.importing import load_object
+
+SHIPPED = {
+    "cache": "llmspell.hooks.builtin:Caching",
+    "guard": "llmspell.hooks.builtin:Guard",
+    "redaction": "llmspell.hooks.builtin:Redaction",
+    "retry": "llmspell.hooks.builtin:Retrying",
+}
+
+
+def configured(settings: Iterable[HookSettings], source: str) -> list[Hook]:
+    """One for each entry, in their order; `source` names the file in errors.
+
+    Raises:
+        ConfigError: When there is none of that name, its settings are wrong, or what `module`
+            names is none.
+        PluginError: When `module` cannot be loaded.
+    """
+    return [_make(entry, source) for entry in settings]
+
+
+def _make(entry: HookSettings, source: str) -> Hook:
+    reference = entry.module or SHIPPED.get(entry.name or "")
+    if reference is None:
+        problem = f"hooks.{entry.name}: no hook is named so"
+        raise ConfigError(source, [problem], hint=_hint(entry.name))
+    place = f"hooks.{entry.name or entry.module}"
+    found = load_object(reference, what="a hook")
+    if not (isinstance(found, type) and issubclass(found, Hook)):
+        raise ConfigError(source, [f"{place}: {reference} is no subclass of Hook"])
+    hook: Hook = construct(found, entry.settings, place=f"{place}.settings", source=source)
+    hook.id = entry.name or hook.id
+    if entry.effects:
+        if not isinstance(hook, EffectHook):
+            raise ConfigError(source, [f"{place}.effects: it has points of its own"])
+        hook.effects = entry.effects
+    if entry.required is not None:
+        hook.required = entry.required
+    if entry.priority is not None:
+        hook.priority = entry.priority
+        if isinstance(hook, EffectHook):
+            hook.innermost = False
+    return hook
+
+
+def _hint(name: str | None) -> str:
+    from llmspell.middleware.configured import SHIPPED as MIDDLEWARE
+
+    if name in MIDDLEWARE:
+        return f"{name} is middleware: write [[middleware]] for [[hooks]]"
+    return f'there are {", ".join(SHIPPED)}; for one of yours set module = "file.py:NAME"'

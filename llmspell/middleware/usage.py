@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Handler, Perform
+from llmspell.middleware.selective import Selective
+from llmspell.providers.messages import Usage
+from llmspell.values import Value
+
+log = logging.getLogger("llmspell.usage")
+
+
+class TokenUsage(Selective):
+    """Counts what models were asked, and the tokens that cost.
+
+    It stands inside the permissions, so that every attempt counts that was answered, and no answer
+    of a cache.
+
+    Attributes:
+        requests: How many were answered, by the model that was asked.
+        used: Their tokens, by the model that was asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "usage",
+        effects: Sequence[str] = ("model.request",),
+        before: str | None = None,
+        after: str | None = "permissions",
+    ) -> None:
+        super().__init__(name, effects=effects, before=before, after=after)
+        self.requests: Counter[str] = Counter()
+        self.used: dict[str, Usage] = {}
+
+    def around(self, handler: Handler, call: Perform) -> Perform:
+        if handler.name != "model.request":
+            return call
+
+        async def counted(effect: Effect) -> Value:
+            result = await settled(call(effect))
+            model = effect.args["model"]
+            self.requests[model] += 1
+            self.used[model] = self.used.get(model, Usage()) + Usage(**result["usage"])
+            return result
+
+        return counted
+
+    def close(self) -> None:
+        """Log what was used, when the runtime stops."""
+        for model, used in sorted(self.used.items()):
+            log.info(
+                "%s: requests: %d, input tokens: %d (%d cached), output tokens: %d (%d reasoning)",
+                model,
+                self.requests[model],
+                used.input_tokens,
+                used.cached_tokens,
+                used.output_tokens,
+                used.reasoning_tokens,
+            )
