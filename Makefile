@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LUA_TOOLS := node_modules/.ready
-LUA    := llmspell bridges spells
+LUA    := llmspell bridges spells docs/examples
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench fuzz clean
+.PHONY: help run test check format bench fuzz stress clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,12 @@ format: $(READY) $(LUA_TOOLS)  ## Format everything
 bench: $(READY)  ## Measure speed against a baseline taken in the same run
 	@$(BIN)/python -m benchmarks
 
-fuzz: $(READY)  ## Long random tests of the sandbox's library against plain Lua
-	@$(BIN)/python tests/lua/fuzz_library.py 100000
+fuzz: $(READY)  ## Attack the sandbox with programs made up at random: SECONDS=300 RING=1
+	@$(BIN)/python tests/lua/fuzz_library.py 20000
+	@$(BIN)/python tests/hostile/fuzz.py --seconds $(or $(SECONDS),300) --ring $(or $(RING),1)
+
+stress: $(READY)  ## Kill a process that writes state at random moments: KILLS=50
+	@LLMSPELL_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q -k survives_a_kill tests/state
 
 clean:  ## Remove what the targets above made
 	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

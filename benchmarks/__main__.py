@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("effects", "library", "isolation", "state", "events", "startup", "agent")
+NAMES = ("effects", "library", "isolation", "state", "hooks", "events", "startup", "agent")
 
 for name in sys.argv[1:] or NAMES:
     print(f"== {name}")

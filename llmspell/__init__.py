@@ -6,34 +6,63 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llmspell.effects import Effect
-    from llmspell.hooks import Halt, HookCall, Modify, Replace
+    from llmspell.hooks import (
+        Cache,
+        Fork,
+        Halt,
+        Hook,
+        HookCall,
+        HookResult,
+        Modify,
+        Redirect,
+        Replace,
+        Retry,
+        Skip,
+    )
     from llmspell.limits import Limits
     from llmspell.permissions import Grants
+    from llmspell.plugins import Plugin
     from llmspell.runtime import Runtime
     from llmspell.tools import tool
 
 __all__ = [
+    "Cache",
     "Effect",
+    "Fork",
     "Grants",
     "Halt",
+    "Hook",
     "HookCall",
+    "HookResult",
     "Limits",
     "Modify",
+    "Plugin",
+    "Redirect",
     "Replace",
+    "Retry",
     "Runtime",
+    "Skip",
     "__version__",
     "tool",
 ]
 
 _HOMES = {
+    "Cache": "hooks",
     "Effect": "effects",
+    "Fork": "hooks",
     "Grants": "permissions",
     "Halt": "hooks",
+    "Hook": "hooks",
     "HookCall": "hooks",
+    "HookResult": "hooks",
     "Limits": "limits",
     "Modify": "hooks",
+    "Plugin": "plugins",
+    "Redirect": "hooks",
     "Replace": "hooks",
+    "Retry": "hooks",
     "Runtime": "runtime",
+    "Skip": "hooks",
     "tool": "tools.tool",
 }
 

@@ -21,6 +21,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "state": ("State",),
     "tool": ("Tool",),
     "hook": ("Hook",),
+    "event": ("Event",),
     "agent": ("Agent",),
     "model": (),
     "console": ("Console",),
@@ -81,11 +82,18 @@ class Bridges:
     def __init__(self, extra: list[Bridge]) -> None:
         self._loaded: dict[str, Bridge] = {}
         for bridge in extra:
-            if bridge.name in BUILT_IN:
-                raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
-            if bridge.name in self._loaded:
-                raise PluginError(f"there are two bridges named {bridge.name!r}")
-            self._loaded[bridge.name] = bridge
+            self.add(bridge)
+
+    def add(self, bridge: Bridge) -> None:
+        """Add one before the first run. Raises PluginError when its name is taken."""
+        if bridge.name in BUILT_IN:
+            raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
+        if bridge.name in self._loaded:
+            raise PluginError(f"there are two bridges named {bridge.name!r}")
+        self._loaded[bridge.name] = bridge
+
+    def remove(self, name: str) -> None:
+        del self._loaded[name]
 
     def lua(self) -> list[LuaPart]:
         """The Lua of every bridge that has some, in order of loading."""

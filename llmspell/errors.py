@@ -188,6 +188,12 @@ class HookFailed(EffectError):
     code = "hook_failed"
 
 
+class MiddlewareFailed(EffectError):
+    """Middleware raised, took too long or answered nonsense."""
+
+    code = "middleware_failed"
+
+
 class EffectTimeout(EffectError):
     """The effect took longer than it may."""
 
@@ -195,6 +201,15 @@ class EffectTimeout(EffectError):
 
     def __init__(self, message: str, *, seconds: float) -> None:
         super().__init__(message, details={"seconds": seconds}, retryable=True)
+
+
+class RateLimited(EffectError):
+    """There were too many effects of its kind; `details.retry_after` is in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: float, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, details={"retry_after": retry_after}, retryable=True)
 
 
 class ToolError(EffectError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from llmspell.config import FILE, Project
+from llmspell.config import FILES, Project
 from llmspell.permissions import NOTHING, Grants, Need, Permissions, Reply
 from llmspell.providers.models import Models
 from llmspell.remembered import Remembered
@@ -42,7 +42,8 @@ class Granting:
         self._granted, self._ask, self._models = granted, ask, models
         folder = project.root / ".llmspell"
         # A spell that could write these could grant itself what it likes.
-        decisive = Grants(write=(str(folder), str(project.root / FILE)))
+        files = [str(project.root / name) for name in FILES]
+        decisive = Grants(write=(str(folder), *files))
         self._denied = denied.merged(decisive)
         self._remembered = Remembered(folder / "grants.json")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
@@ -27,7 +27,7 @@ class Unit:
 
     what: str
     example: str
-    scales: Mapping[str, float]
+    scales: Mapping[str, float] = field(hash=False)
     whole: bool = True
 
     def read(self, given: object) -> float:

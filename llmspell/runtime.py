@@ -118,7 +118,7 @@ class Runtime:
         self.tools = Tools.with_builtin_tools()
         self._register_tools(tools)
         self.hooks = Hooks()
-        for hook in hooks:
+        for hook in [*self._configured_hooks(), *hooks]:
             self.hooks.add(hook)
         self.events = Events()
         self.models = Models(
@@ -293,6 +293,13 @@ class Runtime:
             problem = f"state.backend: no store is named {backend!r}"
             hint = f"there are {', '.join(self._stores)}; plugins may bring more"
             raise ConfigError(source, [problem], hint=hint)
+
+    def _configured_hooks(self) -> list[Hook]:
+        if not self.project.settings.hooks:
+            return []
+        from llmspell.hooks.configured import configured
+
+        return configured(self.project.settings.hooks, str(self.project.file))
 
     def _configured_middleware(self) -> list[Middleware]:
         if not self.project.settings.middleware:

@@ -21,7 +21,7 @@ from llmspell.errors import LlmspellError, error_classes
 from llmspell.providers.plain import ModelRequest
 from llmspell.state import MemoryStore
 from llmspell.tools.catalogue import BUILTIN
-from llmspell.tools.loading import BuiltInTools
+from llmspell.tools.registry import BuiltInTools
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -78,7 +78,8 @@ async def reachable(folder):
 @pytest.mark.anyio
 async def test_the_pages_name_every_function_of_every_global(tmp_path):
     named = set().union(*(documented(page_of(bridge)) for bridge in BUILT_IN))
-    handles = {"hook:remove", "task:await", "task:cancel", "task:done"}
+    handles = {"hook:remove", "task:await", "task:cancel", "task:done", "watch:stop"}
+    handles |= {"subscription:receive", "subscription:unsubscribe"}
     assert named - handles - {"arg"} == await reachable(tmp_path)
     assert handles <= named
 
@@ -88,10 +89,11 @@ async def test_handles_have_the_methods_that_are_named(tmp_path):
     spell = tmp_path / "handles.lua"
     spell.write_text("""
         local hook, task = Hook.after("x", print), Task.spawn(Task.sleep, 0)
-        return {type(hook.remove), type(task.await), type(task.cancel), type(task.done)}
+        local watch = State.watch("x", print)
+        return {type(hook.remove), type(task.await), type(task.cancel), type(task.done), type(watch.stop)}
     """)
     async with Runtime(project=Project(tmp_path), store=MemoryStore()) as runtime:
-        assert await runtime.run(spell) == ["function"] * 4
+        assert await runtime.run(spell) == ["function"] * 5
 
 
 @pytest.mark.parametrize("bridge", Bridges([]).all(), ids=lambda bridge: bridge.name)
@@ -154,6 +156,8 @@ def settings_of(kind, prefix=""):
         inner = hints[entry.name]
         if entry.name == "providers":
             yield from settings_of(get_args(inner)[1], "providers.NAME.")
+        elif entry.name in {"hooks", "middleware", "plugins"}:
+            yield from settings_of(get_args(inner)[0], f"{entry.name}.")
         elif is_dataclass(inner):
             yield from settings_of(inner, f"{prefix}{entry.name}.")
         else:
@@ -179,6 +183,7 @@ def test_the_page_of_the_command_line_has_every_command_and_option():
         heading = f"\n## llmspell {name}\n"
         assert heading in text
     found = [command.get_command(context, name) for name in COMMANDS]
+    found += [sub for c in found if isinstance(c, click.Group) for sub in c.commands.values()]
     options = {
         opt
         for c in [command, *found]

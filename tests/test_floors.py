@@ -21,8 +21,12 @@ FLOORS = {
     "llmspell.errors": 0,
     "llmspell.values": 0,
     "llmspell.addresses": 0,
+    "llmspell.formats": 1,
+    "llmspell.importing": 1,
+    "llmspell.constructing": 1,
     "llmspell.concurrency": 0,
     "llmspell.console": 0,
+    "llmspell.steps": 0,
     "llmspell.limits": 0,
     "llmspell.signature": 1,
     "llmspell.parameters": 1,
@@ -35,6 +39,7 @@ FLOORS = {
     "llmspell.remembered": 2,
     "llmspell.hooks": 3,
     "llmspell.bridge": 3,
+    "llmspell.events": 3,
     "llmspell.lua": 3,
     "llmspell.modules": 3,
     "llmspell.providers": 3,
@@ -49,12 +54,15 @@ FLOORS = {
     "llmspell.fetching": 4,
     "llmspell.finding": 4,
     "llmspell.granting": 4,
+    "llmspell.hooks.configured": 4,
     "llmspell.isolation": 4,
     "llmspell.middleware": 4,
     "llmspell.ownership": 4,
     "llmspell.bridges": 5,
+    "llmspell.plugins": 5,
     "llmspell.driver": 5,
     "llmspell.engine": 5,
+    "llmspell.runs": 6,
     "llmspell.runtime": 6,
     "llmspell.cli": 7,
     "llmspell.__main__": 8,
@@ -67,6 +75,7 @@ FACADE = "llmspell"
 STRANGERS = [
     ("llmspell.state", "llmspell.providers"),
     ("llmspell.state", "llmspell.tools"),
+    ("llmspell.state", "llmspell.events"),
     ("llmspell.tools", "llmspell.providers"),
     ("llmspell.lua", "llmspell.tools"),
     ("llmspell.lua", "llmspell.state"),
@@ -84,6 +93,7 @@ ONLY = {
     "sqlite3": {"llmspell.state"},
     "jsonschema": {"llmspell.schema"},
     "xllamacpp": {"llmspell.providers"},
+    "yaml": {"llmspell.formats"},
 }
 
 # What start-up cannot afford; who needs it imports it where it is used.
@@ -95,6 +105,7 @@ NOT_AT_THE_TOP = {
     "numpy",
     "importlib.metadata",
     "tomllib",
+    "yaml",
 }
 # Modules that are themselves imported only when they are needed.
 LATE = {"llmspell.tools", "llmspell.providers"}
@@ -102,6 +113,7 @@ EARLY = {
     "llmspell.tools.tool",
     "llmspell.tools.lua_tool",
     "llmspell.tools.loading",
+    "llmspell.tools.registry",
     "llmspell.tools.catalogue",
 }
 

@@ -83,6 +83,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(distributions):
         assert any(re.fullmatch(kind, name) for name in names), kind
     assert "License-Expression: MIT\n" in about
     assert "Provides-Extra: local\n" in about
+    assert "Provides-Extra: yaml\n" in about
 
 
 def test_the_source_distribution_can_be_built_from(distributions):

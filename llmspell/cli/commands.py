@@ -13,6 +13,9 @@ COMMANDS = {
     "check": "Read spells without running them.",
     "tools": "List the tools spells can call.",
     "spells": "List the spells that can be run by name.",
+    "state": "Look at the project's state, change it, export and import it.",
+    "plugins": "List plugins, or show one.",
+    "config": "Show the settings, or the schema of what can be set.",
     "doctor": "Look at what spells need here.",
     "version": "Print the version.",
 }

@@ -52,6 +52,7 @@ async def examine(*, offline: bool) -> list[Finding]:
     settings = "settings in llmspell.toml" if project.file else "no llmspell.toml"
     found.append(Finding("project", "ok", f"{project.root}, {settings}"))
     found.append(Finding("tools", "ok", f"{len(runtime.tools)} can be called"))
+    found += _plugins(project)
     found.append(await _state(project))
     found += _keys(project)
     try:
@@ -91,10 +92,29 @@ def _isolation() -> Iterator[Finding]:
         yield Finding("isolation", "ok" if fine else "warning", f"{name}: {note}")
 
 
+def _plugins(project: Project) -> Iterator[Finding]:
+    """Whether those that are to be started can be loaded. None is started."""
+    if not project.settings.plugins:
+        return
+    from llmspell.plugins.known import known_plugins
+
+    wanted = [one for one in known_plugins(project) if one.listed and one.entry.enabled]
+    for one in wanted:
+        if one.error:
+            fatal = one.entry.required or isinstance(one.error, ConfigError)
+            text = f"{one.name}: {one.error.message}"
+            yield Finding("plugins", "problem" if fatal else "warning", text, one.error.hint)
+    fine = [one.name for one in wanted if not one.error]
+    yield Finding("plugins", "ok", ", ".join(fine) or "none can be started")
+
+
 async def _state(project: Project) -> Finding:
     file = project.state_file
-    if project.settings.state.backend == "memory":
-        return Finding("state", "ok", "kept in memory, for one run")
+    backend = project.settings.state.backend
+    if backend != "sqlite":
+        of_plugin = f"kept by {backend}, if a plugin brings it"
+        text = "kept in memory, for one run" if backend == "memory" else of_plugin
+        return Finding("state", "ok", text)
     hint = "check who may write there, or run with --state memory"
     if not file.exists():
         folder = next(folder for folder in file.parents if folder.exists())

@@ -50,6 +50,12 @@ class Permissions:
         twin._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - one of us
         return twin
 
+    @property
+    def extent(self) -> tuple[Grants, ...]:
+        """All that decides what is allowed: runs of the same extent may do the same."""
+        around = self._parent.extent if self._parent else ()
+        return (self.granted, self.denied, *around)
+
     def allows(self, need: Need) -> bool:
         return (
             self.granted.allows(need)
@@ -119,7 +125,7 @@ class Permissions:
         if self.denied.forbids(need):
             hint = f"--deny-{need.kind}, or {need.kind} under [permissions.deny], forbids it"
             if need.kind == "write":
-                hint += "; llmspell.toml and .llmspell/ are always denied"
+                hint += "; the project's settings and .llmspell/ are always denied"
             raise _denied(need, f"{_told(need, by)}: it is denied", hint=hint)
         if self.granted.allows(need):
             return

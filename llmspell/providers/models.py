@@ -36,6 +36,15 @@ class Models:
         self._progress = progress
         self._default: Choice | None = None
 
+    def register(self, provider: Provider) -> None:
+        """Add a provider; its name goes before a known one. ValueError when it is taken."""
+        if provider.name in self._providers:
+            raise ValueError(f"a provider named {provider.name!r} is registered already")
+        self._providers[provider.name] = provider
+
+    def remove(self, name: str) -> None:
+        del self._providers[name]
+
     async def default(self) -> Choice:
         """The model of agents that name none, and why it is the one."""
         if self._default is None:

@@ -24,8 +24,13 @@ _NAMES_OF_SECRETS = re.compile(r"auth|key|token|secret|cookie|password", re.IGNO
 
 def secrets_in(key: str | None, headers: Mapping[str, str]) -> list[str]:
     """What must not be shown: the key, and the headers that are named like one."""
-    secrets = [text for name, text in headers.items() if _NAMES_OF_SECRETS.search(name)]
+    secrets = [text for name, text in headers.items() if names_a_secret(name)]
     return [*([key] if key else []), *secrets]
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a header or setting of that name is likely to hold one."""
+    return _NAMES_OF_SECRETS.search(name) is not None
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

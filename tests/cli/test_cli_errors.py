@@ -27,7 +27,10 @@ from llmspell.cli.report import describe, exit_code
         ("exec --state disk 1", "invalid value for '--state'", "llmspell exec --help"),
         ("tools no_such_thing_at_all", "no tool named 'no_such_thing_at_all'", "llmspell tools"),
         ("tools read_fil", "no tool named 'read_fil'", "did you mean 'read_file'"),
-        ("tools --category x", "no tools of category 'x'", "there are data, "),
+        ("tools --category x", "no tool has the category 'x'", "there are data, "),
+        ("tools --tag x", "no tool has the tag 'x'", "no tool has a tag"),
+        ("tools --search zzz", "no tool fits all of these options", "llmspell tools"),
+        ("tools now@2", "no tool named 'now@2'", "did you mean 'now@1'?"),
         ("tools a b", "got unexpected extra argument (b)", "llmspell tools --help"),
     ],
 )

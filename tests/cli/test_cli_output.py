@@ -107,7 +107,15 @@ def test_tools_for_programs(llmspell, tools):
     one = json.loads(llmspell("tools", tools, "--json", "add").out)
     assert one[0] in every
     assert one[0]["schema"]["required"] == ["a"]
-    assert {"name", "category", "description", "schema", "touches"} == set(one[0])
+    assert set(one[0]) == {
+        "name",
+        "version",
+        "category",
+        "tags",
+        "description",
+        "touches",
+        "schema",
+    }
 
 
 def test_a_tool_that_blocks_does_not_keep_the_process(llmspell, tools):

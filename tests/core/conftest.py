@@ -12,6 +12,7 @@ from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge, Bridges
 from llmspell.concurrency import settled
 from llmspell.effects import Effect
+from llmspell.events import Events
 from llmspell.hooks import Hooks
 from llmspell.limits import Limits
 from llmspell.middleware import ORDER, compose
@@ -19,7 +20,7 @@ from llmspell.middleware.trace import Observers
 from llmspell.permissions import Grants, Permissions
 from llmspell.providers.models import Models
 from llmspell.providers.scripted import ScriptedProvider
-from llmspell.tools.tool import Tools
+from llmspell.tools.registry import Tools
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,10 +38,12 @@ class SmallRun:
         self.model = ScriptedProvider(replies)
         self.functions = []
         self.paths = []
+        self.counted = 0
         self._order = order
         self._bridges = Bridges([self.probe])
         self._services = {
             Agents: Agents(),
+            Events: Events(),
             Hooks: Hooks(),
             Limits: Limits(),
             Models: Models("scripted/any", {}, {}, providers=[self.model]),
@@ -56,6 +59,9 @@ class SmallRun:
         self.paths.append((effect.path, effect.name))
         chain = compose(self._order, self._bridges.handler(effect.name), self)
         return await settled(chain(effect))
+
+    def count(self):
+        self.counted += 1
 
     async def call(self, function, args, path):
         self.paths.append((path, "call"))

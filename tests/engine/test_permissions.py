@@ -123,7 +123,9 @@ async def test_what_is_denied_is_not_found_in_folders(run, files):
     assert seen == ["a.txt", "data", "data/c.txt", "a.txt:2", "data/c.txt:2"]
 
 
-@pytest.mark.parametrize("path", ["llmspell.toml", ".llmspell/grants.json", "way/state.db"])
+@pytest.mark.parametrize(
+    "path", ["llmspell.toml", "llmspell.json", ".llmspell/grants.json", "way/state.db"]
+)
 async def test_no_spell_can_write_what_decides_on_it(run, files, path):
     (files / ".llmspell").mkdir()
     (files / "way").symlink_to(".llmspell")

@@ -1,10 +1,15 @@
 """The global Task: concurrency of one spell, structured."""
 
+import asyncio
+import gc
 import time
 
 import pytest
 
+from llmspell.bridge import Bridge
+from llmspell.effects import Effect
 from llmspell.errors import SpellRuntimeError
+from llmspell.values import LuaFunction
 
 pytestmark = pytest.mark.anyio
 
@@ -251,3 +256,29 @@ async def test_paths_do_not_depend_on_timing(lua):
     second = await lua(source % "0, 0.02, 0")
     assert first == second
     assert first[1] == ["0.1.0/0", "0.1.1/0"]
+
+
+async def test_a_call_that_fails_when_nobody_waits_for_it_any_more_is_no_fault(new_runtime):
+    bridge, faults = Bridge("hasty", __file__), []
+    bridge.lua = """
+        local host = ...
+        return { hasty = function(f) return host.perform("hasty.call", { ["function"] = f }) end }
+    """
+
+    @bridge.effect(leaf=False)
+    async def call(effect: Effect, function: LuaFunction) -> None:
+        called = effect.call(function)
+        future = called.send(None)
+        await asyncio.wait([future])
+        called.close()
+
+    loop = asyncio.get_running_loop()
+    handler = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, fault: faults.append(fault))
+    try:
+        async with new_runtime(bridges=[bridge]) as runtime:
+            await runtime.execute("hasty(function() Task.sleep(0) error('oh no') end)")
+        gc.collect()
+    finally:
+        loop.set_exception_handler(handler)
+    assert faults == []
