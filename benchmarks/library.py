@@ -145,6 +145,58 @@ STRINGS = {
         return n""",
 }
 
+PAGE = """
+    local lines = {}
+    for i = 1, 60 do
+      lines[i] = "Chapter " .. i .. ". The engine weaves algebraical patterns just as the loom weaves flowers."
+    end
+    local page = table.concat(lines, "\\n") .. "\\nSigned: Ada Lovelace <ada@example.org>, 2024-05-17"
+"""
+
+PAGES = {
+    "find": """
+        local n = 0
+        for i = 1, 1500 do
+          n = n + page:find("Lovelace", 1, true) + page:find("%d+%-%d+%-%d+") + page:find("Signed:")
+        end
+        return n""",
+    "match": """
+        local n = 0
+        for i = 1, 1500 do
+          local user, host = page:match("<([%w.]+)@([%w.]+)>")
+          local last = page:match("Chapter (%d+)%. [^\\n]*\\nSigned")
+          n = n + #user + #host + #last
+        end
+        return n""",
+    "gmatch": """
+        local n = 0
+        for i = 1, 300 do
+          for line in page:gmatch("[^\\n]+") do n = n + #line end
+          for word in page:gmatch("%a+") do n = n + #word end
+        end
+        return n""",
+    "gsub": """
+        local n = 0
+        for i = 1, 120 do
+          n = n + #page:gsub("%s+", " ") + #page:gsub("[aeiou]", "*") + #page:gsub("(%a+)@(%a+)", "%2 at %1")
+        end
+        return n""",
+    "format": """
+        local n = 0
+        for i = 1, 15000 do
+          n = n + #string.format("Summarise for %s in %d words:\\n%s", "a child", i, page)
+        end
+        return n""",
+    "rep, sub, upper": """
+        local n = 0
+        for i = 1, 4000 do
+          n = n + #("-"):rep(4000) + #page:sub(100, -100):upper() + #page:lower() + #page:reverse()
+        end
+        return n""",
+}
+
+WORKLOADS = (("mixed", MIXED, ""), ("short texts", STRINGS, TEXT), ("pages", PAGES, PAGE))
+
 
 async def compare(runtime: Runtime, program: str) -> tuple[float, float]:
     """CPU seconds of a program in a bare state and in a spell, the least of each."""
@@ -166,7 +218,7 @@ async def measure() -> None:
         async with Runtime(
             project=Project(Path(folder)), store=MemoryStore(), limits=limits
         ) as runtime:
-            for title, programs, start in (("mixed", MIXED, ""), ("strings", STRINGS, TEXT)):
+            for title, programs, start in WORKLOADS:
                 times = {name: await compare(runtime, start + p) for name, p in programs.items()}
                 for name, (bare, guarded) in times.items():
                     print(
