@@ -27,17 +27,8 @@ _ALLOWED = (
     *("brk", "munmap", "mremap", "madvise", "futex", "sched_yield", "restart_syscall"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "sigaltstack"),
     *("clock_gettime", "clock_gettime64", "gettimeofday", "time", "getrandom"),
-    *(
-        "getrusage",
-        "prlimit64",
-        "setrlimit",
-        "getpid",
-        "gettid",
-        "tgkill",
-        "poll",
-        "exit",
-        "exit_group",
-    ),
+    *("getrusage", "prlimit64", "setrlimit", "getpid", "gettid", "tgkill"),
+    *("poll", "exit", "exit_group"),
 )
 _NOT_EXECUTABLE = ("mmap", "mmap2", "mprotect")  # allowed for memory that holds no code
 _PROT_EXEC = 4
