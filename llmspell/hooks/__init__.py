@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from llmspell.hooks.hook import Hook
 from llmspell.hooks.life import Life, tell, tell_of_runtime
 from llmspell.hooks.points import LIFE_CYCLE, PHASES, Phase, parse_point
 from llmspell.hooks.registered import HookCall, HookFunction, RegisteredHook
 from llmspell.hooks.registry import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
-from llmspell.hooks.results import (
-    Cache,
-    Fork,
-    Halt,
-    HookResult,
-    Modify,
-    Redirect,
-    Replace,
-    Retry,
-    Skip,
-)
+
+if TYPE_CHECKING:
+    from llmspell.hooks.results import (
+        Cache,
+        Fork,
+        Halt,
+        HookResult,
+        Modify,
+        Redirect,
+        Replace,
+        Retry,
+        Skip,
+    )
 
 __all__ = [
     "COOL_DOWN",
@@ -45,3 +50,10 @@ __all__ = [
     "tell",
     "tell_of_runtime",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The results: most processes know no hook, so they are loaded with the first."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("llmspell.hooks.results"), name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmspell.hooks.registered import HookCall, HookFunction
-from llmspell.hooks.results import HookResult
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.hooks.results import HookResult
 
 
 class Part(NamedTuple):

@@ -12,7 +12,6 @@ from llmspell.errors import EffectError, HookFailed, HookHalted, LimitExceeded, 
 from llmspell.events import Events
 from llmspell.hooks.registered import AtWork, HookCall
 from llmspell.hooks.registry import Hooks
-from llmspell.hooks.results import Halt
 from llmspell.values import LuaFunction, Value
 
 log = logging.getLogger("llmspell.hooks")
@@ -37,9 +36,11 @@ async def tell(hooks: Hooks, point: Effect, at_work: AtWork | None = None) -> No
     for hook in hooks.matching(point.name).get("at", ()):
         try:
             said = await settled(hook.ask(call, hooks.at_work if at_work is None else at_work))
-            if isinstance(said, Halt) and begins:
-                raise HookHalted(hook.id, said.reason)
             if said is not None:
+                from llmspell.hooks.results import Halt
+
+                if isinstance(said, Halt) and begins:
+                    raise HookHalted(hook.id, said.reason)
                 may = "return Halt or None" if begins else "only look"
                 hook.failed(call, TypeError(f"at {point.name} a hook can {may}, not {said!r}"))
         except HookFailed as error:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect
@@ -17,9 +17,11 @@ from llmspell.events import Events
 from llmspell.hooks.circuit import Circuit
 from llmspell.hooks.kept import Kept
 from llmspell.hooks.points import Phase
-from llmspell.hooks.results import RESULTS, HookResult
 from llmspell.steps import within
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.hooks.results import HookResult
 
 log = logging.getLogger("llmspell.hooks")
 
@@ -169,9 +171,12 @@ class RegisteredHook:
         return self._accepted(call, said)
 
     def _accepted(self, call: HookCall, said: HookResult) -> HookResult:
-        if said is not None and type(said) not in RESULTS:
-            self.failed(call, TypeError(f"{said!r} is no result of a hook"))
-            return None
+        if said is not None:
+            from llmspell.hooks.results import RESULTS
+
+            if type(said) not in RESULTS:
+                self.failed(call, TypeError(f"{said!r} is no result of a hook"))
+                return None
         if self.circuit.in_a_row:
             self.circuit.succeeded()
         return said

@@ -21,12 +21,12 @@ class Logging(Selective):
     Arguments and results are not logged: there may be secrets in them. `Debugging` does.
     """
 
-    values = False
+    usual_name, values = "logging", False
 
     def __init__(
         self,
         *,
-        name: str = "logging",
+        name: str | None = None,
         effects: str | Iterable[str] = "*",
         before: str | None = None,
         after: str | None = "trace",
@@ -35,13 +35,13 @@ class Logging(Selective):
         """Make one.
 
         Args:
-            name: Its name; two of them need two.
+            name: Its name, by default "logging"; two of them need two.
             effects: Names of the effects it is for, with `*` for any part.
             before: It stands outside the one of that name; or
             after: it stands inside the one of that name.
             level: That of `logging` with which effects are logged; what failed is a warning.
         """
-        super().__init__(name, effects=effects, before=before, after=after)
+        super().__init__(name or self.usual_name, effects=effects, before=before, after=after)
         self.level = level
 
     def around(self, handler: Handler, call: Perform) -> Perform:  # noqa: ARG002
@@ -70,30 +70,11 @@ class Logging(Selective):
 class Debugging(Logging):
     """Logs each effect with its arguments and its result, or how it failed.
 
-    Long texts and large tables are cut short, and what looks like a key is blotted out.
+    Long texts and large tables are cut short, and what looks like a key is blotted out. It is made
+    as `Logging` is.
     """
 
-    values = True
-
-    def __init__(
-        self,
-        *,
-        name: str = "debugging",
-        effects: str | Iterable[str] = "*",
-        before: str | None = None,
-        after: str | None = "trace",
-        level: int = logging.INFO,
-    ) -> None:
-        """Make one; the arguments are those of `Logging`.
-
-        Args:
-            name: Its name.
-            effects: Names of effects.
-            before: Its place.
-            after: Its place.
-            level: That of `logging` with which effects are logged; what failed is a warning.
-        """
-        super().__init__(name=name, effects=effects, before=before, after=after, level=level)
+    usual_name, values = "debugging", True
 
 
 _EXCERPT = Repr()

@@ -21,6 +21,7 @@ UNUSED = {
     "xllamacpp",
     "llmspell.agents.agent",
     "llmspell.hooks.dispatch",
+    "llmspell.hooks.results",
     "llmspell.isolation.workers",
     "llmspell.plugins",
     "llmspell.providers.catalogue",
