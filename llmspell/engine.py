@@ -94,7 +94,7 @@ class Engine:
                 events.tell("limit.exceeded", {"run": self.id, **limit})
             raise
         finally:
-            for callers in self._callers:
+            for callers in self._calling:
                 await callers.end()
 
     def __getitem__(self, service: type[S]) -> S:
@@ -109,13 +109,13 @@ class Engine:
         return self._driver.call(function, args, path.removeprefix(self._under))
 
     @property
-    def _callers(self) -> list[Watchers | Inboxes]:
+    def _calling(self) -> list[Watchers | Inboxes]:
         """What goes on calling the spell until it has ended, if it ever used any of that."""
         return [self._services[kind] for kind in (Watchers, Inboxes) if kind in self._services]
 
     def _rest(self) -> Awaitable[None] | None:
         """What is to be done yet when the spell has returned, while its functions can be called."""
-        calling = [callers for callers in self._callers if callers.calling]
+        calling = [kind for kind in self._calling if kind.callers]
         return _finish(calling) if calling else None
 
     def _perform(self, name: str, args: Value, path: str) -> Answer[Value]:

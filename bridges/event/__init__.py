@@ -55,7 +55,7 @@ def subscribe(
     inboxes.open(id_, stream)
     if function is not None:
         function.retain()
-        inboxes.hand_over(id_, _call_with_each(effect, id_, function, timeout))
+        inboxes.callers.start(id_, _call_with_each(effect, id_, function, timeout))
     return id_
 
 

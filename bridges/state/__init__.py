@@ -120,7 +120,7 @@ async def watch(
     watchers.open(id_, await settled(effect.run[Store].watch(scope, pattern)))  # type: ignore[type-abstract]
     if function is not None:
         function.retain()
-        watchers.hand_over(id_, _call_with_each(effect, id_, function, timeout))
+        watchers.callers.start(id_, _call_with_each(effect, id_, function, timeout))
     return id_
 
 

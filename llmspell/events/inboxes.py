@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
 
+from llmspell.callers import Callers
 from llmspell.errors import InvalidArguments
 from llmspell.events.subscriptions import Stream, Subscription
 
@@ -15,11 +13,15 @@ log = logging.getLogger("llmspell.events")
 
 
 class Inboxes:
-    """The subscriptions of one run, by id. They end with it."""
+    """The subscriptions of one run, by id. They end with it.
+
+    Attributes:
+        callers: What calls the spell with the events of a subscription.
+    """
 
     def __init__(self) -> None:
         self._streams: dict[str, Stream] = {}
-        self._callers: dict[str, asyncio.Task[None]] = {}
+        self.callers = Callers()
 
     def check_room(self) -> None:
         """Raise InvalidArguments when there are as many as there may be."""
@@ -42,11 +44,6 @@ class Inboxes:
             raise InvalidArguments("Event", [f"there is no subscription {id!r}, or it has ended"])
         return self._streams[id]
 
-    def hand_over(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002
-        """Run what calls the spell with the events of a subscription, as long as that lasts."""
-        self._callers[id] = caller = asyncio.get_running_loop().create_task(calls)
-        caller.add_done_callback(lambda _: self._callers.pop(id, None))
-
     def close(self, id: str) -> bool:  # noqa: A002
         """End one; whether it was there. A call in progress goes on."""
         stream = self._streams.pop(id, None)
@@ -61,21 +58,11 @@ class Inboxes:
         """Have the spell called with what was published so far, and with nothing more."""
         for stream in self._streams.values():
             stream.subscription.end()
-        if callers := self._callers.values():
-            _, late = await asyncio.wait(callers, timeout=LEFT)
-            if late:
-                log.warning("the run ends, though its subscribers are not done after %g s", LEFT)
-
-    @property
-    def calling(self) -> bool:
-        """Whether there is anything to finish."""
-        return bool(self._callers)
+        if await self.callers.finish(LEFT):
+            log.warning("the run ends, though its subscribers are not done after %g s", LEFT)
 
     async def end(self) -> None:
         """End all, and cancel calls in progress."""
         for stream in self._streams.values():
             stream.close()
-        callers = list(self._callers.values())
-        for caller in callers:
-            caller.cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
+        await self.callers.cancel()

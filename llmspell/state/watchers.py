@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from llmspell.callers import Callers
 from llmspell.errors import StateError
 
 if TYPE_CHECKING:
@@ -17,11 +16,15 @@ log = logging.getLogger("llmspell.state")
 
 
 class Watchers:
-    """The watches of one run, by id. They end with it."""
+    """The watches of one run, by id. They end with it.
+
+    Attributes:
+        callers: What calls the spell with the changes of a watch.
+    """
 
     def __init__(self) -> None:
         self._watches: dict[str, Watch] = {}
-        self._callers: dict[str, asyncio.Task[None]] = {}
+        self.callers = Callers()
 
     def check_room(self) -> None:
         """Raise StateError when there are as many as there may be."""
@@ -37,11 +40,6 @@ class Watchers:
     def find(self, id: str) -> Watch | None:  # noqa: A002
         return self._watches.get(id)
 
-    def hand_over(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002
-        """Run what calls the spell with the changes of a watch, as long as that lasts."""
-        self._callers[id] = caller = asyncio.get_running_loop().create_task(calls)
-        caller.add_done_callback(lambda _: self._callers.pop(id, None))
-
     def stop(self, id: str) -> bool:  # noqa: A002
         """See no more changes; whether it did until now. Those seen can still be taken."""
         watch = self._watches.get(id)
@@ -55,24 +53,15 @@ class Watchers:
         if watch := self._watches.pop(id, None):
             watch.close()
 
-    @property
-    def calling(self) -> bool:
-        """Whether there is anything to finish."""
-        return bool(self._callers)
-
     async def finish(self) -> None:
         """Have the spell called with what changed so far, and with nothing more."""
-        for id_ in self._callers:
+        for id_ in self.callers.ids:
             self.stop(id_)
-        _, late = await asyncio.wait(self._callers.values(), timeout=LEFT)
-        if late:
-            log.warning("%d watches have not been told all after %g s", len(late), LEFT)
+        if late := await self.callers.finish(LEFT):
+            log.warning("%d watches have not been told all after %g s", late, LEFT)
 
     async def end(self) -> None:
         """End all, and cancel calls in progress."""
         for watch in self._watches.values():
             watch.close()
-        callers = list(self._callers.values())
-        for caller in callers:
-            caller.cancel()
-        await asyncio.gather(*callers, return_exceptions=True)
+        await self.callers.cancel()
