@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llmspell.bridge import Bridge
@@ -30,5 +31,6 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 @bridge.effect(bind=_bind, needs=_needs)
 async def request(effect: Effect, wanted: ModelRequest) -> dict[str, Value]:
     """Ask a model once. The shapes are those of `llmspell.providers.messages`."""
-    response = await effect.run[Models].complete(wanted)
+    named = replace(wanted, key=f"{effect.run.id}/{effect.path}")
+    response = await effect.run[Models].complete(named)
     return response.as_plain()

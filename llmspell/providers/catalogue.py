@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 
     from llmspell.providers.provider import Provider
 
-KINDS = ("openai",)
-"""Wire protocols: `openai` is OpenAI's chat completions, which most others speak too."""
+KINDS: Mapping[str, str] = {
+    "openai": "llmspell.providers.openai_chat:OpenAIChat",
+}
+"""Wire protocols, and the class that speaks each.
+
+`openai` is OpenAI's chat completions, which most others speak too.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class Listed:
         base_url: What stands before `/chat/completions`.
         keys: Environment variables that may hold its key, best first; none when it needs no key.
         default_model: A small, current model for those who name none.
+        kind: The wire protocol, one of `KINDS`.
         max_tokens_field: What the protocol's limit on the answer's length is called there.
         json_schema: Whether it takes a JSON Schema for the answer; otherwise it is told in words.
         short_ids: Whether tool calls' ids must be nine letters and digits.
@@ -39,6 +46,7 @@ class Listed:
     base_url: str
     keys: tuple[str, ...] = ()
     default_model: str | None = None
+    kind: str = "openai"
     max_tokens_field: str = "max_tokens"
     json_schema: bool = True
     short_ids: bool = False
@@ -92,6 +100,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kind: str = "openai"
     max_tokens_field: str = "max_tokens"
     json_schema: bool = True
     short_ids: bool = False
@@ -132,6 +141,7 @@ def endpoint(
         headers=own.headers,
         timeout=own.timeout,
         extra_body=own.extra_body,
+        kind=own.kind or listed.kind,
         max_tokens_field=own.max_tokens_field or tokens,
         json_schema=listed.json_schema,
         short_ids=listed.short_ids,
@@ -146,9 +156,10 @@ def open_provider(
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> Provider:
     """The provider of that name, ready to be asked. See `endpoint` for where it is found."""
-    from llmspell.providers.openai_chat import OpenAIChat
-
-    return OpenAIChat(endpoint(name, settings, environ), transport=transport)
+    found = endpoint(name, settings, environ)
+    module, _, name = KINDS[found.kind].partition(":")
+    provider: Provider = getattr(import_module(module), name)(found, transport=transport)
+    return provider
 
 
 def _variable(name: str) -> str:
@@ -199,7 +210,7 @@ def _check(
     ]
     if own.timeout <= 0:
         problems.append("timeout must be more than 0 seconds")
-    if own.kind not in KINDS:
+    if own.kind is not None and own.kind not in KINDS:
         problems.append(f"kind must be {' or '.join(KINDS)}")
     if problems:
         hint = "a base URL looks like https://api.example.com/v1; keys go by api_key_env"

@@ -7,6 +7,7 @@ tables: what goes out and what comes in.
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ FIRST_PAUSE = 0.5  # seconds; doubled each time
 LONGEST_PAUSE = 8.0
 
 _MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
+_EVENTS = "text/event-stream"
 _CONNECT_TIMEOUT = 10.0
 _OK = range(200, 300)
 
@@ -71,22 +73,32 @@ class Connection:
             }
         )
         self._headers.update(endpoint.headers)
-        self._secrets = secrets_in(endpoint.key, endpoint.headers)
-        self._log_filter = Redacting(self._secrets)
+        self.secrets = secrets_in(endpoint.key, endpoint.headers)
+        self._log_filter = Redacting(self.secrets)
         self._transport = transport
         self._max_retries = max_retries
         self._urls: dict[str, httpx2.URL] = {}
         self._client: httpx2.AsyncClient | None = None
 
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        key: str | None = None,
+        patience: float | None = None,
+    ) -> dict[str, Any]:
         """The table a table is answered with.
+
+        `key` names the request for servers that answer one sent twice only once; `patience` is
+        how many seconds a pause before another attempt may last.
 
         Raises:
             InvalidArguments: The body holds something JSON has no words for.
             ConfigError: The base URL is none.
             ProviderError: See `llmspell.providers.failures`.
         """
-        answer = await self._request("POST", path, _encode(body))
+        answer = await self._request("POST", path, _encode(body), key, patience)
         if not isinstance(answer, dict):
             raise nonsense(self._endpoint, "the answer is not a JSON object")
         return answer
@@ -95,17 +107,68 @@ class Connection:
         """What is answered there, as JSON gives it. Raises as `post` does."""
         return await self._request("GET", path, b"")
 
-    async def _request(self, method: str, path: str, content: bytes) -> Any:
+    async def stream(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        key: str | None = None,
+        patience: float | None = None,
+    ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+        """The events a table is answered with, as they come. Raises as `post` does."""
+        content, attempt = _encode(body), 0
+        while True:
+            response = await self._send("POST", path, content, key, accept=_EVENTS)
+            if isinstance(response, _Failure):
+                await self._pause(attempt, response, patience)
+                attempt += 1
+                continue
+            failure: _Failure | None = None
+            try:
+                async for event in self._events(response):
+                    yield event
+            except httpx2.HTTPError as error:
+                failure = _Failure(interrupted(self._endpoint, error))
+            finally:
+                await response.aclose()
+            if failure:
+                raise failure.error
+            return
+
+    async def _events(
+        self, response: httpx2.Response
+    ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+        content_type = response.headers.get("content-type", "")
+        if not content_type.startswith(_EVENTS):
+            body, _ = await _read(response, _MAX_ERROR)
+            raise self._unreadable(content_type, body)
+        async for event in httpx2.EventSource(response, max_event_size=MAX_ANSWER):
+            yield event
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        content: bytes,
+        key: str | None = None,
+        patience: float | None = None,
+    ) -> Any:
         attempt = 0
         while True:
-            outcome = await self._exchange(method, path, content)
+            response = await self._send(method, path, content, key)
+            outcome = response if isinstance(response, _Failure) else await self._whole(response)
             if not isinstance(outcome, _Failure):
                 return outcome
-            pause = _pause(attempt, outcome.error)
-            if not outcome.again or attempt >= self._max_retries or pause > MAX_WAIT:
-                raise outcome.error
-            await anyio.sleep(pause)
+            await self._pause(attempt, outcome, patience)
             attempt += 1
+
+    async def _pause(self, attempt: int, failure: _Failure, patience: float | None) -> None:
+        """Wait before the next attempt; raise the failure when there is to be none."""
+        pause = _pause(attempt, failure.error)
+        longest = MAX_WAIT if patience is None else patience
+        if not failure.again or attempt >= self._max_retries or pause > longest:
+            raise failure.error
+        await anyio.sleep(pause)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -115,19 +178,32 @@ class Connection:
 
     # Failures are returned and raised elsewhere, so that no error drags the one it came from
     # along: those of the network may quote what was sent.
-    async def _exchange(self, method: str, path: str, content: bytes) -> Any | _Failure:
+    async def _send(
+        self, method: str, path: str, content: bytes, key: str | None, accept: str | None = None
+    ) -> httpx2.Response | _Failure:
+        """The answer that began; it is to be closed."""
         client = self._client or self._open()
         url = self._urls.get(path) or self._url(path)
         request = httpx2.Request(method, url, headers=self._headers, content=content)
+        if accept:
+            request.headers["accept"] = accept
+        if key:
+            request.headers["idempotency-key"] = key
         try:
             response = await client.send(request, stream=True)
         except httpx2.ReadTimeout as error:
             return _Failure(unreachable(self._endpoint, error))
         except httpx2.HTTPError as error:
             return _Failure(unreachable(self._endpoint, error), again=True)
+        if response.status_code in _OK:
+            return response
         try:
-            if response.status_code not in _OK:
-                return await self._refusal(response)
+            return await self._refusal(response)
+        finally:
+            await response.aclose()
+
+    async def _whole(self, response: httpx2.Response) -> Any | _Failure:
+        try:
             return await self._answer(response)
         except httpx2.HTTPError as error:
             return _Failure(interrupted(self._endpoint, error))
@@ -148,7 +224,7 @@ class Connection:
             what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
             return _Failure(nonsense(self._endpoint, what, retry=False))
         try:
-            return read_json(without_whole(body.decode(), self._secrets))
+            return read_json(without_whole(body.decode(), self.secrets))
         except ValueError:
             return _Failure(self._unreadable(response.headers.get("content-type", ""), body))
 

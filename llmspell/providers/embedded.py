@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from llmspell.providers.catalogue import Endpoint
@@ -10,7 +12,7 @@ from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.provider import ModelName
 
 if TYPE_CHECKING:
-    from llmspell.providers.messages import ModelRequest, ModelResponse
+    from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
 
 
@@ -27,6 +29,16 @@ class Embedded:
         ] = {}  # by base URL: a server that died comes back on another
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
+        return await (await self._chat(request)).complete(request)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        chat = await self._chat(request)
+        async with aclosing(chat.stream(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def _chat(self, request: ModelRequest) -> OpenAIChat:
+        """Speaks to the server of the model, which runs now."""
         model = ModelName.parse(request.model).model
         server = self._servers.get(model)
         if server is None:
@@ -36,7 +48,7 @@ class Embedded:
         if chat is None:
             chat = OpenAIChat(Endpoint(self.name, url, key=server.api_key))
             self._chats[url] = chat
-        return await chat.complete(request)
+        return chat
 
     async def close(self) -> None:
         for chat in self._chats.values():

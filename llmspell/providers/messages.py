@@ -98,8 +98,28 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a model thought before it went on, as far as its provider tells.
+
+    It is given back, in its place, to the provider it came from, and to no other.
+
+    Attributes:
+        text: Its words, or a summary of them; "" when they are hidden.
+        data: Fields of the provider's own block, such as its signature.
+    """
+
+    provider: str
+    text: str = ""
+    data: dict[str, Value] = field(default_factory=dict)
+
+    def as_plain(self) -> dict[str, Value]:
+        plain = {"type": "reasoning", "provider": self.provider, "text": self.text}
+        return plain | {"data": self.data} if self.data else plain
+
+
+@dataclass(frozen=True, slots=True)
 class Extra:
-    """Fields of an answer only its own provider understands, such as its reasoning.
+    """Fields of an answer only its own provider understands.
 
     They are given back to that provider with the rest of the message, and to no other.
     """
@@ -121,7 +141,9 @@ class Unknown:
         return self.data
 
 
-Block: TypeAlias = Text | Refusal | Image | File | ToolCall | ToolResult | Extra | Unknown
+Block: TypeAlias = (
+    Text | Refusal | Image | File | ToolCall | ToolResult | Reasoning | Extra | Unknown
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +170,11 @@ class Message:
     def refusal(self) -> str | None:
         """Why the model will not answer, or None."""
         return "".join([b.text for b in self.content if type(b) is Refusal]) or None
+
+    @property
+    def reasoning(self) -> str:
+        """What it says of the model's reasoning, joined."""
+        return "".join([b.text for b in self.content if type(b) is Reasoning])
 
     @property
     def tool_calls(self) -> list[ToolCall]:
@@ -179,9 +206,17 @@ class ModelRequest:
         tool_choice: "auto", "none", "required", or the name of the tool it must call.
         output: JSON Schema the answer's text must fit.
         temperature: Of sampling; 0 is the least varied.
+        top_p: Of sampling: the share of likely tokens to choose from.
         max_tokens: The longest answer, in the model's tokens.
         stop: Texts at which the answer ends.
+        seed: Makes answers repeat, with providers that know such a thing.
+        reasoning: How much to think before answering: "none", "low", "medium", "high", or tokens.
+        parallel_tool_calls: Whether one answer may ask for several tools; None is as usual there.
+        cache: Whether providers that ask for it are told which part will come again.
         extra_body: Fields of the provider's own protocol, put into its request last.
+        patience: Seconds that a pause between two attempts may last; None for the usual.
+        key: Names the request for servers that answer one sent twice only once. Not in its plain
+            form: it is the path of the effect.
     """
 
     model: str
@@ -191,9 +226,16 @@ class ModelRequest:
     tool_choice: str | None = None
     output: dict[str, Any] | None = None
     temperature: float | None = None
+    top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    seed: int | None = None
+    reasoning: str | int | None = None
+    parallel_tool_calls: bool | None = None
+    cache: bool = True
     extra_body: dict[str, Value] = field(default_factory=dict)
+    patience: float | None = None
+    key: str | None = None
 
     def as_plain(self) -> dict[str, Value]:
         return {
@@ -205,20 +247,32 @@ class ModelRequest:
             tool_choice=self.tool_choice,
             output=self.output,
             temperature=self.temperature,
+            top_p=self.top_p,
             max_tokens=self.max_tokens,
             stop=list(self.stop) or None,
+            seed=self.seed,
+            reasoning=self.reasoning,
+            parallel_tool_calls=self.parallel_tool_calls,
+            cache=None if self.cache else False,
             extra_body=self.extra_body or None,
+            patience=self.patience,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. The cached ones are among the input's, the reasoning ones among the output's."""
+    """Tokens. The reasoning ones are among the output's, the other two among the input's.
+
+    Attributes:
+        cached_tokens: Read from the provider's cache.
+        cache_written_tokens: Put into it, where that has a price of its own.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_written_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -226,6 +280,7 @@ class Usage:
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_written_tokens + other.cache_written_tokens,
         )
 
     def as_plain(self) -> dict[str, Value]:
@@ -234,6 +289,7 @@ class Usage:
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
             "reasoning_tokens": self.reasoning_tokens,
+            "cache_written_tokens": self.cache_written_tokens,
         }
 
 
@@ -261,6 +317,39 @@ class ModelResponse:
             "model": self.model,
             "id": self.id,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More of an answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of what the model lets be seen of its reasoning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a tool call: the first of its index has id and name, the others more arguments.
+
+    Attributes:
+        index: Which of the answer's calls, from 0.
+        arguments: The next part of the JSON text of its arguments.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
+"""A part of an answer that is still being given."""
 
 
 def _content(blocks: tuple[Block, ...]) -> Value:

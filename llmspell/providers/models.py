@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from llmspell.providers.provider import ModelName, Provider
@@ -10,7 +10,7 @@ from llmspell.providers.settings import ProviderSettings
 
 if TYPE_CHECKING:
     from llmspell.providers.choose import Choice
-    from llmspell.providers.messages import ModelRequest, ModelResponse
+    from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
 
 
@@ -66,6 +66,10 @@ class Models:
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """Ask a model. Raises ProviderError, UnknownEffect for an unknown provider."""
         return await self._provider(ModelName.parse(request.model).provider).complete(request)
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        """The parts of an answer as they come, then the whole of it. Raises as `complete`."""
+        return self._provider(ModelName.parse(request.model).provider).stream(request)
 
     async def close(self) -> None:
         for provider in self._providers.values():

@@ -18,6 +18,7 @@ from llmspell.providers.messages import (
     Message,
     ModelRequest,
     ModelResponse,
+    Reasoning,
     Refusal,
     Role,
     Text,
@@ -108,8 +109,11 @@ class _Fields:
         return value
 
     def flag(self, name: str) -> bool:
-        value = self.table.get(name, False)
-        if not isinstance(value, bool):
+        return self.optional_flag(name) or False
+
+    def optional_flag(self, name: str) -> bool | None:
+        value = self.table.get(name)
+        if value is not None and not isinstance(value, bool):
             raise _Malformed(f"{self.at(name)} must be true or false")
         return value
 
@@ -144,7 +148,7 @@ class _Fields:
 
 
 def _request(fields: _Fields) -> ModelRequest:
-    fields.only(*ModelRequest.__dataclass_fields__)
+    fields.only(*(n for n in ModelRequest.__dataclass_fields__ if n != "key"))
     tools = fields.items("tools")
     return ModelRequest(
         model=fields.text("model"),
@@ -154,10 +158,22 @@ def _request(fields: _Fields) -> ModelRequest:
         tool_choice=fields.optional_text("tool_choice"),
         output=_schema(fields, "output"),
         temperature=fields.number("temperature"),
+        top_p=fields.number("top_p"),
         max_tokens=fields.integer("max_tokens", least=1),
         stop=_stop(fields),
+        seed=fields.integer("seed", least=0),
+        reasoning=_reasoning_wanted(fields),
+        parallel_tool_calls=fields.optional_flag("parallel_tool_calls"),
+        cache=fields.optional_flag("cache") is not False,
         extra_body=fields.optional_dict("extra_body") or {},
+        patience=fields.number("patience"),
     )
+
+
+def _reasoning_wanted(fields: _Fields) -> str | int | None:
+    if isinstance(fields.table.get("reasoning"), str):
+        return fields.text("reasoning")
+    return fields.integer("reasoning", least=0)
 
 
 def _messages(fields: _Fields) -> tuple[Message, ...]:
@@ -266,6 +282,13 @@ def _tool_result(fields: _Fields) -> ToolResult:
     return ToolResult(fields.text("id"), _content(fields), fields.flag("is_error"))
 
 
+def _reasoning(fields: _Fields) -> Reasoning:
+    fields.only("type", "provider", "text", "data")
+    return Reasoning(
+        fields.text("provider"), fields.text("text", ""), fields.optional_dict("data") or {}
+    )
+
+
 def _extra(fields: _Fields) -> Extra:
     fields.only("type", "provider", "data")
     return Extra(fields.text("provider"), fields.optional_dict("data") or {})
@@ -278,6 +301,7 @@ _BLOCKS: dict[str, Callable[[_Fields], Block]] = {
     "file": _file,
     "tool_call": _tool_call,
     "tool_result": _tool_result,
+    "reasoning": _reasoning,
     "extra": _extra,
 }
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from llmspell.errors import InvalidArguments
 
 if TYPE_CHECKING:
-    from llmspell.providers.messages import ModelRequest, ModelResponse
+    from collections.abc import AsyncGenerator
+
+    from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
 
 
 class Provider(Protocol):
@@ -25,6 +27,13 @@ class Provider(Protocol):
         Raises:
             ProviderError: The provider cannot be reached, refuses, or answers nonsense.
             InvalidArguments: The request holds something this provider has no words for.
+        """
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        """Ask the model: the parts of its answer as they come, then the whole of it.
+
+        The iterator is an async generator; to close it ends the request. Raises as `complete`.
         """
         ...
 

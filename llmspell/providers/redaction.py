@@ -55,11 +55,15 @@ def without_whole(text: str, secrets: Iterable[str]) -> str:
 
     What merely looks like a key stays: an answer may well be about keys.
     """
-    for word in {word for secret in secrets for word in secret.split()}:
-        if len(word) >= _STRETCH:
-            for written in _in_json(word):
-                text = text.replace(written, BLOT)
+    for form in forms_of(secrets):
+        text = text.replace(form, BLOT)
     return text
+
+
+def forms_of(secrets: Iterable[str]) -> list[str]:
+    """Each way in which a word of a secret may stand in an answer; short words are no secret."""
+    words = {word for secret in secrets for word in secret.split() if len(word) >= _STRETCH}
+    return sorted({form for word in words for form in {word} | _in_json(word)}, reverse=True)
 
 
 def _in_json(text: str) -> set[str]:

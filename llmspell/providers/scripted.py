@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from llmspell.errors import ConfigError, EffectError, ProviderError
 from llmspell.providers.messages import (
+    Delta,
     Message,
     ModelRequest,
     ModelResponse,
     Text,
+    TextDelta,
     ToolCall,
+    ToolCallDelta,
     ToolResult,
     Usage,
 )
@@ -88,6 +92,18 @@ class ScriptedProvider:
         if isinstance(reply, EffectError):
             raise reply
         return _response(reply, request)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        """The reply word by word, as models tend to give it; each tool call at once."""
+        response = await self.complete(request)
+        for block in response.message.content:
+            if isinstance(block, Text):
+                for piece in re.findall(r"\s*\S+\s*$|\s*\S+|\s+", block.text):
+                    yield TextDelta(piece)
+        for index, call in enumerate(response.message.tool_calls):
+            arguments = call.raw or json.dumps(call.arguments)
+            yield ToolCallDelta(index, call.id, call.name, arguments)
+        yield response
 
     async def close(self) -> None:
         """There is nothing to let go of."""

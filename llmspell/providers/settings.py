@@ -14,7 +14,7 @@ class ProviderSettings:
     Its repr shows neither headers nor `extra_body`, which may hold secrets.
 
     Attributes:
-        base_url: What stands before `/chat/completions`.
+        base_url: What stands before the paths of the protocol, such as `/chat/completions`.
         api_key_env: The environment variable that holds the key.
         headers: Sent with every request.
         timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
@@ -29,4 +29,4 @@ class ProviderSettings:
     timeout: float = 600.0
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     max_tokens_field: str | None = None
-    kind: str = "openai"
+    kind: str | None = None

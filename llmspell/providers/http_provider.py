@@ -1,0 +1,139 @@
+"""What the providers that are asked over HTTP have in common; each says its protocol's part."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from llmspell.providers.connection import Connection
+from llmspell.providers.failures import missing_key
+from llmspell.providers.provider import ModelName
+from llmspell.providers.withholding import Withholding
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
+
+Body = dict[str, Any]
+
+
+class Assembly(Protocol):
+    """Puts a streamed answer together."""
+
+    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
+        """What an event adds to the answer. Raises ProviderError for an error among the events."""
+        ...
+
+    def answer(self) -> Body:
+        """What the same answer would have been without streaming; the events have ended.
+
+        Raises ProviderError when they ended too early.
+        """
+        ...
+
+
+class HttpProvider(ABC):
+    """A provider at an endpoint. See `Provider`.
+
+    Args:
+        endpoint: Where it is, its key and its quirks.
+        transport: In place of the network, for tests.
+        max_retries: How often a request no answer began for is sent again.
+    """
+
+    models_path: ClassVar[str] = "/models"
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        max_retries: int = 2,
+    ) -> None:
+        self.name = endpoint.name
+        self.endpoint = endpoint
+        self._connection = Connection(
+            endpoint, self.headers(), transport=transport, max_retries=max_retries
+        )
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        self._check_key()
+        model = ModelName.parse(request.model).model
+        data = await self._connection.post(
+            self.path(model, stream=False),
+            self.body(request, model, stream=False),
+            key=request.key,
+            patience=request.patience,
+        )
+        return self.response(data, request)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        self._check_key()
+        model = ModelName.parse(request.model).model
+        assembly, withholding = self.assembly(request), Withholding(self._connection.secrets)
+        events = self._connection.stream(
+            self.path(model, stream=True),
+            self.body(request, model, stream=True),
+            key=request.key,
+            patience=request.patience,
+        )
+        async with aclosing(events):
+            async for event in events:
+                for delta in assembly.feed(event):
+                    for shown in withholding.let_through(delta):
+                        yield shown
+        for shown in withholding.rest():
+            yield shown
+        yield self.response(withholding.cleaned(assembly.answer()), request)
+
+    async def list_models(self) -> list[str]:
+        """The models the server says it has. Raises ProviderError."""
+        self._check_key()
+        return self.model_names(await self._connection.get(self.models_path))
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def _check_key(self) -> None:
+        if self.endpoint.key_env is not None and self.endpoint.key is None:
+            raise missing_key(self.endpoint)
+
+    # What a protocol says.
+
+    @abstractmethod
+    def headers(self) -> dict[str, str]:
+        """Those of every request, with the key."""
+
+    @abstractmethod
+    def path(self, model: str, *, stream: bool) -> str:
+        """What a model is asked at, after the base URL."""
+
+    @abstractmethod
+    def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
+        """What is posted; `model` is the request's without the provider's name.
+
+        Raises:
+            InvalidArguments: The request holds something the protocol has no words for.
+        """
+
+    @abstractmethod
+    def response(self, data: Body, request: ModelRequest) -> ModelResponse:
+        """What an answer says.
+
+        Raises:
+            ProviderError: It is an error after all, or not of the format.
+        """
+
+    @abstractmethod
+    def assembly(self, request: ModelRequest) -> Assembly:
+        """For one streamed answer."""
+
+    def model_names(self, listed: Any) -> list[str]:
+        """The names in what `models_path` answers."""
+        entries = listed.get("data") if isinstance(listed, dict) else listed
+        found = [e.get("id") for e in entries or () if isinstance(e, dict)]
+        return [name for name in found if isinstance(name, str)]
