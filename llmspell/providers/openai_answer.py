@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llmspell.providers.answer_parts import count, string, tool_call
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.messages import (
     Block,
@@ -19,7 +20,6 @@ from llmspell.providers.messages import (
     ToolCall,
     Usage,
 )
-from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
@@ -47,7 +47,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
         usage=_usage(data.get("usage")),
         finish_reason=_finish_reason(choice.get("finish_reason"), called=called),
         model=f"{endpoint.name}/{model}" if isinstance(model, str) and model else request.model,
-        id=_string(data.get("id")),
+        id=string(data.get("id")),
     )
 
 
@@ -77,7 +77,7 @@ def _blocks(message: Body, request: ModelRequest, endpoint: Endpoint) -> list[Bl
     if content and isinstance(content, str):
         blocks.append(Text(content))
     if refusal := message.get("refusal"):
-        blocks.append(Refusal(_string(refusal)))
+        blocks.append(Refusal(string(refusal)))
     if calls := message.get("tool_calls"):
         blocks += _tool_calls(calls, request, endpoint)
     return blocks
@@ -95,36 +95,9 @@ def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[T
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise nonsense(endpoint, "the answer holds a tool call without a function's name")
-        id_ = call.get("id")
-        if not id_ or not isinstance(id_, str) or any(id_ == other.id for other in found):
-            id_ = _made_up_id(request, len(found))
-        arguments, problem, raw = _arguments(function.get("arguments"))
-        found.append(ToolCall(id_, function["name"], arguments, problem, raw))
+        arguments = function.get("arguments")
+        found.append(tool_call(call.get("id"), function["name"], arguments, request, found))
     return found
-
-
-def _made_up_id(request: ModelRequest, index: int) -> str:
-    """Unique in the conversation, and the same whenever the same is answered to the same."""
-    before = sum([len(message.tool_calls) for message in request.messages])
-    return f"call{before + index + 1:05}"
-
-
-def _arguments(written: Any) -> tuple[Body, str | None, str | None]:
-    """The arguments; or none, what is wrong with them, and what the model wrote."""
-    if isinstance(written, dict):
-        return written, None, None
-    if written is None or written == "":
-        return {}, None, None
-    raw = written if isinstance(written, str) else write_json(written)
-    try:
-        value = read_json(raw)
-    except ValueError as error:
-        return {}, f"the arguments are not valid JSON: {error}", raw
-    if value is None:
-        return {}, None, None
-    if not isinstance(value, dict):
-        return {}, "the arguments are not a JSON object", raw
-    return value, None, None
 
 
 def _finish_reason(reason: Any, *, called: bool) -> str:
@@ -137,21 +110,12 @@ def _finish_reason(reason: Any, *, called: bool) -> str:
 def _usage(usage: Any) -> Usage:
     if not isinstance(usage, dict):
         return Usage()
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    prompt, completion = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
         input_tokens=prompt,
         # xAI leaves the reasoning tokens out of the completion's, but not out of the total.
-        output_tokens=max(completion, _count(usage, "total_tokens") - prompt),
-        cached_tokens=_count(read, "cached_tokens"),
-        reasoning_tokens=_count(written, "reasoning_tokens"),
+        output_tokens=max(completion, count(usage, "total_tokens") - prompt),
+        cached_tokens=count(read, "cached_tokens"),
+        reasoning_tokens=count(written, "reasoning_tokens"),
     )
-
-
-def _count(table: Any, name: str) -> int:
-    count = table.get(name) if isinstance(table, dict) else None
-    return count if type(count) is int and count > 0 else 0
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

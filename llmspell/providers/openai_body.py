@@ -5,13 +5,12 @@ Source of the format: `openai.types.chat.completion_create_params` of the offici
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmspell.errors import InvalidArguments
+from llmspell.providers.body_parts import base64_text, json_text, misplaced, schema_in_words
 from llmspell.providers.messages import (
     Block,
     Extra,
@@ -26,7 +25,6 @@ from llmspell.providers.messages import (
     ToolSpec,
     Unknown,
 )
-from llmspell.providers.strict_json import write_json
 
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
@@ -66,8 +64,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
 def _system(request: ModelRequest, endpoint: Endpoint) -> str | None:
     if request.output is None or endpoint.json_schema:
         return request.system
-    schema = _json(request.output, "the output schema")
-    told = f"Answer with nothing but a JSON object that fits this JSON Schema: {schema}"
+    told = schema_in_words(request.output)
     return f"{request.system}\n\n{told}" if request.system else told
 
 
@@ -130,16 +127,10 @@ def _message(message: Message, endpoint: Endpoint) -> Iterable[Body]:
     holds = Text if message.role == "system" else ToolResult
     for block in content:
         if not isinstance(block, holds):
-            raise _misplaced(block, message.role)
+            raise misplaced(block, message.role)
     if message.role == "system":
         return ({"role": "system", "content": message.text},)
     return _given(message, endpoint)
-
-
-def _misplaced(block: Block, role: str) -> InvalidArguments:
-    kind = block.as_plain().get("type")
-    problem = f"a message of the role {role} cannot hold a block of the type {kind}"
-    return InvalidArguments("model.request", [problem])
 
 
 def _given(message: Message, endpoint: Endpoint) -> list[Body]:
@@ -169,13 +160,13 @@ def _part(block: Block, role: str) -> Body:
     if isinstance(block, Text):
         return {"type": "text", "text": block.text}
     if isinstance(block, Image):
-        url = block.url or _data_url(block.data or b"", block.media_type)
+        url = block.url or _data_url(block.data, block.media_type)
         return {"type": "image_url", "image_url": {"url": url}}
     if isinstance(block, File):
         return _file(block)
     if isinstance(block, Unknown):
         return block.data
-    raise _misplaced(block, role)
+    raise misplaced(block, role)
 
 
 _SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
@@ -185,14 +176,14 @@ def _file(file: File) -> Body:
     if file.media_type.startswith("text/"):
         return {"type": "text", "text": f"{file.name}:\n{file.data.decode('utf-8', 'replace')}"}
     if sound := _SOUNDS.get(file.media_type):
-        data = base64.b64encode(file.data).decode()
+        data = base64_text(file.data)
         return {"type": "input_audio", "input_audio": {"data": data, "format": sound}}
     data = _data_url(file.data, file.media_type)
     return {"type": "file", "file": {"filename": file.name, "file_data": data}}
 
 
-def _data_url(data: bytes, media_type: str | None) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+def _data_url(data: bytes | None, media_type: str | None) -> str:
+    return f"data:{media_type};base64,{base64_text(data)}"
 
 
 def _assistant(message: Message, endpoint: Endpoint) -> Body:
@@ -210,7 +201,7 @@ def _assistant(message: Message, endpoint: Endpoint) -> Body:
         elif isinstance(block, Unknown):
             parts.append(block.data)
         elif not isinstance(block, Extra):
-            raise _misplaced(block, "assistant")
+            raise misplaced(block, "assistant")
         elif block.provider == endpoint.name:
             parts += block.data.get("content", ())
             fields |= {name: v for name, v in block.data.items() if name != "content"}
@@ -229,15 +220,11 @@ def _call(call: ToolCall, endpoint: Endpoint) -> Body:
     return {
         "id": _id(call.id, endpoint),
         "type": "function",
-        "function": {"name": call.name, "arguments": _json(arguments, f"the call of {call.name}")},
+        "function": {
+            "name": call.name,
+            "arguments": json_text(arguments, f"the call of {call.name}"),
+        },
     }
-
-
-def _json(value: Any, what: str) -> str:
-    try:
-        return write_json(value)
-    except ValueError as error:
-        raise InvalidArguments("model.request", [f"{what} cannot be sent: {error}"]) from None
 
 
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")

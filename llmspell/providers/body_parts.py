@@ -1,0 +1,36 @@
+"""What the writers of requests share, whatever the protocol."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+from llmspell.errors import InvalidArguments
+from llmspell.providers.strict_json import write_json
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import Block
+
+
+def misplaced(block: Block, role: str) -> InvalidArguments:
+    kind = block.as_plain().get("type")
+    problem = f"a message of the role {role} cannot hold a block of the type {kind}"
+    return InvalidArguments("model.request", [problem])
+
+
+def json_text(value: Any, what: str) -> str:
+    """It as JSON. Raises InvalidArguments, which says `what` it is."""
+    try:
+        return write_json(value)
+    except ValueError as error:
+        raise InvalidArguments("model.request", [f"{what} cannot be sent: {error}"]) from None
+
+
+def base64_text(data: bytes | None) -> str:
+    return base64.b64encode(data or b"").decode()
+
+
+def schema_in_words(schema: dict[str, Any]) -> str:
+    """For models that cannot be held to a schema: what the system message says of it."""
+    text = json_text(schema, "the output schema")
+    return f"Answer with nothing but a JSON object that fits this JSON Schema: {text}"
