@@ -65,6 +65,7 @@ FLOORS = {
     "llmspell.engine": 5,
     "llmspell.runs": 6,
     "llmspell.runtime": 6,
+    "llmspell.testing": 7,
     "llmspell.cli": 7,
     "llmspell.__main__": 8,
 }
@@ -109,7 +110,7 @@ NOT_AT_THE_TOP = {
     "yaml",
 }
 # Modules that are themselves imported only when they are needed.
-LATE = {"llmspell.tools", "llmspell.providers"}
+LATE = {"llmspell.tools", "llmspell.providers", "llmspell.testing"}
 EARLY = {
     "llmspell.tools.tool",
     "llmspell.tools.lua_tool",

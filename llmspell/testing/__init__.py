@@ -1,0 +1,1 @@
+"""What tests of spells, tools and providers are made of. Nothing here is loaded by a run."""

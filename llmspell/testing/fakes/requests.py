@@ -1,0 +1,43 @@
+"""What a server was asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request.
+
+    Attributes:
+        target: Path and query, as they were sent.
+        headers: By name in lower case.
+    """
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Its parameters; of a repeated one the last."""
+        return {name: values[-1] for name, values in parse_qs(urlsplit(self.target).query).items()}
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON gives it. Raises ValueError."""
+        return json.loads(self.body)
+
+    @property
+    def bearer(self) -> str | None:
+        """The key in `Authorization: Bearer …`, or None."""
+        kind, _, key = self.headers.get("authorization", "").partition(" ")
+        return key if kind.lower() == "bearer" and key else None

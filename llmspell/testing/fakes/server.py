@@ -1,0 +1,132 @@
+"""The server: a script, what it was asked, and how it is reached."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import anyio
+from anyio.from_thread import start_blocking_portal
+
+from llmspell.testing.fakes.anthropic import Anthropic
+from llmspell.testing.fakes.dialect import Dialect
+from llmspell.testing.fakes.faults import Said, refused, wire_of
+from llmspell.testing.fakes.gemini import Gemini
+from llmspell.testing.fakes.loopback import Loopback
+from llmspell.testing.fakes.openai_chat import OpenAIChat
+from llmspell.testing.fakes.openai_responses import OpenAIResponses
+from llmspell.testing.fakes.requests import Received
+from llmspell.testing.fakes.wire import Wire
+
+if TYPE_CHECKING:
+    from llmspell.testing.fakes.transport import FakeTransport
+
+DIALECTS: tuple[Dialect, ...] = (OpenAIChat(), OpenAIResponses(), Anthropic(), Gemini())
+
+Reply: TypeAlias = Said | Callable[[Received], Said | Awaitable[Said]]
+"""What is said, or a function that decides it when the request comes."""
+
+
+class FakeServer:
+    """Speaks every protocol we know, by the path it is asked at.
+
+    It is reached through `transport`, without a network; or at `url`, as long as
+    `async with server:` lasts, or `with server:`, which gives it a thread of its own.
+
+    Args:
+        script: Replies, in turn; one that is not in a list answers every request.
+        key: The only one that is let in; None for any.
+
+    Attributes:
+        requests: Every request so far.
+        url: Where it listens. OpenAI's base URL is this and `/v1`.
+        connections: How many were opened to `url`.
+        hang_ups: How often a client left before the end of an answer.
+    """
+
+    url: str
+
+    def __init__(
+        self, script: Reply | Iterable[Reply] = "Hello.", *, key: str | None = None
+    ) -> None:
+        whole = isinstance(script, str) or not isinstance(script, Iterable)
+        self._always = script if whole else None
+        self._replies = [] if whole else list(script)  # type: ignore[arg-type]
+        self._key = key
+        self._given = 0
+        self.requests: list[Received] = []
+        self.connections = 0
+        self.hang_ups = 0
+        self._leaving: anyio.Event | None = None
+
+    async def answer(self, request: Received) -> Wire:
+        """What a request gets to hear."""
+        self.requests.append(request)
+        dialect = next((d for d in DIALECTS if d.answers(request.path)), None)
+        if dialect is None:
+            return _nothing_there(request)
+        if self._key is not None and dialect.key(request) != self._key:
+            return refused(401, "Incorrect API key provided.").wire(dialect, request)
+        try:
+            problem = dialect.problem(request)
+        except ValueError as error:
+            problem = f"We could not parse the JSON body of your request: {error}"
+        if problem:
+            return refused(400, problem).wire(dialect, request)
+        return wire_of(await self._next(request), dialect, request)
+
+    async def _next(self, request: Received) -> Said:
+        number, self._given = self._given, self._given + 1
+        if self._always is not None:
+            reply: Reply = self._always  # type: ignore[assignment]
+        elif number < len(self._replies):
+            reply = self._replies[number]
+        else:
+            asked = f"no reply for request {number + 1}; there are {len(self._replies)}"
+            return refused(400, f"the fake server has {asked}")
+        if not callable(reply):
+            return reply
+        said = reply(request)
+        return await said if inspect.isawaitable(said) else said
+
+    def left(self) -> None:
+        """Note that a client has hung up; a `Loopback` or transport says so."""
+        self.hang_ups += 1
+        if self._leaving is not None:
+            self._leaving.set()
+
+    async def hung_up(self) -> None:
+        """Wait until a client has left before the end of an answer."""
+        if not self.hang_ups:
+            self._leaving = anyio.Event()
+            await self._leaving.wait()
+
+    def transport(self) -> FakeTransport:
+        """In place of the network, for `httpx2.AsyncClient(transport=…)`."""
+        from llmspell.testing.fakes.transport import FakeTransport
+
+        return FakeTransport(self)
+
+    async def __aenter__(self) -> Self:
+        self._loopback = Loopback(self)
+        self.url = await self._loopback.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._loopback.close()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self))
+            self._thread = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.close()
+
+
+def _nothing_there(request: Received) -> Wire:
+    return Wire.json({"error": {"message": f"nothing is at {request.path}", "code": 404}}, 404)
