@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from llmspell.buckets import Bucket
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import RateLimited
@@ -56,7 +56,7 @@ class RateLimit(Selective):
         if calls < 1 or self.size < 1 or not per > 0:
             raise ValueError("calls, per and burst must be above 0")
         self.calls, self.per, self.wait, self.only = calls, per, wait, tuple(only)
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, Bucket] = {}
 
     def around(self, handler: Handler, call: Perform) -> Perform:
         def limited(effect: Effect) -> Answer[Value]:
@@ -74,7 +74,7 @@ class RateLimit(Selective):
             bucket.tokens -= 1
             return after(pause, bucket, effect) if pause else call(effect)
 
-        async def after(pause: float, bucket: _Bucket, effect: Effect) -> Value:
+        async def after(pause: float, bucket: Bucket, effect: Effect) -> Value:
             try:
                 await asyncio.sleep(pause)
             except BaseException:
@@ -84,33 +84,10 @@ class RateLimit(Selective):
 
         return limited
 
-    def _bucket(self, name: str) -> _Bucket:
+    def _bucket(self, name: str) -> Bucket:
         bucket = self._buckets.get(name)
         if bucket is None:
             if len(self._buckets) >= MOST_BUCKETS:  # one that is full again says nothing
                 self._buckets = {n: b for n, b in self._buckets.items() if not b.is_full()}
-            bucket = self._buckets[name] = _Bucket(self.size, self.calls / self.per)
+            bucket = self._buckets[name] = Bucket(self.size, self.calls / self.per)
         return bucket
-
-
-class _Bucket:
-    """A token for each effect that may pass now; below 0, so many are waiting."""
-
-    def __init__(self, size: int, rate: float) -> None:
-        self._size, self._rate = size, rate
-        self.tokens: float = size
-        self._filled = time.monotonic()
-
-    def pause(self) -> float:
-        """Seconds until there is one more token than are waited for."""
-        self._fill()
-        return max(0.0, (1 - self.tokens) / self._rate)
-
-    def is_full(self) -> bool:
-        self._fill()
-        return self.tokens >= self._size
-
-    def _fill(self) -> None:
-        now = time.monotonic()
-        self.tokens = min(self._size, self.tokens + (now - self._filled) * self._rate)
-        self._filled = now

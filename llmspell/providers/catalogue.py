@@ -99,6 +99,12 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
+    connect_timeout: float = 10.0
+    first_timeout: float | None = None
+    total_timeout: float | None = None
+    max_retries: int = 2
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     kind: str = "openai"
     max_tokens_field: str = "max_tokens"
@@ -140,6 +146,12 @@ def endpoint(
         key=key,
         headers=own.headers,
         timeout=own.timeout,
+        connect_timeout=own.connect_timeout,
+        first_timeout=own.first_timeout,
+        total_timeout=own.total_timeout,
+        max_retries=own.max_retries,
+        concurrency=own.concurrency,
+        requests_per_minute=own.requests_per_minute,
         extra_body=own.extra_body,
         kind=own.kind or listed.kind,
         max_tokens_field=own.max_tokens_field or tokens,
@@ -208,13 +220,24 @@ def _check(
         for header, text in own.headers.items()
         if not _printable(header) or not _printable(text)
     ]
-    if own.timeout <= 0:
-        problems.append("timeout must be more than 0 seconds")
+    problems += [f"{n} must be more than {zero}" for n, zero in _LEAST.items() if _low(own, n)]
+    if own.max_retries < 0:
+        problems.append("max_retries must be 0 or more")
     if own.kind is not None and own.kind not in KINDS:
         problems.append(f"kind must be {' or '.join(KINDS)}")
     if problems:
         hint = "a base URL looks like https://api.example.com/v1; keys go by api_key_env"
         raise ConfigError(f"[providers.{name}]", problems, hint=hint)
+
+
+_LEAST = dict.fromkeys(
+    ("timeout", "connect_timeout", "first_timeout", "total_timeout"), "0 seconds"
+) | dict.fromkeys(("concurrency", "requests_per_minute"), "0")
+
+
+def _low(own: ProviderSettings, name: str) -> bool:
+    value = getattr(own, name)
+    return value is not None and not value > 0
 
 
 def _url_problems(url: str) -> list[str]:

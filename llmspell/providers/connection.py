@@ -7,9 +7,10 @@ tables: what goes out and what comes in.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -17,8 +18,10 @@ import httpx2
 
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
+from llmspell.providers.pace import Pace
 from llmspell.providers.redaction import Redacting, secrets_in, without_whole
 from llmspell.providers.strict_json import read_json, write_json
+from llmspell.providers.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +35,6 @@ LONGEST_PAUSE = 8.0
 
 _MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
 _EVENTS = "text/event-stream"
-_CONNECT_TIMEOUT = 10.0
 _OK = range(200, 300)
 
 
@@ -44,6 +46,18 @@ class _Failure:
     again: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is sent, as often as it takes; `key` and `patience` as `Connection.post` has them."""
+
+    method: str
+    path: str
+    content: bytes = b""
+    accept: str | None = None
+    key: str | None = None
+    patience: float | None = None
+
+
 class Connection:
     """Asks an endpoint.
 
@@ -51,7 +65,8 @@ class Connection:
         endpoint: Where to, and how long to wait.
         headers: The protocol's own, with the key; the endpoint's headers are added.
         transport: In place of the network, for tests.
-        max_retries: How often a request no answer began for is sent again.
+        max_retries: How often a request no answer began for is sent again; by default as often
+            as the endpoint says.
     """
 
     def __init__(
@@ -60,7 +75,7 @@ class Connection:
         headers: Mapping[str, str],
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
-        max_retries: int = 2,
+        max_retries: int | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._headers = httpx2.Headers(
@@ -76,7 +91,8 @@ class Connection:
         self.secrets = secrets_in(endpoint.key, endpoint.headers)
         self._log_filter = Redacting(self.secrets)
         self._transport = transport
-        self._max_retries = max_retries
+        self._max_retries = endpoint.max_retries if max_retries is None else max_retries
+        self._turns = Turns(endpoint.concurrency, endpoint.requests_per_minute)
         self._urls: dict[str, httpx2.URL] = {}
         self._client: httpx2.AsyncClient | None = None
 
@@ -98,14 +114,15 @@ class Connection:
             ConfigError: The base URL is none.
             ProviderError: See `llmspell.providers.failures`.
         """
-        answer = await self._request("POST", path, _encode(body), key, patience)
+        asked = _Asked("POST", path, _encode(body), key=key, patience=patience)
+        answer = await self._request(asked)
         if not isinstance(answer, dict):
             raise nonsense(self._endpoint, "the answer is not a JSON object")
         return answer
 
     async def get(self, path: str) -> Any:
         """What is answered there, as JSON gives it. Raises as `post` does."""
-        return await self._request("GET", path, b"")
+        return await self._request(_Asked("GET", path))
 
     async def stream(
         self,
@@ -116,24 +133,17 @@ class Connection:
         patience: float | None = None,
     ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
         """The events a table is answered with, as they come. Raises as `post` does."""
-        content, attempt = _encode(body), 0
-        while True:
-            response = await self._send("POST", path, content, key, accept=_EVENTS)
-            if isinstance(response, _Failure):
-                await self._pause(attempt, response, patience)
-                attempt += 1
-                continue
-            failure: _Failure | None = None
+        asked = _Asked("POST", path, _encode(body), accept=_EVENTS, key=key, patience=patience)
+        pace = Pace(self._endpoint)
+        failure: _Failure | None = None
+        async with self._answered(asked, pace) as response:
             try:
-                async for event in self._events(response):
+                async for event in pace.keep(self._events(response)):
                     yield event
             except httpx2.HTTPError as error:
                 failure = _Failure(interrupted(self._endpoint, error))
-            finally:
-                await response.aclose()
-            if failure:
-                raise failure.error
-            return
+        if failure:
+            raise failure.error
 
     async def _events(
         self, response: httpx2.Response
@@ -141,34 +151,41 @@ class Connection:
         content_type = response.headers.get("content-type", "")
         if not content_type.startswith(_EVENTS):
             body, _ = await _read(response, _MAX_ERROR)
-            raise self._unreadable(content_type, body)
+            raise self._unreadable(content_type, body, wanted="a stream of events")
         async for event in httpx2.EventSource(response, max_event_size=MAX_ANSWER):
             yield event
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        content: bytes,
-        key: str | None = None,
-        patience: float | None = None,
-    ) -> Any:
+    async def _request(self, asked: _Asked) -> Any:
+        pace = Pace(self._endpoint, streams=False)
+        async with self._answered(asked, pace) as response:
+            outcome = await pace.of(self._whole(response))
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        return outcome
+
+    @asynccontextmanager
+    async def _answered(self, asked: _Asked, pace: Pace) -> AsyncIterator[httpx2.Response]:
+        """An answer that has begun, after as many attempts as it took."""
+        async with self._turns.request():
+            response = await self._begun(asked, pace)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+
+    async def _begun(self, asked: _Asked, pace: Pace) -> httpx2.Response:
         attempt = 0
         while True:
-            response = await self._send(method, path, content, key)
-            outcome = response if isinstance(response, _Failure) else await self._whole(response)
+            await self._turns.attempt()
+            outcome = await pace.of(self._send(asked))
             if not isinstance(outcome, _Failure):
                 return outcome
-            await self._pause(attempt, outcome, patience)
+            pause = _pause(attempt, outcome.error)
+            longest = MAX_WAIT if asked.patience is None else asked.patience
+            if not outcome.again or attempt >= self._max_retries or pause > longest:
+                raise outcome.error
+            await pace.of(anyio.sleep(pause))
             attempt += 1
-
-    async def _pause(self, attempt: int, failure: _Failure, patience: float | None) -> None:
-        """Wait before the next attempt; raise the failure when there is to be none."""
-        pause = _pause(attempt, failure.error)
-        longest = MAX_WAIT if patience is None else patience
-        if not failure.again or attempt >= self._max_retries or pause > longest:
-            raise failure.error
-        await anyio.sleep(pause)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -178,17 +195,14 @@ class Connection:
 
     # Failures are returned and raised elsewhere, so that no error drags the one it came from
     # along: those of the network may quote what was sent.
-    async def _send(
-        self, method: str, path: str, content: bytes, key: str | None, accept: str | None = None
-    ) -> httpx2.Response | _Failure:
-        """The answer that began; it is to be closed."""
+    async def _send(self, asked: _Asked) -> httpx2.Response | _Failure:
         client = self._client or self._open()
-        url = self._urls.get(path) or self._url(path)
-        request = httpx2.Request(method, url, headers=self._headers, content=content)
-        if accept:
-            request.headers["accept"] = accept
-        if key:
-            request.headers["idempotency-key"] = key
+        url = self._urls.get(asked.path) or self._url(asked.path)
+        request = httpx2.Request(asked.method, url, headers=self._headers, content=asked.content)
+        if asked.accept:
+            request.headers["accept"] = asked.accept
+        if asked.key:
+            request.headers["idempotency-key"] = asked.key
         try:
             response = await client.send(request, stream=True)
         except httpx2.ReadTimeout as error:
@@ -207,8 +221,6 @@ class Connection:
             return await self._answer(response)
         except httpx2.HTTPError as error:
             return _Failure(interrupted(self._endpoint, error))
-        finally:
-            await response.aclose()
 
     async def _refusal(self, response: httpx2.Response) -> _Failure:
         try:
@@ -228,13 +240,13 @@ class Connection:
         except ValueError:
             return _Failure(self._unreadable(response.headers.get("content-type", ""), body))
 
-    def _unreadable(self, content_type: str, body: bytes) -> ProviderError:
-        if "json" in content_type or not content_type:
+    def _unreadable(self, content_type: str, body: bytes, *, wanted: str = "JSON") -> ProviderError:
+        if wanted == "JSON" and ("json" in content_type or not content_type):
             return nonsense(self._endpoint, "the answer is not JSON, or not all of it")
         shown = body[:200].decode("utf-8", "replace")
         return nonsense(
             self._endpoint,
-            f"the answer is {content_type.partition(';')[0]}, not JSON",
+            f"the answer is {content_type.partition(';')[0] or 'of no type'}, not {wanted}",
             hint=f"is {self._endpoint.base_url} the API's base URL? Most end in /v1",
             body=shown,
             retry=False,
@@ -242,16 +254,18 @@ class Connection:
 
     def _open(self) -> httpx2.AsyncClient:
         endpoint = self._endpoint
+        encrypted = endpoint.base_url.startswith("https:")
         self._client = httpx2.AsyncClient(
             transport=self._transport,
             timeout=httpx2.Timeout(
-                endpoint.timeout, connect=min(endpoint.timeout, _CONNECT_TIMEOUT), pool=None
+                endpoint.timeout, connect=min(endpoint.timeout, endpoint.connect_timeout), pool=None
             ),
             limits=httpx2.Limits(
                 max_connections=256, max_keepalive_connections=256, keepalive_expiry=60.0
             ),
             # Reading the system's certificates takes longer than a local answer does.
-            verify=endpoint.base_url.startswith("https:"),
+            verify=httpx2.create_ssl_context() if encrypted else False,
+            http2=encrypted and _speaks_http2(),
             # A proxy has no way to this machine.
             trust_env=not is_local(endpoint),
         )
@@ -265,6 +279,11 @@ class Connection:
             problem = f"the base URL is not a URL: {error}"
             raise ConfigError(f"[providers.{self._endpoint.name}]", [problem]) from None
         return url
+
+
+def _speaks_http2() -> bool:
+    """Whether the extra `http2` is installed."""
+    return find_spec("h2") is not None
 
 
 async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:

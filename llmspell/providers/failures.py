@@ -73,6 +73,14 @@ def interrupted(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
     return _broken(endpoint, what, hint="try again", reason=_reason_of(error))
 
 
+def too_slow(endpoint: Endpoint, setting: str) -> ProviderError:
+    """A bound of ours on the whole, or on the first piece, has passed."""
+    seconds = getattr(endpoint, setting)
+    wanted = "nothing of the answer came" if setting == "first_timeout" else "no whole answer came"
+    hint = f"raise {setting} in [providers.{endpoint.name}], or ask for less"
+    return _broken(endpoint, f"{wanted} within {seconds:g} seconds", hint=hint, reason="")
+
+
 def nonsense(
     endpoint: Endpoint, what: str, *, hint: str | None = None, body: str = "", retry: bool = True
 ) -> ProviderError:

@@ -42,7 +42,8 @@ class HttpProvider(ABC):
     Args:
         endpoint: Where it is, its key and its quirks.
         transport: In place of the network, for tests.
-        max_retries: How often a request no answer began for is sent again.
+        max_retries: How often a request no answer began for is sent again; by default as often
+            as the endpoint says.
     """
 
     models_path: ClassVar[str] = "/models"
@@ -52,7 +53,7 @@ class HttpProvider(ABC):
         endpoint: Endpoint,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
-        max_retries: int = 2,
+        max_retries: int | None = None,
     ) -> None:
         self.name = endpoint.name
         self.endpoint = endpoint

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.settings import ProviderSettings
+from llmspell.providers.sharing import Sharing
 
 if TYPE_CHECKING:
     from llmspell.providers.choose import Choice
@@ -34,6 +35,7 @@ class Models:
         self._settings, self._environ = settings, environ
         self._providers = {provider.name: provider for provider in providers}
         self._progress = progress
+        self._sharing = Sharing()
         self._default: Choice | None = None
 
     def register(self, provider: Provider) -> None:
@@ -65,7 +67,12 @@ class Models:
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         """Ask a model. Raises ProviderError, UnknownEffect for an unknown provider."""
-        return await self._provider(ModelName.parse(request.model).provider).complete(request)
+        name = ModelName.parse(request.model).provider
+        provider = self._provider(name)
+        settings = self._settings.get(name)
+        if settings is not None and settings.share:
+            return await self._sharing.complete(provider.complete, request)
+        return await provider.complete(request)
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
         """The parts of an answer as they come, then the whole of it. Raises as `complete`."""

@@ -18,6 +18,13 @@ class ProviderSettings:
         api_key_env: The environment variable that holds the key.
         headers: Sent with every request.
         timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
+        connect_timeout: Seconds that connecting may take.
+        first_timeout: Seconds until the first piece of a streamed answer; by default `timeout`.
+        total_timeout: Seconds that a request may take with all its attempts; by default any time.
+        max_retries: How often a request no answer began for is sent again.
+        concurrency: Requests that may be under way at once; by default any number.
+        requests_per_minute: How many may begin in a minute; by default any number.
+        share: Whether identical requests that are under way at once are sent only once.
         extra_body: Put into every request.
         max_tokens_field: See `llmspell.providers.catalogue.Listed`.
         kind: The wire protocol, one of `llmspell.providers.catalogue.KINDS`.
@@ -27,6 +34,13 @@ class ProviderSettings:
     api_key_env: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
+    connect_timeout: float = 10.0
+    first_timeout: float | None = None
+    total_timeout: float | None = None
+    max_retries: int = 2
+    concurrency: int | None = None
+    requests_per_minute: float | None = None
+    share: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     max_tokens_field: str | None = None
     kind: str | None = None

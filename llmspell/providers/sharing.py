@@ -1,0 +1,56 @@
+"""One answer for all who ask the same of a model at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llmspell.providers.messages import Usage
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import ModelRequest, ModelResponse
+
+
+@dataclass
+class _Asked:
+    answer: asyncio.Task[ModelResponse]
+    waiting: int = 0
+
+
+class Sharing:
+    """Asks once for identical requests that are in flight together.
+
+    Who asked first gets the answer as it is. The others get it without its usage: it was paid for
+    once. The request ends when nobody waits for it any more.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[str, _Asked] = {}
+
+    async def complete(
+        self, ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
+    ) -> ModelResponse:
+        """The answer to the request; raises what `ask` raises."""
+        same = repr(replace(request, key=None, patience=None))
+        asked = self._asked.get(same)
+        first = asked is None
+        if asked is None:
+            asked = self._asked[same] = _Asked(asyncio.ensure_future(_answer(ask, request)))
+            asked.answer.add_done_callback(lambda _: self._asked.pop(same, None))
+        asked.waiting += 1
+        try:
+            response = await asyncio.shield(asked.answer)
+        finally:
+            asked.waiting -= 1
+            if not asked.waiting and not asked.answer.done():
+                self._asked.pop(same, None)
+                asked.answer.cancel()
+        return response if first else replace(response, usage=Usage())
+
+
+async def _answer(
+    ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
+) -> ModelResponse:
+    return await ask(request)
