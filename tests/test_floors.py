@@ -21,6 +21,7 @@ FLOORS = {
     "llmspell.errors": 0,
     "llmspell.values": 0,
     "llmspell.addresses": 0,
+    "llmspell.buckets": 0,
     "llmspell.callers": 0,
     "llmspell.formats": 1,
     "llmspell.importing": 1,
