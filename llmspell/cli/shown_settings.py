@@ -28,7 +28,8 @@ def shown(project: Project) -> dict[str, Any]:
         for kind in KINDS:
             grants[kind] = _targets(grants[kind])
     for provider in settings["providers"].values():
-        provider["headers"] = _hidden(dict(provider["headers"]))
+        for name in ("headers", "query"):
+            provider[name] = _hidden(dict(provider[name]))
         provider["extra_body"] = _hidden(dict(provider["extra_body"]))
     settings["plugins"] = [_entry(known) for known in known_plugins(project) if known.listed]
     for section in ("hooks", "middleware"):

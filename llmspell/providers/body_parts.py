@@ -9,7 +9,7 @@ from llmspell.errors import InvalidArguments
 from llmspell.providers.strict_json import write_json
 
 if TYPE_CHECKING:
-    from llmspell.providers.messages import Block
+    from llmspell.providers.messages import Block, File, ToolCall
 
 
 def misplaced(block: Block, role: str) -> InvalidArguments:
@@ -24,6 +24,23 @@ def json_text(value: Any, what: str) -> str:
         return write_json(value)
     except ValueError as error:
         raise InvalidArguments("model.request", [f"{what} cannot be sent: {error}"]) from None
+
+
+def call_arguments(call: ToolCall) -> str:
+    """Those of an earlier turn. Some servers read them, and fail when they are not JSON."""
+    arguments = call.arguments if call.raw is None else {"not_json": call.raw}
+    return json_text(arguments, f"the call of {call.name}")
+
+
+def data_url(data: bytes | None, media_type: str | None) -> str:
+    return f"data:{media_type};base64,{base64_text(data)}"
+
+
+def file_as_text(file: File) -> str | None:
+    """A file of text as one, with its name; None when it is none."""
+    if not file.media_type.startswith("text/"):
+        return None
+    return f"{file.name}:\n{file.data.decode('utf-8', 'replace')}"
 
 
 def base64_text(data: bytes | None) -> str:

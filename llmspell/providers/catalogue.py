@@ -7,12 +7,14 @@ config knows comes as `ProviderSettings`, one for each `[providers.NAME]` in llm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llmspell.errors import ConfigError, UnknownEffect
+from llmspell.providers.quirks import NO_QUIRKS, Quirks
+from llmspell.providers.redaction import secrets_in
 from llmspell.providers.settings import ProviderSettings
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 KINDS: Mapping[str, str] = {
     "openai": "llmspell.providers.openai_chat:OpenAIChat",
+    "openai-responses": "llmspell.providers.openai_responses:OpenAIResponses",
 }
 """Wire protocols, and the class that speaks each.
 
@@ -34,22 +37,17 @@ class Listed:
     """A provider we know.
 
     Attributes:
-        base_url: What stands before `/chat/completions`.
+        base_url: What stands before the paths of the protocol; "" where everybody has their own.
         keys: Environment variables that may hold its key, best first; none when it needs no key.
         default_model: A small, current model for those who name none.
         kind: The wire protocol, one of `KINDS`.
-        max_tokens_field: What the protocol's limit on the answer's length is called there.
-        json_schema: Whether it takes a JSON Schema for the answer; otherwise it is told in words.
-        short_ids: Whether tool calls' ids must be nine letters and digits.
     """
 
     base_url: str
     keys: tuple[str, ...] = ()
     default_model: str | None = None
     kind: str = "openai"
-    max_tokens_field: str = "max_tokens"
-    json_schema: bool = True
-    short_ids: bool = False
+    quirks: Quirks = NO_QUIRKS
 
 
 # Their order is the order in which a key found in the environment decides on the default model.
@@ -58,36 +56,69 @@ CATALOGUE: Mapping[str, Listed] = {
         "https://api.openai.com/v1",
         ("OPENAI_API_KEY",),
         "gpt-5.4-mini",
-        max_tokens_field="max_completion_tokens",
+        kind="openai-responses",
+        quirks=Quirks(max_tokens_field="max_completion_tokens"),
     ),
     "openrouter": Listed(
-        "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), "openrouter/auto"
+        "https://openrouter.ai/api/v1",
+        ("OPENROUTER_API_KEY",),
+        "openrouter/auto",
+        quirks=Quirks(reasoning="openrouter", cache_control=True),
     ),
-    "groq": Listed("https://api.groq.com/openai/v1", ("GROQ_API_KEY",), "openai/gpt-oss-20b"),
+    "groq": Listed(
+        "https://api.groq.com/openai/v1",
+        ("GROQ_API_KEY",),
+        "openai/gpt-oss-20b",
+        quirks=Quirks(max_tokens_field="max_completion_tokens", stream_usage=False),
+    ),
     "mistral": Listed(
-        "https://api.mistral.ai/v1", ("MISTRAL_API_KEY",), "mistral-small-latest", short_ids=True
+        "https://api.mistral.ai/v1",
+        ("MISTRAL_API_KEY",),
+        "mistral-small-latest",
+        quirks=Quirks(seed_field="random_seed", stream_usage=False, short_ids=True),
     ),
     "deepseek": Listed(
-        "https://api.deepseek.com", ("DEEPSEEK_API_KEY",), "deepseek-v4-flash", json_schema=False
+        "https://api.deepseek.com",
+        ("DEEPSEEK_API_KEY",),
+        "deepseek-v4-flash",
+        quirks=Quirks(output="json_object", reasoning="deepseek"),
     ),
     "xai": Listed("https://api.x.ai/v1", ("XAI_API_KEY",), "grok-4.3"),
-    "together": Listed("https://api.together.ai/v1", ("TOGETHER_API_KEY",), "openai/gpt-oss-120b"),
+    "together": Listed(
+        "https://api.together.ai/v1",
+        ("TOGETHER_API_KEY",),
+        "openai/gpt-oss-120b",
+        quirks=Quirks(reasoning="together"),
+    ),
     "fireworks": Listed(
         "https://api.fireworks.ai/inference/v1",
         ("FIREWORKS_API_KEY",),
         "accounts/fireworks/models/gpt-oss-120b",
+        quirks=Quirks(reasoning="tokens"),
     ),
-    "cerebras": Listed("https://api.cerebras.ai/v1", ("CEREBRAS_API_KEY",), "gpt-oss-120b"),
+    "cerebras": Listed(
+        "https://api.cerebras.ai/v1",
+        ("CEREBRAS_API_KEY",),
+        "gpt-oss-120b",
+        quirks=Quirks(max_tokens_field="max_completion_tokens"),
+    ),
+    "azure": Listed(
+        "",
+        ("AZURE_OPENAI_API_KEY",),
+        quirks=Quirks(max_tokens_field="max_completion_tokens", key_header="api-key"),
+    ),
     "ollama": Listed("http://localhost:11434/v1"),
     "lmstudio": Listed("http://localhost:1234/v1"),
-    "llamacpp": Listed("http://localhost:8080/v1"),
-    "vllm": Listed("http://localhost:8000/v1"),
+    "llamacpp": Listed(
+        "http://localhost:8080/v1", quirks=Quirks(reasoning="template", named_choice=False)
+    ),
+    "vllm": Listed("http://localhost:8000/v1", quirks=Quirks(reasoning="template")),
 }
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A provider as it will be spoken to. Its repr shows neither key nor headers nor `extra_body`.
+    """A provider as it will be spoken to. Its repr shows no key, header, query or `extra_body`.
 
     Attributes:
         key_env: The variable the key is in, or should be in; None when no key is needed.
@@ -98,6 +129,7 @@ class Endpoint:
     key_env: str | None = None
     key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
     connect_timeout: float = 10.0
     first_timeout: float | None = None
@@ -107,9 +139,12 @@ class Endpoint:
     requests_per_minute: float | None = None
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     kind: str = "openai"
-    max_tokens_field: str = "max_tokens"
-    json_schema: bool = True
-    short_ids: bool = False
+    quirks: Quirks = NO_QUIRKS
+
+    @property
+    def secrets(self) -> list[str]:
+        """What of it must not be shown."""
+        return secrets_in(self.key, {**self.headers, **self.query})
 
 
 def endpoint(
@@ -118,7 +153,8 @@ def endpoint(
     """Where the provider of that name is, from config, the environment and the catalogue.
 
     `[providers.NAME] base_url` goes before the variable `NAME_BASE_URL`, and that before what is
-    listed; `OLLAMA_HOST` counts for ollama.
+    listed; `OLLAMA_HOST` counts for ollama, `AZURE_OPENAI_ENDPOINT` for azure. A server elsewhere
+    is asked by the protocol and in the words all of them know, unless settings say otherwise.
 
     Raises:
         UnknownEffect: Neither config nor the catalogue has that name.
@@ -132,12 +168,13 @@ def endpoint(
         known = sorted({*CATALOGUE, *settings})
         raise UnknownEffect("provider", name, difflib.get_close_matches(name, known))
     own = own or ProviderSettings()
-    elsewhere = own.base_url or environ.get(_variable(name)) or _ollama_host(name, environ)
+    elsewhere = own.base_url or environ.get(_variable(name)) or _own_variable(name, environ)
     listed = listed or Listed("")
     base_url = (elsewhere or listed.base_url).rstrip("/")
     key_env, key = _key((own.api_key_env,) if own.api_key_env else listed.keys, environ)
-    # A server elsewhere only speaks the same protocol; all of them know the older field.
-    tokens = listed.max_tokens_field if base_url == listed.base_url else "max_tokens"
+    kind, quirks = listed.kind, listed.quirks
+    if name == "openai" and not _is_openais(base_url):
+        kind, quirks = "openai", replace(quirks, max_tokens_field="max_tokens")
     _check(name, base_url, key_env, key, own)
     return Endpoint(
         name=name,
@@ -145,6 +182,7 @@ def endpoint(
         key_env=key_env,
         key=key,
         headers=own.headers,
+        query=own.query,
         timeout=own.timeout,
         connect_timeout=own.connect_timeout,
         first_timeout=own.first_timeout,
@@ -153,10 +191,8 @@ def endpoint(
         concurrency=own.concurrency,
         requests_per_minute=own.requests_per_minute,
         extra_body=own.extra_body,
-        kind=own.kind or listed.kind,
-        max_tokens_field=own.max_tokens_field or tokens,
-        json_schema=listed.json_schema,
-        short_ids=listed.short_ids,
+        kind=own.kind or kind,
+        quirks=quirks.changed(own.quirks),
     )
 
 
@@ -174,6 +210,14 @@ def open_provider(
     return provider
 
 
+def _is_openais(base_url: str) -> bool:
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:
+        return False
+    return f".{host}".endswith(".api.openai.com")  # eu.api.openai.com keeps data in the EU
+
+
 def _variable(name: str) -> str:
     return f"{name.upper().replace('-', '_')}_BASE_URL"
 
@@ -186,10 +230,18 @@ def _key(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str | 
     return (variables[0] if variables else None), None
 
 
-def _ollama_host(name: str, environ: Mapping[str, str]) -> str | None:
-    """`OLLAMA_HOST` as a base URL. It may lack scheme, host or port, as Ollama's own does."""
-    host = environ.get("OLLAMA_HOST", "").strip().rstrip("/")
-    if name != "ollama" or not host:
+def _own_variable(name: str, environ: Mapping[str, str]) -> str | None:
+    """The base URL by the variable the provider's own tools read."""
+    if name == "ollama":
+        return _ollama_host(environ.get("OLLAMA_HOST", "").strip().rstrip("/"))
+    if name == "azure" and (resource := environ.get("AZURE_OPENAI_ENDPOINT", "").strip()):
+        return resource.rstrip("/") + "/openai/v1"
+    return None
+
+
+def _ollama_host(host: str) -> str | None:
+    """It as a base URL. It may lack scheme, host or port, as Ollama's own does."""
+    if not host:
         return None
     if "://" not in host:
         host = f"http://{host}"
@@ -211,7 +263,8 @@ def _check(
     name: str, base_url: str, key_env: str | None, key: str | None, own: ProviderSettings
 ) -> None:
     """Raise ConfigError for what no request could be made with. It shows none of the values."""
-    problems = _url_problems(base_url) if base_url else ["base_url is required"]
+    missing = "base_url is required" + (", or AZURE_OPENAI_ENDPOINT" if name == "azure" else "")
+    problems = _url_problems(base_url) if base_url else [missing]
     # Checked here, since what a header may not hold is quoted by those who refuse to send it.
     if key and not _printable(key):
         problems.append(f"the key in {key_env} has characters no key has")

@@ -19,7 +19,7 @@ import httpx2
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
 from llmspell.providers.pace import Pace
-from llmspell.providers.redaction import Redacting, secrets_in, without_whole
+from llmspell.providers.redaction import Redacting, without_whole
 from llmspell.providers.strict_json import read_json, write_json
 from llmspell.providers.turns import Turns
 
@@ -88,7 +88,7 @@ class Connection:
             }
         )
         self._headers.update(endpoint.headers)
-        self.secrets = secrets_in(endpoint.key, endpoint.headers)
+        self.secrets = endpoint.secrets
         self._log_filter = Redacting(self.secrets)
         self._transport = transport
         self._max_retries = endpoint.max_retries if max_retries is None else max_retries

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from llmspell.errors import ProviderError
-from llmspell.providers.redaction import redacted, secrets_in
+from llmspell.providers.redaction import redacted
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _broken(
 
 
 def _clean(endpoint: Endpoint, text: str) -> str:
-    shown = redacted(" ".join(text.split()), secrets_in(endpoint.key, endpoint.headers))
+    shown = redacted(" ".join(text.split()), endpoint.secrets)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} …"
 
 

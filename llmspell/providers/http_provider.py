@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from urllib.parse import urlencode
 
 from llmspell.providers.connection import Connection
 from llmspell.providers.failures import missing_key
@@ -57,6 +58,7 @@ class HttpProvider(ABC):
     ) -> None:
         self.name = endpoint.name
         self.endpoint = endpoint
+        self._query = f"?{urlencode(endpoint.query)}" if endpoint.query else ""
         self._connection = Connection(
             endpoint, self.headers(), transport=transport, max_retries=max_retries
         )
@@ -65,7 +67,7 @@ class HttpProvider(ABC):
         self._check_key()
         model = ModelName.parse(request.model).model
         data = await self._connection.post(
-            self.path(model, stream=False),
+            self.path(model, stream=False) + self._query,
             self.body(request, model, stream=False),
             key=request.key,
             patience=request.patience,
@@ -77,7 +79,7 @@ class HttpProvider(ABC):
         model = ModelName.parse(request.model).model
         assembly, withholding = self.assembly(request), Withholding(self._connection.secrets)
         events = self._connection.stream(
-            self.path(model, stream=True),
+            self.path(model, stream=True) + self._query,
             self.body(request, model, stream=True),
             key=request.key,
             patience=request.patience,
@@ -94,7 +96,7 @@ class HttpProvider(ABC):
     async def list_models(self) -> list[str]:
         """The models the server says it has. Raises ProviderError."""
         self._check_key()
-        return self.model_names(await self._connection.get(self.models_path))
+        return self.model_names(await self._connection.get(self.models_path + self._query))
 
     async def close(self) -> None:
         await self._connection.close()

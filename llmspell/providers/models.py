@@ -76,7 +76,9 @@ class Models:
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
         """The parts of an answer as they come, then the whole of it. Raises as `complete`."""
-        return self._provider(ModelName.parse(request.model).provider).stream(request)
+        provider = self._provider(ModelName.parse(request.model).provider)
+        stream = getattr(provider, "stream", None)
+        return _at_once(provider, request) if stream is None else stream(request)
 
     async def close(self) -> None:
         for provider in self._providers.values():
@@ -97,3 +99,15 @@ class Models:
         from llmspell.providers.catalogue import open_provider
 
         return open_provider(name, self._settings, self._environ)
+
+
+async def _at_once(
+    provider: Provider, request: ModelRequest
+) -> AsyncGenerator[Delta | ModelResponse, None]:
+    """For providers that cannot stream: what there is to say, when all of it is there."""
+    from llmspell.providers.messages import TextDelta
+
+    response = await provider.complete(request)
+    if text := response.message.text:
+        yield TextDelta(text)
+    yield response

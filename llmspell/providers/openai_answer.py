@@ -15,6 +15,7 @@ from llmspell.providers.messages import (
     Message,
     ModelRequest,
     ModelResponse,
+    Reasoning,
     Refusal,
     Text,
     ToolCall,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 _KNOWN = {"role", "content", "refusal", "tool_calls"}
+REASONING = ("reasoning_content", "reasoning")
+"""Where servers put what the model thought: DeepSeek, xAI, Fireworks and llama.cpp into the first;
+OpenRouter, Groq, Cerebras, Together, Ollama and vLLM into the second; some into both."""
 
 
 def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
@@ -64,18 +68,13 @@ def _first_choice(data: Body, endpoint: Endpoint) -> Body:
 
 
 def _blocks(message: Body, request: ModelRequest, endpoint: Endpoint) -> list[Block]:
+    rest = {name: v for name, v in message.items() if name not in _KNOWN and v not in (None, [])}
     blocks: list[Block] = []
-    extra = {name: v for name, v in message.items() if name not in _KNOWN and v not in (None, [])}
-    content = message.get("content")
-    if isinstance(content, list):
-        others = [part for part in content if not _is_text(part)]
-        content = "".join([part["text"] for part in content if _is_text(part)])
-        if others:
-            extra["content"] = others
-    if extra:
-        blocks.append(Extra(endpoint.name, extra))
-    if content and isinstance(content, str):
-        blocks.append(Text(content))
+    if reasoning := _reasoning(rest, endpoint.name):
+        blocks.append(reasoning)
+    if rest:
+        blocks.append(Extra(endpoint.name, rest))
+    blocks += _content(message.get("content"), endpoint.name)
     if refusal := message.get("refusal"):
         blocks.append(Refusal(string(refusal)))
     if calls := message.get("tool_calls"):
@@ -83,10 +82,51 @@ def _blocks(message: Body, request: ModelRequest, endpoint: Endpoint) -> list[Bl
     return blocks
 
 
-def _is_text(part: Any) -> bool:
-    return (
-        isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-    )
+def _reasoning(fields: Body, provider: str) -> Reasoning | None:
+    """What the model thought, taken out of the fields.
+
+    Its data is what the message gets when it is given back: OpenRouter's `reasoning_details` as
+    they are, or the `field` in which the text stood.
+    """
+    texts = {n: fields.pop(n) for n in REASONING if isinstance(fields.get(n), str)}
+    name = next((name for name in texts if texts[name]), None)
+    details = fields.pop("reasoning_details", None)
+    if isinstance(details, list):
+        text = texts[name] if name else "".join(map(_detail_text, details))
+        return Reasoning(provider, text, {"reasoning_details": details})
+    return Reasoning(provider, texts[name], {"field": name}) if name else None
+
+
+def _detail_text(detail: Any) -> str:
+    return string(detail.get("text") or detail.get("summary")) if isinstance(detail, dict) else ""
+
+
+def _content(content: Any, provider: str) -> list[Block]:
+    if isinstance(content, str):
+        return [Text(content)] if content else []
+    blocks: list[Block] = []
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            blocks.append(Text(part["text"]))
+        elif kind == "thinking":  # Mistral's
+            thought = part.get("thinking")
+            text = "".join(map(_detail_text, thought)) if isinstance(thought, list) else ""
+            blocks.append(Reasoning(provider, text or string(thought), {"content": [part]}))
+        else:
+            blocks.append(Extra(provider, {"content": [part]}))
+    return _texts_joined(blocks)
+
+
+def _texts_joined(blocks: list[Block]) -> list[Block]:
+    joined: list[Block] = []
+    for block in blocks:
+        last = joined[-1] if joined else None
+        if isinstance(block, Text) and isinstance(last, Text):
+            joined[-1] = Text(last.text + block.text)
+        else:
+            joined.append(block)
+    return joined
 
 
 def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[ToolCall]:
@@ -116,6 +156,9 @@ def _usage(usage: Any) -> Usage:
         input_tokens=prompt,
         # xAI leaves the reasoning tokens out of the completion's, but not out of the total.
         output_tokens=max(completion, count(usage, "total_tokens") - prompt),
-        cached_tokens=count(read, "cached_tokens"),
+        cached_tokens=count(read, "cached_tokens")
+        or count(usage, "cached_tokens")  # Together, Moonshot
+        or count(usage, "prompt_cache_hit_tokens"),  # DeepSeek
         reasoning_tokens=count(written, "reasoning_tokens"),
+        cache_written_tokens=count(read, "cache_write_tokens"),
     )

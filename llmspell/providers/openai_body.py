@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.body_parts import base64_text, json_text, misplaced, schema_in_words
+from llmspell.providers.body_parts import (
+    base64_text,
+    call_arguments,
+    data_url,
+    file_as_text,
+    misplaced,
+    schema_in_words,
+)
 from llmspell.providers.messages import (
     Block,
     Extra,
@@ -18,6 +25,7 @@ from llmspell.providers.messages import (
     Image,
     Message,
     ModelRequest,
+    Reasoning,
     Refusal,
     Text,
     ToolCall,
@@ -25,9 +33,11 @@ from llmspell.providers.messages import (
     ToolSpec,
     Unknown,
 )
+from llmspell.providers.openai_reasoning import WAYS
 
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.quirks import Quirks
 
 Body = dict[str, Any]
 
@@ -38,6 +48,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     Raises:
         InvalidArguments: A block has no place in a message of its role.
     """
+    quirks = endpoint.quirks
     messages: list[Body] = []
     if system := _system(request, endpoint):
         messages.append({"role": "system", "content": system})
@@ -45,27 +56,45 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
         messages += _message(message, endpoint)
     body: Body = {"model": model, "messages": messages}
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
-    if request.tool_choice is not None:
-        body["tool_choice"] = _tool_choice(request.tool_choice)
+        body |= _tools(request, quirks)
     if request.output is not None:
-        body["response_format"] = _response_format(request.output, endpoint)
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.max_tokens is not None:
-        body[endpoint.max_tokens_field] = request.max_tokens
-    if request.stop:
-        body["stop"] = list(request.stop)
+        body |= _output(request.output, quirks)
+    named = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        quirks.max_tokens_field: request.max_tokens,
+        "stop": list(request.stop) or None,
+        quirks.seed_field: request.seed,
+    }
+    body |= {name: value for name, value in named.items() if value is not None}
+    if request.reasoning is not None:
+        body |= WAYS[quirks.reasoning](request.reasoning)
+    # OpenRouter hands the wish to Anthropic; all others of its models cache unasked or not at all.
+    if quirks.cache_control and request.cache and model.startswith("anthropic/"):
+        body["cache_control"] = {"type": "ephemeral"}
     body.update(endpoint.extra_body)
     body.update(request.extra_body)
     return body
 
 
 def _system(request: ModelRequest, endpoint: Endpoint) -> str | None:
-    if request.output is None or endpoint.json_schema:
+    if request.output is None or endpoint.quirks.output == "json_schema":
         return request.system
     told = schema_in_words(request.output)
     return f"{request.system}\n\n{told}" if request.system else told
+
+
+def _tools(request: ModelRequest, quirks: Quirks) -> Body:
+    """The tools in the order of the request, which stays that of a conversation: caches need it."""
+    tools, choice = request.tools, request.tool_choice
+    if choice not in (None, "auto", "none", "required") and not quirks.named_choice:
+        tools, choice = tuple([tool for tool in tools if tool.name == choice]), "required"
+    body: Body = {"tools": [_tool(tool) for tool in tools]}
+    if choice is not None:
+        body["tool_choice"] = _tool_choice(choice)
+    if request.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+    return body
 
 
 def _tool(tool: ToolSpec) -> Body:
@@ -82,13 +111,15 @@ def _tool_choice(choice: str) -> str | Body:
     return {"type": "function", "function": {"name": choice}}
 
 
-def _response_format(schema: Body, endpoint: Endpoint) -> Body:
-    if not endpoint.json_schema:
-        return {"type": "json_object"}
+def _output(schema: Body, quirks: Quirks) -> Body:
+    if quirks.output == "words":
+        return {}
+    if quirks.output == "json_object":
+        return {"response_format": {"type": "json_object"}}
     wanted: Body = {"name": "output", "schema": schema}
-    if schema.get("type") == "object" and _strict(schema):
+    if enforceable(schema):
         wanted["strict"] = True
-    return {"type": "json_schema", "json_schema": wanted}
+    return {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
 
 _STRICT_WORDS = {
@@ -97,11 +128,15 @@ _STRICT_WORDS = {
 }
 
 
-def _strict(schema: Any) -> bool:
+def enforceable(schema: Body) -> bool:
     """Whether the provider can hold the model to this schema: it is closed, all of it required.
 
     See OpenAI's guide to structured outputs, "Supported schemas".
     """
+    return schema.get("type") == "object" and _strict(schema)
+
+
+def _strict(schema: Any) -> bool:
     if not isinstance(schema, dict) or not schema.keys() <= _STRICT_WORDS:
         return False
     properties, named = schema.get("properties", {}), schema.get("$defs", {})
@@ -160,7 +195,7 @@ def _part(block: Block, role: str) -> Body:
     if isinstance(block, Text):
         return {"type": "text", "text": block.text}
     if isinstance(block, Image):
-        url = block.url or _data_url(block.data, block.media_type)
+        url = block.url or data_url(block.data, block.media_type)
         return {"type": "image_url", "image_url": {"url": url}}
     if isinstance(block, File):
         return _file(block)
@@ -173,58 +208,63 @@ _SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio
 
 
 def _file(file: File) -> Body:
-    if file.media_type.startswith("text/"):
-        return {"type": "text", "text": f"{file.name}:\n{file.data.decode('utf-8', 'replace')}"}
+    if (text := file_as_text(file)) is not None:
+        return {"type": "text", "text": text}
     if sound := _SOUNDS.get(file.media_type):
         data = base64_text(file.data)
         return {"type": "input_audio", "input_audio": {"data": data, "format": sound}}
-    data = _data_url(file.data, file.media_type)
+    data = data_url(file.data, file.media_type)
     return {"type": "file", "file": {"filename": file.name, "file_data": data}}
 
 
-def _data_url(data: bytes | None, media_type: str | None) -> str:
-    return f"data:{media_type};base64,{base64_text(data)}"
-
-
 def _assistant(message: Message, endpoint: Endpoint) -> Body:
-    texts: list[str] = []
+    """The turn as its provider gave it; for another, without what only that one understands."""
     parts: list[Body] = []
     calls: list[Body] = []
     fields: Body = {}
     for block in message.content:
         if isinstance(block, Text):
-            texts.append(block.text)
+            parts.append({"type": "text", "text": block.text})
         elif isinstance(block, ToolCall):
             calls.append(_call(block, endpoint))
         elif isinstance(block, Refusal):
             fields["refusal"] = block.text
         elif isinstance(block, Unknown):
             parts.append(block.data)
-        elif not isinstance(block, Extra):
+        elif not isinstance(block, (Reasoning, Extra)):
             raise misplaced(block, "assistant")
         elif block.provider == endpoint.name:
-            parts += block.data.get("content", ())
-            fields |= {name: v for name, v in block.data.items() if name != "content"}
-    content: Any = "".join(texts)
-    if parts:
-        content = [*parts, {"type": "text", "text": content}] if content else parts
+            own = _own_fields(block)
+            parts += own.get("content", ())
+            fields |= {name: value for name, value in own.items() if name != "content"}
+    content: Any = _text(parts)
+    if content is None:
+        content = parts
     if calls:
         fields["tool_calls"] = calls
         content = content or None
     return {**fields, "role": "assistant", "content": content}
 
 
+def _text(parts: list[Body]) -> str | None:
+    """Parts that are text alone, as servers expect it: most know no other content of a model."""
+    if any(part.get("type") != "text" for part in parts):
+        return None
+    return "".join([part.get("text", "") for part in parts])
+
+
+def _own_fields(block: Reasoning | Extra) -> Body:
+    """Those of the message it was read from; see `openai_answer`."""
+    if "type" in block.data:
+        return {}  # the same provider said it in another protocol, in which blocks have types
+    if isinstance(block, Reasoning) and isinstance(name := block.data.get("field"), str):
+        return {name: block.text}
+    return block.data
+
+
 def _call(call: ToolCall, endpoint: Endpoint) -> Body:
-    # Some servers parse the arguments of earlier turns and fail when they are not JSON.
-    arguments = call.arguments if call.raw is None else {"not_json": call.raw}
-    return {
-        "id": _id(call.id, endpoint),
-        "type": "function",
-        "function": {
-            "name": call.name,
-            "arguments": json_text(arguments, f"the call of {call.name}"),
-        },
-    }
+    function = {"name": call.name, "arguments": call_arguments(call)}
+    return {"id": _id(call.id, endpoint), "type": "function", "function": function}
 
 
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
@@ -232,6 +272,6 @@ _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 def _id(id: str, endpoint: Endpoint) -> str:  # noqa: A002 - it is the id
     """The id, or a short one that stands for it: another model's history may have long ones."""
-    if not endpoint.short_ids or _SHORT_ID.fullmatch(id):
+    if not endpoint.quirks.short_ids or _SHORT_ID.fullmatch(id):
         return id
     return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:9]

@@ -9,24 +9,32 @@ from llmspell.providers.openai_answer import response_from
 from llmspell.providers.openai_body import request_body
 
 if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
     from llmspell.providers.messages import ModelRequest, ModelResponse
+
+
+def key_header(endpoint: Endpoint) -> dict[str, str]:
+    """What shows the server who asks."""
+    if not endpoint.key:
+        return {}
+    name = endpoint.quirks.key_header
+    return {name: f"Bearer {endpoint.key}" if name == "authorization" else endpoint.key}
 
 
 class OpenAIChat(HttpProvider):
     """See `HttpProvider`."""
 
     def headers(self) -> dict[str, str]:
-        key = self.endpoint.key
-        return {"authorization": f"Bearer {key}"} if key else {}
+        return key_header(self.endpoint)
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
         return "/chat/completions"
 
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
-        body = request_body(request, model, self.endpoint)
-        return (
-            body | {"stream": True, "stream_options": {"include_usage": True}} if stream else body
-        )
+        body: Body = {"stream": True} if stream else {}
+        if stream and self.endpoint.quirks.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+        return body | request_body(request, model, self.endpoint)
 
     def response(self, data: Body, request: ModelRequest) -> ModelResponse:
         return response_from(data, request, self.endpoint)

@@ -5,13 +5,15 @@ Source of the format: `openai.types.chat.chat_completion_chunk` of the official 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from llmspell.providers.answer_parts import string
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
-from llmspell.providers.strict_json import read_json
+from llmspell.providers.openai_answer import REASONING
+from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
     import httpx2
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
 
 _END = "[DONE]"
-_REASONING = ("reasoning_content", "reasoning")  # DeepSeek's and vLLM's name; OpenRouter's, Groq's
 
 
 class ChatAssembly:
@@ -28,27 +29,45 @@ class ChatAssembly:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._answer: Body = {}
+        self._texts: list[str] = []
         self._message: Body = {}
-        self._calls: dict[int, Body] = {}
+        self._calls = _Calls()
         self._finish_reason: Any = None
         self._ended = False
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterator[Delta]:
+    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
         if event.data == _END:
             self._ended = True
-            return
+            return ()
         chunk = self._chunk(event.data)
-        if error := chunk.get("error"):
-            raise failed_inside(self._endpoint, error)
-        self._answer |= {n: v for n, v in chunk.items() if n != "choices" and v is not None}
+        self._note(chunk)
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
-        if not isinstance(choice, dict):
-            return
+        if not isinstance(choice, dict) or choice.get("index"):
+            return ()
+        if choice.get("error"):
+            raise failed_inside(self._endpoint, choice["error"])
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            yield from self._add(delta)
+        # Servers that cannot stream send what they have to say whole.
+        delta = choice.get("delta") or choice.get("message")
+        if not isinstance(delta, dict):
+            return ()
+        text = delta.get("content")
+        if isinstance(text, str) and len(delta) == 1:  # most of them
+            self._texts.append(text)
+            return (TextDelta(text),) if text else ()
+        return self._add(delta)
+
+    def answer(self) -> Body:
+        if not self._ended and self._finish_reason is None:
+            raise nonsense(self._endpoint, "the answer ended in the middle")
+        message = dict(self._message)
+        if self._texts:
+            message["content"] = _joined(message.get("content"), "".join(self._texts))
+        if calls := self._calls.whole():
+            message["tool_calls"] = calls
+        choice = {"message": message, "finish_reason": self._finish_reason}
+        return self._answer | {"choices": [choice]}
 
     def _chunk(self, data: str) -> Body:
         try:
@@ -59,40 +78,158 @@ class ChatAssembly:
             raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
         return chunk
 
-    def _add(self, delta: Body) -> Iterator[Delta]:
+    def _note(self, chunk: Body) -> None:
+        """What a chunk says of the whole answer."""
+        groq = chunk.get("x_groq")
+        error = chunk.get("error") or (isinstance(groq, dict) and groq.get("error"))
+        if error:
+            raise failed_inside(self._endpoint, error)
+        usage = chunk.get("usage") or (isinstance(groq, dict) and groq.get("usage"))
+        if usage:
+            self._answer["usage"] = usage
+        if "id" not in self._answer:
+            self._answer |= {name: chunk[name] for name in ("id", "model") if chunk.get(name)}
+
+    def _add(self, delta: Body) -> Iterable[Delta]:
+        deltas: list[Delta] = []
+        shown = False
         for name, value in delta.items():
+            if value is None or name == "role":
+                continue
             if name == "tool_calls":
-                for call in value if isinstance(value, list) else ():
-                    yield from self._add_call(call)
-            elif isinstance(value, str) and name != "role":
-                self._message[name] = (self._message.get(name) or "") + value
-                if value and name == "content":
-                    yield TextDelta(value)
-                elif value and name in _REASONING:
-                    yield ReasoningDelta(value)
-            elif value is not None:
-                self._message[name] = value
+                deltas += self._calls.add(value if isinstance(value, list) else [value])
+            elif name == "content" and isinstance(value, str):
+                self._texts.append(value)
+                deltas += [TextDelta(value)] if value else []
+            elif name == "content":
+                deltas += self._add_parts(value)
+            else:
+                self._message[name] = _merged(self._message.get(name), value)
+                if name in REASONING and value and isinstance(value, str) and not shown:
+                    deltas.append(ReasoningDelta(value))
+                    shown = True  # some say it twice, by both names
+        return deltas
 
-    def _add_call(self, part: Any) -> Iterator[Delta]:
-        if not isinstance(part, dict):
-            return
-        index = part.get("index")
-        if not isinstance(index, int):  # some servers send each call whole, and do not count
-            index = len(self._calls)
-        function = part.get("function") or {}
-        call = self._calls.setdefault(index, {"type": "function", "id": "", "function": {}})
-        call["id"] = call["id"] or part.get("id") or ""
-        known = call["function"]
-        known["name"] = known.get("name") or function.get("name")
-        arguments = function.get("arguments") or ""
-        known["arguments"] = known.get("arguments", "") + arguments
-        yield ToolCallDelta(index, part.get("id") or "", function.get("name") or "", arguments)
+    def _add_parts(self, parts: Any) -> Iterable[Delta]:
+        """Mistral's way: a list of parts where there is more than text."""
+        if self._texts:
+            self._message["content"] = _joined(self._message.get("content"), "".join(self._texts))
+            self._texts = []
+        content = self._message.setdefault("content", [])
+        for part in parts if isinstance(parts, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind == "text":
+                yield TextDelta(string(part.get("text")))
+            elif kind == "thinking":
+                thought = part.get("thinking")
+                said = [string(t.get("text")) for t in thought or () if isinstance(t, dict)]
+                yield ReasoningDelta("".join(said))
+            last = content[-1] if content else None
+            if kind and isinstance(last, dict) and last.get("type") == kind:
+                content[-1] = _merged(last, part)
+            else:
+                content.append(part)
 
-    def answer(self) -> Body:
-        if not self._ended and self._finish_reason is None:
-            raise nonsense(self._endpoint, "the answer ended in the middle")
-        message = self._message
-        if self._calls:
-            message = message | {"tool_calls": [c for _, c in sorted(self._calls.items())]}
-        choice = {"message": message, "finish_reason": self._finish_reason}
-        return self._answer | {"choices": [choice]}
+
+class _Calls:
+    """The tool calls of an answer while they come, each whole or in parts."""
+
+    def __init__(self) -> None:
+        self._calls: list[Body] = []
+        self._places: dict[Any, int] = {}
+
+    def add(self, parts: list[Any]) -> Iterable[Delta]:
+        for part in parts:
+            if not isinstance(part, dict):
+                continue
+            function = part.get("function")
+            function = function if isinstance(function, dict) else {}
+            id_, name = string(part.get("id")), string(function.get("name"))
+            place = self._place(part.get("index"), id_, name)
+            arguments = function.get("arguments")
+            if arguments is None:
+                arguments = ""
+            elif not isinstance(arguments, str):
+                arguments = write_json(arguments)
+            call = self._calls[place]
+            call["id"] = call["id"] or id_
+            call["function"]["name"] = call["function"]["name"] or name
+            call["function"]["arguments"] += arguments
+            yield ToolCallDelta(place, id_, name, arguments)
+
+    def _place(self, index: Any, id_: str, name: str) -> int:
+        """Which call a part belongs to; some servers do not count them, or count each as 0."""
+        if not isinstance(index, int):
+            index = None
+        place = self._places.get(index) if index is not None else len(self._calls) - 1
+        if place is None or place < 0 or _another(self._calls[place], id_, name):
+            place = len(self._calls)
+            function = {"name": "", "arguments": ""}
+            self._calls.append({"id": "", "type": "function", "function": function})
+            if index is not None:
+                self._places[index] = place
+        return place
+
+    def whole(self) -> list[Body]:
+        return self._calls
+
+
+def _another(call: Body, id_: str, name: str) -> bool:
+    """Whether a part with that name begins a call after this one, rather than continue it."""
+    function = call["function"]
+    if not name or not function["name"]:
+        return False
+    if id_ and call["id"] and id_ != call["id"]:
+        return True
+    try:
+        return isinstance(read_json(function["arguments"]), dict)
+    except ValueError:
+        return False  # its arguments are not all there yet; the name is only said again
+
+
+def _joined(parts: Any, text: str) -> Any:
+    """The content with more text at its end."""
+    return [*parts, {"type": "text", "text": text}] if parts else text
+
+
+def _merged(before: Any, more: Any) -> Any:
+    """What came with what comes: texts end to end, tables field by field, lists by `index`."""
+    if before is None:
+        return more
+    if isinstance(before, str) and isinstance(more, str):
+        return before + more
+    if isinstance(before, list) and isinstance(more, list):
+        return _merged_lists(before, more)
+    if isinstance(before, dict) and isinstance(more, dict):
+        names = {**before, **more}
+        return {n: _merged_field(n, before.get(n), more.get(n)) for n in names}
+    return more
+
+
+_LABELS = {"type", "id", "index", "format", "role", "name"}
+
+
+def _merged_field(name: str, before: Any, more: Any) -> Any:
+    if more is None:
+        return before
+    return more if name in _LABELS else _merged(before, more)
+
+
+def _merged_lists(before: list[Any], more: list[Any]) -> list[Any]:
+    """An entry continues the last one of its type and `index`; without an index, if it is text."""
+    merged = list(before)
+    for entry in more:
+        last = merged[-1] if merged else None
+        if _continues(last, entry):
+            merged[-1] = _merged(last, entry)
+        else:
+            merged.append(entry)
+    return merged
+
+
+def _continues(last: Any, entry: Any) -> bool:
+    if not isinstance(last, dict) or not isinstance(entry, dict):
+        return False
+    if last.get("type") != entry.get("type") or last.get("index") != entry.get("index"):
+        return False
+    return "index" in entry or "text" in entry

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Provider(Protocol):
     """Answers requests; any number of them at once.
 
+    `stream` may be missing: then an answer comes in one piece, see `Models.stream`.
+
     Attributes:
         name: What stands before the first slash of its models' names.
     """

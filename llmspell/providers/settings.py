@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmspell.providers.quirks import NO_QUIRKS
+
 
 @dataclass(frozen=True)
 class ProviderSettings:
     """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
 
-    Its repr shows neither headers nor `extra_body`, which may hold secrets.
+    Its repr shows no headers, query or `extra_body`, which may hold secrets.
 
     Attributes:
         base_url: What stands before the paths of the protocol, such as `/chat/completions`.
         api_key_env: The environment variable that holds the key.
         headers: Sent with every request.
+        query: Added to the URL of every request, such as Azure's `api-version`.
         timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
         connect_timeout: Seconds that connecting may take.
         first_timeout: Seconds until the first piece of a streamed answer; by default `timeout`.
@@ -26,13 +29,14 @@ class ProviderSettings:
         requests_per_minute: How many may begin in a minute; by default any number.
         share: Whether identical requests that are under way at once are sent only once.
         extra_body: Put into every request.
-        max_tokens_field: See `llmspell.providers.catalogue.Listed`.
         kind: The wire protocol, one of `llmspell.providers.catalogue.KINDS`.
+        quirks: Those of `llmspell.providers.quirks.Quirks` in which it differs from the listed.
     """
 
     base_url: str | None = None
     api_key_env: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
     connect_timeout: float = 10.0
     first_timeout: float | None = None
@@ -42,5 +46,8 @@ class ProviderSettings:
     requests_per_minute: float | None = None
     share: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    max_tokens_field: str | None = None
     kind: str | None = None
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        NO_QUIRKS.changed(self.quirks)

@@ -12,7 +12,7 @@ def test_a_listed_provider_with_its_key():
     found = endpoint("openai", {}, {"OPENAI_API_KEY": f" {KEY}\n"})
     assert found.base_url == "https://api.openai.com/v1"
     assert (found.key_env, found.key) == ("OPENAI_API_KEY", KEY)
-    assert found.max_tokens_field == "max_completion_tokens"
+    assert found.quirks.max_tokens_field == "max_completion_tokens"
     assert KEY not in repr(found)
 
 
@@ -24,10 +24,11 @@ def test_a_listed_provider_without_its_key():
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_listed_provider_can_be_opened(name):
     listed = CATALOGUE[name]
-    found = endpoint(name, {}, {})
-    assert found.base_url == listed.base_url
-    assert bool(listed.default_model) == bool(listed.keys)
-    assert open_provider(name, {}, {}).name == name
+    environ = {"AZURE_OPENAI_ENDPOINT": "https://me.openai.azure.com/"}
+    found = endpoint(name, {}, environ)
+    assert found.base_url == (listed.base_url or "https://me.openai.azure.com/openai/v1")
+    assert bool(listed.default_model) == bool(listed.keys and listed.base_url)
+    assert open_provider(name, {}, environ).name == name
 
 
 def test_config_changes_a_listed_provider():
@@ -42,27 +43,32 @@ def test_config_changes_a_listed_provider():
     assert found.base_url == "https://proxy.example.com/v1"
     assert (found.key_env, found.key, found.timeout) == ("PROXY_KEY", KEY, 5)
     assert (found.headers, found.extra_body) == ({"X-Team": "red"}, {"user": "me"})
-    assert found.max_tokens_field == "max_tokens"
+    assert found.quirks.max_tokens_field == "max_tokens"
 
 
 def test_config_adds_a_provider():
-    own = ProviderSettings("http://gpu:9000/v1", max_tokens_field="max_completion_tokens")
+    own = ProviderSettings(
+        "http://gpu:9000/v1", quirks={"max_tokens_field": "max_completion_tokens"}
+    )
     found = endpoint("gpu", {"gpu": own}, {})
     assert (found.base_url, found.key_env) == ("http://gpu:9000/v1", None)
-    assert found.max_tokens_field == "max_completion_tokens"
+    assert found.quirks.max_tokens_field == "max_completion_tokens"
 
 
 def test_the_environment_moves_a_provider_and_config_goes_before_it():
     environ = {"OPENAI_BASE_URL": "http://localhost:8080/v1"}
     moved = endpoint("openai", {}, environ)
-    assert (moved.base_url, moved.max_tokens_field) == ("http://localhost:8080/v1", "max_tokens")
+    assert (moved.base_url, moved.quirks.max_tokens_field) == (
+        "http://localhost:8080/v1",
+        "max_tokens",
+    )
     own = {"openai": ProviderSettings("http://other/v1")}
     assert endpoint("openai", own, environ).base_url == "http://other/v1"
 
 
 def test_a_base_url_that_says_what_is_so_anyway_changes_nothing():
     found = endpoint("openai", {}, {"OPENAI_BASE_URL": "https://api.openai.com/v1/"})
-    assert found.max_tokens_field == "max_completion_tokens"
+    assert found.quirks.max_tokens_field == "max_completion_tokens"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,19 @@ import pytest
 
 from llmspell.errors import ProviderError
 from llmspell.providers.catalogue import Endpoint
-from llmspell.providers.messages import Extra, Message, ModelRequest, Refusal, Text, ToolCall, Usage
+from llmspell.providers.messages import (
+    Extra,
+    Message,
+    ModelRequest,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
 from llmspell.providers.openai_answer import response_from
 from llmspell.providers.openai_body import request_body
+from llmspell.providers.plain import response_from_plain
 
 ENDPOINT = Endpoint("test", "http://localhost/v1")
 REQUEST = ModelRequest("test/gpt", (Message.of("user", "hi"),))
@@ -145,6 +155,19 @@ def test_finish_reasons(reason, message, meant, completion):
             },
             Usage(32, 103, 0, 94),
         ),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 1,
+                "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
+            },
+            Usage(9, 1, 4, 0, 3),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4},
+            Usage(9, 1, 4),
+        ),
+        ({"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4}, Usage(9, 1, 4)),
     ],
 )
 def test_usage_is_read_from_whoever_counts(usage, meant, completion):
@@ -153,12 +176,71 @@ def test_usage_is_read_from_whoever_counts(usage, meant, completion):
 
 def test_what_we_do_not_know_is_kept(completion):
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
-    parts = [thinking, {"type": "text", "text": "Yes"}, {"type": "text", "text": "."}]
-    message = read(completion({"content": parts, "reasoning": "Hm."})).message
+    chart = {"type": "chart", "bars": [1, 2]}
+    parts = [thinking, {"type": "text", "text": "Yes"}, {"type": "text", "text": "."}, chart]
+    message = read(completion({"content": parts, "citations": ["a"]})).message
     assert message.content == (
-        Extra("test", {"reasoning": "Hm.", "content": [thinking]}),
+        Extra("test", {"citations": ["a"]}),
+        Reasoning("test", "Hm.", {"content": [thinking]}),
         Text("Yes."),
+        Extra("test", {"content": [chart]}),
     )
+    again = request_body(ModelRequest("test/gpt", (message,)), "gpt", ENDPOINT)["messages"]
+    assert again == [
+        {
+            "role": "assistant",
+            "citations": ["a"],
+            "content": [thinking, {"type": "text", "text": "Yes."}, chart],
+        }
+    ]
+
+
+DETAILS = [
+    {"type": "reasoning.text", "text": "Hm.", "signature": "s", "index": 0},
+    {"type": "reasoning.encrypted", "data": "gAAA", "index": 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "block", "back"),
+    [
+        (
+            {"reasoning_content": "Hm."},
+            Reasoning("test", "Hm.", {"field": "reasoning_content"}),
+            {"reasoning_content": "Hm."},
+        ),
+        (
+            {"reasoning": "Hm.", "reasoning_content": None},
+            Reasoning("test", "Hm.", {"field": "reasoning"}),
+            {"reasoning": "Hm."},
+        ),
+        (
+            {"reasoning": "Hm.", "reasoning_content": "Hm."},
+            Reasoning("test", "Hm.", {"field": "reasoning_content"}),
+            {"reasoning_content": "Hm."},
+        ),
+        (
+            {"reasoning": "Hm.", "reasoning_details": DETAILS},
+            Reasoning("test", "Hm.", {"reasoning_details": DETAILS}),
+            {"reasoning_details": DETAILS},
+        ),
+        (
+            {"reasoning_details": DETAILS},
+            Reasoning("test", "Hm.", {"reasoning_details": DETAILS}),
+            {"reasoning_details": DETAILS},
+        ),
+        ({"reasoning": ""}, None, {}),
+        ({"reasoning": None}, None, {}),
+    ],
+)
+def test_reasoning_goes_back_as_it_came_to_its_own_provider_only(fields, block, back, completion):
+    message = read(completion(fields)).message
+    assert message.content == (*([block] if block else []), Text("Hello."))
+    request = ModelRequest("test/gpt", (message,))
+    said = {"role": "assistant", "content": "Hello."}
+    assert request_body(request, "gpt", ENDPOINT)["messages"] == [said | back]
+    assert request_body(request, "gpt", Endpoint("other", "http://x"))["messages"] == [said]
+    assert response_from_plain(read(completion(fields)).as_plain()).message == message
 
 
 def test_bare_answers_of_small_servers():

@@ -6,7 +6,10 @@ from collections.abc import Iterable
 import httpx2
 import openai
 import pytest
-from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+from openai.types.chat.completion_create_params import (
+    CompletionCreateParamsNonStreaming,
+    CompletionCreateParamsStreaming,
+)
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments
@@ -25,8 +28,10 @@ from llmspell.providers.messages import (
     Unknown,
 )
 from llmspell.providers.openai_body import request_body
+from llmspell.providers.quirks import Quirks
 
-OPENAI = Endpoint("openai", "https://api.openai.com/v1", max_tokens_field="max_completion_tokens")
+OPENAI_QUIRKS = Quirks(max_tokens_field="max_completion_tokens")
+OPENAI = Endpoint("openai", "https://api.openai.com/v1", quirks=OPENAI_QUIRKS)
 PLAIN = Endpoint("test", "http://localhost/v1")
 
 CITY = {
@@ -52,16 +57,22 @@ CONVERSATIONS = {
             "openai/m",
             (Message.of("user", "hi"),),
             temperature=0.5,
+            top_p=0.9,
             max_tokens=64,
             stop=("END", "\n\n"),
-            extra_body={"seed": 7},
+            seed=0,
+            reasoning="low",
+            extra_body={"user": "me"},
         ),
         {
             "messages": [{"role": "user", "content": "hi"}],
             "temperature": 0.5,
+            "top_p": 0.9,
             "max_completion_tokens": 64,
             "stop": ["END", "\n\n"],
-            "extra_body": {"seed": 7},
+            "seed": 0,
+            "reasoning_effort": "low",
+            "extra_body": {"user": "me"},
         },
     ),
     "tools": (
@@ -83,6 +94,7 @@ CONVERSATIONS = {
             ),
             tools=(ToolSpec("weather", "Weather now.", CITY), ToolSpec("now")),
             tool_choice="weather",
+            parallel_tool_calls=False,
         ),
         {
             "messages": [
@@ -122,6 +134,7 @@ CONVERSATIONS = {
                 },
             ],
             "tool_choice": {"type": "function", "function": {"name": "weather"}},
+            "parallel_tool_calls": False,
         },
     ),
     "attachments": (
@@ -204,10 +217,9 @@ CONVERSATIONS = {
         },
     ),
     "output": (
-        ModelRequest("openai/m", (Message.of("user", "Where?"),), output=CITY, tool_choice="auto"),
+        ModelRequest("openai/m", (Message.of("user", "Where?"),), output=CITY),
         {
             "messages": [{"role": "user", "content": "Where?"}],
-            "tool_choice": "auto",
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "output", "schema": CITY, "strict": True},
@@ -247,12 +259,41 @@ async def test_the_body_is_the_official_sdks(name, completion, provider_at):
         api_key="sk-test", http_client=httpx2.AsyncClient(transport=transport), max_retries=0
     ) as sdk:
         await sdk.chat.completions.create(model="m", **arguments)
-    async with provider_at(
-        OPENAI.base_url, transport=transport, max_tokens_field="max_completion_tokens"
-    ) as provider:
+    async with provider_at(OPENAI.base_url, transport=transport, quirks=OPENAI_QUIRKS) as provider:
         await provider.complete(request)
     theirs, ours = bodies
     assert ours == theirs
+
+
+@pytest.mark.anyio
+async def test_the_streaming_body_is_the_official_sdks(provider_at):
+    bodies = []
+
+    def answer(sent):
+        bodies.append(json.loads(sent.content))
+        return httpx2.Response(
+            200,
+            content=b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n',
+            headers={"content-type": "text/event-stream"},
+        )
+
+    transport = httpx2.MockTransport(answer)
+    async with openai.AsyncOpenAI(
+        api_key="sk-test", http_client=httpx2.AsyncClient(transport=transport)
+    ) as sdk:
+        await sdk.chat.completions.create(
+            model="m",
+            messages=[{"role": "user", "content": "hi"}],
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    request = ModelRequest("openai/m", (Message.of("user", "hi"),))
+    async with provider_at(OPENAI.base_url, transport=transport) as provider:
+        assert [part async for part in provider.stream(request)]
+    theirs, ours = bodies
+    assert ours == theirs
+    checked = TypeAdapter(CompletionCreateParamsStreaming).validate_python(ours)
+    assert drained(checked) == ours
 
 
 def drained(value):
@@ -306,10 +347,13 @@ def test_the_schema_is_enforced_where_it_can_be(schema, strict):
     assert wanted.get("strict", False) is strict
 
 
-def test_who_takes_no_schema_is_told_in_words():
-    endpoint = Endpoint("deepseek", "http://localhost", json_schema=False)
+@pytest.mark.parametrize(
+    ("output", "response_format"), [("json_object", {"type": "json_object"}), ("words", None)]
+)
+def test_who_takes_no_schema_is_told_in_words(output, response_format):
+    endpoint = Endpoint("deepseek", "http://localhost", quirks=Quirks(output=output))
     body = sent(endpoint=endpoint, system="Be brief.", output=CITY)
-    assert body["response_format"] == {"type": "json_object"}
+    assert body.get("response_format") == response_format
     system = body["messages"][0]["content"]
     assert system.startswith("Be brief.\n\nAnswer with nothing but a JSON object")
     assert '"city"' in system
@@ -345,7 +389,7 @@ def test_extra_fields_cannot_pose_as_ours():
 
 
 def test_long_ids_are_shortened_alike_where_they_must_be():
-    endpoint = Endpoint("mistral", "http://localhost/v1", short_ids=True)
+    endpoint = Endpoint("mistral", "http://localhost/v1", quirks=Quirks(short_ids=True))
     body = sent(
         Message.of("assistant", ToolCall("call_Abc123", "now"), ToolCall("D681PevKs", "now")),
         Message.of("tool", ToolResult("call_Abc123"), ToolResult("D681PevKs")),

@@ -1,0 +1,129 @@
+"""Answers as OpenAI's Responses give them.
+
+Source of the format: `openai.types.responses.response` of the official Python SDK.
+
+What an item has beside what our blocks say is kept in a block before it: a `Reasoning` or an
+`Extra` whose data is the item, or, of a message or call, its other fields. Ids of messages and calls
+are dropped: they name what the server kept, and it keeps nothing for us.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmspell.providers.answer_parts import count, string, tool_call
+from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.messages import (
+    Block,
+    Extra,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
+
+Body = dict[str, Any]
+
+_OF_MESSAGES = {"id", "type", "status", "role", "content"}
+_OF_CALLS = {"id", "type", "status", "call_id", "name", "arguments"}
+_REASONS = {"max_output_tokens": "length", None: "length"}
+
+
+def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
+    """What the answer says.
+
+    Raises:
+        ProviderError: It is an error after all, or not of the format.
+    """
+    if data.get("error"):
+        raise failed_inside(endpoint, data["error"])
+    output, status = data.get("output"), data.get("status") or "completed"
+    if not isinstance(output, list):
+        raise nonsense(endpoint, "the answer has no output")
+    if status not in ("completed", "incomplete"):
+        raise nonsense(endpoint, f"the answer is {status}", retry=False)
+    blocks: list[Block] = []
+    for item in output:
+        if not isinstance(item, dict):
+            raise nonsense(endpoint, "the answer's output holds what is no item")
+        blocks += _blocks(item, request, endpoint, blocks)
+    model = data.get("model")
+    return ModelResponse(
+        message=Message("assistant", tuple(blocks)),
+        usage=_usage(data.get("usage")),
+        finish_reason=_finish_reason(data, blocks),
+        model=f"{endpoint.name}/{model}" if isinstance(model, str) and model else request.model,
+        id=string(data.get("id")),
+    )
+
+
+def _blocks(
+    item: Body, request: ModelRequest, endpoint: Endpoint, before: list[Block]
+) -> list[Block]:
+    kind = item.get("type")
+    if kind == "message":
+        return _message(item, endpoint.name)
+    if kind == "function_call":
+        name = item.get("name")
+        if not isinstance(name, str):
+            raise nonsense(endpoint, "the answer holds a tool call without a function's name")
+        call = tool_call(item.get("call_id"), name, item.get("arguments"), request, before)
+        return [*_about(item, _OF_CALLS, endpoint.name), call]
+    if kind == "reasoning":
+        return [Reasoning(endpoint.name, _thought(item), item)]
+    return [Extra(endpoint.name, {"type": "unknown"} | item)]
+
+
+def _about(item: Body, known: set[str], provider: str) -> list[Block]:
+    """The fields of an item we have no place for, with its type, which says where they belong."""
+    rest = {name: v for name, v in item.items() if name not in known and v not in (None, [])}
+    return [Extra(provider, {"type": item["type"]} | rest)] if rest else []
+
+
+def _message(item: Body, provider: str) -> list[Block]:
+    blocks: list[Block] = []
+    annotations: list[Any] = []
+    for part in item.get("content") or ():
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "output_text":
+            blocks.append(Text(string(part.get("text"))))
+            annotations += part.get("annotations") or ()
+        elif kind == "refusal":
+            blocks.append(Refusal(string(part.get("refusal"))))
+        else:
+            blocks.append(Extra(provider, {"type": "unknown", "part": part}))
+    return [*_about(item | {"annotations": annotations}, _OF_MESSAGES, provider), *blocks]
+
+
+def _thought(item: Body) -> str:
+    """What can be read of it: its words where the model gives them, else a summary."""
+    parts = item.get("content") or item.get("summary") or ()
+    return "\n\n".join([string(part.get("text")) for part in parts if isinstance(part, dict)])
+
+
+def _finish_reason(data: Body, blocks: list[Block]) -> str:
+    if data.get("status") == "incomplete":
+        details = data.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return _REASONS.get(reason) or str(reason)
+    return "tool_calls" if any(isinstance(block, ToolCall) for block in blocks) else "stop"
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    read, written = usage.get("input_tokens_details"), usage.get("output_tokens_details")
+    return Usage(
+        input_tokens=count(usage, "input_tokens"),
+        output_tokens=count(usage, "output_tokens"),
+        cached_tokens=count(read, "cached_tokens"),
+        reasoning_tokens=count(written, "reasoning_tokens"),
+        cache_written_tokens=count(read, "cache_write_tokens"),
+    )

@@ -1,0 +1,197 @@
+"""Requests as OpenAI's Responses take them.
+
+Source of the format: `openai.types.responses.response_create_params` of the official Python SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from llmspell.errors import InvalidArguments
+from llmspell.providers.body_parts import call_arguments, data_url, file_as_text, misplaced
+from llmspell.providers.messages import (
+    Block,
+    Extra,
+    File,
+    Image,
+    Message,
+    ModelRequest,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Unknown,
+)
+from llmspell.providers.openai_body import enforceable
+from llmspell.providers.openai_reasoning import effort
+
+if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
+
+Body = dict[str, Any]
+
+_DO_NOT_REASON = ("gpt-3", "gpt-4", "chatgpt-")
+"""Models that refuse to be asked for what they thought."""
+
+
+def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
+    """What is posted. `model` is the request's without the provider's name.
+
+    There is no seed in this protocol, so none is sent.
+
+    Raises:
+        InvalidArguments: A block has no place in a message of its role, or the request wants what
+            only chat completions have.
+    """
+    if request.stop:
+        raise _only_in_chat("stop", endpoint)
+    own = {**endpoint.extra_body, **request.extra_body}
+    body: Body = {"model": model, "store": False}
+    if not model.startswith(_DO_NOT_REASON):
+        body["include"] = ["reasoning.encrypted_content"]
+    if request.system:
+        body["instructions"] = request.system
+    kept = bool(own.get("store"))
+    body["input"] = [i for m in request.messages for i in _items(m, endpoint, kept=kept)]
+    if request.tools:
+        body |= _tools(request)
+    if request.output is not None:
+        strict = enforceable(request.output)
+        wanted = {"type": "json_schema", "name": "output", "schema": request.output}
+        body["text"] = {"format": wanted | ({"strict": True} if strict else {})}
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.max_tokens is not None:
+        body["max_output_tokens"] = request.max_tokens
+    if request.reasoning is not None:
+        body["reasoning"] = {"effort": effort(request.reasoning)}
+    return body | own
+
+
+def _only_in_chat(what: str, endpoint: Endpoint) -> InvalidArguments:
+    return InvalidArguments(
+        "model.request",
+        [f"the protocol {endpoint.kind} has no {what}"],
+        hint=f'chat completions have: set kind = "openai" in [providers.{endpoint.name}]',
+    )
+
+
+def _tools(request: ModelRequest) -> Body:
+    body: Body = {"tools": [_tool(tool) for tool in request.tools]}
+    choice = request.tool_choice
+    if choice in ("auto", "none", "required"):
+        body["tool_choice"] = choice
+    elif choice is not None:
+        body["tool_choice"] = {"type": "function", "name": choice}
+    if request.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+    return body
+
+
+def _tool(tool: ToolSpec) -> Body:
+    # `strict` is on unless turned off; it allows only a part of JSON Schema.
+    described = {"description": tool.description} if tool.description else {}
+    function: Body = {"type": "function", "name": tool.name, **described}
+    return function | {"parameters": tool.schema, "strict": False}
+
+
+def _items(message: Message, endpoint: Endpoint, *, kept: bool) -> Iterable[Body]:
+    """What a turn is in the input; `kept` is whether the server kept what it said itself."""
+    if message.role == "assistant":
+        return _said(message, endpoint, kept=kept)
+    if message.role == "tool":
+        return [_result(block, endpoint) for block in message.content]
+    for block in message.content:
+        if isinstance(block, ToolResult) or (
+            message.role == "system" and not isinstance(block, Text)
+        ):
+            raise misplaced(block, message.role)
+    content = message.content
+    if all(isinstance(block, Text) for block in content):
+        return ({"role": message.role, "content": message.text},)
+    return ({"role": message.role, "content": [_part(b, message.role, endpoint) for b in content]},)
+
+
+def _result(block: Block, endpoint: Endpoint) -> Body:
+    if not isinstance(block, ToolResult):
+        raise misplaced(block, "tool")
+    output: Any = [_part(inner, "tool", endpoint) for inner in block.content]
+    if all(isinstance(inner, Text) for inner in block.content):
+        output = "".join([part["text"] for part in output])
+        output = f"Error: {output}" if block.is_error else output
+    elif block.is_error:
+        output.insert(0, {"type": "input_text", "text": "Error:"})
+    return {"type": "function_call_output", "call_id": block.id, "output": output}
+
+
+def _part(block: Block, role: str, endpoint: Endpoint) -> Body:
+    if isinstance(block, Text):
+        return {"type": "input_text", "text": block.text}
+    if isinstance(block, Image):
+        url = block.url or data_url(block.data, block.media_type)
+        return {"type": "input_image", "detail": "auto", "image_url": url}
+    if isinstance(block, File):
+        return _file(block, endpoint)
+    if isinstance(block, Unknown):
+        return block.data
+    raise misplaced(block, role)
+
+
+def _file(file: File, endpoint: Endpoint) -> Body:
+    if (text := file_as_text(file)) is not None:
+        return {"type": "input_text", "text": text}
+    if file.media_type.startswith("audio/"):
+        raise _only_in_chat("recordings", endpoint)
+    data = data_url(file.data, file.media_type)
+    return {"type": "input_file", "filename": file.name, "file_data": data}
+
+
+def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
+    """What the model said, in its order, as it gave it; see `openai_responses_answer`."""
+    items: list[Body] = []
+    about: Body = {}  # what is known of the item to come
+    for block in message.content:
+        if isinstance(block, (Text, Refusal)):
+            if about.get("type") == "message" or not items or items[-1]["type"] != "message":
+                items.append({"type": "message", "role": "assistant", "content": []} | about)
+            items[-1]["content"].append(_output(block))
+        elif isinstance(block, ToolCall):
+            items.append(_call(block) | (about if about.get("type") == "function_call" else {}))
+        elif isinstance(block, Unknown):
+            items.append(block.data)
+        elif not isinstance(block, (Reasoning, Extra)):
+            raise misplaced(block, "assistant")
+        elif block.provider == endpoint.name and "type" in block.data:
+            if block.data["type"] in ("message", "function_call"):
+                about = {n: v for n, v in block.data.items() if n != "annotations"}
+                continue
+            # The server looks up what it kept, and fails to find what it did not.
+            if kept or isinstance(block, Extra) or _tells(block.data):
+                items.append(block.data)
+        about = {}
+    return items
+
+
+def _tells(reasoning: Body) -> bool:
+    return bool(reasoning.get("encrypted_content") or reasoning.get("content"))
+
+
+def _output(block: Text | Refusal) -> Body:
+    if isinstance(block, Refusal):
+        return {"type": "refusal", "refusal": block.text}
+    return {"type": "output_text", "text": block.text, "annotations": []}
+
+
+def _call(call: ToolCall) -> Body:
+    arguments = call_arguments(call)
+    return {
+        "type": "function_call",
+        "call_id": call.id,
+        "name": call.name,
+        "arguments": arguments,
+    }

@@ -1,0 +1,112 @@
+"""Structured output by way of a tool: for models that heed those better than a schema."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from llmspell.providers.messages import (
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    ToolSpec,
+)
+from llmspell.providers.strict_json import write_json
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import Block, Delta
+    from llmspell.providers.provider import Provider
+
+_NAME = "final_answer"
+
+
+class ToolOutput:
+    """A provider whose models answer by calling a tool, wherever an output schema is asked for.
+
+    To those who ask it looks as if the model had answered with the JSON of the tool's arguments.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self.name = provider.name
+        self._provider = provider
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        if request.output is None:
+            return await self._provider.complete(request)
+        asked = _Asked(request)
+        return asked.answered(await self._provider.complete(asked.request))
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        asked = _Asked(request) if request.output is not None else None
+        async with aclosing(self._provider.stream(asked.request if asked else request)) as parts:
+            async for part in parts:
+                for shown in asked.shown(part) if asked else (part,):
+                    yield shown
+
+    async def list_models(self) -> list[str]:
+        """See `HttpProvider.list_models`."""
+        listed: list[str] = await self._provider.list_models()  # type: ignore[attr-defined]
+        return listed
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+
+class _Asked:
+    """One request, with a tool in place of its output schema.
+
+    A tool's arguments are an object, so any other schema stands within one.
+    """
+
+    def __init__(self, request: ModelRequest) -> None:
+        schema: dict[str, Any] = request.output or {}
+        self._wrapped = schema.get("type") != "object"
+        if self._wrapped:
+            schema = {"type": "object", "properties": {"answer": schema}, "required": ["answer"]}
+        self._name = _NAME
+        while any(tool.name == self._name for tool in request.tools):
+            self._name += "_"
+        tool = ToolSpec(self._name, "Call this to give the answer, once it is known.", schema)
+        self.request = replace(
+            request,
+            output=None,
+            tools=(*request.tools, tool),
+            tool_choice="required" if request.tools else self._name,
+        )
+        self._hidden: set[int] = set()
+
+    def answered(self, response: ModelResponse) -> ModelResponse:
+        """The response as if the tool had been none. Beside other calls, the answer came too early."""
+        content, calls = response.message.content, response.message.tool_calls
+        final = [call for call in calls if call.name == self._name]
+        if not final:
+            return response
+        kept: list[Block] = [block for block in content if block not in final]
+        if len(final) == len(calls):
+            kept = [block for block in kept if not isinstance(block, Text)]
+            kept.append(Text(self._json(final[0])))
+            response = replace(response, finish_reason="stop")
+        return replace(response, message=Message("assistant", tuple(kept)))
+
+    def shown(self, part: Delta | ModelResponse) -> list[Delta | ModelResponse]:
+        """What of a stream is shown: the answer's JSON when it is whole, for it may be wrapped."""
+        if isinstance(part, ModelResponse):
+            response = self.answered(part)
+            final = response.message.content[-1:] if response.finish_reason == "stop" else ()
+            shown = [TextDelta(b.text) for b in final if isinstance(b, Text) and self._hidden]
+            return [*shown, response]
+        if isinstance(part, ToolCallDelta) and part.name == self._name:
+            self._hidden.add(part.index)
+        hidden = isinstance(part, ToolCallDelta) and part.index in self._hidden
+        return [] if hidden else [part]
+
+    def _json(self, call: ToolCall) -> str:
+        if call.raw is not None:
+            return call.raw  # the agent says what is wrong with it
+        return write_json(call.arguments.get("answer") if self._wrapped else call.arguments)
