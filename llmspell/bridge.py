@@ -25,6 +25,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "agent": ("Agent",),
     "model": (),
     "console": ("Console",),
+    "human": ("Human",),
     "log": ("Log",),
     "config": ("Config",),
     "debug": ("Debug", "inspect"),

@@ -57,6 +57,17 @@ class PermissionSettings(Grants):
 
 
 @dataclass(frozen=True)
+class ApproveSettings:
+    """`[approve]`: what a person has to approve of; see `llmspell.approvals`.
+
+    Attributes:
+        effects: Effects, with `*` for any part: `state.delete`, `tool.call:send_mail`.
+    """
+
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class MiddlewareSettings:
     """`[[middleware]]`: what stands around effects; see `llmspell.middleware`.
 
@@ -155,6 +166,7 @@ class Settings:
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     permissions: PermissionSettings = field(default_factory=PermissionSettings)
     limits: Limits = field(default_factory=Limits)
+    approve: ApproveSettings = field(default_factory=ApproveSettings)
     hooks: tuple[HookSettings, ...] = ()
     middleware: tuple[MiddlewareSettings, ...] = ()
     plugins: tuple[PluginSettings, ...] = ()

@@ -171,6 +171,25 @@ class PermissionDenied(EffectError):
     exit_code = 3
 
 
+class NotApproved(EffectError):
+    """A person was asked to approve of the effect, and refused."""
+
+    code = "not_approved"
+    exit_code = 3
+
+    def __init__(self, what: str, reason: str = "") -> None:
+        why = f": {reason}" if reason else ""
+        details = {"what": what} | ({"reason": reason} if reason else {})
+        super().__init__(f"{what} was not approved{why}", details=details)
+
+
+class NobodyToAsk(EffectError):
+    """A person is needed, for an answer or an approval, and nobody is there."""
+
+    code = "nobody_to_ask"
+    exit_code = 3
+
+
 class HookHalted(EffectError):
     """A hook stopped the effect."""
 

@@ -23,6 +23,7 @@ class FrontMatter:
     Attributes:
         permissions: What the spell asks for: {"net": ["example.com"]}.
         limits: What it lowers, by the names of `Limits`.
+        approve: What a person has to approve of, see `llmspell.approvals`.
     """
 
     name: str | None = None
@@ -30,9 +31,17 @@ class FrontMatter:
     params: Mapping[str, Parameter] = field(default_factory=dict)
     permissions: Mapping[str, list[str]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    approve: tuple[str, ...] = ()
 
 
-_KEYS = {"name": str, "description": str, "params": dict, "permissions": dict, "limits": dict}
+_KEYS = {
+    "name": str,
+    "description": str,
+    "params": dict,
+    "permissions": dict,
+    "limits": dict,
+    "approve": dict,
+}
 
 
 def block_of(source: bytes) -> slice | None:
@@ -80,6 +89,7 @@ def _checked(table: dict[str, Any], file: str) -> FrontMatter:
     tables = {key: entries for key, entries in table.items() if isinstance(entries, dict)}
     params, wrong_params = _params(tables.get("params", {}))
     limits, wrong_limits = read_limits(tables.get("limits", {}))
+    approve = tables.get("approve", {})
     found = (
         (_wrong_keys(table), f"its keys are {', '.join(_KEYS)}"),
         (
@@ -88,10 +98,12 @@ def _checked(table: dict[str, Any], file: str) -> FrontMatter:
         ),
         (_wrong_permissions(tables.get("permissions", {})), f"kinds are {', '.join(KINDS)}"),
         (wrong_limits, f"limits are {', '.join(units())}"),
+        (_wrong_approve(approve), 'write effects = ["tool.call:NAME"]'),
     )
     if problems := [f"front matter: {problem}" for wrong, _ in found for problem in wrong]:
         raise ConfigError(file, problems, hint="; ".join(hint for wrong, hint in found if wrong))
-    return FrontMatter(**table | {"params": params, "limits": limits})
+    approved = tuple(approve.get("effects", ()))
+    return FrontMatter(**table | {"params": params, "limits": limits, "approve": approved})
 
 
 def _wrong_keys(table: dict[str, Any]) -> list[str]:
@@ -110,6 +122,14 @@ def _params(entries: dict[str, Any]) -> tuple[dict[str, Parameter], list[str]]:
         except (ValueError, OverflowError) as error:
             problems.append(f"params.{name}: {error}")
     return params, problems
+
+
+def _wrong_approve(entries: dict[str, Any]) -> list[str]:
+    problems = [f"approve.{key}: there is no such key" for key in entries if key != "effects"]
+    effects = entries.get("effects", [])
+    if not isinstance(effects, list) or not all(isinstance(e, str) for e in effects):
+        problems.append("approve.effects: must be a list of strings")
+    return problems
 
 
 def _wrong_permissions(entries: dict[str, Any]) -> list[str]:

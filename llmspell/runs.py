@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmspell.approvals import Approvals
 from llmspell.bridge import Bridges
 from llmspell.children import Child, Children
 from llmspell.driver import Machine, Output
@@ -17,6 +18,7 @@ from llmspell.effects import Effect
 from llmspell.engine import Engine
 from llmspell.events import Events
 from llmspell.hooks import Hooks
+from llmspell.human import Human, Person
 from llmspell.limits import Limits
 from llmspell.lua.image import Image
 from llmspell.lua.vm import Vm
@@ -41,6 +43,7 @@ class Launch:
     arguments: list[str]
     permissions: Permissions
     limits: Limits
+    approvals: Approvals
 
 
 class Runs:
@@ -56,6 +59,7 @@ class Runs:
         modules: Path,
         open_store: Callable[[], Store],
         isolate: Callable[[Spell], bool],
+        person: Person | None,
     ) -> None:
         """Prepare.
 
@@ -67,10 +71,12 @@ class Runs:
             modules: Where the user's own spells find modules, besides beside themselves.
             open_store: Gives the store, once a run wants it.
             isolate: Whether a spell is to run in a process of its own.
+            person: Who is there to be asked.
         """
         self._shared = services
         self._image, self._bridges, self._middleware = image, bridges, middleware
         self._modules, self._open_store, self._isolate = modules, open_store, isolate
+        self._person = person
         self._workers: list[Workers] = []
 
     async def run(self, launch: Launch, output: Output) -> Value:
@@ -85,7 +91,8 @@ class Runs:
         self, effect: Effect, child: Child, permissions: Permissions, limits: Limits, output: Output
     ) -> Value:
         params = child.spell.bind(child.params)
-        launch = Launch(child.spell, params, list(child.arguments), permissions, limits)
+        approvals = effect.run[Approvals].also(child.spell.approve)
+        launch = Launch(child.spell, params, list(child.arguments), permissions, limits, approvals)
         services = self._services(launch, output)
         services[Hooks] = Hooks(effect.run[Hooks])
         around = effect.run[Events]
@@ -119,9 +126,11 @@ class Runs:
         spell, events = launch.spell, self._shared[Events]
         start = partial(self._run_child, output=output)
         own = {
+            Approvals: launch.approvals,
             Children: Children(launch.limits, launch.permissions, start),
             Events: events if spell.trusted else Events(outer=events),
             Hooks: Hooks(self._shared[Hooks]),
+            Human: Human(spell.file, self._person),
             Limits: launch.limits,
             Modules: Modules(self._module_folders(spell)),
             Permissions: launch.permissions,

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project, Settings, find_project
 from llmspell.console import Console
@@ -20,6 +21,7 @@ from llmspell.events import Events
 from llmspell.finding import find_spell
 from llmspell.granting import Ask, Granting
 from llmspell.hooks import Hook, Hooks, tell_of_runtime
+from llmspell.human import Person
 from llmspell.importing import installed
 from llmspell.limits import Limits
 from llmspell.lua.image import build
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from llmspell.providers.weights import Progress
 
 
-RELOADED = ("permissions", "limits", "isolate")
+RELOADED = ("permissions", "approve", "limits", "isolate")
 """Settings that can change while a runtime is there."""
 
 
@@ -72,6 +74,8 @@ class Runtime:
         grants: Grants | None = None,
         denied: Grants | None = None,
         ask: Ask | None = None,
+        person: Person | None = None,
+        approved: Iterable[str] = (),
         limits: Limits | None = None,
         isolate: bool | None = None,
         store: Store | None = None,
@@ -94,6 +98,8 @@ class Runtime:
             grants: What spells may touch besides what the project grants.
             denied: What they may not, besides what the project denies; it wins over all grants.
             ask: Asks a person for what is not granted; by default it is refused.
+            person: Answers what spells ask and approves of effects; by default nobody does.
+            approved: What is approved of beforehand: `tool.call:send_mail`.
             limits: Limits of each run.
             isolate: Whether each spell runs in a process of its own; by default only one that is
                 not the user's own does.
@@ -128,6 +134,7 @@ class Runtime:
             providers=providers,
             progress=progress,
         )
+        self._person, self._approved = person, tuple(approved)
         self._ask, self._granted, self._denied = ask, grants or NOTHING, denied or NOTHING
         self._given_limits, self._given_isolate = limits, isolate
         self._go_by(settings)
@@ -202,7 +209,8 @@ class Runtime:
         bound = spell.bind(params or {})
         limits = self._limits.lowered(spell.limits)
         permissions = await self._granting.permissions(spell)
-        launch = Launch(spell, bound, list(arguments), permissions, limits)
+        approvals = self._approvals.also(spell.approve)
+        launch = Launch(spell, bound, list(arguments), permissions, limits, approvals)
         try:
             return await self._runs.run(launch, output or self._output)
         except LimitExceeded as error:
@@ -217,7 +225,7 @@ class Runtime:
     async def reload(self) -> list[str]:
         """Read the project's settings again; the names of those that changed and are used now.
 
-        Runs that begin from now on have its permissions, limits and `isolate`; other settings
+        Runs that begin from now on have its permissions, approvals, limits and `isolate`; other settings
         are those of the start. Hooks at `config.change` are told before.
 
         Raises:
@@ -247,6 +255,7 @@ class Runtime:
             project=self.project,
             models=self.models,
         )
+        self._approvals = Approvals(settings.approve.effects, self._approved)
         self._limits = self._given_limits or settings.limits
         self._isolate = settings.isolate if self._given_isolate is None else self._given_isolate
 
@@ -262,6 +271,7 @@ class Runtime:
             middleware=self._middleware,
             modules=self.project.root / "lua_modules",
             open_store=self._open_store,
+            person=self._person,
             isolate=lambda spell: not spell.trusted if self._isolate is None else self._isolate,
         )
 

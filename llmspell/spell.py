@@ -26,6 +26,7 @@ class Spell:
         trusted: Whether it is the user's own, see ownership.py; a stranger's runs apart.
         permissions: What it asks for: {"net": ["example.com"]}.
         limits: What it lowers, by the names of `Limits`.
+        approve: What a person has to approve of, besides what the project says.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Spell:
     params: Mapping[str, Parameter] = field(default_factory=dict)
     permissions: Mapping[str, list[str]] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    approve: tuple[str, ...] = ()
 
     @property
     def chunk_name(self) -> str:
@@ -93,4 +95,5 @@ def parse_spell(
         params=matter.params,
         permissions=matter.permissions,
         limits=matter.limits,
+        approve=matter.approve,
     )

@@ -31,6 +31,12 @@ def run_options() -> list[click.Option]:
             help="Where State is kept: the project's .llmspell/, or for this run only.",
         ),
         *grant_options(),
+        click.Option(
+            ["--approve"],
+            multiple=True,
+            metavar="EFFECT",
+            help="Approve beforehand of what the project or spell has approved of by a person.",
+        ),
         limit_option(),
         click.Option(
             ["--isolate/--no-isolate"],
@@ -65,6 +71,7 @@ class RunOptions:
     grants: Grants = NOTHING
     denied: Grants = NOTHING
     no_prompt: bool = False
+    approve: tuple[str, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
     isolate: bool | None = None
     json: bool = False
@@ -99,6 +106,7 @@ class RunOptions:
             "grants": self.grants,
             "denied": self.denied,
             "isolate": self.isolate,
+            "approved": self.approve,
             "limits": replace(project.settings.limits, **limits),
         }
         if self.model:

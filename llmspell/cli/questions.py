@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from llmspell.console import Console
 from llmspell.granting import Question
 from llmspell.permissions import Reply, in_words, printable
 
 _LONGEST = 300
-_PLAIN = "\x1b[0m"  # a spell may have printed what hides or colours the text after it
+PLAIN = "\x1b[0m"  # a spell may have printed what hides or colours the text after it
 
 _REPLIES: dict[str, Reply] = {"y": "once", "r": "run", "a": "always", "n": "no"}
 _WORDS: dict[Reply, str] = {"once": "once", "run": "for this run", "always": "always", "no": "no"}
@@ -23,11 +24,12 @@ class Questions:
         """Use a console whose input is a terminal; `pause` stops what else is drawn there."""
         self._console, self._pause = console, pause
         self._held: list[Callable[[], None]] | None = None
+        self._one = asyncio.Lock()
 
     async def __call__(self, question: Question) -> Reply:
         replies = _replies_to(question)
-        text = f"{_PLAIN}{_told(question)}\nAllow it? "
-        with self._alone():
+        text = f"{PLAIN}{_told(question)}\nAllow it? "
+        async with self.alone():
             while (answer := await self._ask(text, replies)) is not None:
                 if reply := replies.get(answer.strip().lower()):
                     return reply
@@ -45,17 +47,19 @@ class Questions:
         choices = ", ".join(f"{letter} = {_WORDS[reply]}" for letter, reply in replies.items())
         return await self._console.read_answer(f"{text}{choices}: ")
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        held: list[Callable[[], None]] = []
-        self._held = held
-        try:
-            with self._pause():
-                yield
-        finally:
-            self._held = None
-            for write in held:
-                write()
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Nobody else asks, and what is written meanwhile is written afterwards."""
+        async with self._one:
+            held: list[Callable[[], None]] = []
+            self._held = held
+            try:
+                with self._pause():
+                    yield
+            finally:
+                self._held = None
+                for write in held:
+                    write()
 
 
 def _replies_to(question: Question) -> dict[str, Reply]:

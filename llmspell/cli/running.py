@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from llmspell.cli.asking import Asking
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
@@ -72,12 +73,18 @@ async def _run(
             output=lambda line: write(partial(write_line, to, line)),
             console=console,
             ask=questions if _may_ask(spell, options) else None,
+            person=Asking(console, questions) if _somebody_is_there(spell) else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
             return await runtime.run(spell, params=params, arguments=arguments)
 
 
 def _may_ask(spell: Spell, options: RunOptions) -> bool:
-    """Whether somebody is there to answer; not one who has just typed or piped in the spell."""
+    """Whether what is not granted may be asked for."""
+    return not options.no_prompt and _somebody_is_there(spell)
+
+
+def _somebody_is_there(spell: Spell) -> bool:
+    """Whether somebody can answer; not one who has just typed or piped in the spell."""
     typed = spell.file == "stdin" and spell.folder is None
-    return not (options.no_prompt or typed) and os.isatty(0) and os.isatty(2)
+    return not typed and os.isatty(0) and os.isatty(2)

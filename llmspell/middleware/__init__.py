@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 from llmspell.effects import Handler, Perform, Run
 from llmspell.errors import ConfigError
+from llmspell.middleware.approval import Approval
 from llmspell.middleware.deadline import Deadline
 from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
 from llmspell.middleware.hooking import Hooking
@@ -38,6 +39,7 @@ ORDER: tuple[Middleware, ...] = (
     Publish(),  # tools and changes of the state, as events
     Validate(),  # arguments against the effect's schema; hooks see checked ones
     Hooking(),  # before / after / error, by priority; a rewritten effect is validated again
+    Approval(),  # a person sees what will really be done, and may still change it
     Permission(),  # judges the arguments that will really be used
     Deadline(),  # the effect's own timeout
 )

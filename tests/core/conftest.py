@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from llmspell.agents.agent import Agents
+from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge, Bridges
 from llmspell.concurrency import settled
 from llmspell.effects import Effect
@@ -43,6 +44,7 @@ class SmallRun:
         self._bridges = Bridges([self.probe])
         self._services = {
             Agents: Agents(),
+            Approvals: Approvals(),
             Events: Events(),
             Hooks: Hooks(),
             Limits: Limits(),

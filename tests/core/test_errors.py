@@ -16,6 +16,8 @@ from llmspell.errors import (
     InvalidArguments,
     LimitExceeded,
     LlmspellError,
+    NobodyToAsk,
+    NotApproved,
     PermissionDenied,
     ProviderError,
     SpellRuntimeError,
@@ -63,9 +65,9 @@ def test_exit_codes_are_documented_each_with_one_meaning(tree):
 
 
 def test_what_lua_sees_fails_like_any_spell(tree):
-    """An exit code other than 1 says what to do about it: only a missing grant does, in Lua."""
+    """An exit code other than 1 says what to do about it: in Lua, a missing grant or person does."""
     special = {cls for cls in tree if issubclass(cls, EffectError) and cls.exit_code != 1}
-    assert special == {PermissionDenied}
+    assert special == {PermissionDenied, NotApproved, NobodyToAsk}
 
 
 # What they hold

@@ -103,7 +103,8 @@ def new_runtime(tmp_path, lines, isolate):
         options.setdefault("store", MemoryStore())
         options.setdefault("tools", [add])
         options.setdefault("bridges", [probe])
-        return Runtime(project=Project(tmp_path), output=lines.append, **options)
+        options.setdefault("project", Project(tmp_path))
+        return Runtime(output=lines.append, **options)
 
     return make
 

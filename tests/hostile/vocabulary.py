@@ -108,6 +108,7 @@ GLOBALS = (
         "Log",
         "Agent",
         "Console",
+        "Human",
         "Config",
         "Debug",
         "params",
@@ -138,6 +139,7 @@ LIBRARY = tuple(
         "Log": "debug error info warn",
         "Agent": "builder create",
         "Console": "lines read_line",
+        "Human": "approve ask",
         "Debug": "inspect timer",
     }.items()
     for name in names.split()

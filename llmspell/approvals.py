@@ -1,0 +1,81 @@
+"""Which effects a person has to approve of, and the way to get that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from llmspell.effects import Effect
+from llmspell.errors import NotApproved
+from llmspell.values import Value
+
+_SUBJECTS = ("name", "model", "key", "topic", "spell", "agent")
+
+
+class Approvals:
+    """The rules of one run.
+
+    A rule is the name of an effect, with `*` for any part, and perhaps whom it is about:
+    `tool.call:send_mail`, `state.delete:drafts.*`, `spell.run`.
+
+    Attributes:
+        wanted: Rules for what needs approval.
+        given: Rules for what is approved of beforehand.
+    """
+
+    def __init__(self, wanted: Iterable[str] = (), given: Iterable[str] = ()) -> None:
+        self.wanted, self.given = tuple(wanted), tuple(given)
+
+    def also(self, wanted: Iterable[str]) -> Approvals:
+        """The same rules, and more that needs approval."""
+        return Approvals([*self.wanted, *wanted], self.given)
+
+    def about(self, name: str) -> bool:
+        """Whether some effect of that name may need approval; asking never does."""
+        effects = [rule.partition(":")[0] for rule in self.wanted]
+        return any(fnmatchcase(name, e) for e in effects) and not name.startswith("human.")
+
+    def needed(self, what: str) -> bool:
+        return _fits(what, self.wanted)
+
+    def is_given(self, what: str) -> bool:
+        return _fits(what, self.given)
+
+
+def what_is(effect: Effect) -> str:
+    """The effect and whom it is about, as rules name them."""
+    named = (effect.args.get(key) for key in _SUBJECTS)
+    subject = next((value for value in named if isinstance(value, str)), None)
+    return effect.name if subject is None else f"{effect.name}:{subject}"
+
+
+async def approve(effect: Effect, what: str, args: dict[str, Value]) -> dict[str, Value]:
+    """Have a person approve of something on behalf of an effect; the arguments to do it with.
+
+    It is asked by an effect, `human.approve`: on replay the recorded decision counts.
+
+    Args:
+        effect: The effect that cannot go on without.
+        what: What is to be done: `tool.call:send_mail`.
+        args: With what; whoever approves may change them.
+
+    Raises:
+        NotApproved: The person refused.
+        NobodyToAsk: Nobody is there.
+    """
+    decision = await effect.perform("human.approve", what=what, args=args)
+    assert isinstance(decision, dict)  # noqa: S101 - the handler says so
+    if decision["approved"]:
+        changed = decision.get("args", args)
+        return changed if isinstance(changed, dict) else args
+    reason = decision.get("reason")
+    raise NotApproved(what, reason if isinstance(reason, str) else "")
+
+
+def _fits(what: str, rules: Iterable[str]) -> bool:
+    name, _, subject = what.partition(":")
+    for rule in rules:
+        effect, _, about = rule.partition(":")
+        if fnmatchcase(name, effect) and (not about or fnmatchcase(subject, about)):
+            return True
+    return False

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from llmspell.approvals import Approvals, approve, what_is
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.values import Value
+
+
+class Approval:
+    """Has a person approve of the effects that the run's rules name."""
+
+    name = "approval"
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+        approvals = run[Approvals]
+        if not approvals.about(handler.name):
+            return call
+
+        async def approved(effect: Effect) -> Value:
+            what = what_is(effect)
+            if approvals.needed(what):
+                args = await approve(effect, what, effect.args)
+                if args != effect.args:
+                    effect.args = args
+                    effect.bound = handler.check(effect)
+            return await settled(call(effect))
+
+        return approved
