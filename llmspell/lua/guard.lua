@@ -156,12 +156,15 @@ local function guarded_pcall(f, ...)
   return settle(pcall(f, ...))
 end
 
--- The handler runs where the error was raised, which may be inside a hook, where no hook stops it:
+-- A function like pcall, with a handler. It runs where the error was raised, which may be inside a hook, where no hook stops it:
 -- it has to be ours. The spell's own xpcall calls its handler after the fact, see basics.lua.
-local function guarded_xpcall(f, handler, ...)
-  return settle(xpcall(f, function(err)
+local function protected(handler)
+  local function handle(err)
     return limit and err or handler(without_place(err))
-  end, ...))
+  end
+  return function(f, ...)
+    return settle(xpcall(f, handle, ...))
+  end
 end
 
 -- Raises an error as if at the spell's own line.
@@ -171,7 +174,7 @@ local function fail(message)
 end
 
 guard.charge, guard.check, guard.fail, guard.kill = charge, check, fail, kill
-guard.pcall, guard.xpcall = guarded_pcall, guarded_xpcall
+guard.pcall, guard.protected = guarded_pcall, protected
 guard.watch, guard.where = watch, where
 
 function guard.fuel()

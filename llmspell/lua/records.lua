@@ -2,7 +2,7 @@
 
 local part = ...
 local codec, scheduler = part("codec"), part("scheduler")
-local pack, unpack, sunpack = table.pack, table.unpack, string.unpack
+local sunpack = string.unpack
 local decode, reply = codec.decode, scheduler.reply
 
 local REFUSAL <const>, CALL <const>, RELEASE <const>, ABORT <const>, KILL <const> = 2, 3, 4, 5, 6
@@ -16,7 +16,7 @@ return function(kind, number, message, at)
     local path, id, args
     path, id, at = sunpack("<s2i8", message, at)
     args, at = decode(message, at)
-    scheduler.start(path, nil, codec.lent(id), pack(unpack(args)), number)
+    scheduler.start(path, nil, codec.lent(id), args, number)
   elseif kind == RELEASE then
     codec.release(number)
   elseif kind == ABORT then

@@ -26,6 +26,7 @@ local pack, unpack, spack = table.pack, table.unpack, string.pack
 
 local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- records of the outbox, see messages.py
 local DEAR <const> = 1000 -- instructions worth a charge
+local MAX_IDLE <const> = 16 -- coroutines kept for tasks to come
 local OUT_OF_MEMORY <const> = "not enough memory"
 
 local current -- the running task
@@ -63,19 +64,60 @@ local function body(task)
   return results
 end
 
-local function begin(task)
-  return guard.xpcall(body, describe, task)
+local attempt = guard.protected(describe)
+
+-- Tells the end of a task from what it yields, as PARK does.
+local function DONE() end
+
+-- A coroutine is dear, so it runs one task after another; `idle` are those that have none.
+local idle, idling = {}, 0
+
+local function work(task)
+  while true do
+    task = yield(DONE, attempt(body, task))
+  end
 end
+
+local function worker()
+  local co = idle[idling]
+  if not co then
+    return create(work)
+  end
+  idle[idling], idling = nil, idling - 1
+  return co
+end
+
+local function rest(co)
+  if idling < MAX_IDLE then
+    idling = idling + 1
+    idle[idling] = co
+  end
+end
+
+local NO_HEADS <const> = {}
 
 -- A new task in the queue. One without a parent answers the host's call number `call`.
 local function start(path, parent, fn, args, call)
   last_id = last_id + 1
-  local task = { id = last_id, path = path, parent = parent, fn = fn, args = args, call = call }
-  task.co, task.effects, task.heads, task.reply = create(begin), 0, {}, task
+  local task = {
+    id = last_id,
+    path = path,
+    parent = parent,
+    fn = fn,
+    args = args,
+    call = call,
+    co = worker(),
+    effects = 0,
+    heads = NO_HEADS,
+    state = "ready",
+    results = nil,
+  }
+  task.reply = task
   if call then
     calls[call] = task
   end
-  enqueue(task)
+  last = last + 1
+  queue[last] = task
   return task
 end
 
@@ -164,6 +206,9 @@ local function new_head(task, name)
     error("the name of an effect must be a string, not a " .. type(name), 0)
   end
   local head = spack("<Bs2", EFFECT, spack("<I4s2", task.id, task.path) .. name)
+  if task.heads == NO_HEADS then
+    task.heads = {}
+  end
   task.heads[name] = head
   return head
 end
@@ -214,17 +259,21 @@ local function wait()
   park(nil, "waiting")
 end
 
--- What it came to when a task's coroutine ended, or gave up control in a way that none of ours does.
-local function ended(task, alive, tag, result)
-  local raised = not alive and tag or tag == false and result
+-- What it came to when a task has ended, or its coroutine gave up control in a way that none of ours
+-- does.
+local function ended(task, alive, tag, ok, result)
   if guard.dead then
     return
-  elseif raised == OUT_OF_MEMORY then
-    return guard.kill("memory", "memory limit exceeded")
-  elseif alive and coroutine.status(task.co) ~= "dead" then
-    task.failure = part("reports").unusual(task.co, "attempt to yield from outside a coroutine")
-  elseif not raised then
+  elseif tag == DONE and ok then
     task.results = result
+    rest(task.co)
+    return settle(task)
+  end
+  local raised = not alive and tag or tag == DONE and result
+  if raised == OUT_OF_MEMORY then
+    return guard.kill("memory", "memory limit exceeded")
+  elseif not raised then
+    task.failure = part("reports").unusual(task.co, "attempt to yield from outside a coroutine")
   elseif type(raised) == "table" and raised.traceback then
     task.failure = raised
   else -- the error handler itself failed, or the stack was exhausted
@@ -239,7 +288,7 @@ local function run_one(task, value, refused)
   local alive, tag, name, args = resume(task.co, value, refused)
   current = nil
   if tag ~= PARK then
-    ended(task, alive, tag, name)
+    ended(task, alive, tag, name, args)
   elseif task.cancelled then
     dispose(task)
   elseif name ~= nil then
