@@ -47,6 +47,29 @@ _Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
 """An effect that takes time: the task that waits, its name, functions among its arguments."""
 
 
+class _Call:
+    """A call of a function of the spell; often it is answered before anybody has to wait for it.
+
+    Attributes:
+        outcome: What the function returned, in a tuple, or how it failed; None until then.
+    """
+
+    __slots__ = ("_waiting", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: tuple[Value] | EffectError | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    def settle(self, outcome: tuple[Value] | EffectError) -> None:
+        self.outcome = outcome
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def settled(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
+
+
 class Machine(Protocol):
     """A Lua state, here or in another process. What it says is described in messages.py."""
 
@@ -91,7 +114,7 @@ class Driver:
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._calls: dict[int, asyncio.Future[Value]] = {}
+        self._calls: dict[int, _Call] = {}
         self._last_call = 0
         self._asleep: asyncio.Future[None] | None = None
         self._outcome: Value | Exception = None
@@ -137,7 +160,7 @@ class Driver:
             raise EffectError("the spell has ended, and its functions with it")
         self._last_call += 1
         number = self._last_call
-        self._calls[number] = future = asyncio.get_running_loop().create_future()
+        call = self._calls[number] = _Call()
         try:
             message = messages.call(number, path, function, args)
             if self._inline and not (self._scheduled or self._elsewhere):
@@ -147,14 +170,16 @@ class Driver:
                     await asyncio.sleep(0)  # the function has abandoned the effect that calls it
             else:
                 self._deliver(message)
-            return await future
+            if call.outcome is None:
+                await call.settled()
         except (asyncio.CancelledError, GeneratorExit):
-            if future.done() and not future.cancelled():
-                future.exception()  # it failed just now, and nobody else will ask why
             self._deliver(messages.abort(number))
             raise
         finally:
             del self._calls[number]
+        if type(call.outcome) is tuple:
+            return call.outcome[0]
+        raise cast("EffectError", call.outcome)
 
     # What Lua says: the protocol `Receiver`.
 
@@ -182,14 +207,14 @@ class Driver:
     def returned(self, call: int, value: Value) -> None:
         if call == 0:
             self._conclude(value)
-        elif (future := self._calls.get(call)) and not future.done():
-            future.set_result(value)
+        elif waiting := self._calls.get(call):
+            waiting.settle((value,))
 
     def failed(self, call: int, failure: messages.Failure) -> None:
         if call == 0:
             self._finish(spell_error(failure))
-        elif (future := self._calls.get(call)) and not future.done():
-            future.set_exception(callback_error(failure))
+        elif waiting := self._calls.get(call):
+            waiting.settle(callback_error(failure))
 
     def printed(self, text: str | bytes) -> None:
         self._output(text)

@@ -15,8 +15,10 @@ Steps = Generator[Awaitable[Any], Any, T]
 """A generator that yields what it has to await, is sent what came of that, and returns a result."""
 
 
-def at_once(steps: Steps[T]) -> Answer[T]:
+def at_once(steps: Steps[Answer[T]]) -> Answer[T]:
     """Take the steps; the result or, from the first that has to be awaited, the rest of them.
+
+    When nothing is left to do but to await one more thing, they may return that.
 
     So a step that need not wait costs no coroutine, and one that waits does so in the task of
     whoever awaits the rest.
@@ -24,7 +26,7 @@ def at_once(steps: Steps[T]) -> Answer[T]:
     try:
         awaited = next(steps)
     except StopIteration as done:
-        return cast("T", done.value)
+        return cast("Answer[T]", done.value)
     return _Rest(steps, awaited)
 
 
@@ -33,7 +35,7 @@ class _Rest(Generic[T]):
 
     __slots__ = ("_awaited", "_steps")
 
-    def __init__(self, steps: Steps[T], awaited: Awaitable[Any]) -> None:
+    def __init__(self, steps: Steps[Answer[T]], awaited: Awaitable[Any]) -> None:
         self._steps, self._awaited = steps, awaited
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -47,7 +49,11 @@ class _Rest(Generic[T]):
                 else:
                     self._awaited = steps.send(result)
         except StopIteration as done:
-            return cast("T", done.value)
+            result = done.value
+        if hasattr(result, "__await__"):
+            self._awaited = result
+            result = yield from result.__await__()
+        return cast("T", result)
 
     def close(self) -> None:
         for unfinished in (self._awaited, self._steps):
@@ -59,16 +65,12 @@ class TookTooLong(TimeoutError):
     """It was not done in the seconds given; other than a `TimeoutError` of its own."""
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of a coroutine that may take so long; a timer is set only once it waits.
+async def in_time(seconds: float, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
+    """What comes of a coroutine that has begun, and yielded what it waits for.
 
     Raises:
-        TookTooLong: When it did not end in time; it was cancelled.
+        TookTooLong: When it did not end in so many seconds; it was cancelled.
     """
-    try:
-        waits_for = work.send(None)
-    except StopIteration as done:
-        return cast("T", done.value)
     # Not a cancel scope of anyio: those nest, and the coroutine may have entered some already.
     limit = asyncio.timeout(seconds)
     try:
@@ -82,7 +84,6 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
 @coroutine
 def _go_on(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
-    """Await a coroutine that has begun, and yielded what it waits for."""
     try:
         while True:
             try:

@@ -43,7 +43,8 @@ def register(
     """Call a Lua function at a hook point; the hook's id."""
 
     async def run(call: HookCall) -> HookResult:
-        return _result(await call.effect.call(function, _context(call), run=effect.run))
+        answer = await call.effect.call(function, *_seen(call), run=effect.run)
+        return None if answer is None else _result(answer)
 
     id_ = name or f"hook-{effect.path}"
     try:
@@ -93,24 +94,22 @@ def listing(effect: Effect, point: str | None = None) -> list[dict[str, Value]]:
     ]
 
 
-def _context(call: HookCall) -> dict[str, Value]:
-    context: dict[str, Value] = {
-        "phase": call.phase,
-        "effect": call.effect.name,
-        "path": call.effect.path,
-        "args": call.effect.args,
-        "result": call.result,
-    }
+def _seen(call: HookCall) -> list[Value]:
+    """What hook.lua makes a table of: phase, effect, path, arguments; and the result or the error."""
+    effect = call.effect
+    seen = [call.phase, effect.name, effect.path, effect.args]
     if call.error is not None:
-        context["error"] = call.error.as_table()
-    return context
+        seen.append(call.error.as_table())
+    elif call.result is not None:
+        seen.append(call.result)
+    return seen
 
 
 def _result(answer: Value) -> HookResult:
     """What a Lua hook's answer means: nil, a word, or a table with a `type`."""
     if isinstance(answer, str):
         answer = {"type": answer}
-    if answer in (None, []):
+    if answer == []:
         return None
     if not isinstance(answer, Mapping):
         raise TypeError(f"a hook returns nil, a word or a table, not {answer!r}")

@@ -58,15 +58,20 @@ class Dispatch:
     def perform(self, effect: Effect) -> Answer[Value]:
         return at_once(self._steps(effect))
 
-    def _steps(self, effect: Effect) -> Steps[Value]:
-        call, plan = HookCall("before", effect), Plan()
+    def _steps(self, effect: Effect) -> Steps[Answer[Value]]:
+        call, plan = HookCall("before", effect), None
         for hook in self._before:
             said = hook.ask(call, self._at_work)
             if said is not None:
                 if hasattr(said, "__await__"):
                     said = yield said
-                if said is not None and self._decides(hook, said, call, plan):
-                    break
+                if said is not None:
+                    plan = plan or Plan()
+                    if self._decides(hook, said, call, plan):
+                        break
+        if plan is None and not (self._after or self._on_error):
+            return self._call(effect)
+        plan = plan or Plan()
         then = _Then.AGAIN
         while then is _Then.AGAIN:
             then = yield from self._once(call, plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from llmspell.events import Events
 from llmspell.hooks.circuit import Circuit
 from llmspell.hooks.kept import Kept
 from llmspell.hooks.points import Phase
-from llmspell.steps import within
+from llmspell.steps import in_time
 from llmspell.values import Value
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("llmspell.hooks")
 
 
-@dataclass(slots=True, eq=False)
 class HookCall:
     """What a hook is given: one object for an effect, which all its hooks see in turn.
 
@@ -36,14 +35,22 @@ class HookCall:
             point's, and the arguments tell of it.
         result: Set after.
         error: Set on error.
-        notes: Anything hooks want to remember until a later phase of the effect.
     """
 
-    phase: Phase
-    effect: Effect
-    result: Value = None
-    error: EffectError | None = None
-    notes: dict[Any, Any] = field(default_factory=dict)
+    __slots__ = ("_notes", "effect", "error", "phase", "result")
+
+    def __init__(self, phase: Phase, effect: Effect) -> None:
+        self.phase, self.effect = phase, effect
+        self.result: Value = None
+        self.error: EffectError | None = None
+        self._notes: dict[Any, Any] | None = None
+
+    @property
+    def notes(self) -> dict[Any, Any]:
+        """Anything hooks want to remember until a later phase of the effect."""
+        if self._notes is None:
+            self._notes = {}
+        return self._notes
 
 
 HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
@@ -114,7 +121,7 @@ class RegisteredHook:
         """
         if self.removed or (at_work and at_work.includes(self.owner, call.effect.path)):
             return None
-        if not self.circuit.admits():
+        if self.circuit.in_a_row and not self.circuit.admits():
             self._left_out(call)
             return None
         self.calls += 1
@@ -160,9 +167,15 @@ class RegisteredHook:
         mark = (id(self.owner), call.effect.path)
         at_work.add(mark)
         try:
-            answer = self.function(call) if begun is None else begun
-            work = answer if type(answer) is CoroutineType else settled(answer)
-            said = await within(self.timeout, work)
+            work = self.function(call) if begun is None else begun
+            if type(work) is not CoroutineType:
+                work = settled(work)
+            try:
+                waits_for = work.send(None)
+            except StopIteration as done:
+                said = done.value
+            else:  # only what waits needs a timer
+                said = await in_time(self.timeout, work, waits_for)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
             return None

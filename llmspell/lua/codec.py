@@ -27,6 +27,11 @@ _pack_count, _pack_integer, _pack_float = _COUNT.pack, _INTEGER.pack, _FLOAT.pac
 _count_at, _integer_at, _float_at = _COUNT.unpack_from, _INTEGER.unpack_from, _FLOAT.unpack_from
 
 
+# Short keys of tables, encoded: they are names, which come again and again.
+_names: dict[Value, bytes] = {}
+_MOST_NAMES, _LONGEST_NAME = 1000, 40
+
+
 class MalformedMessage(Exception):
     """Bytes that no intact kernel sends."""
 
@@ -49,8 +54,7 @@ def encode(value: Value, limit: int = 1 << 26) -> bytes:
 def _encode(value: Value, out: bytearray, depth: int, limit: int) -> None:
     kind = type(value)
     if kind is str:
-        data = value.encode("utf-8", "surrogatepass")
-        out += b"s" + _pack_count(len(data)) + data
+        out += _names.get(value) or _string(value)
     elif value is None:
         out += b"n"
     elif kind is bool:
@@ -63,14 +67,20 @@ def _encode(value: Value, out: bytearray, depth: int, limit: int) -> None:
         _check(depth, out, limit)
         out += b"T"
         for key, item in value.items():
-            _encode_key(key, out)
-            _encode(item, out, depth + 1, limit)
+            out += _names.get(key) or _key(key)
+            if type(item) is str:  # as most are
+                out += _names.get(item) or _string(item)
+            else:
+                _encode(item, out, depth + 1, limit)
         out += b"e"
     elif kind is list or kind is tuple:
         _check(depth, out, limit)
         out += b"A" + _pack_count(len(value))
         for item in value:
-            _encode(item, out, depth + 1, limit)
+            if type(item) is str:
+                out += _names.get(item) or _string(item)
+            else:
+                _encode(item, out, depth + 1, limit)
     elif kind is bytes:
         out += b"s" + _pack_count(len(value)) + value
     elif kind is LuaFunction:
@@ -97,14 +107,22 @@ def _integer(value: int) -> bytes:
         return b"d" + _pack_float(float("inf") if value > 0 else float("-inf"))
 
 
-def _encode_key(key: Value, out: bytearray) -> None:
+def _string(value: str) -> bytes:
+    data = value.encode("utf-8", "surrogatepass")
+    return b"s" + _pack_count(len(data)) + data
+
+
+def _key(key: Value) -> bytes:
     if type(key) is str:
-        data = key.encode("utf-8", "surrogatepass")
-        out += b"s" + _pack_count(len(data)) + data
-    elif type(key) in (int, float, bytes) and key == key:  # noqa: PLR0124 - NaN
-        _encode(key, out, 0, 1 << 62)
-    else:
-        raise NotPlain(f"a table cannot have the key {key!r}")
+        piece = _string(key)
+        if len(piece) <= _LONGEST_NAME:
+            if len(_names) >= _MOST_NAMES:
+                _names.clear()
+            _names[key] = piece
+        return piece
+    if type(key) in _KEYS and key == key:  # noqa: PLR0124 - NaN
+        return encode(key)
+    raise NotPlain(f"a table cannot have the key {key!r}")
 
 
 def decode(  # noqa: PLR0911 - one a tag

@@ -156,8 +156,9 @@ local function guarded_pcall(f, ...)
   return settle(pcall(f, ...))
 end
 
--- A function like pcall, with a handler. It runs where the error was raised, which may be inside a hook, where no hook stops it:
--- it has to be ours. The spell's own xpcall calls its handler after the fact, see basics.lua.
+-- A function like pcall, with a handler. That runs where the error was raised, which may be inside a
+-- hook, where no hook stops it: it has to be ours. The spell's own xpcall calls its handler after the
+-- fact, see basics.lua.
 local function protected(handler)
   local function handle(err)
     return limit and err or handler(without_place(err))

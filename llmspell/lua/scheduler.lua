@@ -26,6 +26,7 @@ local pack, unpack, spack = table.pack, table.unpack, string.pack
 
 local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- records of the outbox, see messages.py
 local DEAR <const> = 1000 -- instructions worth a charge
+local NIL <const> = "n" -- that value, see codec.py
 local MAX_IDLE <const> = 16 -- coroutines kept for tasks to come
 local OUT_OF_MEMORY <const> = "not enough memory"
 
@@ -125,9 +126,13 @@ local function report(call, task)
   if task.failure then
     return part("reports").failed(call, task.failure)
   end
+  local result = task.results[1]
+  if result == nil then
+    return put(spack("<BI4", RETURNED, call) .. NIL)
+  end
   local since = mark()
   put(spack("<BI4", RETURNED, call))
-  local ok, message = pcall(put_value, task.results[1])
+  local ok, message = pcall(put_value, result)
   if not ok then
     forget(since)
     part("reports").failed(call, { value = message, text = "the result: " .. message, traceback = "" })
