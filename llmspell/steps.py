@@ -65,6 +65,19 @@ class TookTooLong(TimeoutError):
     """It was not done in the seconds given; other than a `TimeoutError` of its own."""
 
 
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of a coroutine that may take so long; a timer is set only once it waits.
+
+    Raises:
+        TookTooLong: When it did not end in time; it was cancelled.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return cast("T", done.value)
+    return await in_time(seconds, work, waits_for)
+
+
 async def in_time(seconds: float, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
     """What comes of a coroutine that has begun, and yielded what it waits for.
 

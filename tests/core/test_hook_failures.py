@@ -10,7 +10,7 @@ from llmspell.errors import HookFailed
 from llmspell.events import Events
 from llmspell.hooks import Halt, Hook, Hooks, Modify, tell
 from llmspell.hooks.circuit import Circuit
-from llmspell.steps import TookTooLong, at_once, in_time
+from llmspell.steps import TookTooLong, at_once, within
 
 pytestmark = pytest.mark.anyio
 
@@ -280,6 +280,13 @@ async def test_only_where_something_begins_a_hook_may_stop_it(run, caplog):
 # Steps
 
 
+async def test_work_that_need_not_wait_sets_no_timer():
+    async def at_once_done():
+        return 5
+
+    assert await within(0, at_once_done()) == 5
+
+
 async def test_work_that_waits_is_ended_in_time():
     ended = []
 
@@ -290,12 +297,10 @@ async def test_work_that_waits_is_ended_in_time():
         finally:
             ended.append(True)
 
-    work = slow()
     with pytest.raises(TookTooLong, match=r"0\.01 seconds"):
-        await in_time(0.01, work, work.send(None))
+        await within(0.01, slow())
     assert ended == [True]
-    work = _after_a_moment(5)
-    assert await in_time(9, work, work.send(None)) == 5
+    assert await within(9, _after_a_moment(5)) == 5
 
 
 async def _after_a_moment(value):
