@@ -46,7 +46,7 @@ class Bridge:
         def get(effect: Effect, key: str) -> Value: ...
 
     makes the effect `state.get`. `state.lua` beside it, if there, is a chunk that is given the
-    table `host` {perform, fail, null, tostring, env, define_tool} and returns a table of globals.
+    table `host` {perform, fail, null, tostring, env, define_tool, …} and returns a table of globals.
 
     Attributes:
         name: First part of its effects' names.

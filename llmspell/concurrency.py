@@ -21,8 +21,10 @@ async def settled(answer: Answer[T]) -> T:
     return answer
 
 
-async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run coroutines at the same time; their results in order.
+async def gather(
+    coroutines: Sequence[Coroutine[Any, Any, T]], *, limit: int | None = None
+) -> list[T]:
+    """Run coroutines at the same time, so many at most; their results in order.
 
     The first to fail cancels the others, and its exception is raised as it is, not in a group.
     """
@@ -30,19 +32,21 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
     results: dict[int, T] = {}
     failure: Exception | None = None
+    waiting = iter(enumerate(coroutines))
 
-    async def run(index: int, coroutine: Coroutine[Any, Any, T]) -> None:
+    async def run() -> None:
         nonlocal failure
         try:
-            results[index] = await coroutine
+            for index, coroutine in waiting:
+                results[index] = await coroutine
         except Exception as error:  # noqa: BLE001 - raised again below
             failure = failure or error
             group.cancel_scope.cancel()
 
     try:
         async with create_task_group() as group:
-            for index, coroutine in enumerate(coroutines):
-                group.start_soon(run, index, coroutine)
+            for _ in range(min(limit or len(coroutines), len(coroutines))):
+                group.start_soon(run)
     finally:
         for coroutine in coroutines:
             coroutine.close()  # one that was cancelled before it began

@@ -123,9 +123,10 @@ class Completions(BaseHTTPRequestHandler):
         status, answer = 200, _completion(reply, json.loads(body)["model"], len(body))
         if "error" in reply:
             status, answer = reply.get("status", 500), {"error": {"message": reply["error"]}}
-        data = json.dumps(answer).encode()
+        streams = status == 200 and json.loads(body).get("stream")
+        data = b"".join(_events(answer)) if streams else json.dumps(answer).encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", "text/event-stream" if streams else "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -151,6 +152,23 @@ def _completion(reply, model, asked):
         "choices": [{"index": 0, "message": message, "finish_reason": reason}],
         "usage": used | {"total_tokens": sum(used.values())},
     }
+
+
+def _events(completion):
+    """The same answer as it is streamed: word by word."""
+    (choice,) = completion["choices"]
+    message = choice["message"]
+    calls = [call | {"index": n} for n, call in enumerate(message.pop("tool_calls", []))]
+    deltas = [{"content": word} for word in re.findall(r"\s*\S+", message["content"] or "")]
+    for delta in [{"role": "assistant"}, *deltas, {"tool_calls": calls} if calls else {}]:
+        yield _event(completion, delta)
+    yield _event(completion, {}, finish_reason=choice["finish_reason"])
+    yield b"data: [DONE]\n\n"
+
+
+def _event(completion, delta, finish_reason=None):
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return f"data: {json.dumps(completion | {'choices': [choice]})}\n\n".encode()
 
 
 @pytest.fixture(scope="module")

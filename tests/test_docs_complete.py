@@ -105,7 +105,7 @@ def test_the_page_of_a_bridge_lists_its_effects_and_their_arguments(bridge):
 
 def arguments_of(handler):
     if handler.name == "model.request":
-        return [f.name for f in fields(ModelRequest) if f.name != "key"]
+        return [f.name for f in fields(ModelRequest) if f.name != "key"] + ["stream"]
     assert handler.signature.injected_first in (Effect, None)
     return [p.name for p in handler.signature.parameters]
 

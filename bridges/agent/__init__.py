@@ -1,22 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from llmspell.agents.agent import MAX_STEPS, Agent, Agents
-from llmspell.agents.agent_tool import AgentTool
+from llmspell.agents import options
+from llmspell.agents.agent import MAX_STEPS, PARALLEL, RETRIES, Agent, Agents
 from llmspell.agents.input import message_from
 from llmspell.agents.loop import prompt
+from llmspell.agents.streams import Streams
 from llmspell.bridge import Bridge
+from llmspell.concurrency import Answer
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments
 from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
-from llmspell.schema import check_schema, schema_of
-from llmspell.tools.lua_tool import LuaTool
-from llmspell.tools.registry import Tools
-from llmspell.tools.tool import Tool
-from llmspell.values import LuaFunction, Value
+from llmspell.values import Value
 
 bridge = Bridge("agent", __file__)
 
@@ -26,67 +20,66 @@ def create(
     effect: Effect,
     name: str = "agent",
     model: str | None = None,
+    fallback: list[str] | None = None,
     system: str | None = None,
     tools: list[Value] | None = None,
+    handoff: list[Value] | None = None,
     output: Value = None,
+    output_tool: bool = False,
     temperature: float | None = None,
+    top_p: float | None = None,
     max_tokens: int | None = None,
+    stop: list[str] | None = None,
+    seed: int | None = None,
+    reasoning: str | int | None = None,
+    cache: bool = True,
+    extra_body: dict[str, Value] | None = None,
     max_steps: int = MAX_STEPS,
+    max_tool_calls: int | None = None,
+    parallel: int = PARALLEL,
+    tool_timeout: float | None = None,
+    retries: int = RETRIES,
+    attempts: int = 1,
+    context: dict[str, Value] | None = None,
     timeout: float | None = None,
     history: list[Value] | None = None,
-    extra_body: dict[str, Value] | None = None,
 ) -> str:
     """Make an agent; its id."""
-    if max_steps < 1:
-        raise InvalidArguments("Agent.create", ["max_steps: must be at least 1"])
+    options.at_least(1, max_steps=max_steps, parallel=parallel, attempts=attempts)
+    options.at_least(0, retries=retries, max_tool_calls=max_tool_calls)
+    asks = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "max_tokens": max_tokens,
+        "stop": tuple(stop or ()),
+        "seed": seed,
+        "reasoning": reasoning,
+        "cache": cache,
+        "extra_body": extra_body or {},
+    }
     agent = Agent(
         id=f"agent-{effect.path}",
         name=name,
         model=model,
+        fallback=tuple(fallback or ()),
         system=system,
-        tools=tuple(_tool(effect, entry) for entry in tools or []),
-        output=_output(output),
-        temperature=temperature,
-        max_tokens=max_tokens,
+        tools=tuple(options.tool(effect.run, entry) for entry in tools or []),
+        handoff=options.others(effect.run, handoff or []),
+        output=options.output(output),
+        output_tool=output_tool,
+        asks=asks,
         max_steps=max_steps,
+        max_tool_calls=max_tool_calls,
+        parallel=parallel,
+        tool_timeout=tool_timeout,
+        retries=retries,
+        attempts=attempts,
+        context=options.context(context),
         timeout=timeout,
-        extra_body=extra_body or {},
         history=[message_from_plain(message) for message in history or []],
     )
     effect.run[Agents][agent.id] = agent
     return agent.id
-
-
-def _tool(effect: Effect, entry: Value) -> str | Tool:
-    if isinstance(entry, str):
-        found = effect.run[Tools].find(entry)
-        return found if "@" in entry else entry  # a model calls it by the plain name
-    if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
-        return LuaTool(
-            str(entry.get("name")),
-            entry["run"],
-            description=str(entry.get("description", "")),
-            params=entry.get("params"),
-            timeout=entry.get("timeout"),
-        )
-    if isinstance(entry, Mapping) and isinstance(entry.get("agent"), str):
-        agent = effect.run[Agents].find(entry["agent"])
-        return AgentTool(agent, name=entry.get("name"), description=entry.get("description", ""))
-    raise InvalidArguments(
-        "Agent.create",
-        ["tools: each is a tool's name, an agent, or {name, description, params, run}"],
-    )
-
-
-def _output(shape: Value) -> dict[str, Any] | None:
-    if shape is None:
-        return None
-    try:
-        schema = schema_of(shape)
-        check_schema(schema)
-    except ValueError as error:
-        raise InvalidArguments("Agent.create", [f"output: {error}"]) from error
-    return schema
 
 
 def _deadline(effect: Effect) -> float | None:
@@ -100,12 +93,38 @@ async def run(
     agent: str,
     input: Value = "",
     timeout: float | None = None,  # noqa: ARG001, ASYNC109 - the middleware deadline takes it
+    stream: str | None = None,
 ) -> dict[str, Value]:
-    """Put something to an agent: {text, data, usage, steps, tool_calls, finish_reason, model}."""
+    """Put something to an agent: {text, data, usage, steps, tool_calls, finish_reason, model, …}.
+
+    What becomes of it meanwhile is told to the stream of an id, from which `agent.next` takes it.
+    """
     found = effect.run[Agents].find(agent)
     model = found.model or (await effect.run[Models].default()).model
-    answer = await prompt(effect, found, message_from(input), model=model)
+    message = message_from(input)
+    if stream is None:
+        return (await prompt(effect, found, message, model=model)).as_plain()
+    async with effect.run[Streams].telling(stream, effect.path) as told:
+        answer = await prompt(effect, found, message, model=model, stream=told)
     return answer.as_plain()
+
+
+@bridge.effect("next", leaf=False)
+def next_event(effect: Effect, stream: str, text: bool = False) -> Answer[Value]:
+    """The next event of a stream, or with `text` the next piece of text; nil after the last."""
+    return effect.run[Streams].find(stream).take(text=text)
+
+
+@bridge.effect(leaf=False)
+def stop(effect: Effect, stream: str) -> None:
+    """Interrupt the prompt that tells a stream: its request, or the tools it calls."""
+    effect.run[Streams].find(stream).stop()
+
+
+@bridge.effect(leaf=False)
+def close(effect: Effect, stream: str) -> None:
+    """Forget a stream, the prompt of which has failed before it began."""
+    effect.run[Streams].close(stream)
 
 
 @bridge.effect(leaf=False)
@@ -123,6 +142,7 @@ def fork(effect: Effect, agent: str) -> str:
 
 
 @bridge.effect(leaf=False)
-def reset(effect: Effect, agent: str) -> None:
-    """Forget the conversation."""
-    effect.run[Agents].find(agent).history.clear()
+def reset(effect: Effect, agent: str, history: list[Value] | None = None) -> None:
+    """Forget the conversation, or go on with another one."""
+    found = effect.run[Agents].find(agent)
+    found.begin([message_from_plain(message) for message in history or []])

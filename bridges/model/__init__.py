@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from llmspell.agents.streamed import streamed
+from llmspell.agents.streams import Streams
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Need
@@ -15,7 +17,9 @@ bridge = Bridge("model", __file__)
 
 
 def _bind(effect: Effect) -> dict[str, Any]:
-    return {"wanted": request_from_plain(effect.args)}
+    args = dict(effect.args)
+    stream = args.pop("stream", False)
+    return {"wanted": request_from_plain(args), "stream": stream is True}
 
 
 def _needs(effect: Effect) -> list[tuple[str, Need]]:
@@ -29,8 +33,14 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 
 @bridge.effect(bind=_bind, needs=_needs)
-async def request(effect: Effect, wanted: ModelRequest) -> dict[str, Value]:
-    """Ask a model once. The shapes are those of `llmspell.providers.messages`."""
+async def request(effect: Effect, wanted: ModelRequest, stream: bool = False) -> dict[str, Value]:
+    """Ask a model once. The shapes are those of `llmspell.providers.messages`.
+
+    With `stream` the prompt it is for is told of the answer's pieces as they come.
+    """
     named = replace(wanted, key=f"{effect.run.id}/{effect.path}")
-    response = await effect.run[Models].complete(named)
-    return response.as_plain()
+    models = effect.run[Models]
+    listening = effect.run[Streams].around(effect.path) if stream else None
+    if listening is None:
+        return (await models.complete(named)).as_plain()
+    return await streamed(named, models.stream(named), listening)

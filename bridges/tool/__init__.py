@@ -42,7 +42,10 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 
 def _deadline(effect: Effect) -> float | None:
-    return _called(effect).timeout
+    """The tool's own timeout or, if that is shorter, the one its agent has for tools."""
+    timeout, caller = _called(effect).timeout, effect.bound.get("agent")
+    limit = effect.run[Agents].find(caller).tool_timeout if caller else None
+    return min((s for s in (timeout, limit) if s is not None), default=None)
 
 
 @bridge.effect(bind=_bind, needs=_needs, deadline=_deadline)

@@ -7,11 +7,15 @@ from typing import Any
 
 from anyio import Lock
 
+from llmspell.agents.context import Context
+from llmspell.agents.tokens import Counter
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
 from llmspell.tools.tool import Tool
 
 MAX_STEPS = 20
+PARALLEL = 4
+RETRIES = 2
 
 
 @dataclass(eq=False)
@@ -21,27 +25,48 @@ class Agent:
     Attributes:
         id: Names it within its run; the same on every replay.
         model: Provider and model, or None for the default one.
+        fallback: Models to ask, one after the other, when that one cannot be.
         system: Instructions.
         tools: What the model may call: names of the run's tools, and the agent's own tools.
+        handoff: Agents that the model may hand the conversation over to.
         output: JSON Schema of its answers; None for text.
-        max_steps: Model requests one prompt may take.
+        output_tool: Whether the model answers by calling a tool that takes such an answer.
+        asks: More that each request says: fields of `ModelRequest`, such as `temperature`.
+        max_steps: Model requests one prompt may take, repairs of its answer aside.
+        max_tool_calls: Tool calls one prompt may make, or None.
+        parallel: How many of them at once.
+        tool_timeout: Seconds each may take, or None; a tool's own timeout may be shorter.
+        retries: How often a model is shown what is wrong with an answer that does not fit.
+        attempts: How often a model is asked when that fails in a way that may pass.
+        context: How long the conversation may get, or None.
         timeout: Seconds one prompt may take, or None.
         history: The conversation, without the system's instructions.
+        counter: Knows how many tokens that has.
+        speaker: The id of the agent the conversation was handed over to, or None.
         active: Paths of the prompts in progress.
     """
 
     id: str
     name: str = "agent"
     model: str | None = None
+    fallback: tuple[str, ...] = ()
     system: str | None = None
     tools: tuple[str | Tool, ...] = ()
+    handoff: tuple[Agent, ...] = ()
     output: dict[str, Any] | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
+    output_tool: bool = False
+    asks: dict[str, Any] = field(default_factory=dict)
     max_steps: int = MAX_STEPS
+    max_tool_calls: int | None = None
+    parallel: int = PARALLEL
+    tool_timeout: float | None = None
+    retries: int = RETRIES
+    attempts: int = 1
+    context: Context | None = None
     timeout: float | None = None
-    extra_body: dict[str, Any] = field(default_factory=dict)
     history: list[Message] = field(default_factory=list)
+    counter: Counter = field(default_factory=Counter)
+    speaker: str | None = None
     lock: Lock = field(default_factory=Lock)
     active: set[str] = field(default_factory=set)
 
@@ -51,7 +76,20 @@ class Agent:
 
     def fork(self, id: str) -> Agent:  # noqa: A002 - it is the id
         """Another agent with the same conversation, which then goes its own way."""
-        return replace(self, id=id, history=list(self.history), lock=Lock(), active=set())
+        return replace(
+            self,
+            id=id,
+            history=list(self.history),
+            counter=replace(self.counter),
+            lock=Lock(),
+            active=set(),
+        )
+
+    def begin(self, history: list[Message]) -> None:
+        """Go on with another conversation, or an empty one."""
+        self.history[:] = history
+        self.counter.forget()
+        self.speaker = None
 
     def check_not_inside(self, path: str) -> None:
         """Refuse a prompt that the agent itself brought about, as it would wait for itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmspell.agents.loop import as_text
+from llmspell.agents.answer import as_text
 from llmspell.errors import InvalidArguments
 from llmspell.providers.messages import Image, Message
 from llmspell.values import Value

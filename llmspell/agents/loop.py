@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
-from llmspell.agents.agent import Agent
-from llmspell.concurrency import gather
+from llmspell.agents.agent import Agent, Agents
+from llmspell.agents.answer import Answer, decoded, repair
+from llmspell.agents.asking import Asking
+from llmspell.agents.calling import Record, call_tools, failure
+from llmspell.agents.context import HALF, Conversation, is_too_long
+from llmspell.agents.speaking import answer_in, answered, handed_over, specs, tool_choice
+from llmspell.agents.streamed import INTERRUPTED
+from llmspell.agents.streams import Stopped, Stream
 from llmspell.effects import Effect
-from llmspell.errors import AgentError, EffectError
+from llmspell.errors import AgentError, ProviderError
 from llmspell.events import Events
 from llmspell.events.life import told
 from llmspell.providers.messages import (
@@ -20,54 +24,22 @@ from llmspell.providers.messages import (
     Text,
     ToolCall,
     ToolResult,
-    ToolSpec,
     Usage,
 )
-from llmspell.providers.plain import response_from_plain
-from llmspell.schema import schema_problems
 from llmspell.tools.registry import Tools
-from llmspell.tools.tool import Tool
-from llmspell.values import Value, legible
+from llmspell.values import Value
 
 
-@dataclass
-class Answer:
-    """What a prompt came to.
-
-    Attributes:
-        text: The model's last words.
-        data: The decoded answer of an agent with an output schema.
-        usage: Tokens of all steps together.
-        steps: Model requests it took.
-        tool_calls: Every call made: name, arguments, and result or error.
-    """
-
-    text: str
-    data: Value
-    usage: Usage
-    steps: int
-    tool_calls: list[dict[str, Value]]
-    finish_reason: str
-    model: str
-
-    def as_plain(self) -> dict[str, Value]:
-        return {
-            "text": self.text,
-            "data": self.data,
-            "usage": self.usage.as_plain(),
-            "steps": self.steps,
-            "tool_calls": self.tool_calls,
-            "finish_reason": self.finish_reason,
-            "model": self.model,
-        }
-
-
-async def prompt(effect: Effect, agent: Agent, message: Message, *, model: str) -> Answer:
+async def prompt(
+    effect: Effect, agent: Agent, message: Message, *, model: str, stream: Stream | None = None
+) -> Answer:
     """Put a message to an agent. Its history grows only when that succeeds.
+
+    `model` is that of agents that name none; `stream` is told what becomes of it.
 
     Raises:
         AgentError: Too many steps, or an answer that does not fit the agent's output schema.
-        ProviderError: The model could not be asked.
+        ProviderError: No model could be asked.
     """
     agent.check_not_inside(effect.path)
     about = {"agent": agent.name, "run": effect.run.id, "path": effect.path}
@@ -75,127 +47,220 @@ async def prompt(effect: Effect, agent: Agent, message: Message, *, model: str) 
         agent.active.add(effect.path)
         try:
             with told(effect.run[Events], "agent", about):
-                return await _Turn(effect, agent, model).take(message)
+                return await _Turn(effect, agent, model, stream).take(message)
         finally:
             agent.active.discard(effect.path)
 
 
 class _Turn:
-    """One prompt in progress."""
+    """One prompt in progress.
 
-    def __init__(self, effect: Effect, agent: Agent, model: str) -> None:
-        self.effect, self.agent, self.model = effect, agent, model
-        self.messages = list(agent.history)
-        self.tools = tuple(_spec(effect.run[Tools], tool) for tool in agent.tools)
+    Attributes:
+        agent: Who was prompted.
+        speaker: Who speaks: that agent, or one the conversation was handed over to.
+        last: What the model said last.
+    """
+
+    def __init__(self, effect: Effect, agent: Agent, model: str, stream: Stream | None) -> None:
+        self.effect, self.agent, self.model, self.stream = effect, agent, model, stream
+        self.talk = Conversation(list(agent.history), [])
+        self.counter = replace(agent.counter)
         self.usage = Usage()
-        self.calls: list[dict[str, Value]] = []
+        self.calls: list[Record] = []
+        self.failed: list[Value] = []
+        self.steps = self.repairs = 0
+        self.shortened = False
+        self.last = ModelResponse(Message("assistant"))
+        self._hand_over(effect.run[Agents].get(agent.speaker or "") or agent)
 
     async def take(self, message: Message) -> Answer:
-        self.messages.append(message)
-        for step in range(1, self.agent.max_steps + 1):
+        self.talk.now.append(message)
+        try:
+            answer = await self._answered()
+            if self.stream:
+                await self.stream.end()
+        except Stopped:
+            return self._answer(
+                replace(self.last, finish_reason=INTERRUPTED), self.last.message.text
+            )
+        self._keep()
+        return answer
+
+    async def _answered(self) -> Answer:
+        while True:
             response = await self._ask()
-            if not response.message.tool_calls:
-                answer = self._answer(response, step)
-                self.agent.history[:] = self.messages
+            calls = response.message.tool_calls
+            final = answer_in(self.speaker, calls)
+            answer = None
+            if final is not None and final.problem is None:
+                answer = self._judge_call(response, final)
+            elif calls:
+                self.talk.now.append(Message("tool", tuple(await self._do(calls))))
+            else:
+                answer = self._judge(response)
+            if answer is not None:
                 return answer
-            self.messages.append(await self._do(response.message.tool_calls))
-        raise AgentError(
-            f"agent {self.agent.name!r} had no answer after {self.agent.max_steps} steps",
-            hint="raise max_steps, or look at what its tools give back",
-            details={"max_steps": self.agent.max_steps, "tool_calls": self.calls},
+
+    def _keep(self) -> None:
+        """The prompt has succeeded: what was said is the agent's conversation now."""
+        agent = self.agent
+        agent.history[:] = [*self.talk.before, *self.talk.now]
+        agent.counter = self.counter
+        agent.speaker = None if self.speaker is agent else self.speaker.id
+
+    def _hand_over(self, speaker: Agent) -> None:
+        self.speaker = speaker
+        self.tools = specs(speaker, self.effect.run[Tools])
+        models = (speaker.model or self.model, *speaker.fallback)
+        self.asking = Asking(
+            self.effect, models, attempts=speaker.attempts, stream=self.stream, failed=self.failed
         )
+
+    # Asking
 
     async def _ask(self) -> ModelResponse:
-        agent = self.agent
-        request = ModelRequest(
-            model=self.model,
-            messages=tuple(self.messages),
-            system=agent.system,
-            tools=self.tools,
-            output=agent.output,
-            temperature=agent.temperature,
-            max_tokens=agent.max_tokens,
-            extra_body=agent.extra_body,
-        )
-        plain = await self.effect.perform("model.request", **request.as_plain())
-        response = response_from_plain(plain)
+        self._count_step()
+        request = await self._fitting()
+        try:
+            response = await self.asking.ask(request, can_shorten=self._can_shorten)
+        except ProviderError as error:
+            if not self._can_shorten or not is_too_long(error):
+                raise
+            self.shortened = True
+            await self._shorten(int(self.counter.count(request) * HALF))
+            request = self._request()
+            response = await self.asking.ask(request)
+        self.last = response
         self.usage += response.usage
-        self.messages.append(response.message)
+        if self.stream and response.finish_reason == INTERRUPTED:
+            await self.stream.wanted()
+        self.counter.report(request, response)
+        self.talk.now.append(response.message)
         return response
 
-    async def _do(self, calls: list[ToolCall]) -> Message:
-        """The results of tool calls that run at the same time, in the order of the calls."""
-        records: list[dict[str, Value]] = [
-            {"name": c.name, "arguments": c.arguments} for c in calls
-        ]
-        self.calls += records
-        # Performed here, in order, so that the paths do not depend on timing.
-        performed = [self._perform(call) for call in calls]
-        results = await gather(
-            [_result(*each) for each in zip(calls, performed, records, strict=True)]
-        )
-        return Message("tool", tuple(results))
-
-    def _perform(self, call: ToolCall) -> Coroutine[Any, Any, Value] | None:
-        if call.problem is not None:
-            return None
-        arguments = {"name": call.name, "args": call.arguments, "agent": self.agent.id}
-        return self.effect.perform("tool.call", **arguments)
-
-    def _answer(self, response: ModelResponse, steps: int) -> Answer:
-        message = response.message
-        data = None
-        if message.refusal is None and self.agent.output is not None:
-            data = self._decoded(message.text, response.finish_reason)
-        return Answer(
-            text=message.refusal or message.text,
-            data=data,
-            usage=self.usage,
-            steps=steps,
-            tool_calls=self.calls,
-            finish_reason=response.finish_reason,
-            model=response.model or self.model,
-        )
-
-    def _decoded(self, text: str, finish_reason: str) -> Value:
-        try:
-            data = json.loads(text)
-            problems = schema_problems(self.agent.output or {}, data)
-        except (ValueError, RecursionError) as error:
-            problems = [f"it is no JSON: {error}"]
-            if finish_reason == "length":
-                problems.append("it was cut off: raise max_tokens")
-        if problems:
+    def _count_step(self) -> None:
+        agent = self.agent
+        if self.steps - self.repairs >= agent.max_steps:
             raise AgentError(
-                f"the answer of agent {self.agent.name!r} does not fit its output: "
+                f"agent {agent.name!r} had no answer after {agent.max_steps} steps",
+                hint="raise max_steps, or look at what its tools give back",
+                details={"max_steps": agent.max_steps, "tool_calls": self.calls},
+            )
+        self.steps += 1
+        self._tell("step", number=self.steps, agent=self.speaker.name)
+
+    def _request(self) -> ModelRequest:
+        speaker, tools = self.speaker, self.tools
+        no_more = speaker.max_tool_calls is not None and len(self.calls) >= speaker.max_tool_calls
+        return ModelRequest(
+            model=self.asking.model,
+            messages=(*self.talk.before, *self.talk.now),
+            system=speaker.system,
+            tools=tools,
+            tool_choice="none" if no_more and tools else tool_choice(speaker, tools),
+            output=None if speaker.output_tool else speaker.output,
+            **speaker.asks,
+        )
+
+    async def _fitting(self) -> ModelRequest:
+        """The request, once the conversation is as short as it has to be."""
+        request, context = self._request(), self.speaker.context
+        excess = context.too_many(request, self.counter) if context else 0
+        if not excess:
+            return request
+        await self._shorten(excess)
+        return self._request()
+
+    @property
+    def _can_shorten(self) -> bool:
+        return self.speaker.context is not None and not self.shortened
+
+    async def _shorten(self, tokens: int) -> None:
+        if self.speaker.context:
+            await self.speaker.context.shorten(self.talk, tokens, self.counter, self._summary)
+
+    async def _summary(self, request: ModelRequest) -> str:
+        request = replace(request, model=request.model or self.asking.model)
+        response = await self.asking.once(request, None)
+        self.usage += response.usage
+        return response.message.text
+
+    # Tools
+
+    async def _do(self, calls: list[ToolCall]) -> list[ToolResult]:
+        """The results of tool calls, in the order of the calls."""
+        results: dict[int, ToolResult] = {}
+        to_do: list[tuple[int, ToolCall]] = []
+        next_speaker: Agent | None = None
+        for n, call in enumerate(calls):
+            other = handed_over(self.speaker, call)
+            if other and next_speaker:
+                results[n] = failure(call, AgentError("the conversation is handed over already"))
+            elif other:
+                next_speaker = other
+                results[n] = ToolResult(call.id, (Text(f"{other.name} goes on from here."),))
+            elif self._too_many(len(to_do)):
+                said = AgentError("no more tool calls are allowed: answer with what you have")
+                results[n] = failure(call, said)
+            else:
+                to_do.append((n, call))
+        work = call_tools(self.effect, self.speaker, [call for _, call in to_do], self.stream)
+        done = await (self.stream.interruptible(work) if self.stream else work)
+        self.calls += done[1]
+        results |= {n: result for (n, _), result in zip(to_do, done[0], strict=True)}
+        if next_speaker:
+            self._hand_over(next_speaker)
+            self._tell("handoff", agent=next_speaker.name)
+        return [results[n] for n in range(len(calls))]
+
+    def _too_many(self, more: int) -> bool:
+        most = self.speaker.max_tool_calls
+        return most is not None and len(self.calls) + more >= most
+
+    # Answers
+
+    def _judge(self, response: ModelResponse) -> Answer | None:
+        """The answer a message is; None when the model has been told what is wrong with it."""
+        message, schema = response.message, self.speaker.output
+        if message.refusal is not None or schema is None:
+            return self._answer(response, message.refusal or message.text)
+        data, problems = decoded(schema, message.text, response.finish_reason)
+        if not problems:
+            return self._answer(response, message.text, data)
+        self._check_repairs(message.text, problems)
+        self.talk.now.append(repair(problems))
+        return None
+
+    def _judge_call(self, response: ModelResponse, call: ToolCall) -> Answer | None:
+        """The same for an answer that is a tool call; it becomes the text it stands for."""
+        text = json.dumps(answered(self.speaker, call), ensure_ascii=False)
+        self.talk.now[-1] = Message.of("assistant", text)
+        return self._judge(replace(response, message=self.talk.now[-1], finish_reason="stop"))
+
+    def _check_repairs(self, text: str, problems: list[str]) -> None:
+        if self.repairs >= self.speaker.retries:
+            raise AgentError(
+                f"the answer of agent {self.speaker.name!r} does not fit its output: "
                 f"{'; '.join(problems)}",
                 details={"text": text, "problems": problems},
             )
-        return data
+        self.repairs += 1
+        self._tell("retry", problems=problems)
 
+    def _answer(self, response: ModelResponse, text: str, data: Value = None) -> Answer:
+        self._tell("answer", text=text, data=data)
+        return Answer(
+            text=text,
+            data=data,
+            usage=self.usage,
+            steps=self.steps,
+            tool_calls=self.calls,
+            finish_reason=response.finish_reason,
+            model=response.model or self.asking.model,
+            agent=self.speaker.name,
+            failed=self.failed,
+        )
 
-async def _result(
-    call: ToolCall, performed: Coroutine[Any, Any, Value] | None, record: dict[str, Value]
-) -> ToolResult:
-    """The result of one call, or what went wrong with it, for the model and for the record."""
-    try:
-        if performed is None:
-            raise AgentError(f"the arguments cannot be read: {call.problem}")
-        value = await performed
-    except EffectError as error:
-        record["error"] = error.message
-        hint = f" ({error.hint})" if error.hint else ""
-        return ToolResult(call.id, (Text(f"{error.message}{hint}"),), is_error=True)
-    record["result"] = value
-    return ToolResult(call.id, (Text(as_text(value)),))
-
-
-def _spec(tools: Tools, tool: str | Tool) -> ToolSpec:
-    found = tools.find(tool) if isinstance(tool, str) else tool
-    return ToolSpec(found.name, found.description, found.schema)
-
-
-def as_text(value: Value) -> str:
-    """A tool's result as a model reads it: text as it is, anything else as JSON."""
-    readable = legible(value)
-    return readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)
+    def _tell(self, kind: str, **fields: Value) -> None:
+        if self.stream:
+            self.stream.put({"type": kind, **fields})

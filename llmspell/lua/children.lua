@@ -4,7 +4,7 @@ local part = ...
 local scheduler = part("scheduler")
 local start, current, enqueue, wait, cancel =
   scheduler.start, scheduler.current, scheduler.enqueue, scheduler.wait, scheduler.cancel
-local error, ipairs, next, unpack = error, ipairs, next, table.unpack
+local error, ipairs, next, pack, unpack = error, ipairs, next, table.pack, table.unpack
 
 -- What a finished task returned, or its error once more.
 local function outcome(task)
@@ -26,6 +26,22 @@ local function join(task)
   end
 end
 
+-- Waits until a task is done; what it returned, or its error.
+local function await(task)
+  join(task)
+  return outcome(task)
+end
+
+-- Has a task children that are to end by themselves?
+local function is_busy(task)
+  for _, child in next, task.live do
+    if not child.attendant then
+      return true
+    end
+  end
+  return false
+end
+
 -- Waits for the children of a task that has done its own work.
 local function finish(task)
   task.joining = true
@@ -35,7 +51,7 @@ local function finish(task)
         outcome(orphan)
       end
     end
-    if next(task.live) == nil then
+    if not is_busy(task) then
       return
     end
     wait()
@@ -51,6 +67,13 @@ local function spawn(fn, args, group)
   child.index, child.group = index, group
   child.observed = group ~= nil
   parent.live[index] = child
+  return child
+end
+
+-- A child that is there for its parent only: it is cancelled when that has done its work.
+local function attend(fn, ...)
+  local child = spawn(fn, pack(...), { done = {} })
+  child.attendant = true
   return child
 end
 
@@ -105,6 +128,8 @@ local function next_done(group)
 end
 
 return {
+  attend = attend,
+  await = await,
   finish = finish,
   join = join,
   next_done = next_done,

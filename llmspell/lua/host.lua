@@ -12,4 +12,6 @@ return {
   format_date = later("dates", "format_date"),
   time_of = later("dates", "time_of"),
   define_tool = part("globals").define_tool,
+  attend = later("children", "attend"),
+  await = later("children", "await"),
 }

@@ -4,7 +4,7 @@
 local part = ...
 local scheduler, children = part("scheduler"), part("children")
 local current, cancel = scheduler.current, scheduler.cancel
-local spawn, join, next_done, outcome = children.spawn, children.join, children.next_done, children.outcome
+local spawn, await, next_done, outcome = children.spawn, children.await, children.next_done, children.outcome
 local fail = part("errors").fail
 local seconds, sleep = part("task").seconds, part("task").Task.sleep
 local type, setmetatable, rawlen, rawget = type, setmetatable, rawlen, rawget
@@ -136,9 +136,7 @@ local tasks_of = setmetatable({}, { __mode = "k" })
 local handle = { __name = "task", __metatable = false }
 handle.__index = {
   await = function(self)
-    local task = tasks_of[self]
-    join(task)
-    return outcome(task)
+    return await(tasks_of[self])
   end,
   cancel = function(self)
     cancel(tasks_of[self])

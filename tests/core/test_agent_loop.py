@@ -2,7 +2,8 @@ import anyio
 import pytest
 
 from llmspell.agents.agent import Agent, Agents
-from llmspell.agents.loop import as_text, prompt
+from llmspell.agents.answer import as_text
+from llmspell.agents.loop import prompt
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, LimitExceeded, ProviderError, ToolError, UnknownEffect
 from llmspell.hooks import Hooks, Modify
@@ -58,7 +59,7 @@ def texts(messages):
 
 
 async def test_a_text_is_the_answer(ask):
-    answer = await ask("hello", system="Be brief.", temperature=0.5, max_tokens=9)
+    answer = await ask("hello", system="Be brief.", asks={"temperature": 0.5, "max_tokens": 9})
     assert (answer.text, answer.data, answer.steps, answer.tool_calls) == ("hello", None, 1, [])
     assert (answer.finish_reason, answer.model) == ("stop", "scripted/any")
     [request] = ask.run.model.requests
@@ -223,7 +224,7 @@ async def test_structured_output_is_decoded(ask):
 )
 async def test_output_that_does_not_fit_is_an_error(ask, text, said):
     with pytest.raises(AgentError, match="does not fit") as caught:
-        await ask(text, output=SCHEMA)
+        await ask(text, output=SCHEMA, retries=0)
     assert said in caught.value.message
     assert caught.value.details["text"] == text
     assert ask.agent.history == []
@@ -232,7 +233,7 @@ async def test_output_that_does_not_fit_is_an_error(ask, text, said):
 async def test_output_cut_short_says_so(ask):
     cut = ModelResponse(Message.of("assistant", '{"n":'), finish_reason="length")
     with pytest.raises(AgentError, match="max_tokens"):
-        await ask(cut, output=SCHEMA)
+        await ask(cut, output=SCHEMA, retries=0)
 
 
 async def test_a_refusal_is_an_answer(ask):
@@ -301,9 +302,9 @@ async def test_hooks_see_what_an_agent_asks_for(ask):
 
 
 async def test_a_fork_goes_its_own_way(ask):
-    await ask("one", "two", temperature=0.1)
+    await ask("one", "two", asks={"temperature": 0.1})
     twin = ask.agent.fork("agent-2")
-    assert (twin.id, twin.temperature, twin.active) == ("agent-2", 0.1, set())
+    assert (twin.id, twin.asks, twin.active) == ("agent-2", {"temperature": 0.1}, set())
     assert twin.lock is not ask.agent.lock
     await ask.again("more")
     assert (len(twin.history), len(ask.agent.history)) == (2, 4)

@@ -184,7 +184,9 @@ async def test_a_failed_prompt_leaves_no_trace_in_the_history(script):
 
 async def test_structured_output_is_decoded_and_checked(script):
     source = """
-        local agent = Agent.create{output = {winner = "integer", why = "string?", list = {"number"}}}
+        local agent = Agent.create{
+          output = {winner = "integer", why = "string?", list = {"number"}}, retries = 0,
+        }
         local data, response = agent:prompt("go")
         return {data, response.data, response.text}
     """

@@ -1,0 +1,85 @@
+"""What a prompt comes to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmspell.providers.messages import Message, Usage
+from llmspell.schema import schema_problems
+from llmspell.values import Value, legible
+
+
+@dataclass
+class Answer:
+    """What a prompt came to.
+
+    Attributes:
+        text: The model's last words.
+        data: The decoded answer of an agent with an output schema.
+        usage: Tokens of all its requests together.
+        steps: Model requests it took.
+        tool_calls: Every call made: name, arguments, and result or error.
+        model: The model that answered.
+        agent: The name of the agent that answered, which another one may have handed over to.
+        failed: Models that were to answer before and could not: {model, code, message}.
+    """
+
+    text: str
+    data: Value
+    usage: Usage
+    steps: int
+    tool_calls: list[dict[str, Value]]
+    finish_reason: str
+    model: str
+    agent: str
+    failed: list[Value] = field(default_factory=list)
+
+    def as_plain(self) -> dict[str, Value]:
+        return {
+            "text": self.text,
+            "data": self.data,
+            "usage": self.usage.as_plain(),
+            "steps": self.steps,
+            "tool_calls": self.tool_calls,
+            "finish_reason": self.finish_reason,
+            "model": self.model,
+            "agent": self.agent,
+            "failed": self.failed,
+        }
+
+
+def decoded(schema: dict[str, Any], text: str, finish_reason: str) -> tuple[Value, list[str]]:
+    """The data an answer is the JSON text of, and what is wrong with it."""
+    try:
+        data = json.loads(_unfenced(text))
+    except (ValueError, RecursionError) as error:
+        problems = [f"it is no JSON: {error}"]
+        if finish_reason == "length":
+            problems.append("it was cut off: raise max_tokens")
+        return None, problems
+    return data, schema_problems(schema, data)
+
+
+def _unfenced(text: str) -> str:
+    """The text without the fence that models like to put around JSON."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```") and "\n" in text:
+        return text[text.index("\n") : -3]
+    return text
+
+
+def repair(problems: list[str]) -> Message:
+    """What a model is told whose answer does not fit."""
+    listed = "\n".join([f"- {problem}" for problem in problems])
+    return Message.of(
+        "user",
+        f"That answer does not fit what was asked for:\n{listed}\nGive the whole answer again.",
+    )
+
+
+def as_text(value: Value) -> str:
+    """A tool's result as a model reads it: text as it is, anything else as JSON."""
+    readable = legible(value)
+    return readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)

@@ -1,0 +1,95 @@
+"""The tool calls a model asks for: several at once, each with its result or what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from llmspell.agents.agent import Agent
+from llmspell.agents.answer import as_text
+from llmspell.agents.streams import Stream
+from llmspell.concurrency import gather
+from llmspell.effects import Effect
+from llmspell.errors import AgentError, EffectError
+from llmspell.providers.messages import Text, ToolCall, ToolResult
+from llmspell.values import Value
+
+Record = dict[str, Value]
+
+
+async def call_tools(
+    effect: Effect, agent: Agent, calls: Sequence[ToolCall], stream: Stream | None
+) -> tuple[list[ToolResult], list[Record]]:
+    """The results of calls, and a record of each: name, arguments, and result or error.
+
+    They are in the order of the calls, and so are the events, whatever takes how long.
+    """
+    # Made here, in order, so that the paths do not depend on timing.
+    performed = [_performed(effect, agent, call) for call in calls]
+    batch = _Batch(calls, stream)
+    try:
+        if stream:
+            await stream.wanted()
+        work = [batch.one(n, each) for n, each in enumerate(performed)]
+        await gather(work, limit=agent.parallel)
+    finally:
+        for each in performed:
+            if not isinstance(each, AgentError):
+                each.close()  # one that was not begun, because another one ended the run
+    return batch.results, batch.records
+
+
+def _performed(
+    effect: Effect, agent: Agent, call: ToolCall
+) -> Coroutine[Any, Any, Value] | AgentError:
+    if call.problem is not None:
+        return AgentError(f"the arguments cannot be read: {call.problem}")
+    return effect.perform("tool.call", name=call.name, args=call.arguments, agent=agent.id)
+
+
+class _Batch:
+    """The calls of one answer."""
+
+    def __init__(self, calls: Sequence[ToolCall], stream: Stream | None) -> None:
+        self._calls, self._stream = calls, stream
+        self._done: dict[int, ToolResult] = {}
+        self._told = 0
+        self.records: list[Record] = [{"name": c.name, "arguments": c.arguments} for c in calls]
+        if stream:
+            for call in calls:
+                fields = {"id": call.id, "name": call.name, "arguments": call.arguments}
+                stream.put({"type": "tool_call", **fields})
+
+    @property
+    def results(self) -> list[ToolResult]:
+        return [self._done[n] for n in range(len(self._calls))]
+
+    async def one(self, number: int, performed: Coroutine[Any, Any, Value] | AgentError) -> None:
+        """Do a call; what goes wrong is for the model to see."""
+        call, record = self._calls[number], self.records[number]
+        try:
+            if isinstance(performed, AgentError):
+                raise performed
+            record["result"] = value = await performed
+        except EffectError as error:
+            record["error"] = error.message
+            self._done[number] = failure(call, error)
+        else:
+            self._done[number] = ToolResult(call.id, (Text(as_text(value)),))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Put into the stream what has become of the calls, up to the first that is not done."""
+        while self._told in self._done:
+            call, record = self._calls[self._told], self.records[self._told]
+            self._told += 1
+            if self._stream:
+                outcome: Record = {k: record[k] for k in ("result", "error") if k in record}
+                event = {"type": "tool_result", "id": call.id, "name": call.name, **outcome}
+                self._stream.put(event)
+
+
+def failure(call: ToolCall, error: EffectError) -> ToolResult:
+    """What a model is told of a call that failed."""
+    hint = f" ({error.hint})" if error.hint else ""
+    return ToolResult(call.id, (Text(f"{error.message}{hint}"),), is_error=True)

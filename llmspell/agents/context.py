@@ -1,0 +1,138 @@
+"""Keeps a conversation within what a model can read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from llmspell.agents.tokens import Counter
+from llmspell.errors import ProviderError
+from llmspell.providers.messages import Message, ModelRequest, Text, ToolCall, ToolResult
+
+LOW = 0.75  # of the tokens it may have, a conversation keeps so much when it is shortened
+HALF = 0.5  # and of those it had when a provider says that it is too long
+
+_SUMMARISE = (
+    "Summarise the conversation you are given for the assistant that takes part in it and will "
+    "read only your summary. Keep what was asked and decided, facts, names, numbers, results of "
+    "tools, and what is still to be done. Answer with the summary alone."
+)
+_BEFORE = "What was said before, in short:\n"
+
+Strategy = Literal["trim", "summarise"]
+
+Summarise = Callable[[ModelRequest], Awaitable[str]]
+"""Asks a model; its words."""
+
+
+class Conversation(NamedTuple):
+    """The messages before a prompt, and those since then."""
+
+    before: list[Message]
+    now: list[Message]
+
+
+@dataclass(frozen=True)
+class Context:
+    """How long a conversation may get.
+
+    Attributes:
+        max_tokens: From here on it is shortened; None when only the provider says what is too long.
+        strategy: Whether what is left out is forgotten or summarised.
+        keep: Turns, each from a user's message on, that are never left out: the newest ones.
+        model: Who summarises; None for the agent's own.
+    """
+
+    max_tokens: int | None = None
+    strategy: Strategy = "trim"
+    keep: int = 1
+    model: str | None = None
+
+    def too_many(self, request: ModelRequest, counter: Counter) -> int:
+        """How many tokens the request should have less; 0 when it is short enough."""
+        if self.max_tokens is None:
+            return 0
+        tokens = counter.count(request)
+        return tokens - int(self.max_tokens * LOW) if tokens > self.max_tokens else 0
+
+    async def shorten(
+        self, talk: Conversation, tokens: int, counter: Counter, summarise: Summarise
+    ) -> None:
+        """Take so many tokens out of a conversation, as far as that can be."""
+        left_out: list[Message] = []
+        for part in _dispensable(talk, self.keep):
+            if tokens <= 0:
+                break
+            left_out += part
+            tokens -= counter.estimate(part)
+        if not left_out:
+            return
+        gone = set(map(id, left_out))
+        talk.before[:] = [m for m in talk.before if id(m) not in gone]
+        talk.now[:] = [m for m in talk.now if id(m) not in gone]
+        counter.forget()
+        if self.strategy == "summarise":
+            asked = Message.of("user", _transcript(left_out))
+            request = ModelRequest(self.model or "", (asked,), system=_SUMMARISE, cache=False)
+            first = talk.before or talk.now
+            first[0] = _preceded(first[0], await summarise(request))
+
+
+def is_too_long(error: ProviderError) -> bool:
+    """Whether a provider says that the model cannot read so much.
+
+    OpenAI and those who follow it have a code for that; of others only the words are known.
+    """
+    if error.details.get("code") == "context_length_exceeded":
+        return True
+    said = f"{error.message} {error.details.get('reason', '')}".lower()
+    return any(words in said for words in _TOO_LONG)
+
+
+_TOO_LONG = (
+    "context length",  # OpenAI, vLLM, Mistral
+    "context window",  # Anthropic, Groq
+    "context size",  # llama.cpp
+    "prompt is too long",  # Anthropic
+    "exceeds the maximum number of tokens",  # Gemini
+)
+
+
+def _dispensable(talk: Conversation, keep: int) -> list[list[Message]]:
+    """What may be left out, the first parts first: whole turns, then steps of the present one.
+
+    A step is an answer with its calls, and their results; the last one is not in the list.
+    """
+    # A turn goes from a user's message to the next; the first one has what stands before as well.
+    starts = [n for n, m in enumerate(talk.before) if m.role == "user"]
+    turns = [talk.before[a:b] for a, b in pairwise([0, *starts[1:], len(talk.before)])]
+    turns = turns[: len(turns) - (keep - 1)] if len(turns) >= keep else []
+    answers = [n for n, m in enumerate(talk.now) if m.role == "assistant"]
+    steps = [talk.now[start:end] for start, end in pairwise(answers)]
+    return turns + steps
+
+
+def _preceded(message: Message, summary: str) -> Message:
+    """A user's message with the summary of what came before."""
+    return Message(message.role, (Text(f"{_BEFORE}{summary}\n"), *message.content))
+
+
+def _transcript(messages: Sequence[Message]) -> str:
+    return "\n\n".join([f"{m.role}: {_words(m)}" for m in messages])
+
+
+def _words(message: Message) -> str:
+    words = []
+    for block in message.content:
+        match block:
+            case Text(text):
+                words.append(text)
+            case ToolCall():
+                words.append(f"[calls {block.name} with {block.arguments}]")
+            case ToolResult():
+                words.append(f"[result: {Message('tool', block.content).text}]")
+            case _:
+                words.append(f"[{block.as_plain().get('type')}]")
+    return "\n".join(words)

@@ -1,0 +1,94 @@
+"""What `Agent.create` is given, as what an agent is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from llmspell.agents.agent import Agent, Agents
+from llmspell.agents.agent_tool import AgentTool
+from llmspell.agents.context import Context, Strategy
+from llmspell.effects import Run
+from llmspell.errors import InvalidArguments
+from llmspell.schema import check_schema, schema_of
+from llmspell.tools.lua_tool import LuaTool
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import Tool
+from llmspell.values import LuaFunction, Value
+
+
+def at_least(least: int, **numbers: int | None) -> None:
+    """Refuse numbers that are too small; None stands for any."""
+    problems = [
+        f"{name}: must be at least {least}"
+        for name, number in numbers.items()
+        if number is not None and number < least
+    ]
+    if problems:
+        raise _wrong(*problems)
+
+
+def tool(run: Run, entry: Value) -> str | Tool:
+    """An entry of `tools`: a name, {name, description, params, run}, or {agent, name, description}."""
+    if isinstance(entry, str):
+        found = run[Tools].find(entry)
+        return found if "@" in entry else entry  # a model calls it by the plain name
+    if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
+        return LuaTool(
+            str(entry.get("name")),
+            entry["run"],
+            description=str(entry.get("description", "")),
+            params=entry.get("params"),
+            timeout=entry.get("timeout"),
+        )
+    if isinstance(entry, Mapping) and isinstance(entry.get("agent"), str):
+        agent = run[Agents].find(entry["agent"])
+        return AgentTool(agent, name=entry.get("name"), description=entry.get("description", ""))
+    raise _wrong("tools: each is a tool's name, an agent, or {name, description, params, run}")
+
+
+def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
+    """The entries of `handoff`: agents, as {agent = id}."""
+    found = []
+    for entry in entries:
+        if not (isinstance(entry, Mapping) and isinstance(entry.get("agent"), str)):
+            raise _wrong("handoff: each is an agent")
+        found.append(run[Agents].find(entry["agent"]))
+    if len({other.name for other in found}) < len(found):
+        raise _wrong("handoff: two of the agents have the same name, which the model goes by")
+    return tuple(found)
+
+
+def output(shape: Value) -> dict[str, Any] | None:
+    """The JSON Schema of a shape."""
+    if shape is None:
+        return None
+    try:
+        schema = schema_of(shape)
+        check_schema(schema)
+    except ValueError as error:
+        raise _wrong(f"output: {error}") from error
+    return schema
+
+
+def context(given: dict[str, Value] | None) -> Context | None:
+    """How long the conversation may get: {max_tokens, strategy, keep, model}."""
+    if given is None:
+        return None
+    names = Context.__dataclass_fields__
+    problems = [f"context.{n} is not an option" for n in given if n not in names]
+    for name, least in (("max_tokens", 1), ("keep", 1)):
+        number = given.get(name, least)
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            problems.append(f"context.{name}: must be a whole number, {least} or more")
+    if given.get("strategy", "trim") not in get_args(Strategy):
+        problems.append(f"context.strategy: one of {', '.join(get_args(Strategy))}")
+    if not isinstance(given.get("model", ""), str):
+        problems.append("context.model: must be a string")
+    if problems:
+        raise _wrong(*problems)
+    return Context(**given)
+
+
+def _wrong(*problems: str) -> InvalidArguments:
+    return InvalidArguments("Agent.create", problems)
