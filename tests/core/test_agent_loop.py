@@ -3,6 +3,7 @@ import pytest
 
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.answer import as_text
+from llmspell.agents.asking import PATIENCE
 from llmspell.agents.loop import prompt
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, LimitExceeded, ProviderError, ToolError, UnknownEffect
@@ -338,3 +339,216 @@ def test_agents_are_found_by_id():
 )
 def test_a_result_is_shown_as_text_or_json(value, text):
     assert as_text(value) == text
+
+
+# Other models
+
+
+def down(status=503, **fields):
+    return ProviderError("down", status=status, retryable=status in (429, 503), **fields)
+
+
+async def test_a_fallback_answers_when_the_model_cannot(ask):
+    answer = await ask(
+        down(), down(401), "hello", model="scripted/a", fallback=("scripted/b", "scripted/c")
+    )
+    assert (answer.text, answer.model) == ("hello", "scripted/c")
+    assert answer.failed == [
+        {"model": "scripted/a", "code": "provider_error", "message": "down"},
+        {"model": "scripted/b", "code": "provider_error", "message": "down"},
+    ]
+    requests = ask.run.model.requests
+    assert [r.model for r in requests] == ["scripted/a", "scripted/b", "scripted/c"]
+    assert [r.patience for r in requests] == [PATIENCE, PATIENCE, None]
+    assert [name for _, name in ask.run.paths] == ["model.request"] * 3
+
+
+async def test_the_one_that_answered_goes_on_and_the_next_prompt_begins_anew(ask):
+    await ask(
+        down(), call("add", a=1), "done", "again",
+        model="scripted/a", fallback=("scripted/b",), tools=("add",),
+    )  # fmt: skip
+    await ask.again("more")
+    models = [r.model for r in ask.run.model.requests]
+    assert models == ["scripted/a", "scripted/b", "scripted/b", "scripted/a"]
+
+
+async def test_the_last_models_error_is_raised(ask):
+    with pytest.raises(ProviderError, match="last"):
+        await ask(down(), ProviderError("last"), model="scripted/a", fallback=("scripted/b",))
+    assert ask.agent.history == []
+
+
+async def test_no_other_model_goes_on_with_an_answer_that_was_seen_in_part(ask):
+    seen = down(details={"pieces": ["Well"]})
+    with pytest.raises(ProviderError, match="down"):
+        await ask(seen, "never", model="scripted/a", fallback=("scripted/b",))
+    assert len(ask.run.model.requests) == 1
+
+
+async def test_a_misspelt_model_is_not_gone_around(ask):
+    with pytest.raises(UnknownEffect):
+        await ask("never", model="nobody/a", fallback=("scripted/b",))
+
+
+async def test_a_model_is_asked_again_for_what_may_pass(ask):
+    answer = await ask(down(429, details={"retry_after": 0.01}), "hello", attempts=2)
+    assert answer.text == "hello"
+    assert [name for _, name in ask.run.paths] == ["model.request", "task.sleep", "model.request"]
+    for error in (down(400), down(429, details={"retry_after": 999})):
+        with pytest.raises(ProviderError):
+            await ask(error, "never", attempts=2)
+
+
+async def test_a_long_pause_is_not_waited_out_while_there_is_another_model(ask):
+    busy = down(429, details={"retry_after": 30})
+    answer = await ask(busy, "hello", attempts=3, model="scripted/a", fallback=("scripted/b",))
+    assert answer.model == "scripted/b"
+
+
+# Repairs
+
+
+async def test_an_answer_that_does_not_fit_is_shown_to_the_model(ask):
+    answer = await ask("nonsense", '{"n": "x"}', '{"n": 3}', output=SCHEMA)
+    assert (answer.data, answer.steps) == ({"n": 3}, 3)
+    assert answer.usage.output_tokens == 2 + 3 + 2
+    last = ask.run.model.requests[-1].messages
+    assert [m.role for m in last] == ["user", "assistant", "user", "assistant", "user"]
+    assert "no JSON" in last[2].text
+    assert "n: " in last[4].text
+
+
+async def test_repairs_do_not_count_as_steps_and_are_bounded(ask):
+    with pytest.raises(AgentError, match="does not fit"):
+        await ask("no", "no", "no", "never", output=SCHEMA, retries=2, max_steps=1)
+    assert len(ask.run.model.requests) == 3
+
+
+async def test_json_in_a_fence_is_json(ask):
+    assert (await ask('```json\n{"n": 3}\n```', output=SCHEMA)).data == {"n": 3}
+
+
+async def test_an_answer_can_be_a_call(ask):
+    answer = await ask(
+        call("give_answer", n="x"), call("give_answer", n=3), output=SCHEMA, output_tool=True
+    )
+    assert (answer.data, answer.text, answer.finish_reason) == ({"n": 3}, '{"n": 3}', "stop")
+    first, second = ask.run.model.requests
+    assert (first.tool_choice, first.output) == ("give_answer", None)
+    assert first.tools[0].schema == SCHEMA
+    assert "does not fit" in second.messages[-1].text
+    assert texts(ask.agent.history)[-1] == ("assistant", '{"n": 3}')
+
+
+async def test_an_answer_that_is_no_object_is_put_into_one(ask):
+    numbers = {"type": "array", "items": {"type": "integer"}}
+    answer = await ask(
+        call("add", a=1), call("give_answer", answer=[1, 2]),
+        output=numbers, output_tool=True, tools=("add",),
+    )  # fmt: skip
+    assert answer.data == [1, 2]
+    assert ask.run.model.requests[0].tool_choice == "required"
+
+
+async def test_broken_arguments_of_an_answer_are_told(ask):
+    broken = ToolCall("1", "give_answer", {}, problem="no JSON", raw="{")
+    answer = await ask(broken, call("give_answer", n=1), output=SCHEMA, output_tool=True)
+    assert answer.data == {"n": 1}
+    assert "no JSON" in Message("tool", results_of(ask, 1)[0].content).text
+
+
+def results_of(ask, request):
+    return ask.run.model.requests[request].messages[-1].content
+
+
+# Bounds of tools
+
+
+async def test_no_more_tool_calls_than_allowed(ask):
+    answer = await ask(
+        [call("add", a=1), call("add", a=2), call("add", a=3)], "three",
+        tools=("add",), max_tool_calls=2,
+    )  # fmt: skip
+    assert [c["result"] for c in answer.tool_calls] == [2, 3]
+    assert [r.is_error for r in results_of(ask, 1)] == [False, False, True]
+    assert [r.tool_choice for r in ask.run.model.requests] == [None, "none"]
+
+
+async def test_tools_run_so_many_at_once(ask):
+    now, most = 0, 0
+
+    @tool
+    async def busy() -> int:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await anyio.sleep(0.005)
+        now -= 1
+        return most
+
+    answer = await ask([call("busy") for _ in range(9)], "done", tools=(busy,), parallel=3)
+    assert most == 3
+    assert len(answer.tool_calls) == 9
+
+
+async def test_a_tool_that_takes_too_long_is_told_to_the_model(ask):
+    @tool
+    async def slow() -> None:
+        await anyio.sleep(5)
+
+    @tool(timeout=0.01)
+    async def hasty() -> None:
+        await anyio.sleep(5)
+
+    answer = await ask(
+        [call("slow"), call("hasty")], "sorry", tools=(slow, hasty), tool_timeout=0.05
+    )
+    assert [c["error"] for c in answer.tool_calls] == [
+        "tool.call took more than 0.05 seconds",
+        "tool.call took more than 0.01 seconds",
+    ]
+
+
+# Handing over
+
+
+@pytest.fixture
+def team(ask):
+    """An agent that may hand over to two others, of the same run."""
+    expert = Agent("agent-x", name="expert", system="Knows.", model="scripted/x", tools=("add",))
+    clerk = Agent("agent-c", name="clerk")
+
+    async def prompt_it(*replies, **fields):
+        answer = await ask(*replies, handoff=(expert, clerk), **fields)
+        ask.run[Agents].update({a.id: a for a in (expert, clerk)})
+        return answer
+
+    return prompt_it
+
+
+async def test_the_conversation_is_handed_over(ask, team):
+    answer = await team([call("add", a=1), call("transfer_to_expert")], "I know.", tools=("add",))
+    assert (answer.text, answer.agent, answer.model) == ("I know.", "expert", "scripted/x")
+    first, second = ask.run.model.requests
+    assert [t.name for t in first.tools] == ["add", "transfer_to_expert", "transfer_to_clerk"]
+    assert "Knows." in first.tools[1].description
+    assert (second.system, [t.name for t in second.tools]) == ("Knows.", ["add"])
+    assert [b.content[0].text for b in second.messages[-1].content] == [
+        "2",
+        "expert goes on from here.",
+    ]
+
+
+async def test_who_took_over_goes_on_until_a_reset(ask, team):
+    await team(call("transfer_to_expert"), "one", "two", "three")
+    assert (await ask.again("more")).agent == "expert"
+    ask.agent.begin([])
+    assert (await ask.again("anew")).agent == "agent"
+    assert len(ask.run.model.requests[-1].messages) == 1
+
+
+async def test_only_one_takes_over(ask, team):
+    answer = await team([call("transfer_to_clerk"), call("transfer_to_expert")], "hello")
+    assert answer.agent == "clerk"
+    assert [r.is_error for r in results_of(ask, 1)] == [False, True]
