@@ -38,7 +38,7 @@ def data_url(data: bytes | None, media_type: str | None) -> str:
 
 def file_as_text(file: File) -> str | None:
     """A file of text as one, with its name; None when it is none."""
-    if not file.media_type.startswith("text/"):
+    if file.data is None or not (file.media_type or "").startswith("text/"):
         return None
     return f"{file.name}:\n{file.data.decode('utf-8', 'replace')}"
 

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, str] = {
     "openai": "llmspell.providers.openai_chat:OpenAIChat",
     "openai-responses": "llmspell.providers.openai_responses:OpenAIResponses",
+    "anthropic": "llmspell.providers.anthropic_messages:AnthropicMessages",
 }
 """Wire protocols, and the class that speaks each.
 
-`openai` is OpenAI's chat completions, which most others speak too.
+`openai` is OpenAI's chat completions, which most others speak too; `anthropic` is Anthropic's
+Messages API.
 """
 
 
@@ -58,6 +60,12 @@ CATALOGUE: Mapping[str, Listed] = {
         "gpt-5.4-mini",
         kind="openai-responses",
         quirks=Quirks(max_tokens_field="max_completion_tokens"),
+    ),
+    "anthropic": Listed(
+        "https://api.anthropic.com",
+        ("ANTHROPIC_API_KEY",),
+        "claude-haiku-5-5",
+        kind="anthropic",
     ),
     "openrouter": Listed(
         "https://openrouter.ai/api/v1",

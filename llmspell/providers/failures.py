@@ -100,10 +100,14 @@ def refused(
     return _refused(endpoint, status, said, _retry_after(headers))
 
 
-def failed_inside(endpoint: Endpoint, error: Any) -> ProviderError:
-    """The error in an answer whose status was 200; its code may be the status it should have."""
+def failed_inside(endpoint: Endpoint, error: Any, status: int | None = None) -> ProviderError:
+    """The error in an answer whose status was 200; `status` is the one it should have had.
+
+    When that is None, the error's code may be it.
+    """
     code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and code in _HTTP_ERRORS else None
+    if status is None and isinstance(code, int) and code in _HTTP_ERRORS:
+        status = code
     return _refused(endpoint, status, {"error": error}, None)
 
 

@@ -48,19 +48,19 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A document or a recording, with its media type, such as `application/pdf`."""
+    """A document or a recording: bytes with their media type, such as `application/pdf`, or a URL.
 
-    data: bytes
-    media_type: str
+    With a URL the media type may be unknown.
+    """
+
+    data: bytes | None = None
+    media_type: str | None = None
     name: str = "file"
+    url: str | None = None
 
     def as_plain(self) -> dict[str, Value]:
-        return {
-            "type": "file",
-            "data": self.data,
-            "media_type": self.media_type,
-            "name": self.name,
-        }
+        fields = _present(data=self.data, media_type=self.media_type, url=self.url)
+        return {"type": "file", "name": self.name, **fields}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from llmspell.errors import InvalidArguments
 from llmspell.providers.body_parts import (
     base64_text,
     call_arguments,
@@ -208,6 +209,9 @@ _SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio
 
 
 def _file(file: File) -> Body:
+    if file.data is None or file.media_type is None:
+        problem = f"{file.name}: chat completions take a file's data, not its URL"
+        raise InvalidArguments("model.request", [problem])
     if (text := file_as_text(file)) is not None:
         return {"type": "text", "text": text}
     if sound := _SOUNDS.get(file.media_type):

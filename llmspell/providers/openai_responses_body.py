@@ -145,8 +145,10 @@ def _part(block: Block, role: str, endpoint: Endpoint) -> Body:
 def _file(file: File, endpoint: Endpoint) -> Body:
     if (text := file_as_text(file)) is not None:
         return {"type": "input_text", "text": text}
-    if file.media_type.startswith("audio/"):
+    if (file.media_type or "").startswith("audio/"):
         raise _only_in_chat("recordings", endpoint)
+    if file.url is not None:
+        return {"type": "input_file", "file_url": file.url}
     data = data_url(file.data, file.media_type)
     return {"type": "input_file", "filename": file.name, "file_data": data}
 

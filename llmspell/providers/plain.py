@@ -248,22 +248,24 @@ def _refusal(fields: _Fields) -> Refusal:
 
 def _image(fields: _Fields) -> Image:
     fields.only("type", "data", "media_type", "url")
-    image = Image(
-        fields.data("data"), fields.optional_text("media_type"), fields.optional_text("url")
-    )
-    if (image.data is None) == (image.url is None):
-        raise _Malformed(f"{fields.place} needs either data or url")
-    if image.data is not None and image.media_type is None:
-        raise _Malformed(f"{fields.at('media_type')} is required with data")
-    return image
+    return Image(*_source(fields))
 
 
 def _file(fields: _Fields) -> File:
-    fields.only("type", "data", "media_type", "name")
-    data = fields.data("data")
-    if data is None:
-        raise _Malformed(f"{fields.at('data')} is required")
-    return File(data, fields.text("media_type"), fields.text("name", "file"))
+    fields.only("type", "data", "media_type", "url", "name")
+    data, media_type, url = _source(fields)
+    return File(data, media_type, fields.text("name", "file"), url)
+
+
+def _source(fields: _Fields) -> tuple[bytes | None, str | None, str | None]:
+    """Data, its media type, and the URL that may stand in their place."""
+    data, url = fields.data("data"), fields.optional_text("url")
+    media_type = fields.optional_text("media_type")
+    if (data is None) == (url is None):
+        raise _Malformed(f"{fields.place} needs either data or url")
+    if data is not None and media_type is None:
+        raise _Malformed(f"{fields.at('media_type')} is required with data")
+    return data, media_type, url
 
 
 def _tool_call(fields: _Fields) -> ToolCall:

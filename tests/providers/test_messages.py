@@ -43,6 +43,7 @@ said = (
     | st.builds(Image, data=st.binary(max_size=8), media_type=text)
     | st.builds(Image, url=text, media_type=maybe)
     | st.builds(File, st.binary(max_size=8), text, text)
+    | st.builds(File, st.none(), st.none() | text, text, text)
     | st.builds(Extra, text, tables)
     | st.builds(
         lambda kind, t: Unknown(t | {"type": kind}), text.filter(lambda k: k not in OURS), tables
@@ -232,7 +233,7 @@ def test_what_is_malformed_is_named(table, problem):
     ("block", "problem"),
     [
         ({"type": "image", "data": 1}, "data must be a string of bytes"),
-        ({"type": "file", "media_type": "application/pdf"}, "data is required"),
+        ({"type": "file", "data": "x"}, "media_type is required with data"),
         (
             {"type": "tool_call", "id": "1", "name": "now", "arguments": 1},
             "arguments must be a table",
@@ -248,6 +249,13 @@ def test_a_malformed_block_is_named(block, problem):
     with pytest.raises(InvalidArguments) as caught:
         message_from_plain({"role": "user", "content": [block]})
     assert caught.value.details["problems"] == [f"content[1].{problem}"]
+
+
+@pytest.mark.parametrize("source", [{}, {"data": "x", "url": "y"}])
+@pytest.mark.parametrize("kind", ["image", "file"])
+def test_a_picture_or_file_has_one_source(kind, source):
+    with pytest.raises(InvalidArguments, match=r"content\[1\] needs either data or url"):
+        message_from_plain({"role": "user", "content": [{"type": kind, **source}]})
 
 
 def test_a_malformed_response_is_named():

@@ -407,6 +407,7 @@ def test_long_ids_are_shortened_alike_where_they_must_be():
     ("message", "problem"),
     [
         (Message.of("tool", "4 °C"), "role tool cannot hold a block of the type text"),
+        (Message.of("user", File(url="https://example.com/a.pdf")), "not its URL"),
         (
             Message.of("system", "a", Image(PNG, "image/png")),
             "role system cannot hold a block of the type image",

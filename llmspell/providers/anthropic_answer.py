@@ -1,0 +1,153 @@
+"""Answers as Anthropic's Messages API gives them.
+
+Source of the format: `anthropic.types.message` of the official Python SDK.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmspell.providers.answer_parts import count, string, tool_call
+from llmspell.providers.anthropic_models import traits
+from llmspell.providers.anthropic_output import OUTPUT_TOOL, output_way
+from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.http_provider import Body
+from llmspell.providers.messages import (
+    Block,
+    Extra,
+    Message,
+    ModelRequest,
+    ModelResponse,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    Usage,
+)
+from llmspell.providers.provider import ModelName
+from llmspell.providers.strict_json import write_json
+
+if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
+
+_STATUSES = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+}
+
+
+def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
+    """What the answer says.
+
+    Raises:
+        ProviderError: It is an error after all, or not of the format.
+    """
+    check_error(data, endpoint)
+    content = data.get("content")
+    if not isinstance(content, list):
+        raise nonsense(endpoint, "the answer has no content")
+    blocks: list[Block] = []
+    for block in content:
+        blocks += _blocks(block, blocks, request, endpoint)
+    reason = data.get("stop_reason")
+    if reason == "refusal":
+        blocks.append(_refusal(data.get("stop_details")))
+    model = data.get("model")
+    return ModelResponse(
+        message=Message("assistant", tuple(blocks)),
+        usage=_usage(data.get("usage")),
+        finish_reason=_finish_reason(reason, blocks),
+        model=f"{endpoint.name}/{model}" if isinstance(model, str) and model else request.model,
+        id=string(data.get("id")),
+    )
+
+
+def check_error(data: Body, endpoint: Endpoint) -> None:
+    """Raise ProviderError when it is `anthropic.types.shared.error_response` and no answer."""
+    error = data.get("error")
+    if data.get("type") != "error" and not error:
+        return
+    kind = error.get("type") if isinstance(error, dict) else None
+    raise failed_inside(
+        endpoint, error, status=_STATUSES.get(kind) if isinstance(kind, str) else None
+    )
+
+
+def by_output_tool(request: ModelRequest) -> bool:
+    """Whether the model was made to answer by calling a tool."""
+    takes = traits(ModelName.parse(request.model).model)
+    return output_way(request, takes) == "tool"
+
+
+def _blocks(
+    block: Any, before: list[Block], request: ModelRequest, endpoint: Endpoint
+) -> list[Block]:
+    """What a block of the answer is to us; fields that are not ours stand before it."""
+    if not isinstance(block, dict):
+        raise nonsense(endpoint, "the answer holds a block that is no object")
+    kind = block.get("type")
+    if kind == "text":
+        return [*_fields(block, ("text", "type"), endpoint), Text(string(block.get("text")))]
+    if kind == "thinking":
+        data = {name: value for name, value in block.items() if name != "thinking"}
+        return [Reasoning(endpoint.name, string(block.get("thinking")), data)]
+    if kind == "redacted_thinking":
+        return [Reasoning(endpoint.name, data=block)]
+    if kind != "tool_use":
+        return [Extra(endpoint.name, block)]
+    name = block.get("name")
+    if not isinstance(name, str) or not name:
+        raise nonsense(endpoint, "the answer holds a tool call without a name")
+    call = tool_call(block.get("id"), name, block.get("input"), request, before)
+    if name == OUTPUT_TOOL and by_output_tool(request):
+        return [Text(call.raw if call.raw is not None else write_json(call.arguments))]
+    return [*_fields(block, ("id", "input", "name", "type"), endpoint), call]
+
+
+def _fields(block: Body, ours: tuple[str, ...], endpoint: Endpoint) -> list[Block]:
+    fields = {name: v for name, v in block.items() if name not in ours and v is not None}
+    return [Extra(endpoint.name, fields)] if fields else []
+
+
+def _refusal(details: Any) -> Refusal:
+    said = details.get("explanation") if isinstance(details, dict) else None
+    return Refusal(said if said and isinstance(said, str) else "The model refuses to answer.")
+
+
+def _finish_reason(reason: Any, blocks: list[Block]) -> str:
+    said = string(reason) or "end_turn"
+    ours = _FINISH_REASONS.get(said, said)
+    called = any(isinstance(block, ToolCall) for block in blocks)
+    if ours in ("stop", "tool_calls"):
+        return "tool_calls" if called else "stop"
+    return ours
+
+
+def _usage(usage: Any) -> Usage:
+    read, written = (
+        count(usage, "cache_read_input_tokens"),
+        count(usage, "cache_creation_input_tokens"),
+    )
+    details = usage.get("output_tokens_details") if isinstance(usage, dict) else None
+    return Usage(
+        input_tokens=count(usage, "input_tokens") + read + written,
+        output_tokens=count(usage, "output_tokens"),
+        cached_tokens=read,
+        reasoning_tokens=count(details, "thinking_tokens"),
+        cache_written_tokens=written,
+    )

@@ -1,0 +1,134 @@
+"""Requests as Anthropic's Messages API takes them.
+
+Source of the format: `anthropic.types.message_create_params` of the official Python SDK. What the
+API, in the version the SDK asks for, or the model refuses is not sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmspell.providers.anthropic_content import system_text, turns
+from llmspell.providers.anthropic_models import Traits, traits
+from llmspell.providers.anthropic_output import OUTPUT_TOOL, Way, output_way
+from llmspell.providers.anthropic_schema import held_to
+from llmspell.providers.anthropic_thinking import effort, max_tokens, thinking
+from llmspell.providers.body_parts import schema_in_words
+from llmspell.providers.http_provider import Body
+from llmspell.providers.messages import ModelRequest, ToolSpec
+
+if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
+
+_MAX_TOKENS = 16_384  # the API wants a number; a longer answer may outlast its connection
+_FORCING = ("any", "tool")
+_BREAKPOINT = {"cache_control": {"type": "ephemeral"}}
+_CACHEABLE = {"text", "image", "document", "tool_use", "tool_result"}
+
+
+def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
+    """What is posted. `model` is the request's without the provider's name.
+
+    Raises:
+        InvalidArguments: A block has no place in a message of its role.
+    """
+    takes = traits(model)
+    way = output_way(request, takes)
+    choice = _tool_choice(request, way)
+    forced = choice is not None and choice["type"] in _FORCING and takes.forced
+    leading = next((n for n, m in enumerate(request.messages) if m.role != "system"), 0)
+    thought = thinking(request, takes, endpoint, forced=forced)
+    optional: Body = {
+        "system": _system(request, leading, way, choice, takes),
+        "tools": _tools(request, way),
+        "tool_choice": choice if forced or not choice else _unforced(choice),
+        "stop_sequences": list(request.stop),
+        "temperature": request.temperature if takes.sampling else None,
+        "top_p": request.top_p if takes.sampling else None,
+        "thinking": thought,
+        "output_config": _output_config(request, way, takes),
+    }
+    body: Body = {
+        "model": model,
+        "max_tokens": max_tokens(request, _MAX_TOKENS, thought),
+        "messages": turns(request.messages[leading:], endpoint),
+    }
+    body |= {name: value for name, value in optional.items() if value not in (None, [], {})}
+    if request.cache:
+        _set_breakpoints(body)
+    return body | dict(endpoint.extra_body) | request.extra_body
+
+
+def _system(
+    request: ModelRequest, leading: int, way: Way | None, choice: Body | None, takes: Traits
+) -> list[Body]:
+    texts = [request.system or "", *map(system_text, request.messages[:leading])]
+    if request.output is not None and way == "words":
+        texts.append(schema_in_words(request.output))
+    if choice and choice["type"] in _FORCING and not takes.forced:
+        name = choice.get("name")
+        texts.append(f"You must call the tool {name}." if name else "You must call a tool.")
+    return [{"type": "text", "text": text} for text in texts if text.strip()]
+
+
+def _tools(request: ModelRequest, way: Way | None) -> list[Body]:
+    tools = list(request.tools)
+    if request.output is not None and way == "tool":
+        tools.append(ToolSpec(OUTPUT_TOOL, "Gives the answer.", request.output))
+    return [_tool(tool) for tool in tools]
+
+
+def _tool(tool: ToolSpec) -> Body:
+    body: Body = {"name": tool.name, "input_schema": tool.schema}
+    return body | {"description": tool.description} if tool.description else body
+
+
+def _tool_choice(request: ModelRequest, way: Way | None) -> Body | None:
+    wanted = request.tool_choice
+    if way == "tool":
+        if not request.tools or wanted == "none":
+            wanted = OUTPUT_TOOL
+        elif wanted in (None, "auto"):
+            wanted = "required"
+    elif not request.tools:
+        return None  # the API refuses a choice of nothing
+    one = request.parallel_tool_calls is False and wanted != "none"
+    if wanted is None and not one:
+        return None
+    kinds = {None: "auto", "auto": "auto", "none": "none", "required": "any"}
+    choice: Body = {"type": kinds.get(wanted, "tool")}
+    if choice["type"] == "tool":
+        choice["name"] = wanted
+    return choice | {"disable_parallel_tool_use": True} if one else choice
+
+
+def _unforced(choice: Body) -> Body:
+    """The choice for a model that cannot be made to call a tool."""
+    if choice["type"] not in _FORCING:
+        return choice
+    return {name: value for name, value in choice.items() if name != "name"} | {"type": "auto"}
+
+
+def _output_config(request: ModelRequest, way: Way | None, takes: Traits) -> Body:
+    config: Body = {}
+    if level := effort(request, takes):
+        config["effort"] = level
+    if request.output is not None and way == "schema":
+        config["format"] = {"type": "json_schema", "schema": held_to(request.output)}
+    return config
+
+
+def _set_breakpoints(body: Body) -> None:
+    """Mark what is likely to come again: tools, system, and the last two of the user's turns.
+
+    They are the four the API allows. The older of the turns is where the last request was marked.
+    """
+    for name in ("tools", "system"):
+        if name in body:
+            body[name][-1] = body[name][-1] | _BREAKPOINT
+    for turn in [turn for turn in body["messages"] if turn["role"] == "user"][-2:]:
+        content = turn["content"]
+        for at in range(len(content) - 1, -1, -1):
+            if content[at].get("type") in _CACHEABLE:
+                content[at] = content[at] | _BREAKPOINT
+                break

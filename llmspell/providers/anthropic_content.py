@@ -1,0 +1,155 @@
+"""Messages as Anthropic's Messages API takes them.
+
+Source of the format: `anthropic.types.message_param` of the official Python SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from llmspell.errors import InvalidArguments
+from llmspell.providers.body_parts import base64_text, misplaced
+from llmspell.providers.http_provider import Body
+from llmspell.providers.messages import (
+    Block,
+    Extra,
+    File,
+    Image,
+    Message,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
+
+
+def turns(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
+    """The turns of a conversation; those that would be empty are left out, as they are refused.
+
+    Raises:
+        InvalidArguments: A block has no place in a message of its role.
+    """
+    turns: list[Body] = []
+    for message in messages:
+        if message.role == "assistant":
+            role, content = "assistant", _assistant(message, endpoint)
+        elif message.role == "system":
+            # Only some models take a system message here, and not in every place.
+            told = f"<system>\n{system_text(message)}\n</system>"
+            role, content = "user", _text(Text(told))
+        else:
+            role, content = "user", _given(message)
+        if content:
+            turns.append({"role": role, "content": content})
+    return turns
+
+
+def system_text(message: Message) -> str:
+    """What a message of the role `system` says."""
+    for block in message.content:
+        if not isinstance(block, Text):
+            raise misplaced(block, "system")
+    return message.text
+
+
+def _given(message: Message) -> list[Body]:
+    """What the model is given. Results of tools come first, as the API wants them."""
+    results = [_result(block) for block in message.content if isinstance(block, ToolResult)]
+    parts = [
+        part
+        for block in message.content
+        if not isinstance(block, ToolResult)
+        for part in _parts(block, message.role)
+    ]
+    return results + parts
+
+
+def _result(result: ToolResult) -> Body:
+    content = [part for block in result.content for part in _parts(block, "tool")]
+    body: Body = {"type": "tool_result", "tool_use_id": result.id}
+    if content:
+        body["content"] = content
+    return body | {"is_error": True} if result.is_error else body
+
+
+def _parts(block: Block, role: str) -> list[Body]:
+    if isinstance(block, Text):
+        return _text(block)
+    if isinstance(block, Image):
+        return [{"type": "image", "source": _source(block)}]
+    if isinstance(block, File):
+        return [_file(block)]
+    if isinstance(block, Unknown):
+        return [block.data]
+    raise misplaced(block, role)
+
+
+def _text(block: Text) -> list[Body]:
+    """The block of a text, unless there is nothing in it."""
+    return [{"type": "text", "text": block.text}] if block.text.strip() else []
+
+
+def _source(block: Image | File) -> Body:
+    if block.url is not None:
+        return {"type": "url", "url": block.url}
+    return {"type": "base64", "media_type": block.media_type, "data": base64_text(block.data)}
+
+
+def _file(file: File) -> Body:
+    media_type = file.media_type or "application/pdf"
+    if media_type.startswith("image/"):
+        return {"type": "image", "source": _source(file)}
+    if media_type == "application/pdf":
+        source = _source(file)
+    elif media_type.startswith("text/") and file.data is not None:
+        text = file.data.decode("utf-8", "replace")
+        source = {"type": "text", "media_type": "text/plain", "data": text}
+    else:
+        problem = f"{file.name}: Anthropic takes pictures, PDF and text, not {media_type}"
+        raise InvalidArguments("model.request", [problem])
+    return {"type": "document", "source": source, "title": file.name}
+
+
+def _assistant(message: Message, endpoint: Endpoint) -> list[Body]:
+    blocks: list[Body] = []
+    fields: Body = {}  # of the block that comes next
+    for block in message.content:
+        if isinstance(block, (Extra, Reasoning)):
+            if block.provider != endpoint.name:
+                continue
+            if isinstance(block, Reasoning):
+                blocks.append(_thinking(block))
+            elif "type" in block.data:
+                blocks.append(block.data)
+            else:
+                fields = block.data
+            continue
+        blocks += [fields | body for body in _said(block)]
+        fields = {}
+    return blocks
+
+
+def _said(block: Block) -> list[Body]:
+    if isinstance(block, Text):
+        return _text(block)
+    if isinstance(block, Refusal):
+        return _text(Text(block.text))
+    if isinstance(block, ToolCall):
+        arguments = block.arguments if block.raw is None else {"not_json": block.raw}
+        return [{"type": "tool_use", "id": block.id, "name": block.name, "input": arguments}]
+    if isinstance(block, Unknown):
+        return [block.data]
+    raise misplaced(block, "assistant")
+
+
+def _thinking(block: Reasoning) -> Body:
+    """The block as it came: what is changed in it is refused."""
+    if block.data.get("type") == "redacted_thinking":
+        return block.data
+    return {"type": "thinking", "signature": "", **block.data, "thinking": block.text}

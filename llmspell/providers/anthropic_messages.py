@@ -1,0 +1,40 @@
+"""Anthropic's Messages API, which some other providers and local servers speak too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from llmspell.providers.anthropic_answer import response_from
+from llmspell.providers.anthropic_body import request_body
+from llmspell.providers.anthropic_thinking import BETA
+from llmspell.providers.http_provider import Assembly, Body, HttpProvider
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import ModelRequest, ModelResponse
+
+_VERSION = "2026-10-21"  # of the API, as the official SDK asks for it
+
+
+class AnthropicMessages(HttpProvider):
+    """See `HttpProvider`. The base URL is without `/v1`, as it is in Anthropic's own SDK."""
+
+    models_path: ClassVar[str] = "/v1/models?limit=1000"
+
+    def headers(self) -> dict[str, str]:
+        headers = {"anthropic-version": _VERSION, "anthropic-beta": BETA}
+        return headers | {"x-api-key": self.endpoint.key} if self.endpoint.key else headers
+
+    def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
+        return "/v1/messages"
+
+    def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
+        body = request_body(request, model, self.endpoint)
+        return body | {"stream": True} if stream else body
+
+    def response(self, data: Body, request: ModelRequest) -> ModelResponse:
+        return response_from(data, request, self.endpoint)
+
+    def assembly(self, request: ModelRequest) -> Assembly:
+        from llmspell.providers.anthropic_stream import MessageAssembly
+
+        return MessageAssembly(request, self.endpoint)

@@ -1,0 +1,69 @@
+"""What Anthropic's models differ in, as far as a request must know.
+
+Source: Anthropic's pages on thinking, effort and forced tool use, and `anthropic.types.model`. A
+Claude model that is newer than this table is taken to be like the current ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Traits(NamedTuple):
+    """What a model takes.
+
+    Attributes:
+        sampling: Temperature and top_p.
+        budget: A number of tokens to think with; others decide themselves, after an effort.
+        shows: Whether it has to be asked to show what it thinks.
+        off: What turns thinking off; None when nothing does.
+        forced: Whether it can be made to call a tool.
+        binds: Whether it refuses what it thought once anything before that has changed.
+        schema: Whether it can be held to a schema; others are made to call a tool instead.
+    """
+
+    sampling: bool = False
+    budget: bool = False
+    shows: bool = True
+    off: dict[str, Any] | None = {"type": "disabled"}  # noqa: RUF012 - nobody changes it
+    forced: bool = True
+    binds: bool = False
+    schema: bool = True
+
+
+_CURRENT = Traits()
+_COMPATIBLE = Traits(sampling=True, budget=True, schema=False)
+_BUDGET = Traits(budget=True)
+_FIRST_ADAPTIVE = Traits(shows=False)
+_ALWAYS_THINKS = Traits(off=None)
+_NEVER_FORCED = Traits(off=None, forced=False, binds=True)
+
+# The first that the model's name begins with.
+_BY_NAME: tuple[tuple[str, Traits], ...] = (
+    ("claude-fable-5-", _NEVER_FORCED),
+    ("claude-mythos-5-1", _NEVER_FORCED._replace(binds=False)),
+    ("claude-mythos-5-", _NEVER_FORCED),
+    ("claude-fable-", _ALWAYS_THINKS),
+    ("claude-mythos-", _ALWAYS_THINKS),
+    ("claude-opus-5-5", _NEVER_FORCED),
+    ("claude-sonnet-5-5", _NEVER_FORCED._replace(off={"type": "between_tools"})),
+    ("claude-haiku-5-5", _CURRENT._replace(binds=True)),
+    ("claude-opus-4-6", _FIRST_ADAPTIVE),
+    ("claude-sonnet-4-6", _FIRST_ADAPTIVE),
+    ("claude-opus-4-7", _CURRENT),
+    ("claude-opus-4-8", _CURRENT),
+    ("claude-opus-4", _BUDGET),
+    ("claude-sonnet-4", _BUDGET),
+    ("claude-haiku-4", _BUDGET),
+    ("claude-3", _BUDGET),
+    ("claude-", _CURRENT),
+)
+
+
+def traits(model: str) -> Traits:
+    """Those of a model, which may have its maker's name before its own."""
+    at = model.find("claude-")
+    name = model[at:]
+    return next(
+        (found for prefix, found in _BY_NAME if at >= 0 and name.startswith(prefix)), _COMPATIBLE
+    )

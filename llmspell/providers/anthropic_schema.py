@@ -1,0 +1,133 @@
+"""JSON Schemas as Anthropic's structured outputs take them.
+
+Source of what it takes: `anthropic.lib._parse._transform` of the official Python SDK. A condition
+it has no word for is moved into the description, where the model still reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from llmspell.providers.strict_json import write_json
+
+Schema = dict[str, Any]
+
+_FORMATS = {
+    *("date-time", "time", "date", "duration", "email", "hostname"),
+    *("uri", "ipv4", "ipv6", "uuid"),
+}
+_TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
+_NAMED = "#/$defs/"
+
+
+def held_to(schema: Schema) -> Schema | None:
+    """The schema in words a model can be held to; None when there are none for it.
+
+    There are none for tables with keys of any name, for values of any type, and for types that
+    hold themselves.
+    """
+    try:
+        held = _held(schema)
+    except (_NoWordsError, ValueError):
+        return None
+    named = held.get("$defs", {})
+    uses = {name: set(_uses(inner)) for name, inner in named.items()}
+    everywhere = set(_uses(held))
+    return held if everywhere <= uses.keys() and not _circular(uses) else None
+
+
+class _NoWordsError(Exception):
+    """Some of the schema has no equivalent."""
+
+
+def _held(schema: Any) -> Schema:
+    if not isinstance(schema, dict):
+        raise _NoWordsError
+    rest, held = dict(schema), Schema()
+    if "$defs" in rest:
+        held["$defs"] = _each(rest.pop("$defs"))
+    if "$ref" in rest:
+        return held | {"$ref": rest["$ref"]}
+    if isinstance(rest.get("type"), list):
+        rest["anyOf"] = [{"type": name} | _conditions(rest) for name in rest.pop("type")]
+        rest = {name: rest[name] for name in ("anyOf", "description", "title") if name in rest}
+    kind = rest.pop("type", None)
+    described = rest.pop("description", None)
+    held |= _choice(rest) or _typed(kind, rest)
+    if "title" in rest:
+        held["title"] = rest.pop("title")
+    told = [described, write_json(rest) if rest else None]
+    if any(told):
+        held["description"] = "\n\n".join([text for text in told if text])
+    return held
+
+
+def _conditions(schema: Schema) -> Schema:
+    return {n: v for n, v in schema.items() if n not in ("type", "description", "title", "default")}
+
+
+def _each(schemas: Any) -> Schema:
+    if not isinstance(schemas, dict):
+        raise _NoWordsError
+    return {name: _held(inner) for name, inner in schemas.items()}
+
+
+def _choice(rest: Schema) -> Schema:
+    """What the schema lets choose from; it is taken out of the rest. Empty when it is no choice."""
+    if isinstance(rest.get("enum"), list) and rest["enum"] and all(map(_simple, rest["enum"])):
+        return {"enum": rest.pop("enum")}
+    if "const" in rest and _simple(rest["const"]):
+        return {"const": rest.pop("const")}
+    for name, ours in (("anyOf", "anyOf"), ("oneOf", "anyOf"), ("allOf", "allOf")):
+        if isinstance(rest.get(name), list):
+            return {ours: [_held(inner) for inner in rest.pop(name)]}
+    return {}
+
+
+def _simple(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def _typed(kind: Any, rest: Schema) -> Schema:
+    """The type and what belongs to it, which is taken out of the rest."""
+    if kind not in _TYPES:
+        raise _NoWordsError
+    held: Schema = {"type": kind}
+    if kind == "object":
+        if rest.pop("additionalProperties", False) not in (False, True) or "properties" not in rest:
+            raise _NoWordsError
+        held |= {"properties": _each(rest.pop("properties")), "additionalProperties": False}
+        if "required" in rest:
+            held["required"] = rest.pop("required")
+    elif kind == "array" and "items" in rest:
+        held["items"] = _held(rest.pop("items"))
+    if kind == "array" and rest.get("minItems") in (0, 1):
+        held["minItems"] = rest.pop("minItems")
+    if kind == "string" and rest.get("format") in _FORMATS:
+        held["format"] = rest.pop("format")
+    return held
+
+
+def _uses(schema: Any) -> Iterator[str]:
+    """The named types a schema refers to."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].removeprefix(_NAMED)
+        for inner in schema.values():
+            yield from _uses(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _uses(inner)
+
+
+def _circular(uses: dict[str, set[str]]) -> bool:
+    """Whether some type holds itself, by whatever way."""
+    left = dict(uses)
+    while left:
+        ends = [name for name, used in left.items() if not used & left.keys()]
+        if not ends:
+            return True
+        for name in ends:
+            del left[name]
+    return False

@@ -1,0 +1,158 @@
+"""Messages of Anthropic's as they are streamed.
+
+Source of the format: `anthropic.types.raw_message_stream_event` of the official Python SDK, and how
+`anthropic.lib.streaming` puts the events together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from llmspell.providers.answer_parts import string
+from llmspell.providers.anthropic_answer import by_output_tool, check_error
+from llmspell.providers.anthropic_output import OUTPUT_TOOL
+from llmspell.providers.failures import nonsense
+from llmspell.providers.http_provider import Body
+from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
+from llmspell.providers.strict_json import read_json, write_json
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.messages import ModelRequest
+
+_NO_NEWS = ("ping", "content_block_stop")
+
+
+class MessageAssembly:
+    """See `Assembly`."""
+
+    def __init__(self, request: ModelRequest, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._by_tool = by_output_tool(request)
+        self._message: Body = {}
+        self._blocks: dict[int, _Block] = {}
+        self._calls = 0
+        self._ended = False
+
+    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
+        if event.event in _NO_NEWS:
+            return ()
+        data = self._read(event.data)
+        kind = data.get("type")
+        if kind == "content_block_delta":
+            return self._open_block(data).add(_table(data, "delta"))
+        if kind == "content_block_start":
+            return self._begin(data.get("index"), _table(data, "content_block"))
+        if kind == "message_start":
+            self._message = dict(_table(data, "message"))
+        elif kind == "message_delta":
+            self._change(data)
+        elif kind == "message_stop":
+            self._ended = True
+        else:
+            check_error(data, self._endpoint)
+        return ()
+
+    def _read(self, text: str) -> Body:
+        try:
+            data = read_json(text)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
+        return data
+
+    def _begin(self, index: Any, body: Body) -> Iterable[Delta]:
+        if not isinstance(index, int):
+            index = len(self._blocks)
+        block = self._blocks[index] = _Block(body)
+        if body.get("type") != "tool_use":
+            return ()
+        if self._by_tool and body.get("name") == OUTPUT_TOOL:
+            block.shown = TextDelta
+            return ()
+        number, self._calls = self._calls, self._calls + 1
+        block.shown = lambda text: ToolCallDelta(number, arguments=text)
+        whole = write_json(body["input"]) if body.get("input") else ""
+        return (ToolCallDelta(number, string(body.get("id")), string(body.get("name")), whole),)
+
+    def _open_block(self, data: Body) -> _Block:
+        block = self._blocks.get(data.get("index", -1))
+        if block is None:
+            raise nonsense(self._endpoint, "a piece of the answer belongs to none of its blocks")
+        return block
+
+    def _change(self, data: Body) -> None:
+        """Take what is known at the end; its counts stand for all that was counted before."""
+        others = {n: v for n, v in data.items() if n not in ("type", "delta", "usage")}
+        usage = {n: v for n, v in _table(data, "usage").items() if v is not None}
+        self._message |= others | _table(data, "delta")
+        self._message["usage"] = _table(self._message, "usage") | usage
+
+    def answer(self) -> Body:
+        if not self._ended and self._message.get("stop_reason") is None:
+            raise nonsense(self._endpoint, "the answer ended in the middle")
+        content = [block.whole() for _, block in sorted(self._blocks.items())]
+        return self._message | {"content": content}
+
+
+class _Block:
+    """A block of the answer, of which more may come.
+
+    Attributes:
+        shown: What more of a tool's arguments is to those who follow the answer.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._body = dict(body)
+        self._pieces: dict[str, list[str]] = {}
+        self.shown: Callable[[str], Delta] | None = None
+
+    def add(self, delta: Body) -> Iterable[Delta]:
+        kind = delta.get("type")
+        if kind == "text_delta":
+            return (TextDelta(self._more("text", delta.get("text"))),)
+        if kind == "thinking_delta":
+            return (ReasoningDelta(self._more("thinking", delta.get("thinking"))),)
+        if kind == "input_json_delta":
+            text = self._more("input", delta.get("partial_json"))
+            return (self.shown(text),) if self.shown and text else ()
+        if kind == "citations_delta":
+            cited = self._body.get("citations") or []
+            self._body["citations"] = [*cited, delta.get("citation")]
+            return ()
+        for name, value in delta.items():
+            if isinstance(value, str) and name != "type":
+                self._more(name, value)
+        return ()
+
+    def _more(self, name: str, text: Any) -> str:
+        piece = string(text)
+        self._pieces.setdefault(name, []).append(piece)
+        return piece
+
+    def whole(self) -> Body:
+        body = self._body
+        for name, pieces in self._pieces.items():
+            text = "".join(pieces)
+            if name == "input":  # it may have come whole at the beginning, and then nothing more
+                body[name] = _parsed(text) if text else body.get(name)
+            else:
+                body[name] = string(body.get(name)) + text
+        return body
+
+
+def _parsed(text: str) -> Any:
+    """The arguments; the text as it is when it is no JSON, for the reader of the answer to judge."""
+    try:
+        return read_json(text)
+    except ValueError:
+        return text
+
+
+def _table(data: Body, name: str) -> Body:
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
