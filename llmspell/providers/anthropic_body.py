@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmspell.providers.anthropic_content import system_text, turns
+from llmspell.providers.anthropic_content import conversation, system_text
 from llmspell.providers.anthropic_models import Traits, traits
 from llmspell.providers.anthropic_output import OUTPUT_TOOL, Way, output_way
 from llmspell.providers.anthropic_schema import held_to
@@ -51,7 +51,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     body: Body = {
         "model": model,
         "max_tokens": max_tokens(request, _MAX_TOKENS, thought),
-        "messages": turns(request.messages[leading:], endpoint),
+        "messages": conversation(request.messages[leading:], endpoint),
     }
     body |= {name: value for name, value in optional.items() if value not in (None, [], {})}
     if request.cache:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
 
 
-def turns(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
+def conversation(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
     """The turns of a conversation; those that would be empty are left out, as they are refused.
 
     Raises:

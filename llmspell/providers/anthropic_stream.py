@@ -93,7 +93,8 @@ class MessageAssembly:
         self._message["usage"] = _table(self._message, "usage") | usage
 
     def answer(self) -> Body:
-        if not self._ended and self._message.get("stop_reason") is None:
+        ended = self._ended or self._message.get("stop_reason") is not None
+        if not self._message or not ended:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         content = [block.whole() for _, block in sorted(self._blocks.items())]
         return self._message | {"content": content}

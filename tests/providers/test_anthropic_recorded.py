@@ -7,7 +7,7 @@ import anthropic
 import httpx2
 import pytest
 
-from llmspell.providers.anthropic_content import turns
+from llmspell.providers.anthropic_content import conversation
 from llmspell.providers.anthropic_messages import AnthropicMessages
 from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, ModelResponse, TextDelta
@@ -92,7 +92,7 @@ async def test_every_answer_is_given_back_as_it_came(answers):
     for answer in answers:
         ours, _ = await read_by_us(answer)
         if ours.message.content:
-            (turn,) = turns([ours.message], ENDPOINT)
+            (turn,) = conversation([ours.message], ENDPOINT)
             theirs = (await read_by_the_sdk(answer)).to_dict()["content"]
             theirs = [b for b in theirs if b["type"] != "text" or b["text"].strip()]
             assert without_nulls(turn["content"]) == without_nulls(theirs), answer.name
