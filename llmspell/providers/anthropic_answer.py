@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import count, string, tool_call
-from llmspell.providers.anthropic_models import traits
-from llmspell.providers.anthropic_output import OUTPUT_TOOL, output_way
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
@@ -24,8 +22,6 @@ from llmspell.providers.messages import (
     ToolCall,
     Usage,
 )
-from llmspell.providers.provider import ModelName
-from llmspell.providers.strict_json import write_json
 
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
@@ -88,12 +84,6 @@ def check_error(data: Body, endpoint: Endpoint) -> None:
     )
 
 
-def by_output_tool(request: ModelRequest) -> bool:
-    """Whether the model was made to answer by calling a tool."""
-    takes = traits(ModelName.parse(request.model).model)
-    return output_way(request, takes) == "tool"
-
-
 def _blocks(
     block: Any, before: list[Block], request: ModelRequest, endpoint: Endpoint
 ) -> list[Block]:
@@ -114,8 +104,6 @@ def _blocks(
     if not isinstance(name, str) or not name:
         raise nonsense(endpoint, "the answer holds a tool call without a name")
     call = tool_call(block.get("id"), name, block.get("input"), request, before)
-    if name == OUTPUT_TOOL and by_output_tool(request):
-        return [Text(call.raw if call.raw is not None else write_json(call.arguments))]
     return [*_fields(block, ("id", "input", "name", "type"), endpoint), call]
 
 

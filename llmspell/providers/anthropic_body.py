@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from llmspell.providers.anthropic_content import conversation, system_text
 from llmspell.providers.anthropic_models import Traits, traits
-from llmspell.providers.anthropic_output import OUTPUT_TOOL, Way, output_way
 from llmspell.providers.anthropic_schema import held_to
 from llmspell.providers.anthropic_thinking import effort, max_tokens, thinking
-from llmspell.providers.body_parts import schema_in_words
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import ModelRequest, ToolSpec
 
@@ -29,24 +27,25 @@ _CACHEABLE = {"text", "image", "document", "tool_use", "tool_result"}
 def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     """What is posted. `model` is the request's without the provider's name.
 
+    An output schema is one that the model `can_be_held_to`.
+
     Raises:
         InvalidArguments: A block has no place in a message of its role.
     """
     takes = traits(model)
-    way = output_way(request, takes)
-    choice = _tool_choice(request, way)
+    choice = _tool_choice(request)
     forced = choice is not None and choice["type"] in _FORCING and takes.forced
     leading = next((n for n, m in enumerate(request.messages) if m.role != "system"), 0)
     thought = thinking(request, takes, endpoint, forced=forced)
     optional: Body = {
-        "system": _system(request, leading, way, choice, takes),
-        "tools": _tools(request, way),
+        "system": _system(request, leading, choice, takes),
+        "tools": [_tool(tool) for tool in request.tools],
         "tool_choice": choice if forced or not choice else _unforced(choice),
         "stop_sequences": list(request.stop),
         "temperature": request.temperature if takes.sampling else None,
         "top_p": request.top_p if takes.sampling else None,
         "thinking": thought,
-        "output_config": _output_config(request, way, takes),
+        "output_config": _output_config(request, takes),
     }
     body: Body = {
         "model": model,
@@ -59,23 +58,17 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     return body | dict(endpoint.extra_body) | request.extra_body
 
 
-def _system(
-    request: ModelRequest, leading: int, way: Way | None, choice: Body | None, takes: Traits
-) -> list[Body]:
+def can_be_held_to(schema: Body, model: str) -> bool:
+    """Whether the model's answer can be made to fit the schema."""
+    return traits(model).schema and held_to(schema) is not None
+
+
+def _system(request: ModelRequest, leading: int, choice: Body | None, takes: Traits) -> list[Body]:
     texts = [request.system or "", *map(system_text, request.messages[:leading])]
-    if request.output is not None and way == "words":
-        texts.append(schema_in_words(request.output))
     if choice and choice["type"] in _FORCING and not takes.forced:
         name = choice.get("name")
         texts.append(f"You must call the tool {name}." if name else "You must call a tool.")
     return [{"type": "text", "text": text} for text in texts if text.strip()]
-
-
-def _tools(request: ModelRequest, way: Way | None) -> list[Body]:
-    tools = list(request.tools)
-    if request.output is not None and way == "tool":
-        tools.append(ToolSpec(OUTPUT_TOOL, "Gives the answer.", request.output))
-    return [_tool(tool) for tool in tools]
 
 
 def _tool(tool: ToolSpec) -> Body:
@@ -83,14 +76,9 @@ def _tool(tool: ToolSpec) -> Body:
     return body | {"description": tool.description} if tool.description else body
 
 
-def _tool_choice(request: ModelRequest, way: Way | None) -> Body | None:
+def _tool_choice(request: ModelRequest) -> Body | None:
     wanted = request.tool_choice
-    if way == "tool":
-        if not request.tools or wanted == "none":
-            wanted = OUTPUT_TOOL
-        elif wanted in (None, "auto"):
-            wanted = "required"
-    elif not request.tools:
+    if not request.tools:
         return None  # the API refuses a choice of nothing
     one = request.parallel_tool_calls is False and wanted != "none"
     if wanted is None and not one:
@@ -109,11 +97,11 @@ def _unforced(choice: Body) -> Body:
     return {name: value for name, value in choice.items() if name != "name"} | {"type": "auto"}
 
 
-def _output_config(request: ModelRequest, way: Way | None, takes: Traits) -> Body:
+def _output_config(request: ModelRequest, takes: Traits) -> Body:
     config: Body = {}
     if level := effort(request, takes):
         config["effort"] = level
-    if request.output is not None and way == "schema":
+    if request.output is not None:
         config["format"] = {"type": "json_schema", "schema": held_to(request.output)}
     return config
 

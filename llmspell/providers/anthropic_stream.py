@@ -6,12 +6,11 @@ Source of the format: `anthropic.types.raw_message_stream_event` of the official
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import string
-from llmspell.providers.anthropic_answer import by_output_tool, check_error
-from llmspell.providers.anthropic_output import OUTPUT_TOOL
+from llmspell.providers.anthropic_answer import check_error
 from llmspell.providers.failures import nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import httpx2
 
     from llmspell.providers.catalogue import Endpoint
-    from llmspell.providers.messages import ModelRequest
 
 _NO_NEWS = ("ping", "content_block_stop")
 
@@ -29,9 +27,8 @@ _NO_NEWS = ("ping", "content_block_stop")
 class MessageAssembly:
     """See `Assembly`."""
 
-    def __init__(self, request: ModelRequest, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._by_tool = by_output_tool(request)
         self._message: Body = {}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
@@ -68,14 +65,11 @@ class MessageAssembly:
     def _begin(self, index: Any, body: Body) -> Iterable[Delta]:
         if not isinstance(index, int):
             index = len(self._blocks)
-        block = self._blocks[index] = _Block(body)
-        if body.get("type") != "tool_use":
-            return ()
-        if self._by_tool and body.get("name") == OUTPUT_TOOL:
-            block.shown = TextDelta
+        called = body.get("type") == "tool_use"
+        self._blocks[index] = _Block(body, self._calls if called else None)
+        if not called:
             return ()
         number, self._calls = self._calls, self._calls + 1
-        block.shown = lambda text: ToolCallDelta(number, arguments=text)
         whole = write_json(body["input"]) if body.get("input") else ""
         return (ToolCallDelta(number, string(body.get("id")), string(body.get("name")), whole),)
 
@@ -101,16 +95,12 @@ class MessageAssembly:
 
 
 class _Block:
-    """A block of the answer, of which more may come.
+    """A block of the answer, of which more may come; `call` counts those that call a tool."""
 
-    Attributes:
-        shown: What more of a tool's arguments is to those who follow the answer.
-    """
-
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, call: int | None) -> None:
         self._body = dict(body)
+        self._call = call
         self._pieces: dict[str, list[str]] = {}
-        self.shown: Callable[[str], Delta] | None = None
 
     def add(self, delta: Body) -> Iterable[Delta]:
         kind = delta.get("type")
@@ -120,7 +110,9 @@ class _Block:
             return (ReasoningDelta(self._more("thinking", delta.get("thinking"))),)
         if kind == "input_json_delta":
             text = self._more("input", delta.get("partial_json"))
-            return (self.shown(text),) if self.shown and text else ()
+            if self._call is None or not text:
+                return ()
+            return (ToolCallDelta(self._call, arguments=text),)
         if kind == "citations_delta":
             cited = self._body.get("citations") or []
             self._body["citations"] = [*cited, delta.get("citation")]

@@ -26,7 +26,6 @@ from llmspell.testing.fakes.wire import sse
 
 pytestmark = pytest.mark.anyio
 
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
 REQUEST = ModelRequest("anthropic/claude-haiku-5-5", (Message.of("user", "hi"),))
 KEY = "sk-ant-api03-Zx81_qLw7TtRb29vNhYc3KdM5pGa0XfE6sUj4oWi"
 ENDPOINT = Endpoint("anthropic", "http://fake", "ANTHROPIC_API_KEY", KEY)
@@ -166,17 +165,6 @@ async def test_broken_arguments_are_kept_for_the_model_to_mend(ask):
 async def test_doubled_ids_are_replaced(ask):
     response = await ask([OSLO, ToolCall("t1", "now")])
     assert [call.id for call in response.message.tool_calls] == ["t1", "call00002"]
-
-
-async def test_the_tool_that_answers_is_no_call_to_the_caller():
-    request = ModelRequest("anthropic/llama", (Message.of("user", "hi"),), output=CITY)
-    said = ["Here:", ToolCall("t", "give_output", {"city": "Oslo"})]
-    whole, _ = await asked(said, request, stream=False)
-    streamed, deltas = await asked(said, request, stream=True)
-    assert whole == streamed
-    assert whole.message.content == (Text("Here:"), Text('{"city":"Oslo"}'))
-    assert whole.finish_reason == "stop"
-    assert "".join([delta.text for delta in deltas]) == 'Here:{"city":"Oslo"}'
 
 
 async def test_pieces_are_shown_as_they_come():

@@ -29,6 +29,7 @@ from llmspell.providers.messages import (
     ToolSpec,
     Unknown,
 )
+from llmspell.testing.fakes import FakeServer
 
 ANTHROPIC = Endpoint("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "sk-ant-test")
 HAIKU, OLD, OPUS, SONNET, LLAMA = (
@@ -430,45 +431,30 @@ def test_who_cannot_be_forced_is_told_in_words(model):
 OPEN = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
-def test_who_cannot_be_held_to_a_schema_answers_by_a_tool():
-    for body in (sent(model=LLAMA, output=CITY), sent(output=OPEN)):
-        (tool,) = body["tools"]
-        assert tool["name"] == "give_output"
-        assert tool["input_schema"] in (CITY, OPEN)
-        assert body["tool_choice"] == {"type": "tool", "name": "give_output"}
-        assert "output_config" not in body
-
-
+@pytest.mark.anyio
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("choice", "expected"),
+    ("model", "schema", "choice"),
     [
-        (None, {"type": "any"}),
-        ("auto", {"type": "any"}),
-        ("required", {"type": "any"}),
-        ("weather", {"type": "tool", "name": "weather"}),
-        ("none", {"type": "tool", "name": "give_output"}),
+        (LLAMA, CITY, {"type": "tool", "name": "final_answer"}),
+        (HAIKU, OPEN, {"type": "tool", "name": "final_answer"}),
+        (OPUS, OPEN, {"type": "auto"}),
     ],
 )
-def test_the_tool_that_answers_stands_beside_others(choice, expected):
-    body = sent(model=LLAMA, output=CITY, tools=(WEATHER,), tool_choice=choice)
-    assert [tool["name"] for tool in body["tools"]] == ["weather", "give_output"]
-    assert body["tool_choice"] == expected
-
-
-@pytest.mark.parametrize(
-    ("model", "schema", "tools"),
-    [
-        (OPUS, OPEN, ()),  # cannot be forced
-        (LLAMA, {"type": "array"}, ()),  # arguments are an object
-        (LLAMA, CITY, (ToolSpec("give_output"),)),
-    ],
-)
-def test_the_rest_is_told_the_schema_in_words(model, schema, tools):
-    body = sent(model=model, output=schema, tools=tools)
-    (system,) = body["system"]
-    assert system["text"].startswith("Answer with nothing but a JSON object")
+async def test_who_cannot_be_held_to_a_schema_answers_by_a_tool(model, schema, choice, stream):
+    server = FakeServer(ToolCall("t", "final_answer", {"city": "Oslo"}))
+    provider = AnthropicMessages(ANTHROPIC, transport=server.transport())
+    asked = request(model=model, output=schema)
+    if stream:
+        *_, response = [part async for part in provider.stream(asked)]
+    else:
+        response = await provider.complete(asked)
+    await provider.close()
+    assert response.message.text == '{"city":"Oslo"}'
+    body = server.requests[0].json
+    assert body["tools"][0]["input_schema"] == schema
+    assert body["tool_choice"] == choice
     assert "output_config" not in body
-    assert len(body.get("tools", ())) == len(tools)
 
 
 def test_the_cache_is_marked_four_times_at_most():
