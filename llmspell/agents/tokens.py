@@ -51,7 +51,7 @@ def _of_block(block: Block) -> int:
         case Image():
             return _IMAGE
         case File():
-            return len(block.data) // _FILE_BYTES
+            return len(block.data) // _FILE_BYTES if block.data else _IMAGE
         case _:  # what only its provider understands, such as its reasoning
             return tokens_in(_json(block.as_plain()))
 
