@@ -19,13 +19,14 @@ if TYPE_CHECKING:
         Retry,
         Skip,
     )
-    from llmspell.limits import Limits
+    from llmspell.limits import Budget, Limits
     from llmspell.permissions import Grants
     from llmspell.plugins import Plugin
     from llmspell.runtime import Runtime
     from llmspell.tools import tool
 
 __all__ = [
+    "Budget",
     "Cache",
     "Effect",
     "Fork",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budget": "limits",
     "Cache": "hooks",
     "Effect": "effects",
     "Fork": "hooks",

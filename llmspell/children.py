@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
@@ -12,6 +13,7 @@ from llmspell.errors import LimitExceeded, LlmspellError, SpellFailed
 from llmspell.limits import Limits
 from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.spell import Spell
+from llmspell.spending.accounts import Accounts
 from llmspell.values import Value
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ class Children:
         except LlmspellError as error:
             if isinstance(error, LimitExceeded):
                 effect.run.count()  # the limit of effects may be this run's own: that ends it as well
-                if error.value < getattr(self._limits, error.limit):
+                effect.run[Accounts].check(effect.path)  # and so may the budget
+                if error.value < getattr(self._limits, error.limit, inf):
                     error.hint = f"give it more: Spell.run(…, {{limits = {{{error.limit} = …}}}})"
             raise SpellFailed(child.spell.name, error) from error
 

@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from llmspell.errors import ConfigError
 from llmspell.formats import read_table
-from llmspell.limits import Limits, Seconds
+from llmspell.limits import Budget, Limits, Seconds
 from llmspell.permissions import KINDS, Grants, targets_in
 from llmspell.providers.settings import ProviderSettings
+from llmspell.spending.prices import Price
 
 FILES = ("llmspell.toml", "llmspell.yaml", "llmspell.yml", "llmspell.json")
 """What the settings' file may be called; a project has one."""
@@ -167,6 +168,8 @@ class Settings:
     permissions: PermissionSettings = field(default_factory=PermissionSettings)
     limits: Limits = field(default_factory=Limits)
     approve: ApproveSettings = field(default_factory=ApproveSettings)
+    budget: Budget = field(default_factory=Budget)
+    prices: dict[str, Price] = field(default_factory=dict)
     hooks: tuple[HookSettings, ...] = ()
     middleware: tuple[MiddlewareSettings, ...] = ()
     plugins: tuple[PluginSettings, ...] = ()

@@ -13,6 +13,7 @@ from llmspell.values import LuaFunction, Value
 
 if TYPE_CHECKING:
     from llmspell.permissions import Need
+    from llmspell.spending.estimate import Estimate
 
 Service = TypeVar("Service")
 
@@ -94,6 +95,8 @@ class Handler:
         bind: Checks an effect's arguments and converts them for the function; by default, the
             function's signature does.
         needs: The permissions the checked arguments ask for, and what to call who asks.
+        costs: For what is paid by tokens: how many the checked arguments may come to. Its result
+            has their `usage` and the `model`.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Handler:
     deadline: Callable[[Effect], float | None] | None = None
     bind: Callable[[Effect], dict[str, Any]] | None = None
     needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
+    costs: Callable[[Effect], Estimate] | None = None
 
     @cached_property
     def signature(self) -> Signature:

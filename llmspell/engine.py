@@ -19,6 +19,7 @@ from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.middleware import Middleware, compose
 from llmspell.spell import Spell
+from llmspell.spending.account import Account
 from llmspell.state.watchers import Watchers
 from llmspell.tools.registry import Tools
 from llmspell.values import LuaFunction, Value
@@ -82,7 +83,8 @@ class Engine:
         main = messages.main(spell.chunk_name, spell.source, params, arguments)
         events = self[Events]
         try:
-            with told(events, "run", {"run": self.id, "spell": spell.name}):
+            about = {"run": self.id, "spell": spell.name}
+            with told(events, "run", about), self[Account].timed():
                 return await self._driver.run(main, self._rest)
         except LlmspellError as error:
             # A call in tail position leaves no line to point at.

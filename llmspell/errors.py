@@ -238,9 +238,14 @@ class ToolError(EffectError):
 
 
 class ProviderError(EffectError):
-    """A model's provider refused, failed or answered nonsense; `status` is HTTP's, if any."""
+    """A model's provider refused, failed or answered nonsense; `status` is HTTP's, if any.
+
+    Attributes:
+        billed: Whether it may have been paid for all the same.
+    """
 
     code = "provider_error"
+    billed = False
 
     def __init__(
         self,
@@ -262,6 +267,28 @@ class StateError(EffectError):
     """A store cannot read or keep a value."""
 
     code = "state_error"
+
+
+class BudgetExceeded(EffectError):
+    """The budget of an agent or a task is used up; that of the run is a `LimitExceeded`."""
+
+    code = "budget_exceeded"
+    exit_code = 4
+
+
+class UnknownPrice(EffectError):
+    """A model is to be paid from a budget of dollars, and what it costs is not known."""
+
+    code = "unknown_price"
+    exit_code = 2
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"what {model} costs is not known, and there is a budget of US dollars",
+            hint=f'set it in llmspell.toml: "{model}" under [prices], '
+            'or unknown_price = "allow" under [budget]',
+            details={"model": model},
+        )
 
 
 class AgentError(EffectError):

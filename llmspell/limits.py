@@ -1,4 +1,4 @@
-"""Limits on what one run may use. On by default; a breach ends the run, uncatchably."""
+"""Limits on what one run may use, and budgets. A breach of its own ends the run, uncatchably."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 MOST = 2**53  # what any limit may be: up to here a float is exact
 
@@ -98,6 +98,7 @@ _SIZES = {
 Bytes = Annotated[int, Unit("a size", "64MiB", _SIZES)]
 Seconds = Annotated[float, Unit("a number of seconds", "2s", {"s": 1, "ms": 0.001}, whole=False)]
 Count = Annotated[int, Unit("a whole number", "1_000_000", {"": 1})]
+Dollars = Annotated[float, Unit("a number of US dollars", "0.50", {"usd": 1}, whole=False)]
 
 
 @dataclass(frozen=True)
@@ -122,30 +123,71 @@ class Limits:
 
     def lowered(self, to: Mapping[str, float]) -> Limits:
         """These, with those of `to` that are lower."""
-        return replace(self, **{name: min(getattr(self, name), most) for name, most in to.items()})
+        lower = {n: min(getattr(self, n), most) for n, most in to.items() if n in units(Limits)}
+        return replace(self, **lower)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run, an agent or a task may spend on models; None is as much as there is.
+
+    Attributes:
+        usd: US dollars.
+        tokens: Of the input and the output together.
+        calls: Requests to models.
+        seconds: On the clock, from its beginning; of an agent, those of its prompts.
+        unknown_price: Whether models whose price is not known may be asked within a budget of
+            dollars, or are refused. Allowed ones count as free, and are listed apart.
+    """
+
+    usd: Dollars | None = None
+    tokens: Count | None = None
+    calls: Count | None = None
+    seconds: Seconds | None = None
+    unknown_price: Literal["refuse", "allow"] = "refuse"
+
+    def lowered(self, to: Mapping[str, float]) -> Budget:
+        """This, with the amounts of `to` that are lower."""
+        lower = {
+            name: most
+            for name, most in to.items()
+            if name in units(Budget) and most < (getattr(self, name) or math.inf)
+        }
+        return replace(self, **lower)  # type: ignore[arg-type]
 
 
 @cache
-def units() -> dict[str, Unit]:
-    """Every limit, and what it counts."""
-    hints = get_type_hints(Limits, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items()}
+def units(*kinds: type) -> dict[str, Unit]:
+    """What each of the limits counts; by default of all there are, those of budgets too."""
+    hints: dict[str, Any] = {}
+    for kind in kinds or (Limits, Budget):
+        hints |= get_type_hints(kind, include_extras=True)
+    return {name: unit for name, hint in hints.items() if (unit := _unit(hint))}
 
 
-def read_limits(table: Mapping[str, object]) -> tuple[dict[str, float], list[str]]:
+def _unit(hint: Any) -> Unit | None:
+    """The unit of a type, or of that type or None."""
+    parts = [note for part in (hint, *get_args(hint)) for note in getattr(part, "__metadata__", ())]
+    return next((note for note in parts if isinstance(note, Unit)), None)
+
+
+def read_limits(table: Mapping[str, object], *kinds: type) -> tuple[dict[str, float], list[str]]:
     """Limits by name from numbers and texts such as "64MB"; and what is wrong with them."""
+    section = "budget" if kinds == (Budget,) else "limits"
     limits, problems = {}, []
     for name, given in table.items():
         try:
-            limits[name] = units()[name].read(given)
+            limits[name] = units(*kinds)[name].read(given)
         except KeyError:
-            problems.append(f"limits.{name}: no limit of that name")
+            problems.append(f"{section}.{name}: no limit of that name")
         except ValueError as error:
-            problems.append(f"limits.{name}: {error}")
+            problems.append(f"{section}.{name}: {error}")
     return limits, problems
 
 
 def how_to_raise(limit: str, value: float) -> str:
     """What to do for a run that needs more than the value of that limit."""
-    more = units()[limit].written(2 * value)
-    return f"raise it with --limit {limit}={more}, or {limit} under [limits] in llmspell.toml"
+    option, section, more = "limit", "limits", units()[limit].written(2 * value)
+    if limit in units(Budget):
+        option, section, more = "budget", "budget", more.removesuffix("usd")
+    return f"raise it with --{option} {limit}={more}, or {limit} under [{section}] in llmspell.toml"

@@ -19,13 +19,15 @@ from llmspell.engine import Engine
 from llmspell.events import Events
 from llmspell.hooks import Hooks
 from llmspell.human import Human, Person
-from llmspell.limits import Limits
+from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
 from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware
 from llmspell.modules import Modules
 from llmspell.permissions import Permissions
 from llmspell.spell import Spell
+from llmspell.spending.account import Account
+from llmspell.spending.accounts import Accounts
 from llmspell.state import Store
 from llmspell.tools.registry import Tools
 from llmspell.values import Value
@@ -44,6 +46,7 @@ class Launch:
     permissions: Permissions
     limits: Limits
     approvals: Approvals
+    budget: Budget
 
 
 class Runs:
@@ -92,8 +95,13 @@ class Runs:
     ) -> Value:
         params = child.spell.bind(child.params)
         approvals = effect.run[Approvals].also(child.spell.approve)
-        launch = Launch(child.spell, params, list(child.arguments), permissions, limits, approvals)
+        budget = Budget(unknown_price=effect.run[Account].budget.unknown_price)
+        budget = budget.lowered(child.limits).lowered(child.spell.limits)
+        launch = Launch(
+            child.spell, params, list(child.arguments), permissions, limits, approvals, budget
+        )
         services = self._services(launch, output)
+        services[Accounts] = effect.run[Accounts]
         services[Hooks] = Hooks(effect.run[Hooks])
         around = effect.run[Events]
         services[Events] = Events(outer=around) if child.own_events else around
@@ -101,7 +109,8 @@ class Runs:
             from llmspell.state import MemoryStore
 
             services[Store] = MemoryStore()
-        return await self._execute(launch, services, output, parent=effect)
+        with services[Accounts].at(effect.path, services[Account]):
+            return await self._execute(launch, services, output, parent=effect)
 
     async def _execute(
         self,
@@ -125,8 +134,11 @@ class Runs:
         """What handlers find at `effect.run[…]`."""
         spell, events = launch.spell, self._shared[Events]
         start = partial(self._run_child, output=output)
+        account = Account(launch.budget, f"the spell {spell.name}", ends_run=True)
         own = {
             Approvals: launch.approvals,
+            Account: account,
+            Accounts: Accounts(account, self._shared[Account]),
             Children: Children(launch.limits, launch.permissions, start),
             Events: events if spell.trusted else Events(outer=events),
             Hooks: Hooks(self._shared[Hooks]),

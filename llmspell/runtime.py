@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +24,7 @@ from llmspell.granting import Ask, Granting
 from llmspell.hooks import Hook, Hooks, tell_of_runtime
 from llmspell.human import Person
 from llmspell.importing import installed
-from llmspell.limits import Limits
+from llmspell.limits import Budget, Limits, units
 from llmspell.lua.image import build
 from llmspell.middleware import Middleware, arrange
 from llmspell.middleware.function import MiddlewareFunction
@@ -33,6 +34,9 @@ from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
 from llmspell.runs import Launch, Runs
 from llmspell.spell import Spell, parse_spell
+from llmspell.spending.account import Account
+from llmspell.spending.prices import Prices
+from llmspell.spending.spent import Spending
 from llmspell.state import Store
 from llmspell.tools.loading import load_module, load_reference
 from llmspell.tools.registry import Tools
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from llmspell.providers.weights import Progress
 
 
-RELOADED = ("permissions", "approve", "limits", "isolate")
+RELOADED = ("permissions", "approve", "limits", "budget", "isolate")
 """Settings that can change while a runtime is there."""
 
 
@@ -63,6 +67,7 @@ class Runtime:
         events: The bus on which it tells what it does, and spells what they like.
         models: The models runs can ask.
         plugins: The plugins that were started, by name.
+        spent: What its runs have spent on models, by model.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Runtime:
         person: Person | None = None,
         approved: Iterable[str] = (),
         limits: Limits | None = None,
+        budget: Budget | None = None,
         isolate: bool | None = None,
         store: Store | None = None,
         providers: Iterable[Provider] = (),
@@ -101,6 +107,7 @@ class Runtime:
             person: Answers what spells ask and approves of effects; by default nobody does.
             approved: What is approved of beforehand: `tool.call:send_mail`.
             limits: Limits of each run.
+            budget: What each run may spend on models.
             isolate: Whether each spell runs in a process of its own; by default only one that is
                 not the user's own does.
             store: Where `State` is kept; closed by whoever made it.
@@ -136,19 +143,23 @@ class Runtime:
         )
         self._person, self._approved = person, tuple(approved)
         self._ask, self._granted, self._denied = ask, grants or NOTHING, denied or NOTHING
-        self._given_limits, self._given_isolate = limits, isolate
+        self._given_limits, self._given_budget, self._given_isolate = limits, budget, isolate
         self._go_by(settings)
         self._bridges = Bridges([*_installed_bridges(), *bridges])
         self._middleware = arrange([*self._configured_middleware(), *middleware])
         self._given_plugins = tuple(plugins)
         self.plugins: dict[str, Plugin] = {}
         self._output = output or _print
+        account = Account(Budget(), "all runs")
+        self.spent: Spending = account.spent
         self._shared: dict[type, Any] = {
+            Account: account,
             Console: console or Console(),
             Events: self.events,
             Hooks: self.hooks,
             Models: self.models,
             Observers: Observers(observers),
+            Prices: Prices(settings.prices, settings.providers),
             Project: self.project,
             Tools: self.tools,
         }
@@ -210,11 +221,13 @@ class Runtime:
         limits = self._limits.lowered(spell.limits)
         permissions = await self._granting.permissions(spell)
         approvals = self._approvals.also(spell.approve)
-        launch = Launch(spell, bound, list(arguments), permissions, limits, approvals)
+        budget = self._budget.lowered(spell.limits)
+        launch = Launch(spell, bound, list(arguments), permissions, limits, approvals, budget)
         try:
             return await self._runs.run(launch, output or self._output)
         except LimitExceeded as error:
-            if error.value < getattr(self._limits, error.limit):
+            of = self._budget if error.limit in units(Budget) else self._limits
+            if error.value < (getattr(of, error.limit) or inf):
                 error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
             raise
 
@@ -225,8 +238,8 @@ class Runtime:
     async def reload(self) -> list[str]:
         """Read the project's settings again; the names of those that changed and are used now.
 
-        Runs that begin from now on have its permissions, approvals, limits and `isolate`; other settings
-        are those of the start. Hooks at `config.change` are told before.
+        Runs that begin from now on have its permissions, approvals, limits, budget and `isolate`;
+        other settings are those of the start. Hooks at `config.change` are told before.
 
         Raises:
             ConfigError: The settings are wrong. The old ones stay.
@@ -257,6 +270,7 @@ class Runtime:
         )
         self._approvals = Approvals(settings.approve.effects, self._approved)
         self._limits = self._given_limits or settings.limits
+        self._budget = self._given_budget or settings.budget
         self._isolate = settings.isolate if self._given_isolate is None else self._given_isolate
 
     async def _tell(self, point: str, **args: Value) -> None:

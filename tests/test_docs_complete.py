@@ -154,8 +154,8 @@ def settings_of(kind, prefix=""):
     hints = get_type_hints(kind)
     for entry in fields(kind):
         inner = hints[entry.name]
-        if entry.name == "providers":
-            yield from settings_of(get_args(inner)[1], "providers.NAME.")
+        if entry.name in {"providers", "prices"}:
+            yield from settings_of(get_args(inner)[1], f"{entry.name}.NAME.")
         elif entry.name in {"hooks", "middleware", "plugins"}:
             yield from settings_of(get_args(inner)[0], f"{entry.name}.")
         elif is_dataclass(inner):

@@ -10,6 +10,7 @@ from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
+from llmspell.spending.accounts import account_for
 from llmspell.values import Value
 
 bridge = Bridge("agent", __file__)
@@ -43,6 +44,7 @@ def create(
     context: dict[str, Value] | None = None,
     timeout: float | None = None,
     history: list[Value] | None = None,
+    budget: dict[str, str | float] | None = None,
 ) -> str:
     """Make an agent; its id."""
     options.at_least(1, max_steps=max_steps, parallel=parallel, attempts=attempts)
@@ -77,6 +79,7 @@ def create(
         context=options.context(context),
         timeout=timeout,
         history=[message_from_plain(message) for message in history or []],
+        account=account_for(effect, budget, f"agent {name!r}", "Agent.create") if budget else None,
     )
     effect.run[Agents][agent.id] = agent
     return agent.id
@@ -102,10 +105,11 @@ async def run(
     found = effect.run[Agents].find(agent)
     model = found.model or (await effect.run[Models].default()).model
     message = message_from(input)
-    if stream is None:
-        return (await prompt(effect, found, message, model=model)).as_plain()
-    async with effect.run[Streams].telling(stream, effect.path) as told:
-        answer = await prompt(effect, found, message, model=model, stream=told)
+    with found.paying(effect):
+        if stream is None:
+            return (await prompt(effect, found, message, model=model)).as_plain()
+        async with effect.run[Streams].telling(stream, effect.path) as told:
+            answer = await prompt(effect, found, message, model=model, stream=told)
     return answer.as_plain()
 
 

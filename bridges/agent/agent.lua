@@ -47,6 +47,7 @@ local Agent = {}
 ---@field context? {max_tokens: integer, strategy: "trim"|"summarise", keep: integer, model: string}
 ---@field timeout? number seconds of one prompt
 ---@field history? table a conversation to go on with
+---@field budget? {usd: number, tokens: integer, calls: integer, seconds: number} of it and its forks
 ---@field on_text? fun(piece: string) called with each piece of an answer's text as it comes
 
 local function as_tools(list)
@@ -247,6 +248,7 @@ for name, field in pairs({
   max_steps = "max_steps",
   output = "output",
   timeout = "timeout",
+  budget = "budget",
 }) do
   builder[name] = setter(field)
 end

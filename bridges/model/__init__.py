@@ -11,6 +11,7 @@ from llmspell.permissions import Need
 from llmspell.providers.messages import ModelRequest
 from llmspell.providers.models import Models
 from llmspell.providers.plain import request_from_plain
+from llmspell.spending.estimate import Estimate, models_of, of_request
 from llmspell.values import Value
 
 bridge = Bridge("model", __file__)
@@ -23,16 +24,14 @@ def _bind(effect: Effect) -> dict[str, Any]:
 
 
 def _needs(effect: Effect) -> list[tuple[str, Need]]:
-    """The model; and those that fields of the provider's own protocol name instead of it."""
-    wanted: ModelRequest = effect.bound["wanted"]
-    provider = wanted.model.partition("/")[0]
-    others = [wanted.extra_body.get("model"), wanted.extra_body.get("models")]
-    named = [n for o in others for n in (o if isinstance(o, list) else [o]) if n is not None]
-    models = [wanted.model, *(f"{provider}/{name}" for name in named)]
-    return [("the spell", Need("llm", model)) for model in models]
+    return [("the spell", Need("llm", model)) for model in models_of(effect.bound["wanted"])]
 
 
-@bridge.effect(bind=_bind, needs=_needs)
+def _costs(effect: Effect) -> Estimate:
+    return of_request(effect.bound["wanted"])
+
+
+@bridge.effect(bind=_bind, needs=_needs, costs=_costs)
 async def request(effect: Effect, wanted: ModelRequest, stream: bool = False) -> dict[str, Value]:
     """Ask a model once. The shapes are those of `llmspell.providers.messages`.
 

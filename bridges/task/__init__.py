@@ -3,6 +3,9 @@ from __future__ import annotations
 from anyio import sleep
 
 from llmspell.bridge import Bridge
+from llmspell.effects import Effect
+from llmspell.spending.accounts import Accounts, account_for
+from llmspell.values import LuaFunction
 
 bridge = Bridge("task", __file__)
 
@@ -11,3 +14,11 @@ bridge = Bridge("task", __file__)
 async def wait(seconds: float) -> None:
     """Wait. The global `Task` itself is part of the kernel."""
     await sleep(seconds)
+
+
+@bridge.effect(leaf=False)
+async def budget(effect: Effect, amounts: dict[str, str | float], run: LuaFunction) -> None:
+    """Call a function whose effects are paid from a budget of their own."""
+    account = account_for(effect, amounts, "the task", "Task.budget")
+    with effect.run[Accounts].at(effect.path, account), account.timed():
+        await effect.call(run)

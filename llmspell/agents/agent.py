@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,8 +11,11 @@ from anyio import Lock
 
 from llmspell.agents.context import Context
 from llmspell.agents.tokens import Counter
+from llmspell.effects import Effect
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
+from llmspell.spending.account import Account
+from llmspell.spending.accounts import Accounts
 from llmspell.tools.tool import Tool
 
 MAX_STEPS = 20
@@ -44,6 +49,7 @@ class Agent:
         counter: Knows how many tokens that has.
         speaker: The id of the agent the conversation was handed over to, or None.
         active: Paths of the prompts in progress.
+        account: What it and its forks may spend together, if that is limited.
     """
 
     id: str
@@ -69,6 +75,16 @@ class Agent:
     speaker: str | None = None
     lock: Lock = field(default_factory=Lock)
     active: set[str] = field(default_factory=set)
+    account: Account | None = None
+
+    @contextmanager
+    def paying(self, effect: Effect) -> Iterator[None]:
+        """While a prompt of it is in progress, for which an effect is performed."""
+        if self.account is None:
+            yield
+            return
+        with effect.run[Accounts].at(effect.path, self.account), self.account.timed():
+            yield
 
     def own_tool(self, name: str) -> Tool | None:
         """The agent's own tool of that name: a Lua function, another agent, or a certain version."""

@@ -1,46 +1,59 @@
-"""`--limit NAME=VALUE`: limits that the user sets for a run."""
+"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: what the user lets a run use and spend."""
 
 from __future__ import annotations
 
 import click
 
 from llmspell.cli.report import Misuse
-from llmspell.limits import units
+from llmspell.limits import Budget, Limits, units
 
 
 def limit_option() -> click.Option:
     """The option; its value is a tuple of names and numbers."""
-    return click.Option(
-        ["--limit", "limits"],
-        multiple=True,
-        callback=_read,
-        metavar="NAME=VALUE",
-        help="Set a limit, such as memory=128MiB or time=5s.",
-    )
+    return _option("limit", Limits, "NAME=VALUE", "Set a limit, such as memory=128MiB or time=5s.")
+
+
+def budget_option() -> click.Option:
+    """The same for what may be spent on models; a number alone is one of US dollars."""
+    what = "Spend no more on models: US dollars, or tokens=, calls= or seconds=."
+    return _option("budget", Budget, "0.50|NAME=VALUE", what)
+
+
+def _option(name: str, kind: type, metavar: str, what: str) -> click.Option:
+    def read(
+        context: click.Context, option: click.Parameter, given: tuple[str, ...]
+    ) -> tuple[tuple[str, float], ...]:
+        entries = [f"usd={e}" if kind is Budget and _is_number(e) else e for e in given]
+        return tuple(_read(name, kind, context, option, entry) for entry in entries)
+
+    names = [f"--{name}", f"{name}s"]
+    return click.Option(names, multiple=True, callback=read, metavar=metavar, help=what)
+
+
+def _is_number(entry: str) -> bool:
+    return "=" not in entry and entry[:1] in "0123456789.-$"
 
 
 def _read(
-    context: click.Context, option: click.Parameter, given: tuple[str, ...]
-) -> tuple[tuple[str, float], ...]:
-    return tuple(_limit(context, option, entry) for entry in given)
-
-
-def _limit(context: click.Context, option: click.Parameter, entry: str) -> tuple[str, float]:
+    what: str, kind: type, context: click.Context, option: click.Parameter, entry: str
+) -> tuple[str, float]:
     name, sign, value = entry.partition("=")
-    unit = units().get(name)
+    unit = units(kind).get(name)
     if unit is None:
-        raise Misuse(f"no limit named {name!r}", hint=_instead_of(name))
+        raise Misuse(f"no {what} named {name!r}", hint=_instead_of(name, kind))
     if not sign:
         problem = f"{name} has no value; write for example {name}={unit.example}"
         raise click.BadParameter(problem, context, option)
     try:
-        return name, unit.read(value)
+        return name, unit.read(value.removeprefix("$"))
     except ValueError as error:
         raise click.BadParameter(f"{name} {error}", context, option) from error
 
 
-def _instead_of(name: str) -> str:
+def _instead_of(name: str, kind: type) -> str:
     import difflib
 
-    similar = difflib.get_close_matches(name, units(), n=1)
-    return f"did you mean {similar[0]}?" if similar else f"limits are {', '.join(units())}"
+    known = units(kind)
+    similar = difflib.get_close_matches(name, known, n=1)
+    what = "limits are" if kind is Limits else "a budget has"
+    return f"did you mean {similar[0]}?" if similar else f"{what} {', '.join(known)}"

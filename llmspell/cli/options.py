@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from llmspell.cli.grants import grant_options, grants_in, with_values
-from llmspell.cli.limits import limit_option
+from llmspell.cli.limits import budget_option, limit_option
 from llmspell.config import find_project
 from llmspell.permissions import NOTHING, Grants
 
@@ -38,6 +38,7 @@ def run_options() -> list[click.Option]:
             help="Approve beforehand of what the project or spell has approved of by a person.",
         ),
         limit_option(),
+        budget_option(),
         click.Option(
             ["--isolate/--no-isolate"],
             default=None,
@@ -47,7 +48,7 @@ def run_options() -> list[click.Option]:
             ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
         ),
         click.Option(["-v", "--verbose"], is_flag=True, help="Log what the spell does."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="No progress display, only errors."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="No progress display and no bill."),
         click.Option(
             ["--debug"], is_flag=True, help="Log everything; Python tracebacks of errors."
         ),
@@ -73,6 +74,7 @@ class RunOptions:
     no_prompt: bool = False
     approve: tuple[str, ...] = ()
     limits: tuple[tuple[str, float], ...] = ()
+    budgets: tuple[tuple[str, float], ...] = ()
     isolate: bool | None = None
     json: bool = False
     verbose: bool = False
@@ -101,6 +103,7 @@ class RunOptions:
         """What of them `Runtime` takes. Raises PluginError, ConfigError."""
         project = find_project()
         limits: dict[str, Any] = dict(self.limits)
+        budget: dict[str, Any] = dict(self.budgets)
         arguments: dict[str, Any] = {
             "project": project,
             "grants": self.grants,
@@ -108,6 +111,7 @@ class RunOptions:
             "isolate": self.isolate,
             "approved": self.approve,
             "limits": replace(project.settings.limits, **limits),
+            "budget": replace(project.settings.budget, **budget),
         }
         if self.model:
             arguments["model"] = self.model

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from llmspell.cli.asking import Asking
+from llmspell.cli.bill import Bill
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
@@ -34,12 +35,14 @@ def run_spell(
     """Run it, with observers besides those that log or show progress, and print what it returns."""
     gc.freeze()
     gc.enable()
-    with interruptible():
-        result = asyncio.run(_run(spell, options, params or {}, arguments, observers))
+    bill = Bill(shown=not options.quiet)
+    with interruptible(), bill:
+        result = asyncio.run(_run(spell, options, params or {}, arguments, observers, bill))
     if options.json:
         write_line(sys.stdout, for_programs(result))
     elif result is not None:
         write_line(sys.stdout, for_people(result))
+    bill.show()
 
 
 async def _run(
@@ -48,6 +51,7 @@ async def _run(
     params: Mapping[str, Value],
     arguments: Sequence[str],
     more_observers: Sequence[Observer],
+    bill: Bill,
 ) -> Value:
     to = sys.stderr if options.json else sys.stdout
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
@@ -76,6 +80,7 @@ async def _run(
             person=Asking(console, questions) if _somebody_is_there(spell) else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
+            bill.of(runtime.spent)
             return await runtime.run(spell, params=params, arguments=arguments)
 
 

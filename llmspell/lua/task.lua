@@ -18,6 +18,7 @@ return {
   seconds = seconds,
   Task = {
     all = later("tasks", "all"),
+    budget = later("tasks", "budget"),
     map = later("tasks", "map"),
     race = later("tasks", "race"),
     sleep = sleep,

@@ -3,8 +3,9 @@
 
 local part = ...
 local scheduler, children = part("scheduler"), part("children")
-local current, cancel = scheduler.current, scheduler.cancel
-local spawn, await, next_done, outcome = children.spawn, children.await, children.next_done, children.outcome
+local current, cancel, perform = scheduler.current, scheduler.cancel, scheduler.perform
+local spawn, await, join = children.spawn, children.await, children.join
+local next_done, outcome = children.next_done, children.outcome
 local fail = part("errors").fail
 local seconds, sleep = part("task").seconds, part("task").Task.sleep
 local type, setmetatable, rawlen, rawget = type, setmetatable, rawlen, rawget
@@ -43,6 +44,21 @@ local function timeout(duration, fn)
   cancel(work)
   outcome(clock)
   fail("effect_timeout", "not done within " .. duration .. " seconds")
+end
+
+-- What fn returns. Whatever it asks of models is paid from a budget inside those around it.
+local function budget(amounts, fn)
+  expect(amounts, "table", 1, "Task.budget")
+  expect(fn, "function", 2, "Task.budget")
+  local work
+  perform("task.budget", {
+    amounts = amounts,
+    run = function()
+      work = spawn(fn, pack())
+      join(work)
+    end,
+  })
+  return outcome(work)
 end
 
 -- Runs fn(list[i], i) for every i, at most `limit` at once. Results by index; and errors by index
@@ -148,6 +164,7 @@ handle.__index = {
 
 return {
   all = all,
+  budget = budget,
   map = map,
   race = race,
   spawn = function(fn, ...)

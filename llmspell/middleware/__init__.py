@@ -8,6 +8,7 @@ from typing import Protocol, cast
 from llmspell.effects import Handler, Perform, Run
 from llmspell.errors import ConfigError
 from llmspell.middleware.approval import Approval
+from llmspell.middleware.budget import Budgeting
 from llmspell.middleware.deadline import Deadline
 from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
 from llmspell.middleware.hooking import Hooking
@@ -40,6 +41,7 @@ ORDER: tuple[Middleware, ...] = (
     Validate(),  # arguments against the effect's schema; hooks see checked ones
     Hooking(),  # before / after / error, by priority; a rewritten effect is validated again
     Approval(),  # a person sees what will really be done, and may still change it
+    Budgeting(),  # reserves what a call may cost, and settles what it did
     Permission(),  # judges the arguments that will really be used
     Deadline(),  # the effect's own timeout
 )

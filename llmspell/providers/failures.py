@@ -57,7 +57,8 @@ def unreachable(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
         hint = f"raise timeout in [providers.{endpoint.name}], or ask for less"
     else:
         what = "the connection was lost before an answer came"
-    return _broken(endpoint, what, hint=hint, reason=_reason_of(error))
+    late = isinstance(error, httpx2.ReadTimeout)
+    return _broken(endpoint, what, hint=hint, reason=_reason_of(error), billed=late)
 
 
 def interrupted(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
@@ -132,13 +133,21 @@ def _refused(
 
 
 def _broken(
-    endpoint: Endpoint, what: str, *, hint: str | None, reason: str, retry: bool = True
+    endpoint: Endpoint,
+    what: str,
+    *,
+    hint: str | None,
+    reason: str,
+    retry: bool = True,
+    billed: bool = True,
 ) -> ProviderError:
     details = {"provider": endpoint.name, "url": endpoint.base_url}
     if reason := _clean(endpoint, reason):
         details["reason"] = reason
     message = f"{endpoint.name}: {_clean(endpoint, what)}"
-    return ProviderError(message, retryable=retry, hint=hint, details=details)
+    error = ProviderError(message, retryable=retry, hint=hint, details=details)
+    error.billed = billed
+    return error
 
 
 def _clean(endpoint: Endpoint, text: str) -> str:

@@ -266,6 +266,7 @@ class Usage:
     Attributes:
         cached_tokens: Read from the provider's cache.
         cache_written_tokens: Put into it, where that has a price of its own.
+        usd: What they cost in US dollars; None while that is not known.
     """
 
     input_tokens: int = 0
@@ -273,24 +274,34 @@ class Usage:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cache_written_tokens: int = 0
+    usd: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
+        """Both together; the price of that is known if those of both are."""
+        if self == _NO_USAGE:
+            return other
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
             self.cache_written_tokens + other.cache_written_tokens,
+            usd,
         )
 
     def as_plain(self) -> dict[str, Value]:
-        return {
+        plain: dict[str, Value] = {
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
             "cached_tokens": self.cached_tokens,
             "reasoning_tokens": self.reasoning_tokens,
             "cache_written_tokens": self.cache_written_tokens,
         }
+        return plain if self.usd is None else plain | {"usd": self.usd}
+
+
+_NO_USAGE = Usage()
 
 
 @dataclass(frozen=True, slots=True)

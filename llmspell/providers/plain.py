@@ -320,6 +320,7 @@ def _response(fields: _Fields) -> ModelResponse:
 
 
 def _usage(fields: _Fields) -> Usage:
-    names = tuple(Usage.__dataclass_fields__)
+    names = set(Usage.__dataclass_fields__)
     fields.only(*names)
-    return Usage(**{name: fields.integer(name, least=0) or 0 for name in names})
+    tokens = {name: fields.integer(name, least=0) or 0 for name in names - {"usd"}}
+    return Usage(**tokens, usd=fields.number("usd"))

@@ -50,8 +50,8 @@ def test_flags_stand_before_and_after_the_spell(llmspell, write):
     ("entry", "said", "hint"),
     [
         ("memori=1", "no limit named 'memori'", "did you mean memory?"),
-        ("zzz=1", "no limit named 'zzz'", f"limits are {', '.join(units())}"),
-        ("=1", "no limit named ''", f"limits are {', '.join(units())}"),
+        ("zzz=1", "no limit named 'zzz'", f"limits are {', '.join(units(Limits))}"),
+        ("=1", "no limit named ''", f"limits are {', '.join(units(Limits))}"),
         ("memory", "memory has no value; write for example memory=64MiB", "--help"),
         ("memory=", "memory must be a size above 0, such as 64MiB, not ''", "--help"),
         ("memory=much", "memory must be a size above 0, such as 64MiB, not 'much'", "--help"),

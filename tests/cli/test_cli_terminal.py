@@ -15,6 +15,7 @@ Task.all{
   function() Task.sleep(0.6) Log.warn("by the way") end,
 }
 """
+BILL = "1 call, 5 tokens, price unknown, "
 LINES = ["line 1", "line 2", "line 3", "line 4"]
 
 
@@ -29,8 +30,9 @@ def test_agents_and_models_are_named_and_lines_stay_whole(terminal, talk, model)
     assert "writer · test/slow-1.2" in seen.sent
     assert [line for line in seen.screen.lines if line.startswith("line")] == LINES
     assert "warning: by the way" in seen.screen.lines
-    assert seen.screen.lines[-1] == "Hello to you."
-    assert len(seen.screen.lines) == 6
+    assert seen.screen.lines[-2] == "Hello to you."
+    assert seen.screen.lines[-1].startswith(BILL)
+    assert len(seen.screen.lines) == 7
     assert seen.screen.cursor_shown
 
 
@@ -39,7 +41,8 @@ def test_the_result_may_go_to_a_file(terminal, talk, model, project):
         seen = terminal("talk.lua", model("slow-1.2"), stdout=out)
         assert seen.wait() == 0
     assert "writer · test/slow-1.2" in seen.sent
-    assert seen.screen.lines == ["warning: by the way"]
+    said, bill = seen.screen.lines
+    assert (said, bill[: len(BILL)]) == ("warning: by the way", BILL)
     assert (project / "out").read_text().splitlines() == [*LINES, "Hello to you."]
     assert seen.screen.cursor_shown
 
@@ -49,7 +52,8 @@ def test_without_a_terminal_for_it_there_is_none(terminal, talk, model, project)
         seen = terminal("talk.lua", model("slow-1.2"), stderr=err)
         assert seen.wait() == 0
     assert seen.sent.split("\r\n") == [*LINES, "Hello to you.", ""]
-    assert (project / "err").read_text() == "warning: by the way\n"
+    said, bill = (project / "err").read_text().splitlines()
+    assert (said, bill[: len(BILL)]) == ("warning: by the way", BILL)
 
 
 @pytest.mark.parametrize("flag", ["--quiet", "--verbose"])
@@ -106,4 +110,5 @@ def test_a_conversation(terminal, model):
     seen.wait_for("Hello to you.\r\nyou: ")
     seen.type("\n")
     assert seen.wait() == 0
-    assert seen.screen.lines == ["you: hello", "Hello to you.", "you:"]
+    assert seen.screen.lines[:-1] == ["you: hello", "Hello to you.", "you:"]
+    assert seen.screen.lines[-1].startswith(BILL)

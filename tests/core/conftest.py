@@ -4,6 +4,7 @@ What a spell would lend as Lua functions are Python functions here, by the numbe
 """
 
 import inspect
+from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,12 +16,15 @@ from llmspell.concurrency import settled
 from llmspell.effects import Effect
 from llmspell.events import Events
 from llmspell.hooks import Hooks
-from llmspell.limits import Limits
+from llmspell.limits import Budget, Limits
 from llmspell.middleware import ORDER, compose
 from llmspell.middleware.trace import Observers
 from llmspell.permissions import Grants, Permissions
 from llmspell.providers.models import Models
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spending.account import Account
+from llmspell.spending.accounts import Accounts
+from llmspell.spending.prices import Prices
 from llmspell.tools.registry import Tools
 
 # How long an example takes says more about the machine than about the code.
@@ -34,7 +38,16 @@ OWN = Grants(tool=(), llm=())  # what the user's own spells may do anyway
 class SmallRun:
     id = "run"
 
-    def __init__(self, *, replies=(), grants=None, permissions=None, order=ORDER):
+    def __init__(
+        self,
+        *,
+        replies=(),
+        grants=None,
+        permissions=None,
+        order=ORDER,
+        budget=None,
+        prices=MappingProxyType({}),
+    ):
         self.probe = Bridge("probe", __file__)
         self.model = ScriptedProvider(replies)
         self.functions = []
@@ -42,7 +55,10 @@ class SmallRun:
         self.counted = 0
         self._order = order
         self._bridges = Bridges([self.probe])
+        self.account = Account(budget or Budget(), "the run", ends_run=True)
         self._services = {
+            Account: self.account,
+            Accounts: Accounts(self.account),
             Agents: Agents(),
             Approvals: Approvals(),
             Events: Events(),
@@ -50,6 +66,7 @@ class SmallRun:
             Limits: Limits(),
             Models: Models("scripted/any", {}, {}, providers=[self.model]),
             Observers: Observers(),
+            Prices: Prices(prices, {}),
             Permissions: permissions or Permissions(OWN.merged(grants or Grants())),
             Tools: Tools(),
         }

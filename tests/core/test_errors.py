@@ -9,6 +9,7 @@ import llmspell
 from llmspell import errors
 from llmspell.cli.interrupt import INTERRUPTED
 from llmspell.errors import (
+    BudgetExceeded,
     ConfigError,
     EffectError,
     EffectTimeout,
@@ -24,6 +25,7 @@ from llmspell.errors import (
     SpellSyntaxError,
     ToolError,
     UnknownEffect,
+    UnknownPrice,
     effect_error_from,
     error_classes,
 )
@@ -65,9 +67,15 @@ def test_exit_codes_are_documented_each_with_one_meaning(tree):
 
 
 def test_what_lua_sees_fails_like_any_spell(tree):
-    """An exit code other than 1 says what to do about it: in Lua, a missing grant or person does."""
+    """An exit code other than 1 says what to do about it: give a grant, an answer, money, a price."""
     special = {cls for cls in tree if issubclass(cls, EffectError) and cls.exit_code != 1}
-    assert special == {PermissionDenied, NotApproved, NobodyToAsk}
+    assert special == {
+        PermissionDenied,
+        NotApproved,
+        NobodyToAsk,
+        BudgetExceeded,
+        UnknownPrice,
+    }
 
 
 # What they hold

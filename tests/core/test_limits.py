@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.limits import MOST, Limits, how_to_raise, units
+from llmspell.limits import MOST, Budget, Limits, how_to_raise, units
 
 
 def test_every_limit_has_a_unit_that_reads_its_default():
-    assert list(units()) == [f.name for f in fields(Limits)]
+    assert list(units(Limits)) == [f.name for f in fields(Limits)]
+    assert list(units()) == [*units(Limits), *units(Budget)]
     for name, value in asdict(Limits()).items():
         assert units()[name].read(value) == value
 
@@ -31,6 +32,7 @@ def test_every_limit_has_a_unit_that_reads_its_default():
         ("memory", "7B", 7),
         ("time", 2, 2),
         ("time", 0.5, 0.5),
+        ("usd", "0.50", 0.5),
         ("time", "0.5", 0.5),
         ("time", "2s", 2),
         ("time", "500ms", 0.5),
@@ -41,7 +43,7 @@ def test_every_limit_has_a_unit_that_reads_its_default():
 def test_how_a_limit_is_written(name, written, value):
     read = units()[name].read(written)
     assert read == value
-    assert isinstance(read, int) or name == "time"
+    assert isinstance(read, int) or name in ("time", "usd")
 
 
 @pytest.mark.parametrize(
@@ -117,3 +119,11 @@ def test_lowering_never_raises():
     low = Limits(memory=1000, effects=5).lowered({"memory": 2000, "effects": 4, "time": 1})
     assert low == Limits(memory=1000, effects=4, time=1)
     assert Limits().lowered({}) == Limits()
+
+
+def test_a_budget_is_lowered_and_never_raised():
+    budget = Budget(usd=0.5, tokens=100)
+    assert budget.lowered({"usd": 1, "tokens": 10, "calls": 3, "memory": 1}) == Budget(
+        usd=0.5, tokens=10, calls=3
+    )
+    assert Limits().lowered({"usd": 1, "time": 1}) == Limits(time=1)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from llmspell.concurrency import settled
+from llmspell.effects import Effect, Perform
+from llmspell.errors import EffectTimeout, ProviderError
+from llmspell.providers.messages import Usage
+from llmspell.spending.account import Cost
+from llmspell.spending.accounts import Accounts
+from llmspell.spending.estimate import Estimate
+from llmspell.spending.prices import Prices
+from llmspell.values import Value
+
+FREE = Cost(Usage(), 0.0, calls=0)
+
+
+class Paying:
+    """One kind of effect that is paid by tokens, in one run."""
+
+    def __init__(
+        self,
+        estimate: Callable[[Effect], Estimate],
+        call: Perform,
+        accounts: Accounts,
+        prices: Prices,
+    ) -> None:
+        self._estimate, self._call = estimate, call
+        self._accounts, self._prices = accounts, prices
+
+    async def perform(self, effect: Effect) -> Value:
+        paying = self._accounts.of(effect.path)
+        estimate = self._estimate(effect)
+        model = estimate.models[0]
+        loading = self._prices.loading(model)
+        reserved = Cost(Usage(), 0.0)
+        if any(account.weighs for account in paying):
+            if loading:
+                await loading
+            reserved = Cost(estimate.usage, self._dearest(estimate))
+        await self._accounts.reserve(paying, reserved, model)
+        cost = FREE
+        try:
+            result = await settled(self._call(effect))
+            if loading:
+                await loading
+            cost = self._settle(result, model)
+        except BaseException as error:
+            if _may_be_billed(error):
+                asked = Usage(input_tokens=estimate.usage.input_tokens)
+                cost = Cost(asked, self._prices.usd(asked, model))
+            raise
+        finally:
+            self._accounts.settle(paying, reserved, model, cost)
+        return result
+
+    def _dearest(self, estimate: Estimate) -> float | None:
+        """What the dearest of the models may cost; None if that of one is not known."""
+        amounts = [self._prices.usd(estimate.usage, model) for model in estimate.models]
+        return None if None in amounts else max(amount or 0.0 for amount in amounts)
+
+    def _settle(self, result: Value, model: str) -> Cost:
+        """What the answer cost, which is put into it. A provider may have said so itself."""
+        usage = Usage(**result["usage"])
+        usd = usage.usd
+        if usd is None:
+            usd = self._prices.usd(usage, result.get("model") or model, model)
+        if usd is not None:
+            result["usage"] = result["usage"] | {"usd": usd}
+        return Cost(replace(usage, usd=None), usd)
+
+
+def _may_be_billed(error: BaseException) -> bool:
+    """Whether the provider may have begun to answer, and nobody says how much."""
+    if isinstance(error, ProviderError):
+        return error.billed
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit, EffectTimeout))

@@ -1,0 +1,90 @@
+"""Who pays for which effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from llmspell.effects import Effect
+from llmspell.errors import InvalidArguments
+from llmspell.limits import Budget, read_limits, units
+from llmspell.spending.account import Account, Cost
+
+
+class Accounts:
+    """The accounts of a run and of the spells that it runs, by paths.
+
+    One at the path of an effect pays for all that is performed on behalf of it: so an agent's is
+    inside that of the run, and a task's around those of the agents that are prompted in it.
+    """
+
+    def __init__(self, *outermost: Account) -> None:
+        """Some pay for everything."""
+        self._outermost = outermost
+        self._at: dict[str, Account] = {}
+        self._turns: list[asyncio.Future[None]] = []
+
+    @contextmanager
+    def at(self, path: str, account: Account) -> Iterator[None]:
+        """For as long as this lasts, an account pays at and under a path."""
+        self._at[path] = account
+        try:
+            yield
+        finally:
+            del self._at[path]
+
+    def of(self, path: str) -> list[Account]:
+        """Those that pay for the effect of a path, innermost first."""
+        found: dict[Account, None] = {}
+        while path and self._at:
+            if account := self._at.get(path):
+                found[account] = None
+            path = path[: max(path.rfind("/"), path.rfind("."), 0)]
+        return [*found, *self._outermost]
+
+    def check(self, path: str) -> None:
+        """Raise the LimitExceeded of one of these that is to end its run, if there is any."""
+        for account in self.of(path):
+            if account.breach:
+                raise account.breach
+
+    async def reserve(self, paying: Sequence[Account], cost: Cost, model: str) -> None:
+        """Have all of them pay, as soon as calls in progress leave enough to each.
+
+        Raises:
+            LlmspellError: As `Account.check` does.
+        """
+        while True:
+            for account in paying:
+                account.check(cost, model)
+            if all(account.fits(cost) for account in paying):
+                break
+            turn = asyncio.get_running_loop().create_future()
+            self._turns.append(turn)
+            await turn
+        for account in paying:
+            account.reserve(cost)
+
+    def settle(self, paying: Sequence[Account], reserved: Cost, model: str, cost: Cost) -> None:
+        """A call is over, and came to that."""
+        for account in paying:
+            account.settle(reserved, model, cost)
+        turns, self._turns = self._turns, []
+        for turn in turns:
+            if not turn.done():
+                turn.set_result(None)
+
+
+def account_for(effect: Effect, amounts: Mapping[str, object], whose: str, target: str) -> Account:
+    """An account inside that of the run, for what a spell gave as its `budget`.
+
+    Raises:
+        InvalidArguments: It is none; `target` is what was called.
+    """
+    limits, problems = read_limits(amounts, Budget)
+    if problems:
+        hint = f"a budget has {', '.join(units(Budget))}"
+        raise InvalidArguments(target, problems, hint=hint)
+    own = Budget(unknown_price=effect.run[Account].budget.unknown_price)
+    return Account(own.lowered(limits), whose)

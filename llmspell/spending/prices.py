@@ -1,0 +1,169 @@
+"""What tokens cost, by model: what the settings say, or else the catalogue of `genai-prices`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
+
+    from llmspell.providers.catalogue import Listed
+    from llmspell.providers.messages import Usage
+    from llmspell.providers.settings import ProviderSettings
+
+MILLION = 1_000_000
+_CATALOGUE = "genai_prices.data"
+
+# What genai-prices calls them, where that is another name.
+_CATALOGUED = {"gemini": "google", "responses": "openai", "xai": "x-ai"}
+
+
+class Tariff(Protocol):
+    """What tokens of one model cost."""
+
+    def usd(self, usage: Usage) -> float: ...
+
+
+@dataclass(frozen=True)
+class Price:
+    """`[prices] "openai/x" = {input = 1.0, output = 4.0}`: US dollars for a million tokens.
+
+    Attributes:
+        cached: Of the input, what is read from the provider's cache; by default as the rest of it.
+        cache_written: Of the input, what is put there; by default as the rest of it.
+    """
+
+    input: float
+    output: float = 0.0
+    cached: float | None = None
+    cache_written: float | None = None
+
+    def __post_init__(self) -> None:
+        amounts = (self.input, self.output, self.cached, self.cache_written)
+        if any(amount is not None and not 0 <= amount < float("inf") for amount in amounts):
+            raise ValueError("a price is a number of US dollars, and not negative")
+
+    def usd(self, usage: Usage) -> float:
+        """What these tokens cost."""
+        cached, written = usage.cached_tokens, usage.cache_written_tokens
+        for_cached = self.input if self.cached is None else self.cached
+        for_written = self.input if self.cache_written is None else self.cache_written
+        cost = cached * for_cached + written * for_written + usage.output_tokens * self.output
+        return (cost + max(usage.input_tokens - cached - written, 0) * self.input) / MILLION
+
+
+FREE = Price(0.0)
+
+
+class Prices:
+    """The prices of a runtime."""
+
+    def __init__(self, own: Mapping[str, Price], providers: Mapping[str, ProviderSettings]) -> None:
+        """Take what the settings say.
+
+        Args:
+            own: By model, with `*` for any part of its name; the first that fits counts.
+            providers: The settings of providers. Those we know to run on one's own machines cost
+                nothing, unless they are set up to be asked with a key.
+        """
+        self._own, self._providers = own, providers
+        self._known: dict[str, Tariff | None] = {}
+
+    def loading(self, model: str) -> asyncio.Future[None] | None:
+        """Have the catalogue read in a thread, if the price of the model may be in it.
+
+        That takes half a second, once a process; None when there is nothing to wait for.
+        """
+        if model in self._known or _CATALOGUE in sys.modules or not self._is_listed(model):
+            return None
+        return asyncio.get_running_loop().run_in_executor(None, _load)
+
+    def usd(self, usage: Usage, *models: str) -> float | None:
+        """What tokens cost, by the first of the models whose price is known; None if none is."""
+        for find in (self._set, self._listed):
+            for model in models:
+                if tariff := find(model):
+                    return tariff.usd(usage)
+        return None
+
+    def _set(self, model: str) -> Price | None:
+        if not self._own:
+            return None
+        exact = self._own.get(model)
+        return exact or next((p for n, p in self._own.items() if fnmatchcase(model, n)), None)
+
+    def _listed(self, model: str) -> Tariff | None:
+        if model not in self._known:
+            self._known[model] = self._find(model)
+        return self._known[model]
+
+    def _find(self, model: str) -> Tariff | None:
+        provider, _, name = model.partition("/")
+        if self._is_listed(model):
+            return _catalogued(_CATALOGUED.get(provider, provider), name)
+        own = self._providers.get(provider)
+        on_own_machine = _listed(provider) and not (own and own.api_key_env)
+        return FREE if provider == "local" or on_own_machine else None
+
+    def _is_listed(self, model: str) -> bool:
+        """Whether its provider takes money, and everybody the same."""
+        listed = _listed(model.partition("/")[0])
+        return listed is not None and bool(listed.keys) and not self._set(model)
+
+
+def _listed(provider: str) -> Listed | None:
+    from llmspell.providers.catalogue import CATALOGUE
+
+    return CATALOGUE.get(provider)
+
+
+def _load() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    get_snapshot()
+
+
+def _catalogued(provider: str, model: str) -> Tariff | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        return _Catalogued(*get_snapshot().find_provider_model(model, None, provider, None))
+    except LookupError:
+        return None
+
+
+class _Catalogued:
+    """A model as genai-prices has it: its price may depend on the day, or on the tokens."""
+
+    def __init__(self, provider: Provider, model: ModelInfo) -> None:
+        self._provider, self._model = provider, model
+        self._plain = _plain(model.prices) if not isinstance(model.prices, list) else None
+
+    def usd(self, usage: Usage) -> float:
+        if self._plain:
+            return self._plain.usd(usage)
+        from genai_prices import Usage as Counted
+
+        counted = Counted(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_written_tokens,
+        )
+        return float(self._model.calc_price(counted, self._provider).total_price)
+
+
+def _plain(prices: ModelPrice) -> Price | None:
+    """The same as amounts for a million tokens, where there are no tiers: a tenth of the time."""
+    names = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
+    found = [getattr(prices, name) for name in names]
+    tiered = any(hasattr(amount, "tiers") for amount in found)
+    if tiered or found[0] is None or prices.requests_kcount is not None:
+        return None
+    input_, output, read, written = (None if a is None else float(a) for a in found)
+    return Price(input_ or 0.0, output or 0.0, read, written)

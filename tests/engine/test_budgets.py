@@ -1,0 +1,365 @@
+"""Budgets of runs, agents, tasks and children, as spells meet them."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from llmspell import Budget
+from llmspell.config import Project, Settings
+from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
+from llmspell.limits import Limits
+from llmspell.providers.messages import Message, ModelResponse, Usage
+from llmspell.providers.scripted import ScriptedProvider
+from llmspell.runtime import Runtime
+from llmspell.spending.prices import Price
+from llmspell.state import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+# Each answer costs a dollar: a million tokens in.
+PRICES = {"scripted/known": Price(0.1, 0.9), "scripted/tariffs": Price(1.0, 2.0, 0.1, 1.25)}
+USAGE = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+
+
+def answer(text="Fine.", usage=USAGE):
+    return ModelResponse(Message.of("assistant", text), usage)
+
+
+@pytest.fixture
+def spend(tmp_path, isolate):
+    """Runs Lua that asks `scripted/known`; what it returns, and the runtime."""
+
+    async def run(source, replies=lambda _: answer(), *, prices=PRICES, **options):
+        project = Project(tmp_path, Settings(prices=prices))
+        provider = ScriptedProvider(replies)
+        async with Runtime(
+            project=project,
+            providers=[provider],
+            model="scripted/known",
+            store=MemoryStore(),
+            isolate=isolate,
+            output=lambda _: None,
+            **options,
+        ) as runtime:
+            run.runtime, run.provider = runtime, provider
+            return await runtime.execute(source, name="test.lua")
+
+    return run
+
+
+ASK = "local function ask() return Agent.create{max_tokens = 1}:prompt('Hi') end\n"
+
+
+async def test_a_response_says_what_it_cost(spend):
+    assert await spend("return select(2, Agent.create{}:prompt('Hi')).usage") == {
+        "input_tokens": 1_000_000,
+        "output_tokens": 1_000_000,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
+        "cache_written_tokens": 0,
+        "usd": 1.0,
+    }
+    assert str(spend.runtime.spent) == "scripted/known: 1 call, 2,000,000 tokens, $1.0000"
+
+
+async def test_the_cache_has_prices_of_its_own(spend):
+    usage = Usage(1_000_000, 100_000, cached_tokens=400_000, cache_written_tokens=200_000)
+    source = "return select(2, Agent.create{model = 'scripted/tariffs'}:prompt('Hi')).usage.usd"
+    usd = await spend(source, lambda _: answer(usage=usage))
+    assert usd == pytest.approx(0.4 * 1.0 + 0.4 * 0.1 + 0.2 * 1.25 + 0.1 * 2.0)
+
+
+async def test_what_costs_nobody_knows_what_is_nil(spend):
+    assert await spend("return select(2, Agent.create{}:prompt('Hi')).usage.usd", prices={}) is None
+    assert spend.runtime.spent["scripted/known"].unpriced == 1
+
+
+async def test_a_provider_that_says_the_price_is_believed(spend):
+    usage = Usage(10, 10, usd=0.25)
+    source = "return select(2, Agent.create{}:prompt('Hi')).usage.usd"
+    assert await spend(source, lambda _: answer(usage=usage)) == 0.25
+    assert spend.runtime.spent["scripted/known"].usd == 0.25
+
+
+async def test_the_steps_of_a_prompt_add_up(spend):
+    from llmspell.providers.messages import ToolCall
+
+    call = ModelResponse(
+        Message.of("assistant", ToolCall("1", "calculate", {"expression": "1+1"})), USAGE
+    )
+    source = """
+        local _, response = Agent.create{tools = {"calculate"}}:prompt("Hi")
+        return response.usage.usd, response.steps
+    """
+    assert await spend(source, [call, answer()]) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "calls"),
+    [
+        (Budget(usd=2.5), "usd", 3),  # the third is longer than was to be expected
+        (Budget(usd=2.0), "usd", 2),
+        (Budget(tokens=4_000_000), "tokens", 2),
+        (Budget(calls=3), "calls", 3),
+    ],
+)
+async def test_the_budget_of_a_run_ends_it_and_no_pcall_helps(spend, budget, limit, calls):
+    source = f"{ASK}for i = 1, 9 do pcall(ask) end"
+    with pytest.raises(LimitExceeded) as caught:
+        await spend(source, budget=budget)
+    error = caught.value
+    assert (error.limit, error.exit_code) == (limit, 4)
+    assert error.value == getattr(budget, limit)
+    assert error.where == "test.lua:2"
+    assert error.details["spent"] == {
+        "scripted/known": {"calls": calls, "tokens": calls * 2_000_000, "usd": float(calls)}
+    }
+    assert f"spent on scripted/known: {calls} calls" in error.message
+    assert f"--budget {limit}=" in error.hint
+    assert len(spend.provider.requests) == calls
+
+
+async def test_eight_at_once_spend_no_more_than_there_is(spend):
+    async def slowly(_):
+        await anyio.sleep(0.01)
+        return answer(usage=Usage(100, 100))
+
+    source = """
+        return Task.map({1, 2, 3, 4, 5, 6, 7, 8}, function()
+          return Agent.create{max_tokens = 100}:prompt(("x"):rep(276))
+        end)
+    """  # 100 tokens of input, and as many of the output
+    with pytest.raises(LimitExceeded):
+        await spend(source, slowly, budget=Budget(tokens=700))
+    assert len(spend.provider.requests) == 3
+    assert spend.runtime.spent.total.tokens <= 700
+    assert len(await spend(source, slowly, budget=Budget(tokens=1600))) == 8
+
+
+async def test_those_in_progress_may_come_to_less(spend):
+    async def slowly(_):
+        await anyio.sleep(0.01)
+        return answer(usage=Usage(10, 10))
+
+    source = """
+        return #Task.map({1, 2, 3, 4, 5, 6, 7, 8}, function()
+          return Agent.create{max_tokens = 400}:prompt("Hi")
+        end)
+    """
+    assert await spend(source, slowly, budget=Budget(tokens=600)) == 8
+
+
+async def test_the_budget_of_an_agent_is_that_of_its_forks_and_can_be_caught(spend):
+    source = """
+        local agent = Agent.create{name = "judge", max_tokens = 1, budget = {calls = 2}}
+        agent:prompt("One")
+        agent:fork():prompt("Two")
+        local ok, problem = pcall(agent.prompt, agent, "Three")
+        local other = Agent.create{max_tokens = 1}:prompt("Four")
+        return {problem.code, problem.message, problem.details.spent["scripted/known"].calls, other}
+    """
+    code, message, calls, other = await spend(source)
+    assert (code, calls, other) == ("budget_exceeded", 2, "Fine.")
+    assert message.startswith("the budget of agent 'judge' is used up: ")
+
+
+async def test_budgets_nest(spend):
+    source = f"""{ASK}
+        local agent = Agent.create{{max_tokens = 1, budget = {{calls = 5}}}}
+        local inner, outer
+        outer = select(2, pcall(Task.budget, {{calls = 3}}, function()
+          inner = select(2, pcall(Task.budget, {{calls = 1}}, function()
+            Task.all{{ask}}
+            agent:prompt("Hi")
+          end))
+          agent:prompt("Hi")
+          agent:prompt("Hi")
+          agent:prompt("Hi")
+        end))
+        return {{inner.details.value, outer.details.value, (agent:prompt("Hi"))}}
+    """
+    assert await spend(source) == [1, 3, "Fine."]
+    assert spend.runtime.spent["scripted/known"].calls == 4
+
+
+async def test_a_task_returns_whatever_its_function_does(spend):
+    source = """
+        local f, n, none = Task.budget({calls = 1}, function() return print, 5, nil end)
+        local ok, problem = pcall(Task.budget, {seconds = 60}, function() error({code = "mine"}) end)
+        return {f == print, n, none == nil, problem.code}
+    """
+    assert await spend(source) == [True, 5, True, "mine"]
+
+
+async def test_seconds_of_a_task_and_of_an_agent(spend):
+    async def slowly(_):
+        await anyio.sleep(5)
+
+    source = """
+        local closed = false
+        local ok, problem = pcall(Task.budget, {seconds = 0.05}, function()
+          local _ <close> = setmetatable({}, {__close = function() closed = true end})
+          Task.sleep(5)
+        end)
+        local agent = Agent.create{budget = {seconds = "50ms"}}
+        local ok, slow = pcall(agent.prompt, agent, "Hi")
+        return {problem.code, problem.details.limit, closed, slow.code}
+    """
+    assert await spend(source, slowly) == ["budget_exceeded", "seconds", True, "budget_exceeded"]
+    assert spend.runtime.spent["scripted/known"].calls == 1  # it may have been answered
+
+
+async def test_seconds_of_a_run(spend):
+    with pytest.raises(LimitExceeded, match="its time is over") as caught:
+        await spend("pcall(Task.sleep, 9) return 1", budget=Budget(seconds=0.2))
+    assert caught.value.limit == "seconds"
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        ("Agent.create{budget = {euros = 1}}", "budget.euros: no limit of that name"),
+        ("Agent.create{budget = {usd = -1}}", "budget.usd: must be a number of US dollars above 0"),
+        ("Task.budget({tokens = 'many'}, print)", "budget.tokens: must be a whole number above 0"),
+        ("Task.budget({memory = 5}, print)", "budget.memory: no limit of that name"),
+        ("Task.budget(5, print)", "argument 1 must be a table, not a number"),
+        ("Task.budget({})", "argument 2 must be a function, not a nil"),
+    ],
+)
+async def test_a_budget_that_is_none_is_refused(spend, call, problem):
+    with pytest.raises(SpellRuntimeError) as caught:
+        await spend(f"local x = {call}")
+    assert problem in str(caught.value)
+
+
+CHILD = (
+    'Spell.run("return (Agent.create{max_tokens = 1}:prompt(\'Hi\'))", {grants = {llm = {"*"}}%s})'
+)
+
+
+async def test_children_pay_from_their_parents_budget(spend):
+    source = f"for i = 1, 9 do pcall(function() {CHILD % ''} end) end"
+    with pytest.raises(LimitExceeded) as caught:
+        await spend(source, budget=Budget(calls=3))
+    assert caught.value.limit == "calls"
+    assert len(spend.provider.requests) == 3
+    assert caught.value.where == "test.lua:1"
+
+
+async def test_a_child_may_have_less(spend):
+    less = CHILD % ", limits = {usd = 1e-7}"
+    source = f"local ok, problem = pcall(function() {less} end) return problem"
+    problem = await spend(source, budget=Budget(usd=50))
+    assert problem["details"]["code"] == "limit_exceeded"
+    assert problem["details"]["limit"] == "usd"
+    assert "the budget of the spell spell is used up" in problem["message"]
+    assert "Spell.run(…, {limits = {usd = …}})" in problem["hint"]
+    assert spend.provider.requests == []
+
+
+async def test_a_child_is_inside_the_budget_of_the_task_that_runs_it(spend):
+    source = f"""
+        local ok, problem = pcall(Task.budget, {{calls = 1}}, function()
+          {CHILD % ""}
+          {CHILD % ""}
+        end)
+        return {{problem.code, problem.details.code}}
+    """
+    assert await spend(source) == ["spell_failed", "budget_exceeded"]
+
+
+async def test_front_matter_lowers_the_budget_and_never_raises_it(spend, tmp_path, isolate):
+    async def run(usd, **options):
+        spell = tmp_path / "s.lua"
+        spell.write_text(
+            f"--- /// spell\n--- [limits]\n--- usd = {usd}\n--- ///\n{ASK}return ask()"
+        )
+        project = Project(tmp_path, Settings(prices=PRICES))
+        provider = ScriptedProvider(lambda _: answer())
+        async with Runtime(
+            project=project,
+            providers=[provider],
+            model="scripted/known",
+            isolate=isolate,
+            **options,
+        ) as runtime:
+            return await runtime.run(spell)
+
+    with pytest.raises(LimitExceeded) as caught:
+        await run("1e-7", budget=Budget(usd=5))
+    assert caught.value.hint == "the front matter of s.lua sets it: raise usd there"
+    with pytest.raises(LimitExceeded) as caught:
+        await run("5", budget=Budget(usd=1e-7))
+    assert caught.value.hint.startswith("raise it with --budget usd=")
+
+
+async def test_an_unknown_price_is_refused_where_there_is_a_budget_of_dollars(spend):
+    source = f"{ASK}local ok, problem = pcall(ask) return ok or problem.code"
+    assert await spend(source, prices={}, budget=Budget(usd=1)) == "unknown_price"
+    assert spend.provider.requests == []
+    assert await spend(source, prices={}, budget=Budget(tokens=3_000_000)) is True
+    allowed = Budget(usd=1, unknown_price="allow")
+    assert await spend(source, prices={}, budget=allowed) is True
+    inside = 'local ok, problem = pcall(Agent.create{budget = {usd = 1}}.prompt, Agent.create{budget = {usd = 1}}, "Hi") return ok or problem.code'
+    assert await spend(inside, prices={}) == "unknown_price"
+    assert await spend(inside, prices={}, budget=Budget(unknown_price="allow")) is True
+
+
+async def test_what_failed_costs_what_it_may_have_cost(spend):
+    def cut_off(_):
+        error = ProviderError("the connection was lost in the middle of the answer")
+        error.billed = True
+        return error
+
+    source = f"{ASK}pcall(ask)"
+    await spend(source, lambda _: ProviderError("no, not now", status=500))
+    assert spend.runtime.spent == {}
+    await spend(source, cut_off)
+    spent = spend.runtime.spent["scripted/known"]
+    assert (spent.calls, spent.output_tokens) == (1, 0)
+    assert 0 < spent.input_tokens < 20
+
+
+async def test_what_failed_is_free_again(spend):
+    replies = [ProviderError("no, not now", status=429), *([answer(usage=Usage(1, 1))] * 2)]
+    source = f"{ASK}pcall(ask) ask() ask()"
+    await spend(source, replies, budget=Budget(calls=2))
+
+
+async def test_a_refused_grant_costs_nothing(spend):
+    from llmspell.permissions import Grants
+
+    await spend(f"{ASK}pcall(ask)", denied=Grants(llm=("*",)), budget=Budget(calls=1))
+    assert spend.runtime.spent == {}
+
+
+async def test_every_attempt_of_a_retry_costs(spend):
+    source = """
+        local tries = 0
+        Hook.on_error("model.request", function()
+          tries = tries + 1
+          return {type = "retry", delay = 0, attempts = 5}
+        end)
+        Agent.create{max_tokens = 1}:prompt("Hi")
+    """
+    late = ProviderError("no answer", retryable=True)
+    late.billed = True
+    with pytest.raises(LimitExceeded):
+        await spend(source, lambda _: late, budget=Budget(calls=3))
+    assert len(spend.provider.requests) == 3
+
+
+async def test_all_runs_of_a_runtime_are_summed_up_and_have_a_budget_each(tmp_path):
+    project = Project(tmp_path, Settings(prices=PRICES))
+    provider = ScriptedProvider(lambda _: answer())
+    async with Runtime(
+        project=project,
+        providers=[provider],
+        model="scripted/known",
+        budget=Budget(calls=1),
+        limits=Limits(),
+    ) as runtime:
+        for _ in range(3):
+            await runtime.execute(f"{ASK}return ask()")
+        assert runtime.spent.total.calls == 3
