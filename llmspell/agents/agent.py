@@ -10,7 +10,7 @@ from typing import Any
 from anyio import Lock
 
 from llmspell.agents.context import Context
-from llmspell.agents.tokens import Counter
+from llmspell.agents.counter import Counter
 from llmspell.effects import Effect
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message

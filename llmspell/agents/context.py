@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from llmspell.agents.tokens import Counter
+from llmspell.agents.counter import Counter
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import Message, ModelRequest, Text, ToolCall, ToolResult
 

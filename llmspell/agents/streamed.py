@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from llmspell.agents.streams import Event, Stopped, Stream
-from llmspell.agents.tokens import estimated_usage
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import (
     Delta,
@@ -21,6 +20,7 @@ from llmspell.providers.messages import (
     Text,
     TextDelta,
 )
+from llmspell.providers.tokens import estimated_usage
 from llmspell.values import Value
 
 INTERRUPTED = "interrupted"  # the finish reason of an answer of which the spell wanted no more

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from math import ceil
 
-from llmspell.providers.messages import (
-    Block,
-    File,
-    Image,
-    Message,
-    ModelRequest,
-    Text,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
-from llmspell.providers.strict_json import write_json
+from llmspell.providers.messages import ModelRequest, Usage
+from llmspell.providers.tokens import tokens_asked
 
-BYTES = 3
-"""Of UTF-8, that make a token: more in English prose, fewer in code and in other languages."""
-MESSAGE = 8  # tokens around the content of a message
-IMAGE = 1600  # tokens of a large picture
-FILE_BYTES = 25  # of a document that is no text, for a token
+MARGIN = 4 / 3  # of an estimate that some languages and code go beyond
 ANSWER = 4096
 """Tokens an answer may have whose request sets no limit."""
 THINKING = {"none": 0, "minimal": 1024, "low": 2048, "medium": 8192, "high": 24576}
@@ -52,11 +38,8 @@ def of_request(request: ModelRequest) -> Estimate:
 
 
 def _usage(request: ModelRequest) -> Usage:
-    asked = _tokens(request.system or "") + sum(map(_message, request.messages))
-    asked += sum(_tokens(_written(tool.as_plain())) for tool in request.tools)
-    if request.output is not None:
-        asked += _tokens(_written(request.output))
-    return Usage(asked, request.max_tokens or ANSWER + _thinking(request.reasoning))
+    answer = request.max_tokens or ANSWER + _thinking(request.reasoning)
+    return Usage(ceil(tokens_asked(request) * MARGIN), answer)
 
 
 def models_of(request: ModelRequest) -> list[str]:
@@ -71,35 +54,3 @@ def _thinking(reasoning: str | int | None) -> int:
     if isinstance(reasoning, int):
         return max(reasoning, 0)
     return THINKING.get(reasoning or "none", THINKING["high"])
-
-
-def _tokens(text: str | bytes) -> int:
-    if isinstance(text, str) and not text.isascii():
-        text = text.encode("utf-8", "replace")
-    return -(-len(text) // BYTES)
-
-
-def _message(message: Message) -> int:
-    return MESSAGE + sum(map(_block, message.content))
-
-
-def _block(block: Block) -> int:
-    if isinstance(block, Text):
-        return _tokens(block.text)
-    if isinstance(block, Image):
-        return IMAGE
-    if isinstance(block, File):
-        text = block.media_type.startswith("text/")
-        return _tokens(block.data) if text else -(-len(block.data) // FILE_BYTES)
-    if isinstance(block, ToolResult):
-        return sum(map(_block, block.content))
-    if isinstance(block, ToolCall) and block.raw is not None:
-        return _tokens(block.raw)
-    return _tokens(_written(block.as_plain()))
-
-
-def _written(value: Any) -> str:
-    try:
-        return write_json(value)
-    except ValueError:
-        return str(value)  # it cannot be sent either; the provider says so

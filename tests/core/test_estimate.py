@@ -11,7 +11,10 @@ from llmspell.providers.messages import (
     ToolResult,
     ToolSpec,
 )
-from llmspell.spending.estimate import ANSWER, FILE_BYTES, IMAGE, of_request
+from llmspell.spending.estimate import ANSWER, MARGIN, of_request
+
+LONG = "x" * 3000
+THOUSAND = 3000 / 4 * MARGIN  # the tokens of that, at most
 
 
 def asked(*content, **options):
@@ -22,24 +25,29 @@ def asked(*content, **options):
 @given(st.text(), st.text())
 def test_more_text_is_never_fewer_tokens(one, other):
     assert asked(one + other) >= max(asked(one), asked(other))
-    assert asked(one) >= len(one.encode("utf-8", "replace")) / 4
+    assert asked(one) >= len(one.encode("utf-8", "replace")) / 3
 
 
-def test_everything_in_a_request_counts():
-    bare = asked("hi")
-    assert asked("hi", system="x" * 300) == bare + 100
-    assert asked("hi", tools=(ToolSpec("t", "d" * 300),)) > bare + 100
-    assert asked("hi", output={"title": "x" * 300}) > bare + 100
-    assert asked("hi", Image(url="https://a/b.png")) == bare + IMAGE
-    assert asked("hi", File(b"x" * 300, "text/plain")) == bare + 100
-    assert asked("hi", File(b"x" * 3000, "application/pdf")) == bare + 3000 / FILE_BYTES
-    assert asked("hi", ToolCall("1", "t", {"a": "x" * 300})) > bare + 100
-    assert asked("hi", ToolCall("1", "t", {}, "no JSON", "x" * 300)) == bare + 100
-    assert asked("hi", ToolResult("1", Message.of("user", "x" * 300).content)) == bare + 100
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"system": LONG},
+        {"tools": (ToolSpec("t", LONG),)},
+        {"output": {"title": LONG}},
+        ToolCall("1", "t", {"a": LONG}),
+        ToolCall("1", "t", {}, "no JSON", LONG),
+        ToolResult("1", Message.of("user", LONG).content),
+        File(LONG.encode() * 5, "application/pdf"),
+        Image(url="https://a/b.png"),
+    ],
+)
+def test_everything_in_a_request_counts(more):
+    whole = asked("hi", **more) if isinstance(more, dict) else asked("hi", more)
+    assert whole >= asked("hi") + THOUSAND * 0.9
 
 
 def test_what_cannot_be_sent_is_counted_all_the_same():
-    assert asked(ToolCall("1", "t", {"a": float("nan")})) > 0
+    assert asked(ToolCall("1", "t", {"a": b"\xff"})) > asked("hi")
 
 
 @pytest.mark.parametrize(
@@ -64,3 +72,10 @@ def test_more_effort_is_more_thinking():
 
     assert ANSWER == answer("none") < answer("low") < answer("medium") < answer("high")
     assert answer("a word of the provider's own") == answer("high")
+
+
+def test_the_models_a_request_names_otherwise_may_answer_too():
+    extra = {"model": "big", "models": ["a", "b"]}
+    request = ModelRequest("openrouter/x", (), extra_body=extra)
+    names = ["x", "big", "a", "b"]
+    assert of_request(request).models == [f"openrouter/{name}" for name in names]

@@ -127,7 +127,7 @@ async def test_eight_at_once_spend_no_more_than_there_is(spend):
 
     source = """
         return Task.map({1, 2, 3, 4, 5, 6, 7, 8}, function()
-          return Agent.create{max_tokens = 100}:prompt(("x"):rep(276))
+          return Agent.create{max_tokens = 100}:prompt(("x"):rep(260))
         end)
     """  # 100 tokens of input, and as many of the output
     with pytest.raises(LimitExceeded):

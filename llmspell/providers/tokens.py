@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from llmspell.providers.messages import (
     Block,
@@ -16,7 +15,6 @@ from llmspell.providers.messages import (
     Image,
     Message,
     ModelRequest,
-    ModelResponse,
     Refusal,
     Text,
     ToolCall,
@@ -56,10 +54,17 @@ def _of_block(block: Block) -> int:
             return tokens_in(_json(block.as_plain()))
 
 
-def _around(request: ModelRequest) -> int:
+def tokens_around(request: ModelRequest) -> int:
     """Those of all that is not a message."""
-    tools = [_json(tool.as_plain()) for tool in request.tools]
-    return sum(map(tokens_in, [request.system or "", *tools]))
+    said = [_json(tool.as_plain()) for tool in request.tools]
+    if request.output is not None:
+        said.append(_json(request.output))
+    return sum(map(tokens_in, [request.system or "", *said]))
+
+
+def tokens_asked(request: ModelRequest) -> int:
+    """Those of all of it."""
+    return tokens_around(request) + tokens_of(request.messages)
 
 
 def _json(value: Value) -> str:
@@ -69,40 +74,4 @@ def _json(value: Value) -> str:
 def estimated_usage(request: ModelRequest, pieces: Iterable[Value]) -> Usage:
     """What an answer costs of which no report came, given its pieces so far."""
     said = [p if isinstance(p, str) else _json(p) for p in pieces]
-    return Usage(_around(request) + tokens_of(request.messages), tokens_in("".join(said)))
-
-
-@dataclass
-class Counter:
-    """Counts the tokens of one conversation.
-
-    Attributes:
-        known: How many of its messages the last report was about.
-        tokens: How many tokens those have, with instructions and tools.
-        scale: Tokens reported for each one estimated.
-    """
-
-    known: int = 0
-    tokens: int = 0
-    scale: float = 1.0
-
-    def count(self, request: ModelRequest) -> int:
-        if 0 < self.known <= len(request.messages):
-            return self.tokens + self.estimate(request.messages[self.known :])
-        return self.estimate(request.messages) + round(self.scale * _around(request))
-
-    def estimate(self, messages: Iterable[Message]) -> int:
-        return round(self.scale * tokens_of(messages))
-
-    def report(self, request: ModelRequest, response: ModelResponse) -> None:
-        """Take note of what a provider says of a request and its answer."""
-        usage = response.usage
-        if usage.input_tokens:
-            estimated = _around(request) + tokens_of(request.messages)
-            self.scale = usage.input_tokens / max(estimated, 1)
-            self.known = len(request.messages) + 1
-            self.tokens = usage.input_tokens + usage.output_tokens
-
-    def forget(self) -> None:
-        """The conversation is another one now."""
-        self.known = 0
+    return Usage(tokens_asked(request), tokens_in("".join(said)))
