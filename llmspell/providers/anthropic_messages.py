@@ -9,12 +9,9 @@ from llmspell.providers.anthropic_body import can_be_held_to, request_body
 from llmspell.providers.anthropic_thinking import BETA
 from llmspell.providers.http_provider import Assembly, Body, HttpProvider
 from llmspell.providers.provider import ModelName
-from llmspell.providers.tool_output import ToolOutput
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
+    from llmspell.providers.messages import ModelRequest, ModelResponse
 
 _VERSION = "2026-10-21"  # of the API, as the official SDK asks for it
 
@@ -23,20 +20,6 @@ class AnthropicMessages(HttpProvider):
     """See `HttpProvider`. The base URL is without `/v1`, as it is in Anthropic's own SDK."""
 
     models_path: ClassVar[str] = "/v1/models?limit=1000"
-
-    async def complete(self, request: ModelRequest) -> ModelResponse:
-        if self._answers_by_tool(request):
-            return await ToolOutput(self).complete(request)
-        return await super().complete(request)
-
-    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
-        if self._answers_by_tool(request):
-            return ToolOutput(self).stream(request)
-        return super().stream(request)
-
-    def _answers_by_tool(self, request: ModelRequest) -> bool:
-        model = ModelName.parse(request.model).model
-        return request.output is not None and not can_be_held_to(request.output, model)
 
     def headers(self) -> dict[str, str]:
         headers = {"anthropic-version": _VERSION, "anthropic-beta": BETA}
@@ -48,6 +31,10 @@ class AnthropicMessages(HttpProvider):
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
         body = request_body(request, model, self.endpoint)
         return body | {"stream": True} if stream else body
+
+    def answers_by_tool(self, request: ModelRequest) -> bool:
+        model = ModelName.parse(request.model).model
+        return request.output is not None and not can_be_held_to(request.output, model)
 
     def response(self, data: Body, request: ModelRequest) -> ModelResponse:
         return response_from(data, request, self.endpoint)

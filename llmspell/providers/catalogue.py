@@ -215,10 +215,6 @@ def open_provider(
     found = endpoint(name, settings, environ)
     module, _, name = KINDS[found.kind].partition(":")
     provider: Provider = getattr(import_module(module), name)(found, transport=transport)
-    if found.quirks.output == "tool":
-        from llmspell.providers.tool_output import ToolOutput
-
-        return ToolOutput(provider)
     return provider
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from llmspell.providers.connection import Connection
 from llmspell.providers.failures import missing_key
 from llmspell.providers.provider import ModelName
+from llmspell.providers.tool_output import ToolOutput
 from llmspell.providers.withholding import Withholding
 
 if TYPE_CHECKING:
@@ -58,16 +59,17 @@ class HttpProvider(ABC):
     ) -> None:
         self.name = endpoint.name
         self.endpoint = endpoint
-        self._query = f"?{urlencode(endpoint.query)}" if endpoint.query else ""
         self._connection = Connection(
             endpoint, self.headers(), transport=transport, max_retries=max_retries
         )
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         self._check_key()
+        if request.output is not None and self.answers_by_tool(request):
+            return await ToolOutput(self).complete(request)
         model = ModelName.parse(request.model).model
         data = await self._connection.post(
-            self.path(model, stream=False) + self._query,
+            self._with_query(self.path(model, stream=False)),
             self.body(request, model, stream=False),
             key=request.key,
             patience=request.patience,
@@ -76,10 +78,15 @@ class HttpProvider(ABC):
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
         self._check_key()
+        if request.output is not None and self.answers_by_tool(request):
+            async with aclosing(ToolOutput(self).stream(request)) as parts:
+                async for part in parts:
+                    yield part
+            return
         model = ModelName.parse(request.model).model
         assembly, withholding = self.assembly(request), Withholding(self._connection.secrets)
         events = self._connection.stream(
-            self.path(model, stream=True) + self._query,
+            self._with_query(self.path(model, stream=True)),
             self.body(request, model, stream=True),
             key=request.key,
             patience=request.patience,
@@ -96,7 +103,7 @@ class HttpProvider(ABC):
     async def list_models(self) -> list[str]:
         """The models the server says it has. Raises ProviderError."""
         self._check_key()
-        return self.model_names(await self._connection.get(self.models_path + self._query))
+        return self.model_names(await self._connection.get(self._with_query(self.models_path)))
 
     async def close(self) -> None:
         await self._connection.close()
@@ -105,7 +112,16 @@ class HttpProvider(ABC):
         if self.endpoint.key_env is not None and self.endpoint.key is None:
             raise missing_key(self.endpoint)
 
+    def _with_query(self, path: str) -> str:
+        if not self.endpoint.query:
+            return path
+        return f"{path}{'&' if '?' in path else '?'}{urlencode(self.endpoint.query)}"
+
     # What a protocol says.
+
+    def answers_by_tool(self, request: ModelRequest) -> bool:  # noqa: ARG002 - some look at it
+        """Whether a model is made to call a tool where an output schema is asked for."""
+        return self.endpoint.quirks.output == "tool"
 
     @abstractmethod
     def headers(self) -> dict[str, str]:

@@ -27,35 +27,24 @@ _NAME = "final_answer"
 
 
 class ToolOutput:
-    """A provider whose models answer by calling a tool, wherever an output schema is asked for.
+    """Asks a provider's models for output by a tool in place of the schema.
 
     To those who ask it looks as if the model had answered with the JSON of the tool's arguments.
     """
 
     def __init__(self, provider: Provider) -> None:
-        self.name = provider.name
         self._provider = provider
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
-        if request.output is None:
-            return await self._provider.complete(request)
         asked = _Asked(request)
         return asked.answered(await self._provider.complete(asked.request))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
-        asked = _Asked(request) if request.output is not None else None
-        async with aclosing(self._provider.stream(asked.request if asked else request)) as parts:
+        asked = _Asked(request)
+        async with aclosing(self._provider.stream(asked.request)) as parts:
             async for part in parts:
-                for shown in asked.shown(part) if asked else (part,):
+                for shown in asked.shown(part):
                     yield shown
-
-    async def list_models(self) -> list[str]:
-        """See `HttpProvider.list_models`."""
-        listed: list[str] = await self._provider.list_models()  # type: ignore[attr-defined]
-        return listed
-
-    async def close(self) -> None:
-        await self._provider.close()
 
 
 class _Asked:

@@ -16,6 +16,7 @@ from llmspell.providers.messages import (
 )
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.providers.tool_output import ToolOutput
+from llmspell.testing.fakes import FakeServer
 
 pytestmark = pytest.mark.anyio
 
@@ -87,11 +88,17 @@ async def test_a_tool_of_that_name_is_not_shadowed():
     assert [tool.name for tool in asked.tools] == ["final_answer", "final_answer_"]
 
 
-async def test_without_a_schema_nothing_changes():
-    response, _, asked = await answer("hi", output=None)
-    assert (response.message.text, asked.tools) == ("hi", ())
-
-
-async def test_a_quirk_asks_for_it():
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("output", "tools"), [(CITY, 1), (None, 0)])
+async def test_a_quirk_asks_for_it(output, tools, stream):
     own = ProviderSettings("http://gpu/v1", quirks={"output": "tool"})
-    assert isinstance(open_provider("gpu", {"gpu": own}, {}), ToolOutput)
+    server = FakeServer(ToolCall("a", "final_answer", {"city": "Oslo"}) if output else "hi")
+    provider = open_provider("gpu", {"gpu": own}, {}, transport=server.transport())
+    request = ModelRequest("gpu/m", ASKED, output=output)
+    if stream:
+        *_, response = [part async for part in provider.stream(request)]
+    else:
+        response = await provider.complete(request)
+    await provider.close()
+    assert response.message.text == ('{"city":"Oslo"}' if output else "hi")
+    assert len(server.requests[0].json.get("tools", ())) == tools
