@@ -92,7 +92,9 @@ async def measure(url: str) -> None:
     settings = Settings(providers={"mock": ProviderSettings(base_url=url)}, model="mock/mock")
     with TemporaryDirectory() as folder:
         project = Project(Path(folder), settings)
-        async with Runtime(project=project, store=MemoryStore(), limits=Limits()) as runtime:
+        async with Runtime(
+            project=project, store=MemoryStore(), limits=Limits(), record=False
+        ) as runtime:
             times: dict[str, list[float]] = {"bare": [], "ours": []}
             for _ in range(ROUNDS):
                 for name, work in (

@@ -114,7 +114,7 @@ async def waiting_spells(runtime: Runtime) -> None:
 async def measure() -> None:
     with TemporaryDirectory() as folder:
         options = {"project": Project(Path(folder)), "store": MemoryStore(), "bridges": [bridge]}
-        async with Runtime(**options, limits=Limits(effects=10**9)) as runtime:
+        async with Runtime(**options, record=False, limits=Limits(effects=10**9)) as runtime:
             await leaf_effect(runtime)
             await new_state(runtime)
             await sleeping_tasks(runtime)

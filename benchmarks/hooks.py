@@ -67,7 +67,7 @@ async def cost(folder: Path, name: str) -> float:
     """CPU of one effect in µs."""
     register, source, bound = CASES[name]
     options = {"project": Project(folder), "store": MemoryStore(), "bridges": [bridge]}
-    async with Runtime(**options, limits=Limits(effects=10**9)) as runtime:
+    async with Runtime(**options, record=False, limits=Limits(effects=10**9)) as runtime:
         if bound is None:
             runtime._middleware = tuple(m for m in chain.ORDER if m.name != "hooks")  # noqa: SLF001
         register(runtime)

@@ -37,7 +37,7 @@ def tick() -> bool:
 
 def _runtime(folder: str, *, isolate: bool) -> Runtime:
     options = {"project": Project(Path(folder)), "store": MemoryStore(), "bridges": [bridge]}
-    return Runtime(isolate=isolate, limits=Limits(time=CPU, effects=10**9), **options)
+    return Runtime(isolate=isolate, record=False, limits=Limits(time=CPU, effects=10**9), **options)
 
 
 async def effects(runtime: Runtime) -> float:

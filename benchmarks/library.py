@@ -216,7 +216,7 @@ async def measure() -> None:
     with TemporaryDirectory() as folder:
         limits = Limits(instructions=10**10, time=60)
         async with Runtime(
-            project=Project(Path(folder)), store=MemoryStore(), limits=limits
+            record=False, project=Project(Path(folder)), store=MemoryStore(), limits=limits
         ) as runtime:
             for title, programs, start in WORKLOADS:
                 times = {name: await compare(runtime, start + p) for name, p in programs.items()}

@@ -66,7 +66,7 @@ class Bridge:
 
         Args:
             name: The last part of the effect's name; by default the function's name.
-            **fields: Of `Handler`: `leaf`, `deadline`, `bind`, `needs`, `costs`.
+            **fields: Of `Handler`: `leaf`, `repeatable`, `deadline`, `bind`, `needs`, `costs`.
         """
 
         def add(function: F) -> F:

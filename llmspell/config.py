@@ -40,6 +40,22 @@ class StateSettings:
 
 
 @dataclass(frozen=True)
+class JournalSettings:
+    """`[journal]`: the record of runs, `.llmspell/runs.db` of the project.
+
+    Attributes:
+        record: Whether runs are recorded.
+        synchronous: SQLite's: NORMAL survives a killed process, FULL a power cut as well.
+        redact: Regular expressions for secrets that must not be stored; of one with groups, what
+            those hold. Keys of providers are never stored.
+    """
+
+    record: bool = True
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    redact: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ToolSettings:
     """`[tools]`: Python modules or files whose tools become Lua globals."""
 
@@ -163,6 +179,7 @@ class Settings:
     model: str | None = None
     isolate: bool | None = None
     state: StateSettings = field(default_factory=StateSettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
     tools: ToolSettings = field(default_factory=ToolSettings)
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     permissions: PermissionSettings = field(default_factory=PermissionSettings)
@@ -191,6 +208,10 @@ class Project:
     @property
     def state_file(self) -> Path:
         return self.root / ".llmspell" / "state.db"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.root / ".llmspell" / "runs.db"
 
     @property
     def spell_folders(self) -> list[Path]:

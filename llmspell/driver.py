@@ -21,6 +21,7 @@ from llmspell.errors import (
     EffectError,
     InvalidResult,
     LimitExceeded,
+    ReplayError,
     SpellError,
     SpellRuntimeError,
 )
@@ -118,9 +119,9 @@ class Driver:
         self._last_call = 0
         self._asleep: asyncio.Future[None] | None = None
         self._outcome: Value | Exception = None
-        self._limit: LimitExceeded | None = None
+        self._fatal: LimitExceeded | ReplayError | None = None
         self._resting: asyncio.Future[None] | None = None
-        self._done = False
+        self._done = self._left = False
 
     async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
         """Run the spell; what it returns. Its functions can still be called during the `rest`.
@@ -142,6 +143,9 @@ class Driver:
                 else:
                     self._asleep = asyncio.get_running_loop().create_future()
                     await self._asleep
+        except BaseException:
+            self._left = True
+            raise
         finally:
             self._done = True
             self._vm.close()
@@ -149,6 +153,13 @@ class Driver:
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
+        if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError)):
+            return True
+        return self._inline is not None and self._runner.cancelling() > 0
 
     async def call(self, function: LuaFunction, args: list[Value], path: str) -> Value:
         """Call a function of the spell in a new task of that path; what it returns.
@@ -307,9 +318,9 @@ class Driver:
         return bool(self._inbox or turn.more)
 
     def _die(self, kill: messages.Kill) -> None:
-        if self._limit:
-            self._limit.where = kill.where
-        self._finish(self._limit or limit_error(kill, self._limits))
+        if self._fatal:
+            self._fatal.where = kill.where
+        self._finish(self._fatal or limit_error(kill, self._limits))
 
     def _await_begun(self) -> None:
         busy = (
@@ -382,8 +393,11 @@ class Driver:
         self, task: int, name: str, functions: list[LuaFunction], error: Exception
     ) -> bytes:
         if isinstance(error, LimitExceeded):
-            self._limit = error
+            self._fatal = error
             return messages.kill(task, error.limit, error.message)
+        if isinstance(error, ReplayError):
+            self._fatal = error
+            return messages.kill(task, "replay", error.message)
         if not isinstance(error, EffectError):
             log.error("%s failed", name, exc_info=error)
             error = EffectError(f"{name} failed: internal error ({type(error).__name__})")

@@ -90,7 +90,10 @@ class Handler:
     function is called on the event loop, so it must not block.
 
     Attributes:
-        leaf: True when it touches the world itself; False when it is made of other effects.
+        leaf: Whether it touches the world itself; otherwise it is made of other effects. Where that
+            depends on the checked arguments, a function of the effect.
+        repeatable: Whether a leaf may be performed again when nobody knows whether it was done: it
+            changes nothing, or doing it twice is like doing it once. Also a function of the effect.
         deadline: The seconds an effect with these arguments may take, or None.
         bind: Checks an effect's arguments and converts them for the function; by default, the
             function's signature does.
@@ -101,7 +104,8 @@ class Handler:
 
     name: str
     function: Callable[..., Any]
-    leaf: bool = True
+    leaf: bool | Callable[[Effect], bool] = True
+    repeatable: bool | Callable[[Effect], bool] = False
     deadline: Callable[[Effect], float | None] | None = None
     bind: Callable[[Effect], dict[str, Any]] | None = None
     needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
@@ -110,6 +114,12 @@ class Handler:
     @cached_property
     def signature(self) -> Signature:
         return Signature(self.function, injected=(Effect,))
+
+    def is_leaf(self, effect: Effect) -> bool:
+        return self.leaf if isinstance(self.leaf, bool) else self.leaf(effect)
+
+    def may_repeat(self, effect: Effect) -> bool:
+        return self.repeatable if isinstance(self.repeatable, bool) else self.repeatable(effect)
 
     @cached_property
     def check(self) -> Callable[[Effect], dict[str, Any]]:

@@ -15,6 +15,7 @@ from llmspell.events import Events
 from llmspell.events.inboxes import Inboxes
 from llmspell.events.life import told
 from llmspell.hooks import Hooks, Life
+from llmspell.journal.recording import Recording
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.middleware import Middleware, compose
@@ -57,6 +58,9 @@ class Engine:
         self._effects = 0
         self._free_effects = 0 if parent else self[Limits].effects
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output)
+        recording = self[Recording]
+        if recording and not parent:
+            recording.leaving = lambda: self._driver.leaving
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
         """Run the spell; what it returns.

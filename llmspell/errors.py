@@ -353,6 +353,25 @@ class ReplayError(LlmspellError):
     exit_code = 5
 
 
+class JournalError(ReplayError):
+    """The journal cannot be read, or what happens cannot be written into it."""
+
+    code = "journal_error"
+
+
+class RunNotFound(ReplayError):
+    """The journal has no such run, or several whose ids begin so."""
+
+    code = "run_not_found"
+    exit_code = 2
+
+
+class RunBusy(ReplayError):
+    """Another process runs that run."""
+
+    code = "run_busy"
+
+
 class JournalMismatch(ReplayError):
     """The spell asked for another effect than the recorded one."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import time
+import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from llmspell.engine import Engine
 from llmspell.events import Events
 from llmspell.hooks import Hooks
 from llmspell.human import Human, Person
+from llmspell.journal.recording import Recording, new_id
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
 from llmspell.lua.vm import Vm
@@ -30,10 +32,13 @@ from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
 from llmspell.state import Store
 from llmspell.tools.registry import Tools
-from llmspell.values import Value
+from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
     from llmspell.isolation.workers import Workers
+    from llmspell.journal.journal import Beginning, Journal
+
+log = logging.getLogger("llmspell.journal")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,29 @@ class Launch:
     limits: Limits
     approvals: Approvals
     budget: Budget
+
+    def beginning(self) -> Beginning:
+        """What of it the journal keeps."""
+        from llmspell import __version__
+        from llmspell.journal.journal import Beginning
+
+        spell, permissions = self.spell, self.permissions
+        setup = {
+            "limits": asdict(self.limits),
+            "grants": plain(permissions.granted),
+            "denied": plain(permissions.denied),
+            "versions": {"llmspell": __version__, "python": platform.python_version()},
+        }
+        return Beginning(
+            spell=spell.name,
+            file=spell.file,
+            path=spell.path,
+            source=spell.source,
+            trusted=spell.trusted,
+            params=self.params,
+            arguments=self.arguments,
+            setup=setup,
+        )
 
 
 class Runs:
@@ -63,6 +91,7 @@ class Runs:
         open_store: Callable[[], Store],
         isolate: Callable[[Spell], bool],
         person: Person | None,
+        open_journal: Callable[[], Journal] | None,
     ) -> None:
         """Prepare.
 
@@ -75,16 +104,36 @@ class Runs:
             open_store: Gives the store, once a run wants it.
             isolate: Whether a spell is to run in a process of its own.
             person: Who is there to be asked.
+            open_journal: Gives the journal, if runs are to be recorded.
         """
         self._shared = services
         self._image, self._bridges, self._middleware = image, bridges, middleware
         self._modules, self._open_store, self._isolate = modules, open_store, isolate
         self._person = person
+        self._open_journal = open_journal
         self._workers: list[Workers] = []
 
     async def run(self, launch: Launch, output: Output) -> Value:
-        """Run a spell; what it returns. Raises as `Engine.execute` does."""
-        return await self._execute(launch, self._services(launch, output), output)
+        """Run a spell; what it returns. Raises as `Engine.execute` does, and JournalError."""
+        services = self._services(launch, output)
+        recording = self._begun(launch)
+        if recording is None:
+            return await self._execute(new_id(), _chance(), launch, services, output)
+        services[Recording] = recording
+        with recording.to_its_end() as end:
+            seed = recording.seed
+            end.result = await self._execute(recording.id, seed, launch, services, output)
+        return end.result
+
+    def _begun(self, launch: Launch) -> Recording | None:
+        """The record of a run that begins, if there is to be one and it can be written."""
+        if self._open_journal is None:
+            return None
+        journal = self._open_journal()
+        if journal.writable:
+            return journal.begin(launch.beginning())
+        log.warning("not recorded, for %s cannot be written; --no-record is for that", journal.path)
+        return None
 
     async def close(self) -> None:
         for workers in self._workers:
@@ -111,17 +160,23 @@ class Runs:
             services[Store] = MemoryStore()
         with services[Accounts].at(effect.path, services[Account]):
             return await self._execute(launch, services, output, parent=effect)
+        recording = services[Recording] = effect.run[Recording]
+        seed = recording.seed_of(effect.path) if recording else _chance()
+        id_ = f"{effect.run.id}:{effect.path}"
+        return await self._execute(id_, seed, launch, services, output, parent=effect)
 
     async def _execute(
         self,
+        id_: str,
+        seed: int,
         launch: Launch,
         services: Mapping[type, Any],
         output: Output,
         parent: Effect | None = None,
     ) -> Value:
         engine = Engine(
-            f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}",
-            vm=await self._machine(launch.spell, launch.limits),
+            id_,
+            vm=await self._machine(launch.spell, launch.limits, seed),
             bridges=self._bridges,
             services=services,
             middleware=self._middleware,
@@ -146,6 +201,7 @@ class Runs:
             Limits: launch.limits,
             Modules: Modules(self._module_folders(spell)),
             Permissions: launch.permissions,
+            Recording: None,
             Tools: Tools(self._shared[Tools]),
         }
         return _Services({**self._shared, **own}, makers={Store: self._open_store})
@@ -154,9 +210,8 @@ class Runs:
         folders = [spell.folder] if spell.folder else []
         return [*folders, self._modules] if spell.trusted else folders
 
-    async def _machine(self, spell: Spell, limits: Limits) -> Machine:
+    async def _machine(self, spell: Spell, limits: Limits, seed: int) -> Machine:
         """The Lua state of a run: in this process or, for a spell that is isolated, in another."""
-        seed = int.from_bytes(os.urandom(4)) >> 1
         tools = list(self._shared[Tools])
         if not self._isolate(spell):
             return Vm(limits, seed=seed, image=self._image, tools=tools)
@@ -171,6 +226,11 @@ class Runs:
 
             self._workers.append(Workers(self._image, memory=limits.memory))
         return self._workers[-1]
+
+
+def _chance() -> int:
+    """A seed of 31 bits."""
+    return int.from_bytes(os.urandom(4)) >> 1
 
 
 class _Services(dict[type, Any]):

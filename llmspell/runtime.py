@@ -44,6 +44,7 @@ from llmspell.tools.tool import FunctionTool, Tool
 from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
+    from llmspell.journal.journal import Journal
     from llmspell.plugins import Plugin
     from llmspell.plugins.bringing import StoreMaker
     from llmspell.providers.weights import Progress
@@ -91,6 +92,7 @@ class Runtime:
         plugins: Iterable[Plugin] = (),
         hooks: Iterable[Hook] = (),
         observers: Sequence[Observer] = (),
+        record: bool | None = None,
         output: Output | None = None,
         console: Console | None = None,
         progress: Progress | None = None,
@@ -118,6 +120,8 @@ class Runtime:
             plugins: Plugins besides those that the project enables; they have to start.
             hooks: Hooks on the effects of all runs.
             observers: Watch every effect of every run.
+            record: Whether runs are recorded in the project's `.llmspell/runs.db`; by default as
+                the project says, which does unless told otherwise.
             output: Gets each line a spell prints; by default it goes to stdout.
             console: Where the lines come from that a spell reads; by default stdin.
             progress: Told of the download of the embedded model.
@@ -149,6 +153,8 @@ class Runtime:
         self._middleware = arrange([*self._configured_middleware(), *middleware])
         self._given_plugins = tuple(plugins)
         self.plugins: dict[str, Plugin] = {}
+        self._record = settings.journal.record if record is None else record
+        self._journal: Journal | None = None
         self._output = output or _print
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
@@ -175,6 +181,7 @@ class Runtime:
             cleanup.callback(self._close_middleware)
             cleanup.push_async_callback(self.models.close)
             cleanup.push_async_callback(self._close_store)
+            cleanup.callback(self._close_journal)
             self._runs = self._made_runs()
             cleanup.push_async_callback(self._runs.close)
             await self._tell("runtime.start")
@@ -287,6 +294,7 @@ class Runtime:
             open_store=self._open_store,
             person=self._person,
             isolate=lambda spell: not spell.trusted if self._isolate is None else self._isolate,
+            open_journal=self._open_journal if self._record else None,
         )
 
     def _register_tools(self, given: Iterable[Tool | Any]) -> None:
@@ -336,6 +344,25 @@ class Runtime:
         for middleware in self._middleware:
             if close := getattr(middleware, "close", None):
                 close()
+
+    def _open_journal(self) -> Journal:
+        if self._journal is None:
+            from llmspell.journal.journal import Journal
+            from llmspell.journal.secrets import Redaction
+            from llmspell.providers.catalogue import keys_in
+
+            settings = self.project.settings
+            secrets = keys_in(os.environ, settings.providers)
+            self._journal = Journal(
+                self.project.journal_file,
+                synchronous=settings.journal.synchronous,
+                redaction=Redaction(secrets, settings.journal.redact),
+            )
+        return self._journal
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
 
     def _open_store(self) -> Store:
         if self._store is None:

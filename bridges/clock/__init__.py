@@ -7,7 +7,7 @@ from llmspell.bridge import Bridge
 bridge = Bridge("clock", __file__)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def now() -> float:
     """Seconds since 1970, UTC."""
     return time.time()

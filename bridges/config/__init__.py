@@ -13,7 +13,7 @@ from llmspell.values import Value, plain
 bridge = Bridge("config", __file__)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def get(effect: Effect) -> dict[str, Value]:
     """What the run was set up with: {model, limits, grants, project}. No key is in it."""
     run = effect.run

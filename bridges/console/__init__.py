@@ -7,7 +7,7 @@ from llmspell.effects import Effect
 bridge = Bridge("console", __file__)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def read_line(effect: Effect, prompt: str = "") -> str | None:
     """The next line of standard input, or nil after the last."""
     return await effect.run[Console].read_line(prompt)

@@ -7,7 +7,7 @@ from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.errors import PermissionDenied
 from llmspell.permissions import Need
-from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.catalogue import key_variables
 
 bridge = Bridge("environment", __file__)
 
@@ -17,7 +17,7 @@ _BY = "os.getenv"
 def _needs(effect: Effect) -> list[tuple[str, Need]]:
     """A grant for the variable. No grant opens a provider's key, so none is asked for."""
     name = effect.bound["name"]
-    if name in _key_variables(effect.run[Project]):
+    if name in key_variables(effect.run[Project].settings.providers):
         raise PermissionDenied(
             f"{_BY} may not see the variable {name}: it holds a provider's key",
             hint="name the model; llmspell sends the key",
@@ -26,13 +26,7 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
     return [(_BY, Need("env", name))]
 
 
-def _key_variables(project: Project) -> set[str]:
-    listed = {name for provider in CATALOGUE.values() for name in provider.keys}
-    own = project.settings.providers.values()
-    return listed | {provider.api_key_env for provider in own if provider.api_key_env}
-
-
-@bridge.effect(needs=_needs)
+@bridge.effect(needs=_needs, repeatable=True)
 def get(name: str) -> str | bytes | None:
     """The value of an environment variable: text, bytes when it is no UTF-8, None when unset."""
     value = os.environb.get(os.fsencode(name))

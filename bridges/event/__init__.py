@@ -22,7 +22,7 @@ SIZE = 1000
 TIMEOUT = 30.0
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def publish(effect: Effect, topic: str, data: Value = None) -> None:
     """Publish an event."""
     try:
@@ -59,7 +59,7 @@ def subscribe(
     return id_
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def receive(
     effect: Effect,
     id: str,
@@ -82,7 +82,7 @@ async def receive(
     return None if event is None else event.as_plain()
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def wait(
     effect: Effect,
     pattern: str,
@@ -104,7 +104,7 @@ def unsubscribe(effect: Effect, id: str) -> bool:
     return effect.run[Inboxes].close(id)
 
 
-@bridge.effect("list")
+@bridge.effect("list", repeatable=True)
 def listing(effect: Effect) -> list[dict[str, Value]]:
     """The subscriptions of this run."""
     return [
@@ -120,7 +120,7 @@ def listing(effect: Effect) -> list[dict[str, Value]]:
     ]
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def statistics(effect: Effect) -> dict[str, Value]:
     """What the bus has done so far."""
     return asdict(effect.run[Events].statistics())

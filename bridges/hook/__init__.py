@@ -75,7 +75,7 @@ def remove(effect: Effect, id: str) -> bool:
     return bool(found)
 
 
-@bridge.effect("list", leaf=False)
+@bridge.effect("list", repeatable=True)
 def listing(effect: Effect, point: str | None = None) -> list[dict[str, Value]]:
     """The hooks, in the order in which they run; of one effect or point if given."""
     return [

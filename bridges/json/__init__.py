@@ -11,7 +11,7 @@ bridge = Bridge("json", __file__)
 MAX_INDENT = 8
 
 
-@bridge.effect()
+@bridge.effect(leaf=False)
 def encode(value: Value = None, indent: int = 0) -> str:
     """A value as JSON text, keys in order; `indent` spaces a level, 0 for one line."""
     try:
@@ -32,7 +32,7 @@ def _refuse(value: object) -> None:
     raise TypeError(f"a {kind} has no JSON form")
 
 
-@bridge.effect()
+@bridge.effect(leaf=False)
 def decode(text: str) -> Value:
     """The value of JSON text. In an object null is no field; in an array it is `JSON.null`."""
     try:

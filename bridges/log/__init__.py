@@ -12,7 +12,7 @@ _log = logging.getLogger("llmspell.spell")
 _LEVELS = logging.getLevelNamesMapping()
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def write(
     message: str,
     level: Literal["debug", "info", "warning", "error"] = "info",

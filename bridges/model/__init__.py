@@ -31,7 +31,7 @@ def _costs(effect: Effect) -> Estimate:
     return of_request(effect.bound["wanted"])
 
 
-@bridge.effect(bind=_bind, needs=_needs, costs=_costs)
+@bridge.effect(bind=_bind, needs=_needs, costs=_costs, repeatable=True)
 async def request(effect: Effect, wanted: ModelRequest, stream: bool = False) -> dict[str, Value]:
     """Ask a model once. The shapes are those of `llmspell.providers.messages`.
 

@@ -7,7 +7,7 @@ from llmspell.modules import Modules
 bridge = Bridge("module", __file__)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def load(effect: Effect, name: str) -> dict[str, str | bytes]:
     """The source of a module and the file it is in: {source, file}."""
     return effect.run[Modules].load(name)

@@ -20,13 +20,13 @@ bridge = Bridge("state", __file__)
 TIMEOUT = 30.0  # seconds a watcher may take for one change
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def get(effect: Effect, key: str, scope: str = "") -> Answer[Value]:
     """The value of a key, or nil."""
     return effect.run[Store].get(scope, key)  # type: ignore[type-abstract]
 
 
-@bridge.effect("set")
+@bridge.effect("set", repeatable=True)
 def put(
     effect: Effect, key: str, value: Value = None, ttl: float | None = None, scope: str = ""
 ) -> Awaitable[None] | None:
@@ -60,7 +60,7 @@ class _Leaves:
         return self._perform("state.commit", key=key, value=value, version=version, scope=scope)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
     """A key's value, and its version for `state.commit`."""
     return list(await settled(effect.run[Store].read(scope, key)))  # type: ignore[type-abstract]
@@ -88,7 +88,7 @@ def delete(effect: Effect, key: str, scope: str = "") -> Answer[bool]:
     return effect.run[Store].delete(scope, key)  # type: ignore[type-abstract]
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str]]:
     """The keys that match a pattern, sorted."""
     return effect.run[Store].keys(scope, pattern)  # type: ignore[type-abstract]
@@ -124,7 +124,7 @@ async def watch(
     return id_
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
     """The changes a watch has seen since the last time, waited for; empty once it has ended.
 

@@ -10,7 +10,7 @@ from llmspell.values import LuaFunction
 bridge = Bridge("task", __file__)
 
 
-@bridge.effect("sleep")
+@bridge.effect("sleep", repeatable=True)
 async def wait(seconds: float) -> None:
     """Wait. The global `Task` itself is part of the kernel."""
     await sleep(seconds)

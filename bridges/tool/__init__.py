@@ -48,7 +48,13 @@ def _deadline(effect: Effect) -> float | None:
     return min((s for s in (timeout, limit) if s is not None), default=None)
 
 
-@bridge.effect(bind=_bind, needs=_needs, deadline=_deadline)
+@bridge.effect(
+    bind=_bind,
+    needs=_needs,
+    deadline=_deadline,
+    leaf=lambda effect: _called(effect).leaf,
+    repeatable=lambda effect: _called(effect).may_repeat(effect.bound["args"]),
+)
 async def call(
     effect: Effect, name: str, args: dict[str, Value] | None = None, agent: str | None = None
 ) -> Value:

@@ -22,6 +22,7 @@ _SCHEMA = {
 class AgentTool(Tool):
     """Puts its `input` to the agent. Each call is a conversation of its own."""
 
+    leaf = False
     declares = True  # it touches nothing itself; the effects it performs are judged
 
     def __init__(self, agent: Agent, *, name: str | None = None, description: str = "") -> None:

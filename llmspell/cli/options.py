@@ -30,6 +30,11 @@ def run_options() -> list[click.Option]:
             type=click.Choice(["sqlite", "memory"]),
             help="Where State is kept: the project's .llmspell/, or for this run only.",
         ),
+        click.Option(
+            ["--record/--no-record"],
+            default=None,
+            help="Record the run in the project's .llmspell/, as by default.",
+        ),
         *grant_options(),
         click.Option(
             ["--approve"],
@@ -76,6 +81,7 @@ class RunOptions:
     limits: tuple[tuple[str, float], ...] = ()
     budgets: tuple[tuple[str, float], ...] = ()
     isolate: bool | None = None
+    record: bool | None = None
     json: bool = False
     verbose: bool = False
     quiet: bool = False
@@ -110,6 +116,7 @@ class RunOptions:
             "denied": self.denied,
             "isolate": self.isolate,
             "approved": self.approve,
+            "record": self.record,
             "limits": replace(project.settings.limits, **limits),
             "budget": replace(project.settings.budget, **budget),
         }

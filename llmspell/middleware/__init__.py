@@ -12,6 +12,7 @@ from llmspell.middleware.budget import Budgeting
 from llmspell.middleware.deadline import Deadline
 from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
 from llmspell.middleware.hooking import Hooking
+from llmspell.middleware.journal import Journal
 from llmspell.middleware.permission import Permission
 from llmspell.middleware.publish import Publish
 from llmspell.middleware.trace import Trace
@@ -41,6 +42,7 @@ ORDER: tuple[Middleware, ...] = (
     Validate(),  # arguments against the effect's schema; hooks see checked ones
     Hooking(),  # before / after / error, by priority; a rewritten effect is validated again
     Approval(),  # a person sees what will really be done, and may still change it
+    Journal(),  # records leaves, errors too; answers those recorded before
     Budgeting(),  # reserves what a call may cost, and settles what it did
     Permission(),  # judges the arguments that will really be used
     Deadline(),  # the effect's own timeout

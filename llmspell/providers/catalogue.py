@@ -124,6 +124,19 @@ CATALOGUE: Mapping[str, Listed] = {
 }
 
 
+def key_variables(settings: Mapping[str, ProviderSettings]) -> set[str]:
+    """The environment variables that may hold a provider's key."""
+    listed = {name for provider in CATALOGUE.values() for name in provider.keys}
+    return listed | {own.api_key_env for own in settings.values() if own.api_key_env}
+
+
+def keys_in(environ: Mapping[str, str], settings: Mapping[str, ProviderSettings]) -> list[str]:
+    """Every provider's key in the environment, and what the settings send like one."""
+    keys = [environ[name] for name in key_variables(settings) if name in environ]
+    headers = [secrets_in(None, own.headers) for own in settings.values()]
+    return keys + [secret for some in headers for secret in some]
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A provider as it will be spoken to. Its repr shows no key, header, query or `extra_body`.

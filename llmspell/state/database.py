@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from llmspell import sqlite_file
 from llmspell.errors import StateError
+from llmspell.sqlite_file import Schema
 from llmspell.state.lookout import Lookout
 from llmspell.state.worker import Job
 
@@ -37,31 +37,8 @@ MIGRATIONS = (
 every write changes.
 """
 
-BUSY_SECONDS = 10.0
 PURGE_SECONDS = 30.0
 PURGE_ROWS = 1000
-
-_RETRY = "try again when the other process has finished writing"
-_ERRORS = {
-    sqlite3.SQLITE_BUSY: ("another process keeps it locked", _RETRY),
-    sqlite3.SQLITE_LOCKED: ("another process keeps it locked", _RETRY),
-    sqlite3.SQLITE_NOTADB: (
-        "the file is no SQLite database",
-        "move it away, or run with --state memory",
-    ),
-    sqlite3.SQLITE_CORRUPT: ("the file is damaged", "restore it from a backup, or move it away"),
-    sqlite3.SQLITE_READONLY: ("the file cannot be written", "check who may write it"),
-    sqlite3.SQLITE_PERM: ("the file cannot be used", "check who may read and write it"),
-    sqlite3.SQLITE_CANTOPEN: (
-        "the file cannot be opened",
-        "check that it is no folder, and who may write it and its folder",
-    ),
-    sqlite3.SQLITE_FULL: ("the disk is full", "free some space and try again"),
-    sqlite3.SQLITE_IOERR: (
-        "the disk failed, or has no room for a file of that size",
-        "check the disk's space, quota and health, and try again",
-    ),
-}
 
 
 class Database:
@@ -174,106 +151,16 @@ def _do(job: Job[sqlite3.Connection], db: sqlite3.Connection) -> None:
 
 
 def connect(path: str, synchronous: str) -> sqlite3.Connection:
-    """Open the file, or create it, with the schema of this version.
-
-    Raises:
-        StateError: When the folder cannot be made, or the file is another program's or of a later
-            version.
-        sqlite3.Error: When SQLite cannot open it.
-    """
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - pathlib is slow to start
-    except OSError as error:
-        raise StateError(
-            f"the folder of the state in {path} cannot be made: {error.strerror}",
-            hint="check who may write there, or run with --state memory",
-            details={"path": path},
-        ) from error
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    try:
-        _prepare(db, path)
-        db.execute(f"PRAGMA synchronous = {synchronous}")
-    except BaseException:
-        db.close()
-        raise
-    return db
+    """Open the file, or create it, with the schema of this version. Raises as `sqlite_file` does."""
+    return sqlite_file.connect(path, _schema(), synchronous)
 
 
-def _prepare(db: sqlite3.Connection, path: str) -> None:
-    with _transaction(db, "DEFERRED"):
-        version = _number(db, "PRAGMA user_version")
-        owner = _number(db, "PRAGMA application_id")
-        empty = _number(db, "SELECT count(*) FROM sqlite_master") == 0
-    if owner != APPLICATION_ID and not empty:
-        raise StateError(
-            f"{path} is another program's database",
-            hint="run with --state memory",
-            details={"path": path},
-        )
-    if version > len(MIGRATIONS):
-        raise StateError(
-            f"{path} was written by a later version of llmspell",
-            hint="upgrade llmspell, or run with --state memory",
-            details={"path": path, "schema": version, "known": len(MIGRATIONS)},
-        )
-    _switch_to_wal(db)
-    if version < len(MIGRATIONS):
-        _migrate(db)
-
-
-def _switch_to_wal(db: sqlite3.Connection) -> None:
-    """Let readers read while the writer writes.
-
-    While another process does the same to a new file SQLite does not wait, but fails at once.
-    """
-    give_up = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    with _transaction(db, "IMMEDIATE"):
-        version = _number(db, "PRAGMA user_version")  # another process may have been faster
-        for statements in MIGRATIONS[version:]:
-            for statement in statements:
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
-    db.execute(f"BEGIN {kind}")
-    try:
-        yield
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-
-
-def _number(db: sqlite3.Connection, query: str) -> int:
-    return int(db.execute(query).fetchone()[0])
-
-
-def _kind(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 for an error of Python's own."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _schema() -> Schema[StateError]:
+    return Schema(APPLICATION_ID, MIGRATIONS, "the state", "run with --state memory", StateError)
 
 
 def state_error(error: sqlite3.Error, path: str) -> StateError:
     """What a SQLite error means to someone who uses the state."""
-    meaning, hint = _ERRORS.get(_kind(error), (str(error), None))
-    return StateError(
-        f"the state in {path} cannot be used: {meaning}",
-        hint=hint,
-        details={"path": path, "sqlite": getattr(error, "sqlite_errorname", str(error))},
-        retryable=hint is _RETRY,
-    )
+    failure = _schema().failure(error, path)
+    failure.retryable = sqlite_file.is_busy(error)
+    return failure

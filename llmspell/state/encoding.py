@@ -28,12 +28,12 @@ _json = json.JSONEncoder(
 _ascii_json = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":"))
 
 
-def encode(value: Value) -> str:
+def encode(value: Value, most: int = MAX_BYTES) -> str:
     """The value's text, which can be written as UTF-8.
 
     Raises:
         StateError: When it is not plain, an integer has more than 64 bits, tables are nested more
-            than 64 deep, or the text is longer than 8 MiB.
+            than 64 deep, or the text has more bytes than `most`.
     """
     tagged = _tagged(value, 0)
     text = _json.encode(tagged)
@@ -44,11 +44,11 @@ def encode(value: Value) -> str:
         except UnicodeEncodeError:  # a lone surrogate, which JSON can only escape
             text = _ascii_json.encode(tagged)
             size = len(text)
-    if size > MAX_BYTES:
+    if size > most:
         raise StateError(
-            f"a value of {size:,} bytes cannot be stored: the most is {MAX_BYTES:,}",
+            f"a value of {size:,} bytes cannot be stored: the most is {most:,}",
             hint="store it in parts under several keys, or write it to a file",
-            details={"bytes": size, "limit": MAX_BYTES},
+            details={"bytes": size, "limit": most},
         )
     return text
 

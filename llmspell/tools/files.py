@@ -61,7 +61,7 @@ def _info(path: str, name: str, status: os.stat_result) -> FileInfo:
     return FileInfo(path, name, kind, status.st_size, status.st_mtime)
 
 
-@tool(category="files", reads=["path"])
+@tool(category="files", reads=["path"], idempotent=True)
 def read_file(
     effect: Effect,
     path: str,
@@ -100,7 +100,7 @@ def read_file(
         ) from error
 
 
-@tool(category="files", writes=["path"])
+@tool(category="files", writes=["path"], idempotent=lambda args: not args.get("append"))
 def write_file(
     effect: Effect,
     path: str,
@@ -162,7 +162,7 @@ def _append(name: str, folder: int, data: bytes) -> os.stat_result:
         return os.fstat(descriptor)
 
 
-@tool(category="files", reads=["path"])
+@tool(category="files", reads=["path"], idempotent=True)
 def file_info(effect: Effect, path: str) -> FileInfo | None:
     """Path, name, kind, size and time of change of a file or folder; nothing if there is none.
 
@@ -202,7 +202,7 @@ def delete_file(effect: Effect, path: str) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-@tool(category="files", reads=["path"])
+@tool(category="files", reads=["path"], idempotent=True)
 def list_files(
     effect: Effect,
     path: str = ".",

@@ -54,7 +54,14 @@ class HttpResponse:
     url: str
 
 
-@tool(category="net", net=["url"])
+_REPEATABLE = ("GET", "PUT", "DELETE", "HEAD", "OPTIONS")  # RFC 9110, section 9.2.2
+
+
+@tool(
+    category="net",
+    net=["url"],
+    idempotent=lambda args: args.get("method", "GET") in _REPEATABLE,
+)
 async def http_request(
     effect: Effect,
     url: str,

@@ -13,6 +13,7 @@ from llmspell.values import LuaFunction, Value
 
 
 class LuaTool(Tool):
+    leaf = False
     declares = True  # it touches nothing itself; the effects it performs are judged
 
     def __init__(

@@ -53,7 +53,7 @@ FindLines = Callable[[list[str], int], list[int]]
 """Indexes of the lines that match, at most so many."""
 
 
-@tool(category="files", reads=["path"])
+@tool(category="files", reads=["path"], idempotent=True)
 def search_files(
     effect: Effect,
     path: str,

@@ -35,6 +35,7 @@ class Tool(ABC):
         timeout: Seconds a call may take, or None.
         declares: Whether it says all that it touches, so that grants can judge it. One that says
             nothing is trusted code: whoever made it known to the runtime vouches for it.
+        leaf: Whether it touches the world itself; otherwise all it does is perform effects.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Tool(ABC):
     version: str = FIRST_VERSION
     timeout: float | None = None
     declares: bool = False
+    leaf: bool = True
 
     @property
     @abstractmethod
@@ -57,6 +59,12 @@ class Tool(ABC):
     def needs(self, bound: dict[str, Any]) -> list[Need]:  # noqa: ARG002 - subclasses use it
         """The permissions a call with these checked arguments asks for."""
         return []
+
+    def may_repeat(self, bound: dict[str, Any]) -> bool:  # noqa: ARG002 - subclasses use it
+        """Whether a call with these checked arguments may be made again when nobody knows whether
+        it was: it changes nothing, or making it twice is like making it once.
+        """
+        return False
 
     @property
     def touches(self) -> list[tuple[Kind, str]]:
@@ -120,6 +128,7 @@ class FunctionTool(Tool, Generic[P, R]):
         runs: Iterable[str] = (),
         env: Iterable[str] = (),
         pure: bool = False,
+        idempotent: bool | Callable[[dict[str, Any]], bool] = False,
         timeout: float | None = None,
     ) -> None:
         self.function = function
@@ -144,6 +153,7 @@ class FunctionTool(Tool, Generic[P, R]):
         if pure and self._touches:
             raise TypeError(f"{self.name} is pure, and yet it touches something")
         self.declares = pure or bool(self._touches)
+        self._idempotent = pure or idempotent
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -167,6 +177,9 @@ class FunctionTool(Tool, Generic[P, R]):
             for kind, parameter in self._touches
             for target in _targets(bound.get(parameter, defaults[parameter]))
         ]
+
+    def may_repeat(self, bound: dict[str, Any]) -> bool:
+        return self._idempotent(bound) if callable(self._idempotent) else self._idempotent
 
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         kwargs = dict.fromkeys(self.signature.injections, effect) | bound
@@ -222,6 +235,7 @@ def tool(
     runs: Iterable[str] = (),
     env: Iterable[str] = (),
     pure: bool = False,
+    idempotent: bool | Callable[[dict[str, Any]], bool] = False,
     timeout: float | None = None,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
@@ -237,7 +251,8 @@ def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         **options: `name`; `category`; `tags`, a list of words; `version`; `reads`, `writes`, `net`, `runs` and `env`: names of the
             parameters that hold a path it reads, a path it writes, a URL it reaches, a program it
             runs, an environment variable it reads, or a list of such, each judged by the run's
-            grants before the call; `pure=True` if it touches nothing; `timeout` in seconds.
+            grants before the call; `pure=True` if it touches nothing; `idempotent=True` if making
+            a call twice is like making it once, or a function that says so of checked arguments; `timeout` in seconds.
     """
     if function is not None:
         return FunctionTool(function)

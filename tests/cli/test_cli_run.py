@@ -177,7 +177,7 @@ def test_exec(llmspell):
 def test_state_is_kept_or_not(llmspell, project):
     count = "return State.update('n', function(n) return (n or 0) + 1 end)"
     assert llmspell("exec", "--state=memory", count).out == "1\n"
-    assert not (project / ".llmspell").exists()
+    assert not (project / ".llmspell" / "state.db").exists()
     assert [llmspell("exec", count).out for _ in range(2)] == ["1\n", "2\n"]
     assert llmspell("exec", "--state", "memory", count).out == "1\n"
 

@@ -16,6 +16,7 @@ from llmspell.concurrency import settled
 from llmspell.effects import Effect
 from llmspell.events import Events
 from llmspell.hooks import Hooks
+from llmspell.journal.recording import Recording
 from llmspell.limits import Budget, Limits
 from llmspell.middleware import ORDER, compose
 from llmspell.middleware.trace import Observers
@@ -67,6 +68,7 @@ class SmallRun:
             Models: Models("scripted/any", {}, {}, providers=[self.model]),
             Observers: Observers(),
             Prices: Prices(prices, {}),
+            Recording: None,
             Permissions: permissions or Permissions(OWN.merged(grants or Grants())),
             Tools: Tools(),
         }

@@ -102,6 +102,7 @@ def test_more_middleware_is_put_in_its_place():
         "validate",
         "hooks",
         "approval",
+        "journal",
         "budget",
         "permissions",
         "b",

@@ -84,6 +84,7 @@ def run(new_runtime):
 
     async def running(source, *, trusted=True, **options):
         options.setdefault("tools", [price, length, first_line])
+        options.setdefault("record", False)
         spell = replace(parse_spell(source.encode(), name="s", file="s.lua"), trusted=trusted)
         async with new_runtime(**options) as runtime:
             return await runtime.run(spell)

@@ -177,6 +177,7 @@ async def test_settings_apply(tmp_path):
         {
             "model": "ollama/x",
             "state": {"backend": "memory"},
+            "journal": {"record": False},
             "permissions": {"read": [str(tmp_path)]},
             "limits": {"memory": 32 << 20},
             "tools": {"modules": [str(tmp_path / "own.py")]},

@@ -258,20 +258,20 @@ async def test_mistakes_are_explained(stored, source, said):
 
 
 async def test_state_is_kept_in_the_project_only_once_it_is_used(new_runtime, tmp_path):
-    async with new_runtime(store=None) as runtime:
+    async with new_runtime(store=None, record=False) as runtime:
         await runtime.execute("print('nothing to keep')")
         assert not (tmp_path / ".llmspell").exists()
         await runtime.execute("State.set('k', 'kept')")
     connection = sqlite3.connect(tmp_path / ".llmspell" / "state.db")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
-    async with new_runtime(store=None) as runtime:
+    async with new_runtime(store=None, record=False) as runtime:
         assert await runtime.execute("return State.get('k')") == "kept"
 
 
 async def test_a_read_only_state_file_is_explained(new_runtime, tmp_path):
     (tmp_path / ".llmspell").write_text("a file where the folder should be")
-    async with new_runtime(store=None) as runtime:
+    async with new_runtime(store=None, record=False) as runtime:
         with pytest.raises(SpellRuntimeError) as caught:
             await runtime.execute("State.set('k', 1)")
     assert caught.value.cause.code == "state_error"

@@ -174,7 +174,7 @@ async def test_a_reader_does_not_wait_for_a_writer(sqlite_store, state_file):
 
 
 async def test_a_file_that_stays_locked(sqlite_store, state_file, monkeypatch):
-    monkeypatch.setattr("llmspell.state.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("llmspell.sqlite_file.BUSY_SECONDS", 0.05)
     await sqlite_store.set("", "key", "old")
     other = sqlite3.connect(state_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

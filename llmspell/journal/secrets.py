@@ -1,0 +1,81 @@
+"""Keeps secrets out of the journal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from llmspell.journal.texts import text_of
+from llmspell.values import Value
+
+BLOT = "[redacted]"
+
+_SHORTEST = 8  # characters; less is no secret worth the name, and stands in ordinary texts
+
+
+class Redaction:
+    """Takes secrets out of values. What it has cleaned it leaves as it is.
+
+    Args:
+        secrets: Texts that must not be stored: the keys of providers.
+        patterns: Regular expressions for more of them; of one with groups, what those hold.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
+        words = {word for secret in secrets for word in secret.split() if len(word) >= _SHORTEST}
+        forms = {form for word in words for form in _forms(word)}
+        self._words = sorted(forms, key=len, reverse=True)
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+
+    def text_of(self, value: Value) -> str:
+        """The JSON of a value, with `[redacted]` in place of secrets."""
+        text = text_of(value)
+        if self._patterns or '"$bytes"' in text or any(word in text for word in self._words):
+            return text_of(self._cleaned(value))
+        return text
+
+    def text(self, text: str) -> str:
+        """A text, with `[redacted]` in place of secrets."""
+        for word in self._words:
+            if word in text:
+                text = text.replace(word, BLOT)
+        for pattern in self._patterns:
+            text = pattern.sub(_blot, text)
+        return text
+
+    def data(self, data: bytes) -> bytes:
+        """The same for bytes that may hold text."""
+        if not self._words and not self._patterns:
+            return data
+        return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def _cleaned(self, value: Value) -> Value:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes):
+            return self.data(value)
+        if isinstance(value, dict):
+            return {self._cleaned(key): self._cleaned(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._cleaned(item) for item in value]
+        return value
+
+
+def _blot(match: re.Match[str]) -> str:
+    if not match.re.groups:
+        return BLOT
+    text, start = match[0], match.start()
+    for group in range(match.re.groups, 0, -1):
+        if match[group] is not None:
+            begin, end = match.start(group) - start, match.end(group) - start
+            text = text[:begin] + BLOT + text[end:]
+    return text
+
+
+def _forms(word: str) -> set[str]:
+    """How a text may stand in JSON, also within JSON that is a string of JSON itself."""
+    once = json.dumps(word)[1:-1]
+    plain = json.dumps(word, ensure_ascii=False)[1:-1]
+    forms = {word, once, plain, once.replace("/", "\\/")}
+    return forms | {json.dumps(form)[1:-1] for form in forms}

@@ -1,0 +1,135 @@
+"""Values as the journal stores them: as text, and what is large or comes again only once.
+
+A text of more than `INLINE` characters becomes a blob under its digest. An argument that is a list
+of tables, such as the messages of a conversation, becomes a chain: each link has the digest of the
+one before and an item, so that a list which another one begins with costs nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any
+
+from llmspell.state.encoding import decode, encode
+from llmspell.values import LuaFunction, Value, in_order
+
+INLINE = 400
+PACK = 200  # bytes from which packing is tried
+LONGEST = 1 << 28
+
+Stored = str | bytes
+"""A text, or the digest of a blob."""
+
+Row = tuple[str, tuple[Any, ...]]
+"""A statement and its parameters. What is stored by content has its digest first."""
+
+BLOB = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)"
+LINK = "INSERT OR IGNORE INTO links VALUES (?, ?, ?)"
+
+_INTEGERS = range(-(2**63), 2**63)
+
+
+def digest(*parts: bytes) -> bytes:
+    """What stands for some bytes: 16 of them."""
+    made = blake2b(digest_size=16)
+    for part in parts:
+        made.update(len(part).to_bytes(8, "little"))
+        made.update(part)
+    return made.digest()
+
+
+def text_of(value: Value) -> str:
+    """A value as JSON; a function of Lua as a word for it, and a huge integer as Lua would see it."""
+    try:
+        return encode(value, LONGEST)
+    except Exception:  # noqa: BLE001 - it says what cannot be stored, which is then replaced
+        return encode(_storable(value), LONGEST)
+
+
+def value_of(text: str) -> Value:
+    return decode(text)
+
+
+def _storable(value: Value) -> Value:
+    if isinstance(value, LuaFunction):
+        return "<function>"
+    if type(value) is int and value not in _INTEGERS:
+        return float(value) if abs(value) < 1 << 1023 else float("inf" if value > 0 else "-inf")
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]
+    return value
+
+
+def stored(text: str, rows: list[Row]) -> Stored:
+    """What stands for a text; rows that are to be written with it are appended."""
+    if len(text) <= INLINE:
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    return stored_bytes(data, rows)
+
+
+def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
+    """The digest of a blob; the row that holds it is appended."""
+    name = digest(data)
+    packed = zlib.compress(data, 1) if len(data) > PACK else data
+    small = len(packed) < len(data)
+    rows.append((BLOB, (name, small, packed if small else data)))
+    return name
+
+
+def unpacked(packed: int, data: bytes) -> bytes:
+    return zlib.decompress(data) if packed else data
+
+
+class Arguments:
+    """The arguments of an effect, as they are stored.
+
+    Attributes:
+        args: Those that are no chains, as JSON in order.
+        lists: Those that are chains, by name: the digest of the last link, in hex; None for none.
+        digest: Of the name and all arguments.
+        rows: What is to be written with them.
+    """
+
+    __slots__ = ("args", "digest", "lists", "rows")
+
+    def __init__(
+        self, name: str, args: Mapping[str, Value], text_of: Callable[[Value], str]
+    ) -> None:
+        """Work them out; `text_of` gives a value's text, without secrets."""
+        self.rows: list[Row] = []
+        self.lists: str | None = None
+        chained = sorted(key for key, value in args.items() if _is_chain(value))
+        if chained:
+            heads = {key: self._chain(args[key], text_of).hex() for key in chained}
+            self.lists = json.dumps(heads)
+            args = {key: value for key, value in args.items() if key not in heads}
+        text = text_of(in_order(args) if args else {})
+        parts = (name, text, self.lists or "")
+        self.digest = digest(*(part.encode("utf-8", "surrogatepass") for part in parts))
+        self.args: Stored = stored(text, self.rows)
+
+    def _chain(self, items: list[Value], text_of: Callable[[Value], str]) -> bytes:
+        last = b""
+        for item in items:
+            text = text_of(in_order(item))
+            link = digest(last, text.encode("utf-8", "surrogatepass"))
+            item_stored = stored(text, self.rows)
+            self.rows.append((LINK, (link, last, item_stored)))
+            last = link
+        return last
+
+
+def _is_chain(value: Value) -> bool:
+    return type(value) is list and len(value) > 0 and all(type(item) is dict for item in value)
+
+
+def heads_of(lists: str | None) -> Iterator[tuple[str, bytes]]:
+    """The chains of an effect's `lists`: names, and digests of the last links."""
+    for key, head in (json.loads(lists) if lists else {}).items():
+        yield key, bytes.fromhex(head)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from llmspell.concurrency import Answer
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.journal.recording import Recording
+from llmspell.values import Value
+
+
+class Journal:
+    """Records what comes of the leaves of a run, and answers those that were recorded before."""
+
+    name = "journal"
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+        recording = run[Recording]
+        if not recording or handler.leaf is False:
+            return call
+        is_leaf, again = handler.is_leaf, handler.may_repeat
+
+        def recorded(effect: Effect) -> Answer[Value]:
+            if not is_leaf(effect):
+                return call(effect)
+            return recording.leaf(effect, call, again=again(effect))
+
+        return recorded

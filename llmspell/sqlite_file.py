@@ -1,0 +1,186 @@
+"""A SQLite file of ours: opened or made, led on from older versions, and what its errors mean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from llmspell.errors import LlmspellError
+
+E = TypeVar("E", bound=LlmspellError)
+
+BUSY_SECONDS = 10.0
+
+_RETRY = "try again when the other process has finished writing"
+_SPACE = "free some space and try again"
+
+
+@dataclass(frozen=True)
+class Schema(Generic[E]):
+    """What a file of one kind holds.
+
+    Attributes:
+        application_id: Says in the file's header whose file it is.
+        migrations: Statements that lead from version n to n+1, the file's `user_version`.
+        what: What is in it, as errors call it: "the state".
+        without: How to do without it, for errors: "run with --state memory".
+        error: The class of errors.
+    """
+
+    application_id: int
+    migrations: Sequence[Sequence[str]]
+    what: str
+    without: str
+    error: type[E]
+
+    def failure(self, error: sqlite3.Error, path: str) -> E:
+        """What a SQLite error means to someone who uses the file."""
+        meaning, hint = self._meaning(kind_of(error)) or (str(error), None)
+        name = getattr(error, "sqlite_errorname", str(error))
+        return self.error(
+            f"{self.what} in {path} cannot be used: {meaning}",
+            hint=hint,
+            details={"path": path, "sqlite": name},
+        )
+
+    def _meaning(self, kind: int) -> tuple[str, str] | None:
+        meanings = {
+            sqlite3.SQLITE_BUSY: ("another process keeps it locked", _RETRY),
+            sqlite3.SQLITE_LOCKED: ("another process keeps it locked", _RETRY),
+            sqlite3.SQLITE_NOTADB: (
+                "the file is no SQLite database",
+                f"move it away, or {self.without}",
+            ),
+            sqlite3.SQLITE_CORRUPT: (
+                "the file is damaged",
+                "restore it from a backup, or move it away",
+            ),
+            sqlite3.SQLITE_READONLY: ("the file cannot be written", "check who may write it"),
+            sqlite3.SQLITE_PERM: ("the file cannot be used", "check who may read and write it"),
+            sqlite3.SQLITE_CANTOPEN: (
+                "the file cannot be opened",
+                "check that it is no folder, and who may write it and its folder",
+            ),
+            sqlite3.SQLITE_FULL: ("the disk is full", _SPACE),
+            sqlite3.SQLITE_IOERR: (
+                "the disk failed, or has no room for a file of that size",
+                "check the disk's space, quota and health, and try again",
+            ),
+        }
+        return meanings.get(kind)
+
+    def refusal(self, message: str, hint: str, path: str, **details: Any) -> E:
+        return self.error(message, hint=hint, details={"path": path, **details})
+
+
+def connect(path: str, schema: Schema[Any], synchronous: str, **options: Any) -> sqlite3.Connection:
+    """Open the file, or create it and its folder, with the schema of this version.
+
+    Args:
+        path: The file.
+        schema: What is to be in it.
+        synchronous: SQLite's setting of that name.
+        **options: Of `sqlite3.connect`.
+
+    Raises:
+        LlmspellError: The schema's, when the folder cannot be made, or the file is another
+            program's or of a later version.
+        sqlite3.Error: When SQLite cannot open it.
+    """
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - pathlib is slow to start
+    except OSError as error:
+        message = f"the folder of {schema.what} in {path} cannot be made: {error.strerror}"
+        hint = f"check who may write there, or {schema.without}"
+        raise schema.refusal(message, hint, path) from error
+    db: sqlite3.Connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, **options
+    )
+    try:
+        _prepare(db, path, schema)
+        db.execute(f"PRAGMA synchronous = {synchronous}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def check_version(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> int:
+    """The version of an open file. Raises the schema's error when it cannot be used."""
+    with transaction(db, "DEFERRED"):
+        version = _number(db, "PRAGMA user_version")
+        owner = _number(db, "PRAGMA application_id")
+        empty = _number(db, "SELECT count(*) FROM sqlite_master") == 0
+    if owner != schema.application_id and not empty:
+        message = f"{path} is another program's database"
+        raise schema.refusal(message, schema.without, path)
+    if version > len(schema.migrations):
+        message = f"{path} was written by a later version of llmspell"
+        hint = f"upgrade llmspell, or {schema.without}"
+        versions = {"schema": version, "known": len(schema.migrations)}
+        raise schema.refusal(message, hint, path, **versions)
+    return version
+
+
+def _prepare(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> None:
+    version = check_version(db, path, schema)
+    _switch_to_wal(db)
+    if version < len(schema.migrations):
+        _migrate(db, schema)
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Let readers read while the writer writes.
+
+    While another process does the same to a new file SQLite does not wait, but fails at once.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if kind_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _migrate(db: sqlite3.Connection, schema: Schema[Any]) -> None:
+    with transaction(db, "IMMEDIATE"):
+        version = _number(db, "PRAGMA user_version")  # another process may have been faster
+        for statements in schema.migrations[version:]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(schema.migrations)}")
+        db.execute(f"PRAGMA application_id = {schema.application_id}")
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:  # SQLite ends it by itself after some errors
+            db.execute("ROLLBACK")
+
+
+def _number(db: sqlite3.Connection, query: str) -> int:
+    return int(db.execute(query).fetchone()[0])
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process has the file locked, so that one may try again."""
+    return kind_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def kind_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error of Python's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
