@@ -72,9 +72,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Import public names when they are used: the command line starts faster without them."""
     if name == "__version__":
-        from importlib.metadata import version
+        from llmspell.version import VERSION
 
-        return version("llmspell")
+        return VERSION
     if name in _HOMES:
         from importlib import import_module
 

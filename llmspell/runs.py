@@ -55,15 +55,15 @@ class Launch:
 
     def beginning(self) -> Beginning:
         """What of it the journal keeps."""
-        from llmspell import __version__
         from llmspell.journal.journal import Beginning
+        from llmspell.version import VERSION
 
         spell, permissions = self.spell, self.permissions
         setup = {
             "limits": asdict(self.limits),
             "grants": plain(permissions.granted),
             "denied": plain(permissions.denied),
-            "versions": {"llmspell": __version__, "python": platform.python_version()},
+            "versions": {"llmspell": VERSION, "python": platform.python_version()},
         }
         return Beginning(
             spell=spell.name,

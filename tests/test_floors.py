@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     "llmspell.errors": 0,
     "llmspell.values": 0,
+    "llmspell.version": 0,
     "llmspell.addresses": 0,
     "llmspell.buckets": 0,
     "llmspell.callers": 0,

@@ -397,7 +397,7 @@ def test_a_state_folder_that_cannot_be_made(llmspell, write):
 
 def test_a_disk_without_room_for_the_state(shell):
     # Bytecode that could be written in part only would be left to the tests that follow.
-    done = shell("export PYTHONDONTWRITEBYTECODE=1; ulimit -f 8; llmspell run counter")
+    done = shell("export PYTHONDONTWRITEBYTECODE=1; ulimit -f 8; llmspell run --no-record counter")
     assert (done.code, done.out) == (1, "")
     assert "no room" in done.err
     assert "\nhint: check the disk's space" in done.err
