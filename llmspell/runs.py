@@ -158,12 +158,11 @@ class Runs:
             from llmspell.state import MemoryStore
 
             services[Store] = MemoryStore()
-        with services[Accounts].at(effect.path, services[Account]):
-            return await self._execute(launch, services, output, parent=effect)
         recording = services[Recording] = effect.run[Recording]
         seed = recording.seed_of(effect.path) if recording else _chance()
         id_ = f"{effect.run.id}:{effect.path}"
-        return await self._execute(id_, seed, launch, services, output, parent=effect)
+        with services[Accounts].at(effect.path, services[Account]):
+            return await self._execute(id_, seed, launch, services, output, parent=effect)
 
     async def _execute(
         self,
