@@ -1,13 +1,16 @@
 -- A bound on the work that a compiled pattern may give to C's matcher, which cannot be interrupted and
--- takes exponential time on some.
+-- takes exponential time on some. The size of the text gives one; measures.lua may find a better.
 
 local part = ...
 local config, charge = part("config"), part("guard").charge
-local next, floor = next, math.floor
+local measure = part("measures")
+local next, floor, max, huge = next, math.floor, math.max, math.huge
 
--- Steps C may take in one call (about 1 ns each), and those so few that they are not charged.
-local MAX_STEPS <const> = config.matcher_steps or 5e7
-local FREE_STEPS <const> = MAX_STEPS // 500
+-- Steps C may take in one call (about 5 ns each), those so few that they are not charged, and how many
+-- cost as much as an instruction: the charge is to have the clock looked at.
+local MAX_STEPS <const> = config.matcher_steps or 2e7
+local FREE_STEPS <const> = MAX_STEPS // 32
+local STEPS_CHARGED <const> = 2000
 local MAX_DEPTH <const> = 200 -- of C's matcher
 
 local zero_width = { open = true, close = true, position = true }
@@ -56,56 +59,106 @@ local function fails_at_once(program, item, set)
   return false
 end
 
--- How C's work on n bytes grows: it takes at most some `unit` * n^degree steps. A step belongs to
--- a start, a number of repetitions for each loop whose number is in doubt, and a position; each
--- lies no earlier than the one before, hence the division by degree!.
-local function growth(program)
-  local doubtful, linear, unit, choices, depth = 0, 0, 2, 1, 1
+local loops = { star = true, plus = true, lazy = true }
+
+-- Looks at the loops. `runs` finds what one takes at most. One that is `sure` need only be tried at its
+-- longest. C tries it at each length: one is `retried` if the rest can fail, and `in_doubt` if it is not
+-- seen to fail at once.
+local function set_loops(program)
+  program.runs, program.sure = {}, {}
+  program.in_doubt, program.retried = {}, {}
   for i = 1, program.size do
     local kind, set = program.kinds[i], program.sets[i]
-    local retried = set and kind ~= "one" and kind ~= "frontier" and can_fail(program, i + 1)
-    local in_doubt = retried and not fails_at_once(program, i + 1, set)
-    if kind == "maybe" then
-      choices = in_doubt and choices * 2 or choices
-    elseif in_doubt then
-      doubtful = doubtful + 1
-    elseif retried or kind == "balance" or kind == "same" then
-      linear = 1
+    if loops[kind] or kind == "maybe" then
+      local retried = can_fail(program, i + 1)
+      local in_doubt = retried and not fails_at_once(program, i + 1, set)
+      program.retried[i], program.in_doubt[i] = retried, in_doubt
+      if loops[kind] then
+        program.runs[i] = "^" .. program.extra[i] .. "*"
+        program.sure[i] = not in_doubt and (retried or kind ~= "lazy")
+      end
     end
-    unit = set and unit + 1 + #program.extra[i] // 4 or unit
+  end
+end
+
+-- Does C look at other bytes from each start? So it is if a match begins with a byte that no item takes but
+-- perhaps the last, since all that is looked at then lies before the next start.
+local function are_starts_apart(program)
+  local begin = program.begin
+  local set = program.kinds[begin] == "one" and program.sets[begin]
+  for i = begin + 1, program.size do
+    local kind, other = program.kinds[i], program.sets[i]
+    local takes = kind ~= "frontier" and other and not (kind == "one" and i == program.size)
+    if not set or kind == "balance" or kind == "same" or takes and not disjoint(set, other) then
+      return false
+    end
+  end
+  return set
+end
+
+-- How C's work on n bytes grows: it takes at most some `unit` * n^degree steps. A step belongs to
+-- a start, a number of repetitions for each loop whose number is in doubt, and a position. `narrow` of
+-- the degree are due to loops that take a run of certain bytes, one of `narrows`.
+local function set_growth(program)
+  local doubtful, linear, narrow, wide = 0, 0, 0, false
+  local unit, choices, depth, narrows = 2, 1, 1, {}
+  for i = 1, program.size do
+    local kind = program.kinds[i]
+    local run = program.extra[i] ~= "." and program.runs[i]
+    if kind == "maybe" then
+      choices = program.in_doubt[i] and choices * 2 or choices
+    elseif program.in_doubt[i] then
+      doubtful, narrow = doubtful + 1, run and narrow + 1 or narrow
+    elseif program.retried[i] or kind == "balance" or kind == "same" then
+      linear, wide = 1, wide or not run
+    end
+    narrows[#narrows + 1] = program.retried[i] and run or nil
+    unit = program.sets[i] and unit + 1 + #program.extra[i] // 4 or unit
     depth = kind == "one" and depth or depth + 1
   end
-  local degree = doubtful + linear
-  if degree > 0 and not program.anchored then
-    degree = degree + 1
+  program.degree, program.narrow = doubtful + linear, wide and narrow or narrow + linear
+  program.overlaps = program.degree > 0 and not (program.anchored or are_starts_apart(program))
+  if program.overlaps then
+    program.degree = program.degree + 1
   end
-  unit = unit * choices
-  for i = 2, degree do
-    unit = unit / i
-  end
-  return degree == 0 and 1 or degree, unit, depth
+  program.unit, program.depth, program.narrows = unit * choices, depth, narrows
 end
 
--- `limit` is the longest subject that C may match, `free` the longest that costs nothing extra.
+-- `limit` is the longest text that C may match without a look at it, `free` the longest that costs
+-- nothing extra. Each place of a step lies no earlier than the one before, hence the division by degree!.
 local function set_limits(program)
-  local degree, unit, depth = growth(program)
-  program.degree, program.limit, program.free = degree, -1, -1
-  local sound = program.kinds[program.size] ~= "malformed" and #program.open == 0
-  if sound and depth < MAX_DEPTH - 2 then -- captures may be put around it
-    program.limit = floor((MAX_STEPS / unit) ^ (1 / degree)) - degree
-    program.free = floor((FREE_STEPS / unit) ^ (1 / degree)) - degree
+  set_loops(program)
+  set_growth(program)
+  local malformed = program.kinds[program.size] == "malformed" or #program.open > 0
+  program.sound = not malformed and program.depth < MAX_DEPTH - 4 -- captures may be put around it
+  local power, share = max(program.degree, 1), program.unit
+  for i = 2, power do
+    share = share / i
+  end
+  program.power, program.share, program.limit, program.free = power, share, -huge, -huge
+  if program.sound then
+    program.limit = floor((MAX_STEPS / share) ^ (1 / power)) - power
+    program.free = floor((FREE_STEPS / share) ^ (1 / power)) - power
   end
 end
 
--- May C match this program on so many bytes? Takes the price if so.
-local function admit(program, size)
+-- May C match this program on a text from a position on? Takes the price if so.
+local function admit(program, s, at)
+  local size = #s - at + 1
   if size <= program.free then
     return true
-  elseif size > program.limit then
-    return false
   end
-  charge(MAX_STEPS / 2000 * (size / program.limit) ^ program.degree // 1)
-  return true
+  local steps
+  if size <= program.limit then
+    steps = program.share * size ^ program.power
+  elseif program.sound then
+    steps = measure(program, s, at, MAX_STEPS)
+  end
+  if steps then
+    charge(steps // STEPS_CHARGED)
+    return true
+  end
+  return false
 end
 
 return { admit = admit, set = set_limits, zero_width = zero_width }

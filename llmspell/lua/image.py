@@ -44,6 +44,7 @@ LAZY = (
     "hints",
     "host",
     "matcher",
+    "measures",
     "modules",
     "program",
     "rarities",

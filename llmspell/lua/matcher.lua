@@ -9,19 +9,29 @@ local charge, check, fail = guard.charge, guard.check, guard.fail
 
 local MAX_DEPTH <const> = 200
 local IS_POSITION <const> = -1
+local LITTLE <const> = 1000 -- bytes not worth a charge
 
 -- What is being matched; a match never calls out, so there is one at a time.
-local subject, kinds, sets, extra
-local starts, stops = {}, {} -- of the captures
+local subject, kinds, sets, extra, runs, sure
+local starts, ends = {}, {} -- of the captures
 
 local run
 
-local function longest(at, item, depth)
-  local set, stop = sets[item], at
-  while set[byte(subject, stop)] do
-    stop = stop + 1
+-- Where the run of bytes ends that a loop takes from `at` on.
+local function run_end(at, item)
+  local _, last = find(subject, runs[item], at)
+  if last - at > LITTLE then
+    charge((last - at) // 32)
   end
+  return last + 1
+end
+
+local function longest(at, item, depth)
+  local stop = run_end(at, item)
   local least = kinds[item] == "plus" and at + 1 or at
+  if sure[item] then
+    return stop >= least and run(stop, item + 1, depth + 1) or nil
+  end
   for from = stop, least, -1 do
     local result = run(from, item + 1, depth + 1)
     if result then
@@ -31,6 +41,9 @@ local function longest(at, item, depth)
 end
 
 local function shortest(at, item, depth)
+  if sure[item] then
+    return longest(at, item, depth)
+  end
   local set = sets[item]
   repeat
     local result = run(at, item + 1, depth + 1)
@@ -65,7 +78,7 @@ local function at_frontier(at, set)
 end
 
 local function same(at, number)
-  local start, stop = starts[number], stops[number]
+  local start, stop = starts[number], ends[number]
   if stop == IS_POSITION then
     return nil
   end
@@ -97,9 +110,9 @@ function run(at, item, depth)
     elseif kind == "open" then
       starts[extra[item]], depth = at, depth + 1
     elseif kind == "close" then
-      stops[extra[item]], depth = at, depth + 1
+      ends[extra[item]], depth = at, depth + 1
     elseif kind == "position" then
-      starts[extra[item]], stops[extra[item]], depth = at, IS_POSITION, depth + 1
+      starts[extra[item]], ends[extra[item]], depth = at, IS_POSITION, depth + 1
     elseif kind == "end" then
       return at > #subject and at
     elseif kind == "frontier" then
@@ -115,10 +128,18 @@ function run(at, item, depth)
   end
 end
 
+-- The item that a match begins with, if it is a loop that takes the same run of bytes from wherever in
+-- it a match begins, and so fails from everywhere if it fails from one place.
+local function same_for_all(compiled)
+  local begin = compiled.begin
+  return sure[begin] and not compiled.refers_back and begin
+end
+
 -- The first match at `at` or after it: where it begins and the position after it.
 local function search(compiled, s, at)
   subject, kinds, sets, extra = s, compiled.kinds, compiled.sets, compiled.extra
-  local first = compiled.first
+  runs, sure = compiled.runs, compiled.sure
+  local first, loop = compiled.first, same_for_all(compiled)
   repeat
     at = first and find(s, first, at) or not first and at
     if not at then
@@ -128,7 +149,7 @@ local function search(compiled, s, at)
     if stop then
       return at, stop
     end
-    at = at + 1
+    at = (loop and run_end(at, loop) or at) + 1
   until compiled.anchored or at > #s + 1
 end
 
@@ -143,7 +164,7 @@ local function seek(compiled, s, at)
   subject = nil -- which may be large
   local values = {}
   for i = 1, compiled.captures do
-    values[i] = stops[i] == IS_POSITION and starts[i] or sub(s, starts[i], (stops[i] or 0) - 1)
+    values[i] = ends[i] == IS_POSITION and starts[i] or sub(s, starts[i], (ends[i] or 0) - 1)
   end
   for _, number in next, compiled.open do
     values[number] = UNFINISHED

@@ -9,39 +9,32 @@ local charge, check, fail, on = guard.charge, guard.check, guard.fail, part("arg
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
--- Compiled patterns that C may match as they are, by pattern. Filled by program.lua.
-local known = {}
+-- How long a text may be for C to match a pattern on it without a charge, by pattern; and the same of
+-- those that are not anchored to the text's begin. Filled by program.lua.
+local free, free_anywhere = {}, {}
 
 local function spell_find(s, p, init, plain)
-  if type(s) == "string" and (init == nil or init == 1 or math_type(init) == "integer") then
-    if not plain then
-      local program = known[p]
-      if program and (#s <= program.free or program:admit(#s)) then
-        return find(s, p, init)
-      end
-    elseif #s <= LITTLE and type(p) == "string" and #p <= LITTLE then
-      return find(s, p, init, true)
+  local most = plain and LITTLE or free[p]
+  if most and type(s) == "string" and #s <= most and (init == nil or math_type(init) == "integer") then
+    if not plain or type(p) == "string" and #p <= LITTLE then
+      return find(s, p, init, plain)
     end
   end
   return on(part("searching").find(s, p, init, plain))
 end
 
 local function spell_match(s, p, init)
-  local program = known[p]
-  if program and type(s) == "string" and (init == nil or math_type(init) == "integer") then
-    if #s <= program.free or program:admit(#s) then
-      return match(s, p, init)
-    end
+  local most = free[p]
+  if most and type(s) == "string" and #s <= most and (init == nil or math_type(init) == "integer") then
+    return match(s, p, init)
   end
   return on(part("searching").match(s, p, init))
 end
 
 local function spell_gmatch(s, p, init)
-  local program = known[p]
-  if program and init == nil and type(s) == "string" and not program.anchored then
-    if #s <= program.free or program:admit(#s) then
-      return gmatch(s, p)
-    end
+  local most = free_anywhere[p]
+  if most and init == nil and type(s) == "string" and #s <= most then
+    return gmatch(s, p)
   end
   return on(part("searching").gmatch(s, p, init))
 end
@@ -57,24 +50,23 @@ local function replaced(ok, result, count)
 end
 
 local function spell_gsub(s, p, replacement, most)
-  local program = known[p]
-  if program and most == nil and type(s) == "string" and type(replacement) == "string" then
-    if #s <= program.free or program:admit(#s) then
-      local ok, result, count = pcall(gsub, s, p, replacement)
-      if ok and #result <= LITTLE then
-        return result, count
-      end
-      return replaced(ok, result, count)
+  local longest = free[p]
+  if longest and most == nil and type(s) == "string" and #s <= longest and type(replacement) == "string" then
+    local ok, result, count = pcall(gsub, s, p, replacement)
+    if ok and #result <= LITTLE then
+      return result, count
     end
+    return replaced(ok, result, count)
   end
   return on(part("searching").gsub(s, p, replacement, most))
 end
 
 return {
   find = spell_find,
+  free = free,
+  free_anywhere = free_anywhere,
   gmatch = spell_gmatch,
   gsub = spell_gsub,
-  known = known,
   match = spell_match,
   replaced = replaced,
 }

@@ -10,6 +10,7 @@ local charge, fail = guard.charge, guard.fail
 
 local MAX_PATTERN <const> = 10000
 local MAX_CAPTURES <const> = 32
+local MAX_PREFIX <const> = 16
 local CACHED_LENGTH <const>, CACHE_SIZE <const> = 100, 200
 
 -- A program is a pattern's items in order, in parallel arrays: `kinds`; `sets`, the bytes an item
@@ -168,7 +169,22 @@ local function add_item(program, p, i)
   return add_class(program, p, i)
 end
 
--- Looks at what a match begins with. `first` is what its first byte must be, as a pattern. A loop
+-- The bytes that every match begins with, as far as they are looked for.
+local function prefix_of(program)
+  local prefix = ""
+  for i = 1, program.size do
+    local kind, class = program.kinds[i], program.extra[i]
+    if kind == "one" and (#class == 1 and class ~= "." or find(class, "^%%%W$")) then
+      prefix = prefix .. sub(class, -1)
+    elseif not zero_width[kind] then
+      break
+    end
+  end
+  return #prefix > 0 and sub(prefix, 1, MAX_PREFIX) or nil
+end
+
+-- Looks at what a match begins with: the item number `begin`. `first` is what its first byte must be, as
+-- a pattern. A loop
 -- over every byte that finds no match from one start finds none from a later one.
 local function set_start(program)
   local i = 1
@@ -176,6 +192,7 @@ local function set_start(program)
     i = i + 1
   end
   local kind, class = program.kinds[i], program.extra[i]
+  program.begin, program.prefix = i, prefix_of(program)
   if kind == "one" or kind == "plus" then
     program.first = class ~= "." and #class == 1 and gsub(class, "%W", "%%%0") or class
   elseif (kind == "star" or kind == "lazy") and class == "." and not program.refers_back then
@@ -183,16 +200,19 @@ local function set_start(program)
   end
 end
 
--- `framed` is the pattern with the positions of a match as first and last capture, if that is possible.
+-- `framed` is the pattern with the positions of a match as first and last capture, if that is possible,
+-- and the match between them if there is no other.
 local function set_frame(program)
   local last = program.kinds[program.size]
   if
-    last ~= "end"
+    program.size > 0
+    and last ~= "end"
     and last ~= "malformed"
     and not (program.anchored or program.refers_back)
     and program.captures <= MAX_CAPTURES - 2
   then
-    program.framed = "()" .. program.source .. "()"
+    local source = program.source
+    program.framed = "()" .. (program.captures == 0 and "(" .. source .. ")" or source) .. "()"
   end
 end
 
@@ -201,8 +221,7 @@ local function compile(p)
     fail("pattern too long (more than " .. MAX_PATTERN .. " bytes)")
   end
   charge(20 * #p)
-  local program =
-    { kinds = {}, sets = {}, extra = {}, size = 0, captures = 0, open = {}, source = p, admit = bounds.admit }
+  local program = { kinds = {}, sets = {}, extra = {}, size = 0, captures = 0, open = {}, source = p }
   program.anchored = byte(p, 1) == 94 -- ^
   local i = program.anchored and 2 or 1
   while i and i <= #p do
@@ -216,7 +235,8 @@ local function compile(p)
   return program
 end
 
-local cache, cached, known = {}, 0, part("pattern").known
+local cache, cached = {}, 0
+local free, free_anywhere = part("pattern").free, part("pattern").free_anywhere
 
 local function program_of(p)
   local program = cache[p]
@@ -227,12 +247,14 @@ local function program_of(p)
   if #p <= CACHED_LENGTH then
     if cached == CACHE_SIZE then
       clear(cache)
-      clear(known)
+      clear(free)
+      clear(free_anywhere)
       cached = 0
     end
     cache[p], cached = program, cached + 1
     if program.source == p then
-      known[p] = program
+      free[p] = program.free
+      free_anywhere[p] = not program.anchored and program.free or nil
     end
   end
   return program

@@ -53,7 +53,7 @@ local function spell_find(s, p, init, plain)
     return find_plain(s, p, init)
   end
   local compiled = program_of(p)
-  if admit(compiled, #s) then
+  if admit(compiled, s, init) then
     return find(s, compiled.source, init)
   end
   return finished(compiled, part("matcher").seek(compiled, s, init))
@@ -74,16 +74,27 @@ local function spell_match(s, p, init)
   local compiled = program_of(p)
   if init > #s + 1 then
     return nil
-  elseif admit(compiled, #s) then
+  elseif admit(compiled, s, init) then
     return match(s, compiled.source, init)
   end
   return captured(s, finished(compiled, part("matcher").seek(compiled, s, init)))
+end
+
+-- May C look for all matches of a pattern from a position on? A pattern that was compiled to another
+-- is bounded from one start only, so it is asked for each match again: nil.
+local function admit_all(compiled, p, s, at)
+  if compiled.source == p then
+    return admit(compiled, s, at)
+  end
 end
 
 -- The first match from `at` on: where it is, its first capture, and all that `find` returns,
 -- packed, when there are more. An empty match is none at `last`, where the one before ended.
 local function locate(compiled, s, admitted, at, last)
   local source, many = compiled.source, compiled.captures > 1
+  if admitted == nil then
+    admitted = admit(compiled, s, at)
+  end
   repeat
     local from, to, first, found
     if many then
@@ -108,8 +119,8 @@ local function spell_gmatch(s, p, init)
     p = "%" .. p
   end
   local compiled = program_of(p)
-  local admitted = admit(compiled, #s)
-  if admitted and compiled.source == p then
+  local admitted = admit_all(compiled, p, s, at)
+  if admitted then
     return gmatch(s, p, at)
   end
   return function()
@@ -202,32 +213,25 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
   return concat(pieces), count
 end
 
--- The same by C's iterator, where it may match. It gives the position of each match, its captures
--- and the position after it. What is not replaced stays where it is, in the text up to the next.
-local function replace_found(compiled, s, replacement, kind, most)
+-- The same with a function, by C's iterator, where it may match. It gives the position of each match,
+-- its captures and the position after it. What is not replaced stays where it is, in the text up to
+-- the next.
+local function replace_found(compiled, s, replacement, most)
   local pieces, n, count, at = {}, 0, 0, 1
-  local captures, next_match = compiled.captures, gmatch(s, compiled.framed)
+  local single, next_match = compiled.captures <= 1, gmatch(s, compiled.framed)
   while count < most do
-    local from, value, to, found
-    if captures > 1 then
-      found = pack(next_match())
-      from, value, to = found[1], found[2], found[found.n]
-    else
+    local from, value, to
+    if single then
       from, value, to = next_match()
+      value = from and replacement(value)
+    else
+      local found = pack(next_match())
+      from, to = found[1], found[found.n]
+      value = from and replacement(unpack(found, 2, found.n - 1))
     end
     if not from then
       break
-    elseif captures == 0 then
-      value, to = sub(s, from, value - 1), value
-    end
-    if kind == "table" then
-      value = replacement[value]
-    elseif found then
-      value = replacement(unpack(found, 2, found.n - 1))
-    else
-      value = replacement(value)
-    end
-    if value then
+    elseif value then
       pieces[n + 1], pieces[n + 2] = sub(s, at, from - 1), checked(value)
       n, at = n + 2, to
     end
@@ -247,13 +251,13 @@ local function spell_gsub(s, p, replacement, most)
   end
   most = integer(most, #s + 1, 4, "gsub")
   local compiled = program_of(p)
-  local admitted = admit(compiled, #s)
+  local admitted = admit_all(compiled, p, s, 1)
   local calls_nothing = kind == "string" or kind == "table" and not raw_metatable(replacement)
-  if admitted and compiled.source == p then
+  if admitted then
     if calls_nothing then
       return replaced(pcall(gsub, s, p, replacement, most))
-    elseif compiled.framed then
-      return replace_found(compiled, s, replacement, kind, most)
+    elseif kind == "function" and compiled.framed then
+      return replace_found(compiled, s, replacement, most)
     end
   end
   return replace_each(compiled, s, admitted, replacement, kind, most, byte(p, 1) == CARET)

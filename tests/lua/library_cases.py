@@ -58,7 +58,8 @@ def pattern(rng: Random) -> str:
 
 
 def subject(rng: Random) -> str:
-    return "".join(rng.choice("aaabbcx1 .)(_]\n\0") for _ in range(rng.randint(0, 14)))
+    text = "".join(rng.choice("aaabbcx1 .)(_]\n\0") for _ in range(rng.randint(0, 14)))
+    return text * rng.randint(2, 12) if rng.random() < 0.1 else text
 
 
 def position(rng: Random) -> str:
@@ -243,4 +244,5 @@ def states() -> dict[str, Guarded]:
         "default": Guarded(),
         "C only": Guarded(matcher_steps=float("inf")),
         "Lua only": Guarded(matcher_steps=0),
+        "after a look": Guarded(matcher_steps=150),
     }

@@ -44,6 +44,9 @@ def value(source, **config):
         "[^b]-b",
         ".-.-b",
         "%f[%w]%w+ %w+x",
+        "(%a+)@(%a+)",
+        "( +)(.-)x",
+        "%((%a*)%)-x",
     ],
 )
 @pytest.mark.parametrize("function", ["find", "match", "gmatch", "gsub"])
@@ -52,7 +55,7 @@ def test_no_pattern_runs_away(pattern, function):
         f"""
         local arguments = {{gsub = ""}}
         for _, unit in ipairs{{"a", " ", "(", "a "}} do
-          local s = unit:rep(200000)
+          local s = unit:rep(100000) .. ("a "):rep(50000)
           local r = string.{function}(s, "{pattern}", arguments["{function}"])
           if type(r) == "function" then r() end
         end""",
@@ -71,6 +74,11 @@ def test_no_pattern_runs_away(pattern, function):
         ("(.-)\\n", "('a line of text\\n'):rep(10000)"),
         ("([^,]*),?", "('field,'):rep(40000)"),
         ("%d+", "('12 ab '):rep(30000)"),
+        ("(%a+)@(%a+)", "('some words and '):rep(3000)"),
+        ("<b>(.-)</b>", "('some <b>bold</b> words '):rep(20)"),
+        ("(%w+)%s*=%s*(%w+)", "('key = value ; '):rep(3000)"),
+        ("%[([^%]]*)%]", "('see [1] and [the next] '):rep(8000)"),
+        ("Chapter (%d+)%. [^\\n]*\\nEnd", "('Chapter 1. Of the loom and its flowers\\n'):rep(300)"),
     ],
 )
 def test_common_patterns_run_in_c_on_large_texts(pattern, subject):
@@ -79,6 +87,24 @@ def test_common_patterns_run_in_c_on_large_texts(pattern, subject):
     outcome = state.run(f"local n = 0 for _ in ({subject}):gmatch('{pattern}') do n = n + 1 end")
     assert outcome.kind == "value"
     assert 50e6 - outcome.fuel < 5e6
+
+
+def test_texts_are_trimmed_in_c():
+    state = BareState(seed=1)
+    outcome = state.run("local s = ('  a word '):rep(3000) return #s:match('^%s*(.-)%s*$')")
+    assert outcome.text == "26997"
+    assert 50e6 - outcome.fuel < 2e5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "byte"), [("(%a+)@(%a+)", "a"), ("%s+,", " "), ("[^,]-,", "a"), ("()%w+%s", "7")]
+)
+def test_the_matcher_in_lua_looks_at_a_run_once(pattern, byte):
+    """If a loop has to end where its run does. From each of n bytes it would take half an hour."""
+    state = BareState(seed=1, matcher_steps=0)
+    outcome = state.run(f"return (('{byte}'):rep(1e6) .. '.'):find('{pattern}')")
+    assert outcome.text == "None"
+    assert 50e6 - outcome.fuel < 1e6
 
 
 def test_both_matchers_treat_large_texts_alike():
