@@ -2,47 +2,38 @@
 
 local part = ...
 local pattern, on, later = part("pattern"), part("arguments").on, part("arguments").later
-local type, pcall, math_type = type, pcall, math.type
-local rep, upper, lower, format = string.rep, string.upper, string.lower, string.format
+local type, pcall = type, pcall
+local rep, format = string.rep, string.format
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
+-- Numbers of repetitions of a short text that are not worth a charge.
+local few = {}
+for n = 1, 100 do
+  few[n] = true
+end
+
 local function spell_rep(s, n, separator)
-  if separator == nil and type(s) == "string" and #s <= 100 and math_type(n) == "integer" and n <= LITTLE then
+  if few[n] and separator == nil and type(s) == "string" and #s <= LITTLE then
     return rep(s, n)
   end
   return on(part("texts").rep(s, n, separator))
 end
 
-local function spell_upper(s)
-  if type(s) == "string" and #s <= LITTLE then
-    return upper(s)
-  end
-  return on(part("texts").upper(s))
-end
-
-local function spell_lower(s)
-  if type(s) == "string" and #s <= LITTLE then
-    return lower(s)
-  end
-  return on(part("texts").lower(s))
-end
-
--- By format: how many arguments have to be such that C shows them as we do. Three at most, otherwise
--- a format is not here.
+-- By format: which of its first three arguments %s shows, as a bit for each. These have to be such that
+-- C shows them as we do. A format that shows later ones so is not here.
 local formats = {}
 local shown_alike = { string = true, number = true, boolean = true, ["nil"] = true }
 
 local function spell_format(f, ...)
-  local count = formats[f]
-  if count then
-    local alike = true
-    if count > 0 then
-      local a, b, c = ...
-      alike = shown_alike[type(a)]
-        and (count == 1 or shown_alike[type(b)] and (count == 2 or shown_alike[type(c)]))
-    end
-    if alike then
+  local texts = formats[f]
+  if texts then
+    local a, b, c = ...
+    if
+      (texts & 1 == 0 or shown_alike[type(a)])
+      and (texts & 2 == 0 or shown_alike[type(b)])
+      and (texts < 4 or shown_alike[type(c)])
+    then
       local ok, result = pcall(format, f, ...)
       if ok and #result <= LITTLE then
         return result
@@ -63,7 +54,7 @@ return {
     gmatch = pattern.gmatch,
     gsub = pattern.gsub,
     len = string.len,
-    lower = spell_lower,
+    lower = string.lower,
     match = pattern.match,
     pack = later("texts", "pack"),
     packsize = later("texts", "packsize"),
@@ -71,7 +62,7 @@ return {
     reverse = later("texts", "reverse"),
     sub = string.sub,
     unpack = later("texts", "unpack"),
-    upper = spell_upper,
+    upper = string.upper,
   },
   utf8 = {
     char = utf8.char,

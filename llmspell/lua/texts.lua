@@ -13,6 +13,7 @@ local text, integer, settled = arguments.text, arguments.integer, arguments.sett
 
 local MAX_STRING <const> = config.memory or math.maxinteger // 2
 local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
+local LATER <const> = 8 -- a bit for all arguments after the third
 
 local function spell_rep(s, n, separator)
   s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")
@@ -66,20 +67,17 @@ local function parse(f)
   return letters
 end
 
--- The place of the last %s.
-local function last_text(letters)
-  for i = #letters, 1, -1 do
-    if letters[i] == "s" then
-      return i
-    end
-  end
-  return 0
-end
-
 local cached = 0
 
-local function remember(f, count)
-  if #f > CACHED_LENGTH or count > 3 or formats[f] then
+-- Keeps for strings.lua which arguments are shown by %s, if those are among the first three.
+local function remember(f, letters)
+  local texts = 0
+  for i = 1, #letters do
+    if letters[i] == "s" then
+      texts = texts | (i > 3 and LATER or 1 << i - 1)
+    end
+  end
+  if #f > CACHED_LENGTH or texts >= LATER or formats[f] then
     return
   elseif cached == CACHE_SIZE then
     for known in next, formats do
@@ -87,7 +85,7 @@ local function remember(f, count)
     end
     cached = 0
   end
-  formats[f], cached = count, cached + 1
+  formats[f], cached = texts, cached + 1
 end
 
 local function formatted(ok, result)
@@ -101,10 +99,9 @@ end
 local function spell_format(f, ...)
   f = text(f, 1, "format")
   local letters = parse(f)
-  local count = last_text(letters)
-  remember(f, count)
+  remember(f, letters)
   local values = pack_values(...)
-  for i = 1, count do
+  for i = 1, #letters do
     local kind = type(values[i])
     if letters[i] == "s" and kind ~= "string" and kind ~= "number" and i <= values.n then
       values[i] = tostring(values[i])
