@@ -35,13 +35,28 @@ function parking.can_park()
   return false
 end
 
+local function closed(resumer, ok, err)
+  parking.active = resumer
+  if ok then
+    return true
+  end
+  return false, err
+end
+
+-- Closes a coroutine, whose __close handlers run in itself.
+local function close_it(co)
+  local resumer = parking.active
+  resumers[co], parking.active = resumer, co
+  return closed(resumer, close(co))
+end
+
 -- A task that is closed while it waits takes the coroutines along that wait inside it.
 local waiting = {
   __close = function(wait)
     local co = wait.co
     if co then
       reserved[co] = nil
-      local ok, err = close(co)
+      local ok, err = close_it(co)
       if not ok then
         error(err, 0)
       end
@@ -97,7 +112,8 @@ local function finish(co, wrapped, _, ok, ...)
   return true, ...
 end
 
-local function leave(co, wrapped, ok, ...)
+local function leave(co, wrapped, resumer, ok, ...)
+  parking.active = resumer
   local first = ...
   if first == PARK then
     return enter(co, wrapped, wait_for(co, ...))
@@ -116,8 +132,9 @@ function enter(co, wrapped, ...)
   if reserved[co] and status(co) ~= "dead" then
     return refuse(wrapped, "cannot resume non-suspended coroutine")
   end
-  resumers[co] = running()
-  return leave(co, wrapped, resume(co, ...))
+  local resumer = parking.active
+  resumers[co], parking.active = resumer, co
+  return leave(co, wrapped, resumer, resume(co, ...))
 end
 
 local function spell_resume(co, ...)
@@ -133,8 +150,9 @@ local function spell_wrap(f)
     if reserved[co] then
       return enter(co, true, ...)
     end
-    resumers[co] = running()
-    return leave(co, true, resume(co, ...))
+    local resumer = parking.active
+    resumers[co], parking.active = resumer, co
+    return leave(co, true, resumer, resume(co, ...))
   end
 end
 
@@ -145,13 +163,6 @@ local function spell_status(co)
     return "normal"
   end
   return state
-end
-
-local function closed(ok, err)
-  if ok then
-    return true
-  end
-  return false, check(err)
 end
 
 local function spell_close(co)
@@ -169,7 +180,11 @@ local function spell_close(co)
     failures[co] = nil
     return false, failure[1]
   end
-  return closed(close(co))
+  local ok, err = close_it(co)
+  if ok then
+    return true
+  end
+  return false, check(err)
 end
 
 local function spell_isyieldable(co)

@@ -5,8 +5,7 @@
 
 local part = ...
 local guard = part("guard")
-local setmetatable, create, yield, running =
-  setmetatable, coroutine.create, coroutine.yield, coroutine.running
+local setmetatable, create, yield = setmetatable, coroutine.create, coroutine.yield
 
 -- A tag, told from whatever a spell yields by identity. A function, since `==` on tables could call
 -- a metamethod of the spell.
@@ -27,14 +26,8 @@ local function park(...)
   return yield(PARK, ...)
 end
 
-local function spell_yield(...)
-  if reserved[running()] then
-    guard.fail("attempt to yield from outside a coroutine")
-  end
-  return yield(...)
-end
-
-return {
+-- `active` is the coroutine that runs, which whoever resumes one has to set.
+local parking = {
   PARK = PARK,
   TASK = TASK,
   -- Can the running code park: does a yield reach the kernel from here? This holds as long as the
@@ -43,5 +36,13 @@ return {
   create = new_task,
   park = park,
   reserved = reserved,
-  yield = spell_yield,
 }
+
+function parking.yield(...)
+  if reserved[parking.active] then
+    guard.fail("attempt to yield from outside a coroutine")
+  end
+  return yield(...)
+end
+
+return parking

@@ -160,7 +160,7 @@ local function dispose(task)
     put(spack("<BI4", CANCEL, task.id))
   end
   local barred_before = barred
-  closing, barred = true, true
+  closing, barred, parking.active = true, true, task.co
   local _, e = close(task.co)
   closing, barred = false, barred_before
   if e == OUT_OF_MEMORY then
@@ -289,7 +289,7 @@ end
 
 -- Lets a task go on until it waits or ends.
 local function run_one(task, value, refused)
-  current, barred, task.state = task, false, "running"
+  current, barred, task.state, parking.active = task, false, "running", task.co
   local alive, tag, name, args = resume(task.co, value, refused)
   current = nil
   if tag ~= PARK then

@@ -120,6 +120,7 @@ end
 
 local function drive(co)
   while true do
+    parking.active = co
     local alive, tag = coroutine.resume(co)
     if not alive or status(co) == "dead" then
       return tag
@@ -128,10 +129,12 @@ local function drive(co)
     end
     for other in next, cancelled do
       cancelled[other] = nil
+      parking.active = other
       coroutine.close(other)
     end
     for i = 1, #tasks do
       if status(tasks[i]) == "suspended" then
+        parking.active = tasks[i]
         coroutine.resume(tasks[i])
       end
     end
