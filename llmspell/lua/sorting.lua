@@ -3,8 +3,8 @@
 
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
-local type, rawget, pcall, min = type, rawget, pcall, math.min
-local sort, raw_metatable = table.sort, debug.getmetatable
+local type, rawget, pcall, min, max = type, rawget, pcall, math.min, math.max
+local sort, move, unpack, raw_metatable = table.sort, table.move, table.unpack, debug.getmetatable
 local charge, fail = guard.charge, guard.fail
 local length, settled, wrong_type, bad =
   arguments.length, arguments.settled, arguments.wrong_type, arguments.bad
@@ -12,6 +12,7 @@ local length, settled, wrong_type, bad =
 -- How many items C may sort in one call, and how many bytes it may read of their strings.
 local MAX_ITEMS <const>, MAX_BYTES <const> = 1e6, 1e6
 local MAX_LENGTH <const> = 0x7fffffff
+local AT_ONCE <const> = 200 -- values to hand to a function
 
 local function has_order(value)
   local metatable = raw_metatable(value)
@@ -28,20 +29,32 @@ local function less(a, b)
   fail("attempt to compare " .. kind .. " with " .. other)
 end
 
--- Numbers only, or strings only, and not too much of it?
-local function suits_c(items, n)
-  local kind, bytes = type(items[1]), 0
-  if n > MAX_ITEMS or kind ~= "number" and kind ~= "string" then
-    return false
-  end
-  for i = 1, n do
-    if type(items[i]) ~= kind then
+-- Numbers only? C's `max` takes nothing else but strings that look like numbers.
+local function are_numbers(items, n)
+  for i = 1, n, AT_ONCE do
+    if not pcall(max, unpack(items, i, min(i + AT_ONCE - 1, n))) then
       return false
-    elseif kind == "string" then
-      bytes = bytes + #items[i]
     end
   end
+  return true
+end
+
+local function are_short_strings(items, n)
+  local bytes = 0
+  for i = 1, n do
+    if type(items[i]) ~= "string" then
+      return false
+    end
+    bytes = bytes + #items[i]
+  end
   return bytes <= MAX_BYTES
+end
+
+-- May C sort them? Numbers among strings make it fail, but call nothing.
+local function suits_c(items, n)
+  local kind = type(items[1])
+  return n <= MAX_ITEMS
+    and (kind == "number" and are_numbers(items, n) or kind == "string" and are_short_strings(items, n))
 end
 
 -- Merges from[left .. middle - 1] and from[middle .. stop - 1].
@@ -70,6 +83,18 @@ local function merge_sort(items, n, before)
   return from
 end
 
+-- Copies the first n items. C does it where it calls nothing.
+local function copy(from, to, n)
+  if not raw_metatable(from) and not raw_metatable(to) then
+    charge(n // 4)
+    return move(from, 1, n, 1, to)
+  end
+  for i = 1, n do
+    to[i] = from[i]
+  end
+  return to
+end
+
 return function(t, before)
   if type(t) ~= "table" then
     wrong_type(t, "table", 1, "sort")
@@ -82,17 +107,12 @@ return function(t, before)
   elseif before ~= nil and type(before) ~= "function" then
     wrong_type(before, "function", 2, "sort")
   end
-  local items = {}
-  for i = 1, n do
-    items[i] = t[i]
-  end
+  local items = copy(t, {}, n)
   if not before and suits_c(items, n) then
     charge(5 * n)
     settled("sort", pcall(sort, items))
   else
     items = merge_sort(items, n, before or less)
   end
-  for i = 1, n do
-    t[i] = items[i]
-  end
+  copy(items, t, n)
 end
