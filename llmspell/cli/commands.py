@@ -12,6 +12,8 @@ COMMANDS = {
     "exec": "Run Lua given on the command line.",
     "check": "Read spells without running them.",
     "tools": "List the tools spells can call.",
+    "providers": "List the providers of models, or check one.",
+    "models": "List the models that run here, pull and remove them.",
     "spells": "List the spells that can be run by name.",
     "state": "Look at the project's state, change it, export and import it.",
     "plugins": "List plugins, or show one.",

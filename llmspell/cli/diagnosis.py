@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from llmspell.cli.output import size
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError, LlmspellError, ProviderError
 from llmspell.providers.catalogue import CATALOGUE, endpoint
@@ -191,19 +192,17 @@ def _listed(name: ModelName, models: list[str], base_url: str) -> Finding:
 
 def _embedded(name: ModelName, *, chosen: bool) -> Finding:
     """Whether the model that runs on this machine can; `chosen` when nobody asked for it."""
-    from llmspell.providers.weights import KNOWN, cache_folder
+    from llmspell.providers.kept import kept_model
 
     if find_spec("xllamacpp") is None:
         hint = "set a provider's key, such as OPENAI_API_KEY, or: pip install 'llmspell[local]'"
         standing: Literal["warning", "problem"] = "warning" if chosen else "problem"
         return Finding("answers", standing, f"{EMBEDDED} needs the extra local", hint)
-    weights = KNOWN.get(name.model)
-    file = cache_folder() / Path(weights.member).name if weights else Path(name.model).expanduser()
+    kept = kept_model(name.model)
+    file = kept.file if kept else Path(name.model).expanduser()
     if file.is_file():
         return Finding("answers", "ok", f"{file}, which runs here")
-    if weights:
-        size = f"{weights.wheel_bytes / 1e6:.0f} MB"
-        return Finding(
-            "answers", "ok", f"{size} to be downloaded to {file.parent} at the first use"
-        )
+    if kept:
+        text = f"{size(kept.download or 0)} to be downloaded to {file.parent} at the first use"
+        return Finding("answers", "ok", text)
     return Finding("answers", "problem", f"no model file {file}", "check its path")

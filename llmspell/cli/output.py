@@ -31,6 +31,14 @@ def write_line(to: TextIO, line: str | bytes) -> None:
         ) from error
 
 
+_MB = 1_000_000
+
+
+def size(number: int) -> str:
+    """A number of bytes, such as `93 MB`."""
+    return f"{number / _MB:.0f} MB" if number >= _MB else f"{number:,} bytes"
+
+
 def for_people(result: Value) -> str | bytes:
     """Text as it is, anything else as JSON on several lines."""
     if isinstance(result, (str, bytes)):

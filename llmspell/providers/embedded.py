@@ -37,6 +37,12 @@ class Embedded:
             async for part in parts:
                 yield part
 
+    async def list_models(self) -> list[str]:
+        """Those that are here or can be fetched."""
+        from llmspell.providers.kept import kept_models
+
+        return [one.name for one in kept_models()]
+
     async def _chat(self, request: ModelRequest) -> OpenAIChat:
         """Speaks to the server of the model, which runs now."""
         model = ModelName.parse(request.model).model

@@ -16,6 +16,7 @@ import anyio
 import anyio.abc
 
 from llmspell.errors import ProviderError
+from llmspell.providers.kept import kept_model
 from llmspell.providers.weights import KNOWN, Progress, fetch
 
 START_SECONDS = 60.0
@@ -38,7 +39,7 @@ class LocalServer:
         """Prepares a server; nothing is fetched or started yet.
 
         Args:
-            model: A known model (see `weights.KNOWN`) or the path of a GGUF file.
+            model: A model that is kept here (see `kept.py`) or the path of a GGUF file.
             progress: Called with bytes so far and in all while the model is downloaded.
         """
         self.model = model
@@ -87,7 +88,10 @@ class LocalServer:
 
     async def _weights(self) -> tuple[Path, str | None]:
         """The file to run, and the chat template to use instead of its own."""
-        if self.model in KNOWN or not self.model.endswith(".gguf"):
+        kept = kept_model(self.model)
+        if kept and self.model not in KNOWN:
+            return kept.file, None
+        if kept or not self.model.endswith(".gguf"):
             gguf = await fetch(self.model, progress=self._progress)
             template = KNOWN[self.model].template
             return gguf, template and files(__package__).joinpath(template).read_text("utf-8")

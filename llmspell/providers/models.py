@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from llmspell.errors import ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.settings import ProviderSettings
 from llmspell.providers.sharing import Sharing
@@ -79,6 +80,20 @@ class Models:
         provider = self._provider(ModelName.parse(request.model).provider)
         stream = getattr(provider, "stream", None)
         return _at_once(provider, request) if stream is None else stream(request)
+
+    async def offered(self, name: str) -> list[str]:
+        """The models a provider says it has, without its own name.
+
+        Raises:
+            ProviderError: It cannot be asked, or keeps no list.
+            UnknownEffect: There is no such provider.
+        """
+        provider = self._provider(name)
+        listing = getattr(provider, "list_models", None)
+        if listing is None:
+            raise ProviderError(f"{name} keeps no list of its models")
+        names: list[str] = await listing()
+        return names
 
     async def close(self) -> None:
         for provider in self._providers.values():

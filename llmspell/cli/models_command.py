@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from llmspell.cli.output import size
+from llmspell.cli.progress import Progress
+from llmspell.cli.report import Misuse
+from llmspell.providers.kept import Kept, add_model, kept_model, kept_models, remove_model
+from llmspell.runtime import Runtime
+
+
+@click.group("models", invoke_without_command=True)
+@click.option("--provider", metavar="NAME", help="List what that provider offers.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@click.pass_context
+def command(
+    context: click.Context,
+    provider: str | None,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
+) -> None:
+    """List the models that run on this machine, pull and remove them."""
+    if context.invoked_subcommand:
+        return
+    if provider and provider != "local":
+        names = [f"{provider}/{name}" for name in asyncio.run(_offered(provider))]
+        print(json.dumps(names, indent=2, ensure_ascii=False) if as_json else "\n".join(names))
+        return
+    found = kept_models()
+    if as_json:
+        print(json.dumps([_as_json(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    width = max(len(one.name) for one in found)
+    for one in found:
+        print(f"local/{one.name:<{width}}  {_standing(one)}")
+
+
+@command.command("pull")
+@click.argument("model")
+@click.option("--name", help="What to call it; by default as the file is called.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def pull(model: str, name: str | None, debug: bool) -> None:  # noqa: ARG001 - see above
+    """Have a model here: download one that llmspell knows, or keep a copy of a GGUF file."""
+    model = model.removeprefix("local/")
+    file = Path(model).expanduser()
+    if file.suffix == ".gguf":
+        kept = add_model(file, name or file.stem)
+    elif name:
+        raise Misuse(f"{model} has its name already", hint="--name is for the path of a GGUF file")
+    else:
+        asyncio.run(_download(model))
+        kept = kept_model(model) or Kept(model, file, None)
+    print(f"local/{kept.name}  {_standing(kept)}")
+
+
+@command.command("remove")
+@click.argument("model")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def remove(model: str, debug: bool) -> None:  # noqa: ARG001 - see above
+    """Delete a model's file from this machine."""
+    kept = remove_model(model.removeprefix("local/"))
+    print(f"removed local/{kept.name}: {size(kept.size or 0)} in {kept.file}")
+
+
+async def _offered(provider: str) -> list[str]:
+    async with Runtime() as runtime:
+        return await runtime.models.offered(provider)
+
+
+async def _download(name: str) -> None:
+    import sys
+
+    from llmspell.providers.weights import fetch
+
+    with Progress(shown=sys.stderr.isatty()) as progress:
+        await fetch(name, progress=progress.download)
+
+
+def _standing(one: Kept) -> str:
+    if one.size is not None:
+        return f"{size(one.size)}  {one.file}"
+    return f"not here yet; {size(one.download or 0)} to be downloaded at the first use"
+
+
+def _as_json(one: Kept) -> dict[str, object]:
+    return {
+        "model": f"local/{one.name}",
+        "file": str(one.file),
+        "bytes": one.size,
+        "download_bytes": one.download,
+    }
