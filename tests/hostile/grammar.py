@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from expressions import Expressions, long_text, quoted
 from vocabulary import (
+    AGENT_METHODS,
     CONTEXTS,
     EFFECT_NAMES,
     GLOBALS,
@@ -169,6 +170,7 @@ class Grammar(Expressions):
             (
                 f"V[7] = Task.spawn(function(...)\n{body}\nend, {self.value(1)})",
                 f"V[7] = Task.spawn({f}) V[7]:cancel() V[7]:await()",
+                f"V[7] = Task.budget({self.table(1)}, {f})",
                 f"V[7]:{self.pick(('await', 'cancel', 'done'))}({self.arguments(1)})",
                 "local t t = Task.spawn(function() t:await() end) t:await()",
                 "local t t = Task.spawn(function() t:cancel() Task.sleep(0) end)",
@@ -187,7 +189,7 @@ class Grammar(Expressions):
         a, b, f = self.value(depth), self.value(depth - 1), self.function(depth - 1)
         tool = self.pick(list(TOOLS))
         fields = ", ".join(
-            f"{name} = {self.value(1)}" for name in TOOLS[tool].split() if self.rng.random() < 0.8
+            f"{name} = {self.value(1)}" for name in TOOLS[tool] if self.rng.random() < 0.8
         )
         return self.pick(
             (
@@ -216,6 +218,11 @@ class Grammar(Expressions):
                 f"Hook.modify({self.value(1)})",
                 f"Hook.replace({self.value(1)})",
                 f"Hook.halt({self.value(0)})",
+                f"Hook.retry({self.number()}, {self.number()})",
+                f"Hook.redirect({{{self.pick(('tool', 'model', 'effect'))} = {self.text()}, args = {self.value(1)}}})",
+                f"Hook.cache({self.value(0)}, {self.number()})",
+                f"Hook.fork({{{{{point}, {self.value(1)}}}, {self.value(1)}}})",
+                f"Hook.skip({self.value(0)})",
                 f"{{type = {self.text()}, data = {self.value(1)}}}",
                 self.value(1),
                 "call",
@@ -258,8 +265,9 @@ class Grammar(Expressions):
             )
         )
         output = self.pick(("nil", self.schema(1), self.schema(2)))
+        method = self.pick(AGENT_METHODS)
         made = f"V[9] = Agent.create{{model = 'scripted/x', tools = {tools}, output = {output}, max_steps = {self.pick(('3', self.number()))}, system = {self.value(1)}, extra_body = {self.value(1)}, history = {self.pick(('nil', self.value(2)))}}}"
-        return f"{made}\nV[8] = V[9]:{self.pick(('prompt', 'execute', 'fork', 'history', 'as_tool', 'reset'))}({self.value(2)})"
+        return f"{made}\nV[8] = V[9]:{method}({self.value(2)}, {self.value(2)})"
 
     def child(self, depth: int) -> str:
         """Another spell, with options that ask for more than this one has."""

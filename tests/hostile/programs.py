@@ -84,6 +84,6 @@ def _reply(rng: Random) -> Any:
     name = rng.choice((*TOOLS, "made", "", "no such tool"))
     arguments = {
         key: rng.choice((*TEXTS, 0, -1, 1e308, None, [], {}, [[[]]], 1 << 70))
-        for key in TOOLS.get(name, "a b").split()
+        for key in TOOLS.get(name, ("a", "b"))
     }
     return name, arguments

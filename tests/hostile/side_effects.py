@@ -47,6 +47,7 @@ class Watch:
         self._on = False
         places = (sys.base_prefix, sys.prefix, *sysconfig.get_paths().values(), SOURCE, folder)
         self._readable = (*map(os.path.realpath, places), *READABLE)
+        self._project = folder / ".llmspell"
         sys.addaudithook(self._audit)
         handler = logging.Handler(logging.ERROR)
         handler.emit = self._logged  # type: ignore[method-assign]
@@ -85,12 +86,22 @@ class Watch:
             if isinstance(path, int) or Path(os.fsdecode(path)).is_dir():
                 return True  # what is opened in a folder for writing has no name, and is temporary
             reads = not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            known = os.path.realpath(path).startswith(self._readable)
-            return known and (reads or path == os.devnull)
+            if not reads:
+                return path == os.devnull or self.is_of_journal(path)
+            return os.path.realpath(path).startswith(self._readable)
         if event in {"subprocess.Popen", "os.posix_spawn"}:
             program, arguments = args[:2]
             return program == sys.executable and arguments[3].startswith(OWN_PROGRAMS)
+        if event in {"os.mkdir", "os.remove"}:
+            return self.is_of_journal(args[0])
         return not event.startswith(WORLDLY)
+
+    def is_of_journal(self, path: Any) -> bool:
+        """Is that where runs are recorded?"""
+        path = Path(os.fsdecode(path))
+        records = path.parent == self._project and path.name.startswith("runs.db")
+        running = self._project / "running"
+        return records or path in {self._project, running} or path.parent == running
 
 
 class Leaks:

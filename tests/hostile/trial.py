@@ -101,7 +101,8 @@ class Trials:
             problems.append(f"it took {seconds:.1f} s of processor time")
         if self._runtime is None and (left := asyncio.all_tasks() - {asyncio.current_task()}):
             problems.append(f"tasks left: {left!r:.300}")
-        if written := list(self._folder.rglob("*")):
+        files = self._folder.rglob("*")
+        if written := [path for path in files if not self._watch.is_of_journal(path)]:
             problems.append(f"files were written: {written}")
         return Verdict(results["outcome"], "; ".join(problems) or None, seconds)
 

@@ -1,5 +1,7 @@
 """The words hostile programs are made of."""
 
+import surface
+
 NUMBERS = (
     *("0", "1", "2", "3", "-1", "7", "64", "1000", "0.5", "-0.0", "0/0", "-(0/0)", "1/0", "-1/0"),
     *("math.maxinteger", "math.mininteger", "math.maxinteger - 1", "2^53", "2^63", "-2^63", "2^31"),
@@ -98,85 +100,13 @@ METAMETHODS = (
     *("__band", "__shl", "__bnot", "__mod", "__pow", "__div", "__mul", "__sub"),
 )
 
-GLOBALS = (
-    *("_G", "_ENV", "string", "table", "math", "coroutine", "utf8", "os", "Task", "Tool", "Hook"),
-    *(
-        "Event",
-        "Spell",
-        "State",
-        "JSON",
-        "Log",
-        "Agent",
-        "Console",
-        "Human",
-        "Config",
-        "Debug",
-        "params",
-        "arg",
-        "Nothing",
-    ),
-)
+_SURFACE = surface.read()
 
-LIBRARY = tuple(
-    f"{place}.{name}" if place else name
-    for place, names in {
-        "": "assert collectgarbage error getmetatable inspect ipairs load next pairs pcall print "
-        "rawequal rawget rawlen rawset require select setmetatable tonumber tostring try type xpcall",
-        "coroutine": "close create isyieldable resume running status wrap yield",
-        "math": "abs ceil floor fmod max min modf random randomseed tointeger type ult",
-        "string": "byte char find format gmatch gsub len lower match pack packsize rep reverse sub "
-        "unpack upper",
-        "table": "concat insert move pack remove sort unpack",
-        "utf8": "char codepoint codes len offset",
-        "os": "clock date difftime getenv time",
-        "Task": "all map race sleep spawn timeout",
-        "Tool": "call define execute get list schema",
-        "Hook": "after before halt list modify on_error register replace",
-        "Event": "list publish receive statistics stream subscribe unsubscribe wait",
-        "Spell": "run",
-        "State": "changes compare_and_set delete get increment keys list_keys load save scope set update watch",
-        "JSON": "decode encode parse stringify",
-        "Log": "debug error info warn",
-        "Agent": "builder create",
-        "Console": "lines read_line",
-        "Human": "approve ask",
-        "Debug": "inspect timer",
-    }.items()
-    for name in names.split()
-)
+GLOBALS = (*_SURFACE.tables, "_ENV", "_VERSION", "Nothing")
+LIBRARY = tuple(_SURFACE.functions)
+TOOLS = _SURFACE.tools
 
-# What the built-in tools take, and what a spell may well put there.
-TOOLS = {
-    "add_time": "at seconds minutes hours days months years",
-    "base64_decode": "data",
-    "base64_encode": "data url_safe",
-    "calculate": "expression variables",
-    "count_text": "text",
-    "csv_format": "rows columns delimiter",
-    "csv_parse": "text header delimiter",
-    "delete_file": "path",
-    "diff_text": "a b context",
-    "file_info": "path",
-    "format_time": "at format timezone",
-    "hash": "data algorithm",
-    "hmac": "data key algorithm",
-    "http_request": "url method headers body timeout",
-    "json_query": "data path default",
-    "list_files": "path pattern recursive",
-    "now": "timezone",
-    "parse_time": "text format timezone",
-    "read_file": "path",
-    "regex_find": "pattern text max_results ignore_case",
-    "run_program": "program args stdin cwd timeout max_bytes",
-    "search_files": "path text pattern",
-    "split_text": "text max_chars overlap",
-    "template": "text values",
-    "time_between": "start finish",
-    "url_decode": "text",
-    "url_encode": "text",
-    "uuid": "",
-    "write_file": "path content",
-}
+AGENT_METHODS = ("prompt", "execute", "fork", "history", "as_tool", "reset", "stream", "events")
 
 KEYWORDS = (
     *(
@@ -265,6 +195,16 @@ CONTEXTS = (
     "JSON.encode(setmetatable({}, {__index = f, __pairs = f, __len = f}))",
     "Debug.inspect(setmetatable({}, {__index = f, __pairs = f, __tostring = f}))",
     "Agent.create{model = 'scripted/x', tools = {{name = 'hash', run = f}}}:prompt('x')",
+    "Agent.create{model = 'scripted/x'}:prompt('x', {on_text = f})",
+    "for part in Agent.create{model = 'scripted/x'}:stream('x') do f(part) end",
+    "local s <close> = Agent.create{model = 'scripted/x'}:events('x') f(s) s()",
+    "Agent.create{model = 'scripted/x', handoff = {{name = 'other', run = f}}}:prompt('x')",
+    "Task.budget({tokens = 1000}, f)",
+    "Task.budget({requests = 1}, function() f() Agent.create{model = 'scripted/x'}:prompt('x') end)",
+    "local w <close> = State.watch('k', f) State.set('k', 1) Task.sleep(0)",
+    "Hook.at('*', f) P(http_request, {url = 'http://127.0.0.1:1'})",
+    "Hook.before('tool.call', function() f() return Hook.retry(0, 1e9) end) hash{}",
+    "Hook.before('state.get', function() return Hook.fork{{'state.set', {key = 'k', value = f}}} end) State.get('k')",
 )
 
 # What does harm wherever it runs, and never ends by itself.
