@@ -23,6 +23,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "hook": ("Hook",),
     "event": ("Event",),
     "agent": ("Agent",),
+    "team": ("Team",),
     "model": (),
     "console": ("Console",),
     "human": ("Human",),

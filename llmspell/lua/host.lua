@@ -12,6 +12,8 @@ return {
   format_date = later("dates", "format_date"),
   time_of = later("dates", "time_of"),
   define_tool = part("globals").define_tool,
+  load_text = part("globals").load_text,
   attend = later("children", "attend"),
   await = later("children", "await"),
+  map = later("tasks", "map"),
 }

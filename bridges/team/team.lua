@@ -1,0 +1,204 @@
+---@meta Team
+
+local host = ...
+local perform, map, fail, tostring = host.perform, host.map, host.fail, host.tostring
+local type, ipairs, next, setmetatable = type, ipairs, next, setmetatable
+local format, concat, lower, match = string.format, table.concat, string.lower, string.match
+
+---Several agents at work on one thing. A team is asked like an agent, so teams can be members of teams.
+---@class Team
+local Team = {}
+
+---@class TeamHandle
+---@field name string
+local methods = {}
+
+---@alias Member AgentHandle|TeamHandle|fun(input: any): any
+
+-- What a member answers, and what that took.
+local function ask(member, input)
+  if type(member) == "function" then
+    return { answer = member(input) }
+  end
+  local answer, response = member:prompt(input)
+  return { answer = answer, usage = response.usage }
+end
+
+local function text_of(value)
+  if type(value) == "table" then
+    return perform("json.encode", { value = value })
+  end
+  return tostring(value)
+end
+
+local function add_usage(total, usage)
+  for field, amount in next, usage or {} do
+    total[field] = (total[field] or 0) + amount
+  end
+end
+
+local function name_of(member, number)
+  return type(member) == "table" and member.name or "member " .. number
+end
+
+-- Asks members at the same time; their answers in order.
+local function ask_all(team, response, input_of)
+  local replies = map(team.members, function(member, number)
+    return ask(member, input_of(number))
+  end, { limit = team.options.limit })
+  local answers = {}
+  for number, reply in ipairs(replies) do
+    answers[number] = reply.answer
+    add_usage(response.usage, reply.usage)
+  end
+  return answers
+end
+
+local function same(input)
+  return function()
+    return input
+  end
+end
+
+-- Asks one more member for the last word.
+local function ask_one(member, response, input)
+  local reply = ask(member, input)
+  add_usage(response.usage, reply.usage)
+  return reply.answer
+end
+
+local function new(callee, options, work)
+  if type(options) ~= "table" then
+    fail("invalid_arguments", callee .. ": takes a table of members and options")
+  end
+  local members, own = {}, {}
+  for number, member in ipairs(options) do
+    local kind = type(member)
+    if kind ~= "function" and not (kind == "table" and member.prompt) then
+      fail("invalid_arguments", callee .. ": member " .. number .. " is no agent, team or function")
+    end
+    members[number] = member
+  end
+  if #members == 0 then
+    fail("invalid_arguments", callee .. ": it has no members")
+  end
+  for field, value in next, options do
+    if type(field) == "string" then
+      own[field] = value
+    end
+  end
+  local team = { name = own.name or "team", members = members, options = own, work = work }
+  return setmetatable(team, { __index = methods, __name = "team" })
+end
+
+---Put something to the team.
+---@param input string|table
+---@return any answer
+---@return table response {text, data, answers, usage} and, of a vote, {votes}
+function methods:prompt(input)
+  local response = { usage = {}, answers = {} }
+  local answer = self.work(self, input, response)
+  response.text = text_of(answer)
+  response.data = type(answer) == "table" and answer or nil
+  return answer, response
+end
+
+---This team as an entry of an agent's `tools`.
+---@param options? {name: string, description: string}
+function methods:as_tool(options)
+  options = options or {}
+  return {
+    name = options.name or self.name,
+    description = options.description or "Ask the team " .. self.name .. ".",
+    params = { input = "string" },
+    run = function(args)
+      return (self:prompt(args.input))
+    end,
+  }
+end
+
+---Each member gets the answer of the one before; the last one's counts.
+---@param members table a list of members
+---@return TeamHandle
+function Team.sequential(members)
+  return new("Team.sequential", members, function(team, input, response)
+    for number, member in ipairs(team.members) do
+      input = ask_one(member, response, input)
+      response.answers[number] = input
+    end
+    return input
+  end)
+end
+
+---All members are asked at once. The answer is the list of theirs, or what `combine` makes of it.
+---@param members table a list of members; limit: how many at once; combine: a member that gets the list
+---@return TeamHandle
+function Team.parallel(members)
+  return new("Team.parallel", members, function(team, input, response)
+    response.answers = ask_all(team, response, same(input))
+    local combine = team.options.combine
+    return combine and ask_one(combine, response, response.answers) or response.answers
+  end)
+end
+
+-- The same for answers that differ in case and in what is around them.
+local function key_of(answer)
+  return match(lower(text_of(answer)), "^[%s%p]*(.-)[%s%p]*$")
+end
+
+---The answer that most members give, or among equals the one that was given by an earlier member.
+---@param members table a list of members; key: fun(answer): what makes answers the same
+---@return TeamHandle
+function Team.vote(members)
+  return new("Team.vote", members, function(team, input, response)
+    local key = team.options.key or key_of
+    local votes, first, best = {}, {}, nil
+    response.answers = ask_all(team, response, same(input))
+    for _, answer in ipairs(response.answers) do
+      local choice = key(answer)
+      votes[choice] = (votes[choice] or 0) + 1
+      if first[choice] == nil then
+        first[choice] = answer
+      end
+    end
+    for _, answer in ipairs(response.answers) do
+      local choice = key(answer)
+      if best == nil or votes[choice] > votes[best] then
+        best = choice
+      end
+    end
+    response.votes = votes
+    return first[best]
+  end)
+end
+
+local function others_say(team, input, answers, own)
+  local said = {}
+  for number, answer in ipairs(answers) do
+    if number ~= own then
+      said[#said + 1] = format("%s says:\n%s", name_of(team.members[number], number), text_of(answer))
+    end
+  end
+  local ask_for = own and "Weigh what the others say, and give your answer anew."
+    or "Decide, and give the best answer."
+  return format("%s\n\n%s\n\n%s", text_of(input), concat(said, "\n\n"), ask_for)
+end
+
+---Members answer, see what the others say and answer anew, `rounds` times; then the judge decides.
+---@param members table a list of members; rounds: integer, 2; judge: a member
+---@return TeamHandle
+function Team.debate(members)
+  return new("Team.debate", members, function(team, input, response)
+    response.answers = ask_all(team, response, same(input))
+    for _ = 2, team.options.rounds or 2 do
+      local before = response.answers
+      response.answers = ask_all(team, response, function(number)
+        return others_say(team, input, before, number)
+      end)
+    end
+    local judge = team.options.judge
+    return judge and ask_one(judge, response, others_say(team, input, response.answers)) or response.answers
+  end)
+end
+
+return { Team = Team }
