@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmspell.agents.templates import Templates
 from llmspell.approvals import Approvals
 from llmspell.bridge import Bridges
 from llmspell.children import Child, Children
+from llmspell.config import Project
 from llmspell.driver import Machine, Output
 from llmspell.effects import Effect
 from llmspell.engine import Engine
@@ -203,11 +205,21 @@ class Runs:
             Recording: None,
             Tools: Tools(self._shared[Tools]),
         }
-        return _Services({**self._shared, **own}, makers={Store: self._open_store})
+        makers: dict[type, Callable[[], Any]] = {
+            Store: self._open_store,
+            Templates: lambda: Templates(self._template_folders(spell)),
+        }
+        return _Services({**self._shared, **own}, makers)
 
     def _module_folders(self, spell: Spell) -> list[Path]:
         folders = [spell.folder] if spell.folder else []
         return [*folders, self._modules] if spell.trusted else folders
+
+    def _template_folders(self, spell: Spell) -> list[Path]:
+        folders = [spell.folder] if spell.folder else []
+        if spell.trusted:
+            folders.append(self._shared[Project].root)
+        return [folder / "agents" for folder in folders]
 
     async def _machine(self, spell: Spell, limits: Limits, seed: int) -> Machine:
         """The Lua state of a run: in this process or, for a spell that is isolated, in another."""

@@ -14,6 +14,7 @@ COMMANDS = {
     "tools": "List the tools spells can call.",
     "providers": "List the providers of models, or check one.",
     "models": "List the models that run here, pull and remove them.",
+    "agents": "List the agents that files describe, or show one.",
     "spells": "List the spells that can be run by name.",
     "state": "Look at the project's state, change it, export and import it.",
     "plugins": "List plugins, or show one.",

@@ -1,0 +1,85 @@
+"""Agents described in files: `agents/NAME.toml`, or `agents/NAME.lua`, which returns the same as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmspell.errors import InvalidArguments, UnknownEffect
+from llmspell.values import NotPlain, Value, plain
+
+SHIPPED = Path(__file__).with_name("shipped")
+_SUFFIXES = (".toml", ".lua")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A file that describes an agent."""
+
+    name: str
+    file: Path
+
+    @property
+    def shown(self) -> str:
+        """Its file as messages name it."""
+        return f"{self.file.parent.name}/{self.file.name}"
+
+    @property
+    def is_lua(self) -> bool:
+        return self.file.suffix == ".lua"
+
+    @property
+    def source(self) -> bytes:
+        return self.file.read_bytes()
+
+    def options(self) -> dict[str, Value]:
+        """What the file says, which is what `Agent.create` takes, and a `description`.
+
+        Raises:
+            InvalidArguments: It cannot be read.
+        """
+        import tomllib
+
+        try:
+            options: dict[str, Value] = plain(tomllib.loads(self.source.decode()))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, NotPlain) as error:
+            raise InvalidArguments(self.shown, [str(error)]) from error
+        return options
+
+    @property
+    def description(self) -> str:
+        """What it is for, in a line: of a Lua file, its first comment."""
+        if not self.is_lua:
+            return str(self.options().get("description", ""))
+        first = self.source.decode("utf-8", "replace").partition("\n")[0]
+        return first.lstrip("-# ").strip() if first.startswith("--") else ""
+
+
+class Templates:
+    """The templates in some folders, and those that come with llmspell; the first of a name counts."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = [*folders, SHIPPED]
+
+    def find(self, name: str) -> Template:
+        """The template of that name. Raises UnknownEffect."""
+        found = self.all().get(name)
+        if found is None:
+            import difflib
+
+            raise UnknownEffect(
+                "agent template", name, difflib.get_close_matches(name, list(self.all()))
+            )
+        return found
+
+    def all(self) -> Mapping[str, Template]:
+        """Every template, by name."""
+        found: dict[str, Template] = {}
+        for folder in self._folders:
+            for suffix in _SUFFIXES:
+                for file in sorted(folder.glob(f"*{suffix}")):
+                    # A link may lead to another file of the folder, not out of it.
+                    if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
+                        found.setdefault(file.stem, Template(file.stem, file))
+        return dict(sorted(found.items()))

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import click
+
+from llmspell.agents.templates import SHIPPED, Template, Templates
+from llmspell.cli.report import Misuse
+from llmspell.config import find_project
+from llmspell.errors import LlmspellError, UnknownEffect
+
+
+@click.command("agents")
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(
+    name: str | None,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
+) -> None:
+    """List the agents that files describe, the project's and the shipped ones, or show one.
+
+    A spell makes one with Agent.from("NAME").
+    """
+    templates = Templates([find_project().root / "agents"])
+    if name is not None:
+        _show(_find(templates, name), as_json)
+    elif as_json:
+        print(json.dumps([_about(t) for t in templates.all().values()], indent=2))
+    else:
+        _list(templates)
+
+
+def _find(templates: Templates, name: str) -> Template:
+    try:
+        return templates.find(name)
+    except UnknownEffect as error:
+        hint = error.hint or "list them with: llmspell agents"
+        raise Misuse(error.message, hint=hint) from error
+
+
+def _list(templates: Templates) -> None:
+    known = templates.all()
+    width = max(map(len, known))
+    for title, shipped in (("project", False), ("shipped", True)):
+        found = [t for t in known.values() if (t.file.parent == SHIPPED) is shipped]
+        if found:
+            click.secho(title, bold=True)
+        for template in found:
+            print(f"  {template.name:<{width}}  {_description(template)}".rstrip())
+
+
+def _description(template: Template) -> str:
+    try:
+        return template.description
+    except LlmspellError as error:
+        return f"({error})"
+
+
+def _about(template: Template) -> dict[str, str]:
+    return {
+        "name": template.name,
+        "file": str(template.file),
+        "description": _description(template),
+    }
+
+
+def _show(template: Template, as_json: bool) -> None:
+    if as_json:
+        options = {} if template.is_lua else {"options": template.options()}
+        print(json.dumps(_about(template) | options, indent=2, ensure_ascii=False))
+    else:
+        print(template.source.decode("utf-8", "replace"), end="")
