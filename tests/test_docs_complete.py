@@ -31,6 +31,7 @@ WALK = """
 local objects = {
   agent = getmetatable(Agent.create{}).__index,
   builder = Agent.builder(),
+  team = getmetatable(Team.vote{print}).__index,
   os = os,
   require = require,
 }

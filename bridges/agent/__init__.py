@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from llmspell.agents import options
+from llmspell.agents import options, saving
 from llmspell.agents.agent import MAX_STEPS, PARALLEL, RETRIES, Agent, Agents
 from llmspell.agents.input import message_from
 from llmspell.agents.loop import prompt
 from llmspell.agents.streams import Streams
+from llmspell.agents.templates import Templates
 from llmspell.bridge import Bridge
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
@@ -26,7 +27,6 @@ def create(
     tools: list[Value] | None = None,
     handoff: list[Value] | None = None,
     output: Value = None,
-    output_tool: bool = False,
     temperature: float | None = None,
     top_p: float | None = None,
     max_tokens: int | None = None,
@@ -39,6 +39,7 @@ def create(
     max_tool_calls: int | None = None,
     parallel: int = PARALLEL,
     tool_timeout: float | None = None,
+    approve: list[str] | None = None,
     retries: int = RETRIES,
     attempts: int = 1,
     context: dict[str, Value] | None = None,
@@ -68,12 +69,12 @@ def create(
         tools=tuple(options.tool(effect.run, entry) for entry in tools or []),
         handoff=options.others(effect.run, handoff or []),
         output=options.output(output),
-        output_tool=output_tool,
         asks=asks,
         max_steps=max_steps,
         max_tool_calls=max_tool_calls,
         parallel=parallel,
         tool_timeout=tool_timeout,
+        approve=tuple(approve or ()),
         retries=retries,
         attempts=attempts,
         context=options.context(context),
@@ -83,6 +84,18 @@ def create(
     )
     effect.run[Agents][agent.id] = agent
     return agent.id
+
+
+@bridge.effect()
+def template(effect: Effect, name: str) -> dict[str, Value]:
+    """What a file describes an agent by: {options}, or {source, file} of one in Lua."""
+    found = effect.run[Templates].find(name)
+    if found.is_lua:
+        return {"source": found.source, "file": found.shown}
+    given = found.options()
+    taken = {name: value for name, value in given.items() if name != "description"}
+    bridge.handlers["agent.create"].signature.bind(taken, target=found.shown)
+    return {"options": given}
 
 
 def _deadline(effect: Effect) -> float | None:
@@ -104,7 +117,7 @@ async def run(
     """
     found = effect.run[Agents].find(agent)
     model = found.model or (await effect.run[Models].default()).model
-    message = message_from(input)
+    message = await message_from(effect, input)
     with found.paying(effect):
         if stream is None:
             return (await prompt(effect, found, message, model=model)).as_plain()
@@ -138,6 +151,21 @@ def history(effect: Effect, agent: str) -> list[dict[str, Value]]:
 
 
 @bridge.effect(leaf=False)
+def save(effect: Effect, agent: str) -> dict[str, Value]:
+    """An agent's conversation as a table to keep: {version, agent, speaker, tokens, messages}."""
+    agents = effect.run[Agents]
+    found = agents.find(agent)
+    speaker = agents.get(found.speaker or "")
+    return saving.saved(found, speaker.name if speaker else None)
+
+
+@bridge.effect(leaf=False)
+def load(effect: Effect, agent: str, saved: dict[str, Value]) -> None:
+    """Go on with a conversation that was saved."""
+    saving.load(effect.run[Agents].find(agent), saved)
+
+
+@bridge.effect(leaf=False)
 def fork(effect: Effect, agent: str) -> str:
     """Another agent with the same conversation; its id."""
     twin = effect.run[Agents].find(agent).fork(f"agent-{effect.path}")
@@ -146,7 +174,6 @@ def fork(effect: Effect, agent: str) -> str:
 
 
 @bridge.effect(leaf=False)
-def reset(effect: Effect, agent: str, history: list[Value] | None = None) -> None:
-    """Forget the conversation, or go on with another one."""
-    found = effect.run[Agents].find(agent)
-    found.begin([message_from_plain(message) for message in history or []])
+def reset(effect: Effect, agent: str) -> None:
+    """Forget the conversation."""
+    effect.run[Agents].find(agent).begin([])

@@ -2,7 +2,7 @@
 
 local host = ...
 local perform, attend, await, fail = host.perform, host.attend, host.await, host.fail
-local type, setmetatable, getmetatable = type, setmetatable, getmetatable
+local type, setmetatable = type, setmetatable
 local ipairs, pairs, next, pcall, error = ipairs, pairs, next, pcall, error
 
 ---@class AgentHandle
@@ -10,12 +10,9 @@ local ipairs, pairs, next, pcall, error = ipairs, pairs, next, pcall, error
 local methods = {}
 local agent_type = { __index = methods, __name = "agent" }
 
-local function handle(id, name, on_text)
-  return setmetatable({ id = id, name = name, on_text = on_text }, agent_type)
-end
-
-local function is_agent(value)
-  return type(value) == "table" and getmetatable(value) == agent_type
+local function handle(id, from)
+  local fields = { id = id, name = from.name, description = from.description, on_text = from.on_text }
+  return setmetatable(fields, agent_type)
 end
 
 ---@class Agent
@@ -23,6 +20,7 @@ local Agent = {}
 
 ---@class AgentOptions
 ---@field name? string
+---@field description? string what it is for, to an agent that has it as a tool
 ---@field model? string provider/model; by default the runtime's
 ---@field system? string instructions
 ---@field tools? table names of tools, other agents, and {name, description, params, run}
@@ -38,12 +36,12 @@ local Agent = {}
 ---@field fallback? string[] models to ask when that one cannot answer
 ---@field attempts? integer how often a model is asked when that fails in a way that may pass
 ---@field handoff? AgentHandle[] agents the model may hand the conversation over to
----@field output_tool? boolean the model answers by calling a tool
 ---@field retries? integer how often it is shown what is wrong with an answer that does not fit
 ---@field max_steps? integer model requests of one prompt
 ---@field max_tool_calls? integer of one prompt
 ---@field parallel? integer tool calls at once
 ---@field tool_timeout? number seconds of one tool call
+---@field approve? string[] tools whose calls a person has to approve of
 ---@field context? {max_tokens: integer, strategy: "trim"|"summarise", keep: integer, model: string}
 ---@field timeout? number seconds of one prompt
 ---@field history? table a conversation to go on with
@@ -53,7 +51,8 @@ local Agent = {}
 local function as_tools(list)
   local tools = {}
   for i, tool in ipairs(list) do
-    tools[i] = is_agent(tool) and tool:as_tool() or tool
+    -- An agent, or a team.
+    tools[i] = type(tool) == "table" and type(tool.as_tool) == "function" and tool:as_tool() or tool
   end
   return tools
 end
@@ -71,9 +70,41 @@ function Agent.create(options)
       args[field] = as_tools(args[field])
     end
   end
-  local on_text = args.on_text
-  args.on_text = nil
-  return handle(perform("agent.create", args), args.name, on_text)
+  args.on_text, args.description = nil, nil
+  return handle(perform("agent.create", args), options or {})
+end
+
+-- What a template in Lua returns: options, or a function that makes them of the overrides.
+local function returned_by(template, overrides)
+  local chunk, problem = host.load_text(template.source, "@" .. template.file)
+  if not chunk then
+    error(problem, 0)
+  end
+  local options = chunk()
+  if type(options) == "function" then
+    options = options(overrides)
+  end
+  if type(options) ~= "table" then
+    fail("invalid_arguments", template.file .. ": it must return a table of options, not a " .. type(options))
+  end
+  return options
+end
+
+---Make an agent that a file describes: agents/NAME.toml or agents/NAME.lua, or a shipped one.
+---@param name string
+---@param overrides? AgentOptions go before what the file says
+---@return AgentHandle
+function Agent.from(name, overrides)
+  overrides = overrides or {}
+  local template = perform("agent.template", { name = name })
+  local options = { name = name }
+  for key, value in next, template.options or returned_by(template, overrides) do
+    options[key] = value
+  end
+  for key, value in next, overrides do
+    options[key] = value
+  end
+  return Agent.create(options)
 end
 
 -- A stream is read by one task while another one, which attends it, has the prompt done.
@@ -210,10 +241,38 @@ function methods:history()
   return perform("agent.history", { agent = self.id })
 end
 
+local SCOPE <const> = "agents" -- of the state, where conversations are kept
+
+---The conversation as a table to keep; with a name it is kept in the state as well.
+---@param name? string
+---@return table saved
+function methods:save(name)
+  local saved = perform("agent.save", { agent = self.id })
+  if name ~= nil then
+    perform("state.set", { scope = SCOPE, key = name, value = saved })
+  end
+  return saved
+end
+
+---Go on with a conversation that was saved: the table, or what the state has under a name.
+---@param saved table|string
+---@return AgentHandle self
+function methods:load(saved)
+  if type(saved) == "string" then
+    local kept = perform("state.get", { scope = SCOPE, key = saved })
+    if kept == nil then
+      fail("state_error", "no conversation is saved as '" .. saved .. "'", "save one: agent:save(name)")
+    end
+    saved = kept
+  end
+  perform("agent.load", { agent = self.id, saved = saved })
+  return self
+end
+
 ---Another agent with the same conversation, which then goes its own way.
 ---@return AgentHandle
 function methods:fork()
-  return handle(perform("agent.fork", { agent = self.id }), self.name, self.on_text)
+  return handle(perform("agent.fork", { agent = self.id }), self)
 end
 
 ---Forget the conversation.
@@ -225,7 +284,7 @@ end
 ---@param options? {name: string, description: string}
 function methods:as_tool(options)
   options = options or {}
-  return { agent = self.id, name = options.name, description = options.description }
+  return { agent = self.id, name = options.name, description = options.description or self.description }
 end
 
 local builder = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from anyio import Lock
@@ -35,12 +36,12 @@ class Agent:
         tools: What the model may call: names of the run's tools, and the agent's own tools.
         handoff: Agents that the model may hand the conversation over to.
         output: JSON Schema of its answers; None for text.
-        output_tool: Whether the model answers by calling a tool that takes such an answer.
         asks: More that each request says: fields of `ModelRequest`, such as `temperature`.
         max_steps: Model requests one prompt may take, repairs of its answer aside.
         max_tool_calls: Tool calls one prompt may make, or None.
         parallel: How many of them at once.
         tool_timeout: Seconds each may take, or None; a tool's own timeout may be shorter.
+        approve: Names of tools whose calls a person has to approve of, with `*` for any part.
         retries: How often a model is shown what is wrong with an answer that does not fit.
         attempts: How often a model is asked when that fails in a way that may pass.
         context: How long the conversation may get, or None.
@@ -60,12 +61,12 @@ class Agent:
     tools: tuple[str | Tool, ...] = ()
     handoff: tuple[Agent, ...] = ()
     output: dict[str, Any] | None = None
-    output_tool: bool = False
     asks: dict[str, Any] = field(default_factory=dict)
     max_steps: int = MAX_STEPS
     max_tool_calls: int | None = None
     parallel: int = PARALLEL
     tool_timeout: float | None = None
+    approve: tuple[str, ...] = ()
     retries: int = RETRIES
     attempts: int = 1
     context: Context | None = None
@@ -89,6 +90,10 @@ class Agent:
     def own_tool(self, name: str) -> Tool | None:
         """The agent's own tool of that name: a Lua function, another agent, or a certain version."""
         return next((t for t in self.tools if isinstance(t, Tool) and t.name == name), None)
+
+    def wants_approval(self, tool: str) -> bool:
+        """Whether a person has to approve of each call of that tool."""
+        return any(fnmatchcase(tool, pattern) for pattern in self.approve)
 
     def fork(self, id: str) -> Agent:  # noqa: A002 - it is the id
         """Another agent with the same conversation, which then goes its own way."""

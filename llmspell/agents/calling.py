@@ -8,6 +8,7 @@ from typing import Any
 from llmspell.agents.agent import Agent
 from llmspell.agents.answer import as_text
 from llmspell.agents.streams import Stream
+from llmspell.approvals import Approvals, approve
 from llmspell.concurrency import gather
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, EffectError
@@ -22,29 +23,39 @@ async def call_tools(
 ) -> tuple[list[ToolResult], list[Record]]:
     """The results of calls, and a record of each: name, arguments, and result or error.
 
-    They are in the order of the calls, and so are the events, whatever takes how long.
+    They are in the order of the calls, and so are the events, whatever takes how long. What a
+    person has to approve of is asked before any of them begins.
     """
-    # Made here, in order, so that the paths do not depend on timing.
-    performed = [_performed(effect, agent, call) for call in calls]
     batch = _Batch(calls, stream)
+    if stream:
+        await stream.wanted()
+    performed: list[Coroutine[Any, Any, Value] | EffectError] = []
     try:
-        if stream:
-            await stream.wanted()
+        # Made here, in order, so that the paths do not depend on timing.
+        for call in calls:
+            performed.append(await _performed(effect, agent, call))  # noqa: PERF401 - see finally
         work = [batch.one(n, each) for n, each in enumerate(performed)]
         await gather(work, limit=agent.parallel)
     finally:
         for each in performed:
-            if not isinstance(each, AgentError):
+            if not isinstance(each, EffectError):
                 each.close()  # one that was not begun, because another one ended the run
     return batch.results, batch.records
 
 
-def _performed(
+async def _performed(
     effect: Effect, agent: Agent, call: ToolCall
-) -> Coroutine[Any, Any, Value] | AgentError:
+) -> Coroutine[Any, Any, Value] | EffectError:
+    """The call to be awaited, or why there is none."""
     if call.problem is not None:
         return AgentError(f"the arguments cannot be read: {call.problem}")
-    return effect.perform("tool.call", name=call.name, args=call.arguments, agent=agent.id)
+    args, what = call.arguments, f"tool.call:{call.name}"
+    if agent.wants_approval(call.name) and not effect.run[Approvals].needed(what):
+        try:
+            args = await approve(effect, what, args)
+        except EffectError as error:
+            return error
+    return effect.perform("tool.call", name=call.name, args=args, agent=agent.id)
 
 
 class _Batch:
@@ -64,11 +75,11 @@ class _Batch:
     def results(self) -> list[ToolResult]:
         return [self._done[n] for n in range(len(self._calls))]
 
-    async def one(self, number: int, performed: Coroutine[Any, Any, Value] | AgentError) -> None:
+    async def one(self, number: int, performed: Coroutine[Any, Any, Value] | EffectError) -> None:
         """Do a call; what goes wrong is for the model to see."""
         call, record = self._calls[number], self.records[number]
         try:
-            if isinstance(performed, AgentError):
+            if isinstance(performed, EffectError):
                 raise performed
             record["result"] = value = await performed
         except EffectError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from llmspell.agents.agent import Agent, Agents
@@ -10,7 +9,7 @@ from llmspell.agents.answer import Answer, decoded, repair
 from llmspell.agents.asking import Asking
 from llmspell.agents.calling import Record, call_tools, failure
 from llmspell.agents.context import HALF, Conversation, is_too_long
-from llmspell.agents.speaking import answer_in, answered, handed_over, specs, tool_choice
+from llmspell.agents.speaking import handed_over, specs
 from llmspell.agents.streamed import INTERRUPTED
 from llmspell.agents.streams import Stopped, Stream
 from llmspell.effects import Effect
@@ -90,15 +89,9 @@ class _Turn:
         while True:
             response = await self._ask()
             calls = response.message.tool_calls
-            final = answer_in(self.speaker, calls)
-            answer = None
-            if final is not None and final.problem is None:
-                answer = self._judge_call(response, final)
-            elif calls:
+            if calls:
                 self.talk.now.append(Message("tool", tuple(await self._do(calls))))
-            else:
-                answer = self._judge(response)
-            if answer is not None:
+            elif answer := self._judge(response):
                 return answer
 
     def _keep(self) -> None:
@@ -157,8 +150,8 @@ class _Turn:
             messages=(*self.talk.before, *self.talk.now),
             system=speaker.system,
             tools=tools,
-            tool_choice="none" if no_more and tools else tool_choice(speaker, tools),
-            output=None if speaker.output_tool else speaker.output,
+            tool_choice="none" if no_more and tools else None,
+            output=speaker.output,
             **speaker.asks,
         )
 
@@ -230,12 +223,6 @@ class _Turn:
         self._check_repairs(message.text, problems)
         self.talk.now.append(repair(problems))
         return None
-
-    def _judge_call(self, response: ModelResponse, call: ToolCall) -> Answer | None:
-        """The same for an answer that is a tool call; it becomes the text it stands for."""
-        text = json.dumps(answered(self.speaker, call), ensure_ascii=False)
-        self.talk.now[-1] = Message.of("assistant", text)
-        return self._judge(replace(response, message=self.talk.now[-1], finish_reason="stop"))
 
     def _check_repairs(self, text: str, problems: list[str]) -> None:
         if self.repairs >= self.speaker.retries:

@@ -1,15 +1,11 @@
-"""What a model is told of the tools it may call, which includes those that end its turn."""
+"""What a model is told of the tools it may call, which includes handing over."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from llmspell.agents.agent import Agent
 from llmspell.providers.messages import ToolCall, ToolSpec
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
-
-ANSWER = "give_answer"
 
 _HANDOFF_SCHEMA = {
     "type": "object",
@@ -24,15 +20,7 @@ def specs(agent: Agent, tools: Tools) -> tuple[ToolSpec, ...]:
     return (
         *[_spec(tool) for tool in found],
         *[ToolSpec(transfer(other), _about(other), _HANDOFF_SCHEMA) for other in agent.handoff],
-        *([_answer_spec(agent.output)] if agent.output_tool and agent.output else []),
     )
-
-
-def tool_choice(agent: Agent, given: tuple[ToolSpec, ...]) -> str | None:
-    """What the model must call, if its answer is a call."""
-    if not (agent.output_tool and agent.output):
-        return None
-    return "required" if len(given) > 1 else ANSWER
 
 
 def transfer(other: Agent) -> str:
@@ -45,18 +33,6 @@ def handed_over(agent: Agent, call: ToolCall) -> Agent | None:
     return next((other for other in agent.handoff if transfer(other) == call.name), None)
 
 
-def answer_in(agent: Agent, calls: list[ToolCall]) -> ToolCall | None:
-    """The call that is the answer, if there is one."""
-    if not agent.output_tool:
-        return None
-    return next((call for call in calls if call.name == ANSWER), None)
-
-
-def answered(agent: Agent, call: ToolCall) -> Any:
-    """What was answered by a call."""
-    return call.arguments.get("answer") if _wrapped(agent.output or {}) else call.arguments
-
-
 def _spec(tool: Tool) -> ToolSpec:
     return ToolSpec(tool.name, tool.description, tool.schema)
 
@@ -64,14 +40,3 @@ def _spec(tool: Tool) -> ToolSpec:
 def _about(other: Agent) -> str:
     does = f" {other.system}" if other.system else ""
     return f"Hand the conversation over to the agent {other.name}.{does}"
-
-
-def _answer_spec(schema: dict[str, Any]) -> ToolSpec:
-    if _wrapped(schema):
-        schema = {"type": "object", "properties": {"answer": schema}, "required": ["answer"]}
-    return ToolSpec(ANSWER, "Give your answer. This ends your work.", schema)
-
-
-def _wrapped(schema: dict[str, Any]) -> bool:
-    """Whether an answer has to be put into an object, as the arguments of a call are one."""
-    return schema.get("type") != "object"

@@ -429,35 +429,6 @@ async def test_json_in_a_fence_is_json(ask):
     assert (await ask('```json\n{"n": 3}\n```', output=SCHEMA)).data == {"n": 3}
 
 
-async def test_an_answer_can_be_a_call(ask):
-    answer = await ask(
-        call("give_answer", n="x"), call("give_answer", n=3), output=SCHEMA, output_tool=True
-    )
-    assert (answer.data, answer.text, answer.finish_reason) == ({"n": 3}, '{"n": 3}', "stop")
-    first, second = ask.run.model.requests
-    assert (first.tool_choice, first.output) == ("give_answer", None)
-    assert first.tools[0].schema == SCHEMA
-    assert "does not fit" in second.messages[-1].text
-    assert texts(ask.agent.history)[-1] == ("assistant", '{"n": 3}')
-
-
-async def test_an_answer_that_is_no_object_is_put_into_one(ask):
-    numbers = {"type": "array", "items": {"type": "integer"}}
-    answer = await ask(
-        call("add", a=1), call("give_answer", answer=[1, 2]),
-        output=numbers, output_tool=True, tools=("add",),
-    )  # fmt: skip
-    assert answer.data == [1, 2]
-    assert ask.run.model.requests[0].tool_choice == "required"
-
-
-async def test_broken_arguments_of_an_answer_are_told(ask):
-    broken = ToolCall("1", "give_answer", {}, problem="no JSON", raw="{")
-    answer = await ask(broken, call("give_answer", n=1), output=SCHEMA, output_tool=True)
-    assert answer.data == {"n": 1}
-    assert "no JSON" in Message("tool", results_of(ask, 1)[0].content).text
-
-
 def results_of(ask, request):
     return ask.run.model.requests[request].messages[-1].content
 

@@ -1,0 +1,100 @@
+"""Pictures and documents that go to a model with a prompt."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from llmspell.effects import Effect
+from llmspell.errors import InvalidArguments
+from llmspell.providers.messages import Block, File, Image, Text
+from llmspell.values import Value
+
+LARGEST = 20_000_000  # bytes of one; providers take no more
+
+# How files begin: RFC 2083, 8118 and the like, as the WHATWG's "MIME Sniffing" lists them.
+_BEGINNINGS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF87a": "image/gif",
+    b"GIF89a": "image/gif",
+    b"%PDF-": "application/pdf",
+    b"ID3": "audio/mpeg",
+    b"OggS": "audio/ogg",
+}
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # that models are shown
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:image/", re.IGNORECASE)
+_IN_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
+
+
+async def attached(effect: Effect, entry: Value) -> Block:
+    """The block of an attachment: a path or URL, or {data, media_type, name}.
+
+    A file is read by the tool `read_file`, so the grants judge it and the reading is recorded.
+
+    Raises:
+        InvalidArguments: It is nothing of the kind, or nothing a model can be shown.
+        PermissionDenied: The file may not be read.
+        ToolError: It cannot be.
+    """
+    if isinstance(entry, str) and _URL.match(entry):
+        return _linked(entry)
+    if isinstance(entry, str) and entry:
+        args: dict[str, Value] = {"path": entry, "encoding": "binary", "max_bytes": LARGEST}
+        data = await effect.perform("tool.call", name="read_file", args=args)
+        return _block(_bytes(data), PurePosixPath(entry).name)
+    if isinstance(entry, Mapping) and entry.keys() <= {"data", "media_type", "name"}:
+        data, kind, name = entry.get("data"), entry.get("media_type"), entry.get("name", "file")
+        if isinstance(data, (str, bytes)) and isinstance(name, str):
+            return _block(_bytes(data), name, kind if isinstance(kind, str) else None)
+    return _refuse("each is a path, a URL, or {data, media_type, name}")
+
+
+def _linked(url: str) -> Block:
+    """What is at a URL, which the provider fetches: a picture, if its name does not say otherwise."""
+    scheme, _, path, *_ = urlsplit(url)
+    if scheme not in ("http", "https", "data"):
+        _refuse(f"{url} is not an http or https URL")
+    kind = _by_name(path)
+    if scheme == "data" or kind is None or kind.startswith("image/"):
+        return Image(url=url)
+    return File(url=url, media_type=kind, name=PurePosixPath(path).name)
+
+
+def _block(data: bytes, name: str, kind: str | None = None) -> Block:
+    kind = kind or _by_content(data) or _by_name(name)
+    if kind in _PICTURES:
+        return Image(data, kind)
+    if kind == "application/pdf":
+        return File(data, kind, name)
+    try:
+        return Text(f"{name}:\n{data.decode()}\n")
+    except UnicodeDecodeError:
+        if kind is None:
+            _refuse(f"{name} is neither text nor of a kind known here: give its media_type")
+        return File(data, kind, name)
+
+
+def _by_content(data: bytes) -> str | None:
+    for beginning, kind in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return kind
+    return _IN_RIFF.get(data[8:12]) if data.startswith(b"RIFF") else None
+
+
+def _by_name(name: str) -> str | None:
+    from mimetypes import guess_type
+
+    kind = guess_type(name, strict=False)[0]
+    return None if kind == "application/octet-stream" else kind
+
+
+def _bytes(data: Value) -> bytes:
+    return data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+
+
+def _refuse(problem: str) -> NoReturn:
+    raise InvalidArguments("prompt", [f"attachments: {problem}"])
