@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from llmspell.agents.agent import Agent
-from llmspell.agents.tokens import Counter
+from llmspell.agents.counter import Counter
 from llmspell.errors import InvalidArguments
 from llmspell.providers.plain import message_from_plain
 from llmspell.values import Value

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.context import Context, Conversation, is_too_long
+from llmspell.agents.counter import Counter
 from llmspell.agents.loop import prompt
-from llmspell.agents.tokens import Counter, tokens_in, tokens_of
 from llmspell.effects import Effect
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import (
@@ -23,6 +23,7 @@ from llmspell.providers.messages import (
     ToolSpec,
     Usage,
 )
+from llmspell.providers.tokens import tokens_in, tokens_of
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import tool
 
