@@ -106,7 +106,20 @@ GLOBALS = (*_SURFACE.tables, "_ENV", "_VERSION", "Nothing")
 LIBRARY = tuple(_SURFACE.functions)
 TOOLS = _SURFACE.tools
 
-AGENT_METHODS = ("prompt", "execute", "fork", "history", "as_tool", "reset", "stream", "events")
+AGENT_METHODS = (
+    *(
+        "prompt",
+        "execute",
+        "fork",
+        "history",
+        "as_tool",
+        "reset",
+        "stream",
+        "events",
+        "save",
+        "load",
+    ),
+)
 
 KEYWORDS = (
     *(
