@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LUA_TOOLS := node_modules/.ready
-LUA    := llmspell bridges spells docs/examples
+LUA    := llmspell bridges spells docs/examples tests/spells
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format bench fuzz stress clean

@@ -36,10 +36,10 @@ class Approvals:
         return any(fnmatchcase(name, e) for e in effects) and not name.startswith("human.")
 
     def needed(self, what: str) -> bool:
-        return _fits(what, self.wanted)
+        return any(matches(what, rule) for rule in self.wanted)
 
     def is_given(self, what: str) -> bool:
-        return _fits(what, self.given)
+        return any(matches(what, rule) for rule in self.given)
 
 
 def what_is(effect: Effect) -> str:
@@ -72,10 +72,8 @@ async def approve(effect: Effect, what: str, args: dict[str, Value]) -> dict[str
     raise NotApproved(what, reason if isinstance(reason, str) else "")
 
 
-def _fits(what: str, rules: Iterable[str]) -> bool:
+def matches(what: str, rule: str) -> bool:
+    """Whether a rule names it."""
     name, _, subject = what.partition(":")
-    for rule in rules:
-        effect, _, about = rule.partition(":")
-        if fnmatchcase(name, effect) and (not about or fnmatchcase(subject, about)):
-            return True
-    return False
+    effect, _, about = rule.partition(":")
+    return fnmatchcase(name, effect) and (not about or fnmatchcase(subject, about))

@@ -67,6 +67,8 @@ FLOORS = {
     "llmspell.middleware": 4,
     "llmspell.ownership": 4,
     "llmspell.bridges": 5,
+    "llmspell.bridges.expect": 7,
+    "llmspell.bridges.test": 7,
     "llmspell.plugins": 5,
     "llmspell.driver": 5,
     "llmspell.engine": 5,

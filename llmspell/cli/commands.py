@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "Run a spell.",
     "exec": "Run Lua given on the command line.",
     "check": "Read spells without running them.",
+    "test": "Run the tests of spells.",
     "tools": "List the tools spells can call.",
     "providers": "List the providers of models, or check one.",
     "models": "List the models that run here, pull and remove them.",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Models:
     """Opens a provider when its first model is asked, and keeps it until `close`.
 
+    A provider named `*` speaks for all that were not given.
+
     Attributes:
         progress: Told of the download of the embedded model, if that is needed.
     """
@@ -100,7 +102,7 @@ class Models:
             await provider.close()
 
     def _provider(self, name: str) -> Provider:
-        provider = self._providers.get(name)
+        provider = self._providers.get(name) or self._providers.get("*")
         if provider is None:
             provider = self._open(name)
             self._providers[name] = provider

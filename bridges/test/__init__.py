@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from typing import Any
+
+from llmspell.bridge import Bridge
+from llmspell.effects import Effect
+from llmspell.permissions import Kind
+from llmspell.testing.file_run import FileRun
+from llmspell.testing.from_lua import outcome, run_from_lua
+from llmspell.values import Value
+
+
+def bridge_to(file: FileRun) -> Bridge:
+    """The bridge of one file of tests."""
+    bridge = Bridge("test", __file__)
+
+    @bridge.effect()
+    def wanted(name: str) -> bool:
+        """Whether the test of that name is to be run."""
+        return file.wants(name)
+
+    @bridge.effect()
+    def begin(name: str, skip: bool = False) -> bool:
+        """A test is next; whether it is to be run."""
+        return file.begin(name, skip=skip)
+
+    @bridge.effect()
+    def patience() -> float:
+        """Seconds that a test may take."""
+        return file.patience
+
+    @bridge.effect()
+    def finish(name: str, error: dict[str, Any] | None = None) -> None:
+        """A test has ended."""
+        file.finish(name, error)
+
+    @bridge.effect()
+    def folder(effect: Effect, files: dict[str, str]) -> str:
+        """A new folder with these files, which spells of the tests may be granted."""
+        return file.folder(effect, files)
+
+    @bridge.effect(leaf=False)
+    async def run(
+        effect: Effect,
+        spell: str,
+        params: dict[str, Value] | None = None,
+        arguments: list[str] | None = None,
+        script: Value = None,
+        tools: dict[str, Value] | None = None,
+        state: dict[str, Value] | None = None,
+        scopes: dict[str, dict[str, Value]] | None = None,
+        grants: dict[Kind, list[str]] | None = None,
+        limits: dict[str, str | float] | None = None,
+        faults: dict[str, Value] | None = None,
+        answers: Value = None,
+        lines: list[str] | None = None,
+        approved: list[str] | None = None,
+        catch: bool = False,
+    ) -> dict[str, Value]:
+        """Run a spell; what came of it."""
+        options: dict[str, Any] = {
+            "params": params,
+            "arguments": arguments,
+            "script": script,
+            "tools": tools,
+            "state": state,
+            "scopes": scopes,
+            "grants": grants,
+            "limits": limits,
+            "faults": faults,
+            "answers": answers,
+            "lines": lines,
+            "approved": approved,
+        }
+        return outcome(await run_from_lua(effect, file, spell, options, catch=catch))
+
+    return bridge

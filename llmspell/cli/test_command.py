@@ -1,0 +1,92 @@
+"""`llmspell test`: runs the tests of spells."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from llmspell.cli.grants import grant_options
+from llmspell.cli.interrupt import interruptible
+from llmspell.cli.options import GrantingCommand, RunOptions
+from llmspell.cli.report import FAILED, Misuse
+from llmspell.cli.tested import Progress, show_results, write_junit
+from llmspell.config import find_project
+from llmspell.testing.results import FileTested
+
+
+def _test(paths: tuple[str, ...], **values: Any) -> None:
+    from llmspell.testing.file_run import Plan
+    from llmspell.testing.lua_files import SUFFIX, find_tests
+
+    project = find_project()
+    files = find_tests([Path(path) for path in paths] or [project.root])
+    if not files:
+        raise Misuse(f"no tests: no file is called …{SUFFIX}", hint="see docs/testing.md")
+    plan = Plan(
+        filter=values["filter"] or "",
+        update=values["update"],
+        patience=values["timeout"],
+        fail_fast=values["fail_fast"],
+    )
+    options = RunOptions.of(values)
+    progress = Progress(shown=sys.stdout.isatty() or options.verbose, quiet=values["as_json"])
+    with interruptible():
+        results = asyncio.run(_run(files, plan, options, progress))
+    show_results(results, as_json=values["as_json"])
+    if values["junit"]:
+        write_junit(results, Path(values["junit"]))
+    if any(result.count("failed") for result in results):
+        sys.stdout.flush()
+        sys.exit(FAILED)
+
+
+async def _run(
+    files: list[Path], plan: Any, options: RunOptions, progress: Progress
+) -> list[FileTested]:
+    from llmspell.testing.lua_files import run_tests
+
+    results: list[FileTested] = []
+    runtime = options.runtime_arguments()
+    project = runtime.pop("project")
+    for file in files:
+        progress.begin(file)
+        found = await run_tests(
+            file, project, plan, tell=progress.tell, output=progress.print, **runtime
+        )
+        progress.end(found)
+        results.append(found)
+        if plan.fail_fast and found.count("failed"):
+            break
+    return results
+
+
+command = GrantingCommand(
+    "test",
+    callback=_test,
+    params=[
+        click.Argument(["paths"], nargs=-1),
+        click.Option(
+            ["-f", "--filter"], metavar="TEXT", help="Only tests whose name contains the text."
+        ),
+        click.Option(["--update"], is_flag=True, help="Keep the snapshots that the tests make."),
+        click.Option(["-x", "--fail-fast"], is_flag=True, help="Stop after the first failure."),
+        click.Option(
+            ["--timeout"],
+            type=click.FloatRange(min=0, min_open=True),
+            default=60.0,
+            metavar="SECONDS",
+            help="How long a test may take.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
+        click.Option(["--junit"], metavar="FILE", help="Write the results as JUnit's XML as well."),
+        *grant_options(),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Name every test, in a pipe too."),
+        click.Option(["--debug"], is_flag=True, help="Python tracebacks of errors."),
+    ],
+    help="Run the tests of spells: files that are called …_test.lua, those given or all of the "
+    "project.",
+)

@@ -1,0 +1,118 @@
+"""Files of tests in Lua, `*_test.lua`: finds them, and runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from llmspell.bridge import Bridge
+from llmspell.config import Project
+from llmspell.errors import LlmspellError, SpellNotFound, SpellSyntaxError
+from llmspell.finding import read_spell
+from llmspell.lua.image import syntax_problem
+from llmspell.providers.scripted import ScriptedProvider
+from llmspell.runtime import Runtime
+from llmspell.spell import Spell
+from llmspell.state import MemoryStore
+from llmspell.testing.file_run import FileRun, Plan, Tell
+from llmspell.testing.results import Failure, FileTested
+from llmspell.testing.spell_runs import MODEL
+
+SUFFIX = "_test.lua"
+
+_NOT_LOOKED_AT = {"node_modules", "build", "dist"}
+
+
+def find_tests(places: Iterable[Path]) -> list[Path]:
+    """The files of tests at these places: files themselves, and those in folders.
+
+    Raises:
+        SpellNotFound: There is nothing at a place.
+    """
+    found: dict[Path, None] = {}
+    for place in places:
+        if place.is_file():
+            found[place] = None
+        elif place.is_dir():
+            found |= dict.fromkeys(sorted(_in_folder(place)))
+        else:
+            raise SpellNotFound(f"no file {place}", hint=f"looked in {Path.cwd()}")
+    return list(found)
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    for entry in folder.iterdir():
+        if entry.name.startswith(".") or entry.name in _NOT_LOOKED_AT:
+            continue
+        if entry.is_dir():
+            yield from _in_folder(entry)
+        elif entry.name.endswith(SUFFIX):
+            yield entry
+
+
+async def run_tests(
+    file: Path,
+    project: Project,
+    plan: Plan | None = None,
+    *,
+    tell: Tell = lambda _: None,
+    output: Callable[[str | bytes], None] | None = None,
+    **runtime: Any,
+) -> FileTested:
+    """Run the tests of a file.
+
+    Args:
+        file: The file.
+        project: Whose spells are tested.
+        plan: How.
+        tell: Told of each test as it ends.
+        output: Gets what the file itself prints.
+        **runtime: More of what `Runtime` takes: the grants, for example.
+    """
+    plan = plan or Plan()
+    tested = FileTested(file)
+    spell = None
+    try:
+        spell = read_spell(file, project)
+        _check_syntax(spell, project)
+        with FileRun(spell, file, project, plan, tell) as run:
+            tested.tests = run.tests
+            await _run(spell, run, output, runtime)
+            tested.written = run.snapshots.written
+            tested.stale = run.snapshots.save(whole=not (plan.filter or run.stopped))
+    except LlmspellError as error:
+        line = spell.line_at(error.where) if spell else ""
+        tested.failure = Failure(error.message, error.where, line, error.hint)
+    return tested
+
+
+async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any]) -> None:
+    source = b"return run_tests(function(...) " + spell.source + b"\nend, ...)"
+    options = {"model": MODEL, "providers": [ScriptedProvider([], name="*")]} | runtime
+    async with Runtime(
+        project=run.project,
+        store=MemoryStore(),
+        bridges=[_bridge("expect", run.snapshots), _bridge("test", run)],
+        output=output,
+        **options,
+    ) as made:
+        await made.run(replace(spell, source=source))
+
+
+def _bridge(name: str, about: Any) -> Bridge:
+    made: Bridge = import_module(f"llmspell.bridges.{name}").bridge_to(about)
+    return made
+
+
+def _check_syntax(spell: Spell, project: Project) -> None:
+    """Raise SpellSyntaxError unless it compiles without what it is wrapped in."""
+    memory = project.settings.limits.memory
+    problem = syntax_problem(spell.source, spell.chunk_name, memory=memory)
+    if problem is None:
+        return
+    place, _, what = problem.removeprefix(f"{spell.file}:").partition(": ")
+    line = int(place) if place.isdecimal() else 1
+    raise SpellSyntaxError(what or problem, file=spell.file, line=line)

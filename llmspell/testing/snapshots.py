@@ -1,0 +1,68 @@
+"""Texts that are kept in a file beside the tests, and compared with what a test makes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+_MARK = "=== "
+_MARGIN = "    "
+
+
+class Snapshots:
+    """Those of one file of tests: `__snapshots__/NAME.snap` beside it.
+
+    Each has a line with its name, and its lines below that, four spaces in.
+
+    Attributes:
+        test: Name of the test that runs; snapshots without a name of their own are counted in it.
+        written: How many were kept that were not there, or were others.
+    """
+
+    def __init__(self, tests: Path, *, update: bool = False) -> None:
+        self.file = tests.parent / "__snapshots__" / f"{tests.stem}.snap"
+        self._update = update
+        self._kept = _read(self.file) if self.file.is_file() else {}
+        self._seen: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
+        self.test = ""
+        self.written = 0
+
+    def compare(self, text: str, name: str | None = None) -> str | None:
+        """None if the text is the one that is kept, or is kept from now on; else the kept one."""
+        if name is None:
+            self._counts[self.test] += 1
+            name = str(self._counts[self.test])
+        full = f"{self.test}: {name}"
+        kept = self._kept.get(full)
+        if kept is not None and kept != text and not self._update:
+            self._seen[full] = kept
+            return kept
+        self._seen[full] = text
+        self.written += kept != text
+        return None
+
+    def save(self, *, whole: bool) -> int:
+        """Write what is new; how many were left out, if all tests ran, as no test made them."""
+        stale = self._kept.keys() - self._seen.keys() if whole and self._update else set()
+        if self.written or stale:
+            kept = {n: t for n, t in (self._kept | self._seen).items() if n not in stale}
+            self.file.parent.mkdir(exist_ok=True)
+            self.file.write_text("".join(_written(n, kept[n]) for n in sorted(kept)), "utf-8")
+        return len(stale)
+
+
+def _written(name: str, text: str) -> str:
+    lines = [_MARGIN + line if line else "" for line in text.split("\n")]
+    return "\n".join([f"{_MARK}{name}", *lines, "", ""])
+
+
+def _read(file: Path) -> dict[str, str]:
+    kept: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in file.read_text("utf-8").removesuffix("\n").split("\n"):
+        if line.startswith(_MARK):
+            lines = kept[line.removeprefix(_MARK)] = []
+        else:
+            lines.append(line.removeprefix(_MARGIN))
+    return {name: "\n".join(lines[:-1]) for name, lines in kept.items()}

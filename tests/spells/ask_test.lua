@@ -1,0 +1,22 @@
+describe("ask", function()
+  it("puts the question to a model, with its instructions", function()
+    local run = Test.run("ask", { params = { question = "Capital of France?" }, script = { "Paris." } })
+    expect(run.result):to_be("Paris.")
+    expect(run.requests):to_have_length(1)
+    expect(run.requests[1].messages[1]):to_equal({ role = "user", content = "Capital of France?" })
+    expect(run.requests[1].system):to_be("Answer briefly and plainly.")
+  end)
+
+  it("wants a question", function()
+    local run = Test.run("ask", { catch = true })
+    expect(run):to_fail_with("config_error")
+    expect(run.requests):to_have_length(0)
+  end)
+
+  it("tells what the provider says is wrong", function()
+    local script = { { error = "the key is wrong", status = 401 } }
+    local run = Test.run("ask", { params = { question = "?" }, script = script, catch = true })
+    expect(run):to_fail_with("provider_error")
+    expect(run.error.details.status):to_be(401)
+  end)
+end)

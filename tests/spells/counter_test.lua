@@ -1,0 +1,17 @@
+describe("counter", function()
+  it("begins at nothing", function()
+    expect(Test.run("counter").result):to_be("counted to 1")
+  end)
+
+  it("goes on where it stopped", function()
+    local run = Test.run("counter", { params = { by = 5 }, scopes = { counter = { count = 3 } } })
+    expect(run.result):to_be("counted to 8")
+    expect(run.scopes.counter.count):to_be(8)
+    expect(run.scopes.counter.last):to_match("^%d%d%d%d%-%d%d%-%d%dT")
+  end)
+
+  it("starts again", function()
+    local run = Test.run("counter", { params = { reset = true }, scopes = { counter = { count = 3 } } })
+    expect(run.result):to_be("counted to 1")
+  end)
+end)

@@ -1,0 +1,10 @@
+describe("redact", function()
+  it("hides addresses from the model and keeps an audit", function()
+    local text = "Write to bob@example.com and ann.lee+x@mail.example.org!"
+    local run = Test.run("redact", { params = { text = text }, script = { "I will." } })
+    expect(run.requests[1].messages[1].content):to_be("Write to <address> and <address>!")
+    expect(run.printed):to_equal({ "I will." })
+    expect(run.result.audit[1]):to_contain(": 2 hidden")
+    expect(run.result.audit[2]):to_match("%d tokens back$")
+  end)
+end)
