@@ -91,7 +91,8 @@ async def run_tests(
 
 async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any]) -> None:
     source = b"return run_tests(function(...) " + spell.source + b"\nend, ...)"
-    options = {"model": MODEL, "providers": [ScriptedProvider([], name="*")]} | runtime
+    models = [ScriptedProvider([], name="*")]
+    options = {"model": MODEL, "providers": models, "record": False} | runtime
     async with Runtime(
         project=run.project,
         store=MemoryStore(),

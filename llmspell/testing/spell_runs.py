@@ -158,6 +158,7 @@ async def stage(
         limits=limits,
         person=person,
         console=Lines(lines),
+        record=runtime.pop("record", False),
         middleware=[watching, Failing(faults), *more],
         output=lambda line: run.printed.append(_text(line)),
         **runtime,

@@ -131,7 +131,7 @@ async def test_arguments_may_be_changed_and_are_checked_again(approving):
     result = await approving("return send_mail{to = 'bob'}", "tool.call", person=ada)
     assert result == "sent 'hi' to eve"
     wrong = Ada(Decision(approved=True, args={"name": "send_mail", "args": {"at": "eve"}}))
-    with pytest.raises(SpellRuntimeError, match="to: "):
+    with pytest.raises(SpellRuntimeError, match="to is required"):
         await approving("send_mail{to = 'bob'}", "tool.call", person=wrong)
 
 
