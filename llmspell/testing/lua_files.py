@@ -92,13 +92,13 @@ async def run_tests(
 async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any]) -> None:
     source = b"return run_tests(function(...) " + spell.source + b"\nend, ...)"
     models = [ScriptedProvider([], name="*")]
-    options = {"model": MODEL, "providers": models, "record": False} | runtime
+    options: dict[str, Any] = {"model": MODEL, "providers": models, "record": False}
     async with Runtime(
         project=run.project,
         store=MemoryStore(),
         bridges=[_bridge("expect", run.snapshots), _bridge("test", run)],
         output=output,
-        **options,
+        **options | runtime,
     ) as made:
         await made.run(replace(spell, source=source))
 
