@@ -16,16 +16,6 @@ handle.__index = {
   end,
 }
 
--- The host calls a hook with what its table is made of, which costs less than a table.
-local function hooked(fn)
-  return function(phase, effect, path, args, outcome)
-    if phase == "error" then
-      return fn({ phase = phase, effect = effect, path = path, args = args, error = outcome })
-    end
-    return fn({ phase = phase, effect = effect, path = path, args = args, result = outcome })
-  end
-end
-
 local function register(phase, point, fn, options)
   if type(fn) ~= "function" then
     fail("invalid_arguments", "Hook: argument 2 must be a function, not a " .. type(fn))
@@ -34,7 +24,7 @@ local function register(phase, point, fn, options)
   local id = perform("hook.register", {
     point = point,
     phase = phase,
-    ["function"] = hooked(fn),
+    ["function"] = host.hook(fn),
     priority = options.priority,
     name = options.name,
     timeout = options.timeout,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from llmspell.effects import Effect
 from llmspell.hooks.registered import HookCall, HookFunction
 from llmspell.values import Value
 
@@ -20,12 +21,14 @@ class Part(NamedTuple):
         points: What `parse_point` takes; all of one phase.
         function: What to call.
         priority: Its own, in place of the hook's.
+        only: Which effects at those points it is for; None is all.
     """
 
     method: str
     points: str | tuple[str, ...]
     function: HookFunction
     priority: float | None = None
+    only: Callable[[Effect], bool] | None = None
 
 
 class Hook:

@@ -77,6 +77,8 @@ class RegisteredHook:
         id: For messages and listings.
         phase: When it runs.
         patterns: Names of effects, with `*` for any part: `tool.call`, `agent.*`.
+        only: Which effects of those names it is for, or None: for all. It does not count as called
+            for the others.
         priority: Higher runs first; ties run in the order of registration.
         timeout: Seconds it may take, if it awaits anything.
         required: Its failure fails the effect; otherwise it is reported and passed over.
@@ -98,6 +100,7 @@ class RegisteredHook:
     owner: object
     kept: Kept
     circuit: Circuit
+    only: Callable[[Effect], bool] | None = None
     removed: bool = False
     calls: int = 0
     failures: int = 0
@@ -119,7 +122,11 @@ class RegisteredHook:
             HookFailed: It fails and is required.
             LimitExceeded: Its work broke a limit of the run.
         """
-        if self.removed or (at_work and at_work.includes(self.owner, call.effect.path)):
+        if (
+            self.removed
+            or (at_work and at_work.includes(self.owner, call.effect.path))
+            or (self.only is not None and not self.only(call.effect))
+        ):
             return None
         if self.circuit.in_a_row and not self.circuit.admits():
             self._left_out(call)

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from llmspell.effects import Effect
 from llmspell.hooks.circuit import Circuit
 from llmspell.hooks.hook import Hook
 from llmspell.hooks.kept import Kept
@@ -55,6 +56,7 @@ class Hooks:
         max_failures: int = MAX_FAILURES,
         cool_down: float = COOL_DOWN,
         owner: object = None,
+        only: Callable[[Effect], bool] | None = None,
     ) -> RegisteredHook:
         """Add a hook at one or several points of one phase.
 
@@ -69,6 +71,7 @@ class Hooks:
             max_failures: After so many in a row it is left out …
             cool_down: … for so many seconds.
             owner: Whose work its own effects are; by default the function's.
+            only: Which effects of those names it is for; by default all.
 
         Raises:
             ValueError: There is no such point, or a number makes no sense.
@@ -91,6 +94,7 @@ class Hooks:
             owner=function if owner is None else owner,
             kept=self._kept,
             circuit=Circuit(max_failures, cool_down),
+            only=only,
         )
         self._own = (*self._own, (number, hook))
         self._changed()
@@ -111,6 +115,7 @@ class Hooks:
                 part.function,
                 id=f"{name}.{part.method}",
                 priority=hook.priority if part.priority is None else part.priority,
+                only=part.only,
             )
             for part in hook.parts()
         ]

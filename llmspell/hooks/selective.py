@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
-from functools import wraps
-from typing import Any
 
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
@@ -53,21 +51,12 @@ class EffectHook(Hook):
                 points = tuple(f"{phase}:{pattern}" for pattern in self.effects)
                 last = -math.inf if phase == "before" else math.inf
                 priority = last if self.innermost else None
-                yield Part(method, points, self._chosen(getattr(self, method)), priority)
+                only = self._is_chosen if self.only else None
+                yield Part(method, points, getattr(self, method), priority, only)
 
-    def _chosen(self, function: Callable[[HookCall], Any]) -> Callable[[HookCall], Any]:
-        if not self.only:
-            return function
-
-        @wraps(function)
-        def chosen(call: HookCall) -> HookResult | Awaitable[HookResult]:
-            name = subject(call.effect)
-            if name and any(fnmatchcase(name, pattern) for pattern in self.only):
-                answer: HookResult | Awaitable[HookResult] = function(call)
-                return answer
-            return None
-
-        return chosen
+    def _is_chosen(self, effect: Effect) -> bool:
+        name = subject(effect)
+        return name is not None and any(fnmatchcase(name, pattern) for pattern in self.only)
 
 
 def subject(effect: Effect) -> str | None:

@@ -3,6 +3,17 @@
 local part = ...
 local later = part("arguments").later
 
+-- A function of a spell as a hook: the host calls it with what the table is made of that it takes,
+-- which costs less than a table.
+local function hook(fn)
+  return function(phase, effect, path, args, outcome)
+    if phase == "error" then
+      return fn({ phase = phase, effect = effect, path = path, args = args, error = outcome })
+    end
+    return fn({ phase = phase, effect = effect, path = path, args = args, result = outcome })
+  end
+end
+
 return {
   perform = part("scheduler").perform,
   fail = later("errors", "fail"),
@@ -11,6 +22,7 @@ return {
   env = part("library").env,
   format_date = later("dates", "format_date"),
   time_of = later("dates", "time_of"),
+  hook = hook,
   define_tool = part("globals").define_tool,
   load_text = part("globals").load_text,
   attend = later("children", "attend"),
