@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from abc import abstractmethod
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
@@ -25,7 +26,53 @@ T = TypeVar("T")
 L = TypeVar("L", bound=Labelled)
 
 
-class Registry(Mapping[str, T], Generic[T]):
+class Searchable(Generic[T]):
+    """Things that have labels: what can be listed by them, and searched for."""
+
+    @abstractmethod
+    def values(self) -> Iterable[T]:
+        """The things."""
+
+    def by_category(self: Searchable[L]) -> dict[str, list[L]]:
+        """The categories in order, each with its things in order of their names."""
+        found: dict[str, list[L]] = {}
+        for thing in self.values():
+            found.setdefault(thing.category, []).append(thing)
+        return dict(sorted(found.items()))
+
+    def by_tag(self: Searchable[L]) -> dict[str, list[L]]:
+        """The tags in order, each with its things in order of their names."""
+        found: dict[str, list[L]] = {}
+        for thing in self.values():
+            for tag in thing.tags:
+                found.setdefault(tag, []).append(thing)
+        return dict(sorted(found.items()))
+
+    def search(
+        self: Searchable[L], text: str = "", *, category: str | None = None, tag: str | None = None
+    ) -> list[L]:
+        """The things that have each word of a text in their name, tags, category or description.
+
+        Args:
+            text: Words; without one, all things fit.
+            category: Only those of a category.
+            tag: Only those that have a tag.
+
+        Returns:
+            Those first whose names have the words, then those whose tags or category have them,
+            then those whose descriptions do; among equals, in order of their names.
+        """
+        words = text.lower().split()
+        ranked = [
+            (_rank(words, thing), thing)
+            for thing in self.values()
+            if category in (None, thing.category) and (tag is None or tag in thing.tags)
+        ]
+        fitting = [(rank, thing) for rank, thing in ranked if rank is not None]
+        return [thing for _, thing in sorted(fitting, key=lambda pair: -pair[0])]
+
+
+class Registry(Mapping[str, T], Searchable[T]):
     """A mapping from names to things of one kind.
 
     A name may have several versions: `weather@1` is one of them, `weather` the newest. Only plain
@@ -142,43 +189,30 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return difflib.get_close_matches(plain, list(self), n=3, cutoff=0.6)
 
-    def by_category(self: Registry[L]) -> dict[str, list[L]]:
-        """The categories in order, each with its things in order of their names."""
-        found: dict[str, list[L]] = {}
-        for thing in self.values():
-            found.setdefault(thing.category, []).append(thing)
-        return dict(sorted(found.items()))
 
-    def by_tag(self: Registry[L]) -> dict[str, list[L]]:
-        """The tags in order, each with its things in order of their names."""
-        found: dict[str, list[L]] = {}
-        for thing in self.values():
-            for tag in thing.tags:
-                found.setdefault(tag, []).append(thing)
-        return dict(sorted(found.items()))
+class Loading(Mapping[str, T]):
+    """What a registry of built-in things has: each is loaded when it is looked at, and once."""
 
-    def search(
-        self: Registry[L], text: str = "", *, category: str | None = None, tag: str | None = None
-    ) -> list[L]:
-        """The things that have each word of a text in their name, tags, category or description.
+    def __init__(self, references: Mapping[str, str], load: Callable[[str], T]) -> None:
+        """Prepare; `references` are what `load` takes, by name."""
+        first = {f"{name}@{FIRST_VERSION}": reference for name, reference in references.items()}
+        self._references = {**references, **first}
+        self._load = load
+        self._loaded: dict[str, T] = {}
 
-        Args:
-            text: Words; without one, all things fit.
-            category: Only those of a category.
-            tag: Only those that have a tag.
+    def __getitem__(self, name: str) -> T:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(self._references[name])
+        return self._loaded[name]
 
-        Returns:
-            Those first whose names have the words, then those whose tags or category have them,
-            then those whose descriptions do; among equals, in order of their names.
-        """
-        words = text.lower().split()
-        ranked = [
-            (_rank(words, thing), thing)
-            for thing in self.values()
-            if category in (None, thing.category) and (tag is None or tag in thing.tags)
-        ]
-        fitting = [(rank, thing) for rank, thing in ranked if rank is not None]
-        return [thing for _, thing in sorted(fitting, key=lambda pair: -pair[0])]
+    def __contains__(self, name: object) -> bool:
+        return name in self._references
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._references)
+
+    def __len__(self) -> int:
+        return len(self._references)
 
 
 _VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)

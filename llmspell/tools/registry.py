@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Self
 
-from llmspell.registry import FIRST_VERSION, Registry
+from llmspell.registry import Loading, Registry
 from llmspell.tools.catalogue import BUILTIN
 from llmspell.tools.loading import load_reference
 from llmspell.tools.tool import Tool
@@ -32,28 +31,4 @@ class BuiltInTools(Tools):
 
     def __init__(self) -> None:
         super().__init__()
-        versions = {f"{name}@{FIRST_VERSION}": reference for name, reference in BUILTIN.items()}
-        self._own = _Loading({**BUILTIN, **versions})
-
-
-class _Loading(Mapping[str, Tool]):
-    """The tools of references by name, each loaded once, when it is looked at."""
-
-    def __init__(self, references: Mapping[str, str]) -> None:
-        self._references = references
-        self._loaded: dict[str, Tool] = {}
-
-    def __getitem__(self, name: str) -> Tool:
-        tool = self._loaded.get(name)
-        if tool is None:
-            tool = self._loaded[name] = load_reference(self._references[name])
-        return tool
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._references
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._references)
-
-    def __len__(self) -> int:
-        return len(self._references)
+        self._own = Loading(BUILTIN, load_reference)
