@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llmspell.agents.capabilities import Capability
     from llmspell.effects import Effect
     from llmspell.hooks import (
         Cache,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Budget",
     "Cache",
+    "Capability",
     "Effect",
     "Fork",
     "Grants",
@@ -50,6 +52,7 @@ __all__ = [
 _HOMES = {
     "Budget": "limits",
     "Cache": "hooks",
+    "Capability": "agents.capabilities",
     "Effect": "effects",
     "Fork": "hooks",
     "Grants": "permissions",

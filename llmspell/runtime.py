@@ -44,6 +44,7 @@ from llmspell.tools.tool import FunctionTool, Tool
 from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
+    from llmspell.agents.capabilities import Capability, CapabilityTypes
     from llmspell.journal.journal import Journal
     from llmspell.plugins import Plugin
     from llmspell.plugins.bringing import StoreMaker
@@ -91,6 +92,7 @@ class Runtime:
         middleware: Iterable[Middleware | MiddlewareFunction] = (),
         plugins: Iterable[Plugin] = (),
         hooks: Iterable[Hook] = (),
+        capabilities: Iterable[type[Capability]] = (),
         observers: Sequence[Observer] = (),
         record: bool | None = None,
         output: Output | None = None,
@@ -119,6 +121,7 @@ class Runtime:
                 an effect and of what comes next.
             plugins: Plugins besides those that the project enables; they have to start.
             hooks: Hooks on the effects of all runs.
+            capabilities: Classes of capabilities that agents can be given, by their type.
             observers: Watch every effect of every run.
             record: Whether runs are recorded in the project's `.llmspell/runs.db`; by default as
                 the project says, which does unless told otherwise.
@@ -169,10 +172,22 @@ class Runtime:
             Project: self.project,
             Tools: self.tools,
         }
+        for kind in capabilities:
+            self.capabilities.add(kind)
         self._stores: dict[str, StoreMaker] = {"sqlite": self._open_sqlite, "memory": _open_memory}
         self._given_store = store
         self._store: Store | None = store
         self._cleanup = AsyncExitStack()
+
+    @property
+    def capabilities(self) -> CapabilityTypes:
+        """The types of capabilities that agents can be given."""
+        from llmspell.agents.capabilities import CapabilityTypes
+
+        if CapabilityTypes not in self._shared:
+            self._shared[CapabilityTypes] = CapabilityTypes()
+        types: CapabilityTypes = self._shared[CapabilityTypes]
+        return types
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as cleanup:
@@ -315,7 +330,13 @@ class Runtime:
             from llmspell.plugins.starting import start_plugins
 
             registries = Registries(
-                self.tools, self.hooks, self.models, self._bridges, self._stores, self._middleware
+                self.tools,
+                self.hooks,
+                lambda: self.capabilities,
+                self.models,
+                self._bridges,
+                self._stores,
+                self._middleware,
             )
             self.plugins = await start_plugins(self, registries, self._given_plugins, cleanup)
             self._middleware = registries.middleware

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from typing import TypeVar
+
 from llmspell.agents import options, saving
 from llmspell.agents.agent import MAX_STEPS, PARALLEL, RETRIES, Agent, Agents
+from llmspell.agents.capabilities import Capability, CapabilityTypes
+from llmspell.agents.capabilities.memory import Memory
+from llmspell.agents.capabilities.variables import Variables
 from llmspell.agents.input import message_from
 from llmspell.agents.loop import prompt
 from llmspell.agents.streams import Streams
@@ -9,12 +14,15 @@ from llmspell.agents.templates import Templates
 from llmspell.bridge import Bridge
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
+from llmspell.errors import AgentError
 from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
 from llmspell.spending.accounts import account_for
 from llmspell.values import Value
 
 bridge = Bridge("agent", __file__)
+
+C = TypeVar("C", bound=Capability)
 
 
 @bridge.effect(leaf=False)
@@ -166,9 +174,11 @@ def load(effect: Effect, agent: str, saved: dict[str, Value]) -> None:
 
 
 @bridge.effect(leaf=False)
-def fork(effect: Effect, agent: str) -> str:
-    """Another agent with the same conversation; its id."""
-    twin = effect.run[Agents].find(agent).fork(f"agent-{effect.path}")
+async def fork(effect: Effect, agent: str) -> str:
+    """Another agent with the same conversation and capabilities; its id."""
+    found = effect.run[Agents].find(agent)
+    twin = found.fork(f"agent-{effect.path}")
+    await twin.capabilities.adopt(found.capabilities, effect)
     effect.run[Agents][twin.id] = twin
     return twin.id
 
@@ -177,3 +187,70 @@ def fork(effect: Effect, agent: str) -> str:
 def reset(effect: Effect, agent: str) -> None:
     """Forget the conversation."""
     effect.run[Agents].find(agent).begin([])
+
+
+@bridge.effect("with", leaf=False)
+async def with_(effect: Effect, agent: str, capabilities: dict[str, Value]) -> None:
+    """Give an agent capabilities: their settings by type."""
+    found, types = effect.run[Agents].find(agent), effect.run[CapabilityTypes]
+    for kind, settings in sorted(capabilities.items()):
+        await found.with_capability(types.make(kind, settings), effect)
+
+
+@bridge.effect(leaf=False)
+async def without(effect: Effect, agent: str, names: list[str]) -> int:
+    """Take capabilities away from an agent, by name or type; how many there were."""
+    found = effect.run[Agents].find(agent).capabilities
+    return sum([await found.remove(name, effect) for name in names])
+
+
+@bridge.effect(leaf=False)
+def capabilities(effect: Effect, agent: str) -> list[dict[str, Value]]:
+    """An agent's capabilities: {name, type, tools, …}, in the order in which it was given them."""
+    return effect.run[Agents].find(agent).capabilities.describe()
+
+
+@bridge.effect(leaf=False)
+def find(
+    effect: Effect, capability: str | None = None, name: str | None = None, search: str = ""
+) -> list[dict[str, str]]:
+    """The agents of the run that have a capability or a name, or that a text fits: {id, name}."""
+    found = effect.run[Agents].search(search, tag=capability)
+    return [{"id": a.id, "name": a.name} for a in found if name in (None, a.name)]
+
+
+@bridge.effect(leaf=False)
+async def remember(effect: Effect, agent: str, note: str, memory: str = "memory") -> None:
+    """Take a note in an agent's memory."""
+    await _capability(effect, agent, memory, Memory).remember(effect, note)
+
+
+@bridge.effect(leaf=False)
+async def recall(
+    effect: Effect, agent: str, words: str = "", most: int = 20, memory: str = "memory"
+) -> list[str]:
+    """The notes of an agent's memory that have each of the words, the newest first."""
+    return await _capability(effect, agent, memory, Memory).recall(effect, words, most)
+
+
+@bridge.effect(leaf=False)
+async def variables(effect: Effect, agent: str, state: str = "state") -> dict[str, Value]:
+    """An agent's variables, by name."""
+    return await _capability(effect, agent, state, Variables).get(effect)
+
+
+@bridge.effect(leaf=False)
+async def set_variable(
+    effect: Effect, agent: str, name: str, value: Value = None, state: str = "state"
+) -> None:
+    """Set one of an agent's variables; without a value it is removed."""
+    await _capability(effect, agent, state, Variables).set(effect, name, value)
+
+
+def _capability(effect: Effect, agent: str, name: str, kind: type[C]) -> C:
+    found = effect.run[Agents].find(agent)
+    capability = found.capabilities.get(name)
+    if not isinstance(capability, kind):
+        hint = f"give it one: agent:with{{{kind.type} = {{}}}}"
+        raise AgentError(f"agent {found.name!r} has no {kind.type} named {name!r}", hint=hint)
+    return capability

@@ -46,6 +46,7 @@ local Agent = {}
 ---@field timeout? number seconds of one prompt
 ---@field history? table a conversation to go on with
 ---@field budget? {usd: number, tokens: integer, calls: integer, seconds: number} of it and its forks
+---@field capabilities? table what it can do besides, as for agent:with
 ---@field on_text? fun(piece: string) called with each piece of an answer's text as it comes
 
 local function as_tools(list)
@@ -70,8 +71,10 @@ function Agent.create(options)
       args[field] = as_tools(args[field])
     end
   end
-  args.on_text, args.description = nil, nil
-  return handle(perform("agent.create", args), options or {})
+  local capabilities = args.capabilities
+  args.on_text, args.description, args.capabilities = nil, nil, nil
+  local agent = handle(perform("agent.create", args), options or {})
+  return capabilities and agent:with(capabilities) or agent
 end
 
 -- What a template in Lua returns: options, or a function that makes them of the overrides.
@@ -105,6 +108,17 @@ function Agent.from(name, overrides)
     options[key] = value
   end
   return Agent.create(options)
+end
+
+---The agents of the run that have a capability or a name, or that a text fits.
+---@param wanted {capability: string, name: string, search: string}
+---@return AgentHandle[]
+function Agent.find(wanted)
+  local found = perform("agent.find", wanted or {})
+  for i, agent in ipairs(found) do
+    found[i] = handle(agent.id, agent)
+  end
+  return found
 end
 
 -- A stream is read by one task while another one, which attends it, has the prompt done.
@@ -280,6 +294,96 @@ function methods:reset()
   perform("agent.reset", { agent = self.id })
 end
 
+-- Functions cross as numbers: those of tools in their tables, hooks as what the host calls.
+local function settings_of(kind, settings)
+  if type(settings) ~= "table" or kind ~= "tools" and kind ~= "hooks" then
+    return settings
+  elseif kind == "tools" then
+    local tools = settings.tools or settings
+    return { tools = as_tools(tools), name = settings.name }
+  end
+  local hooks, given = {}, {}
+  for key, value in next, settings do
+    if type(value) == "function" then
+      hooks[key] = host.hook(value)
+    else
+      given[key] = value
+    end
+  end
+  given.hooks = hooks
+  return given
+end
+
+---Give the agent capabilities: their settings by type.
+---@param capabilities table {memory = {…}, tools = {…}, …}
+---@return AgentHandle self
+function methods:with(capabilities)
+  local given = {}
+  for kind, settings in next, capabilities do
+    given[kind] = settings_of(kind, settings)
+  end
+  perform("agent.with", { agent = self.id, capabilities = given })
+  return self
+end
+
+---Take capabilities away, by name or type.
+---@return AgentHandle self
+function methods:without(...)
+  perform("agent.without", { agent = self.id, names = { ... } })
+  return self
+end
+
+---The capabilities: a list of {name, type, tools, …}.
+function methods:capabilities()
+  return perform("agent.capabilities", { agent = self.id })
+end
+
+---Has the agent a capability of that type or name?
+---@param wanted string
+---@return boolean
+function methods:has(wanted)
+  for _, capability in ipairs(self:capabilities()) do
+    if capability.type == wanted or capability.name == wanted then
+      return true
+    end
+  end
+  return false
+end
+
+---Take a note in its memory.
+---@param note string
+---@param memory? string which of several
+function methods:remember(note, memory)
+  perform("agent.remember", { agent = self.id, note = note, memory = memory })
+end
+
+---The notes of its memory that have each of the words, the newest first.
+---@param words? string
+---@param options? {most: integer, memory: string}
+---@return string[]
+function methods:recall(words, options)
+  options = options or {}
+  return perform(
+    "agent.recall",
+    { agent = self.id, words = words, most = options.most, memory = options.memory }
+  )
+end
+
+---Its variables, by name.
+---@param state? string which of several
+---@return table
+function methods:variables(state)
+  return perform("agent.variables", { agent = self.id, state = state })
+end
+
+---Set one of its variables; nil removes it.
+---@param name string
+---@param value any
+---@param state? string which of several
+function methods:set_variable(name, value, state)
+  perform("agent.set_variable", { agent = self.id, name = name, value = value, state = state })
+end
+
 ---This agent as an entry of another agent's `tools`.
 ---@param options? {name: string, description: string}
 function methods:as_tool(options)
@@ -310,6 +414,16 @@ for name, field in pairs({
   budget = "budget",
 }) do
   builder[name] = setter(field)
+end
+
+---Give the agent capabilities, as agent:with does.
+function builder:with(capabilities)
+  local given = self.options.capabilities or {}
+  self.options.capabilities = given
+  for kind, settings in next, capabilities do
+    given[kind] = settings
+  end
+  return self
 end
 
 ---Let the agent use one more tool.

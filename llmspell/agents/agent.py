@@ -10,11 +10,14 @@ from typing import Any
 
 from anyio import Lock
 
+from llmspell.agents.capabilities.attached import Capabilities
+from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.context import Context
 from llmspell.agents.counter import Counter
-from llmspell.effects import Effect
+from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
+from llmspell.registry import Searchable
 from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
 from llmspell.tools.tool import Tool
@@ -51,6 +54,7 @@ class Agent:
         speaker: The id of the agent the conversation was handed over to, or None.
         active: Paths of the prompts in progress.
         account: What it and its forks may spend together, if that is limited.
+        capabilities: What else it was given, and what it was made with.
     """
 
     id: str
@@ -77,6 +81,10 @@ class Agent:
     lock: Lock = field(default_factory=Lock)
     active: set[str] = field(default_factory=set)
     account: Account | None = None
+    capabilities: Capabilities = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.capabilities = Capabilities(self)
 
     @contextmanager
     def paying(self, effect: Effect) -> Iterator[None]:
@@ -86,6 +94,30 @@ class Agent:
             return
         with effect.run[Accounts].at(effect.path, self.account), self.account.timed():
             yield
+
+    @property
+    def description(self) -> str:
+        """What it is for: its instructions."""
+        return self.system or ""
+
+    @property
+    def category(self) -> str:
+        return "agent"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The types of its capabilities, so that it is found by them."""
+        return tuple(sorted({c.type for c in self.capabilities.values()}))
+
+    async def with_capability(self, capability: Capability, effect: Effect) -> Agent:
+        """Give it a capability, on behalf of an effect; itself. Raises as `Capabilities.add`."""
+        await self.capabilities.add(capability, effect)
+        return self
+
+    async def without_capability(self, name: str, effect: Effect) -> Agent:
+        """Take away the capability of a name, or those of a type; itself."""
+        await self.capabilities.remove(name, effect)
+        return self
 
     def own_tool(self, name: str) -> Tool | None:
         """The agent's own tool of that name: a Lua function, another agent, or a certain version."""
@@ -121,7 +153,7 @@ class Agent:
             )
 
 
-class Agents(dict[str, Agent]):
+class Agents(dict[str, Agent], Searchable[Agent]):
     """The agents of a run, by id."""
 
     def find(self, id: str) -> Agent:  # noqa: A002 - it is the id
@@ -129,3 +161,11 @@ class Agents(dict[str, Agent]):
         if agent is None:
             raise AgentError(f"no agent {id!r} in this run")
         return agent
+
+    async def end_run(self, run: Run) -> None:
+        """Take away what they were given, when the run has ended."""
+        for agent in self.values():
+            if agent.capabilities:
+                # Under the path of what made it, so that paths do not depend on timing.
+                path = f"{agent.id.removeprefix('agent-')}/end"
+                await agent.capabilities.clear(Effect("agent.end", {"agent": agent.id}, path, run))

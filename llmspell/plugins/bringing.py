@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from llmspell.bridge import Bridge, Bridges
 from llmspell.hooks import Hooks
@@ -16,6 +16,9 @@ from llmspell.state import Store
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import FunctionTool, Tool
 
+if TYPE_CHECKING:
+    from llmspell.agents.capabilities import CapabilityTypes
+
 StoreMaker: TypeAlias = Callable[[], Store]
 
 
@@ -25,6 +28,7 @@ class Registries:
 
     tools: Tools
     hooks: Hooks
+    capabilities: Callable[[], CapabilityTypes]
     models: Models
     bridges: Bridges
     stores: dict[str, StoreMaker]
@@ -46,6 +50,9 @@ def bring(plugin: Plugin, to: Registries) -> None:
         for provider in plugin.providers():
             to.models.register(provider)
             undo.callback(to.models.remove, provider.name)
+        for kind in plugin.capabilities():
+            to.capabilities().add(kind)
+            undo.callback(to.capabilities().remove, kind.type)
         for name, maker in plugin.stores().items():
             if name in to.stores:
                 raise ValueError(f"a store named {name!r} is registered already")

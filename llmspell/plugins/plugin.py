@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from llmspell.agents.capabilities import Capability
     from llmspell.bridge import Bridge
     from llmspell.hooks import Hooks
     from llmspell.middleware import Middleware
@@ -62,6 +63,10 @@ class Plugin:
         """Providers of models; the runtime closes them."""
         return ()
 
+    def capabilities(self) -> Iterable[type[Capability]]:
+        """Classes of capabilities that agents can be given."""
+        return ()
+
     def stores(self) -> Mapping[str, Callable[[], Store]]:
         """State backends: what `[state] backend` calls each, and what opens one.
 
@@ -70,5 +75,13 @@ class Plugin:
         return {}
 
 
-CONTRIBUTIONS = ("tools", "bridges", "hooks", "middleware", "providers", "stores")
+CONTRIBUTIONS = (
+    "tools",
+    "bridges",
+    "hooks",
+    "middleware",
+    "capabilities",
+    "providers",
+    "stores",
+)
 """The methods that say what a plugin brings."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from llmspell.agents.agent import Agents
+from llmspell.agents.capabilities import CapabilityTypes
 from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge, Bridges
 from llmspell.concurrency import settled
@@ -62,6 +63,7 @@ class SmallRun:
             Accounts: Accounts(self.account),
             Agents: Agents(),
             Approvals: Approvals(),
+            CapabilityTypes: CapabilityTypes(),
             Events: Events(),
             Hooks: Hooks(),
             Limits: Limits(),

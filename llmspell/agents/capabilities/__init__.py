@@ -1,0 +1,7 @@
+"""Capabilities: what an agent is given, and can lose again, while it is there."""
+
+from llmspell.agents.capabilities.attached import Capabilities
+from llmspell.agents.capabilities.capability import Capability
+from llmspell.agents.capabilities.registry import CapabilityTypes
+
+__all__ = ["Capabilities", "Capability", "CapabilityTypes"]

@@ -1,0 +1,201 @@
+"""The capabilities of one agent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from llmspell.agents.capabilities.capability import Capability
+from llmspell.agents.capabilities.scoped import Instructing, Scoped
+from llmspell.effects import Effect
+from llmspell.errors import AgentError, EffectError, LlmspellError
+from llmspell.events import Events
+from llmspell.hooks import Hook, Hooks
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import Tool
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.agents.agent import Agent
+
+log = logging.getLogger("llmspell.agents")
+
+
+class MadeWith(Capability):
+    """What an agent was made with: `own_model` or `own_tools`."""
+
+    def __init__(self, kind: Literal["model", "tools"]) -> None:
+        self.type, self.name = kind, f"own_{kind}"
+
+    async def detach(self, agent: Agent, effect: Effect) -> None:  # noqa: ARG002 - an interface
+        if self.type == "model":
+            agent.model = None
+
+
+@dataclass
+class _Attached:
+    """A capability, with what it brought.
+
+    Attributes:
+        agents: Those that have it: an agent and its forks.
+        hooks: Registered once for all of them.
+    """
+
+    capability: Capability
+    tools: tuple[str | Tool, ...] = ()
+    agents: list[Agent] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
+
+
+class Capabilities(Mapping[str, Capability]):
+    """The capabilities of an agent by name, in the order in which it was given them."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._attached: dict[str, _Attached] = {}
+        if agent.model is not None:
+            self._attached["own_model"] = _Attached(MadeWith("model"))
+        if agent.tools:
+            self._attached["own_tools"] = _Attached(MadeWith("tools"), agent.tools)
+
+    def __getitem__(self, name: str) -> Capability:
+        return self._attached[name].capability
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._attached)
+
+    def __len__(self) -> int:
+        return len(self._attached)
+
+    def of_type(self, kind: str) -> list[Capability]:
+        """Those of a type."""
+        return [c for c in self.values() if c.type == kind]
+
+    def describe(self) -> list[dict[str, Value]]:
+        """What there is to say of each: {name, type, tools, …}."""
+        return [
+            {
+                **entry.capability.describe(),
+                "name": name,
+                "type": entry.capability.type,
+                "tools": [t if isinstance(t, str) else t.name for t in entry.tools],
+            }
+            for name, entry in self._attached.items()
+        ]
+
+    async def add(self, capability: Capability, effect: Effect) -> None:
+        """Give the agent one more; one of the same name is taken away first.
+
+        Raises:
+            AgentError: It cannot be attached; then nothing of it is there.
+            UnknownEffect: It brings a tool that there is not.
+        """
+        name = capability.name or capability.type
+        if name in self._attached:
+            await self._take_away(name, effect)
+        entry = _Attached(capability, agents=[self._agent])
+        await self._do("attach", capability, effect)
+        try:
+            self._bring(entry, effect)
+        except Exception:
+            await self._detach(capability, effect)
+            raise
+        self._attached[name] = entry
+        self._set_tools()
+
+    async def remove(self, name: str, effect: Effect) -> int:
+        """Take away the one of a name, or else all of a type; how many that were."""
+        found = [name] if name in self else [n for n, c in self.items() if c.type == name]
+        for each in found:
+            await self._take_away(each, effect)
+        return len(found)
+
+    async def clear(self, effect: Effect) -> None:
+        """Take away all that it was given, the last first."""
+        for name in [n for n, c in reversed(list(self.items())) if not isinstance(c, MadeWith)]:
+            await self._take_away(name, effect)
+
+    async def adopt(self, others: Capabilities, effect: Effect) -> None:
+        """Have those of the agent that this one is a fork of, and no others."""
+        self._attached = {}
+        try:
+            for name, entry in others._attached.items():
+                if not isinstance(entry.capability, MadeWith):
+                    await self._do("attach", entry.capability, effect)
+                entry.agents.append(self._agent)
+                self._attached[name] = entry
+        except Exception:
+            await self.clear(effect)
+            raise
+
+    def _bring(self, entry: _Attached, effect: Effect) -> None:
+        """Take over its tools and hooks."""
+        capability, run = entry.capability, effect.run
+        entry.tools = tuple(capability.tools())
+        for tool in entry.tools:
+            if isinstance(tool, str):
+                run[Tools].find(tool)
+        own = list(capability.hooks())
+        if type(capability).instructions is not Capability.instructions:
+            own.append(Instructing(capability, entry.agents))
+        entry.hooks = [Scoped(hook, capability, entry.agents) for hook in own]
+        for hook in entry.hooks:
+            run[Hooks].add(hook)
+
+    async def _take_away(self, name: str, effect: Effect) -> None:
+        entry = self._attached.pop(name)
+        self._set_tools()
+        if self._agent in entry.agents:
+            entry.agents.remove(self._agent)
+        if not entry.agents:
+            for hook in entry.hooks:
+                effect.run[Hooks].remove(hook)
+        await self._detach(entry.capability, effect)
+
+    def _set_tools(self) -> None:
+        """The agent's tools are those of its capabilities; of two of a name the later one."""
+        named = {
+            tool if isinstance(tool, str) else tool.name: tool
+            for entry in self._attached.values()
+            for tool in entry.tools
+        }
+        self._agent.tools = tuple(named.values())
+
+    async def _detach(self, capability: Capability, effect: Effect) -> None:
+        """Its failure is reported, and nothing more; the run may be cancelled meanwhile."""
+        from anyio import CancelScope
+
+        with CancelScope(shield=True):
+            try:
+                await self._do("detach", capability, effect)
+            except AgentError as error:
+                log.warning("%s", error)
+
+    async def _do(
+        self, what: Literal["attach", "detach"], capability: Capability, effect: Effect
+    ) -> None:
+        """Have a capability do something in its time. Raises AgentError, and limits of the run."""
+        from anyio import fail_after
+
+        work: Callable[[Agent, Effect], Coroutine[Any, Any, None]] = getattr(capability, what)
+        try:
+            with fail_after(capability.timeout):
+                await work(self._agent, effect)
+        except Exception as error:
+            if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
+                raise
+            raise self._failed(what, capability, effect, error) from error
+
+    def _failed(
+        self, what: str, capability: Capability, effect: Effect, error: Exception
+    ) -> AgentError:
+        name, agent = capability.name or capability.type, self._agent.name
+        said = str(error) or f"it took more than {capability.timeout:g} seconds"
+        about = {"capability": name, "agent": agent, "phase": what, "message": said}
+        effect.run[Events].tell("capability.failed", {**about, "run": effect.run.id})
+        return AgentError(
+            f"capability {name!r} of agent {agent!r}: {what} failed: {said}",
+            hint=getattr(error, "hint", None),
+        )

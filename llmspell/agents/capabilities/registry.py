@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from llmspell.agents.capabilities.capability import Capability
+from llmspell.constructing import signature_of
+from llmspell.errors import InvalidArguments
+from llmspell.importing import load_object
+from llmspell.registry import Loading, Registry
+from llmspell.values import Value
+
+BUILTIN = {
+    "hooks": "llmspell.agents.capabilities.hooking:AgentHooks",
+    "memory": "llmspell.agents.capabilities.memory:Memory",
+    "model": "llmspell.agents.capabilities.model:Model",
+    "state": "llmspell.agents.capabilities.variables:Variables",
+    "tools": "llmspell.agents.capabilities.toolset:Toolset",
+}
+
+
+class CapabilityTypes(Registry[type[Capability]]):
+    """The capabilities that spells can ask for, by type."""
+
+    def __init__(self) -> None:
+        super().__init__("capability", _BuiltIn())
+
+    def add(self, kind: type[Capability]) -> None:
+        """Register a class by its type. Raises ValueError when that is taken, TypeError for no class."""
+        if not (isinstance(kind, type) and issubclass(kind, Capability)):
+            raise TypeError(f"{kind!r} is no subclass of Capability")
+        if kind.type in BUILTIN:
+            raise ValueError(f"the capability {kind.type!r} is built in; give yours another type")
+        self.register(kind.type, kind)
+
+    def make(self, kind: str, given: Value) -> Capability:
+        """A capability of a type.
+
+        Args:
+            kind: The type.
+            given: Its settings: a table of the arguments of its constructor; or a single value, or
+                list, which is the first of them; or true, for none.
+
+        Raises:
+            UnknownEffect: There is no such type.
+            InvalidArguments: A setting is wrong.
+        """
+        made = self.find(kind)
+        signature = signature_of(made)
+        if given is True or given == []:
+            given = {}
+        if not isinstance(given, Mapping):
+            if signature is None or not signature.parameters:
+                raise InvalidArguments(kind, ["it takes no settings"])
+            given = {signature.parameters[0].name: given}
+        if signature is None:
+            if given:
+                raise InvalidArguments(kind, [f"{name} is no setting" for name in given])
+            return made()
+        try:
+            return made(**signature.bind(dict(given), target=kind))
+        except ValueError as error:
+            raise InvalidArguments(kind, [str(error)]) from error
+
+
+class _BuiltIn(Registry[type[Capability]]):
+    """Those that are always there; a module is imported when its capability is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("capability")
+        self._own = Loading(BUILTIN, partial(load_object, what="a capability"))

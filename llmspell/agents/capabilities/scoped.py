@@ -1,0 +1,58 @@
+"""Hooks on the effects of certain agents only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from llmspell.agents.capabilities.capability import Capability
+from llmspell.effects import Effect
+from llmspell.hooks import Hook, HookCall
+from llmspell.hooks.hook import Part
+from llmspell.hooks.results import HookResult, Modify
+
+if TYPE_CHECKING:
+    from llmspell.agents.agent import Agent
+
+
+def is_of(agent: Agent, effect: Effect) -> bool:
+    """Whether an effect is one of the agent's: it names the agent, or one of its prompts did it."""
+    return effect.args.get("agent") == agent.id or effect.path.rpartition("/")[0] in agent.active
+
+
+class Scoped(Hook):
+    """A hook of a capability, at what the agents do that have it."""
+
+    def __init__(self, hook: Hook, capability: Capability, agents: list[Agent]) -> None:
+        self.id = f"{capability.name or capability.type}.{hook.id or type(hook).__name__}"
+        self.priority, self.timeout, self.required = hook.priority, hook.timeout, hook.required
+        self._hook, self._agents = hook, agents
+
+    def parts(self) -> Iterator[Part]:
+        for part in self._hook.parts():
+            yield part._replace(only=self._chosen(part.only))
+
+    def _chosen(self, only: Callable[[Effect], bool] | None) -> Callable[[Effect], bool]:
+        def chosen(effect: Effect) -> bool:
+            mine = any(is_of(agent, effect) for agent in self._agents)
+            return mine and (only is None or only(effect))
+
+        return chosen
+
+
+class Instructing(Hook):
+    """Puts what a capability has to say under the instructions of each request."""
+
+    id = "instructions"
+
+    def __init__(self, capability: Capability, agents: list[Agent]) -> None:
+        self.timeout, self.required = capability.timeout, capability.required
+        self._capability, self._agents = capability, agents
+
+    async def on_model_request(self, call: HookCall) -> HookResult:
+        agent = next(agent for agent in self._agents if is_of(agent, call.effect))
+        said = await self._capability.instructions(agent, call.effect)
+        if not said:
+            return None
+        system = call.effect.args.get("system")
+        return Modify({**call.effect.args, "system": f"{system}\n\n{said}" if system else said})

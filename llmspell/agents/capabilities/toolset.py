@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from llmspell.agents.capabilities.capability import Capability
+from llmspell.agents.options import tool
+from llmspell.effects import Effect
+from llmspell.tools.tool import Tool
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.agents.agent import Agent
+
+
+class Toolset(Capability):
+    """More tools, which the agent's model may call."""
+
+    type = "tools"
+
+    def __init__(self, tools: list[Value], *, name: str | None = None) -> None:
+        """Make one.
+
+        Args:
+            tools: What `tools` of an agent may hold, or objects of the class `Tool`.
+            name: Its name, if the agent has several.
+        """
+        self._entries, self.name = tools, name
+        self._tools: list[str | Tool] = []
+
+    async def attach(self, agent: Agent, effect: Effect) -> None:  # noqa: ARG002 - an interface
+        self._tools = [e if isinstance(e, Tool) else tool(effect.run, e) for e in self._entries]
+
+    def tools(self) -> Iterable[str | Tool]:
+        return self._tools
