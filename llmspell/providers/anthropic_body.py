@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmspell.providers.anthropic_content import conversation, system_text
+from llmspell.providers.anthropic_content import conversation
 from llmspell.providers.anthropic_models import Traits, traits
 from llmspell.providers.anthropic_schema import held_to
 from llmspell.providers.anthropic_thinking import effort, max_tokens, thinking
+from llmspell.providers.body_parts import instructions
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import ModelRequest, ToolSpec
 
@@ -35,10 +36,10 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     takes = traits(model)
     choice = _tool_choice(request)
     forced = choice is not None and choice["type"] in _FORCING and takes.forced
-    leading = next((n for n, m in enumerate(request.messages) if m.role != "system"), 0)
+    told, messages = instructions(request)
     thought = thinking(request, takes, endpoint, forced=forced)
     optional: Body = {
-        "system": _system(request, leading, choice, takes),
+        "system": _system(told, choice, takes),
         "tools": [_tool(tool) for tool in request.tools],
         "tool_choice": choice if forced or not choice else _unforced(choice),
         "stop_sequences": list(request.stop),
@@ -50,7 +51,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     body: Body = {
         "model": model,
         "max_tokens": max_tokens(request, _MAX_TOKENS, thought),
-        "messages": conversation(request.messages[leading:], endpoint),
+        "messages": conversation(messages, endpoint),
     }
     body |= {name: value for name, value in optional.items() if value not in (None, [], {})}
     if request.cache:
@@ -63,12 +64,12 @@ def can_be_held_to(schema: Body, model: str) -> bool:
     return traits(model).schema and held_to(schema) is not None
 
 
-def _system(request: ModelRequest, leading: int, choice: Body | None, takes: Traits) -> list[Body]:
-    texts = [request.system or "", *map(system_text, request.messages[:leading])]
+def _system(told: list[str], choice: Body | None, takes: Traits) -> list[Body]:
+    texts = list(told)
     if choice and choice["type"] in _FORCING and not takes.forced:
         name = choice.get("name")
         texts.append(f"You must call the tool {name}." if name else "You must call a tool.")
-    return [{"type": "text", "text": text} for text in texts if text.strip()]
+    return [{"type": "text", "text": text} for text in texts]
 
 
 def _tool(tool: ToolSpec) -> Body:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.body_parts import base64_text, misplaced
+from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
     Block,
@@ -41,21 +41,12 @@ def conversation(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
             role, content = "assistant", _assistant(message, endpoint)
         elif message.role == "system":
             # Only some models take a system message here, and not in every place.
-            told = f"<system>\n{system_text(message)}\n</system>"
-            role, content = "user", _text(Text(told))
+            role, content = "user", _text(Text(told_by_the_system(message)))
         else:
             role, content = "user", _given(message)
         if content:
             turns.append({"role": role, "content": content})
     return turns
-
-
-def system_text(message: Message) -> str:
-    """What a message of the role `system` says."""
-    for block in message.content:
-        if not isinstance(block, Text):
-            raise misplaced(block, "system")
-    return message.text
 
 
 def _given(message: Message) -> list[Body]:

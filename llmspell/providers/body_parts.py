@@ -6,16 +6,43 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import InvalidArguments
+from llmspell.providers.messages import Text
 from llmspell.providers.strict_json import write_json
 
 if TYPE_CHECKING:
-    from llmspell.providers.messages import Block, File, ToolCall
+    from llmspell.providers.messages import Block, File, Message, ModelRequest, ToolCall
 
 
 def misplaced(block: Block, role: str) -> InvalidArguments:
     kind = block.as_plain().get("type")
     problem = f"a message of the role {role} cannot hold a block of the type {kind}"
     return InvalidArguments("model.request", [problem])
+
+
+def instructions(request: ModelRequest) -> tuple[list[str], tuple[Message, ...]]:
+    """What stands before the conversation, and the conversation.
+
+    System messages at its beginning belong to the instructions.
+
+    Raises:
+        InvalidArguments: One of them is not of text.
+    """
+    messages = request.messages
+    first = next((n for n, m in enumerate(messages) if m.role != "system"), len(messages))
+    texts = [request.system or "", *map(_system_text, messages[:first])]
+    return [text for text in texts if text.strip()], messages[first:]
+
+
+def told_by_the_system(message: Message) -> str:
+    """A system message where only the user has a say; told apart by tags, as models know them."""
+    return f"<system>\n{_system_text(message)}\n</system>"
+
+
+def _system_text(message: Message) -> str:
+    for block in message.content:
+        if not isinstance(block, Text):
+            raise misplaced(block, "system")
+    return message.text
 
 
 def json_text(value: Any, what: str) -> str:

@@ -26,11 +26,12 @@ KINDS: Mapping[str, str] = {
     "openai": "llmspell.providers.openai_chat:OpenAIChat",
     "openai-responses": "llmspell.providers.openai_responses:OpenAIResponses",
     "anthropic": "llmspell.providers.anthropic_messages:AnthropicMessages",
+    "gemini": "llmspell.providers.gemini:Gemini",
 }
 """Wire protocols, and the class that speaks each.
 
 `openai` is OpenAI's chat completions, which most others speak too; `anthropic` is Anthropic's
-Messages API.
+Messages API, `gemini` Google's.
 """
 
 
@@ -66,6 +67,12 @@ CATALOGUE: Mapping[str, Listed] = {
         ("ANTHROPIC_API_KEY",),
         "claude-haiku-5-5",
         kind="anthropic",
+    ),
+    "google": Listed(
+        "https://generativelanguage.googleapis.com",
+        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        "gemini-3.8-flash",
+        kind="gemini",
     ),
     "openrouter": Listed(
         "https://openrouter.ai/api/v1",

@@ -1,0 +1,156 @@
+"""Messages as Gemini takes them.
+
+Source of the format: `google.genai.types.Content` and `Part` of the official Python SDK, and how
+its `models` module writes them for the Gemini API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system
+from llmspell.providers.gemini_models import Traits
+from llmspell.providers.http_provider import Body
+from llmspell.providers.messages import (
+    Block,
+    Extra,
+    File,
+    Image,
+    Message,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from llmspell.providers.catalogue import Endpoint
+
+BESIDE = {
+    *("thoughtSignature", "partMetadata", "mediaResolution", "videoMetadata", "mediaProcessing"),
+    *("speechMetadata", "documentMetadata", "spreadsheetMetadata", "audioMetadata"),
+}
+"""Fields of a part that stand beside what it holds. Some must come back in their place."""
+
+ABOUT = {"groundingMetadata", "citationMetadata", "urlContextMetadata"}
+"""Fields of an answer that are about the whole of it, and do not go back."""
+
+# Stands for the signature of a call that another model made; see "Thought signatures" in Google's
+# documentation. It is base64, as the SDK writes these bytes, of skip_thought_signature_validator.
+_NO_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
+
+_IN_RESULTS = {"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"}
+
+
+def conversation(messages: Iterable[Message], takes: Traits, endpoint: Endpoint) -> list[Body]:
+    """The turns of a conversation; those that would be empty are left out, as they are refused.
+
+    Raises:
+        InvalidArguments: A block has no place in a message of its role.
+    """
+    contents: list[Body] = []
+    names: dict[str, str] = {}  # of tools, by the ids of their calls
+    for message in messages:
+        if message.role == "assistant":
+            names |= {call.id: call.name for call in message.tool_calls}
+            contents.append({"role": "model", "parts": _said(message, endpoint)})
+        elif message.role == "system":
+            told = _text(Text(told_by_the_system(message)))
+            contents.append({"role": "user", "parts": told})
+        else:
+            contents += _given(message, names, takes)
+    return [content for content in contents if content["parts"]]
+
+
+def _given(message: Message, names: dict[str, str], takes: Traits) -> list[Body]:
+    """What the model is given: results of tools in a turn of their own, all else after them.
+
+    Gemini takes what stands beside a result for the model's own words.
+    """
+    results: list[Body] = []
+    parts: list[Body] = []
+    for block in message.content:
+        if isinstance(block, ToolResult):
+            result, others = _result(block, names, takes)
+            results.append(result)
+            parts += others
+        else:
+            parts += _parts(block, message.role)
+    return [{"role": "user", "parts": results}, {"role": "user", "parts": parts}]
+
+
+def _result(result: ToolResult, names: dict[str, str], takes: Traits) -> tuple[Body, list[Body]]:
+    """The part of a result, and those for what it has no place for."""
+    text = "".join([block.text for block in result.content if isinstance(block, Text)])
+    within: list[Body] = []
+    after: list[Body] = []
+    for block in result.content:
+        if not isinstance(block, Text):
+            fits = isinstance(block, (Image, File)) and block.media_type in _IN_RESULTS
+            (within if fits and takes.media else after).extend(_parts(block, "tool"))
+    response: Body = {
+        "id": result.id,
+        "name": names.get(result.id, result.id),
+        "response": {"error" if result.is_error else "output": text},
+    }
+    return {"functionResponse": response | {"parts": within} if within else response}, after
+
+
+def _parts(block: Block, role: str) -> list[Body]:
+    if isinstance(block, Text):
+        return _text(block)
+    if isinstance(block, (Image, File)):
+        return [_media(block)]
+    if isinstance(block, Unknown):
+        return [block.data]
+    raise misplaced(block, role)
+
+
+def _text(block: Text) -> list[Body]:
+    return [{"text": block.text}] if block.text else []
+
+
+def _media(block: Image | File) -> Body:
+    media_type = {} if block.media_type is None else {"mimeType": block.media_type}
+    if block.url is not None:
+        return {"fileData": {"fileUri": block.url, **media_type}}
+    return {"inlineData": {"data": base64_text(block.data), **media_type}}
+
+
+def _said(message: Message, endpoint: Endpoint) -> list[Body]:
+    parts: list[Body] = []
+    beside: Body = {}  # fields of the part that comes next
+    for block in message.content:
+        if isinstance(block, (Extra, Reasoning)):
+            if block.provider != endpoint.name or block.data.keys() <= ABOUT:
+                continue
+            if isinstance(block, Reasoning):
+                parts.append({"thought": True, **block.data, "text": block.text})
+            elif block.data.keys() <= BESIDE:
+                beside = block.data
+            else:
+                parts.append(block.data)
+            continue
+        parts += [part | beside for part in _part(block)]
+        beside = {}
+    _sign(parts)
+    return parts
+
+
+def _part(block: Block) -> list[Body]:
+    if isinstance(block, ToolCall):
+        arguments = block.arguments if block.raw is None else {"not_json": block.raw}
+        return [{"functionCall": {"id": block.id, "name": block.name, "args": arguments}}]
+    if isinstance(block, Refusal):
+        return _text(Text(block.text))
+    return _parts(block, "assistant")
+
+
+def _sign(parts: list[Body]) -> None:
+    """See that the first call of the turn has a signature: the models of today insist on it."""
+    first = next((part for part in parts if "functionCall" in part), None)
+    if first is not None:
+        first.setdefault("thoughtSignature", _NO_SIGNATURE)

@@ -1,0 +1,54 @@
+"""What Google's models differ in, as far as a request must know.
+
+Source: Google's page on thinking, and on combining tools with structured output.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+Levels = tuple[str, ...]
+
+_ALL: Levels = ("MINIMAL", "LOW", "MEDIUM", "HIGH")
+_FROM_LOW: Levels = _ALL[1:]
+
+
+class Traits(NamedTuple):
+    """What a model takes.
+
+    Attributes:
+        levels: The words it is told by how much to think, least first.
+        least_budget: For those that are given a number of tokens instead: the least; None for
+            models that do not think, or go by words.
+        media: Whether the result of a tool may hold pictures and files.
+        combines: Whether it can be held to a schema while it has tools.
+    """
+
+    levels: Levels = ()
+    least_budget: int | None = None
+    media: bool = False
+    combines: bool = False
+
+
+# The first whose pattern fits the beginning of the model's name. What is newer than this table is
+# taken to be like the models of today, and what is no Gemini like the old ones.
+_BY_NAME: tuple[tuple[str, Traits], ...] = (
+    (r"gemini-2\.5-flash-image", Traits()),
+    (r"gemini-2\.5-pro", Traits(least_budget=128)),
+    (r"gemini-2\.5", Traits(least_budget=0)),
+    (r"gemini-(1|2|pro)\b", Traits()),
+    (r"gemini-3-pro", Traits(("LOW", "HIGH"), media=True, combines=True)),
+    (r"gemini-3\.1-flash-lite-image", Traits(("MINIMAL", "HIGH"), media=True, combines=True)),
+    (
+        r"gemini-(3\.1-pro|3\.7-flash|3\.8-flash|4-argon|4-carbon)",
+        Traits(_FROM_LOW, media=True, combines=True),
+    ),
+    (r"gemini-", Traits(_ALL, media=True, combines=True)),
+)
+
+
+def traits(model: str) -> Traits:
+    """Those of a model, which may have a path before its name."""
+    name = model.rpartition("/")[2]
+    return next((found for known, found in _BY_NAME if re.match(known, name)), Traits())

@@ -1,0 +1,66 @@
+"""JSON Schemas as Gemini takes them.
+
+Source of what it takes: `response_json_schema` of `google.genai.types.GenerateContentConfig`. What
+it has no word for is moved into the description, where the model still reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmspell.providers.strict_json import write_json
+
+Schema = dict[str, Any]
+
+_PLAIN = {
+    *("$id", "$anchor", "type", "format", "title", "minItems", "maxItems", "minimum", "maximum"),
+    *("required", "propertyOrdering"),
+}
+_NAMED = {"properties", "$defs"}
+_ONE = {"items", "additionalProperties"}
+_LISTED = {"anyOf", "oneOf", "prefixItems"}
+
+
+def accepted(schema: Schema) -> Schema:
+    """The schema in the words Gemini knows."""
+    if "$ref" in schema:  # beside which nothing else may stand
+        kept = {"$ref": schema["$ref"]}
+        return kept | {"$defs": _each(schema["$defs"])} if "$defs" in schema else kept
+    kept, rest = Schema(), Schema()
+    for name, value in schema.items():
+        if name not in ("description", "$schema"):
+            kept |= (known := _known(name, value))
+            rest |= {} if known else {name: value}
+    told = [schema.get("description"), write_json(rest) if rest else None]
+    if any(told):
+        kept["description"] = "\n\n".join([text for text in told if text])
+    return kept
+
+
+def _known(name: str, value: Any) -> Schema:
+    """The condition in Gemini's words; empty when there are none for it."""
+    if name in _PLAIN:
+        return {name: value}
+    if name in _NAMED and isinstance(value, dict):
+        return {name: _each(value)}
+    if name in _ONE:
+        return {name: accepted(value) if isinstance(value, dict) else value}
+    if name in _LISTED and isinstance(value, list):
+        return {name: [_any_or(inner) for inner in value]}
+    choices = [value] if name == "const" else value
+    if name in ("enum", "const") and isinstance(choices, list) and all(map(_listable, choices)):
+        return {"enum": choices}
+    return {}
+
+
+def _each(schemas: Any) -> Schema:
+    return {name: _any_or(inner) for name, inner in schemas.items()}
+
+
+def _any_or(schema: Any) -> Schema:
+    """The schema; `true`, which stands for anything, becomes an empty one."""
+    return accepted(schema) if isinstance(schema, dict) else {}
+
+
+def _listable(value: Any) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
