@@ -111,18 +111,17 @@ def _assistant(message: Message, endpoint: Endpoint) -> list[Body]:
     blocks: list[Body] = []
     fields: Body = {}  # of the block that comes next
     for block in message.content:
-        if isinstance(block, (Extra, Reasoning)):
-            if block.provider != endpoint.name:
-                continue
-            if isinstance(block, Reasoning):
-                blocks.append(_thinking(block))
-            elif "type" in block.data:
-                blocks.append(block.data)
-            else:
-                fields = block.data
+        if isinstance(block, (Extra, Reasoning)) and block.provider != endpoint.name:
             continue
-        blocks += [fields | body for body in _said(block)]
-        fields = {}
+        if isinstance(block, Reasoning):
+            blocks.append(_thinking(block))
+        elif not isinstance(block, Extra):
+            blocks += [fields | body for body in _said(block)]
+            fields = {}
+        elif "type" in block.data:
+            blocks.append(block.data)
+        else:
+            fields = block.data
     return blocks
 
 

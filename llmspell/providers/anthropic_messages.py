@@ -17,16 +17,17 @@ _VERSION = "2026-10-21"  # of the API, as the official SDK asks for it
 
 
 class AnthropicMessages(HttpProvider):
-    """See `HttpProvider`. The base URL is without `/v1`, as it is in Anthropic's own SDK."""
+    """See `HttpProvider`. The base URL may do without `/v1`, as it does in Anthropic's own SDK."""
 
-    models_path: ClassVar[str] = "/v1/models?limit=1000"
+    models_path: ClassVar[str] = "/models?limit=1000"
+    version: ClassVar[str] = "/v1"
 
     def headers(self) -> dict[str, str]:
         headers = {"anthropic-version": _VERSION, "anthropic-beta": BETA}
         return headers | {"x-api-key": self.endpoint.key} if self.endpoint.key else headers
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
-        return "/v1/messages"
+        return "/messages"
 
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
         body = request_body(request, model, self.endpoint)

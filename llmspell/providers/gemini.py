@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class Gemini(HttpProvider):
-    """See `HttpProvider`. The base URL is without `/v1beta`, as it is in Google's own SDK."""
+    """See `HttpProvider`. The base URL may do without a version, as it does in Google's own SDK."""
 
-    models_path: ClassVar[str] = "/v1beta/models?pageSize=1000"
+    models_path: ClassVar[str] = "/models?pageSize=1000"
+    version: ClassVar[str] = "/v1beta"  # which has all of v1, and models that are not in it yet
 
     def headers(self) -> dict[str, str]:
         key = self.endpoint.key
@@ -27,7 +28,7 @@ class Gemini(HttpProvider):
     def path(self, model: str, *, stream: bool) -> str:
         name = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
         asked = "streamGenerateContent?alt=sse" if stream else "generateContent"
-        return f"/v1beta/{quote(name)}:{asked}"
+        return f"/{quote(name)}:{asked}"
 
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:  # noqa: ARG002 - the path says it
         return request_body(request, model, self.endpoint)

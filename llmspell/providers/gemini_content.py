@@ -124,18 +124,17 @@ def _said(message: Message, endpoint: Endpoint) -> list[Body]:
     parts: list[Body] = []
     beside: Body = {}  # fields of the part that comes next
     for block in message.content:
-        if isinstance(block, (Extra, Reasoning)):
-            if block.provider != endpoint.name or block.data.keys() <= ABOUT:
-                continue
-            if isinstance(block, Reasoning):
-                parts.append({"thought": True, **block.data, "text": block.text})
-            elif block.data.keys() <= BESIDE:
-                beside = block.data
-            else:
-                parts.append(block.data)
+        if isinstance(block, (Extra, Reasoning)) and block.provider != endpoint.name:
             continue
-        parts += [part | beside for part in _part(block)]
-        beside = {}
+        if isinstance(block, Reasoning):
+            parts.append({"thought": True, **block.data, "text": block.text})
+        elif not isinstance(block, Extra):
+            parts += [part | beside for part in _part(block)]
+            beside = {}
+        elif block.data.keys() <= BESIDE:
+            beside = block.data
+        elif not block.data.keys() <= ABOUT:
+            parts.append(block.data)
     _sign(parts)
     return parts
 

@@ -85,8 +85,8 @@ class ContentAssembly:
 
     def answer(self) -> Body:
         self._end_text()
-        if not self._candidate:
-            return self._answer
+        if not self._candidate and not self._parts:
+            return self._answer  # which may say that the question is blocked
         if self._candidate.get("finishReason") is None:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         candidate = self._candidate | {"content": {"role": "model", "parts": self._parts}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
 
 Body = dict[str, Any]
+
+_VERSION = re.compile(r"/v\d\w*$")
 
 
 class Assembly(Protocol):
@@ -49,6 +52,8 @@ class HttpProvider(ABC):
     """
 
     models_path: ClassVar[str] = "/models"
+    version: ClassVar[str] = ""
+    """What paths begin with, unless the base URL ends in a version of its own."""
 
     def __init__(
         self,
@@ -69,7 +74,7 @@ class HttpProvider(ABC):
             return await ToolOutput(self).complete(request)
         model = ModelName.parse(request.model).model
         data = await self._connection.post(
-            self._with_query(self.path(model, stream=False)),
+            self._at(self.path(model, stream=False)),
             self.body(request, model, stream=False),
             key=request.key,
             patience=request.patience,
@@ -86,7 +91,7 @@ class HttpProvider(ABC):
         model = ModelName.parse(request.model).model
         assembly, withholding = self.assembly(request), Withholding(self._connection.secrets)
         events = self._connection.stream(
-            self._with_query(self.path(model, stream=True)),
+            self._at(self.path(model, stream=True)),
             self.body(request, model, stream=True),
             key=request.key,
             patience=request.patience,
@@ -103,7 +108,7 @@ class HttpProvider(ABC):
     async def list_models(self) -> list[str]:
         """The models the server says it has. Raises ProviderError."""
         self._check_key()
-        return self.model_names(await self._connection.get(self._with_query(self.models_path)))
+        return self.model_names(await self._connection.get(self._at(self.models_path)))
 
     async def close(self) -> None:
         await self._connection.close()
@@ -112,7 +117,10 @@ class HttpProvider(ABC):
         if self.endpoint.key_env is not None and self.endpoint.key is None:
             raise missing_key(self.endpoint)
 
-    def _with_query(self, path: str) -> str:
+    def _at(self, path: str) -> str:
+        """The path, with all that belongs around it."""
+        if not _VERSION.search(self.endpoint.base_url):
+            path = self.version + path
         if not self.endpoint.query:
             return path
         return f"{path}{'&' if '?' in path else '?'}{urlencode(self.endpoint.query)}"
@@ -129,7 +137,7 @@ class HttpProvider(ABC):
 
     @abstractmethod
     def path(self, model: str, *, stream: bool) -> str:
-        """What a model is asked at, after the base URL."""
+        """What a model is asked at, after the base URL and the version."""
 
     @abstractmethod
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:

@@ -33,7 +33,7 @@ def endpoint():
     with anyio.from_thread.start_blocking_portal() as portal:
         server = LocalServer()
         url = portal.call(server.start)
-        yield Endpoint("here", url.removesuffix("/v1"), "LOCAL_KEY", server.api_key)
+        yield Endpoint("here", url, "LOCAL_KEY", server.api_key)
         portal.call(server.close)
 
 
