@@ -71,6 +71,18 @@ MIGRATIONS = (
         ) WITHOUT ROWID
         """,
         """
+        CREATE TABLE composites (
+            run INTEGER NOT NULL,
+            path TEXT NOT NULL,
+            name TEXT NOT NULL,
+            label TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            started REAL NOT NULL,
+            seconds REAL NOT NULL,
+            PRIMARY KEY (run, path)
+        ) WITHOUT ROWID
+        """,
+        """
         CREATE TABLE turns (
             run INTEGER NOT NULL,
             turn INTEGER NOT NULL,
@@ -108,6 +120,8 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
   `kind` is ok, error or cancelled. `asked` is the number of the last effect that had ended when this
   one was asked for; `turn`, how many turns Lua had had when it ended.
 - begun: leaves that have begun and not ended; only those of which it matters.
+- composites: notes of the effects that are made of others, for who looks at the run; `label` is
+  what one was about, `kind` as in effects, or unfinished.
 - turns: what Lua was told at one turn, where that was not the only thing it could have been told:
   `batch` names the messages, `under` the run of a child, or is empty.
 - blobs: zlib'd where `packed`.

@@ -8,8 +8,8 @@
             print(effect.path, effect.name, effect.kind, effect.seconds)
             effect.args, effect.outcome              # read from the file when they are looked at
 
-Composite effects are not recorded. A leaf's path says which they were: `0.2/5/1` is the second
-effect on behalf of `0.2/5`.
+Of composite effects there are notes only. A leaf's path says which it belongs to: `0.2/5/1` is the
+second effect on behalf of `0.2/5`.
 """
 
 from __future__ import annotations
@@ -144,6 +144,24 @@ class BegunEffect:
     due: float | None
 
 
+@dataclass(frozen=True)
+class CompositeEffect:
+    """An effect that is made of others, such as `agent.run`.
+
+    Attributes:
+        label: What it was about.
+        kind: As that of a leaf; `unfinished` when the run stopped meanwhile.
+        started: Seconds since 1970; `seconds` is how long it took.
+    """
+
+    path: str
+    name: str
+    label: str
+    kind: Literal["ok", "error", "cancelled", "unfinished"]
+    started: float
+    seconds: float
+
+
 class Turn:
     """What Lua was told at one turn, where it could have been told something else.
 
@@ -192,11 +210,13 @@ class Reader(AbstractContextManager["Reader"]):
         return [self._run(row) for row in rows]
 
     def run(self, id_: str) -> RecordedRun:
-        """The run of an id, or of the beginning of one.
+        """The run of an id, or of the beginning of one; `last` is the newest.
 
         Raises:
             RunNotFound: There is none, or there are several.
         """
+        if id_ == "last" and (newest := self.runs(limit=1)):
+            return newest[0]
         found = self._rows(
             f"SELECT {_RUN} FROM runs WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1"  # noqa: S608 - constants
             " ORDER BY id <> ?1, number DESC LIMIT 9",
@@ -227,6 +247,15 @@ class Reader(AbstractContextManager["Reader"]):
             BegunEffect(path, name, digest, self.arguments(args, lists), started, due)
             for path, name, digest, args, lists, started, due in rows
         ]
+
+    def composites(self, run: RecordedRun) -> list[CompositeEffect]:
+        """Its effects that are made of others, in order of their beginning."""
+        rows = self._rows(
+            "SELECT path, name, label, kind, started, seconds FROM composites WHERE run = ?"
+            " ORDER BY started",
+            (run.number,),
+        )
+        return [CompositeEffect(*row) for row in rows]
 
     def turns(self, run: RecordedRun) -> list[Turn]:
         """What Lua was told at turns where that was not the only possibility."""

@@ -15,6 +15,7 @@ from typing import Any
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Perform
 from llmspell.errors import EffectError, InvalidResult, LimitExceeded, LlmspellError, ReplayError
+from llmspell.journal.composites import Composites
 from llmspell.journal.locks import RunLock
 from llmspell.journal.secrets import Redaction
 from llmspell.journal.texts import BLOB, LINK, Arguments, Row, stored
@@ -60,6 +61,7 @@ class Recording:
 
     Attributes:
         id: The run's.
+        composites: Performs, and notes, effects that are made of others.
         seed: What chance in it comes from.
         turn: How many turns Lua has had.
         leaving: Whether the run stops to be resumed, so that leaves which are cancelled have not
@@ -79,6 +81,7 @@ class Recording:
         self.id, self.seed, self.turn = id, seed, 0
         self.leaving: Callable[[], bool] = lambda: False
         self._writer, self._lock, self._number = writer, lock, number
+        self.composites = Composites(writer, number, lambda: self.leaving())  # noqa: PLW0108 - it is set later
         self._text_of = redaction.text_of
         self._ended = 0
         self._known: set[bytes] = set()

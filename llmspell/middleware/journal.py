@@ -13,13 +13,15 @@ class Journal:
 
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         recording = run[Recording]
-        if not recording or handler.leaf is False:
+        if not recording:
             return call
+        if handler.leaf is False:
+            return lambda effect: recording.composites.perform(effect, call)
         is_leaf, again = handler.is_leaf, handler.may_repeat
 
         def recorded(effect: Effect) -> Answer[Value]:
             if not is_leaf(effect):
-                return call(effect)
+                return recording.composites.perform(effect, call)
             return recording.leaf(effect, call, again=again(effect))
 
         return recorded

@@ -1,0 +1,42 @@
+"""`llmspell export`: take a recorded run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from llmspell.cli.output import write_line
+from llmspell.config import find_project
+
+
+@click.command("export")
+@click.argument("run", default="last")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--otel", is_flag=True, help="Send it as an OpenTelemetry trace instead.")
+@click.option(
+    "--contents", is_flag=True, help="With --otel: prompts, answers, arguments and results as well."
+)
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(run: str, file: Path | None, otel: bool, contents: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+    """Write a recorded run into a file of its own, by default RUN.run.
+
+    It can be taken in elsewhere with `llmspell import`. With --otel, it is sent where
+    OTEL_EXPORTER_OTLP_ENDPOINT says.
+    """
+    from llmspell.journal.portable import export_run
+    from llmspell.journal.reader import Reader
+
+    journal = find_project().journal_file
+    with Reader.open(journal) as reader:
+        found = reader.run(run)
+        if otel:
+            from llmspell.journal.telemetry import over_http, send
+
+            number = send(reader, found, over_http(), contents=contents)
+            write_line(sys.stderr, f"{number} spans sent")
+            return
+        file = file or Path(f"{found.id}.run")
+        export_run(journal, found, file)
+        write_line(sys.stderr, f"written to {file}")

@@ -1,0 +1,20 @@
+"""`llmspell import`: take in recorded runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from llmspell.config import find_project
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(file: Path, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+    """Take in what `llmspell export` has written, all of it or nothing; print the runs' ids."""
+    from llmspell.journal.portable import import_runs
+
+    for run in import_runs(file, find_project().journal_file):
+        print(run)

@@ -1,0 +1,197 @@
+"""`llmspell show`: what a recorded run did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmspell.cli.output import write_line
+from llmspell.cli.report import Misuse
+from llmspell.config import find_project
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from llmspell.journal.reader import Reader, RecordedRun
+    from llmspell.journal.spans import Span
+
+
+_WIDEST = 10_000  # characters of a line that goes into a pipe
+
+
+@click.command("show")
+@click.argument("run", default="last")
+@click.option("--effect", metavar="PATH", help="One effect: its arguments and what came of it.")
+@click.option(
+    "--conversation",
+    metavar="AGENT",
+    help="What an agent said and heard; its name, or the path of a prompt.",
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with a waterfall into a file.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(
+    run: str,
+    effect: str | None,
+    conversation: str | None,
+    html: Path | None,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - whoever reports looks at it
+) -> None:
+    """Show a recorded run: its tasks, agents and effects with times, tokens and cost.
+
+    RUN is an id, the beginning of one, or `last`.
+    """
+    from llmspell.journal.reader import Reader
+
+    with Reader.open(find_project().journal_file) as reader:
+        found = reader.run(run)
+        if html is not None:
+            from llmspell.journal.page import page_of
+
+            html.write_text(page_of(reader, found), "utf-8")
+            write_line(sys.stderr, f"written to {html}")
+        elif effect is not None:
+            _show_effect(reader, found, effect)
+        elif conversation is not None:
+            _show_conversation(reader, found, conversation)
+        elif as_json:
+            print(json.dumps(_as_json(reader, found), ensure_ascii=False, indent=2))
+        else:
+            _show_tree(reader, found)
+
+
+def _show_tree(reader: Reader, run: RecordedRun) -> None:
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
+
+    from llmspell.journal.spans import spans_of
+    from llmspell.journal.totals import Totals
+
+    root = spans_of(reader, run)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDEST)
+    console.print(Text.assemble((run.spell, "bold"), f"  run {run.id}"))
+    facts = "  ".join(f"{name} {value}" for name, value in Totals.of(root).facts(run))
+    console.print(Text(facts, "dim"))
+    if run.error:
+        where = f"{run.error['where']}: " if run.error.get("where") else ""
+        console.print(Text(f"{where}{run.error['message']}", "red"))
+    tree = Tree(_line(root), guide_style="dim")
+    _grow(tree, root)
+    console.print(tree)
+
+
+def _grow(tree: Tree, span: Span) -> None:
+    for child in span.children:
+        _grow(tree.add(_line(child)), child)
+
+
+def _line(span: Span) -> Any:
+    from rich.text import Text
+
+    from llmspell.journal.totals import duration
+
+    style = {"error": "red", "cancelled": "yellow", "unfinished": "yellow"}.get(span.outcome, "")
+    line = Text.assemble((f"{span.path}  ", "dim"), (span.name, style))
+    if span.label:
+        line.append(f" {span.label}")
+    line.append(f"  {duration(span.seconds)}", "dim")
+    if span.effect is not None and span.effect.usage:
+        line.append(f"  {_usage(span.effect.usage)}", "dim")
+    if span.outcome != "ok":
+        line.append(f"  {_came_to(span)}", style)
+    return line
+
+
+def _usage(usage: dict[str, Any]) -> str:
+    said = f"{usage.get('input_tokens', 0)} in, {usage.get('output_tokens', 0)} out"
+    if usage.get("cached_tokens"):
+        said += f", {usage['cached_tokens']} cached"
+    if isinstance(usage.get("usd"), (int, float)):
+        said += f", ${usage['usd']:.4f}"
+    return said
+
+
+def _came_to(span: Span) -> str:
+    if span.outcome == "error" and span.effect is not None:
+        outcome = span.effect.outcome
+        return f"{outcome['code']}: {outcome['message']}" if isinstance(outcome, dict) else "error"
+    return span.outcome
+
+
+def _show_effect(reader: Reader, run: RecordedRun, path: str) -> None:
+    from llmspell.journal.page import shown
+    from llmspell.journal.totals import duration
+
+    effect = next((e for e in reader.effects(run) if e.path == path), None)
+    if effect is None:
+        hint = f"the paths are in: llmspell show {run.id}"
+        raise Misuse(f"the run has no recorded effect at {path}", hint=hint)
+    click.secho(f"{effect.name} at {path}, {effect.kind}, {duration(effect.seconds)}", bold=True)
+    print(f"\narguments\n{shown(effect.args)}")
+    if effect.kind != "cancelled":
+        print(f"\n{'error' if effect.kind == 'error' else 'result'}\n{shown(effect.outcome)}")
+    if effect.usage:
+        print(f"\nusage\n{_usage(effect.usage)}")
+
+
+def _show_conversation(reader: Reader, run: RecordedRun, agent: str) -> None:
+    from llmspell.journal.conversations import conversations_of, lines_of
+
+    found = conversations_of(reader, run)
+    chosen = [one for one in found if agent in (one.agent, one.path)]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(one.agent for one in found)) or "none"
+        raise Misuse(f"the run has no agent {agent}", hint=f"its agents: {names}")
+    for number, one in enumerate(chosen):
+        if number:
+            print()
+        click.secho(f"{one.agent} at {one.path}, {one.model}", bold=True)
+        for who, what in lines_of(one):
+            click.secho(f"{who}:", fg="cyan", nl=False)
+            print(f" {what}")
+
+
+def _as_json(reader: Reader, run: RecordedRun) -> dict[str, Any]:
+    from llmspell.journal.spans import spans_of
+    from llmspell.values import legible
+
+    root = spans_of(reader, run)
+    return {
+        "run": run.id,
+        "spell": run.spell,
+        "status": run.status,
+        "started": run.started,
+        "ended": run.ended,
+        "params": legible(run.params),
+        "result": legible(run.result),
+        "error": legible(run.error),
+        "spans": [_span_as_json(span) for _, span in root.walk()],
+    }
+
+
+def _span_as_json(span: Span) -> dict[str, Any]:
+    from llmspell.values import legible
+
+    made = {
+        "path": span.path,
+        "name": span.name,
+        "label": span.label,
+        "kind": span.kind,
+        "outcome": span.outcome,
+        "started": span.started,
+        "seconds": span.seconds,
+    }
+    if span.effect is not None:
+        made |= {"args": legible(span.effect.args), "result": legible(span.effect.outcome)}
+        made |= {"usage": span.effect.usage} if span.effect.usage else {}
+    return made

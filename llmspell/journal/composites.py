@@ -1,0 +1,53 @@
+"""Notes of the effects that are made of others, for who looks at a run. No replay needs them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from llmspell.concurrency import Answer
+from llmspell.effects import Effect, Perform
+from llmspell.journal.labels import label_of
+from llmspell.journal.writer import Writer
+from llmspell.values import Value
+
+_BEGUN = "INSERT OR REPLACE INTO composites VALUES (?, ?, ?, ?, 'unfinished', ?, 0)"
+_ENDED = "UPDATE composites SET kind = ?, seconds = ? WHERE run = ? AND path = ?"
+
+
+class Composites:
+    """Notes when one began and how it ended; each note is written with what is committed next."""
+
+    def __init__(self, writer: Writer, run: int, leaving: Callable[[], bool]) -> None:
+        """`leaving` says whether the run stops to be resumed, so that what is cancelled goes on."""
+        self._writer, self._run, self._leaving = writer, run, leaving
+
+    def perform(self, effect: Effect, call: Perform) -> Answer[Value]:
+        note = (self._run, effect.path, effect.name, label_of(effect.name, effect.args))
+        self._writer.add([(_BEGUN, (*note, time.time()))])
+        begin = time.perf_counter()
+        try:
+            result = call(effect)
+        except Exception:
+            self._ended(effect.path, "error", begin)
+            raise
+        if hasattr(result, "__await__"):
+            return self._awaited(effect.path, result, begin)
+        self._ended(effect.path, "ok", begin)
+        return result
+
+    async def _awaited(self, path: str, answer: Awaitable[Value], begin: float) -> Value:
+        kind = "cancelled"
+        try:
+            result = await answer
+            kind = "ok"
+        except Exception:
+            kind = "error"
+            raise
+        finally:
+            if kind != "cancelled" or not self._leaving():
+                self._ended(path, kind, begin)
+        return result
+
+    def _ended(self, path: str, kind: str, begin: float) -> None:
+        self._writer.add([(_ENDED, (kind, time.perf_counter() - begin, self._run, path))])

@@ -1,0 +1,74 @@
+"""What agents of a recorded run said and heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llmspell.journal.page import shown
+from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.journal.spans import parent_of, spans_of
+from llmspell.values import Value
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What stood between an agent and its model when a prompt ended.
+
+    Attributes:
+        path: Of the prompt.
+        messages: The plain form of `llmspell.providers.messages`.
+    """
+
+    path: str
+    agent: str
+    model: str
+    system: str | None
+    messages: list[dict[str, Value]]
+
+
+def conversations_of(reader: Reader, run: RecordedRun) -> list[Conversation]:
+    """The conversations of all prompts, in order of their beginning.
+
+    A prompt's last request holds all that came before it.
+    """
+    root = spans_of(reader, run)
+    names = {span.path: span.label or span.path for _, span in root.walk()}
+    found: dict[str, Conversation] = {}
+    for _, span in root.walk():
+        if span.effect is None or span.name != "model.request":
+            continue
+        prompt = parent_of(span.path) or span.path
+        args, outcome = span.effect.args, span.effect.outcome
+        messages = list(args.get("messages") or [])
+        if span.effect.kind == "ok":
+            messages.append(outcome["message"])
+        agent, model, system = names.get(prompt, prompt), str(args["model"]), args.get("system")
+        found[prompt] = Conversation(prompt, agent, model, system, messages)
+    return list(found.values())
+
+
+def lines_of(conversation: Conversation) -> Iterator[tuple[str, str]]:
+    """Who says what, in order."""
+    if conversation.system:
+        yield "system", conversation.system
+    for message in conversation.messages:
+        content = message.get("content")
+        for block in content if isinstance(content, list) else [content]:
+            yield from _said(str(message.get("role")), block)
+
+
+def _said(role: str, block: Value) -> Iterator[tuple[str, str]]:
+    if not isinstance(block, dict):
+        yield role, shown(block)
+    elif block.get("type") in ("text", "refusal"):
+        yield role, shown(block.get("text"))
+    elif block.get("type") == "reasoning":
+        if block.get("text"):
+            yield f"{role} thinks", shown(block["text"])
+    elif block.get("type") == "tool_call":
+        yield f"{role} calls {block.get('name')}", shown(block.get("arguments"))
+    elif block.get("type") == "tool_result":
+        yield "tool answers", shown(block.get("content"))
+    else:
+        yield role, shown(block)

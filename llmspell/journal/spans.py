@@ -1,0 +1,147 @@
+"""A recorded run as a tree of tasks and effects, with times: what is shown of it.
+
+Only leaves are recorded with all they were; of composite effects there is a note with their name
+and time. Tasks follow from the paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llmspell.journal.labels import label_of
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+
+Kind = Literal["task", "composite", "leaf", "unfinished"]
+
+
+@dataclass
+class Span:
+    """A task or an effect.
+
+    Attributes:
+        path: Its place in the tree.
+        name: Of the effect; "task" for a task.
+        label: What it was about: the tool, the model, the agent, the key; "" when unknown.
+        outcome: "ok", "error" or "cancelled"; "unfinished" for what had begun when the run stopped.
+        started: Seconds since the run began; `seconds` is how long it took.
+        effect: What is recorded of a leaf.
+        children: In order of their beginning.
+    """
+
+    path: str
+    name: str
+    label: str = ""
+    kind: Kind = "task"
+    outcome: str = "ok"
+    started: float = 0.0
+    seconds: float = 0.0
+    effect: RecordedEffect | None = None
+    children: list[Span] = field(default_factory=list)
+
+    @property
+    def ended(self) -> float:
+        return self.started + self.seconds
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Span]]:
+        """This one and all below, from top to bottom, each with its depth."""
+        yield depth, self
+        for child in self.children:
+            yield from child.walk(depth + 1)
+
+
+def spans_of(reader: Reader, run: RecordedRun) -> Span:
+    """The tree of a run; its root is the main task."""
+    known: dict[str, Span] = {}
+    for note in reader.composites(run):
+        known[note.path] = Span(
+            note.path,
+            note.name,
+            note.label,
+            "composite",
+            note.kind,
+            note.started - run.started,
+            note.seconds,
+        )
+    for effect in reader.effects(run):
+        known[effect.path] = Span(
+            effect.path,
+            effect.name,
+            label_of(effect.name, effect.args),
+            "leaf",
+            effect.kind,
+            effect.started - run.started,
+            effect.seconds,
+            effect,
+        )
+    for begun in reader.begun(run):
+        known.setdefault(
+            begun.path,
+            Span(
+                begun.path,
+                begun.name,
+                label_of(begun.name, begun.args),
+                "unfinished",
+                "unfinished",
+                begun.started - run.started,
+            ),
+        )
+    _name_agents(known)
+    return _grown(known)
+
+
+def _name_agents(known: dict[str, Span]) -> None:
+    """Call agents by their names; in the effects they go by where they were made."""
+    for span in known.values():
+        made = known.get(span.label.removeprefix("agent-"))
+        if span.label.startswith("agent-") and made is not None and made.label:
+            span.label = made.label
+
+
+def _grown(known: dict[str, Span]) -> Span:
+    root = known.setdefault("0", Span("0", "main"))
+    for path in list(known):
+        _attach(known, path)
+    for _, span in root.walk():
+        span.children.sort(key=lambda child: (child.started, place_of(child.path)))
+    _measure(root)
+    return root
+
+
+def _attach(known: dict[str, Span], path: str) -> None:
+    """Hang a span under its parent, and that under its own where it was not known."""
+    while (above := parent_of(path)) is not None:
+        missing = above not in known
+        if missing:
+            known[above] = Span(
+                above, "task" if _is_task(above) else "effect", started=known[path].started
+            )
+        known[above].children.append(known[path])
+        if not missing:
+            return
+        path = above
+
+
+def _measure(span: Span) -> None:
+    """Let tasks, whose own time is not recorded, last as long as what is in them."""
+    for child in span.children:
+        _measure(child)
+    if span.kind == "task" and span.children:
+        span.started = min(child.started for child in span.children)
+        span.seconds = max(child.ended for child in span.children) - span.started
+
+
+def parent_of(path: str) -> str | None:
+    """The path of what a task or an effect stands under; None for the main task."""
+    cut = max(path.rfind("/"), path.rfind("."))
+    return path[:cut] if cut > 0 else None
+
+
+def _is_task(path: str) -> bool:
+    return path.rfind(".") > path.rfind("/") or "/" not in path
+
+
+def place_of(path: str) -> tuple[int, ...]:
+    """What paths are sorted by."""
+    return tuple(int(part) if part.isdigit() else 0 for part in path.replace("/", ".").split("."))

@@ -1,0 +1,178 @@
+"""Looking at recorded runs, and taking them elsewhere, by the command line."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+SPELL = """
+State.set("cups", 2)
+pcall(read_file, {path = "/etc/passwd"})
+return State.get("cups")
+"""
+
+
+@pytest.fixture
+def run(llmspell, write):
+    """Records a run of a spell."""
+    write("tea.lua", SPELL)
+
+    def running():
+        assert llmspell("run", "tea.lua").code == 0
+
+    return running
+
+
+def test_a_run_is_shown_as_a_tree(run, llmspell):
+    run()
+    shown = llmspell("show")
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert lines[0].startswith("tea  run 20")
+    assert lines[1].startswith("status completed  effects 3  time ")
+    assert [line.split("  ")[0] for line in lines[2:]] == ["0", "├── 0/0", "├── 0/1", "└── 0/2"]
+    assert "permission_denied: read_file may not read /etc/passwd" in lines[4]
+
+
+def test_an_effect_is_shown_whole(run, llmspell):
+    run()
+    shown = llmspell("show", "last", "--effect", "0/1")
+    assert shown.out.startswith("tool.call at 0/1, error, ")
+    assert '"path": "/etc/passwd"' in shown.out
+    assert "--allow-read=/etc/passwd" in shown.out
+    wrong = llmspell("show", "--effect", "0/7")
+    assert wrong.code == 2
+    assert "the run has no recorded effect at 0/7" in wrong.err
+
+
+def test_all_of_a_run_as_json(run, llmspell):
+    run()
+    record = json.loads(llmspell("show", "--json").out)
+    assert record["status"] == "completed"
+    assert record["result"] == 2
+    assert [span["name"] for span in record["spans"]] == [
+        "main",
+        "state.set",
+        "tool.call",
+        "state.get",
+    ]
+
+
+def test_a_page_is_written(run, llmspell, project):
+    run()
+    shown = llmspell("show", "--html", "run.html")
+    assert (shown.code, shown.out) == (0, "")
+    assert shown.err == "written to run.html\n"
+    assert "<!doctype html>" in (project / "run.html").read_text()
+
+
+def test_a_run_that_is_not_there(run, llmspell):
+    assert "there is no journal" in llmspell("show").err
+    run()
+    wrong = llmspell("show", "2020")
+    assert wrong.code == 2
+    assert wrong.err.startswith("error: no run 2020 in ")
+    assert "hint: list them with: llmspell runs" in wrong.err
+
+
+def test_two_runs_are_compared(run, llmspell):
+    run()
+    first = json.loads(llmspell("show", "--json").out)["run"]
+    run()
+    shown = llmspell("diff", first, "last")
+    assert shown.code == 0
+    assert "3 effects the same, 0 different" in shown.out
+    assert json.loads(llmspell("diff", first, "last", "--json").out) == {
+        "same": 3,
+        "differences": [],
+    }
+
+
+def test_a_difference_is_shown_from_both_sides(llmspell, write):
+    write("a.lua", 'State.set("x", 1)')
+    write("b.lua", 'State.set("x", 2) State.get("x")')
+    ids = []
+    for name in ("a.lua", "b.lua"):
+        llmspell("run", name)
+        ids.append(json.loads(llmspell("show", "--json").out)["run"])
+    lines = llmspell("diff", *ids).out.splitlines()
+    assert lines[2:] == [
+        "0 effects the same, 2 different",
+        "",
+        "0/0  state.set  other arguments",
+        '- {"key": "x", "value": 1}',
+        '+ {"key": "x", "value": 2}',
+        "",
+        "0/1  state.get  in one run only",
+        '+ state.get {"key": "x"}',
+    ]
+
+
+def test_a_run_is_taken_to_another_project(run, llmspell, project):
+    run()
+    exported = llmspell("export", "last", "tea.run")
+    assert exported.err == "written to tea.run\n"
+    assert "is there already" in llmspell("export", "last", "tea.run").err
+    other = project / "other"
+    (other / ".llmspell").mkdir(parents=True)
+    imported = llmspell("import", "../tea.run", cwd=other)
+    assert imported.code == 0
+    assert llmspell("show", imported.out.strip(), cwd=other).out == llmspell("show").out
+    again = llmspell("import", "../tea.run", cwd=other)
+    assert again.code == 5
+    assert "already" in again.err
+    assert "no SQLite database" in llmspell("import", "../tea.lua", cwd=other).err
+    assert llmspell("import", "nothing.run", cwd=other).code == 2
+
+
+class Collector(BaseHTTPRequestHandler):
+    """What takes in traces, as an OpenTelemetry collector does."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.taken.append((self.path, self.headers.get("content-encoding"), body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_trace_arrives_at_a_collector(run, llmspell):
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    run()
+    server = HTTPServer(("127.0.0.1", 0), Collector)
+    server.taken = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        sent = llmspell("export", "--otel", OTEL_EXPORTER_OTLP_ENDPOINT=address)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert (sent.code, sent.err) == (0, "4 spans sent\n")
+    ((path, _, body),) = server.taken
+    assert path == "/v1/traces"
+    request = ExportTraceServiceRequest.FromString(body)
+    spans = request.resource_spans[0].scope_spans[0].spans
+    assert {span.name for span in spans} == {
+        "invoke_workflow tea",
+        "state.set cups",
+        "execute_tool read_file",
+        "state.get cups",
+    }
+
+
+def test_no_collector_is_there(run, llmspell):
+    run()
+    address = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    }
+    sent = llmspell("export", "--otel", **address)
+    assert sent.code == 5
+    assert "error: the trace was not taken" in sent.err

@@ -1,0 +1,290 @@
+"""What is shown of a recorded run: its tree, its sums, its conversations, and how two differ."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from looking import SPELL, recorded
+
+from llmspell.errors import JournalError, LimitExceeded
+from llmspell.journal.conversations import conversations_of, lines_of
+from llmspell.journal.differences import differences
+from llmspell.journal.page import page_of
+from llmspell.journal.portable import export_run, import_runs
+from llmspell.journal.reader import Reader
+from llmspell.journal.spans import parent_of, place_of, spans_of
+from llmspell.journal.totals import Totals, duration
+from llmspell.limits import Limits
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / ".llmspell" / "runs.db"
+
+
+def outline(root):
+    return [f"{'  ' * depth}{span.name} {span.label}".rstrip() for depth, span in root.walk()]
+
+
+async def test_the_tree_has_tasks_composites_and_leaves(tmp_path, file):
+    await recorded(tmp_path)
+    with Reader.open(file) as reader:
+        root = spans_of(reader, reader.run("last"))
+    assert outline(root) == [
+        "main",
+        "  tool.define double",
+        "  agent.create poet",
+        "  task",
+        "    state.set tea",
+        "    task.sleep 0.02",
+        "  task",
+        "    state.set rain",
+        "    task.sleep 0.02",
+        "  agent.run poet",
+        "    model.request scripted/poet-1",
+        "    tool.call double",
+        "      task",
+        "        state.set doubled",
+        "    model.request scripted/poet-1",
+        "  agent.create mute",
+        "  agent.run mute",
+        "    model.request scripted/poet-1",
+    ]
+
+
+async def test_spans_lie_within_those_they_belong_to(tmp_path, file):
+    await recorded(tmp_path)
+    slack = 0.005  # two clocks
+    with Reader.open(file) as reader:
+        root = spans_of(reader, reader.run("last"))
+    for _, span in root.walk():
+        for child in span.children:
+            assert span.started - slack <= child.started
+            assert child.ended <= span.ended + slack
+
+
+async def test_outcomes(tmp_path, file):
+    await recorded(tmp_path)
+    with Reader.open(file) as reader:
+        spans = {span.path: span for _, span in spans_of(reader, reader.run("last")).walk()}
+    failed = [(s.name, s.label) for s in spans.values() if s.outcome == "error"]
+    assert failed == [("agent.run", "mute"), ("model.request", "scripted/poet-1")]
+
+
+async def test_what_a_run_that_was_stopped_had_begun(tmp_path, file):
+    slow = """
+    local agent = Agent.create{name = "poet"}
+    Tool.define{name = "dally", description = "", params = {}, run = function()
+      for _ = 1, 100 do State.get("x") end
+    end}
+    dally{}
+    """
+    with pytest.raises(LimitExceeded):
+        await recorded(tmp_path, slow, limits=Limits(effects=20))
+    with Reader.open(file) as reader:
+        run = reader.run("last")
+        spans = {span.name: span for _, span in spans_of(reader, run).walk()}
+    assert spans["agent.create"].outcome == "ok"
+    assert spans["tool.call"].outcome == "unfinished"
+    assert run.status == "suspended"
+
+
+async def test_sums(tmp_path, file):
+    await recorded(tmp_path)
+    with Reader.open(file) as reader:
+        run = reader.run("last")
+        totals = Totals.of(spans_of(reader, run))
+        facts = dict(totals.facts(run))
+    assert totals.calls == 2
+    assert totals.effects == 8
+    assert totals.input_tokens > 0
+    assert totals.output_tokens > 0
+    assert facts["status"] == "completed"
+    assert facts["model calls"] == "2"
+    assert facts["tokens"] == f"{totals.input_tokens + totals.output_tokens:,}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.000012, "0.012 ms"), (0.34, "340 ms"), (2.1, "2.10 s"), (185, "3 min 5 s")],
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+async def test_conversations(tmp_path, file):
+    await recorded(tmp_path)
+    with Reader.open(file) as reader:
+        poet, mute = conversations_of(reader, reader.run("last"))
+    assert (poet.agent, poet.model) == ("poet", "scripted/poet-1")
+    assert list(lines_of(poet)) == [
+        ("system", "Be <brief>."),
+        ("user", "double 4 </script>"),
+        ("assistant calls double", '{\n  "n": 4\n}'),
+        ("tool answers", "8"),
+        ("assistant", "It is 8."),
+    ]
+    assert list(lines_of(mute)) == [("user", "anything")]
+
+
+async def test_two_runs_of_one_spell_part_where_something_else_was_said(tmp_path, file):
+    await recorded(tmp_path)
+    await recorded(tmp_path, SPELL, ["It is eight.", "And I speak."])
+    with Reader.open(file) as reader:
+        right, left = reader.runs()
+        same, found = differences(reader, left, right)
+    assert same == 4
+    assert (found[0].path, found[0].what) == ("0/2/0", "outcome")
+    assert {d.what for d in found} == {"outcome", "only"}
+    assert all(d.left or d.right for d in found)
+
+
+async def test_a_run_differs_in_nothing_from_itself(tmp_path, file):
+    await recorded(tmp_path)
+    with Reader.open(file) as reader:
+        run = reader.run("last")
+        assert differences(reader, run, run) == (8, [])
+
+
+async def test_the_page_holds_the_record_and_nothing_that_is_fetched(tmp_path, file):
+    await recorded(tmp_path)
+    with Reader.open(file) as reader:
+        page = page_of(reader, reader.run("last"))
+    text = re.search(r'<script id="record" type="application/json">(.*?)</script>', page, re.DOTALL)
+    record = json.loads(text[1])
+    assert [row["name"] for row in record["rows"]].count("model.request") == 3
+    assert "double 4 </script>" in json.dumps(record["rows"])
+    assert not re.search(r"https?://|src=|href=|@import", page)
+
+
+async def test_a_run_in_a_file_of_its_own_is_read_like_any(tmp_path, file):
+    await recorded(tmp_path)
+    await recorded(tmp_path, "return State.get('x')", [])
+    long = tmp_path / "long.run"
+    with Reader.open(file) as reader:
+        wanted = reader.runs()[1]
+        export_run(file, wanted, long)
+        effects = [(e.path, e.digest, e.args, e.outcome) for e in reader.effects(wanted)]
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("long")] == ["long.run"]
+    with Reader.open(long) as reader:
+        (run,) = reader.runs()
+        assert (run.id, run.source, run.params, run.result) == (
+            wanted.id,
+            SPELL.encode(),
+            {},
+            ["It is 8.", ["tea", "rain"]],
+        )
+        found = [(e.path, e.digest, e.args, e.outcome) for e in reader.effects(run)]
+        assert found == effects
+        assert outline(spans_of(reader, run))[2] == "  agent.create poet"
+
+
+async def test_imported_runs_stand_beside_others(tmp_path, file):
+    await recorded(tmp_path)
+    taken = tmp_path / "one.run"
+    with Reader.open(file) as reader:
+        run = reader.run("last")
+        export_run(file, run, taken)
+    elsewhere = tmp_path / "elsewhere"
+    await recorded(elsewhere, "return 1", [])
+    there = elsewhere / ".llmspell" / "runs.db"
+    assert import_runs(taken, there) == [run.id]
+    with Reader.open(there) as reader:
+        assert len(reader.runs()) == 2
+        assert reader.run(run.id).result == ["It is 8.", ["tea", "rain"]]
+        assert len(conversations_of(reader, reader.run(run.id))) == 2
+    with pytest.raises(JournalError, match="already") as caught:
+        import_runs(taken, there)
+    assert caught.value.hint == f"look at it with: llmspell show {run.id}"
+
+
+async def test_an_export_overwrites_nothing(tmp_path, file):
+    await recorded(tmp_path, "return 1", [])
+    taken = tmp_path / "one.run"
+    taken.write_text("precious")
+    with Reader.open(file) as reader, pytest.raises(JournalError, match="is there already"):
+        export_run(file, reader.run("last"), taken)
+    assert taken.read_text() == "precious"
+
+
+async def test_an_export_of_a_damaged_journal_leaves_no_file(tmp_path, file):
+    await recorded(tmp_path)
+    import sqlite3
+
+    with sqlite3.connect(file) as db:
+        db.execute("DELETE FROM blobs")
+    db.close()
+    taken = tmp_path / "one.run"
+    with Reader.open(file) as reader, pytest.raises(JournalError, match="is missing"):
+        export_run(file, reader.run("last"), taken)
+    assert not taken.exists()
+
+
+@pytest.mark.parametrize(("path", "above"), [("0", None), ("0.2", "0"), ("0/5.0/2", "0/5.0")])
+def test_what_paths_say(path, above):
+    assert parent_of(path) == above
+
+
+def test_paths_are_sorted_by_their_numbers():
+    assert sorted(["0/10", "0/9", "0.2/1", "0"], key=place_of) == ["0", "0.2/1", "0/9", "0/10"]
+
+
+async def test_a_trace_follows_the_conventions(tmp_path, file):
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from llmspell.journal.telemetry import send
+
+    await recorded(tmp_path)
+    exporter = InMemorySpanExporter()
+    again = InMemorySpanExporter()
+    with Reader.open(file) as reader:
+        run = reader.run("last")
+        number = send(reader, run, exporter)
+        send(reader, run, again, contents=True)
+    spans = {span.attributes["llmspell.path"]: span for span in exporter.get_finished_spans()}
+    assert len(spans) == number == 18
+    root, agent, chat = spans["0"], spans["0/2"], spans["0/2/0"]
+    assert (root.name, root.parent) == ("invoke_workflow tea.lua", None)
+    assert agent.name == "invoke_agent poet"
+    assert agent.attributes["gen_ai.agent.name"] == "poet"
+    assert agent.parent.span_id == root.context.span_id
+    assert chat.parent.span_id == agent.context.span_id
+    assert chat.name == "chat poet-1"
+    assert chat.kind.name == "CLIENT"
+    assert chat.attributes["gen_ai.operation.name"] == "chat"
+    assert chat.attributes["gen_ai.provider.name"] == "scripted"
+    assert chat.attributes["gen_ai.request.model"] == "poet-1"
+    assert chat.attributes["gen_ai.response.finish_reasons"] == ("tool_calls",)
+    assert chat.attributes["gen_ai.usage.input_tokens"] > 0
+    assert spans["0/2/1"].name == "execute_tool double"
+    assert spans["0/4/0"].status.description == "no more words"
+    assert spans["0/4/0"].attributes["error.type"] == "provider_error"
+    assert not any("messages" in key for s in spans.values() for key in s.attributes)
+    for one, other in zip(exporter.get_finished_spans(), again.get_finished_spans(), strict=True):
+        assert one.context == other.context
+    with_contents = {s.attributes["llmspell.path"]: s for s in again.get_finished_spans()}
+    assert "double 4" in with_contents["0/2/0"].attributes["gen_ai.input.messages"]
+    assert with_contents["0/2/1"].attributes.get("gen_ai.tool.call.result") is None
+
+
+async def test_a_trace_that_is_not_taken_is_an_error(tmp_path, file):
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    from llmspell.journal.telemetry import send
+
+    class Full(SpanExporter):
+        def export(self, spans):
+            return SpanExportResult.FAILURE
+
+    await recorded(tmp_path, "return 1", [])
+    with Reader.open(file) as reader, pytest.raises(JournalError, match="not taken"):
+        send(reader, reader.run("last"), Full())
+
+
+def test_the_template_is_shipped():
+    import llmspell.journal
+
+    assert (Path(llmspell.journal.__file__).parent / "page.html").is_file()
