@@ -46,7 +46,7 @@ clean:  ## Remove what the targets above made
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing llmspell and its tools into $(VENV) …" >&2
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[local,dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[local,embeddings,dev]'
 	@touch $@
 
 $(LUA_TOOLS): package.json

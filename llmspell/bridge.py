@@ -24,7 +24,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
     "event": ("Event",),
     "agent": ("Agent",),
     "team": ("Team",),
-    "model": (),
+    "model": ("Model",),
     "console": ("Console",),
     "human": ("Human",),
     "log": ("Log",),

@@ -170,6 +170,7 @@ class Settings:
 
     Attributes:
         model: Model of agents that name none, such as "openai/gpt-5-mini".
+        embedder: Model of `Model.embed` when it names none.
         isolate: Whether each spell runs in a process of its own, see security.md; by default only
             one that is not the user's own does.
     """
@@ -177,6 +178,7 @@ class Settings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     model: str | None = None
+    embedder: str | None = None
     isolate: bool | None = None
     state: StateSettings = field(default_factory=StateSettings)
     journal: JournalSettings = field(default_factory=JournalSettings)

@@ -146,6 +146,7 @@ class Runtime:
             settings.providers,
             os.environ,
             providers=providers,
+            embedder=settings.embedder,
             progress=progress,
         )
         self._person, self._approved = person, tuple(approved)

@@ -8,9 +8,12 @@ from llmspell.agents.streams import Streams
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Need
-from llmspell.providers.messages import ModelRequest
+from llmspell.providers.embedding import EmbedRequest
+from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.models import Models
 from llmspell.providers.plain import request_from_plain
+from llmspell.providers.provider import ModelName
+from llmspell.providers.tokens import tokens_in
 from llmspell.spending.estimate import Estimate, models_of, of_request
 from llmspell.values import Value
 
@@ -43,3 +46,34 @@ async def request(effect: Effect, wanted: ModelRequest, stream: bool = False) ->
     if listening is None:
         return (await models.complete(named)).as_plain()
     return await streamed(named, models.stream(named), listening)
+
+
+def _embedder(effect: Effect) -> str:
+    wanted: str | None = effect.bound.get("model")
+    return wanted or effect.run[Models].embedder()
+
+
+def _tokens(effect: Effect) -> Usage:
+    return Usage(input_tokens=sum(map(tokens_in, effect.bound["texts"])))
+
+
+@bridge.effect(
+    needs=lambda effect: [("the spell", Need("llm", _embedder(effect)))],
+    costs=lambda effect: Estimate([_embedder(effect)], lambda: _tokens(effect)),
+)
+async def embed(
+    effect: Effect, texts: list[str], model: str | None = None, dimensions: int | None = None
+) -> dict[str, Value]:
+    """Make texts vectors: {vectors, usage, model}. Each vector is a list of numbers."""
+    models = effect.run[Models]
+    key = f"{effect.run.id}/{effect.path}"
+    request = EmbedRequest(model or models.embedder(), tuple(texts), dimensions, key)
+    return (await models.embed(request)).as_plain()
+
+
+@bridge.effect(name="list")
+async def list_models(effect: Effect, provider: str | None = None) -> list[str]:
+    """The models a provider says it has; by default that of the default model."""
+    models = effect.run[Models]
+    name = provider or ModelName.parse((await models.default()).model).provider
+    return [f"{name}/{model}" for model in await models.offered(name)]

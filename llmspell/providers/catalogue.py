@@ -43,12 +43,14 @@ class Listed:
         base_url: What stands before the paths of the protocol; "" where everybody has their own.
         keys: Environment variables that may hold its key, best first; none when it needs no key.
         default_model: A small, current model for those who name none.
+        embedder: The same for vectors.
         kind: The wire protocol, one of `KINDS`.
     """
 
     base_url: str
     keys: tuple[str, ...] = ()
     default_model: str | None = None
+    embedder: str | None = None
     kind: str = "openai"
     quirks: Quirks = NO_QUIRKS
 
@@ -59,6 +61,7 @@ CATALOGUE: Mapping[str, Listed] = {
         "https://api.openai.com/v1",
         ("OPENAI_API_KEY",),
         "gpt-5.4-mini",
+        "text-embedding-3-small",
         kind="openai-responses",
         quirks=Quirks(max_tokens_field="max_completion_tokens"),
     ),
@@ -90,6 +93,7 @@ CATALOGUE: Mapping[str, Listed] = {
         "https://api.mistral.ai/v1",
         ("MISTRAL_API_KEY",),
         "mistral-small-latest",
+        "mistral-embed",
         quirks=Quirks(seed_field="random_seed", stream_usage=False, short_ids=True),
     ),
     "deepseek": Listed(

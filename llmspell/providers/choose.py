@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from llmspell.errors import ConfigError
@@ -12,6 +12,9 @@ from llmspell.providers.settings import ProviderSettings
 
 EMBEDDED = "local/smollm2"
 """The model that comes with the extra `local` and needs neither key nor network."""
+
+EMBEDDER = "local/minilm"
+"""What makes vectors with the extra `embeddings`, without key and network."""
 
 PROBE_SECONDS = 0.3
 
@@ -43,14 +46,37 @@ async def choose_model(
     if configured:
         ModelName.parse(configured)
         return Choice(configured, f"The configured model is {configured}.")
+    for name, key in _keys(settings, environ):
+        if CATALOGUE[name].default_model:
+            model = f"{name}/{CATALOGUE[name].default_model}"
+            return Choice(model, f"{key} is set, so the model is {model}.")
+    return await _local(settings, environ, probe or ollama_models)
+
+
+def choose_embedder(
+    configured: str | None, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
+) -> str:
+    """The configured model for vectors; else that of the first provider whose key is in the
+    environment and that has one; else the one that runs here.
+
+    Raises:
+        InvalidArguments: The configured name is not one of a provider and a model.
+    """
+    if configured:
+        return str(ModelName.parse(configured))
+    named = ((name, CATALOGUE[name].embedder) for name, _ in _keys(settings, environ))
+    return next((f"{name}/{model}" for name, model in named if model), EMBEDDER)
+
+
+def _keys(
+    settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The listed providers whose key is in the environment, and in which variable."""
     for name, listed in CATALOGUE.items():
         own = settings.get(name)
         keys = (own.api_key_env,) if own and own.api_key_env else listed.keys
-        key = next((key for key in keys if environ.get(key, "").strip()), None)
-        if key and listed.default_model:
-            model = f"{name}/{listed.default_model}"
-            return Choice(model, f"{key} is set, so the model is {model}.")
-    return await _local(settings, environ, probe or ollama_models)
+        if key := next((key for key in keys if environ.get(key, "").strip()), None):
+            yield name, key
 
 
 async def _local(

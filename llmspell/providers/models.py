@@ -12,6 +12,7 @@ from llmspell.providers.sharing import Sharing
 
 if TYPE_CHECKING:
     from llmspell.providers.choose import Choice
+    from llmspell.providers.embedding import Embeddings, EmbedRequest
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
 
@@ -32,9 +33,10 @@ class Models:
         environ: Mapping[str, str],
         *,
         providers: Iterable[Provider] = (),
+        embedder: str | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._configured = configured
+        self._configured, self._embedder = configured, embedder
         self._settings, self._environ = settings, environ
         self._providers = {provider.name: provider for provider in providers}
         self._progress = progress
@@ -82,6 +84,24 @@ class Models:
         provider = self._provider(ModelName.parse(request.model).provider)
         stream = getattr(provider, "stream", None)
         return _at_once(provider, request) if stream is None else stream(request)
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Make texts vectors. Raises ProviderError, UnknownEffect for an unknown provider."""
+        name = ModelName.parse(request.model).provider
+        embed = getattr(self._provider(name), "embed", None)
+        if embed is None:
+            raise ProviderError(
+                f"{name} makes no vectors",
+                hint="local/minilm does, and models of providers that speak OpenAI's protocol",
+            )
+        made: Embeddings = await embed(request)
+        return made
+
+    def embedder(self) -> str:
+        """The model that makes vectors when none is named."""
+        from llmspell.providers.choose import choose_embedder
+
+        return choose_embedder(self._embedder, self._settings, self._environ)
 
     async def offered(self, name: str) -> list[str]:
         """The models a provider says it has, without its own name.

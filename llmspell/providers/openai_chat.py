@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmspell.providers.http_provider import Assembly, Body, HttpProvider
+from llmspell.providers.http_provider import Assembly, Body
 from llmspell.providers.openai_answer import response_from
 from llmspell.providers.openai_body import request_body
+from llmspell.providers.openai_http import OpenAIHttp
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
     from llmspell.providers.messages import ModelRequest, ModelResponse
 
 
-def key_header(endpoint: Endpoint) -> dict[str, str]:
-    """What shows the server who asks."""
-    if not endpoint.key:
-        return {}
-    name = endpoint.quirks.key_header
-    return {name: f"Bearer {endpoint.key}" if name == "authorization" else endpoint.key}
-
-
-class OpenAIChat(HttpProvider):
+class OpenAIChat(OpenAIHttp):
     """See `HttpProvider`."""
-
-    def headers(self) -> dict[str, str]:
-        return key_header(self.endpoint)
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
         return "/chat/completions"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmspell.providers.http_provider import Assembly, Body, HttpProvider
-from llmspell.providers.openai_chat import key_header
+from llmspell.providers.http_provider import Assembly, Body
+from llmspell.providers.openai_http import OpenAIHttp
 from llmspell.providers.openai_responses_answer import response_from
 from llmspell.providers.openai_responses_body import request_body
 
@@ -13,11 +13,8 @@ if TYPE_CHECKING:
     from llmspell.providers.messages import ModelRequest, ModelResponse
 
 
-class OpenAIResponses(HttpProvider):
+class OpenAIResponses(OpenAIHttp):
     """See `HttpProvider`. Nothing is kept by the server: each request brings the conversation."""
-
-    def headers(self) -> dict[str, str]:
-        return key_header(self.endpoint)
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
         return "/responses"

@@ -207,6 +207,8 @@ CONTEXTS = (
     "Tool.define{name = 'made', run = f, timeout = 0.05} Tool.call('made')",
     "JSON.encode(setmetatable({}, {__index = f, __pairs = f, __len = f}))",
     "Debug.inspect(setmetatable({}, {__index = f, __pairs = f, __tostring = f}))",
+    "Task.budget({seconds = 0.05, calls = 1}, f)",
+    "Model.similarity(setmetatable({}, {__len = f, __index = f}), {1, V})",
     "Agent.create{model = 'scripted/x', tools = {{name = 'hash', run = f}}}:prompt('x')",
     "Agent.create{model = 'scripted/x'}:prompt('x', {on_text = f})",
     "for part in Agent.create{model = 'scripted/x'}:stream('x') do f(part) end",
@@ -255,4 +257,5 @@ PAYLOADS = (
 EFFECT_NAMES = (
     *("tool.call", "tool.*", "*", "state.set", "state.*", "task.sleep", "json.encode", "clock.now"),
     *("hook.register", "agent.run", "model.request", "log.write", "agent.*", "tool.define"),
+    *("model.embed", "model.list", "task.budget"),
 )

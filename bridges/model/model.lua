@@ -1,0 +1,69 @@
+---@meta Model
+
+local host = ...
+local perform, fail = host.perform, host.fail
+local type, next, sqrt = type, next, math.sqrt
+
+---@class Model
+local Model = {}
+
+---Ask a model once, without an agent: see the page of this bridge for what a request may hold.
+---@param request table {model, messages, system, …}; a string is one message of the user
+---@return string text of the answer
+---@return table response {message, usage, finish_reason, model, id}
+function Model.request(request)
+  if type(request) == "string" then
+    request = { messages = { { role = "user", content = request } } }
+  end
+  local args = {}
+  for key, value in next, request do
+    args[key] = value
+  end
+  args.model = args.model or perform("config.get", {}).model
+  local response = perform("model.request", args)
+  local content = response.message.content
+  return type(content) == "string" and content or "", response
+end
+
+---Vectors of texts, to tell how near in meaning these are.
+---@param texts string|string[]
+---@param options? {model: string, dimensions: integer}
+---@return number[]|number[][] vectors one for each text, or that of the only one
+---@return table response {usage, model}
+function Model.embed(texts, options)
+  options = options or {}
+  local one = type(texts) == "string"
+  local answer = perform("model.embed", {
+    texts = one and { texts } or texts,
+    model = options.model,
+    dimensions = options.dimensions,
+  })
+  local vectors = answer.vectors
+  answer.vectors = nil
+  return one and vectors[1] or vectors, answer
+end
+
+---The models that a provider says it has.
+---@param provider? string by default that of the default model
+---@return string[] names such as "openai/gpt-5.4-mini"
+function Model.list(provider)
+  return perform("model.list", { provider = provider })
+end
+
+---How near two vectors are: the cosine of the angle between them, 1 for the same direction.
+---@param a number[]
+---@param b number[]
+---@return number from -1 to 1; 0 when one of them is nothing but zeros
+function Model.similarity(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" or #a ~= #b then
+    fail("invalid_arguments", "Model.similarity: takes two vectors of one length")
+  end
+  local dot, aa, bb = 0.0, 0.0, 0.0
+  for i = 1, #a do
+    local x, y = a[i], b[i]
+    dot, aa, bb = dot + x * y, aa + x * x, bb + y * y
+  end
+  return aa * bb > 0 and dot / (sqrt(aa) * sqrt(bb)) or 0.0
+end
+
+return { Model = Model }
