@@ -75,6 +75,7 @@ CATALOGUE: Mapping[str, Listed] = {
         "https://generativelanguage.googleapis.com",
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         "gemini-3.8-flash",
+        "gemini-embedding-001",
         kind="gemini",
     ),
     "openrouter": Listed(

@@ -6,20 +6,16 @@ Source of the format: `openai.types.create_embedding_response` of the official P
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.answer_parts import count, string
-from llmspell.providers.embedding import Embeddings, EmbedRequest, Vector, in_batches
+from llmspell.providers.answer_parts import count
+from llmspell.providers.embedding import Vector
 from llmspell.providers.failures import failed_inside, nonsense
-from llmspell.providers.http_provider import Body, HttpProvider
+from llmspell.providers.http_embedder import HttpEmbedder, entries_in, vector_in
+from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Usage
-from llmspell.providers.provider import ModelName
-
-if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
 
 
-class OpenAIHttp(HttpProvider):
+class OpenAIHttp(HttpEmbedder):
     """See `HttpProvider`."""
 
     def headers(self) -> dict[str, str]:
@@ -29,42 +25,22 @@ class OpenAIHttp(HttpProvider):
             return {}
         return {name: f"Bearer {key}" if name == "authorization" else key}
 
-    async def embed(self, request: EmbedRequest) -> Embeddings:
-        """Make texts vectors. Raises ProviderError."""
-        self._check_key()
-        body: Body = {"model": ModelName.parse(request.model).model}
-        if request.dimensions is not None:
-            body["dimensions"] = request.dimensions
-        path = self._with_query("/embeddings")
+    def embed_path(self, model: str) -> str:  # noqa: ARG002 - the body says it
+        return "/embeddings"
 
-        async def one(texts: Sequence[str], key: str | None) -> Embeddings:
-            asked = body | {"input": list(texts)}
-            data = await self._connection.post(path, asked, key=key)
-            return _embeddings(data, len(texts), request, self.endpoint)
+    def embed_body(self, model: str, texts: Sequence[str], dimensions: int | None) -> Body:
+        body: Body = {"model": model, "input": list(texts)}
+        return body if dimensions is None else body | {"dimensions": dimensions}
 
-        return await in_batches(request, one)
-
-
-def _embeddings(data: Body, number: int, request: EmbedRequest, endpoint: Endpoint) -> Embeddings:
-    if error := data.get("error"):
-        raise failed_inside(endpoint, error)
-    entries = data.get("data")
-    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-        raise nonsense(endpoint, "the answer holds no list of vectors")
-    # They come in order, but for servers that say otherwise.
-    found = {entry.get("index", place): entry for place, entry in enumerate(entries)}
-    if sorted(found) != list(range(number)):
-        raise nonsense(endpoint, f"{number} texts were asked for, and {len(entries)} vectors came")
-    model = string(data.get("model"))
-    return Embeddings(
-        vectors=[_vector(found[place].get("embedding"), endpoint) for place in range(number)],
-        usage=Usage(input_tokens=count(data.get("usage"), "prompt_tokens")),
-        model=f"{endpoint.name}/{model}" if model else request.model,
-    )
-
-
-def _vector(given: Any, endpoint: Endpoint) -> Vector:
-    numbers = (float, int)
-    if not isinstance(given, list) or not all(type(number) in numbers for number in given):
-        raise nonsense(endpoint, "the answer holds a vector that is none")
-    return [float(number) for number in given]
+    def vectors(self, data: Body, texts: Sequence[str]) -> tuple[list[Vector], Usage]:
+        if error := data.get("error"):
+            raise failed_inside(self.endpoint, error)
+        entries = entries_in(data, "data", self.endpoint)
+        # They come in order, but for servers that say otherwise.
+        placed = {entry.get("index", place): entry for place, entry in enumerate(entries)}
+        if placed.keys() != set(range(len(entries))):
+            what = f"{len(texts)} texts were asked for, and the vectors are of others"
+            raise nonsense(self.endpoint, what)
+        found = [placed[place].get("embedding") for place in range(len(entries))]
+        usage = Usage(input_tokens=count(data.get("usage"), "prompt_tokens"))
+        return [vector_in(vector, self.endpoint) for vector in found], usage

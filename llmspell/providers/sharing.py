@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from llmspell.providers.messages import Usage
-
 if TYPE_CHECKING:
     from llmspell.providers.messages import ModelRequest, ModelResponse
 
@@ -47,7 +45,7 @@ class Sharing:
             if not asked.waiting and not asked.answer.done():
                 self._asked.pop(same, None)
                 asked.answer.cancel()
-        return response if first else replace(response, usage=Usage())
+        return response if first else replace(response, usage=type(response.usage)())
 
 
 async def _answer(

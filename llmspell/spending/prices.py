@@ -20,7 +20,7 @@ MILLION = 1_000_000
 _CATALOGUE = "genai_prices.data"
 
 # What genai-prices calls them, where that is another name.
-_CATALOGUED = {"gemini": "google", "responses": "openai", "xai": "x-ai"}
+_CATALOGUED = {"xai": "x-ai"}
 
 
 class Tariff(Protocol):

@@ -7,6 +7,8 @@ import math
 import httpx2
 import openai
 import pytest
+from google import genai
+from google.genai import types
 from openai.types import CreateEmbeddingResponse
 from openai.types.embedding_create_params import EmbeddingCreateParams
 from pydantic import TypeAdapter
@@ -15,6 +17,7 @@ from llmspell.errors import InvalidArguments, ProviderError, UnknownEffect
 from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.choose import choose_embedder
 from llmspell.providers.embedding import EmbedRequest
+from llmspell.providers.gemini import Gemini
 from llmspell.providers.models import Models
 from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.openai_responses import OpenAIResponses
@@ -159,6 +162,53 @@ async def test_a_server_that_has_one_index_twice():
     twice["data"][1]["index"] = 0
     with pytest.raises(ProviderError, match="2 texts were asked for"):
         await Server(twice).provider().embed(EmbedRequest(MODEL, ("a", "b")))
+
+
+@pytest.mark.parametrize("dimensions", [None, 64])
+async def test_gemini_is_asked_as_its_own_sdk_does(dimensions):
+    said = {"embeddings": [{"values": [1.0, 2]}, {"values": [3]}]}
+    said["usageMetadata"] = {"promptTokenCount": 5, "totalTokenCount": 5}
+    ours, theirs = Server(said), Server(said)
+    where = Endpoint("google", "https://generativelanguage.googleapis.com", key=KEY)
+    provider = Gemini(where, transport=httpx2.MockTransport(ours))
+    made = await provider.embed(EmbedRequest("google/gemini-embedding-001", ("a", "b"), dimensions))
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(theirs)) as http:
+        options = types.HttpOptions(httpx_async_client=http, api_version="v1beta")
+        sdk = genai.Client(api_key=KEY, http_options=options)
+        config = types.EmbedContentConfig(output_dimensionality=dimensions)
+        expected = await sdk.aio.models.embed_content(
+            model="gemini-embedding-001", contents=["a", "b"], config=config
+        )
+    [mine], [its] = ours.requests, theirs.requests
+    assert (mine.method, str(mine.url)) == (its.method, str(its.url))
+    assert mine.headers["x-goog-api-key"] == its.headers["x-goog-api-key"]
+    assert json.loads(mine.content) == json.loads(its.content)
+    assert made.vectors == [one.values for one in expected.embeddings]
+    assert made.usage.input_tokens == 5
+
+
+async def test_gemini_that_says_no_tokens_is_not_free():
+    server = Server({"embeddings": [{"values": [1.0]}]})
+    where = Endpoint("google", "https://generativelanguage.googleapis.com", key=KEY)
+    provider = Gemini(where, transport=httpx2.MockTransport(server))
+    made = await provider.embed(EmbedRequest("google/x", ("x" * 400,)))
+    assert made.usage.input_tokens == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"embeddings": [{"values": [1.0]}]}, "2 texts were asked for, and 1 vectors came"),
+        ({"embeddings": [{}, {}]}, "a vector that is none"),
+        ({}, "no list of vectors"),
+        ({"error": {"code": 400, "message": "no such model"}}, "no such model"),
+    ],
+)
+async def test_an_answer_of_geminis_that_is_none(given, problem):
+    where = Endpoint("google", "https://generativelanguage.googleapis.com", key=KEY)
+    provider = Gemini(where, transport=httpx2.MockTransport(Server(given)), max_retries=0)
+    with pytest.raises(ProviderError, match=problem):
+        await provider.embed(EmbedRequest("google/x", ("a", "b")))
 
 
 async def test_without_a_key_nothing_is_sent():
