@@ -5,8 +5,8 @@ Source of the format: `google.genai.types.GenerateContentResponse` of the offici
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import string
 from llmspell.providers.failures import nonsense
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from llmspell.providers.catalogue import Endpoint
 
+_PLAIN = frozenset({"text", "thought"})
+
 
 class ContentAssembly:
     """See `Assembly`."""
@@ -32,21 +34,21 @@ class ContentAssembly:
         self._texts: list[str] = []  # of the last part, which is plain text or a plain thought
         self._calls = 0
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterator[Delta]:
+    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
         data = self._read(event.data)
-        check_error(data, self._endpoint)
-        self._answer |= {n: v for n, v in data.items() if n != "candidates"}
-        candidates = data.get("candidates")
+        if "error" in data:
+            check_error(data, self._endpoint)
+        candidates = data.pop("candidates", None)
+        self._answer.update(data)
         candidate = candidates[0] if isinstance(candidates, list) and candidates else None
         if not isinstance(candidate, dict):
-            return
-        self._candidate |= {n: v for n, v in candidate.items() if n != "content"}
-        content = candidate.get("content")
+            return ()
+        content = candidate.pop("content", None)
+        self._candidate.update(candidate)
         parts = content.get("parts") if isinstance(content, dict) else None
-        for part in parts if isinstance(parts, list) else ():
-            if not isinstance(part, dict):
-                raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
-            yield from self._add(part)
+        if not isinstance(parts, list):
+            return ()
+        return [delta for part in parts for delta in self._add(part)]
 
     def _read(self, text: str) -> Body:
         try:
@@ -59,24 +61,32 @@ class ContentAssembly:
             raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
         return data
 
-    def _add(self, part: Body) -> Iterator[Delta]:
+    def _add(self, part: Any) -> Iterable[Delta]:
+        if not isinstance(part, dict):
+            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
         text = part.get("text")
-        if isinstance(text, str):
-            if text:
-                yield ReasoningDelta(text) if part.get("thought") else TextDelta(text)
-            elif part.keys() == {"text"}:
-                return
-        elif isinstance(call := part.get("functionCall"), dict):
-            number, self._calls = self._calls, self._calls + 1
-            written = write_json(call.get("args") or {})
-            yield ToolCallDelta(number, string(call.get("id")), string(call.get("name")), written)
-        if self._texts and _joins(self._parts[-1], part):
-            self._texts.append(part["text"])
-            return
-        self._end_text()
-        self._parts.append(part)
-        # Parts with a signature are not joined with others: it is for just this one.
-        self._texts = [part["text"]] if _is_plain(part) else []
+        if text == "" and len(part) == 1:
+            return ()
+        plain = isinstance(text, str) and part.keys() <= _PLAIN
+        if plain and self._texts and self._parts[-1].get("thought") == part.get("thought"):
+            self._texts.append(text)
+        else:
+            # One with a signature is not joined with others: that is for just this part.
+            self._end_text()
+            self._parts.append(part)
+            self._texts = [text] if plain else []
+        if not isinstance(text, str):
+            return self._called(part.get("functionCall"))
+        if not text:
+            return ()
+        return (ReasoningDelta(text) if part.get("thought") else TextDelta(text),)
+
+    def _called(self, call: Any) -> Iterable[Delta]:
+        if not isinstance(call, dict):
+            return ()
+        number, self._calls = self._calls, self._calls + 1
+        written = write_json(call.get("args") or {})
+        return (ToolCallDelta(number, string(call.get("id")), string(call.get("name")), written),)
 
     def _end_text(self) -> None:
         if self._texts:
@@ -91,11 +101,3 @@ class ContentAssembly:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         candidate = self._candidate | {"content": {"role": "model", "parts": self._parts}}
         return self._answer | {"candidates": [candidate]}
-
-
-def _is_plain(part: Body) -> bool:
-    return part.keys() <= {"text", "thought"} and isinstance(part.get("text"), str)
-
-
-def _joins(last: Body, part: Body) -> bool:
-    return _is_plain(part) and bool(last.get("thought")) == bool(part.get("thought"))
