@@ -67,14 +67,18 @@ class ContentAssembly:
         text = part.get("text")
         if text == "" and len(part) == 1:
             return ()
-        plain = isinstance(text, str) and part.keys() <= _PLAIN
-        if plain and self._texts and self._parts[-1].get("thought") == part.get("thought"):
-            self._texts.append(text)
+        plain = text if isinstance(text, str) and part.keys() <= _PLAIN else None
+        if (
+            plain is not None
+            and self._texts
+            and self._parts[-1].get("thought") == part.get("thought")
+        ):
+            self._texts.append(plain)
         else:
             # One with a signature is not joined with others: that is for just this part.
             self._end_text()
             self._parts.append(part)
-            self._texts = [text] if plain else []
+            self._texts = [] if plain is None else [plain]
         if not isinstance(text, str):
             return self._called(part.get("functionCall"))
         if not text:

@@ -1,0 +1,88 @@
+"""Agents from Lua, and what goes over the wire in each protocol."""
+
+from pathlib import Path
+
+import pytest
+
+from llmspell.config import Project, Settings
+from llmspell.providers.catalogue import KINDS
+from llmspell.providers.messages import ToolCall
+from llmspell.providers.settings import ProviderSettings
+from llmspell.testing.fakes import FakeServer, Reasoning
+
+pytestmark = pytest.mark.anyio
+
+THOUGHT = Reasoning("I need the weather.", "c2lnbmVk")
+CALLS = [ToolCall(f"t{n}", "weather", {"city": city}) for n, city in enumerate(("Oslo", "Rome"))]
+SPELL = """
+    Tool.define{
+        name = "weather",
+        description = "Weather now.",
+        params = {city = "string"},
+        run = function(args)
+            if args.city == "Rome" then error("no such city") end
+            return "4 degrees in " .. args.city
+        end,
+    }
+    local agent = Agent.create{system = "Be brief.", tools = {"weather"}}
+    local text = agent:prompt("Oslo or Rome?")
+    local pieces = {}
+    for piece in agent:stream("And in short?") do pieces[#pieces + 1] = piece end
+    return {text, table.concat(pieces), #pieces > 1}
+"""
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
+async def test_tools_thoughts_and_pieces(kind, new_runtime):
+    async with FakeServer([[THOUGHT, *CALLS], "Oslo: 4 degrees.", "Four degrees."]) as server:
+        version = "/v1" if kind.startswith("openai") else ""
+        own = ProviderSettings(base_url=server.url + version, kind=kind)
+        settings = Settings(providers={"mock": own}, model="mock/m")
+        async with new_runtime(project=Project(Path(), settings)) as runtime:
+            result = await runtime.execute(SPELL, name="test.lua")
+    assert result == ["Oslo: 4 degrees.", "Four degrees.", True]
+    first, second, third = [request.body.decode() for request in server.requests]
+    for said in ("Be brief.", "Weather now.", "Oslo or Rome?"):
+        assert said in first
+    for said in ("4 degrees in Oslo", "no such city"):
+        assert said in second
+    assert "And in short?" in third
+
+
+SIGNATURE = "dGhvdWdodCB3ZWF0aGVy"
+KEPT = {
+    "anthropic": [
+        {"type": "thinking", "thinking": "I need the weather.", "signature": "c2lnbmVk"},
+        {"type": "tool_use", "id": "t0", "name": "weather", "input": {"city": "Oslo"}},
+        {"type": "tool_use", "id": "t1", "name": "weather", "input": {"city": "Rome"}},
+    ],
+    "gemini": [
+        {"thought": True, "text": "I need the weather."},
+        {
+            "functionCall": {"id": "t0", "name": "weather", "args": {"city": "Oslo"}},
+            "thoughtSignature": SIGNATURE,
+        },
+        {
+            "functionCall": {"id": "t1", "name": "weather", "args": {"city": "Rome"}},
+            "thoughtSignature": SIGNATURE,
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+async def test_what_a_model_said_goes_back_to_it_as_it_came(kind, new_runtime):
+    async with FakeServer([[THOUGHT, *CALLS], "Oslo: 4 degrees.", "Four."]) as server:
+        settings = Settings(
+            providers={"mock": ProviderSettings(base_url=server.url, kind=kind)},
+            model="mock/gemini-3.8-flash",
+        )
+        async with new_runtime(project=Project(Path(), settings)) as runtime:
+            await runtime.execute(SPELL, name="test.lua")
+    for request in server.requests[1:]:
+        turns = request.json["messages" if kind == "anthropic" else "contents"]
+        assert turns[1]["content" if kind == "anthropic" else "parts"] == KEPT[kind]
