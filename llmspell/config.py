@@ -212,6 +212,10 @@ class Project:
         return self.root / ".llmspell" / "state.db"
 
     @property
+    def metrics_file(self) -> Path:
+        return self.root / ".llmspell" / "metrics.prom"
+
+    @property
     def journal_file(self) -> Path:
         return self.root / ".llmspell" / "runs.db"
 

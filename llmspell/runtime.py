@@ -190,11 +190,18 @@ class Runtime:
         types: CapabilityTypes = self._shared[CapabilityTypes]
         return types
 
+    @property
+    def middleware(self) -> tuple[Middleware, ...]:
+        """What the effects of its runs pass, outermost first."""
+        return self._middleware
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)
+            given = self._middleware
+            self._open(given, cleanup)
             await self._start_plugins(cleanup)
-            cleanup.callback(self._close_middleware)
+            self._open([m for m in self._middleware if m not in given], cleanup)
             cleanup.push_async_callback(self.models.close)
             cleanup.push_async_callback(self._close_store)
             cleanup.callback(self._close_journal)
@@ -362,10 +369,12 @@ class Runtime:
 
         return configured(self.project.settings.middleware, str(self.project.file))
 
-    def _close_middleware(self) -> None:
-        for middleware in self._middleware:
-            if close := getattr(middleware, "close", None):
-                close()
+    def _open(self, middleware: Iterable[Middleware], cleanup: AsyncExitStack) -> None:
+        for one in middleware:
+            if begin := getattr(one, "open", None):
+                begin(self)
+            if close := getattr(one, "close", None):
+                cleanup.callback(close)
 
     def _open_journal(self) -> Journal:
         if self._journal is None:

@@ -64,6 +64,7 @@ FLOORS = {
     "llmspell.granting": 4,
     "llmspell.hooks.configured": 4,
     "llmspell.isolation": 4,
+    "llmspell.metrics": 4,
     "llmspell.middleware": 4,
     "llmspell.ownership": 4,
     "llmspell.bridges": 5,

@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "Write a recorded run into a file, or send it as a trace.",
     "import": "Take in runs that were exported.",
     "state": "Look at the project's state, change it, export and import it.",
+    "metrics": "Print what was measured, as Prometheus reads it.",
     "plugins": "List plugins, or show one.",
     "config": "Show the settings, or the schema of what can be set.",
     "doctor": "Look at what spells need here.",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 
@@ -20,6 +21,8 @@ from llmspell.values import Value, plain
 
 HISTORY = 256  # events
 _ROUTES = 1024  # topics whose subscribers are remembered
+_PARTS = frozenset({"capability", "hook", "middleware", "plugin", "subscriber"})
+_LONGEST_NAME, _TOLD = 100, 1000
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Events:
 
     Each subscription has a backlog of its own, which keeps the order. Handlers run at the same
     time; one that fails or is slow does not hold up another.
+
+    Attributes:
+        told: How often the runtime said what, by topic, and by the name of the part of it that
+            failed, or "".
     """
 
     def __init__(self, *, history: int = HISTORY, outer: Events | None = None) -> None:
@@ -64,6 +71,7 @@ class Events:
         self._subscriptions: tuple[Subscription, ...] = ()
         self._ended = [0, 0, 0]  # delivered, dropped and failed of subscriptions that are gone
         self._routes: dict[str, tuple[Subscription, ...]] = {}
+        self.told: Counter[tuple[str, str]] = Counter()
 
     async def publish(self, topic: str, data: Value = None, *, source: str = "host") -> Event:
         """Publish an event, and wait for room where a subscriber wants that.
@@ -96,6 +104,8 @@ class Events:
 
     def tell(self, topic: str, data: Value) -> None:
         """Publish what the runtime has to say, here and on the buses around this one."""
+        what = topic, _who_failed(topic, data)
+        self.told[what if what in self.told or len(self.told) < _TOLD else (topic, "")] += 1
         self.publish_nowait(topic, data, source="runtime")
         if self._outer is not None:
             self._outer.tell(topic, data)
@@ -236,3 +246,9 @@ class Events:
         self._routes.clear()
         counts = (subscription.delivered, subscription.dropped, subscription.failed)
         self._ended = [sum(pair) for pair in zip(self._ended, counts, strict=True)]
+
+
+def _who_failed(topic: str, data: Value) -> str:
+    """The name of a part of the runtime, "" of anything else: runs and agents come and go."""
+    kind, _, what = topic.partition(".")
+    return str(data[kind])[:_LONGEST_NAME] if what == "failed" and kind in _PARTS else ""

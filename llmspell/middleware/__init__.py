@@ -25,7 +25,8 @@ class Middleware(Protocol):
     """One concern around every effect.
 
     `name` is unique. One of yours also says where it stands: `before` or `after` the name of
-    another one. If it has a method `close()`, that is called when the runtime stops.
+    another one. If it has a method `open(runtime)`, that is called when the runtime starts, and
+    `close()` when it stops.
     """
 
     name: str

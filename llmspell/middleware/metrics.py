@@ -1,23 +1,31 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform
-from llmspell.middleware.measured import Measured
-from llmspell.middleware.prometheus import exposition
+from llmspell.metrics.exposition import exposition
+from llmspell.metrics.figures import of_events, of_hooks, of_spending
+from llmspell.metrics.kept import KeptMetrics, replace
+from llmspell.metrics.measured import Measured, histogram
 from llmspell.middleware.selective import Selective
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.runtime import Runtime
 
 log = logging.getLogger("llmspell.metrics")
 
 
 class Metrics(Selective):
     """Counts effects, their errors and how long they take.
+
+    When the runtime stops, that is logged and, with what there is to say of models, hooks and events,
+    added to the figures of the project, which `llmspell metrics` prints.
 
     Attributes:
         measured: By effect name, over all runs of the runtime.
@@ -31,6 +39,7 @@ class Metrics(Selective):
         before: str | None = None,
         after: str | None = "trace",
         file: Path | None = None,
+        keep: bool = True,
     ) -> None:
         """Make one.
 
@@ -39,11 +48,17 @@ class Metrics(Selective):
             effects: Names of the effects it is for, with `*` for any part.
             before: It stands outside the one of that name; or
             after: it stands inside the one of that name.
-            file: Where to write what was measured, when the runtime stops, in Prometheus' format.
+            file: Where to write the figures of this runtime, when it stops, in Prometheus' format.
+            keep: Whether they are added to those of the project.
         """
         super().__init__(name, effects=effects, before=before, after=after)
-        self.file = file
+        self.file, self.keep = file, keep
+        self._runtime: Runtime | None = None
         self.measured: dict[str, Measured] = {}
+
+    def open(self, runtime: Runtime) -> None:
+        """The runtime it belongs to begins."""
+        self._runtime = runtime
 
     def around(self, handler: Handler, call: Perform) -> Perform:
         measured = self.measured.setdefault(handler.name, Measured())
@@ -73,7 +88,7 @@ class Metrics(Selective):
         return counted
 
     def close(self) -> None:
-        """Log what was measured, and write the file, when the runtime stops."""
+        """Log what was measured, write the file, and keep it, when the runtime stops."""
         for name, found in sorted(self.measured.items()):
             failed = f", {found.errors.total()} failed" if found.errors else ""
             log.info(
@@ -85,18 +100,34 @@ class Metrics(Selective):
                 1000 * found.quantile(0.95),
                 1000 * found.slowest,
             )
+        values = self.figures()
         if self.file is not None:
-            self._write(self.file)
+            self._write(lambda file: replace(file, exposition(values)), self.file)
+        if self._runtime is not None and self._keeps_for(self._runtime):
+            kept = self._runtime.project.metrics_file
+            self._write(lambda file: KeptMetrics(file).add(values), kept)
+
+    def _keeps_for(self, runtime: Runtime) -> bool:
+        """Whether it keeps the figures of the project, where there are several that may."""
+        keeping = [m for m in runtime.middleware if isinstance(m, Metrics) and m.keep]
+        return keeping[:1] == [self]
+
+    def figures(self) -> dict[str, float]:
+        """What was measured, and what the runtime it belongs to has to say of itself in figures."""
+        values = dict(
+            one for name, found in self.measured.items() for one in histogram(name, found)
+        )
+        if (runtime := self._runtime) is not None:
+            values |= of_spending(runtime.spent) | of_hooks(runtime.hooks)
+            values |= of_events(runtime.events) | {"llmspell_runtimes_total": 1}
+        return values
 
     def exposition(self) -> str:
-        """What was measured, in the text format that Prometheus reads."""
-        return exposition(self.measured)
+        """The figures, in the text format that Prometheus reads."""
+        return exposition(self.figures())
 
-    def _write(self, file: Path) -> None:
-        """Put a whole file in the place of what is there."""
-        new = file.with_name(f".{file.name}.{os.getpid()}")
+    def _write(self, write: Callable[[Path], None], file: Path) -> None:
         try:
-            new.write_text(self.exposition(), "utf-8")
-            new.replace(file)
-        except OSError as error:
-            log.warning("the metrics are not written: %s", error)
+            write(file)
+        except (OSError, ValueError) as error:
+            log.warning("the metrics are not written to %s: %s", file, error)

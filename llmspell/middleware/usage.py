@@ -3,25 +3,28 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.middleware.selective import Selective
 from llmspell.providers.messages import Usage
+from llmspell.spending.prices import Prices
+from llmspell.spending.spent import amount
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.usage")
 
 
 class TokenUsage(Selective):
-    """Counts what models were asked, and the tokens that cost.
+    """Counts what models were asked, and the tokens and dollars that cost.
 
     It stands inside the permissions, so that every attempt counts that was answered, and no answer
     of a cache.
 
     Attributes:
         requests: How many were answered, by the model that was asked.
-        used: Their tokens, by the model that was asked.
+        used: Their tokens and, where that is known, their price, by the model that was asked.
     """
 
     def __init__(
@@ -43,8 +46,12 @@ class TokenUsage(Selective):
         async def counted(effect: Effect) -> Value:
             result = await settled(call(effect))
             model = effect.args["model"]
+            used = Usage(**result["usage"])
+            if used.usd is None:
+                usd = effect.run[Prices].usd(used, result.get("model") or model, model)
+                used = replace(used, usd=usd)
             self.requests[model] += 1
-            self.used[model] = self.used.get(model, Usage()) + Usage(**result["usage"])
+            self.used[model] = self.used[model] + used if model in self.used else used
             return result
 
         return counted
@@ -53,11 +60,12 @@ class TokenUsage(Selective):
         """Log what was used, when the runtime stops."""
         for model, used in sorted(self.used.items()):
             log.info(
-                "%s: requests: %d, input tokens: %d (%d cached), output tokens: %d (%d reasoning)",
+                "%s: requests: %d, input tokens: %d (%d cached), output tokens: %d (%d reasoning), %s",
                 model,
                 self.requests[model],
                 used.input_tokens,
                 used.cached_tokens,
                 used.output_tokens,
                 used.reasoning_tokens,
+                "price unknown" if used.usd is None else amount(used.usd),
             )

@@ -102,12 +102,12 @@ async def _start(
     try:
         bring(wanted.plugin, registries)
     except BaseException:
-        await _stop(wanted)
+        await _stop(wanted, runtime)
         raise
-    cleanup.push_async_callback(_stop, wanted)
+    cleanup.push_async_callback(_stop, wanted, runtime)
 
 
-async def _stop(wanted: Wanted) -> None:
+async def _stop(wanted: Wanted, runtime: Runtime) -> None:
     """Have it shut down, also when the runtime is being cancelled."""
     from anyio import move_on_after
 
@@ -116,15 +116,16 @@ async def _stop(wanted: Wanted) -> None:
             answer: Answer[None] = wanted.plugin.on_shutdown()
             await settled(answer)
     except Exception as error:
-        log.warning("the shut-down of plugin %r failed: %s", wanted.name, _said(error))
+        said = f"failed: {_said(error)}"
         log.debug("its traceback", exc_info=error)
     else:
-        if scope.cancelled_caught:
-            log.warning(
-                "the shut-down of plugin %r was broken off after %g seconds",
-                wanted.name,
-                wanted.entry.timeout,
-            )
+        if not scope.cancelled_caught:
+            return
+        said = f"was broken off after {wanted.entry.timeout:g} seconds"
+    log.warning("the shut-down of plugin %r %s", wanted.name, said)
+    runtime.events.tell(
+        "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {said}"}
+    )
 
 
 def _report(runtime: Runtime, name: str, entry: PluginSettings, error: Exception) -> None:

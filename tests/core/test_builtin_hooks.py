@@ -23,15 +23,16 @@ from llmspell.hooks import Hook, Hooks
 from llmspell.hooks.builtin import Caching, Guard, Redaction, Retrying, parallel, sequential, voting
 from llmspell.hooks.configured import SHIPPED, configured
 from llmspell.hooks.selective import EffectHook
+from llmspell.metrics.measured import BOUNDS
 from llmspell.middleware import arrange
 from llmspell.middleware.configured import configured as configured_middleware
 from llmspell.middleware.logs import Debugging
-from llmspell.middleware.measured import BOUNDS
 from llmspell.middleware.metrics import Metrics
 from llmspell.middleware.rate_limit import RateLimit
 from llmspell.middleware.usage import TokenUsage
 from llmspell.permissions import Grants, Permissions
 from llmspell.providers.messages import Usage
+from llmspell.spending.prices import Price
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import FunctionTool
 
@@ -564,6 +565,16 @@ async def test_usage_counts_the_tokens_of_each_model(make, caplog):
     caplog.set_level(logging.INFO, "llmspell.usage")
     usage.close()
     assert "scripted/any: requests: 2, input tokens: 3 (0 cached), output tokens: 4" in caplog.text
+
+
+async def test_usage_has_a_price(make, caplog):
+    usage = TokenUsage()
+    run = make(middleware=[usage], replies=["four char"], prices={"scripted/*": Price(1e6, 2e6)})
+    await ask(run, "12345678")
+    assert usage.used["scripted/any"].usd == 2 * 1 + 3 * 2
+    caplog.set_level(logging.INFO, "llmspell.usage")
+    usage.close()
+    assert "$8.0000" in caplog.text
 
 
 async def test_usage_is_not_that_of_requests_that_failed(make):

@@ -18,10 +18,10 @@ from llmspell.errors import (
     ToolError,
 )
 from llmspell.events import Events
+from llmspell.metrics.measured import Measured
 from llmspell.middleware import arrange, compose, middleware
 from llmspell.middleware.configured import configured
 from llmspell.middleware.logs import Logging
-from llmspell.middleware.measured import Measured
 from llmspell.middleware.metrics import Metrics
 from llmspell.middleware.validate import Validate
 from llmspell.permissions import Grants, Need

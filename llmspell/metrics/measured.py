@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from llmspell.errors import LlmspellError
+from llmspell.metrics.exposition import series
 
 BOUNDS: tuple[float, ...] = tuple(1e-5 * (1 << n) for n in range(27))
 """Seconds, each twice those before it: up to 10 µs, up to 20 µs, … up to 11 minutes."""
@@ -47,6 +50,17 @@ class Measured:
             if seen and seen >= wanted:
                 return min(bound, self.slowest)
         return self.slowest
+
+
+def histogram(effect: str, found: Measured) -> Iterator[tuple[str, float]]:
+    """The series of the effects of one name."""
+    bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+    for bound, count in zip(bounds, accumulate(found.histogram), strict=True):
+        yield series("llmspell_effect_seconds_bucket", effect=effect, le=bound), count
+    yield series("llmspell_effect_seconds_sum", effect=effect), found.seconds
+    yield series("llmspell_effect_seconds_count", effect=effect), found.calls
+    for code, count in sorted(found.errors.items()):
+        yield series("llmspell_effect_errors_total", effect=effect, code=code), count
 
 
 def _code(error: BaseException) -> str:

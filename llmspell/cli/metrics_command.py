@@ -1,0 +1,43 @@
+"""`llmspell metrics`: what was measured in this project."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from llmspell.cli.output import write_line
+from llmspell.config import find_project
+from llmspell.errors import LlmspellError
+from llmspell.metrics.exposition import exposition
+from llmspell.metrics.kept import KeptMetrics
+
+_NONE = """nothing was measured yet; to measure what spells do, add to llmspell.toml:
+
+[[middleware]]
+name = "metrics\""""
+
+
+@click.command("metrics")
+@click.option("--clear", is_flag=True, help="Begin anew; nothing is printed.")
+@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+def command(clear: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+    """Print what was measured in this project, in the text format of Prometheus.
+
+    It is measured by the middleware `metrics`: effects, models, hooks and events. Each run adds to
+    it when it ends.
+    """
+    kept = KeptMetrics(find_project().metrics_file)
+    try:
+        if clear:
+            kept.clear()
+            return
+        values = kept.read()
+    except (OSError, ValueError) as error:
+        raise LlmspellError(
+            f"the metrics cannot be read: {error}", hint="begin anew with: llmspell metrics --clear"
+        ) from error
+    if values:
+        write_line(sys.stdout, exposition(values).rstrip())
+    else:
+        click.echo(_NONE, err=True)

@@ -1,0 +1,1 @@
+"""Figures of what runtimes did, as Prometheus reads them."""

@@ -1,0 +1,42 @@
+"""The figures of a project, to which each runtime adds its own when it stops."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from llmspell.metrics.exposition import Series, exposition, merged, read
+
+
+class KeptMetrics:
+    """A file with them, which several processes may add to at once."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def read(self) -> dict[str, float]:
+        """What is there. Raises OSError, and ValueError when the file is none of ours."""
+        try:
+            return read(self.file.read_bytes().decode())
+        except FileNotFoundError:
+            return {}
+
+    def add(self, more: Series) -> None:
+        """Add to it. Raises as `read` does."""
+        import fcntl
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            replace(self.file, exposition(merged(self.read(), more)))
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.file.unlink(missing_ok=True)
+
+
+def replace(file: Path, text: str) -> None:
+    """Put a whole file in the place of what is there. Raises OSError."""
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    new.write_bytes(text.encode())
+    new.replace(file)
