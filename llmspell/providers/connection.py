@@ -115,10 +115,7 @@ class Connection:
             ProviderError: See `llmspell.providers.failures`.
         """
         asked = _Asked("POST", path, _encode(body), key=key, patience=patience)
-        answer = await self._request(asked)
-        if not isinstance(answer, dict):
-            raise nonsense(self._endpoint, "the answer is not a JSON object")
-        return answer
+        return _table(self._endpoint, await self._request(asked))
 
     async def get(self, path: str) -> Any:
         """What is answered there, as JSON gives it. Raises as `post` does."""
@@ -131,8 +128,11 @@ class Connection:
         *,
         key: str | None = None,
         patience: float | None = None,
-    ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
-        """The events a table is answered with, as they come. Raises as `post` does."""
+    ) -> AsyncGenerator[httpx2.ServerSentEvent | dict[str, Any], None]:
+        """The events a table is answered with, as they come. Raises as `post` does.
+
+        From a server that does not stream it is the table `post` gives, alone.
+        """
         asked = _Asked("POST", path, _encode(body), accept=_EVENTS, key=key, patience=patience)
         pace = Pace(self._endpoint)
         failure: _Failure | None = None
@@ -147,8 +147,11 @@ class Connection:
 
     async def _events(
         self, response: httpx2.Response
-    ) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
+    ) -> AsyncGenerator[httpx2.ServerSentEvent | dict[str, Any], None]:
         content_type = response.headers.get("content-type", "")
+        if "json" in content_type:
+            yield _table(self._endpoint, await self._answer(response))
+            return
         if not content_type.startswith(_EVENTS):
             body, _ = await _read(response, _MAX_ERROR)
             raise self._unreadable(content_type, body, wanted="a stream of events")
@@ -284,6 +287,14 @@ class Connection:
 def _speaks_http2() -> bool:
     """Whether the extra `http2` is installed."""
     return find_spec("h2") is not None
+
+
+def _table(endpoint: Endpoint, answer: Any | _Failure) -> dict[str, Any]:
+    if isinstance(answer, _Failure):
+        raise answer.error
+    if not isinstance(answer, dict):
+        raise nonsense(endpoint, "the answer is not a JSON object")
+    return answer
 
 
 async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:

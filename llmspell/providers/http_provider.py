@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
 from llmspell.providers.connection import Connection
+from llmspell.providers.deltas import deltas_of
 from llmspell.providers.failures import missing_key
 from llmspell.providers.provider import ModelName
 from llmspell.providers.tool_output import ToolOutput
@@ -98,6 +99,12 @@ class HttpProvider(ABC):
         )
         async with aclosing(events):
             async for event in events:
+                if isinstance(event, dict):
+                    response = self.response(event, request)
+                    for delta in deltas_of(response):
+                        yield delta
+                    yield response
+                    return
                 for delta in assembly.feed(event):
                     for shown in withholding.let_through(delta):
                         yield shown

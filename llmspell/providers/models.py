@@ -141,10 +141,10 @@ class Models:
 async def _at_once(
     provider: Provider, request: ModelRequest
 ) -> AsyncGenerator[Delta | ModelResponse, None]:
-    """For providers that cannot stream: what there is to say, when all of it is there."""
-    from llmspell.providers.messages import TextDelta
+    """For providers that cannot stream."""
+    from llmspell.providers.deltas import deltas_of
 
     response = await provider.complete(request)
-    if text := response.message.text:
-        yield TextDelta(text)
+    for delta in deltas_of(response):
+        yield delta
     yield response

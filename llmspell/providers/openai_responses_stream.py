@@ -56,8 +56,6 @@ class ResponsesAssembly:
             return read(data)
         if data.get("error"):
             raise failed_inside(self._endpoint, data["error"])
-        if data.get("object") == "response":  # from a server that does not stream
-            self._response = data
         return ()
 
     def answer(self) -> Body:

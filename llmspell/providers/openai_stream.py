@@ -48,8 +48,7 @@ class ChatAssembly:
         if choice.get("error"):
             raise failed_inside(self._endpoint, choice["error"])
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
-        # Servers that cannot stream send what they have to say whole.
-        delta = choice.get("delta") or choice.get("message")
+        delta = choice.get("delta") or choice.get("message")  # some send all of it as one event
         if not isinstance(delta, dict):
             return ()
         text = delta.get("content")

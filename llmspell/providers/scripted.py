@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from llmspell.errors import ConfigError, EffectError, ProviderError
+from llmspell.providers.deltas import deltas_of
 from llmspell.providers.messages import (
     Delta,
     Message,
@@ -19,7 +20,6 @@ from llmspell.providers.messages import (
     Text,
     TextDelta,
     ToolCall,
-    ToolCallDelta,
     ToolResult,
     Usage,
 )
@@ -96,13 +96,12 @@ class ScriptedProvider:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
         """The reply word by word, as models tend to give it; each tool call at once."""
         response = await self.complete(request)
-        for block in response.message.content:
-            if isinstance(block, Text):
-                for piece in re.findall(r"\s*\S+\s*$|\s*\S+|\s+", block.text):
+        for delta in deltas_of(response):
+            if isinstance(delta, TextDelta):
+                for piece in re.findall(r"\s*\S+\s*$|\s*\S+|\s+", delta.text):
                     yield TextDelta(piece)
-        for index, call in enumerate(response.message.tool_calls):
-            arguments = call.raw or json.dumps(call.arguments)
-            yield ToolCallDelta(index, call.id, call.name, arguments)
+            else:
+                yield delta
         yield response
 
     async def close(self) -> None:
