@@ -133,10 +133,11 @@ def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[T
     found: list[ToolCall] = []
     for call in calls if isinstance(calls, list) else [calls]:
         function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        function = function if isinstance(function, dict) else {}
+        name = function.get("name")
+        if not name or not isinstance(name, str):
             raise nonsense(endpoint, "the answer holds a tool call without a function's name")
-        arguments = function.get("arguments")
-        found.append(tool_call(call.get("id"), function["name"], arguments, request, found))
+        found.append(tool_call(call.get("id"), name, function.get("arguments"), request, found))
     return found
 
 

@@ -30,6 +30,7 @@ class ChatAssembly:
         self._endpoint = endpoint
         self._answer: Body = {}
         self._texts: list[str] = []
+        self._parts: list[Any] = []
         self._message: Body = {}
         self._calls = _Calls()
         self._finish_reason: Any = None
@@ -61,8 +62,10 @@ class ChatAssembly:
         if not self._ended and self._finish_reason is None:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         message = dict(self._message)
-        if self._texts:
-            message["content"] = _joined(message.get("content"), "".join(self._texts))
+        message["content"] = "".join(self._texts)
+        if self._parts:
+            self._end_text()
+            message["content"] = self._parts
         if calls := self._calls.whole():
             message["tool_calls"] = calls
         choice = {"message": message, "finish_reason": self._finish_reason}
@@ -111,23 +114,29 @@ class ChatAssembly:
 
     def _add_parts(self, parts: Any) -> Iterable[Delta]:
         """Mistral's way: a list of parts where there is more than text."""
-        if self._texts:
-            self._message["content"] = _joined(self._message.get("content"), "".join(self._texts))
-            self._texts = []
-        content = self._message.setdefault("content", [])
         for part in parts if isinstance(parts, list) else ():
             kind = part.get("type") if isinstance(part, dict) else None
             if kind == "text":
-                yield TextDelta(string(part.get("text")))
-            elif kind == "thinking":
+                text = string(part.get("text"))
+                self._texts.append(text)
+                yield TextDelta(text)
+                continue
+            if kind == "thinking":
                 thought = part.get("thinking")
                 said = [string(t.get("text")) for t in thought or () if isinstance(t, dict)]
                 yield ReasoningDelta("".join(said))
-            last = content[-1] if content else None
-            if kind and isinstance(last, dict) and last.get("type") == kind:
-                content[-1] = _merged(last, part)
+            self._end_text()
+            last = self._parts[-1] if self._parts else {}
+            if kind == "thinking" and last.get("type") == kind:
+                self._parts[-1] = _merged(last, part)
             else:
-                content.append(part)
+                self._parts.append(part)
+
+    def _end_text(self) -> None:
+        """Make a part of the text that came since the last other one."""
+        if text := "".join(self._texts):
+            self._parts.append({"type": "text", "text": text})
+        self._texts = []
 
 
 class _Calls:
@@ -184,11 +193,6 @@ def _another(call: Body, id_: str, name: str) -> bool:
         return isinstance(read_json(function["arguments"]), dict)
     except ValueError:
         return False  # its arguments are not all there yet; the name is only said again
-
-
-def _joined(parts: Any, text: str) -> Any:
-    """The content with more text at its end."""
-    return [*parts, {"type": "text", "text": text}] if parts else text
 
 
 def _merged(before: Any, more: Any) -> Any:
