@@ -28,6 +28,13 @@ _RETRYABLE = (408, 409, 429)
 _SERVER_ERRORS = range(500, 600)
 _HTTP_ERRORS = range(400, 600)
 _REDIRECT = range(300, 400)
+_STATUSES: Mapping[str | int, int] = {
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "server_error": 500,
+    "overloaded_error": 529,
+}
+"""Words for what passes, and the HTTP status that is sent with them."""
 
 
 def is_local(endpoint: Endpoint) -> bool:
@@ -104,11 +111,12 @@ def refused(
 def failed_inside(endpoint: Endpoint, error: Any, status: int | None = None) -> ProviderError:
     """The error in an answer whose status was 200; `status` is the one it should have had.
 
-    When that is None, the error's code may be it.
+    When that is None, the error's code or type may tell.
     """
-    code = error.get("code") if isinstance(error, dict) else None
-    if status is None and isinstance(code, int) and code in _HTTP_ERRORS:
-        status = code
+    if status is None and isinstance(error, dict):
+        words = [error.get("code"), error.get("type")]
+        found: list[Any] = [_STATUSES.get(w, w) for w in words if isinstance(w, (str, int))]
+        status = next((s for s in found if isinstance(s, int) and s in _HTTP_ERRORS), None)
     return _refused(endpoint, status, {"error": error}, None)
 
 

@@ -34,7 +34,7 @@ class ChatAssembly:
         self._message: Body = {}
         self._calls = _Calls()
         self._finish_reason: Any = None
-        self._ended = False
+        self._begun = self._ended = False
 
     def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
         if event.data == _END:
@@ -46,6 +46,7 @@ class ChatAssembly:
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict) or choice.get("index"):
             return ()
+        self._begun = True
         if choice.get("error"):
             raise failed_inside(self._endpoint, choice["error"])
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
@@ -61,6 +62,8 @@ class ChatAssembly:
     def answer(self) -> Body:
         if not self._ended and self._finish_reason is None:
             raise nonsense(self._endpoint, "the answer ended in the middle")
+        if not self._begun:
+            raise nonsense(self._endpoint, "the answer has no choices")
         message = dict(self._message)
         message["content"] = "".join(self._texts)
         if self._parts:
