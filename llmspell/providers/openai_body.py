@@ -51,7 +51,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     """
     quirks = endpoint.quirks
     messages: list[Body] = []
-    if system := _system(request, endpoint):
+    if system := system_text(request, quirks):
         messages.append({"role": "system", "content": system})
     for message in request.messages:
         messages += _message(message, endpoint)
@@ -78,8 +78,9 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     return body
 
 
-def _system(request: ModelRequest, endpoint: Endpoint) -> str | None:
-    if request.output is None or endpoint.quirks.output == "json_schema":
+def system_text(request: ModelRequest, quirks: Quirks) -> str | None:
+    """The instructions, with the output schema where the server does not enforce it."""
+    if request.output is None or quirks.output == "json_schema":
         return request.system
     told = schema_in_words(request.output)
     return f"{request.system}\n\n{told}" if request.system else told

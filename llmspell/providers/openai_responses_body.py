@@ -25,11 +25,12 @@ from llmspell.providers.messages import (
     ToolSpec,
     Unknown,
 )
-from llmspell.providers.openai_body import enforceable
+from llmspell.providers.openai_body import enforceable, system_text
 from llmspell.providers.openai_reasoning import effort
 
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.quirks import Quirks
 
 Body = dict[str, Any]
 
@@ -52,25 +53,34 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     body: Body = {"model": model, "store": False}
     if not model.startswith(_DO_NOT_REASON):
         body["include"] = ["reasoning.encrypted_content"]
-    if request.system:
-        body["instructions"] = request.system
+    if system := system_text(request, endpoint.quirks):
+        body["instructions"] = system
     kept = bool(own.get("store"))
     body["input"] = [i for m in request.messages for i in _items(m, endpoint, kept=kept)]
     if request.tools:
         body |= _tools(request)
     if request.output is not None:
-        strict = enforceable(request.output)
-        wanted = {"type": "json_schema", "name": "output", "schema": request.output}
-        body["text"] = {"format": wanted | ({"strict": True} if strict else {})}
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
-    if request.top_p is not None:
-        body["top_p"] = request.top_p
-    if request.max_tokens is not None:
-        body["max_output_tokens"] = request.max_tokens
+        body |= _output(request.output, endpoint.quirks)
+    named = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "max_output_tokens": request.max_tokens,
+    }
+    body |= {name: value for name, value in named.items() if value is not None}
     if request.reasoning is not None:
         body["reasoning"] = {"effort": effort(request.reasoning)}
     return body | own
+
+
+def _output(schema: Body, quirks: Quirks) -> Body:
+    if quirks.output == "words":
+        return {}
+    if quirks.output == "json_object":
+        return {"text": {"format": {"type": "json_object"}}}
+    wanted: Body = {"type": "json_schema", "name": "output", "schema": schema}
+    if enforceable(schema):
+        wanted["strict"] = True
+    return {"text": {"format": wanted}}
 
 
 def _only_in_chat(what: str, endpoint: Endpoint) -> InvalidArguments:

@@ -32,6 +32,7 @@ from llmspell.providers.openai_responses import OpenAIResponses
 from llmspell.providers.openai_responses_answer import response_from
 from llmspell.providers.openai_responses_body import request_body
 from llmspell.providers.plain import response_from_plain
+from llmspell.providers.quirks import Quirks
 
 OPENAI = Endpoint(
     "openai", "https://api.openai.com/v1", key="sk-test-1234567890", kind="openai-responses"
@@ -346,6 +347,16 @@ def sent(*messages, endpoint=OPENAI, model="m", **fields):
 def test_the_schema_is_enforced_where_it_can_be():
     wanted = sent(output=CITY | {"additionalProperties": True})["text"]["format"]
     assert "strict" not in wanted
+
+
+@pytest.mark.parametrize(
+    ("output", "text"), [("json_object", {"format": {"type": "json_object"}}), ("words", None)]
+)
+def test_who_takes_no_schema_is_told_in_words(output, text):
+    endpoint = Endpoint("x", "http://x", quirks=Quirks(output=output))
+    body = sent(endpoint=endpoint, system="Be brief.", output=CITY)
+    assert body.get("text") == text
+    assert body["instructions"].startswith("Be brief.\n\nAnswer with nothing but a JSON object")
 
 
 @pytest.mark.parametrize(("model", "asked"), [("gpt-5.4-mini", True), ("gpt-4.1-mini", False)])
