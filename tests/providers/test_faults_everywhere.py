@@ -164,7 +164,23 @@ async def test_an_answer_with_the_key_in_it(ask):
     assert response.message.text == "Your key is [redacted]."
 
 
-async def test_every_fault_is_spoken_of():
-    """Those left out: a pause of a second or more, no choices, and what is not streamed."""
-    elsewhere = {"429 with Retry-After", "no choices", "not streamed"}
-    assert elsewhere < FAULTS.keys()
+async def test_a_server_that_does_not_stream(ask):
+    response, _ = await ask(FAULTS["not streamed"])
+    assert response.message == Message.of("assistant", "Hello.")
+
+
+async def test_no_choices(ask, kind):
+    """Only chat completions call a message one of several; elsewhere it is an empty answer."""
+    outcome, server = await ask(FAULTS["no choices"])
+    if kind == "openai":
+        assert outcome.message == "test: the answer has no choices"
+        assert outcome.retryable
+    else:
+        assert outcome.message.content == ()
+    assert len(server.requests) == 1
+
+
+async def test_a_server_that_asks_to_be_left_alone(ask):
+    with anyio.move_on_after(0.5) as waiting:
+        await ask([FAULTS["429 with Retry-After"], "Hello."])
+    assert waiting.cancelled_caught  # it asked for two seconds
