@@ -3,7 +3,17 @@
 import sys
 from importlib import import_module
 
-NAMES = ("effects", "library", "isolation", "state", "hooks", "events", "startup", "agent")
+NAMES = (
+    "effects",
+    "library",
+    "isolation",
+    "state",
+    "hooks",
+    "events",
+    "startup",
+    "agent",
+    "streams",
+)
 
 for name in sys.argv[1:] or NAMES:
     print(f"== {name}")

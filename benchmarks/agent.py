@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,8 +40,8 @@ ANSWER = {
 
 SERVER = """
 import asyncio, sys
-body = sys.argv[1].encode()
-head = f"HTTP/1.1 200 OK\\r\\ncontent-type: application/json\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n"
+body = sys.stdin.buffer.read()
+head = f"HTTP/1.1 200 OK\\r\\ncontent-type: {sys.argv[1]}\\r\\ncontent-length: {len(body)}\\r\\n\\r\\n"
 async def serve(reader, writer):
     try:
         while True:
@@ -109,14 +111,22 @@ async def measure(url: str) -> None:
     print(f"agent:prompt and agent:reset   {cost:6.3f} ms   {cost / base:4.2f} x")
 
 
-def main() -> None:
-    command = [sys.executable, "-c", SERVER, json.dumps(ANSWER)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+@contextmanager
+def mock_server(answer: bytes, content_type: str = "application/json") -> Iterator[str]:
+    """The base URL of a process that gives every request the same answer."""
+    command = [sys.executable, "-c", SERVER, content_type]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        server.stdin.write(answer)
+        server.stdin.close()
         try:
-            port = int(server.stdout.readline())
-            asyncio.run(measure(f"http://127.0.0.1:{port}/v1"))
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
         finally:
             server.kill()
+
+
+def main() -> None:
+    with mock_server(json.dumps(ANSWER).encode()) as url:
+        asyncio.run(measure(url))
 
 
 if __name__ == "__main__":

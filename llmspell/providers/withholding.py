@@ -17,11 +17,14 @@ class Withholding:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = list(secrets)
         self._forms = forms_of(self._secrets)
+        self._first = {form[0] for form in self._forms}
         self._held: Delta | None = None
 
     def let_through(self, delta: Delta) -> Iterable[Delta]:
         """What can be shown now that this has come."""
-        return self._passed(delta) if self._forms else (delta,)
+        if self._held is None and self._first.isdisjoint(_text(delta)):
+            return (delta,)  # no secret begins here
+        return self._passed(delta)
 
     def rest(self) -> Iterable[Delta]:
         """What is still held back when nothing more comes."""
@@ -32,7 +35,9 @@ class Withholding:
         """The whole answer, as `without_whole` has it."""
         if not self._forms:
             return answer
-        cleaned: dict[str, Any] = read_json(without_whole(write_json(answer), self._secrets))
+        written = write_json(answer)
+        clean = without_whole(written, self._secrets)
+        cleaned: dict[str, Any] = answer if clean == written else read_json(clean)
         return cleaned
 
     def _passed(self, delta: Delta) -> Iterator[Delta]:
@@ -64,7 +69,7 @@ def _text(delta: Delta) -> str:
 def _with_text(delta: Delta, text: str) -> Delta:
     if isinstance(delta, ToolCallDelta):
         return replace(delta, arguments=text)
-    return replace(delta, text=text)
+    return type(delta)(text)
 
 
 def _continued(delta: Delta) -> Delta:
@@ -73,5 +78,7 @@ def _continued(delta: Delta) -> Delta:
 
 def _beginning(text: str, form: str) -> int:
     """How many of its last characters are the first of the form."""
-    longest = min(len(text), len(form) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(form[:n])), 0)
+    at = text.find(form[0], max(len(text) - len(form) + 1, 0))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(form[0], at + 1)
+    return len(text) - at if at >= 0 else 0
