@@ -126,11 +126,10 @@ async def run(
     found = effect.run[Agents].find(agent)
     model = found.model or (await effect.run[Models].default()).model
     message = await message_from(effect, input)
-    with found.paying(effect):
-        if stream is None:
-            return (await prompt(effect, found, message, model=model)).as_plain()
-        async with effect.run[Streams].telling(stream, effect.path) as told:
-            answer = await prompt(effect, found, message, model=model, stream=told)
+    if stream is None:
+        return (await prompt(effect, found, message, model=model)).as_plain()
+    async with effect.run[Streams].telling(stream, effect.path) as told:
+        answer = await prompt(effect, found, message, model=model, stream=told)
     return answer.as_plain()
 
 

@@ -31,7 +31,7 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 
 def _costs(effect: Effect) -> Estimate:
-    return of_request(effect.bound["wanted"])
+    return of_request(effect.bound["wanted"], streamed=effect.bound["stream"])
 
 
 @bridge.effect(bind=_bind, needs=_needs, costs=_costs, repeatable=True)

@@ -25,6 +25,7 @@ from llmspell.providers.messages import (
     ToolResult,
     Usage,
 )
+from llmspell.spending.payers import Payers
 from llmspell.tools.registry import Tools
 from llmspell.values import Value
 
@@ -45,8 +46,8 @@ async def prompt(
     async with agent.lock:
         agent.active.add(effect.path)
         try:
-            with told(effect.run[Events], "agent", about):
-                return await _Turn(effect, agent, model, stream).take(message)
+            with told(effect.run[Events], "agent", about), Payers(effect) as payers:
+                return await _Turn(effect, agent, model, stream, payers).take(message)
         finally:
             agent.active.discard(effect.path)
 
@@ -60,8 +61,12 @@ class _Turn:
         last: What the model said last.
     """
 
-    def __init__(self, effect: Effect, agent: Agent, model: str, stream: Stream | None) -> None:
+    def __init__(
+        self, effect: Effect, agent: Agent, model: str, stream: Stream | None, payers: Payers
+    ) -> None:
         self.effect, self.agent, self.model, self.stream = effect, agent, model, stream
+        self.payers = payers
+        payers.add(agent.account)
         self.talk = Conversation(list(agent.history), [])
         self.counter = replace(agent.counter)
         self.usage = Usage()
@@ -103,6 +108,7 @@ class _Turn:
 
     def _hand_over(self, speaker: Agent) -> None:
         self.speaker = speaker
+        self.payers.add(speaker.account)
         self.tools = specs(speaker, self.effect.run[Tools])
         models = (speaker.model or self.model, *speaker.fallback)
         self.asking = Asking(

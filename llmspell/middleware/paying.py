@@ -35,11 +35,11 @@ class Paying:
         estimate = self._estimate(effect)
         model = estimate.models[0]
         loading = self._prices.loading(model)
-        reserved = Cost(Usage(), 0.0)
+        reserved = Cost(Usage(), 0.0, firm=estimate.streamed)
         if any(account.weighs for account in paying):
             if loading:
                 await loading
-            reserved = Cost(estimate.usage, self._dearest(estimate))
+            reserved = Cost(estimate.usage, self._dearest(estimate), firm=estimate.streamed)
         await self._accounts.reserve(paying, reserved, model)
         cost = FREE
         try:

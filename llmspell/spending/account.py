@@ -19,11 +19,18 @@ SLACK = 1e-9  # sums of parts of a cent are not exact
 
 
 class Cost(NamedTuple):
-    """What a call comes to, or may; `usd` is None when the price is not known."""
+    """What a call comes to, or may.
+
+    Attributes:
+        usd: None when the price is not known.
+        firm: Whether nobody may wait for it to come to less: a stream ends when the spell likes,
+            which may be waiting.
+    """
 
     usage: Usage
     usd: float | None
     calls: int = 1
+    firm: bool = False
 
     @property
     def tokens(self) -> int:
@@ -33,8 +40,8 @@ class Cost(NamedTuple):
 class Account:
     """What calls are charged to.
 
-    A call is reserved as what it may cost, and settled as what it did. What is reserved by calls
-    in progress is free again if it was not needed, so it never fails another: that one waits.
+    A call is reserved as what it may cost, and settled as what it did. What calls in progress have
+    reserved is free again if it was not needed, so one that finds too little left waits for them.
 
     Attributes:
         budget: What may be spent.
@@ -69,7 +76,7 @@ class Account:
         """
         if "usd" in self._bounds and cost.usd is None and self.budget.unknown_price == "refuse":
             raise UnknownPrice(model)
-        limit = self._lacking(cost)
+        limit = self._lacking(cost, *[one for one in self._reserved if one.firm])
         if limit is not None:
             raise self._exceeded(limit, f"{model} cannot be asked{self._why(limit, cost)}")
 

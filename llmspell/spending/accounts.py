@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
 from llmspell.limits import Budget, read_limits, units
 from llmspell.spending.account import Account, Cost
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import Usage
 
 
 class Accounts:
@@ -19,29 +24,38 @@ class Accounts:
     inside that of the run, and a task's around those of the agents that are prompted in it.
     """
 
-    def __init__(self, *outermost: Account) -> None:
-        """Some pay for everything."""
-        self._outermost = outermost
-        self._at: dict[str, Account] = {}
+    def __init__(self, run: Account, total: Account | None = None) -> None:
+        """Begin with that of the run; `total` sums up what is spent in this process."""
+        self._run, self._total = run, [total] if total else []
+        self._at: dict[str, list[Account]] = {}
         self._turns: list[asyncio.Future[None]] = []
 
     @contextmanager
     def at(self, path: str, account: Account) -> Iterator[None]:
         """For as long as this lasts, an account pays at and under a path."""
-        self._at[path] = account
+        there = self._at.setdefault(path, [])
+        there.append(account)
         try:
             yield
         finally:
-            del self._at[path]
+            there.remove(account)
+            if not there:
+                del self._at[path]
 
     def of(self, path: str) -> list[Account]:
         """Those that pay for the effect of a path, innermost first."""
         found: dict[Account, None] = {}
         while path and self._at:
-            if account := self._at.get(path):
-                found[account] = None
+            found |= dict.fromkeys(reversed(self._at.get(path, ())))
             path = path[: max(path.rfind("/"), path.rfind("."), 0)]
-        return [*found, *self._outermost]
+        return [*found, self._run, *self._total]
+
+    def resume(self, path: str, model: str, usage: Usage) -> None:
+        """Count a call that was made, and paid, before the run was resumed."""
+        cost = Cost(replace(usage, usd=None), usage.usd)
+        for account in self.of(path):
+            if account not in self._total:
+                account.charge(model, cost)
 
     def check(self, path: str) -> None:
         """Raise the LimitExceeded of one of these that is to end its run, if there is any."""

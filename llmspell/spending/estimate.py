@@ -21,10 +21,13 @@ class Estimate:
 
     Attributes:
         models: Those that may answer: the one that is asked, and others that the request names.
+        streamed: Whether the spell may hold up the answer.
     """
 
-    def __init__(self, models: list[str], count: Callable[[], Usage]) -> None:
-        self.models, self._count = models, count
+    def __init__(
+        self, models: list[str], count: Callable[[], Usage], *, streamed: bool = False
+    ) -> None:
+        self.models, self.streamed, self._count = models, streamed, count
 
     @cached_property
     def usage(self) -> Usage:
@@ -32,9 +35,9 @@ class Estimate:
         return self._count()
 
 
-def of_request(request: ModelRequest) -> Estimate:
+def of_request(request: ModelRequest, *, streamed: bool = False) -> Estimate:
     """By the size of the request, and by what it allows of an answer."""
-    return Estimate(models_of(request), lambda: _usage(request))
+    return Estimate(models_of(request), lambda: _usage(request), streamed=streamed)
 
 
 def _usage(request: ModelRequest) -> Usage:

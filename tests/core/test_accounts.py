@@ -62,6 +62,27 @@ async def test_calls_at_once_spend_no_more_than_there_is(kind):
 
 
 @pytest.mark.anyio
+async def test_a_stream_in_progress_is_not_waited_for():
+    run = account(calls=1)
+    accounts = Accounts(run)
+    stream = Cost(Usage(), 0.0, firm=True)
+    await accounts.reserve([run], stream, "a/b")
+    with pytest.raises(LimitExceeded):
+        await accounts.reserve([run], cost(), "a/b")
+
+
+def test_what_was_paid_before_a_run_was_resumed_counts_and_is_not_paid_again():
+    run, agent, total = account(usd=1), account(), account()
+    accounts = Accounts(run, total)
+    with accounts.at("0/1", agent):
+        accounts.resume("0/1/0", "a/b", Usage(10, 5, usd=0.75))
+    assert str(run.spent) == str(agent.spent) == "a/b: 1 call, 15 tokens, $0.7500"
+    assert total.spent == {}
+    with pytest.raises(LimitExceeded):
+        run.check(cost(0.5), "a/b")
+
+
+@pytest.mark.anyio
 async def test_calls_wait_for_what_those_in_progress_do_not_need():
     run = account(usd=0.25)
     accounts, wanted, real = Accounts(run), cost(0.1), cost(0.01)

@@ -164,6 +164,46 @@ async def test_the_budget_of_an_agent_is_that_of_its_forks_and_can_be_caught(spe
     assert message.startswith("the budget of agent 'judge' is used up: ")
 
 
+async def test_who_takes_a_conversation_over_pays_too(spend):
+    from llmspell.providers.messages import ToolCall
+
+    source = """
+        local expert = Agent.create{name = "expert", max_tokens = 1, budget = {calls = 1}}
+        local clerk = Agent.create{name = "clerk", max_tokens = 1, handoff = {expert}, budget = {calls = 5}}
+        clerk:prompt("One")
+        local ok, problem = pcall(clerk.prompt, clerk, "Two")
+        return {problem.code, problem.message, problem.details.spent["scripted/known"].calls}
+    """
+
+    def reply(request):
+        if request.tools and len(spend.provider.requests) == 1:
+            name = request.tools[0].name
+            return ModelResponse(Message.of("assistant", ToolCall("1", name, {})), USAGE)
+        return answer()
+
+    code, message, calls = await spend(source, reply)
+    assert (code, calls) == ("budget_exceeded", 1)
+    assert message.startswith("the budget of agent 'expert' is used up: ")
+    assert spend.runtime.spent["scripted/known"].calls == 2
+
+
+async def test_a_stream_is_not_waited_for(spend):
+    """Else a spell that prompts somebody between two pieces could wait for itself."""
+    source = """
+        local writer = Agent.create{max_tokens = 400}
+        local ok, problem
+        for piece in writer:stream("Hi") do
+          ok, problem = pcall(Task.budget, {tokens = 100}, function()
+            for _ in writer:fork():stream("Hi") do end
+          end)
+          ok, problem = pcall(Agent.create{max_tokens = 400}.prompt, Agent.create{max_tokens = 400}, "Hi")
+        end
+        return ok
+    """
+    small = answer("One two three.", Usage(10, 10))
+    assert await spend(source, lambda _: small, budget=Budget(tokens=1000)) is True
+
+
 async def test_budgets_nest(spend):
     source = f"""{ASK}
         local agent = Agent.create{{max_tokens = 1, budget = {{calls = 5}}}}
