@@ -15,6 +15,7 @@ from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.spell import Spell
 from llmspell.spending.accounts import Accounts
 from llmspell.values import Value
+from llmspell.written import Written
 
 if TYPE_CHECKING:
     import anyio
@@ -61,7 +62,7 @@ class Children:
         """Run one; what it returns.
 
         Raises:
-            LimitExceeded: There were too many effects for the parent.
+            LimitExceeded: There were too many effects, or there was too much output, for the parent.
             SpellFailed: A parameter was wrong, it did not compile or did not catch an error, or it
                 went beyond a limit.
         """
@@ -74,7 +75,8 @@ class Children:
         except LlmspellError as error:
             if isinstance(error, LimitExceeded):
                 effect.run.count()  # the limit of effects may be this run's own: that ends it as well
-                effect.run[Accounts].check(effect.path)  # and so may the budget
+                effect.run[Written].count(0)  # and so may that of output
+                effect.run[Accounts].check(effect.path)  # and the budget
                 if error.value < getattr(self._limits, error.limit, inf):
                     error.hint = f"give it more: Spell.run(…, {{limits = {{{error.limit} = …}}}})"
             raise SpellFailed(child.spell.name, error) from error

@@ -30,10 +30,10 @@ from llmspell.lua import messages
 from llmspell.lua.codec import MalformedMessage
 from llmspell.lua.failures import callback_error, limit_error, spell_error
 from llmspell.values import LuaFunction, NotPlain, Value
+from llmspell.written import Output
 
 log = logging.getLogger("llmspell.driver")
 
-Output = Callable[[str | bytes], None]
 Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
 """Performs an effect: its name, arguments and path."""
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
 from llmspell.concurrency import Answer, settled
-from llmspell.driver import Driver, Machine, Output
+from llmspell.driver import Driver, Machine
 from llmspell.effects import Effect, EndsWithRun, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.events import Events
@@ -24,6 +24,7 @@ from llmspell.spending.account import Account
 from llmspell.state.watchers import Watchers
 from llmspell.tools.registry import Tools
 from llmspell.values import LuaFunction, Value
+from llmspell.written import Written
 
 S = TypeVar("S")
 
@@ -42,7 +43,6 @@ class Engine:
         bridges: Bridges,
         services: Mapping[type, Any],
         middleware: Sequence[Middleware],
-        output: Output,
         parent: Effect | None = None,
     ) -> None:
         """Prepare; `parent` is the effect of another run on whose behalf this one is."""
@@ -57,7 +57,7 @@ class Engine:
         self[Hooks].listen(self._chains.clear)
         self._effects = 0
         self._free_effects = 0 if parent else self[Limits].effects
-        self._driver = Driver(vm, self._perform, limits=self[Limits], output=output)
+        self._driver = Driver(vm, self._perform, limits=self[Limits], output=self[Written].print)
         recording = self[Recording]
         if recording and not parent:
             recording.leaving = lambda: self._driver.leaving

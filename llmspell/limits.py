@@ -110,7 +110,7 @@ class Limits:
         instructions: Lua instructions between two effects.
         time: Seconds of Lua between two effects: of CPU if it is isolated, else whole ones on the clock.
         effects: Effects in the whole run.
-        output: Bytes printed in the whole run.
+        output: Bytes printed and logged in the whole run.
         message: Bytes of one value that crosses between Lua and the host.
     """
 

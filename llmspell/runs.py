@@ -7,7 +7,6 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from llmspell.approvals import Approvals
 from llmspell.bridge import Bridges
 from llmspell.children import Child, Children
 from llmspell.config import Project
-from llmspell.driver import Machine, Output
+from llmspell.driver import Machine
 from llmspell.effects import Effect
 from llmspell.engine import Engine
 from llmspell.events import Events
@@ -35,6 +34,7 @@ from llmspell.spending.accounts import Accounts
 from llmspell.state import Store
 from llmspell.tools.registry import Tools
 from llmspell.values import Value, plain
+from llmspell.written import Output, Written
 
 if TYPE_CHECKING:
     from llmspell.isolation.workers import Workers
@@ -117,14 +117,14 @@ class Runs:
 
     async def run(self, launch: Launch, output: Output) -> Value:
         """Run a spell; what it returns. Raises as `Engine.execute` does, and JournalError."""
-        services = self._services(launch, output)
+        services = self._services(launch, Written(output, launch.limits.output))
         recording = self._begun(launch)
         if recording is None:
-            return await self._execute(new_id(), _chance(), launch, services, output)
+            return await self._execute(new_id(), _chance(), launch, services)
         services[Recording] = recording
         with recording.to_its_end() as end:
             seed = recording.seed
-            end.result = await self._execute(recording.id, seed, launch, services, output)
+            end.result = await self._execute(recording.id, seed, launch, services)
         return end.result
 
     def _begun(self, launch: Launch) -> Recording | None:
@@ -142,7 +142,7 @@ class Runs:
             await workers.close()
 
     async def _run_child(
-        self, effect: Effect, child: Child, permissions: Permissions, limits: Limits, output: Output
+        self, effect: Effect, child: Child, permissions: Permissions, limits: Limits
     ) -> Value:
         params = child.spell.bind(child.params)
         approvals = effect.run[Approvals].also(child.spell.approve)
@@ -151,7 +151,7 @@ class Runs:
         launch = Launch(
             child.spell, params, list(child.arguments), permissions, limits, approvals, budget
         )
-        services = self._services(launch, output)
+        services = self._services(launch, effect.run[Written].within(limits.output))
         services[Accounts] = effect.run[Accounts]
         services[Hooks] = Hooks(effect.run[Hooks])
         around = effect.run[Events]
@@ -164,7 +164,7 @@ class Runs:
         seed = recording.seed_of(effect.path) if recording else _chance()
         id_ = f"{effect.run.id}:{effect.path}"
         with services[Accounts].at(effect.path, services[Account]):
-            return await self._execute(id_, seed, launch, services, output, parent=effect)
+            return await self._execute(id_, seed, launch, services, parent=effect)
 
     async def _execute(
         self,
@@ -172,7 +172,6 @@ class Runs:
         seed: int,
         launch: Launch,
         services: Mapping[type, Any],
-        output: Output,
         parent: Effect | None = None,
     ) -> Value:
         engine = Engine(
@@ -181,21 +180,19 @@ class Runs:
             bridges=self._bridges,
             services=services,
             middleware=self._middleware,
-            output=output,
             parent=parent,
         )
         return await engine.execute(launch.spell, launch.params, launch.arguments)
 
-    def _services(self, launch: Launch, output: Output) -> dict[type, Any]:
+    def _services(self, launch: Launch, written: Written) -> dict[type, Any]:
         """What handlers find at `effect.run[…]`."""
         spell, events = launch.spell, self._shared[Events]
-        start = partial(self._run_child, output=output)
         account = Account(launch.budget, f"the spell {spell.name}", ends_run=True)
         own = {
             Approvals: launch.approvals,
             Account: account,
             Accounts: Accounts(account, self._shared[Account]),
-            Children: Children(launch.limits, launch.permissions, start),
+            Children: Children(launch.limits, launch.permissions, self._run_child),
             Events: events if spell.trusted else Events(outer=events),
             Hooks: Hooks(self._shared[Hooks]),
             Human: Human(spell.file, self._person),
@@ -204,6 +201,7 @@ class Runs:
             Permissions: launch.permissions,
             Recording: None,
             Tools: Tools(self._shared[Tools]),
+            Written: written,
         }
         makers: dict[type, Callable[[], Any]] = {
             Store: self._open_store,

@@ -16,7 +16,6 @@ from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project, Settings, find_project
 from llmspell.console import Console
-from llmspell.driver import Output
 from llmspell.errors import ConfigError, LimitExceeded, PluginError
 from llmspell.events import Events
 from llmspell.finding import find_spell
@@ -42,6 +41,7 @@ from llmspell.tools.loading import load_module, load_reference
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import FunctionTool, Tool
 from llmspell.values import Value, plain
+from llmspell.written import Output
 
 if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes

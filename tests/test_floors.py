@@ -21,6 +21,7 @@ FLOORS = {
     "llmspell.errors": 0,
     "llmspell.values": 0,
     "llmspell.version": 0,
+    "llmspell.written": 0,
     "llmspell.addresses": 0,
     "llmspell.buckets": 0,
     "llmspell.callers": 0,

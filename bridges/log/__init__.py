@@ -4,7 +4,9 @@ import logging
 from typing import Literal
 
 from llmspell.bridge import Bridge
+from llmspell.effects import Effect
 from llmspell.values import Value
+from llmspell.written import Written
 
 bridge = Bridge("log", __file__)
 
@@ -14,10 +16,12 @@ _LEVELS = logging.getLevelNamesMapping()
 
 @bridge.effect(repeatable=True)
 def write(
+    effect: Effect,
     message: str,
     level: Literal["debug", "info", "warning", "error"] = "info",
     fields: dict[str, Value] | None = None,
 ) -> None:
     """Write a line to the log on stderr."""
     shown = "".join(f" {key}={value!r}" for key, value in (fields or {}).items())
+    effect.run[Written].count(len(message) + len(shown) + 1)
     _log.log(_LEVELS[level.upper()], "%s%s", message, shown)

@@ -204,3 +204,10 @@ async def test_what_a_child_prints_is_printed(lua, lines):
 async def test_a_text_may_not_ask_models_unless_it_is_granted(lua):
     error = await _refusal(lua, "Spell.run(\"Agent.create{model = 'local/smollm2'}:prompt('x')\")")
     assert error["details"]["code"] == PermissionDenied.code
+
+
+async def test_what_a_child_writes_counts_for_its_parent(lua):
+    source = """
+      for i = 1, 10 do pcall(Spell.run, "for i = 1, 50 do print('x') Log.info('x') end") end"""
+    with pytest.raises(LimitExceeded, match="output limit exceeded"):
+        await lua(source, limits=Limits(output=1000))

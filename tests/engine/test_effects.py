@@ -409,3 +409,15 @@ async def test_the_state_is_closed_to_python(lua):
     """)
         == ""
     )
+
+
+@pytest.mark.parametrize(
+    "line", ["Log.info('a line')", "Log.debug('', {of = ('x'):rep(90)})", "print(('x'):rep(90))"]
+)
+async def test_what_is_logged_counts_as_output(lua, line):
+    source = f"print('first')\nfor i = 1, 100 do {line} Log.info('x') end"
+    with pytest.raises(LimitExceeded, match="output limit exceeded") as caught:
+        await lua(source, limits=Limits(output=800))
+    assert caught.value.limit == "output"
+    assert caught.value.where.endswith(":2")
+    await lua(source, limits=Limits(output=20_000))
