@@ -114,6 +114,7 @@ class Driver:
         self._elsewhere: asyncio.Future[bytes] | None = None
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
+        self._serving = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, _Call] = {}
         self._last_call = 0
@@ -357,6 +358,7 @@ class Driver:
         until = time.monotonic() + SLICE
         while (pending := self._inline) and not self._done:
             task, name, functions, result = pending
+            self._serving = True
             try:
                 if self._resumed > until:  # effects that wait for nothing hold up the others
                     await asyncio.sleep(0)
@@ -369,7 +371,7 @@ class Driver:
                 if self._inline is pending or self._runner.uncancel() > 0:
                     raise
                 continue  # the effect was abandoned, not the run
-            self._inline = None
+            self._inline, self._serving = None, False
             self._inbox.append(reply)
             self._advance()
 
@@ -404,8 +406,12 @@ class Driver:
         return messages.refusal(task, error.as_table()) + _releases(functions)
 
     def _abandon_inline(self) -> None:
-        self._inline = None
-        self._runner.cancel()
+        pending, self._inline = self._inline, None
+        if self._serving:
+            self._serving = False
+            self._runner.cancel()
+        elif pending:  # the runner has not got to it
+            pending[-1].close()
 
     def _finish(self, outcome: Value | Exception) -> None:
         self._done, self._outcome = True, outcome
