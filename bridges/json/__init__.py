@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from llmspell.bridge import Bridge
 from llmspell.errors import InvalidArguments
@@ -9,6 +10,14 @@ from llmspell.values import LuaFunction, NotPlain, Value, in_order, plain
 bridge = Bridge("json", __file__)
 
 MAX_INDENT = 8
+MAX_VALUES = 1_000_000  # as many as a spell may pass to the host
+
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+
+def _most_values(text: str) -> int:
+    """How many values a JSON text can have: each but the first of a list follows a comma."""
+    return sum(map(text.count, ",[{")) + 1
 
 
 @bridge.effect(leaf=False)
@@ -35,6 +44,8 @@ def _refuse(value: object) -> None:
 @bridge.effect(leaf=False)
 def decode(text: str) -> Value:
     """The value of JSON text. In an object null is no field; in an array it is `JSON.null`."""
+    if _most_values(text) > MAX_VALUES and _most_values(_STRING.sub("", text)) > MAX_VALUES:
+        raise InvalidArguments("JSON.decode", [f"the text has over {MAX_VALUES:,} values"])
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
 
 _SHOWN = 600  # characters of a server's own words
+_READ = 20_000  # characters of what a server says in which secrets are looked for
 _UNAUTHORIZED = (401, 403)
 _NOT_FOUND = 404
 _RETRYABLE = (408, 409, 429)
@@ -159,7 +160,7 @@ def _broken(
 
 
 def _clean(endpoint: Endpoint, text: str) -> str:
-    shown = redacted(" ".join(text.split()), endpoint.secrets)
+    shown = redacted(" ".join(text[:_READ].split()), endpoint.secrets)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} …"
 
 

@@ -37,17 +37,16 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     """The text with `[redacted]` in place of secrets, of parts of them, and of likely keys."""
     hidden = bytearray(len(text))
     for secret in secrets:
-        for at in _shared(text, secret):
-            hidden[at] = 1
+        for start, end in _shared(text, secret):
+            hidden[start:end] = b"\x01" * (end - start)
     for match in _LOOKS_LIKE_KEY.finditer(text):
         hidden[match.start() : match.end()] = b"\x01" * (match.end() - match.start())
     pieces: list[str] = []
-    for at, character in enumerate(text):
-        if not hidden[at]:
-            pieces.append(character)
-        elif not at or not hidden[at - 1]:
-            pieces.append(BLOT)
-    return "".join(pieces)
+    shown = 0
+    for stretch in re.finditer(rb"\x01+", hidden):
+        pieces += text[shown : stretch.start()], BLOT
+        shown = stretch.end()
+    return "".join((*pieces, text[shown:]))
 
 
 def without_whole(text: str, secrets: Iterable[str]) -> str:
@@ -95,8 +94,8 @@ class Redacting(logging.Filter):
             logging.getLogger(name).removeFilter(self)
 
 
-def _shared(text: str, secret: str) -> Iterable[int]:
-    """Positions in the text that lie in a stretch it shares with the secret."""
+def _shared(text: str, secret: str) -> Iterable[tuple[int, int]]:
+    """Where stretches of the text begin and end that it shares with the secret."""
     length = min(_STRETCH, len(secret))
     if length < _STRETCH // 2:
         return  # "x" and "none" are what servers without keys are given
@@ -104,5 +103,5 @@ def _shared(text: str, secret: str) -> Iterable[int]:
         stretch = secret[start : start + length]
         at = text.find(stretch)
         while at >= 0:
-            yield from range(at, at + length)
+            yield at, at + length
             at = text.find(stretch, at + 1)

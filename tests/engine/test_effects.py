@@ -421,3 +421,13 @@ async def test_what_is_logged_counts_as_output(lua, line):
     assert caught.value.limit == "output"
     assert caught.value.where.endswith(":2")
     await lua(source, limits=Limits(output=20_000))
+
+
+async def test_json_of_too_many_values_is_refused(lua):
+    """Each of them takes the host some 60 bytes; what stands in strings is none."""
+    error = await lua("return select(2, pcall(JSON.decode, '[' .. ('[],'):rep(1000001) .. '1]'))")
+    assert error["code"] == "invalid_arguments"
+    assert "over 1,000,000 values" in error["message"]
+    assert (
+        await lua(r"""return #JSON.decode('["' .. ('\\",'):rep(1000001) .. '"]')[1]""") == 2000002
+    )
