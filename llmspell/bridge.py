@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from llmspell.effects import Handler
 from llmspell.errors import PluginError, UnknownEffect
 from llmspell.lua.image import LuaPart
+from llmspell.registry import Loading, Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,13 +56,56 @@ class Bridge:
         handlers: By full name.
         lua: Source of its Lua, or None.
         globals: What that makes, if it is to be loaded only when a spell first uses one of them.
+        tags: Words to list and find it by.
     """
 
-    def __init__(self, name: str, module_file: str, *, globals: tuple[str, ...] = ()) -> None:  # noqa: A002
-        self.name, self.globals = name, globals
+    def __init__(
+        self,
+        name: str,
+        module_file: str,
+        *,
+        globals: tuple[str, ...] = (),  # noqa: A002
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        self.name, self.globals, self.tags = name, globals, tags
         self.handlers: dict[str, Handler] = {}
-        source = Path(module_file).with_name(f"{name}.lua")
+        self._folder = Path(module_file).parent
+        source = self._folder / f"{name}.lua"
         self.lua = source.read_text("utf-8") if source.is_file() else None
+
+    @property
+    def category(self) -> str:
+        return "built-in" if self.name in BUILT_IN else "user"
+
+    @cached_property
+    def description(self) -> str:
+        """What it is for: the first paragraph of the README.md in its folder."""
+        readme = self._folder / "README.md"
+        if not readme.is_file():
+            return ""
+        paragraphs = readme.read_text("utf-8").split("\n\n")
+        first = next((p for p in paragraphs if p.strip() and not p.startswith(("#", "<"))), "")
+        return " ".join(first.split())
+
+    def describe(self) -> dict[str, Any]:
+        """All there is to say of it, as plain values, with each of its effects."""
+        effects = [
+            {
+                "name": name,
+                "description": handler.signature.description,
+                "leaf": handler.leaf,
+                "schema": handler.signature.schema,
+            }
+            for name, handler in self.handlers.items()
+        ]
+        return {
+            "name": self.name,
+            "category": self.category,
+            "tags": list(self.tags),
+            "description": self.description,
+            "globals": list(BUILT_IN.get(self.name, self.globals)),
+            "effects": effects,
+        }
 
     def effect(self, name: str | None = None, **fields: Any) -> Callable[[F], F]:
         """Make a typed function the handler of an effect.
@@ -78,11 +123,11 @@ class Bridge:
         return add
 
 
-class Bridges:
+class Bridges(Registry[Bridge]):
     """The bridges of a runtime. A built-in one's Python is imported at its first effect."""
 
-    def __init__(self, extra: list[Bridge]) -> None:
-        self._loaded: dict[str, Bridge] = {}
+    def __init__(self, extra: Iterable[Bridge]) -> None:
+        super().__init__("bridge", _BuiltIn())
         for bridge in extra:
             self.add(bridge)
 
@@ -90,12 +135,9 @@ class Bridges:
         """Add one before the first run. Raises PluginError when its name is taken."""
         if bridge.name in BUILT_IN:
             raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
-        if bridge.name in self._loaded:
+        if bridge.name in self:
             raise PluginError(f"there are two bridges named {bridge.name!r}")
-        self._loaded[bridge.name] = bridge
-
-    def remove(self, name: str) -> None:
-        del self._loaded[name]
+        self.register(bridge.name, bridge)
 
     def lua(self) -> list[LuaPart]:
         """The Lua of every bridge that has some, in order of loading."""
@@ -105,7 +147,7 @@ class Bridges:
             source = folder / name / f"{name}.lua"
             if source.is_file():
                 parts.append(LuaPart(name, source.read_text("utf-8"), made))
-        own = [bridge for bridge in self._loaded.values() if bridge.name not in BUILT_IN]
+        own = [bridge for name, bridge in self._own.items() if "@" not in name]
         return parts + [LuaPart(b.name, b.lua, b.globals) for b in own if b.lua is not None]
 
     def handler(self, effect: str) -> Handler:
@@ -114,20 +156,23 @@ class Bridges:
         Raises:
             UnknownEffect: With the most similar names.
         """
-        bridge = self._bridge(effect.partition(".")[0])
+        bridge = self.get(effect.partition(".")[0])
         if bridge is not None and effect in bridge.handlers:
             return bridge.handlers[effect]
         import difflib
 
-        names = [name for b in self.all() for name in b.handlers]
+        names = [name for b in self.values() for name in b.handlers]
         raise UnknownEffect("effect", effect, difflib.get_close_matches(effect, names))
 
-    def all(self) -> list[Bridge]:
-        """Every bridge, imported."""
-        loaded = [self._bridge(name) for name in (*BUILT_IN, *self._loaded)]
-        return list(dict.fromkeys(bridge for bridge in loaded if bridge is not None))
 
-    def _bridge(self, name: str) -> Bridge | None:
-        if name not in self._loaded and name in BUILT_IN:
-            self._loaded[name] = import_module(f"llmspell.bridges.{name}").bridge
-        return self._loaded.get(name)
+class _BuiltIn(Registry[Bridge]):
+    """Those that are always there."""
+
+    def __init__(self) -> None:
+        super().__init__("bridge")
+        self._own = Loading({name: f"llmspell.bridges.{name}" for name in BUILT_IN}, _loaded)
+
+
+def _loaded(module: str) -> Bridge:
+    bridge: Bridge = import_module(module).bridge
+    return bridge

@@ -6,51 +6,44 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from threading import Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Self, TypeVar
 
 from llmspell.errors import UnknownEffect
 
 FIRST_VERSION = "1"
 
 
-class Labelled(Protocol):
-    """What can be listed by category and tag, and searched for."""
-
-    name: str
-    description: str
-    category: str
-    tags: tuple[str, ...]
-
-
 T = TypeVar("T")
-L = TypeVar("L", bound=Labelled)
 
 
 class Searchable(Generic[T]):
-    """Things that have labels: what can be listed by them, and searched for."""
+    """Things that have labels: what can be listed by them, and searched for.
+
+    A thing has a `name`, and may have a `category`, `tags` and a `description`.
+    """
 
     @abstractmethod
     def values(self) -> Iterable[T]:
         """The things."""
 
-    def by_category(self: Searchable[L]) -> dict[str, list[L]]:
+    def by_category(self) -> dict[str, list[T]]:
         """The categories in order, each with its things in order of their names."""
-        found: dict[str, list[L]] = {}
+        found: dict[str, list[T]] = {}
         for thing in self.values():
-            found.setdefault(thing.category, []).append(thing)
+            found.setdefault(_category(thing), []).append(thing)
         return dict(sorted(found.items()))
 
-    def by_tag(self: Searchable[L]) -> dict[str, list[L]]:
+    def by_tag(self) -> dict[str, list[T]]:
         """The tags in order, each with its things in order of their names."""
-        found: dict[str, list[L]] = {}
+        found: dict[str, list[T]] = {}
         for thing in self.values():
-            for tag in thing.tags:
+            for tag in _tags(thing):
                 found.setdefault(tag, []).append(thing)
         return dict(sorted(found.items()))
 
     def search(
-        self: Searchable[L], text: str = "", *, category: str | None = None, tag: str | None = None
-    ) -> list[L]:
+        self, text: str = "", *, category: str | None = None, tag: str | None = None
+    ) -> list[T]:
         """The things that have each word of a text in their name, tags, category or description.
 
         Args:
@@ -63,11 +56,8 @@ class Searchable(Generic[T]):
             then those whose descriptions do; among equals, in order of their names.
         """
         words = text.lower().split()
-        ranked = [
-            (_rank(words, thing), thing)
-            for thing in self.values()
-            if category in (None, thing.category) and (tag is None or tag in thing.tags)
-        ]
+        things = self.values() if category is None else self.by_category().get(category, ())
+        ranked = [(_rank(words, t), t) for t in things if tag is None or tag in _tags(t)]
         fitting = [(rank, thing) for rank, thing in ranked if rank is not None]
         return [thing for _, thing in sorted(fitting, key=lambda pair: -pair[0])]
 
@@ -93,6 +83,16 @@ class Registry(Mapping[str, T], Searchable[T]):
         # Each thing is here as name@version, and the newest of a name as the name too.
         self._own: Mapping[str, T] = {}
         self._writing = Lock()
+        self._indexed: bool = parent is not None and parent._indexed  # noqa: SLF001 - its own kind
+        self._index: tuple[list[Mapping[str, T]], dict[str, list[T]]] | None = None
+
+    def with_category_index(self) -> Self:
+        """Itself, which from now on looks for the things of each category only after a change.
+
+        So do those that have it as parent later.
+        """
+        self._indexed = True
+        return self
 
     def register(
         self, name: str, thing: T, *, version: str = FIRST_VERSION, replace: bool = False
@@ -162,6 +162,20 @@ class Registry(Mapping[str, T], Searchable[T]):
         if self._parent is not None:
             things = {**self._parent._snapshot(), **things}  # noqa: SLF001 - its own kind
         return dict(sorted(things.items()))
+
+    def by_category(self) -> dict[str, list[T]]:
+        if not self._indexed:
+            return super().by_category()
+        seen = self._layers()
+        if self._index is None or any(
+            old is not new for old, new in zip(self._index[0], seen, strict=True)
+        ):
+            self._index = seen, super().by_category()
+        return {category: list(things) for category, things in self._index[1].items()}
+
+    def _layers(self) -> list[Mapping[str, T]]:
+        """What is registered now, here and in the parents."""
+        return [self._own, *(self._parent._layers() if self._parent is not None else ())]  # noqa: SLF001
 
     def versions(self, name: str) -> list[str]:
         """The versions there are of a name, the newest first; of an unknown name, none."""
@@ -239,15 +253,23 @@ def _versions_of(name: str, things: Mapping[str, object]) -> list[str]:
     return sorted(found, key=version_order, reverse=True)
 
 
-def _rank(words: list[str], thing: Labelled) -> int | None:
+def _category(thing: object) -> str:
+    return getattr(thing, "category", "user")
+
+
+def _tags(thing: object) -> tuple[str, ...]:
+    return getattr(thing, "tags", ())
+
+
+def _rank(words: list[str], thing: object) -> int | None:
     """How well the words fit; None when one is found nowhere."""
     ranks = [_rank_of_word(word, thing) for word in words]
     return sum(ranks) if all(ranks) else None
 
 
-def _rank_of_word(word: str, thing: Labelled) -> int:
-    name = thing.name.lower()
-    labels = [label.lower() for label in (*thing.tags, thing.category)]
+def _rank_of_word(word: str, thing: object) -> int:
+    name = str(getattr(thing, "name", "")).lower()
+    labels = [label.lower() for label in (*_tags(thing), _category(thing))]
     if word == name:
         return 5
     if word in name.split("_"):
@@ -256,4 +278,5 @@ def _rank_of_word(word: str, thing: Labelled) -> int:
         return 3
     if word in labels:
         return 2
-    return int(re.search(rf"\b{re.escape(word)}", thing.description.lower()) is not None)
+    description = str(getattr(thing, "description", "")).lower()
+    return int(re.search(rf"\b{re.escape(word)}", description) is not None)

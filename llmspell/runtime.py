@@ -67,6 +67,7 @@ class Runtime:
         tools: The registry all runs see.
         hooks: Hooks on the effects of all runs.
         events: The bus on which it tells what it does, and spells what they like.
+        bridges: What performs the effects of runs.
         models: The models runs can ask.
         plugins: The plugins that were started, by name.
         spent: What its runs have spent on models, by model.
@@ -135,7 +136,7 @@ class Runtime:
         """
         self.project = project or find_project()
         settings = self.project.settings
-        self.tools = Tools.with_builtin_tools()
+        self.tools = Tools.with_builtin_tools().with_category_index()
         self._register_tools(tools)
         self.hooks = Hooks()
         for hook in [*self._configured_hooks(), *hooks]:
@@ -153,7 +154,7 @@ class Runtime:
         self._ask, self._granted, self._denied = ask, grants or NOTHING, denied or NOTHING
         self._given_limits, self._given_budget, self._given_isolate = limits, budget, isolate
         self._go_by(settings)
-        self._bridges = Bridges([*_installed_bridges(), *bridges])
+        self.bridges = Bridges([*_installed_bridges(), *bridges])
         self._middleware = arrange([*self._configured_middleware(), *middleware])
         self._given_plugins = tuple(plugins)
         self.plugins: dict[str, Plugin] = {}
@@ -310,8 +311,8 @@ class Runtime:
     def _made_runs(self) -> Runs:
         return Runs(
             self._shared,
-            image=build(self._bridges.lua()),
-            bridges=self._bridges,
+            image=build(self.bridges.lua()),
+            bridges=self.bridges,
             middleware=self._middleware,
             modules=self.project.root / "lua_modules",
             open_store=self._open_store,
@@ -342,7 +343,7 @@ class Runtime:
                 self.hooks,
                 lambda: self.capabilities,
                 self.models,
-                self._bridges,
+                self.bridges,
                 self._stores,
                 self._middleware,
             )

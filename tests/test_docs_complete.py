@@ -97,7 +97,7 @@ async def test_handles_have_the_methods_that_are_named(tmp_path):
         assert await runtime.run(spell) == ["function"] * 5
 
 
-@pytest.mark.parametrize("bridge", Bridges([]).all(), ids=lambda bridge: bridge.name)
+@pytest.mark.parametrize("bridge", Bridges([]).values(), ids=lambda bridge: bridge.name)
 def test_the_page_of_a_bridge_lists_its_effects_and_their_arguments(bridge):
     rows = re.findall(rf"^\| `({bridge.name}\.\w+)` \|(.*)\|$", page_of(bridge.name), re.MULTILINE)
     listed = {name: re.findall(r"`(\w+)`", arguments) for name, arguments in rows}

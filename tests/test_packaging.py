@@ -104,7 +104,9 @@ def test_the_command_line(installed):
 def test_every_bridge_of_ours_is_there(installed):
     lua = "assert(JSON and Task and State and Agent and Hook and Tool) return JSON.encode{1}"
     assert installed("llmspell", "exec", lua).stdout == "[1]\n"
-    program = "from llmspell.bridge import BUILT_IN, Bridges; print(len(Bridges([]).all()) == len(BUILT_IN))"
+    program = (
+        "from llmspell.bridge import BUILT_IN, Bridges; print(len(Bridges([])) == len(BUILT_IN))"
+    )
     assert installed("python", "-c", program).stdout == "True\n"
 
 

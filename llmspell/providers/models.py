@@ -9,6 +9,7 @@ from llmspell.errors import ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.settings import ProviderSettings
 from llmspell.providers.sharing import Sharing
+from llmspell.registry import Registry
 
 if TYPE_CHECKING:
     from llmspell.providers.choose import Choice
@@ -23,7 +24,7 @@ class Models:
     A provider named `*` speaks for all that were not given.
 
     Attributes:
-        progress: Told of the download of the embedded model, if that is needed.
+        providers: Those that were given, brought by plugins, or opened since.
     """
 
     def __init__(
@@ -38,19 +39,19 @@ class Models:
     ) -> None:
         self._configured, self._embedder = configured, embedder
         self._settings, self._environ = settings, environ
-        self._providers = {provider.name: provider for provider in providers}
+        self.providers: Registry[Provider] = Registry("provider")
+        for provider in providers:
+            self.register(provider)
         self._progress = progress
         self._sharing = Sharing()
         self._default: Choice | None = None
 
     def register(self, provider: Provider) -> None:
         """Add a provider; its name goes before a known one. ValueError when it is taken."""
-        if provider.name in self._providers:
-            raise ValueError(f"a provider named {provider.name!r} is registered already")
-        self._providers[provider.name] = provider
+        self.providers.register(provider.name, provider)
 
     def remove(self, name: str) -> None:
-        del self._providers[name]
+        self.providers.remove(name)
 
     async def default(self) -> Choice:
         """The model of agents that name none, and why it is the one."""
@@ -118,14 +119,14 @@ class Models:
         return names
 
     async def close(self) -> None:
-        for provider in self._providers.values():
+        for provider in self.providers.values():
             await provider.close()
 
     def _provider(self, name: str) -> Provider:
-        provider = self._providers.get(name) or self._providers.get("*")
+        provider = self.providers.get(name) or self.providers.get("*")
         if provider is None:
             provider = self._open(name)
-            self._providers[name] = provider
+            self.providers.register(name, provider)
         return provider
 
     def _open(self, name: str) -> Provider:

@@ -80,8 +80,8 @@ def test_names_are_taken_once(greeting):
 
 
 def test_every_built_in_bridge_is_sound(greeting):
-    bridges = Bridges([greeting]).all()
-    assert [b.name for b in bridges] == [*BUILT_IN, "greeting"]
+    bridges = list(Bridges([greeting]).values())
+    assert [b.name for b in bridges] == sorted([*BUILT_IN, "greeting"])
     for bridge in bridges:
         for name, handler in bridge.handlers.items():
             assert name == handler.name
@@ -100,3 +100,32 @@ def test_a_bridges_python_is_imported_at_its_first_effect():
         "assert [m for m in sys.modules if m.startswith('llmspell.bridges.')] == ['llmspell.bridges.clock']"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bridges_are_described_and_found(tmp_path):
+    (tmp_path / "README.md").write_text("# Greeting\n\nSays hello\nto people.\n\nMore.\n")
+    greeting = Bridge("greeting", str(tmp_path / "__init__.py"), tags=("polite",))
+
+    @greeting.effect(leaf=False)
+    def hello(name: str = "you") -> str:
+        """Say hello."""
+        return name
+
+    bridges = Bridges([greeting])
+    about = greeting.describe()
+    assert about["description"] == "Says hello to people."
+    assert (about["category"], about["tags"]) == ("user", ["polite"])
+    (effect,) = about["effects"]
+    assert (effect["name"], effect["description"], effect["leaf"]) == (
+        "greeting.hello",
+        "Say hello.",
+        False,
+    )
+    assert effect["schema"]["properties"]["name"]["default"] == "you"
+    assert bridges.search("people") == bridges.search(tag="polite") == [greeting]
+    assert bridges.by_category()["user"] == [greeting]
+    assert {b.name for b in bridges.search(category="built-in")} == set(BUILT_IN)
+    assert all(b.description for b in bridges.search("state"))
+    assert bridges["state"].describe()["globals"] == ["State"]
+    bridges.remove("greeting")
+    assert "greeting" not in bridges

@@ -21,8 +21,10 @@ from llmspell.events import Events
 from llmspell.metrics.measured import Measured
 from llmspell.middleware import arrange, compose, middleware
 from llmspell.middleware.configured import configured
+from llmspell.middleware.deadline import Deadline
 from llmspell.middleware.logs import Logging
 from llmspell.middleware.metrics import Metrics
+from llmspell.middleware.stack import Stack
 from llmspell.middleware.validate import Validate
 from llmspell.permissions import Grants, Need
 
@@ -352,3 +354,58 @@ def test_what_is_not_there_is_told(module, entry, said):
     with pytest.raises((ConfigError, PluginError)) as caught:
         made(**entry)
     assert said in caught.value.message
+
+
+async def test_a_stack_is_built_from_the_outside_in(new_run):
+    seen = []
+
+    def telling(name):
+        async def tell(effect, call_next):
+            seen.append(name)
+            return await call_next(effect)
+
+        return tell
+
+    stack = (
+        Stack(effects="probe.*")
+        .with_middleware(telling("a"), name="a")
+        .with_middleware(Metrics(), name="b")
+        .with_middleware(telling("c"), name="c", effects=["probe.work"])
+        .build()
+    )
+    order = arrange(stack)
+    assert [m.name for m in order][:4] == ["trace", "a", "b", "c"]
+    run = new_run(order=order)
+
+    @run.probe.effect()
+    def work() -> int:
+        return 1
+
+    @run.probe.effect()
+    def rest() -> int:
+        return 2
+
+    await run.do("probe.work")
+    await run.do("probe.rest")
+    assert seen == ["a", "c", "a"]
+    assert stack[1].measured.keys() == {"probe.work", "probe.rest"}
+
+
+def test_a_stack_leaves_what_it_was_given_as_it_is():
+    metrics = Metrics()
+    (copy,) = Stack(after="hooks").with_middleware(metrics, name="other").build()
+    assert (metrics.name, metrics.after, copy.name, copy.after) == (
+        "metrics",
+        "trace",
+        "other",
+        "hooks",
+    )
+
+
+def test_what_cannot_be_stacked_is_refused():
+    with pytest.raises(ConfigError):
+        Stack().with_middleware(5)
+    with pytest.raises(ValueError, match="deadline is for all effects"):
+        Stack(effects="x").with_middleware(Deadline())
+    with pytest.raises(ConfigError, match="two are named 'metrics'"):
+        arrange(Stack().with_middleware(Metrics()).with_middleware(Metrics()).build())

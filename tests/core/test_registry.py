@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -266,3 +267,44 @@ def test_search_within_a_category_or_tag(library):
     assert names(library.search("mail", tag="inbox")) == ["read_mail", "email"]
     assert names(library.search(tag="mail", category="post")) == ["stamp"]
     assert library.search(category="none") == library.search(tag="none") == []
+
+
+class Counted(Registry):
+    """Counts how often its things are gone through."""
+
+    gone_through = 0
+
+    def values(self):
+        type(self).gone_through += 1
+        return super().values()
+
+
+def test_a_category_index_looks_only_after_a_change():
+    class Own(Counted):
+        gone_through = 0
+
+    registry = Own("thing").with_category_index()
+    child = Own("thing", registry)
+    registry.register("tea", SimpleNamespace(name="tea", category="hot"))
+    assert registry.by_category() == registry.by_category() == {"hot": [registry["tea"]]}
+    assert registry.search("te", category="hot") == [registry["tea"]]
+    assert registry.search(category="cold") == []
+    assert Own.gone_through == 1
+
+    child.register("ice", SimpleNamespace(name="ice", category="cold"))
+    assert [t.name for t in child.search(category="cold")] == ["ice"]
+    registry.register("soup", SimpleNamespace(name="soup", category="hot"))
+    assert [t.name for t in child.search(category="hot")] == ["soup", "tea"]
+    registry.by_category()["hot"].clear()
+    assert [t.name for t in registry.search(category="hot")] == ["soup", "tea"]
+    assert Own.gone_through == 4
+    registry.remove("tea")
+    assert [t.name for t in child.search(category="hot")] == ["soup"]
+
+
+def test_things_need_no_labels_to_be_listed():
+    registry = Registry("thing")
+    registry.register("five", 5)
+    assert registry.by_category() == {"user": [5]}
+    assert registry.by_tag() == {}
+    assert registry.search(tag="x") == []
