@@ -34,8 +34,8 @@ class AnthropicMessages(HttpProvider):
         return body | {"stream": True} if stream else body
 
     def answers_by_tool(self, request: ModelRequest) -> bool:
-        model = ModelName.parse(request.model).model
-        return request.output is not None and not can_be_held_to(request.output, model)
+        held = can_be_held_to(request.output or {}, ModelName.parse(request.model).model)
+        return not held or super().answers_by_tool(request)
 
     def response(self, data: Body, request: ModelRequest) -> ModelResponse:
         return response_from(data, request, self.endpoint)

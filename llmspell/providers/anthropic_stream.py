@@ -74,7 +74,8 @@ class MessageAssembly:
         return (ToolCallDelta(number, string(body.get("id")), string(body.get("name")), whole),)
 
     def _open_block(self, data: Body) -> _Block:
-        block = self._blocks.get(data.get("index", -1))
+        index = data.get("index")
+        block = self._blocks.get(index) if isinstance(index, int) else None
         if block is None:
             raise nonsense(self._endpoint, "a piece of the answer belongs to none of its blocks")
         return block

@@ -40,7 +40,7 @@ class Gemini(HttpEmbedder):
 
     def answers_by_tool(self, request: ModelRequest) -> bool:
         combines = traits(ModelName.parse(request.model).model).combines
-        return bool(request.tools) and not combines
+        return (bool(request.tools) and not combines) or super().answers_by_tool(request)
 
     def response(self, data: Body, request: ModelRequest) -> ModelResponse:
         return response_from(data, request, self.endpoint)

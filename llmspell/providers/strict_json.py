@@ -1,8 +1,9 @@
-"""JSON as RFC 8259 has it: no NaN, no Infinity, and no surprise from what is nested too deeply."""
+"""JSON as RFC 8259 has it: no NaN, no Infinity, and no surprise from what is too deep or too large."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 
@@ -28,6 +29,13 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 # ASCII, so that half a surrogate pair, which models do write, can be sent back.
 _encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
