@@ -54,10 +54,15 @@ def _arguments(written: Any) -> tuple[dict[str, Any], str | None, str | None]:
 
 
 def count(table: Any, name: str) -> int:
-    """A number of tokens; 0 when it is missing or none."""
+    """A number of tokens, or the like; 0 when it is missing or none."""
     number = table.get(name) if isinstance(table, dict) else None
     return number if type(number) is int and number > 0 else 0
 
 
 def string(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def entries(value: Any) -> list[Any]:
+    """A list; an empty one when it is none."""
+    return value if isinstance(value, list) else []

@@ -26,17 +26,6 @@ from llmspell.providers.messages import (
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
 
-_STATUSES = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 _FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -76,12 +65,8 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
 def check_error(data: Body, endpoint: Endpoint) -> None:
     """Raise ProviderError when it is `anthropic.types.shared.error_response` and no answer."""
     error = data.get("error")
-    if data.get("type") != "error" and not error:
-        return
-    kind = error.get("type") if isinstance(error, dict) else None
-    raise failed_inside(
-        endpoint, error, status=_STATUSES.get(kind) if isinstance(kind, str) else None
-    )
+    if data.get("type") == "error" or error:
+        raise failed_inside(endpoint, error)
 
 
 def _blocks(

@@ -30,12 +30,21 @@ _SERVER_ERRORS = range(500, 600)
 _HTTP_ERRORS = range(400, 600)
 _REDIRECT = range(300, 400)
 _STATUSES: Mapping[str | int, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "api_error": 500,
     "server_error": 500,
+    "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""Words for what passes, and the HTTP status that is sent with them."""
+"""OpenAI's and Anthropic's words for what is wrong, and the HTTP status that is sent with them."""
+
+_UNPAID = ("insufficient_quota", "billing_error")
 
 
 def is_local(endpoint: Endpoint) -> bool:
@@ -106,15 +115,14 @@ def refused(
         said = read_json(text)
     except ValueError:
         said = "it sent a web page" if "html" in headers.get("content-type", "") else text
-    return _refused(endpoint, status, said, _retry_after(headers))
+    wish = _retry_after(headers)
+    return _refused(endpoint, status, said, _retry_delay(said) if wish is None else wish)
 
 
-def failed_inside(endpoint: Endpoint, error: Any, status: int | None = None) -> ProviderError:
-    """The error in an answer whose status was 200; `status` is the one it should have had.
-
-    When that is None, the error's code or type may tell.
-    """
-    if status is None and isinstance(error, dict):
+def failed_inside(endpoint: Endpoint, error: Any) -> ProviderError:
+    """The error in an answer whose status was 200; code or type may tell what it should have been."""
+    status = None
+    if isinstance(error, dict):
         words = [error.get("code"), error.get("type")]
         found: list[Any] = [_STATUSES.get(w, w) for w in words if isinstance(w, (str, int))]
         status = next((s for s in found if isinstance(s, int) and s in _HTTP_ERRORS), None)
@@ -131,12 +139,14 @@ def _refused(
         details["code"] = _clean(endpoint, code)
     if retry_after is not None:
         details["retry_after"] = retry_after
-    unpaid = code == "insufficient_quota"
+    unpaid = code in _UNPAID
+    bad_key = _google_detail(said, "ErrorInfo").get("reason") == "API_KEY_INVALID"  # with a 400
+    hint = _status_hint(endpoint, _UNAUTHORIZED[0] if bad_key else status)
     return ProviderError(
         f"{endpoint.name}: {shown}" + (f" (HTTP {status})" if status is not None else ""),
         status=status,
         retryable=(status in _RETRYABLE or status in _SERVER_ERRORS) and not unpaid,
-        hint="check the account's plan and billing" if unpaid else _status_hint(endpoint, status),
+        hint="check the account's plan and billing" if unpaid else hint,
         details=details,
     )
 
@@ -187,7 +197,8 @@ def _status_hint(endpoint: Endpoint, status: int | None) -> str | None:
     if status == _NOT_FOUND:
         if endpoint.name == "ollama":
             return "fetch the model with `ollama pull NAME`; `ollama list` shows those you have"
-        return f"check the model's name; {endpoint.base_url}/models lists those there are"
+        listed = f"; {endpoint.base_url}/models lists those there are"
+        return "check the model's name" + (listed if endpoint.kind.startswith("openai") else "")
     if status in _REDIRECT:
         return f"it has moved: correct base_url in [providers.{endpoint.name}]"
     later = status in _RETRYABLE or status in _SERVER_ERRORS
@@ -197,14 +208,15 @@ def _status_hint(endpoint: Endpoint, status: int | None) -> str | None:
 def _words(said: Any) -> tuple[str, str | None]:
     """What the server says is wrong, and its code for it.
 
-    OpenAI: {"error": {"message", "code", "type"}}; Ollama: {"error": "…"}; Mistral: {"message"};
-    servers made with FastAPI: {"detail": …}. Some put it into a list.
+    OpenAI: {"error": {"message", "code", "type"}}; Google: {"error": {"message", "code", "status"}},
+    whose code is a number; Ollama: {"error": "…"}; Mistral: {"message"}; servers made with FastAPI:
+    {"detail": …}. Some put it into a list.
     """
     body = said[0] if isinstance(said, list) and said else said
     error = body.get("error") or body if isinstance(body, dict) else body
     if not isinstance(error, dict):
         return _written(error), None
-    code = error.get("code") or error.get("type")
+    code = error.get("status") or error.get("code") or error.get("type")
     words = error.get("message") or error.get("detail") or error
     return _written(words), str(code) if code else None
 
@@ -229,3 +241,24 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max((date - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _retry_delay(said: Any) -> float | None:
+    """The same, as Google says it in the body: `retryDelay` of `google.rpc.RetryInfo`, "17.5s"."""
+    delay = _google_detail(said, "RetryInfo").get("retryDelay")
+    try:
+        seconds = float(str(delay).removesuffix("s"))
+    except ValueError:
+        return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _google_detail(said: Any, kind: str) -> dict[str, Any]:
+    """What the error of one of Google's servers has among its details, by type; empty if nothing."""
+    body = said[0] if isinstance(said, list) and said else said
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and str(detail.get("@type")).endswith(f"google.rpc.{kind}"):
+            return detail
+    return {}

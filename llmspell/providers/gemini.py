@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
-from llmspell.providers.answer_parts import count
+from llmspell.providers.answer_parts import count, entries
 from llmspell.providers.embedding import Vector
 from llmspell.providers.gemini_answer import check_error, response_from
 from llmspell.providers.gemini_body import request_body
@@ -78,10 +78,10 @@ class Gemini(HttpEmbedder):
         models = listed.get("models") if isinstance(listed, dict) else None
         return [
             model["name"].removeprefix("models/")
-            for model in (models if isinstance(models, list) else ())
+            for model in entries(models)
             if isinstance(model, dict)
             and isinstance(model.get("name"), str)
-            and "generateContent" in model.get("supportedGenerationMethods", ())
+            and "generateContent" in entries(model.get("supportedGenerationMethods"))
         ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.answer_parts import string
+from llmspell.providers.answer_parts import entries, string
 from llmspell.providers.failures import nonsense
 from llmspell.providers.gemini_answer import check_error
 from llmspell.providers.http_provider import Body
@@ -46,9 +46,7 @@ class ContentAssembly:
         content = candidate.pop("content", None)
         self._candidate.update(candidate)
         parts = content.get("parts") if isinstance(content, dict) else None
-        if not isinstance(parts, list):
-            return ()
-        return [delta for part in parts for delta in self._add(part)]
+        return [delta for part in entries(parts) for delta in self._add(part)]
 
     def _read(self, text: str) -> Body:
         try:

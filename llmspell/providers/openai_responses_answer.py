@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.answer_parts import count, string, tool_call
+from llmspell.providers.answer_parts import count, entries, string, tool_call
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.messages import (
     Block,
@@ -33,7 +33,7 @@ Body = dict[str, Any]
 
 _OF_MESSAGES = {"id", "type", "status", "role", "content"}
 _OF_CALLS = {"id", "type", "status", "call_id", "name", "arguments"}
-_REASONS = {"max_output_tokens": "length", None: "length"}
+_REASONS = {"max_output_tokens": "length"}
 
 
 def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
@@ -90,11 +90,11 @@ def _about(item: Body, known: set[str], provider: str) -> list[Block]:
 def _message(item: Body, provider: str) -> list[Block]:
     blocks: list[Block] = []
     annotations: list[Any] = []
-    for part in item.get("content") or ():
+    for part in entries(item.get("content")):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "output_text":
             blocks.append(Text(string(part.get("text"))))
-            annotations += part.get("annotations") or ()
+            annotations += entries(part.get("annotations"))
         elif kind == "refusal":
             blocks.append(Refusal(string(part.get("refusal"))))
         else:
@@ -104,7 +104,7 @@ def _message(item: Body, provider: str) -> list[Block]:
 
 def _thought(item: Body) -> str:
     """What can be read of it: its words where the model gives them, else a summary."""
-    parts = item.get("content") or item.get("summary") or ()
+    parts = entries(item.get("content")) or entries(item.get("summary"))
     return "\n\n".join([string(part.get("text")) for part in parts if isinstance(part, dict)])
 
 
@@ -112,7 +112,7 @@ def _finish_reason(data: Body, blocks: list[Block]) -> str:
     if data.get("status") == "incomplete":
         details = data.get("incomplete_details")
         reason = details.get("reason") if isinstance(details, dict) else None
-        return _REASONS.get(reason) or str(reason)
+        return _REASONS.get(reason, reason) if isinstance(reason, str) else "length"
     return "tool_calls" if any(isinstance(block, ToolCall) for block in blocks) else "stop"
 
 

@@ -6,9 +6,9 @@ Source of the format: `openai.types.responses.response_stream_event` of the offi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from llmspell.providers.answer_parts import string
+from llmspell.providers.answer_parts import count, string
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
@@ -27,7 +27,7 @@ class ResponsesAssembly:
         self._endpoint = endpoint
         self._response: Body | None = None
         self._items: list[Body] = []
-        self._calls: dict[Any, _Call] = {}
+        self._calls: dict[int, _Call] = {}
         self._readers: dict[str, Callable[[Body], Iterable[Delta]]] = {
             "response.output_text.delta": self._text,
             "response.reasoning_summary_text.delta": self._thought,
@@ -80,7 +80,7 @@ class ResponsesAssembly:
         item = data.get("item")
         if not isinstance(item, dict) or item.get("type") != "function_call":
             return ()
-        call = self._calls[data.get("output_index")] = _Call(len(self._calls))
+        call = self._calls[count(data, "output_index")] = _Call(len(self._calls))
         first = string(item.get("arguments"))
         call.written += first
         return (
@@ -88,7 +88,7 @@ class ResponsesAssembly:
         )
 
     def _arguments(self, data: Body) -> Iterable[Delta]:
-        call = self._calls.get(data.get("output_index"))
+        call = self._calls.get(count(data, "output_index"))
         if call is None:
             return ()
         more = string(data.get("delta"))
@@ -100,7 +100,7 @@ class ResponsesAssembly:
         if not isinstance(item, dict):
             return ()
         self._items.append(item)
-        call = self._calls.get(data.get("output_index"))
+        call = self._calls.get(count(data, "output_index"))
         whole = string(item.get("arguments"))
         if call is None or call.written or not whole:
             return ()

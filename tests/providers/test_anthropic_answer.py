@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 REQUEST = ModelRequest("anthropic/claude-haiku-5-5", (Message.of("user", "hi"),))
 KEY = "sk-ant-api03-Zx81_qLw7TtRb29vNhYc3KdM5pGa0XfE6sUj4oWi"
-ENDPOINT = Endpoint("anthropic", "http://fake", "ANTHROPIC_API_KEY", KEY)
+ENDPOINT = Endpoint("anthropic", "http://fake", "ANTHROPIC_API_KEY", KEY, kind="anthropic")
 OSLO, ROME = (ToolCall(i, "weather", {"city": c}) for i, c in (("t1", "Oslo"), ("t2", "Rome")))
 SEARCH = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
 
@@ -313,6 +313,7 @@ async def test_bare_answers_of_small_servers():
         ("rate_limit_error", 429, True),
         ("api_error", 500, True),
         ("authentication_error", 401, False),
+        ("billing_error", 402, False),
         ("invalid_request_error", 400, False),
         ("novel_error", None, False),
     ],
@@ -327,6 +328,25 @@ async def test_an_error_among_the_events(kind, status, retryable):
     with pytest.raises(ProviderError) as caught:
         await asked(fakes.Wire.json(failure), stream=False)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "hint"),
+    [
+        (
+            401,
+            "authentication_error",
+            "check the key in the environment variable ANTHROPIC_API_KEY",
+        ),
+        (402, "billing_error", "check the account's plan and billing"),
+        (404, "not_found_error", "check the model's name"),
+        (529, "overloaded_error", "try again later, or ask for less at once"),
+    ],
+)
+async def test_refusals_say_what_to_do(status, kind, hint):
+    with pytest.raises(ProviderError, match=rf"^anthropic: No\. \(HTTP {status}\)$") as caught:
+        await asked(fakes.refused(status, "No.", code=kind), stream=True)
+    assert (caught.value.hint, caught.value.details["code"]) == (hint, kind)
 
 
 async def test_the_models_it_has():

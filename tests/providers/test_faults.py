@@ -305,6 +305,7 @@ async def test_an_answer_that_stops(fail, http, completion):
         (b'{"choices": [{"mess', "the answer is not JSON, or not all of it"),
         (b"", "the answer is not JSON, or not all of it"),
         (b'{"choices": NaN}', "the answer is not JSON, or not all of it"),
+        (b'{"choices": 1e999}', "the answer is not JSON, or not all of it"),
         (b"\xff\xfe", "the answer is not JSON, or not all of it"),
         (b"[" * 100_000, "the answer is not JSON, or not all of it"),
         (b"[1]", "the answer is not a JSON object"),

@@ -170,10 +170,10 @@ async def test_a_server_that_does_not_stream(ask):
 
 
 async def test_no_choices(ask, kind):
-    """Only chat completions call a message one of several; elsewhere it is an empty answer."""
+    """Where an answer is not one of several it is an empty one."""
     outcome, server = await ask(FAULTS["no choices"])
-    if kind == "openai":
-        assert outcome.message == "test: the answer has no choices"
+    if kind in ("openai", "gemini"):
+        assert outcome.message.startswith("test: the answer has no c")
         assert outcome.retryable
     else:
         assert outcome.message.content == ()

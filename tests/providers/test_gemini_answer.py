@@ -286,6 +286,41 @@ async def test_an_error_among_the_events(wrapped):
     assert caught.value.retryable
 
 
+async def refused(status, error, **headers):
+    error = {"code": status, "message": "No."} | error
+    answer = httpx2.Response(status, json={"error": error}, headers=headers)
+    provider = Gemini(ENDPOINT, transport=httpx2.MockTransport(lambda _: answer), max_retries=0)
+    with pytest.raises(ProviderError) as caught:
+        await provider.complete(REQUEST)
+    await provider.close()
+    return caught.value
+
+
+def google(kind, **fields):
+    return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
+
+
+async def test_a_wrong_key_is_a_bad_request_to_google():
+    details = [google("LocalizedMessage"), google("ErrorInfo", reason="API_KEY_INVALID")]
+    error = await refused(400, {"status": "INVALID_ARGUMENT", "details": details})
+    assert error.hint == "check the key in the environment variable GEMINI_API_KEY"
+    assert error.details["code"] == "INVALID_ARGUMENT"
+    assert (await refused(400, {"details": "none"})).hint is None
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"),
+    [("17s", 17.0), ("0.5s", 0.5), ("soon", None), ("infs", None), (None, None)],
+)
+async def test_google_says_in_the_body_when_to_come_back(delay, seconds):
+    details = [google("QuotaFailure"), google("RetryInfo", retryDelay=delay)]
+    error = await refused(429, {"status": "RESOURCE_EXHAUSTED", "details": details})
+    assert error.retryable
+    assert error.details.get("retry_after") == seconds
+    error = await refused(429, {"details": details}, **{"retry-after": "3"})
+    assert error.details["retry_after"] == 3
+
+
 async def test_the_models_it_has():
     listed = {
         "models": [
