@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from llmspell.clock import monotonic
 
 
 class Bucket:
@@ -16,7 +16,7 @@ class Bucket:
         """Make a full one of that size; `rate` is how many tokens come a second."""
         self._size, self._rate = size, rate
         self.tokens: float = size
-        self._filled = time.monotonic()
+        self._filled = monotonic()
 
     def pause(self) -> float:
         """Seconds until there is one more token than are waited for."""
@@ -28,6 +28,6 @@ class Bucket:
         return self.tokens >= self._size
 
     def _fill(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         self.tokens = min(self._size, self.tokens + (now - self._filled) * self._rate)
         self._filled = now

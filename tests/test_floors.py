@@ -25,6 +25,7 @@ FLOORS = {
     "llmspell.addresses": 0,
     "llmspell.buckets": 0,
     "llmspell.callers": 0,
+    "llmspell.clock": 0,
     "llmspell.formats": 1,
     "llmspell.importing": 1,
     "llmspell.sqlite_file": 1,

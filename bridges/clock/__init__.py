@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import time
-
+from llmspell import clock
 from llmspell.bridge import Bridge
 
 bridge = Bridge("clock", __file__)
@@ -10,4 +9,4 @@ bridge = Bridge("clock", __file__)
 @bridge.effect(repeatable=True)
 def now() -> float:
     """Seconds since 1970, UTC."""
-    return time.time()
+    return clock.now()

@@ -25,9 +25,9 @@ def bridge_to(file: FileRun) -> Bridge:
         return file.begin(name, skip=skip)
 
     @bridge.effect()
-    def patience() -> float:
-        """Seconds that a test may take."""
-        return file.patience
+    async def deadline() -> float:
+        """Wait as long as a test may take; the seconds."""
+        return await file.deadline()
 
     @bridge.effect()
     def finish(name: str, error: dict[str, Any] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from llmspell.testing.results import FileTested
 
 
 def _test(paths: tuple[str, ...], **values: Any) -> None:
+    from llmspell.testing import virtual_time
     from llmspell.testing.file_run import Plan
     from llmspell.testing.lua_files import SUFFIX, find_tests
 
@@ -35,7 +35,7 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
     options = RunOptions.of(values)
     progress = Progress(shown=sys.stdout.isatty() or options.verbose, quiet=values["as_json"])
     with interruptible():
-        results = asyncio.run(_run(files, plan, options, progress))
+        results = virtual_time.run(_run(files, plan, options, progress))
     show_results(results, as_json=values["as_json"])
     if values["junit"]:
         write_junit(results, Path(values["junit"]))

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import count
 
+from llmspell import clock
 from llmspell.events.event import ROOM, Backlog, Event, weight_of
 from llmspell.events.subscriptions import (
     SIZE,
@@ -216,7 +216,7 @@ class Events:
         if weight > ROOM:
             raise ValueError(f"the data of an event is {ROOM >> 20} MiB at most")
         self._published += 1
-        event = Event(topic, data, source, next(self._numbers), time.time(), weight)
+        event = Event(topic, data, source, next(self._numbers), clock.now(), weight)
         if self._history.size:
             self._history.put(event)
         return event

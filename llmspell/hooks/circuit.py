@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Literal
+
+from llmspell.clock import monotonic
 
 
 class Circuit:
@@ -25,13 +26,13 @@ class Circuit:
     def state(self) -> Literal["closed", "open", "half-open"]:
         if self._until is None:
             return "closed"
-        return "open" if time.monotonic() < self._until else "half-open"
+        return "open" if monotonic() < self._until else "half-open"
 
     def admits(self) -> bool:
         """Whether a call may be made now."""
         if self._until is None:
             return True
-        now = time.monotonic()
+        now = monotonic()
         if now < self._until:
             return False
         self._until = now + self.cool_down
@@ -45,5 +46,5 @@ class Circuit:
         self.in_a_row += 1
         if self.in_a_row < self.limit:
             return False
-        self._until = time.monotonic() + self.cool_down
+        self._until = monotonic() + self.cool_down
         return True

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from llmspell.clock import monotonic
 from llmspell.values import NotPlain, Value, plain
 
 SIZE = 1024
@@ -22,7 +21,7 @@ class Kept:
     def find(self, place: Place) -> tuple[Value] | None:
         """A copy of the result kept there, in a tuple."""
         entry = self._results.pop(place, None)
-        if entry is None or entry[0] <= time.monotonic():
+        if entry is None or entry[0] <= monotonic():
             return None
         self._results[place] = entry  # last in the order: used last
         return (plain(entry[1]),)
@@ -34,7 +33,7 @@ class Kept:
         except NotPlain:
             return
         self._results.pop(place, None)
-        until = float("inf") if ttl is None else time.monotonic() + ttl
+        until = float("inf") if ttl is None else monotonic() + ttl
         self._results[place] = until, copy
         if len(self._results) > self._size:
             del self._results[next(iter(self._results))]

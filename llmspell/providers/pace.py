@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from llmspell.clock import monotonic
 from llmspell.providers.failures import too_slow
 from llmspell.steps import TookTooLong, within
 
@@ -23,7 +23,7 @@ class Pace:
         self._endpoint = endpoint
         self._total = endpoint.total_timeout
         self._first = endpoint.first_timeout if streams else None
-        self._begin = time.monotonic()
+        self._begin = monotonic()
 
     async def of(self, work: Coroutine[Any, Any, T]) -> T:
         """What comes of a part of the request. Raises ProviderError when time runs out."""
@@ -50,7 +50,7 @@ class Pace:
     def _left(self) -> tuple[float, str] | None:
         """Seconds left, and the setting that says so; None when there is no end to them."""
         bounds = {"total_timeout": self._total, "first_timeout": self._first}
-        passed = time.monotonic() - self._begin
+        passed = monotonic() - self._begin
         left = [(bound - passed, name) for name, bound in bounds.items() if bound is not None]
         return min(left, default=None)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from llmspell.clock import monotonic
 from llmspell.errors import BudgetExceeded, LimitExceeded, LlmspellError, UnknownPrice
 from llmspell.limits import Budget, units
 from llmspell.spending.spent import Spending, Spent, amount, counted
@@ -121,13 +121,13 @@ class Account:
         from anyio import move_on_after
 
         left = self.budget.seconds - self._seconds
-        begin = time.monotonic()
+        begin = monotonic()
         if left > 0:
             try:
                 with move_on_after(left) as scope:
                     yield
             finally:
-                self._seconds += time.monotonic() - begin
+                self._seconds += monotonic() - begin
             if not scope.cancelled_caught:
                 return
         raise self._exceeded("seconds", "its time is over")

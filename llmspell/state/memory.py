@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from fnmatch import translate
 from itertools import count
 from re import compile as compile_pattern
 from typing import Any
 
+from llmspell.clock import monotonic, now
 from llmspell.state.encoding import added, decode, encode, same
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
@@ -39,7 +39,7 @@ class _Entry:
 
     @property
     def expired(self) -> bool:
-        return self.expires is not None and self.expires <= time.monotonic()
+        return self.expires is not None and self.expires <= monotonic()
 
 
 class MemoryStore(Store):
@@ -64,7 +64,7 @@ class MemoryStore(Store):
     def set(self, scope: str, key: str, value: Value, ttl: float | None = None) -> None:
         check_address(scope, key)
         check_ttl(ttl)
-        self._put(scope, key, value, None if ttl is None else time.monotonic() + ttl)
+        self._put(scope, key, value, None if ttl is None else monotonic() + ttl)
 
     def delete(self, scope: str, key: str) -> bool:
         check_address(scope, key)
@@ -123,7 +123,7 @@ class MemoryStore(Store):
     def export(self, scope: str | None = None) -> dict[str, Any]:
         from llmspell.state.transfer import Entry, to_document
 
-        later = time.time() - time.monotonic()
+        later = now() - monotonic()
         return to_document(
             Entry(name, key, e.text, None if e.expires is None else e.expires + later)
             for name, entries in self._scopes.items()
@@ -140,7 +140,7 @@ class MemoryStore(Store):
             for address in addresses:
                 if scope in (None, address[0]):
                     self._remove(*address)
-        earlier = time.monotonic() - time.time()
+        earlier = monotonic() - now()
         for e in entries:
             expires = None if e.expires is None else e.expires + earlier
             self._put(e.scope, e.key, decode(e.text), expires)

@@ -1,1 +1,72 @@
-"""What tests of spells, tools and providers are made of. Nothing here is loaded by a run."""
+"""What tests of spells, tools and providers are made of. No run loads anything of it.
+
+    from llmspell.testing import FakeServer, ToolCall, run_spell
+
+    async def test_the_panel():
+        run = await run_spell("panel.lua", script=["Tea.", "Coffee.", "Tea is better."])
+        assert run.printed == ["Tea is better."]
+        assert "Coffee." in run.requests[2].messages[0].text
+
+Fixtures for pytest are in `llmspell.testing.pytest_plugin`, which pytest finds by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmspell.human import Decision
+    from llmspell.providers.messages import Message, ModelResponse, ToolCall, Usage
+    from llmspell.providers.scripted import ScriptedProvider
+    from llmspell.testing.fakes import FAULTS, Answer, FakeServer
+    from llmspell.testing.lua_files import run_tests
+    from llmspell.testing.spell_runs import SpellRun, run_spell, run_text, stage
+    from llmspell.testing.virtual_time import VirtualTimeLoop
+    from llmspell.testing.watching import Fault
+
+__all__ = [
+    "FAULTS",
+    "Answer",
+    "Decision",
+    "FakeServer",
+    "Fault",
+    "Message",
+    "ModelResponse",
+    "ScriptedProvider",
+    "SpellRun",
+    "ToolCall",
+    "Usage",
+    "VirtualTimeLoop",
+    "run_spell",
+    "run_tests",
+    "run_text",
+    "stage",
+]
+
+_HOMES = {
+    "FAULTS": "testing.fakes",
+    "Answer": "testing.fakes",
+    "Decision": "human",
+    "FakeServer": "testing.fakes",
+    "Fault": "testing.watching",
+    "Message": "providers.messages",
+    "ModelResponse": "providers.messages",
+    "ScriptedProvider": "providers.scripted",
+    "SpellRun": "testing.spell_runs",
+    "ToolCall": "providers.messages",
+    "Usage": "providers.messages",
+    "VirtualTimeLoop": "testing.virtual_time",
+    "run_spell": "testing.spell_runs",
+    "run_tests": "testing.lua_files",
+    "run_text": "testing.spell_runs",
+    "stage": "testing.spell_runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import names when they are used: pytest loads the plugin beside this in every run of it."""
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"llmspell.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -30,15 +32,24 @@ class Plan:
 
     Attributes:
         filter: What the name of a test has to contain.
+        only: Names of the tests to run; None for all.
+        listing: Whether tests are only named, as skipped ones, and none is run.
         update: Whether snapshots that differ are kept.
         patience: Seconds that a test may take.
         fail_fast: Whether nothing more is run after the first failure.
     """
 
     filter: str = ""
+    only: frozenset[str] | None = None
+    listing: bool = False
     update: bool = False
     patience: float = 60.0
     fail_fast: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all tests are run."""
+        return not (self.filter or self.only is not None or self.listing)
 
 
 class FileRun:
@@ -50,7 +61,6 @@ class FileRun:
 
     def __init__(self, spell: Spell, file: Path, project: Project, plan: Plan, tell: Tell) -> None:
         self.spell, self.file, self.project = spell, file, project
-        self.patience = plan.patience
         self.snapshots = Snapshots(file, update=plan.update)
         self.tests: list[Tested] = []
         self._plan, self._tell = plan, tell
@@ -68,18 +78,34 @@ class FileRun:
         return self._plan.fail_fast and any(test.status == "failed" for test in self.tests)
 
     def wants(self, name: str) -> bool:
-        return self._plan.filter.lower() in name.lower() and not self.stopped
+        plan = self._plan
+        fits = plan.filter.lower() in name.lower() and (plan.only is None or name in plan.only)
+        return fits and not (plan.listing or self.stopped)
 
     def begin(self, name: str, *, skip: bool) -> bool:
         """A test is next; whether it is to be run. Those that the filter leaves out are not told."""
-        if not self.wants(name):
+        if not (self.wants(name) or self._plan.listing):
             return False
-        if skip:
+        if skip or self._plan.listing:
             self._ended(Tested(name, "skipped"))
             return False
         self.snapshots.test = name
         self._begun = time.perf_counter()
         return True
+
+    async def deadline(self) -> float:
+        """Wait until the patience with a test is over, by the real clock; the seconds."""
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        seconds = self._plan.patience
+        timer = threading.Timer(seconds, loop.call_soon_threadsafe, [over.cancel])
+        timer.daemon = True
+        timer.start()
+        try:
+            await asyncio.wait([over])
+        finally:
+            timer.cancel()
+        return seconds
 
     def finish(self, name: str, error: dict[str, Any] | None) -> None:
         seconds = time.perf_counter() - self._begun

@@ -56,7 +56,8 @@ async def run_from_lua(
     limits = file.project.settings.limits.lowered(lower)
     try:
         found = _find(file, spell)
-        run = await run_spell(found, catch=True, project=file.project, limits=limits, **given)
+        options = {"catch": True, "project": file.project, "limits": limits, "isolate": None}
+        run = await run_spell(found, **options, **given)
     except LlmspellError as error:
         raise SpellFailed(spell, error) from error
     if run.error and not catch:

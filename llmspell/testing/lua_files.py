@@ -82,11 +82,17 @@ async def run_tests(
             tested.tests = run.tests
             await _run(spell, run, output, runtime)
             tested.written = run.snapshots.written
-            tested.stale = run.snapshots.save(whole=not (plan.filter or run.stopped))
+            tested.stale = run.snapshots.save(whole=plan.whole and not run.stopped)
     except LlmspellError as error:
         line = spell.line_at(error.where) if spell else ""
         tested.failure = Failure(error.message, error.where, line, error.hint)
     return tested
+
+
+async def list_tests(file: Path, project: Project) -> tuple[list[str], Failure | None]:
+    """The names of the tests of a file, and why they are not known, if so."""
+    found = await run_tests(file, project, Plan(listing=True), output=lambda _: None)
+    return [test.name for test in found.tests], found.failure
 
 
 async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any]) -> None:

@@ -136,7 +136,8 @@ async def stage(
         answers: What people answer; without it, nobody is there.
         lines: What is on standard input.
         project: The project; by default the one around the current folder.
-        **runtime: More of what `Runtime` takes.
+        **runtime: More of what `Runtime` takes. Nothing is recorded and no spell is isolated,
+            unless this says so.
     """
     project = project or find_project()
     model = ScriptedProvider(script, name="*")
@@ -159,6 +160,7 @@ async def stage(
         person=person,
         console=Lines(lines),
         record=runtime.pop("record", False),
+        isolate=runtime.pop("isolate", False),
         middleware=[watching, Failing(faults), *more],
         output=lambda line: run.printed.append(_text(line)),
         **runtime,

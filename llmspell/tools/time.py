@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field
 
+from llmspell import clock
 from llmspell.errors import ToolError
 from llmspell.tools.tool import tool
 
@@ -60,7 +61,7 @@ async def now(timezone: str = "UTC") -> Moment:
     Args:
         timezone: IANA name, such as "Europe/Oslo".
     """
-    return _moment(datetime.now(UTC), _zone(timezone), timezone)
+    return _moment(datetime.fromtimestamp(clock.now(), UTC), _zone(timezone), timezone)
 
 
 @tool(category="time", pure=True)

@@ -1,0 +1,80 @@
+"""Tests in Lua as items of pytest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmspell.config import find_project
+from llmspell.testing import virtual_time
+from llmspell.testing.file_run import Plan
+from llmspell.testing.lua_files import list_tests, run_tests
+from llmspell.testing.results import Failure, FileTested
+
+
+class LuaFailed(Exception):
+    """A test in Lua failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class LuaFile(pytest.File):
+    """A file of tests. It is run once, with those of its tests that were chosen."""
+
+    _result: FileTested | None = None
+
+    def collect(self) -> Iterator[pytest.Item]:
+        names, failure = asyncio.run(list_tests(self.path, find_project(self.path.parent)))
+        if failure:
+            raise self.CollectError(_told(failure))
+        for name in names:
+            yield LuaTest.from_parent(self, name=name)
+
+    def result(self, session: pytest.Session) -> FileTested:
+        if self._result is None:
+            chosen = frozenset(item.name for item in session.items if item.parent is self)
+            run = run_tests(self.path, find_project(self.path.parent), Plan(only=chosen))
+            self._result = virtual_time.run(run)
+        return self._result
+
+
+class LuaTest(pytest.Item):
+    """One test of it."""
+
+    def runtest(self) -> None:
+        assert isinstance(self.parent, LuaFile)  # noqa: S101 - it made this
+        result = self.parent.result(self.session)
+        for test in result.tests:
+            if test.name == self.name and test.failure:
+                raise LuaFailed(test.failure)
+            if test.name == self.name and test.status == "skipped":
+                pytest.skip()
+        failed = [
+            test.failure for test in result.tests if test.name.endswith(("before_all", "after_all"))
+        ]
+        for failure in (result.failure, *failed):
+            if failure:
+                raise LuaFailed(failure)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, LuaFailed):
+            return _told(excinfo.value.failure)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+def _told(failure: Failure) -> str:
+    lines: Iterable[str] = (
+        f"{failure.where}: {failure.message}" if failure.where else failure.message,
+        f"  | {failure.line}" if failure.line else "",
+        f"hint: {failure.hint}" if failure.hint else "",
+    )
+    return "\n".join(filter(None, lines))
