@@ -134,8 +134,8 @@ async def run(
 
 
 @bridge.effect("next", leaf=False)
-def next_event(effect: Effect, stream: str, text: bool = False) -> Answer[Value]:
-    """The next event of a stream, or with `text` the next piece of text; nil after the last."""
+def next_events(effect: Effect, stream: str, text: bool = False) -> Answer[list[Value] | None]:
+    """The next events of a stream, or with `text` the next pieces of text; nil after the last."""
     return effect.run[Streams].find(stream).take(text=text)
 
 

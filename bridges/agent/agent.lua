@@ -123,7 +123,7 @@ end
 
 -- A stream is read by one task while another one, which attends it, has the prompt done.
 
-local streams = setmetatable({}, { __mode = "k" }) -- {id, text, task, done, over, response}, by handle
+local streams = setmetatable({}, { __mode = "k" }) -- {id, text, task, group, at, done, over, response}
 local stream_methods = {}
 
 local function work(stream, request)
@@ -146,26 +146,33 @@ local function finish(stream)
   return stream.response
 end
 
-local function take(stream, text)
+-- The next of what the stream told, which comes in groups.
+local function take(stream)
+  local group, at = stream.group, stream.at + 1
+  if group and group[at] ~= nil then
+    stream.at = at
+    return group[at]
+  end
   if stream.over then
     return nil
   end
-  local item = nil
+  group = nil
   if not stream.done then
-    item = perform("agent.next", { stream = stream.id, text = text })
+    group = perform("agent.next", { stream = stream.id, text = stream.text })
   end
-  if item == nil then
+  if group == nil then
     finish(stream)
+    return nil
   end
-  return item
+  stream.group, stream.at = group, 1
+  return group[1]
 end
 
 ---@class AgentStream a function that returns one after the other; nil after the last
 local stream_type = { __name = "stream", __index = stream_methods, __metatable = false }
 
 function stream_type.__call(self)
-  local stream = streams[self]
-  return take(stream, stream.text)
+  return take(streams[self])
 end
 
 ---The response, as the second value of `prompt`; what was not read until now is passed over.
@@ -173,7 +180,7 @@ end
 function stream_methods:response()
   local stream = streams[self]
   repeat
-  until take(stream, stream.text) == nil
+  until take(stream) == nil
   return finish(stream)
 end
 
@@ -182,6 +189,7 @@ function stream_methods:close()
   local stream = streams[self]
   if not stream.over then
     perform("agent.stop", { stream = stream.id })
+    stream.group = nil
     finish(stream)
   end
 end
@@ -190,7 +198,7 @@ stream_type.__close = stream_methods.close
 
 local function open(agent, input, options, text)
   local request = { agent = agent.id, input = input, timeout = options and options.timeout }
-  local self, stream = setmetatable({}, stream_type), { text = text }
+  local self, stream = setmetatable({}, stream_type), { text = text, at = 0 }
   stream.task = attend(work, stream, request)
   stream.id = stream.task.path
   streams[self] = stream

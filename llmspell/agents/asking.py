@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmspell.agents.context import is_too_long
-from llmspell.agents.streamed import catch_up
 from llmspell.agents.streams import Stream
 from llmspell.effects import Effect
 from llmspell.errors import ProviderError
@@ -93,17 +92,17 @@ class Asking:
         if stream is None:
             return response_from_plain(await self._effect.perform("model.request", **plain))
         await stream.wanted()
-        stream.sent = 0
+        stream.begin_answer()
         try:
             answer = await self._effect.perform("model.request", **plain, stream=True)
         except ProviderError as error:
-            catch_up(error.details.get("pieces", ()), stream)
+            stream.catch_up(error.details.get("pieces", ()))
             raise
         answer = dict(answer)
         pieces = answer.pop("pieces", None)
         response = response_from_plain(answer)
         text = response.message.text
-        catch_up(([text] if text else []) if pieces is None else pieces, stream)
+        stream.catch_up(([[text]] if text else []) if pieces is None else pieces)
         return response
 
 

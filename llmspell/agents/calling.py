@@ -7,7 +7,7 @@ from typing import Any
 
 from llmspell.agents.agent import Agent
 from llmspell.agents.answer import as_text
-from llmspell.agents.streams import Stream
+from llmspell.agents.streams import Event, Stream
 from llmspell.approvals import Approvals, approve
 from llmspell.concurrency import gather
 from llmspell.effects import Effect
@@ -66,10 +66,8 @@ class _Batch:
         self._done: dict[int, ToolResult] = {}
         self._told = 0
         self.records: list[Record] = [{"name": c.name, "arguments": c.arguments} for c in calls]
-        if stream:
-            for call in calls:
-                fields = {"id": call.id, "name": call.name, "arguments": call.arguments}
-                stream.put({"type": "tool_call", **fields})
+        if stream and calls:
+            stream.put(*[_asked_for(call) for call in calls])
 
     @property
     def results(self) -> list[ToolResult]:
@@ -98,6 +96,10 @@ class _Batch:
                 outcome: Record = {k: record[k] for k in ("result", "error") if k in record}
                 event = {"type": "tool_result", "id": call.id, "name": call.name, **outcome}
                 self._stream.put(event)
+
+
+def _asked_for(call: ToolCall) -> Event:
+    return {"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.arguments}
 
 
 def failure(call: ToolCall, error: EffectError) -> ToolResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -18,9 +18,13 @@ from llmspell.values import Value
 
 T = TypeVar("T")
 
-ROOM = 256  # events that may wait for the spell before a model's answer is not read on
+GROUP = 32  # pieces that are taken at once, at most
+ROOM = 8  # groups that may wait for the spell before a model's answer is not read on
 
 Event = dict[str, Value]
+
+Piece = Value
+"""A part of an answer: a text, or {reasoning}."""
 
 
 class Stopped(Exception):
@@ -28,62 +32,98 @@ class Stopped(Exception):
 
 
 class Stream:
-    """The events of one prompt.
+    """The events of one prompt, in groups.
+
+    Pieces of an answer that come while others wait to be taken join their group, so that they cost
+    less. Which ones did is remembered, as what the spell does next must not depend on timing.
 
     Attributes:
-        sent: How many parts of the answer to the current request were put in.
+        pieces: What came so far of the answer to the current request, in its groups.
         stopped: Whether the spell wants no more.
     """
 
     def __init__(self) -> None:
-        self.sent = 0
+        self.pieces: list[list[Piece]] = []
         self.stopped = False
-        self._events: deque[Event] = deque()
+        self._groups: deque[list[Event]] = deque()
+        self._open: list[Event] | None = None
         self._ended = self._told_end = False
         self._asked = 0
         self._news, self._space = asyncio.Event(), asyncio.Event()
         self._interrupt: Callable[[], None] | None = None
 
-    def put(self, event: Event) -> None:
-        """Add an event; who adds many waits for `room` now and again."""
+    def put(self, *events: Event) -> None:
+        """Add a group of events."""
+        self._open = None
+        self._add(list(events))
+
+    def begin_answer(self) -> None:
+        """What comes next are pieces of another answer."""
+        self.pieces, self._open = [], None
+
+    def tell(self, piece: Piece) -> None:
+        """Add a piece of an answer; who adds many waits for `room` when it `is_full`."""
+        event = _event(piece)
+        if self._open and len(self._open) < GROUP:
+            self._open.append(event)
+            self.pieces[-1].append(piece)
+        else:
+            self._open = [event]
+            self.pieces.append([piece])
+            self._add(self._open)
+
+    def catch_up(self, pieces: Iterable[list[Piece]]) -> None:
+        """Add the pieces of an answer that came from elsewhere than a model just now."""
+        if not self.pieces:
+            for group in pieces:
+                self.put(*map(_event, group))
+
+    def _add(self, group: list[Event]) -> None:
         if not self.stopped:
-            self._events.append(event)
+            self._groups.append(group)
             self._news.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the spell has to take some of what waits for it before more is read."""
+        return len(self._groups) >= ROOM
+
     async def room(self) -> None:
-        """Wait until the spell has taken enough of what waits for it."""
-        while len(self._events) >= ROOM:
+        """Wait until it has."""
+        while self.is_full:
             self._space.clear()
             await self._space.wait()
 
-    def take(self, *, text: bool = False) -> Answer[Value]:
-        """The next event, or None after the last; with `text`, the next piece of text."""
-        item = self._next(text)
-        if item is None and self._ended:
+    def take(self, *, text: bool = False) -> Answer[list[Value] | None]:
+        """The next group, or None after the last; with `text`, the next pieces of text."""
+        group = self._next(text)
+        if group is None and self._ended:
             self._tell_end()
-        return self._wait(text) if item is None and not self._ended else item
+        return self._wait(text) if group is None and not self._ended else group
 
-    async def _wait(self, text: bool) -> Value:
+    async def _wait(self, text: bool) -> list[Value] | None:
         self._asked += 1
         try:
-            while (item := self._next(text)) is None and not self._ended:
+            while (group := self._next(text)) is None and not self._ended:
                 self._space.set()
                 self._news.clear()
                 await self._news.wait()
         finally:
             self._asked -= 1
-        if item is None:
+        if group is None:
             self._tell_end()
-        return item
+        return group
 
-    def _next(self, text: bool) -> Value:
-        while self._events:
-            event = self._events.popleft()
+    def _next(self, text: bool) -> list[Value] | None:
+        while self._groups:
+            group = self._groups.popleft()
+            if group is self._open:
+                self._open = None
             self._space.set()
             if not text:
-                return event
-            if event["type"] == "text":
-                return event["text"]
+                return list(group)
+            if texts := [event["text"] for event in group if event["type"] == "text"]:
+                return texts
         return None
 
     def _tell_end(self) -> None:
@@ -96,7 +136,7 @@ class Stream:
         Nothing is begun before that. So what is done for a spell that takes no more after a certain
         event does not depend on how fast it was. Raises Stopped.
         """
-        while (self._events or not self._asked) and not self.stopped:
+        while (self._groups or not self._asked) and not self.stopped:
             self._space.clear()
             await self._space.wait()
         if self.stopped:
@@ -118,7 +158,8 @@ class Stream:
     def stop(self) -> None:
         """The spell wants no more: leave what goes on, and forget what it did not take."""
         self.stopped = self._ended = True
-        self._events.clear()
+        self._groups.clear()
+        self._open = None
         self._news.set()
         self._space.set()
         if self._interrupt:
@@ -128,6 +169,9 @@ class Stream:
         """What comes of it. Raises Stopped when the spell wants no more before that."""
         from anyio import CancelScope
 
+        if self.stopped:
+            work.close()
+            raise Stopped
         with CancelScope() as scope:
             self._interrupt = scope.cancel
             try:
@@ -173,3 +217,9 @@ class Streams:
     def around(self, request: str) -> Stream | None:
         """The stream of the prompt that made the request at a path."""
         return self._prompts.get(request.rpartition("/")[0])
+
+
+def _event(piece: Piece) -> Event:
+    if isinstance(piece, dict):
+        return {"type": "reasoning", "text": piece.get("reasoning")}
+    return {"type": "text", "text": piece}
