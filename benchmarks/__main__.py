@@ -13,6 +13,8 @@ NAMES = (
     "startup",
     "agent",
     "streams",
+    "first_piece",
+    "many_agents",
 )
 
 for name in sys.argv[1:] or NAMES:

@@ -263,8 +263,9 @@ class Connection:
             timeout=httpx2.Timeout(
                 endpoint.timeout, connect=min(endpoint.timeout, endpoint.connect_timeout), pool=None
             ),
+            # With each request, every connection that is kept is looked at.
             limits=httpx2.Limits(
-                max_connections=256, max_keepalive_connections=256, keepalive_expiry=60.0
+                max_connections=256, max_keepalive_connections=32, keepalive_expiry=60.0
             ),
             # Reading the system's certificates takes longer than a local answer does.
             verify=httpx2.create_ssl_context() if encrypted else False,
