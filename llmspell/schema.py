@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmspell.schema_checker import MAX_PATTERNS, Problem, matcher, problems, target
-from llmspell.values import Value
+from llmspell.values import Value, in_order
 
 MAX_TABLES, MAX_VALUES = 1000, 20_000
 """Of one schema."""
@@ -33,11 +33,14 @@ def schema_of(shape: Value) -> dict[str, Any]:
     `optional = true`. A table that is a JSON Schema already is one: it has a `type`, `anyOf`,
     `enum` or `$ref`, and no key that is no keyword of JSON Schema.
 
+    Its keys are in order: a model's cache knows a schema only by its text, and in Lua tables the
+    order differs from run to run.
+
     Raises:
         ValueError: For anything else, with its place, and for what is too large.
     """
     _check_size(shape)
-    return _schema(shape, "")
+    return _schema(in_order(shape), "")
 
 
 def _schema(shape: Value, place: str) -> dict[str, Any]:

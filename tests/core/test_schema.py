@@ -1,3 +1,4 @@
+import json
 import re
 import threading
 import time
@@ -479,3 +480,10 @@ def test_verdicts_are_those_of_the_reference_implementation(schemas, value):
     schema = {"allOf": [schemas[0]], "$defs": {"x": schemas[1]}}
     check_schema(schema)
     assert bool(schema_problems(schema, value)) == (not Reference(schema).is_valid(value))
+
+
+def test_the_same_shape_is_the_same_text_whatever_the_order_of_its_keys():
+    shape = {"b": "string", "a": {"type": "object", "properties": {"d": {}, "c": {}}}}
+    turned = {"a": {"properties": {"c": {}, "d": {}}, "type": "object"}, "b": "string"}
+    assert json.dumps(schema_of(shape)) == json.dumps(schema_of(turned))
+    assert list(schema_of(shape)["properties"]) == ["a", "b"]
