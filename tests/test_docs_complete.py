@@ -18,7 +18,9 @@ from llmspell.cli.commands import COMMANDS, command
 from llmspell.config import Project, Settings
 from llmspell.effects import Effect
 from llmspell.errors import LlmspellError, error_classes
+from llmspell.providers.catalogue import CATALOGUE, KINDS
 from llmspell.providers.plain import ModelRequest
+from llmspell.providers.quirks import Quirks
 from llmspell.state import MemoryStore
 from llmspell.tools.catalogue import BUILTIN
 from llmspell.tools.registry import BuiltInTools
@@ -169,6 +171,16 @@ def test_the_page_of_the_configuration_lists_every_setting():
     text = (DOCS / "configuration.md").read_text("utf-8")
     rows = re.findall(r"^\| `([\w.]+)` \|[^|]*\|[^|]*\|$", text, re.MULTILINE)
     assert sorted(rows) == sorted(settings_of(Settings))
+
+
+def test_the_page_of_providers_lists_each_with_its_key_and_every_quirk():
+    text = (DOCS / "providers.md").read_text("utf-8")
+    rows = [re.findall(r"`([^`]+)`", line) for line in text.splitlines() if line.startswith("|")]
+    for name, listed in CATALOGUE.items():
+        (row,) = [row for row in rows if name in row and listed.kind == row[-1]]
+        assert set(listed.keys) <= set(row), name
+    assert set(KINDS) <= {row[0] for row in rows if row}
+    assert {field.name for field in fields(Quirks)} <= {row[0] for row in rows if row}
 
 
 def test_the_page_of_limits_gives_each_with_its_default():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import InvalidArguments
@@ -57,6 +58,15 @@ def call_arguments(call: ToolCall) -> str:
     """Those of an earlier turn. Some servers read them, and fail when they are not JSON."""
     arguments = call.arguments if call.raw is None else {"not_json": call.raw}
     return json_text(arguments, f"the call of {call.name}")
+
+
+def call_id(id: str, longest: int) -> str:  # noqa: A002 - it is the id
+    """The id of a call; where it is too long, as another provider's may be, what stands for it."""
+    return id if len(id) <= longest else f"call_{digest(id)[:32]}"
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def data_url(data: bytes | None, media_type: str | None) -> str:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.catalogue import CATALOGUE, Endpoint
 from llmspell.providers.local import LocalServer
 from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.provider import ModelName
@@ -67,7 +67,9 @@ class Embedded:
         url = await server.start()
         chat = self._chats.get(url)
         if chat is None:
-            chat = OpenAIChat(Endpoint(self.name, url, key=server.api_key))
+            chat = OpenAIChat(
+                Endpoint(self.name, url, key=server.api_key, quirks=CATALOGUE["llamacpp"].quirks)
+            )
             self._chats[url] = chat
         return chat
 

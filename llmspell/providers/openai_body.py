@@ -5,16 +5,17 @@ Source of the format: `openai.types.chat.completion_create_params` of the offici
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import InvalidArguments
 from llmspell.providers.body_parts import (
     base64_text,
     call_arguments,
+    call_id,
     data_url,
+    digest,
     file_as_text,
     misplaced,
     schema_in_words,
@@ -86,11 +87,17 @@ def system_text(request: ModelRequest, quirks: Quirks) -> str | None:
     return f"{request.system}\n\n{told}" if request.system else told
 
 
+def offered(request: ModelRequest, quirks: Quirks) -> tuple[Sequence[ToolSpec], str | None]:
+    """The tools and the choice among them; where none can be named, only the chosen one."""
+    tools, choice = request.tools, request.tool_choice
+    if quirks.named_choice or choice in (None, "auto", "none", "required"):
+        return tools, choice
+    return [tool for tool in tools if tool.name == choice], "required"
+
+
 def _tools(request: ModelRequest, quirks: Quirks) -> Body:
     """The tools in the order of the request, which stays that of a conversation: caches need it."""
-    tools, choice = request.tools, request.tool_choice
-    if choice not in (None, "auto", "none", "required") and not quirks.named_choice:
-        tools, choice = tuple([tool for tool in tools if tool.name == choice]), "required"
+    tools, choice = offered(request, quirks)
     body: Body = {"tools": [_tool(tool) for tool in tools]}
     if choice is not None:
         body["tool_choice"] = _tool_choice(choice)
@@ -272,11 +279,11 @@ def _call(call: ToolCall, endpoint: Endpoint) -> Body:
     return {"id": _id(call.id, endpoint), "type": "function", "function": function}
 
 
+_LONGEST_ID = 40  # characters OpenAI takes
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
 def _id(id: str, endpoint: Endpoint) -> str:  # noqa: A002 - it is the id
-    """The id, or a short one that stands for it: another model's history may have long ones."""
-    if not endpoint.quirks.short_ids or _SHORT_ID.fullmatch(id):
-        return id
-    return hashlib.sha256(id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
+    if not endpoint.quirks.short_ids:
+        return call_id(id, _LONGEST_ID)
+    return id if _SHORT_ID.fullmatch(id) else digest(id)[:9]

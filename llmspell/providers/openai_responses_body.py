@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.body_parts import call_arguments, data_url, file_as_text, misplaced
+from llmspell.providers.body_parts import call_arguments, call_id, data_url, file_as_text, misplaced
 from llmspell.providers.messages import (
     Block,
     Extra,
@@ -25,7 +25,7 @@ from llmspell.providers.messages import (
     ToolSpec,
     Unknown,
 )
-from llmspell.providers.openai_body import enforceable, system_text
+from llmspell.providers.openai_body import enforceable, offered, system_text
 from llmspell.providers.openai_reasoning import effort
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
+_LONGEST_ID = 64  # characters
 _DO_NOT_REASON = ("gpt-3", "gpt-4", "chatgpt-")
 """Models that refuse to be asked for what they thought."""
 
@@ -58,7 +59,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     kept = bool(own.get("store"))
     body["input"] = [i for m in request.messages for i in _items(m, endpoint, kept=kept)]
     if request.tools:
-        body |= _tools(request)
+        body |= _tools(request, endpoint.quirks)
     if request.output is not None:
         body |= _output(request.output, endpoint.quirks)
     named = {
@@ -91,9 +92,9 @@ def _only_in_chat(what: str, endpoint: Endpoint) -> InvalidArguments:
     )
 
 
-def _tools(request: ModelRequest) -> Body:
-    body: Body = {"tools": [_tool(tool) for tool in request.tools]}
-    choice = request.tool_choice
+def _tools(request: ModelRequest, quirks: Quirks) -> Body:
+    tools, choice = offered(request, quirks)
+    body: Body = {"tools": [_tool(tool) for tool in tools]}
     if choice in ("auto", "none", "required"):
         body["tool_choice"] = choice
     elif choice is not None:
@@ -136,7 +137,11 @@ def _result(block: Block, endpoint: Endpoint) -> Body:
         output = f"Error: {output}" if block.is_error else output
     elif block.is_error:
         output.insert(0, {"type": "input_text", "text": "Error:"})
-    return {"type": "function_call_output", "call_id": block.id, "output": output}
+    return {
+        "type": "function_call_output",
+        "call_id": call_id(block.id, _LONGEST_ID),
+        "output": output,
+    }
 
 
 def _part(block: Block, role: str, endpoint: Endpoint) -> Body:
@@ -197,7 +202,7 @@ def _call(call: ToolCall) -> Body:
     arguments = call_arguments(call)
     return {
         "type": "function_call",
-        "call_id": call.id,
+        "call_id": call_id(call.id, _LONGEST_ID),
         "name": call.name,
         "arguments": arguments,
     }

@@ -144,6 +144,7 @@ model = "a/b"
 [providers.work]
 base_url = "https://ada:hunter2@example.com/v1"
 headers = { "X-Pass" = "hunter2" }
+query = { pass = "hunter2" }
 extra_body = { deep = { pass = "hunter2" } }
 
 [permissions]

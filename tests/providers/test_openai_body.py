@@ -388,7 +388,16 @@ def test_extra_fields_cannot_pose_as_ours():
     assert message["tool_calls"][0]["id"] == "a"
 
 
-def test_long_ids_are_shortened_alike_where_they_must_be():
+def test_ids_of_others_that_are_too_long_are_shortened():
+    long = "toolu_" + "x" * 100
+    assistant, result = sent(
+        Message.of("assistant", ToolCall(long, "now")), Message.of("tool", ToolResult(long))
+    )["messages"]
+    assert assistant["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert len(result["tool_call_id"]) <= 40
+
+
+def test_mistral_takes_ids_of_nine_characters():
     endpoint = Endpoint("mistral", "http://localhost/v1", quirks=Quirks(short_ids=True))
     body = sent(
         Message.of("assistant", ToolCall("call_Abc123", "now"), ToolCall("D681PevKs", "now")),

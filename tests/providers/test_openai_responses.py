@@ -432,6 +432,23 @@ def test_what_only_chat_completions_have_is_refused_with_a_way_out():
     assert caught.value.hint == 'chat completions have: set kind = "openai" in [providers.openai]'
 
 
+def test_ids_of_others_that_are_too_long_are_shortened():
+    long = "toolu_" + "x" * 100
+    function, result = sent(
+        Message.of("assistant", ToolCall(long, "now")), Message.of("tool", ToolResult(long))
+    )["input"]
+    assert function["call_id"] == result["call_id"]
+    assert len(result["call_id"]) <= 64
+
+
+def test_only_the_chosen_tool_is_offered_where_it_cannot_be_named():
+    endpoint = Endpoint("x", "http://x", quirks=Quirks(named_choice=False))
+    tools = (ToolSpec("now"), ToolSpec("later"))
+    body = sent(endpoint=endpoint, tools=tools, tool_choice="later")
+    assert [tool["name"] for tool in body["tools"]] == ["later"]
+    assert body["tool_choice"] == "required"
+
+
 def read(data, request=REQUEST):
     return response_from(data, request, OPENAI)
 

@@ -7,11 +7,16 @@ from llmspell.providers.messages import (
     Message,
     ModelRequest,
     ModelResponse,
+    Reasoning,
+    ReasoningDelta,
     Text,
+    TextDelta,
     ToolCall,
+    ToolCallDelta,
     ToolResult,
     Usage,
 )
+from llmspell.providers.models import Models
 from llmspell.providers.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -150,3 +155,26 @@ async def test_a_file_that_is_no_script(text, problem, tmp_path):
 async def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="it cannot be read"):
         ScriptedProvider.from_file(tmp_path / "none.json")
+
+
+async def test_a_provider_that_cannot_stream_answers_in_one_piece():
+    class Whole:
+        name = "whole"
+
+        async def complete(self, request):
+            call = ToolCall("a", "now", {"x": 1})
+            said = Message.of("assistant", Reasoning("whole", "Hm."), "Yes.", call)
+            return ModelResponse(said, model=request.model)
+
+        async def close(self):
+            pass
+
+    models = Models(None, {}, {}, providers=[Whole()])
+    parts = [part async for part in models.stream(ModelRequest("whole/m", ()))]
+    assert parts[:3] == [
+        ReasoningDelta("Hm."),
+        TextDelta("Yes."),
+        ToolCallDelta(0, "a", "now", '{"x":1}'),
+    ]
+    assert parts[3].message.text == "Yes."
+    assert len(parts) == 4
