@@ -12,18 +12,23 @@ from llmspell.providers.strict_json import read_json, write_json
 
 
 class Withholding:
-    """Holds back the end of what came so far as long as it may be the beginning of a secret."""
+    """Holds back the end of what came so far as long as it may be the beginning of a secret.
+
+    It lets go of it when another text goes on, such as that of another call: things keep their
+    order. Should it have been the beginning of a secret, the rest of that will not be shown.
+    """
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = list(secrets)
         self._forms = forms_of(self._secrets)
         self._first = {form[0] for form in self._forms}
         self._held: Delta | None = None
+        self._let_go: dict[_Place, str] = {}
 
     def let_through(self, delta: Delta) -> Iterable[Delta]:
         """What can be shown now that this has come."""
-        if self._held is None and self._first.isdisjoint(_text(delta)):
-            return (delta,)  # no secret begins here
+        if self._held is None and not self._let_go and self._first.isdisjoint(_text(delta)):
+            return (delta,)  # no secret begins or goes on here
         return self._passed(delta)
 
     def rest(self) -> Iterable[Delta]:
@@ -41,25 +46,34 @@ class Withholding:
         return cleaned
 
     def _passed(self, delta: Delta) -> Iterator[Delta]:
-        held = self._held
-        if held is not None and not _same_place(held, delta):
-            yield held
-            held = None
-        text = _text(delta) if held is None else _text(held) + _text(delta)
+        place = _place(delta)
+        if self._held is not None and _place(self._held) != place:
+            yield self._held
+            other = _place(self._held)
+            self._let_go[other] = self._let_go.get(other, "") + _text(self._held)
+            self._held = None
+        before = self._let_go.pop(place, "")
+        whole = delta if self._held is None else self._held
+        text = before + ("" if whole is delta else _text(whole)) + _text(delta)
         for form in self._forms:
             text = text.replace(form, BLOT)
-        at = len(text) - max(_beginning(text, form) for form in self._forms)
-        whole = delta if held is None else held
+        kept = max(_beginning(text, form) for form in self._forms)
+        text = text[_shared(before, text) :]
+        if kept > len(text):
+            self._let_go[place] = before
+        at = max(len(text) - kept, 0)
         if at or not text:
             yield _with_text(whole, text[:at])
             whole = _continued(whole)
         self._held = _with_text(whole, text[at:]) if at < len(text) else None
 
 
-def _same_place(a: Delta, b: Delta) -> bool:
-    if isinstance(a, ToolCallDelta) and isinstance(b, ToolCallDelta):
-        return a.index == b.index
-    return type(a) is type(b)
+_Place = tuple[type, int]
+
+
+def _place(delta: Delta) -> _Place:
+    """Of which of the answer's texts it is a part."""
+    return type(delta), delta.index if isinstance(delta, ToolCallDelta) else 0
 
 
 def _text(delta: Delta) -> str:
@@ -74,6 +88,12 @@ def _with_text(delta: Delta, text: str) -> Delta:
 
 def _continued(delta: Delta) -> Delta:
     return ToolCallDelta(delta.index) if isinstance(delta, ToolCallDelta) else delta
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters they begin with are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _beginning(text: str, form: str) -> int:

@@ -1,5 +1,7 @@
 """Keeping secrets out of an answer in pieces, however it is cut."""
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ def cut(text, places):
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
+harmless = st.text(alphabet="ab- ", max_size=5)
 texts = st.text(alphabet="ab-0 ", max_size=20)
 pieces_of_text = st.lists(
     texts | st.sampled_from([KEY, KEY[:-1], KEY[1:], "0123456789"]), max_size=6
@@ -64,9 +67,9 @@ CALL = [ToolCallDelta(0, "a", "w"), ToolCallDelta(0, arguments="{}"), ToolCallDe
 @given(
     st.lists(
         st.one_of(
-            st.builds(TextDelta, texts),
-            st.builds(ReasoningDelta, texts),
-            st.builds(ToolCallDelta, st.integers(0, 2), arguments=texts),
+            st.builds(TextDelta, harmless),
+            st.builds(ReasoningDelta, harmless),
+            st.builds(ToolCallDelta, st.integers(0, 2), arguments=harmless),
         )
     )
 )
@@ -76,7 +79,7 @@ def test_what_is_held_back_stays_in_its_place(deltas):
     def joined(parts):
         rows = []
         for part in parts:
-            text = part.arguments if isinstance(part, ToolCallDelta) else part.text
+            text = said(part)
             place = (type(part), getattr(part, "index", None))
             if not text:
                 continue
@@ -87,6 +90,41 @@ def test_what_is_held_back_stays_in_its_place(deltas):
         return [(place, text.replace(KEY, BLOT)) for place, text in rows]
 
     assert joined(shown(deltas, [KEY])) == joined(deltas)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), harmless | st.just(KEY[:5]) | st.just(KEY[5:]))))
+def test_texts_that_are_written_in_turns_show_no_secret(pieces):
+    """Each of them, put together, whatever came in between; its harmless parts are all there."""
+    kinds = [TextDelta, ReasoningDelta, partial(call, 0), partial(call, 1)]
+    parts = shown([kinds[which](text) for which, text in pieces], [KEY])
+    for which, kind in enumerate(kinds):
+        place = (type(kind("")), getattr(kind(""), "index", None))
+        together = "".join(
+            [said(part) for part in parts if (type(part), getattr(part, "index", None)) == place]
+        )
+        told = "".join([text for index, text in pieces if index == which])
+        assert KEY not in together
+        if KEY not in told:
+            assert together == told
+
+
+def call(index, arguments):
+    return ToolCallDelta(index, arguments=arguments)
+
+
+def said(part):
+    return part.arguments if isinstance(part, ToolCallDelta) else part.text
+
+
+def test_the_rest_of_a_secret_is_not_shown_when_its_beginning_was():
+    head, tail = KEY[:6], KEY[6:]
+    deltas = [TextDelta(f"it is {head}"), ReasoningDelta("Hm."), TextDelta(f"{tail}, they say.")]
+    assert shown(deltas, [KEY]) == [
+        TextDelta("it is "),
+        TextDelta(head),
+        ReasoningDelta("Hm."),
+        TextDelta(f"{BLOT}, they say."),
+    ]
 
 
 def test_names_and_ids_of_calls_come_once():
