@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -19,6 +19,31 @@ async def settled(answer: Answer[T]) -> T:
     if hasattr(answer, "__await__"):
         return await answer
     return answer
+
+
+class Followed(Generic[T]):
+    """An answer that takes time, and `follow`, which awaits it and does something more.
+
+    It is awaited once. Who does not await it closes it, and the answer is closed as well: a
+    coroutine around that one would not do so before it has begun.
+    """
+
+    __slots__ = ("_answer", "_begun", "_follow")
+
+    def __init__(
+        self, answer: Awaitable[T], follow: Callable[[Awaitable[T]], Coroutine[Any, Any, T]]
+    ) -> None:
+        self._answer, self._follow = answer, follow
+        self._begun = False
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self._begun = True
+        return self._follow(self._answer).__await__()
+
+    def close(self) -> None:
+        close = getattr(self._answer, "close", None)
+        if close and not self._begun:
+            close()
 
 
 async def gather(

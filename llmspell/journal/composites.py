@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Perform
 from llmspell.journal.labels import label_of
 from llmspell.journal.writer import Writer
@@ -32,11 +33,11 @@ class Composites:
             self._ended(effect.path, "error", begin)
             raise
         if hasattr(result, "__await__"):
-            return self._awaited(effect.path, result, begin)
+            return Followed(result, partial(self._awaited, effect.path, begin))
         self._ended(effect.path, "ok", begin)
         return result
 
-    async def _awaited(self, path: str, answer: Awaitable[Value], begin: float) -> Value:
+    async def _awaited(self, path: str, begin: float, answer: Awaitable[Value]) -> Value:
         kind = "cancelled"
         try:
             result = await answer

@@ -3,10 +3,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.metrics.exposition import exposition
 from llmspell.metrics.figures import of_events, of_hooks, of_spending
@@ -71,11 +72,11 @@ class Metrics(Selective):
                 measured.add(time.perf_counter() - begin, error)
                 raise
             if hasattr(answer, "__await__"):
-                return awaited(answer, begin)
+                return Followed(answer, partial(awaited, begin))
             measured.add(time.perf_counter() - begin)
             return answer
 
-        async def awaited(answer: Awaitable[Value], begin: float) -> Value:
+        async def awaited(begin: float, answer: Awaitable[Value]) -> Value:
             error: BaseException | None = None
             try:
                 return await answer

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from llmspell.approvals import matches, what_is
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectError, ToolError
 from llmspell.values import LuaFunction, Value
@@ -52,7 +53,7 @@ class Watching:
                 done.error = error
                 raise
             if hasattr(answer, "__await__"):
-                return _awaited(done, answer)
+                return Followed(answer, partial(_awaited, done))
             done.result = answer
             return answer
 

@@ -1,5 +1,6 @@
 """Spells that spells run: never with more than their parent has."""
 
+import gc
 import time
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from llmspell import Grants, Limits
 from llmspell.errors import LimitExceeded, PermissionDenied, SpellRuntimeError
 from llmspell.hooks import Halt
+from llmspell.middleware.metrics import Metrics
 from llmspell.state import MemoryStore
+from llmspell.testing.watching import Watching
 
 pytestmark = pytest.mark.anyio
 
@@ -211,3 +214,14 @@ async def test_what_a_child_writes_counts_for_its_parent(lua):
       for i = 1, 10 do pcall(Spell.run, "for i = 1, 50 do print('x') Log.info('x') end") end"""
     with pytest.raises(LimitExceeded, match="output limit exceeded"):
         await lua(source, limits=Limits(output=1000))
+
+
+@pytest.mark.parametrize("middleware", [[], [Metrics()], [Watching()]])
+async def test_children_of_a_spell_that_ends_before_they_begin(lua, middleware):
+    """Nothing is left of them: Python would warn of a coroutine that nobody awaited."""
+    source = """
+      for i = 1, 3 do Task.spawn(Spell.run, "return 1") end
+      Task.timeout(1, function() Hook.list() end)
+      return "done" """
+    assert await lua(source, middleware=middleware, record=True) == "done"
+    gc.collect()
