@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from llmspell.belonging import refuse_others
 from llmspell.errors import ConfigError
 from llmspell.formats import read_table
 from llmspell.limits import Budget, Limits, Seconds
@@ -228,13 +229,14 @@ def find_project(start: Path | None = None) -> Project:
     """The project around a folder: the nearest with a file of settings or `.llmspell/`, or itself.
 
     Raises:
-        ConfigError: With every wrong key of the file.
+        ConfigError: With every wrong key of the file, or because another user put it there.
     """
     try:
         start = (start or Path.cwd()).resolve()
     except FileNotFoundError:
         raise ConfigError("the current folder", ["it is not there any more"]) from None
     for folder in (start, *start.parents):
+        refuse_others((folder / name for name in (*FILES, ".llmspell")), start)
         if files := [folder / name for name in FILES if (folder / name).is_file()]:
             return Project(folder, read_settings(_only(files)), files[0])
         if (folder / ".llmspell").is_dir():

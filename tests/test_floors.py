@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 # A module may import its own floor and those below. The longest name that fits counts.
 FLOORS = {
+    "llmspell.belonging": 0,
     "llmspell.errors": 0,
     "llmspell.values": 0,
     "llmspell.version": 0,

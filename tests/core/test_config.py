@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -185,6 +186,28 @@ def test_the_nearest_project_is_found(write, tmp_path):
     nearer = find_project(inner)
     assert (nearer.root, nearer.file) == (tmp_path / "outer" / "inner", None)
     assert nearer.settings == Settings()
+
+
+SOMEBODY, ME = 65_001, 65_002
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("name", ["llmspell.toml", "llmspell.json", ".llmspell"])
+def test_what_another_user_put_there_is_refused(tmp_path, monkeypatch, name):
+    place, inner = tmp_path / name, tmp_path / "mine" / "deep"
+    inner.mkdir(parents=True)
+    place.mkdir() if name == ".llmspell" else place.write_text("{}" if "json" in name else "")
+    os.chown(place, SOMEBODY, -1)
+    for user in (ME, 0):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        with pytest.raises(ConfigError, match=f"{name}.*another user"):
+            find_project(inner)
+    os.chown(inner, SOMEBODY, -1)
+    assert find_project(inner).root == tmp_path  # root works in the folder of whoever it is
+    for owner in (ME, 0):
+        os.chown(place, owner, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: ME)
+        assert find_project(inner).root == tmp_path
 
 
 def test_without_one_the_folder_is_the_project(tmp_path, monkeypatch):
