@@ -36,6 +36,7 @@ class Permissions:
         self._asking = asyncio.Lock()
         self._declined: set[Need] = set()
         self._parent: Permissions | None = None
+        self._of: Permissions | None = None
 
     def within(self, granted: Grants, denied: Grants = NOTHING) -> Permissions:
         """Permissions of a run that this one starts: what both allow, now and later."""
@@ -46,6 +47,7 @@ class Permissions:
     def plus(self, more: Grants) -> Permissions:
         """The same permissions with more granted, here and in what they are within."""
         twin = copy(self)
+        twin._of = self  # noqa: SLF001 - one of us
         twin.granted = self.granted.merged(more)
         twin._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - one of us
         return twin
@@ -106,6 +108,8 @@ class Permissions:
 
     def grant(self, more: Grants) -> None:
         """Grant more for the rest of the run."""
+        if self._of is not None:
+            self._of.grant(more)
         self.granted = self.granted.merged(more)
 
     async def _asked(self, need: Need, by: str) -> Grants:

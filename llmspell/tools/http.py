@@ -7,16 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
-from ipaddress import ip_address
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from llmspell.addresses import is_public
 from llmspell.effects import Effect
-from llmspell.errors import PermissionDenied, ToolError
-from llmspell.permissions import Need, Permissions
+from llmspell.errors import ToolError
+from llmspell.tools.reach import Reach
 from llmspell.tools.tool import tool
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
     import httpx2
 
-MAX_PORT = 65535
 MAX_REDIRECTS = 5
 MAX_BODY = 100_000_000
 
@@ -97,8 +94,9 @@ async def http_request(
     from llmspell.tools.transport import JudgedTransport
 
     _check_headers(headers or {})
-    transport = JudgedTransport(partial(_judge, effect), tls=_tls())
-    with _explained(url, method, timeout), anyio.fail_after(timeout):
+    with _explained(url, method, timeout), anyio.fail_after(timeout) as time:
+        reach = Reach(effect, time, by="http_request")
+        transport = JudgedTransport(reach, tls=_tls())
         # Neither proxies nor passwords in .netrc: a spell gets what it is granted.
         async with httpx2.AsyncClient(
             transport=transport, trust_env=False, timeout=None, headers={"user-agent": "llmspell"}
@@ -106,7 +104,7 @@ async def http_request(
             request = _request(
                 client, method, url, headers=headers, query=query, json=json, body=body
             )
-            return await _answer(effect, client, request, max_bytes, follow_redirects)
+            return await _answer(reach, client, request, max_bytes, follow_redirects)
 
 
 @contextmanager
@@ -172,7 +170,7 @@ def _request(
 
 
 async def _answer(
-    effect: Effect,
+    reach: Reach,
     client: httpx2.AsyncClient,
     request: httpx2.Request,
     max_bytes: int,
@@ -180,7 +178,7 @@ async def _answer(
 ) -> HttpResponse:
     """The response to a request, or to the one that its redirects lead to."""
     for _ in range(MAX_REDIRECTS + 1):
-        _check_target(effect, request.url)
+        await reach.check(request.url)
         response = await client.send(request, stream=True)
         try:
             location = response.headers.get("location")
@@ -193,41 +191,6 @@ async def _answer(
         f"more than {MAX_REDIRECTS} redirects, the last to {request.url}",
         details={"url": str(request.url), "limit": MAX_REDIRECTS},
     )
-
-
-def _check_target(effect: Effect, url: httpx2.URL) -> None:
-    """Judge the host that will really be asked, as the client reads the URL."""
-    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
-        raise ToolError(
-            f"{url} is no URL with http:// or https://, a host and maybe a port",
-            details={"url": str(url)},
-        )
-    if url.userinfo:
-        raise ToolError(
-            f"the URL for {url.host} holds a user name",
-            hint="send credentials in the header Authorization",
-        )
-    target = f"{url.scheme}://{url.netloc.decode('ascii')}"
-    effect.run[Permissions].check(Need("net", target), by="http_request")
-
-
-def _judge(effect: Effect, host: str, address: str, port: int) -> None:
-    """Judge where a host leads: its grant is good for the internet, not for what is private."""
-    permissions = effect.run[Permissions]
-    place = ip_address(address)
-    shown = f"[{address}]" if ":" in address else address
-    need = Need("net", f"//{shown}:{port}")
-    local = place.is_loopback and f".{host}".rstrip(".").endswith(".localhost")
-    if (local or is_public(place)) and not permissions.denies(need):
-        return
-    try:
-        permissions.check(need, by="http_request")
-    except PermissionDenied as error:
-        if host == address:
-            raise
-        raise PermissionDenied(
-            f"{error.message}, where {host} leads", hint=error.hint, details=error.details
-        ) from error
 
 
 def _redirected(

@@ -10,16 +10,23 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 import anyio
 import httpx2
 
-from llmspell.errors import PermissionDenied
-
 _PORTS = {"http": 80, "https": 443}
 
-Judge = Callable[[str, str, int], None]
-"""Raises PermissionDenied unless a host may be reached at an address and port."""
+
+class Judge(Protocol):
+    """Knows where a host may be reached: at which address and port."""
+
+    def leads_well(self, host: str, address: str, port: int) -> bool: ...
+
+    async def obtain(self, host: str, address: str, port: int) -> None:
+        """Have it allowed after all. Raises PermissionDenied."""
+        ...
+
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a host, best first. Raises OSError when it has none."""
@@ -70,17 +77,10 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
             addresses = await self._resolve(host, port)
         except OSError as error:
             raise httpx2.ConnectError(f"{host} is not found: {error.strerror}") from error
-        allowed, refused = [], None
-        for address in addresses:
-            try:
-                self._judge(host, address, port)
-            except PermissionDenied as error:
-                refused = refused or error
-            else:
-                allowed.append(address)
-        if refused and not allowed:
-            raise refused
-        return allowed
+        if allowed := [a for a in addresses if self._judge.leads_well(host, a, port)]:
+            return allowed
+        await self._judge.obtain(host, addresses[0], port)
+        return addresses[:1]
 
     async def _send(
         self, request: httpx2.Request, host: str, address: str, patience: float | None

@@ -5,6 +5,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import anyio
 import pytest
 
 from llmspell.errors import InvalidArguments, PermissionDenied, ToolError
@@ -414,6 +415,40 @@ async def test_a_name_that_leads_to_a_private_address(call, site, host):
     assert site.asked == []
     both = Grants(net=(host, f"127.0.0.1:{site.server_port}"))
     assert (await call(http_request, both, url=url))["status"] == 200
+
+
+@pytest.mark.parametrize(("reply", "questions"), [("once", 4), ("run", 2)])
+async def test_a_person_is_asked_where_a_request_leads(call, site, start, reply, questions):
+    """For the host of a redirect, then for its address; the time to answer does not count."""
+    other, asked = start(), []
+
+    async def ask(by, wanted):
+        asked.append((by, wanted.net))
+        await anyio.sleep(0.3)
+        return reply
+
+    permissions = Permissions(Grants(net=(site.url.removeprefix("http://"),)), ask=ask)
+    url = f"{site.url}/redirect?302,http://127.1:{other.server_port}/echo"
+    for _ in range(2):
+        assert (await call(http_request, permissions, url=url, timeout=0.5))["status"] == 200
+    hosts = [("http_request", (f"{host}:{other.server_port}",)) for host in ("127.1", "127.0.0.1")]
+    assert asked == (hosts * 2)[:questions]
+    assert Need("net", f"127.0.0.1:{other.server_port}") in permissions.used
+
+
+async def test_what_a_person_refuses_is_not_reached(call, site, start):
+    other = start()
+
+    async def refuse(by, wanted):
+        return "no"
+
+    permissions = Permissions(Grants(net=(site.url.removeprefix("http://"),)), ask=refuse)
+    with pytest.raises(PermissionDenied, match=str(other.server_port)):
+        await call(http_request, permissions, url=f"{site.url}/redirect?307,{other.url}/echo")
+    permissions.grant(Grants(net=("127.1",)))
+    with pytest.raises(PermissionDenied, match=r"where 127\.1 leads"):
+        await call(http_request, permissions, url=f"http://127.1:{other.server_port}/")
+    assert other.asked == []
 
 
 async def test_a_redirect_that_leads_to_a_private_address(call, site, start):

@@ -80,20 +80,23 @@ class Names:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
-def nobody_refuses(host, address, port):
-    pass
+class Judge:
+    """Refuses some addresses, and keeps what it judged."""
 
+    def __init__(self, *refused):
+        self.refused, self.judged = refused, []
 
-def refuse(*refused):
-    def judge(host, address, port):
-        if address in refused:
-            raise PermissionDenied(f"no {host} at {address}:{port}")
+    def leads_well(self, host, address, port):
+        self.judged.append((host, address, port))
+        return address not in self.refused
 
-    return judge
+    async def obtain(self, host, address, port):
+        raise PermissionDenied(f"no {host} at {address}:{port}")
 
 
 @contextmanager
-def client_for(names, judge=nobody_refuses, tls=None, **options):
+def client_for(names, judge=None, tls=None, **options):
+    judge = judge or Judge()
     tls = tls or ssl.create_default_context()
     transport = JudgedTransport(judge, tls=tls, resolve=names, **options)
     yield httpx2.AsyncClient(transport=transport, trust_env=False, timeout=5)
@@ -104,13 +107,13 @@ async def test_the_address_that_was_judged_is_connected_to(listen):
     safe = listen("127.0.0.1")
     listen("127.0.0.2", safe.port)
     names = Names(rebind=[["127.0.0.1"], ["127.0.0.2"]])
-    judged = []
-    with client_for(names, lambda *place: judged.append(place)) as client:
+    judge = Judge()
+    with client_for(names, judge) as client:
         async with client:
             response = await client.get(f"http://rebind.test:{safe.port}/tea?x=1")
     assert response.text == "127.0.0.1"
     assert str(response.url) == f"http://rebind.test:{safe.port}/tea?x=1"
-    assert judged == [("rebind.test", "127.0.0.1", safe.port)]
+    assert judge.judged == [("rebind.test", "127.0.0.1", safe.port)]
     assert names.asked == ["rebind.test"]
     head = safe.asked[0].lower()
     assert head.startswith("get /tea?x=1 ")
@@ -121,7 +124,7 @@ async def test_each_request_is_looked_up_and_judged_anew(listen):
     safe = listen("127.0.0.1")
     other = listen("127.0.0.2", safe.port)
     names = Names(rebind=[["127.0.0.1"], ["127.0.0.2"]])
-    with client_for(names, refuse("127.0.0.2")) as client:
+    with client_for(names, Judge("127.0.0.2")) as client:
         async with client:
             await client.get(f"http://rebind.test:{safe.port}/")
             with pytest.raises(PermissionDenied, match=r"no rebind\.test at 127\.0\.0\.2"):
@@ -143,7 +146,7 @@ async def test_only_allowed_addresses_are_tried_in_order(listen):
     server = listen("127.0.0.3")
     denied = listen("127.0.0.1", server.port)
     names = Names(many=[["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]])
-    with client_for(names, refuse("127.0.0.1")) as client:
+    with client_for(names, Judge("127.0.0.1")) as client:
         async with client:
             response = await client.post(f"http://many.test:{server.port}/", content=b"tea")
     assert response.text == "127.0.0.3"
@@ -153,7 +156,7 @@ async def test_only_allowed_addresses_are_tried_in_order(listen):
 
 async def test_when_no_address_is_allowed_the_first_refusal_is_the_answer(listen):
     names = Names(many=[["127.0.0.1", "127.0.0.2"]])
-    with client_for(names, refuse("127.0.0.1", "127.0.0.2")) as client:
+    with client_for(names, Judge("127.0.0.1", "127.0.0.2")) as client:
         async with client:
             with pytest.raises(PermissionDenied, match=r"at 127\.0\.0\.1:80"):
                 await client.get("http://many.test/")
