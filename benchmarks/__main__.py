@@ -13,6 +13,7 @@ NAMES = (
     "startup",
     "agent",
     "streams",
+    "protocols",
     "first_piece",
     "many_agents",
 )

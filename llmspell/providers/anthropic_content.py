@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system
+from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system, with_data
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
     Block,
@@ -73,9 +73,9 @@ def _parts(block: Block, role: str) -> list[Body]:
     if isinstance(block, Text):
         return _text(block)
     if isinstance(block, Image):
-        return [{"type": "image", "source": _source(block)}]
+        return [{"type": "image", "source": _source(with_data(block))}]
     if isinstance(block, File):
-        return [_file(block)]
+        return [_file(with_data(block))]
     if isinstance(block, Unknown):
         return [block.data]
     raise misplaced(block, role)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.messages import Text
+from llmspell.providers.messages import File, Image, Text
 from llmspell.providers.strict_json import write_json
 
 if TYPE_CHECKING:
-    from llmspell.providers.messages import Block, File, Message, ModelRequest, ToolCall
+    from llmspell.providers.messages import Block, Message, ModelRequest, ToolCall
+
+Medium = TypeVar("Medium", bound=Image | File)
 
 
 def misplaced(block: Block, role: str) -> InvalidArguments:
@@ -78,6 +82,20 @@ def file_as_text(file: File) -> str | None:
     if file.data is None or not (file.media_type or "").startswith("text/"):
         return None
     return f"{file.name}:\n{file.data.decode('utf-8', 'replace')}"
+
+
+def with_data(block: Medium) -> Medium:
+    """The picture or file with what its URL holds, if that is a `data:` URL; as it is otherwise."""
+    if block.url is None or not block.url.startswith("data:"):
+        return block
+    head, _, text = block.url.removeprefix("data:").partition(",")
+    media_type, *parameters = head.split(";")
+    try:
+        plain = unquote_to_bytes(text)
+        data = base64.b64decode(plain, validate=True) if "base64" in parameters else plain
+    except ValueError:
+        raise InvalidArguments("model.request", ["a data: URL is not base64"]) from None
+    return replace(block, data=data, media_type=media_type or block.media_type, url=None)
 
 
 def base64_text(data: bytes | None) -> str:

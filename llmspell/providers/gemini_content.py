@@ -6,10 +6,12 @@ its `models` module writes them for the Gemini API.
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system
+from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system, with_data
 from llmspell.providers.gemini_models import Traits
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
@@ -103,7 +105,7 @@ def _parts(block: Block, role: str) -> list[Body]:
     if isinstance(block, Text):
         return _text(block)
     if isinstance(block, (Image, File)):
-        return [_media(block)]
+        return [_media(with_data(block))]
     if isinstance(block, Unknown):
         return [block.data]
     raise misplaced(block, role)
@@ -114,10 +116,11 @@ def _text(block: Text) -> list[Body]:
 
 
 def _media(block: Image | File) -> Body:
-    media_type = {} if block.media_type is None else {"mimeType": block.media_type}
-    if block.url is not None:
-        return {"fileData": {"fileUri": block.url, **media_type}}
-    return {"inlineData": {"data": base64_text(block.data), **media_type}}
+    media_type = block.media_type
+    if block.url is None:
+        return {"inlineData": {"data": base64_text(block.data), "mimeType": media_type}}
+    media_type = media_type or mimetypes.guess_type(urlsplit(block.url).path)[0]
+    return {"fileData": {"fileUri": block.url} | ({"mimeType": media_type} if media_type else {})}
 
 
 def _said(message: Message, endpoint: Endpoint) -> list[Body]:

@@ -525,6 +525,26 @@ def test_turns_and_texts_with_nothing_in_them_are_left_out():
     assert [turn["content"] for turn in body["messages"]] == [[text("hi")], [text("go on")]]
 
 
+@pytest.mark.parametrize(
+    ("url", "data", "media_type"),
+    [
+        ("data:image/png;base64,iVBORw==", "iVBORw==", "image/png"),
+        ("data:image/svg+xml,%3Csvg%2F%3E", "PHN2Zy8+", "image/svg+xml"),
+        ("data:;base64,iVBORw==", "iVBORw==", "image/gif"),
+    ],
+)
+def test_a_data_url_is_sent_as_what_it_holds(url, data, media_type):
+    picture = Image(url=url, media_type="image/gif")
+    (turn,) = sent(Message.of("user", picture))["messages"]
+    source = {"type": "base64", "media_type": media_type, "data": data}
+    assert turn["content"] == [{"type": "image", "source": source}]
+
+
+def test_a_data_url_that_is_none():
+    with pytest.raises(InvalidArguments, match="a data: URL is not base64"):
+        sent(Message.of("user", Image(url="data:image/png;base64,?")))
+
+
 def test_a_refusal_is_given_back_as_text():
     (turn,) = sent(Message.of("assistant", Refusal("I won't.")))["messages"]
     assert turn["content"] == [text("I won't.")]

@@ -1,10 +1,12 @@
 import time
+import typing
 
+import anthropic
 import anyio
 import pytest
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.catalogue import ProviderSettings
+from llmspell.providers.catalogue import CATALOGUE, ProviderSettings
 from llmspell.providers.choose import choose_model, ollama_models
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,25 @@ async def test_a_key_in_the_environment_decides():
     assert choice.model == "groq/openai/gpt-oss-20b"
     assert choice.reason == "GROQ_API_KEY is set, so the model is groq/openai/gpt-oss-20b."
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "model"),
+    [
+        ("ANTHROPIC_API_KEY", "anthropic/claude-haiku-5-5"),
+        ("GEMINI_API_KEY", "google/gemini-3.8-flash"),
+        ("GOOGLE_API_KEY", "google/gemini-3.8-flash"),
+    ],
+)
+async def test_keys_of_those_with_a_protocol_of_their_own(variable, model):
+    choice = await choose(environ={variable: KEY})
+    assert choice == (model, f"{variable} is set, so the model is {model}.")
+
+
+def test_the_default_of_anthropic_is_one_its_sdk_knows():
+    known, _ = typing.get_args(anthropic.types.Model)
+    assert CATALOGUE["anthropic"].default_model in typing.get_args(known)
+    assert CATALOGUE["anthropic"].default_model not in anthropic._data.DEPRECATED_MODELS
 
 
 async def test_of_several_keys_the_order_is_fixed():

@@ -182,7 +182,7 @@ CONVERSATIONS = {
             user(
                 {"text": "Compare."},
                 inline(PNG, "image/png"),
-                {"file_data": {"file_uri": "https://example.com/a.png"}},
+                {"file_data": {"file_uri": "https://example.com/a.png", "mime_type": "image/png"}},
                 inline(PDF, "application/pdf"),
                 {"file_data": {"file_uri": "gs://bucket/b.pdf", "mime_type": "application/pdf"}},
                 {"text": "as it is"},
@@ -338,6 +338,15 @@ async def test_who_cannot_combine_schema_and_tools_answers_by_a_tool(model):
     ]
     assert "generationConfig" not in body
     assert sent(model=model, output=CITY)["generationConfig"]["responseJsonSchema"] == CITY
+
+
+def test_a_data_url_is_sent_as_what_it_holds():
+    png = "data:image/png;base64,iVBORw=="
+    (turn,) = sent(Message.of("user", Image(url=png), Image(url="https://a/b")))["contents"]
+    assert turn["parts"] == [
+        {"inlineData": {"data": "iVBORw==", "mimeType": "image/png"}},
+        {"fileData": {"fileUri": "https://a/b"}},
+    ]
 
 
 def test_media_of_a_tool_stands_after_its_result_where_it_must():
