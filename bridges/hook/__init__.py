@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Literal
 
 from llmspell.bridge import Bridge
+from llmspell.config import HookSettings
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments
+from llmspell.errors import ConfigError, InvalidArguments
 from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
+from llmspell.hooks.configured import configured
 from llmspell.hooks.from_lua import lua_hook
 from llmspell.values import LuaFunction, Value
 
@@ -45,10 +47,30 @@ def register(
 
 
 @bridge.effect(leaf=False)
+def use(
+    effect: Effect,
+    hook: str,
+    settings: dict[str, Value] | None = None,
+    priority: int | None = None,
+    name: str | None = None,
+    required: bool | None = None,
+) -> str:
+    """Use a shipped hook in this run; its id."""
+    entry = HookSettings(hook, priority=priority, required=required, settings=settings or {})
+    try:
+        (made,) = configured([entry], "Hook.use")
+    except ConfigError as error:
+        raise InvalidArguments("Hook.use", error.problems, hint=error.hint) from error
+    made.id = name or f"{hook}-{effect.path}"
+    effect.run[Hooks].add(made)
+    return made.id
+
+
+@bridge.effect(leaf=False)
 def remove(effect: Effect, id: str) -> bool:
     """Remove a hook of this run; whether it was there."""
     hooks = effect.run[Hooks]
-    found = [hook for hook in hooks.own() if hook.id == id]
+    found = [hook for hook in hooks.own() if id in (hook.id, getattr(hook.owner, "id", None))]
     for hook in found:
         hooks.remove(hook)
     return bool(found)

@@ -3,7 +3,7 @@
 
 local host = ...
 local perform, fail = host.perform, host.fail
-local setmetatable, type = setmetatable, type
+local setmetatable, type, next = setmetatable, type, next
 
 ---@class Hook
 local Hook = {}
@@ -82,6 +82,151 @@ end
 ---@param priority? integer
 function Hook.register(point, fn, priority)
   return register(nil, point, fn, { priority = priority })
+end
+
+---Use a hook that is shipped: "retry", "cache", "redaction", "guard", "logging", "debugging" or "costs".
+---@param name string
+---@param options? table its settings; and `priority`, `required`, `name`
+function Hook.use(name, options)
+  local settings, args = {}, { hook = name, settings = nil }
+  for key, value in next, options or {} do
+    if key == "priority" or key == "required" or key == "name" then
+      args[key] = value
+    else
+      settings[key] = value
+    end
+  end
+  args.settings = settings
+  return setmetatable({ id = perform("hook.use", args) }, handle)
+end
+
+-- What a hook answers; nil when that is to go on.
+local function said_by(fn, call)
+  local said = fn(call)
+  local kind = said
+  if type(said) == "table" then
+    kind = said.type
+  end
+  return kind ~= "continue" and said or nil
+end
+
+local function functions(hooks, callee)
+  for i = 1, #hooks do
+    if type(hooks[i]) ~= "function" then
+      fail(
+        "invalid_arguments",
+        callee .. ": argument " .. i .. " must be a function, not a " .. type(hooks[i])
+      )
+    end
+  end
+  return hooks
+end
+
+-- What each says, asked at the same time: in their order, and false where that is to go on.
+local function ask_all(hooks, call)
+  local tasks, answers = {}, {}
+  for i = 1, #hooks do
+    tasks[i] = host.attend(said_by, hooks[i], call)
+  end
+  for i = 1, #hooks do
+    answers[i] = host.await(tasks[i]) or false
+  end
+  return answers
+end
+
+local function halts(said)
+  local kind = type(said) == "table" and said.type or said
+  return kind == "halt" or kind == "cancel"
+end
+
+---Several functions as one: asked one after the other, until one does not say to go on.
+---@param ... fun(call: table): table|string|nil
+function Hook.sequential(...)
+  local hooks = functions({ ... }, "Hook.sequential")
+  return function(call)
+    for i = 1, #hooks do
+      local said = said_by(hooks[i], call)
+      if said then
+        return said
+      end
+    end
+  end
+end
+
+---Several functions as one: all asked at the same time. The first that halts decides, or else the first
+---that does not say to go on.
+---@param ... fun(call: table): table|string|nil
+function Hook.parallel(...)
+  local hooks = functions({ ... }, "Hook.parallel")
+  return function(call)
+    local first = nil
+    local answers = ask_all(hooks, call)
+    for i = 1, #answers do
+      if halts(answers[i]) then
+        return answers[i]
+      end
+      first = first or answers[i] or nil
+    end
+    return first
+  end
+end
+
+local function alike(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then
+    return a == b
+  end
+  for key, value in next, a do
+    if not alike(value, b[key]) then
+      return false
+    end
+  end
+  for key in next, b do
+    if a[key] == nil then
+      return false
+    end
+  end
+  return true
+end
+
+local function reasons_of(answers)
+  local reasons, count, seen = {}, 0, {}
+  for i = 1, #answers do
+    if halts(answers[i]) then
+      count = count + 1
+      local reason = type(answers[i]) == "table" and answers[i].reason or "no reason given"
+      if not seen[reason] then
+        seen[reason], reasons[#reasons + 1] = true, reason
+      end
+    end
+  end
+  return count, table.concat(reasons, "; ")
+end
+
+---Several functions as one: all asked at the same time, and what enough of them say alike is done.
+---@param hooks function[]
+---@param needed? integer how many; by default more than half
+function Hook.voting(hooks, needed)
+  functions(hooks, "Hook.voting")
+  local enough = needed or #hooks // 2 + 1
+  if type(enough) ~= "number" or enough < 1 or enough > #hooks then
+    fail("invalid_arguments", "Hook.voting: so many votes cannot come of " .. #hooks .. " hooks")
+  end
+  return function(call)
+    local answers = ask_all(hooks, call)
+    local count, reasons = reasons_of(answers)
+    if count >= enough then
+      return Hook.halt(reasons)
+    end
+    for i = 1, #answers do
+      local votes = 0
+      for j = 1, #answers do
+        votes = votes + (answers[i] and alike(answers[i], answers[j]) and 1 or 0)
+      end
+      if votes >= enough then
+        return answers[i]
+      end
+    end
+  end
 end
 
 ---The hooks in the order in which they run; those of one effect or point if given.

@@ -13,7 +13,10 @@ from llmspell.importing import load_object
 
 SHIPPED = {
     "cache": "llmspell.hooks.builtin:Caching",
+    "costs": "llmspell.hooks.builtin:Costs",
+    "debugging": "llmspell.hooks.builtin:Debugging",
     "guard": "llmspell.hooks.builtin:Guard",
+    "logging": "llmspell.hooks.builtin:Logging",
     "redaction": "llmspell.hooks.builtin:Redaction",
     "retry": "llmspell.hooks.builtin:Retrying",
 }

@@ -25,9 +25,11 @@ class EffectHook(Hook):
         only: Names of tools and models, with `*` for any part, that it is for; () is all.
         innermost: Whether it stands closer to the effect than any hook that has a priority: it
             sees the arguments last and the result first.
+        outermost: Or whether it stands further outside than those.
     """
 
     innermost: bool = False
+    outermost: bool = False
 
     def __init__(
         self, *, effects: str | Iterable[str] = "*", only: str | Iterable[str] = ()
@@ -49,8 +51,10 @@ class EffectHook(Hook):
         for method, phase in _POINTS.items():
             if overrides(self, method, EffectHook):
                 points = tuple(f"{phase}:{pattern}" for pattern in self.effects)
-                last = -math.inf if phase == "before" else math.inf
-                priority = last if self.innermost else None
+                priority = None
+                if self.innermost or self.outermost:
+                    first = self.outermost == (phase == "before")
+                    priority = math.inf if first else -math.inf
                 only = self._is_chosen if self.only else None
                 yield Part(method, points, getattr(self, method), priority, only)
 

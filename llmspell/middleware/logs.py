@@ -3,16 +3,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from reprlib import Repr
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError
+from llmspell.hooks.builtin.logs import shown, since, tell
 from llmspell.middleware.selective import Selective
-from llmspell.providers.redaction import redacted
 from llmspell.values import Value
-
-log = logging.getLogger("llmspell.effects")
 
 
 class Logging(Selective):
@@ -51,20 +48,20 @@ class Logging(Selective):
                 result = await settled(call(effect))
             except Exception as error:
                 kind = error.code if isinstance(error, LlmspellError) else type(error).__name__
-                failed = f"failed after {_since(begin)} with {kind}: {error}"
-                _tell(logging.WARNING, effect, failed + self._shown(args))
+                failed = f"failed after {since(begin)} with {kind}: {error}"
+                tell(logging.WARNING, effect, failed + self._shown(args))
                 raise
             except BaseException:
-                _tell(self.level, effect, f"was cancelled after {_since(begin)}")
+                tell(self.level, effect, f"was cancelled after {since(begin)}")
                 raise
-            _tell(self.level, effect, f"took {_since(begin)}{self._shown(args, result)}")
+            tell(self.level, effect, f"took {since(begin)}{self._shown(args, result)}")
             return result
 
         return logged
 
     def _shown(self, *values: Value) -> str:
         """Arguments and result, if they are to be shown."""
-        return f": {' -> '.join(map(_excerpt, values))}" if self.values else ""
+        return shown(*values) if self.values else ""
 
 
 class Debugging(Logging):
@@ -75,20 +72,3 @@ class Debugging(Logging):
     """
 
     usual_name, values = "debugging", True
-
-
-_EXCERPT = Repr()
-_EXCERPT.maxstring = _EXCERPT.maxother = 200
-_EXCERPT.maxdict = _EXCERPT.maxlist = 20
-
-
-def _excerpt(value: Value) -> str:
-    return redacted(_EXCERPT.repr(value), ())
-
-
-def _tell(level: int, effect: Effect, what: str) -> None:
-    log.log(level, "run %s %s %s %s", effect.run.id, effect.path, effect.name, what)
-
-
-def _since(begin: float) -> str:
-    return f"{(time.perf_counter() - begin) * 1000:.1f} ms"

@@ -19,8 +19,20 @@ from llmspell.errors import (
     RateLimited,
     ToolError,
 )
-from llmspell.hooks import Hook, Hooks
-from llmspell.hooks.builtin import Caching, Guard, Redaction, Retrying, parallel, sequential, voting
+from llmspell.events import Events
+from llmspell.hooks import Hook, Hooks, tell_of_runtime
+from llmspell.hooks.builtin import (
+    Caching,
+    Costs,
+    Guard,
+    Logging,
+    Redaction,
+    Retrying,
+    parallel,
+    sequential,
+    voting,
+)
+from llmspell.hooks.builtin import Debugging as DebuggingHook
 from llmspell.hooks.configured import SHIPPED, configured
 from llmspell.hooks.selective import EffectHook
 from llmspell.metrics.measured import BOUNDS
@@ -635,7 +647,10 @@ def test_hooks_are_configured_by_name():
     hooks = {hook.id: hook for hook in configured(entries, "llmspell.toml")}
     assert {name: type(hook) for name, hook in hooks.items()} == {
         "cache": Caching,
+        "costs": Costs,
+        "debugging": DebuggingHook,
         "guard": Guard,
+        "logging": Logging,
         "redaction": Redaction,
         "retry": Retrying,
     }
@@ -677,7 +692,7 @@ def test_a_hook_of_ones_own(tmp_path):
         ("guard", {}, "hooks.guard.settings.deny is required", "takes deny"),
         ("guard", {"deny": ["("]}, "hooks.guard.settings: '\\(' is no regular expression", None),
         ("redaction", {"kinds": ["mail"]}, "hooks.redaction.settings.kinds.0: ", "takes"),
-        ("retries", {}, "hooks.retries: no hook is named so", "cache, guard, redaction, retry"),
+        ("retries", {}, "hooks.retries: no hook is named so", "cache, costs, debugging, guard"),
         ("rate_limit", {}, "hooks.rate_limit: no hook is named so", r"write \[\[middleware\]\]"),
     ],
 )
@@ -756,3 +771,57 @@ def test_the_schema_of_the_settings_has_theirs(table, fits):
         for named in schema["$defs"][entry]["allOf"]:
             properties = named["then"]["properties"]["settings"]["properties"]
             assert all(about.get("description") for about in properties.values())
+
+
+async def test_costs_are_tracked_by_model_and_not_for_what_was_kept(make, caplog):
+    caplog.set_level(logging.INFO, "llmspell.costs")
+    costs = Costs()
+    run = make(costs, Caching(), replies=["four char", "b"], prices={"scripted/*": Price(1e6, 2e6)})
+    await ask(run, "12345678")
+    await ask(run, "12345678")
+    await ask(run, "1234")
+    one = costs.spent["scripted/any"]
+    assert (one.calls, one.input_tokens, one.output_tokens, one.usd) == (2, 3, 4, 11.0)
+    said = [r.getMessage() for r in caplog.records]
+    assert said == [
+        "scripted/any: 5 tokens, $8.0000; $8.0000 so far",
+        "scripted/any: 2 tokens, $3.0000; $11.0000 so far",
+    ]
+    await tell_of_runtime(run[Hooks], "runtime.stop", {}, run[Events])
+    assert caplog.records[-1].getMessage() == "scripted/any: 2 calls, 7 tokens, $11.0000"
+
+
+async def test_costs_whose_price_is_not_known_say_so(make, caplog):
+    caplog.set_level(logging.INFO, "llmspell.costs")
+    run = make(Costs(), replies=["x"])
+    await ask(run, "y")
+    assert "price unknown" in caplog.text
+
+
+async def test_logging_as_a_hook_stands_around_the_others(make, caplog):
+    caplog.set_level(logging.INFO, "llmspell.effects")
+
+    class Renaming(EffectHook):
+        priority = 1000
+
+        def before(self, call):
+            return Modify({"text": "secret", "n": 1})
+
+        def after(self, call):
+            return Modify("changed")
+
+    run = make(Logging(effects=["probe.*"]), Renaming(effects="probe.work"))
+    run.errors.append(ToolError("broken"))
+    with pytest.raises(ToolError):
+        await run.do("probe.work", text="x")
+    await run.do("probe.work", text="x")
+    failed, took = (r.getMessage() for r in caplog.records if r.name == "llmspell.effects")
+    assert "probe.work failed after" in failed
+    assert failed.endswith("with tool_error: broken")
+    assert "probe.work took" in took
+    assert "secret" not in caplog.text
+
+    caplog.clear()
+    run = make(DebuggingHook(effects=["probe.*"]), Renaming(effects="probe.work"))
+    await run.do("probe.work", text="x")
+    assert caplog.records[-1].getMessage().endswith("{'n': 1, 'text': 'secret'} -> 'changed'")
