@@ -5,11 +5,18 @@ Source of the format: `anthropic.types.message_param` of the official Python SDK
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system, with_data
+from llmspell.providers.body_parts import (
+    base64_text,
+    digest,
+    misplaced,
+    told_by_the_system,
+    with_data,
+)
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
     Block,
@@ -27,6 +34,8 @@ from llmspell.providers.messages import (
 
 if TYPE_CHECKING:
     from llmspell.providers.catalogue import Endpoint
+
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def conversation(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
@@ -63,7 +72,7 @@ def _given(message: Message) -> list[Body]:
 
 def _result(result: ToolResult) -> Body:
     content = [part for block in result.content for part in _parts(block, "tool")]
-    body: Body = {"type": "tool_result", "tool_use_id": result.id}
+    body: Body = {"type": "tool_result", "tool_use_id": _id(result.id)}
     if content:
         body["content"] = content
     return body | {"is_error": True} if result.is_error else body
@@ -132,7 +141,7 @@ def _said(block: Block) -> list[Body]:
         return _text(Text(block.text))
     if isinstance(block, ToolCall):
         arguments = block.arguments if block.raw is None else {"not_json": block.raw}
-        return [{"type": "tool_use", "id": block.id, "name": block.name, "input": arguments}]
+        return [{"type": "tool_use", "id": _id(block.id), "name": block.name, "input": arguments}]
     if isinstance(block, Unknown):
         return [block.data]
     raise misplaced(block, "assistant")
@@ -143,3 +152,8 @@ def _thinking(block: Reasoning) -> Body:
     if block.data.get("type") == "redacted_thinking":
         return block.data
     return {"type": "thinking", "signature": "", **block.data, "thinking": block.text}
+
+
+def _id(id: str) -> str:  # noqa: A002 - it is the id
+    """The id of a call; what stands for it where another model's has signs that are refused."""
+    return id if _ID.fullmatch(id) else f"toolu_{digest(id)[:32]}"

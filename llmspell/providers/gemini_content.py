@@ -64,7 +64,22 @@ def conversation(messages: Iterable[Message], takes: Traits, endpoint: Endpoint)
             contents.append({"role": "user", "parts": told})
         else:
             contents += _given(message, names, takes)
-    return [content for content in contents if content["parts"]]
+    return _joined([content for content in contents if content["parts"]])
+
+
+def _joined(contents: list[Body]) -> list[Body]:
+    """The same, with all results of a turn in one: there must be as many there as there were calls."""
+    joined: list[Body] = []
+    for content in contents:
+        if joined and _is_results(content) and _is_results(joined[-1]):
+            joined[-1] = content | {"parts": joined[-1]["parts"] + content["parts"]}
+        else:
+            joined.append(content)
+    return joined
+
+
+def _is_results(content: Body) -> bool:
+    return all("functionResponse" in part for part in content["parts"])
 
 
 def _given(message: Message, names: dict[str, str], takes: Traits) -> list[Body]:

@@ -8,6 +8,8 @@ import httpx2
 import pytest
 from anthropic.types.beta import BetaThinkingConfigParam
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments, ProviderError
@@ -550,6 +552,17 @@ def test_a_refusal_is_given_back_as_text():
     assert turn["content"] == [text("I won't.")]
 
 
+def test_ids_of_other_models_are_spelt_as_anthropic_spells_them():
+    odd, plain = "functions.weather:0", "call_1-a"
+    calls = Message.of("assistant", ToolCall(odd, "weather"), ToolCall(plain, "now"))
+    turns = sent(calls, Message.of("tool", ToolResult(odd), ToolResult(plain)))["messages"]
+    called = [block["id"] for block in turns[0]["content"]]
+    assert called == [block["tool_use_id"] for block in turns[1]["content"]]
+    assert called[0].startswith("toolu_")
+    assert called[0][6:].isalnum()
+    assert called[1] == plain
+
+
 def test_arguments_that_were_no_json_go_back_as_json():
     call = ToolCall("a", "weather", problem="the arguments are not valid JSON", raw='{"city": Os')
     (turn,) = sent(Message.of("assistant", call))["messages"]
@@ -569,3 +582,53 @@ def test_arguments_that_were_no_json_go_back_as_json():
 def test_blocks_that_have_no_place(message, problem):
     with pytest.raises(InvalidArguments, match=problem):
         sent(HI, message)
+
+
+words = st.text(max_size=4)
+names = st.sampled_from(["a", "b", "functions.now:0"])
+media = (
+    st.builds(Image, data=st.binary(max_size=4), media_type=st.just("image/png"))
+    | st.builds(Image, url=st.just("https://example.com/a.png"))
+    | st.builds(File, st.binary(max_size=4), st.sampled_from(["application/pdf", "text/x"]), words)
+)
+tables = st.dictionaries(words, words | st.integers() | st.none(), max_size=2)
+given_blocks = st.builds(Text, words) | media
+said_blocks = (
+    st.builds(Text, words)
+    | st.builds(Refusal, words)
+    | st.builds(Reasoning, st.sampled_from(["anthropic", "x"]), words)
+    | st.builds(ToolCall, names, st.just("now"), tables)
+)
+results = st.builds(ToolResult, names, st.lists(given_blocks, max_size=2).map(tuple), st.booleans())
+turns = st.one_of(
+    st.builds(Message, st.just("system"), st.builds(Text, words).map(lambda b: (b,))),
+    st.builds(Message, st.just("user"), st.lists(given_blocks, max_size=3).map(tuple)),
+    st.builds(Message, st.just("assistant"), st.lists(said_blocks, max_size=3).map(tuple)),
+    st.builds(Message, st.just("tool"), st.lists(results, max_size=3).map(tuple)),
+)
+PARAMS = TypeAdapter(MessageCreateParamsNonStreaming)
+
+
+@given(
+    st.lists(turns, max_size=5),
+    st.sampled_from([HAIKU, OLD, OPUS, SONNET]),
+    st.sampled_from([None, "none", "low", 3000]),
+    st.sampled_from([None, "auto", "none", "required", "weather"]),
+)
+def test_whatever_is_asked_the_body_is_of_the_official_types(messages, model, reasoning, choice):
+    asked = ModelRequest(
+        f"anthropic/{model}",
+        tuple(messages),
+        system="Be brief.",
+        tools=(WEATHER,),
+        tool_choice=choice,
+        reasoning=reasoning,
+    )
+    body = request_body(asked, model, ANTHROPIC)
+    body.get("thinking", {}).pop("block_binding", None)  # of a beta, and checked elsewhere
+    if body.get("thinking") == {"type": "adaptive"}:
+        del body["thinking"]
+    assert drained(PARAMS.validate_python(body)) == body
+    parts = [body["tools"], body["system"], *(turn["content"] for turn in body["messages"])]
+    assert all(parts)
+    assert sum("cache_control" in block for part in parts for block in part) <= 4

@@ -8,6 +8,8 @@ import httpx2
 import pytest
 from google import genai
 from google.genai import types
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.catalogue import Endpoint
@@ -357,6 +359,14 @@ def test_media_of_a_tool_stands_after_its_result_where_it_must():
     assert [sorted(part) for part in rest["parts"]] == [["inlineData"], ["text"]]
 
 
+def test_results_of_a_turn_stand_together():
+    calls = Message.of("assistant", ToolCall("a", "now"), ToolCall("b", "now"))
+    results = [Message.of("tool", ToolResult(id_)) for id_ in ("a", "b")]
+    model, both, rest = sent(calls, *results, HI)["contents"]
+    assert [part["functionResponse"]["id"] for part in both["parts"]] == ["a", "b"]
+    assert (model["role"], rest["parts"]) == ("model", [{"text": "hi"}])
+
+
 def test_a_result_whose_call_is_forgotten_has_its_id_for_a_name():
     (turn,) = sent(Message.of("tool", ToolResult("a")))["contents"]
     assert turn["parts"][0]["functionResponse"]["name"] == "a"
@@ -425,6 +435,37 @@ def test_arguments_that_were_no_json_go_back_as_json():
 def test_blocks_that_have_no_place(message, problem):
     with pytest.raises(InvalidArguments, match=problem):
         sent(HI, message)
+
+
+text = st.text(max_size=4)
+ids = st.sampled_from(["a", "b", "functions.now:0"])
+media = st.builds(Image, data=st.binary(max_size=4), media_type=st.just("image/png"))
+tables = st.dictionaries(text, text | st.integers() | st.none(), max_size=2)
+given_blocks = st.builds(Text, text) | media
+said_blocks = (
+    st.builds(Text, text)
+    | st.builds(Refusal, text)
+    | st.builds(Reasoning, st.sampled_from(["google", "x"]), text)
+    | st.builds(ToolCall, ids, st.just("now"), tables)
+)
+results = st.builds(ToolResult, ids, st.lists(given_blocks, max_size=2).map(tuple), st.booleans())
+turns = st.one_of(
+    st.builds(Message, st.just("system"), st.builds(Text, text).map(lambda b: (b,))),
+    st.builds(Message, st.just("user"), st.lists(given_blocks, max_size=3).map(tuple)),
+    st.builds(Message, st.just("assistant"), st.lists(said_blocks, max_size=3).map(tuple)),
+    st.builds(Message, st.just("tool"), st.lists(results, max_size=3).map(tuple)),
+)
+
+
+@given(st.lists(turns, max_size=5), st.sampled_from([FLASH, OLD]))
+def test_whatever_was_said_the_contents_are_of_the_official_types(messages, model):
+    body = request_body(ModelRequest(f"google/{model}", tuple(messages)), model, GOOGLE)
+    for content in body["contents"]:
+        read = types.Content.model_validate(content)
+        assert read.role in ("user", "model")
+        assert read.parts
+        calls = [part for part in read.parts if part.function_call]
+        assert all(part.thought_signature for part in calls[:1])
 
 
 @pytest.mark.parametrize(
