@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from anthropic.types.beta import BetaThinkingConfigParam
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from conversations import conversations
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -584,33 +585,11 @@ def test_blocks_that_have_no_place(message, problem):
         sent(HI, message)
 
 
-words = st.text(max_size=4)
-names = st.sampled_from(["a", "b", "functions.now:0"])
-media = (
-    st.builds(Image, data=st.binary(max_size=4), media_type=st.just("image/png"))
-    | st.builds(Image, url=st.just("https://example.com/a.png"))
-    | st.builds(File, st.binary(max_size=4), st.sampled_from(["application/pdf", "text/x"]), words)
-)
-tables = st.dictionaries(words, words | st.integers() | st.none(), max_size=2)
-given_blocks = st.builds(Text, words) | media
-said_blocks = (
-    st.builds(Text, words)
-    | st.builds(Refusal, words)
-    | st.builds(Reasoning, st.sampled_from(["anthropic", "x"]), words)
-    | st.builds(ToolCall, names, st.just("now"), tables)
-)
-results = st.builds(ToolResult, names, st.lists(given_blocks, max_size=2).map(tuple), st.booleans())
-turns = st.one_of(
-    st.builds(Message, st.just("system"), st.builds(Text, words).map(lambda b: (b,))),
-    st.builds(Message, st.just("user"), st.lists(given_blocks, max_size=3).map(tuple)),
-    st.builds(Message, st.just("assistant"), st.lists(said_blocks, max_size=3).map(tuple)),
-    st.builds(Message, st.just("tool"), st.lists(results, max_size=3).map(tuple)),
-)
 PARAMS = TypeAdapter(MessageCreateParamsNonStreaming)
 
 
 @given(
-    st.lists(turns, max_size=5),
+    conversations("anthropic"),
     st.sampled_from([HAIKU, OLD, OPUS, SONNET]),
     st.sampled_from([None, "none", "low", 3000]),
     st.sampled_from([None, "auto", "none", "required", "weather"]),
@@ -618,7 +597,7 @@ PARAMS = TypeAdapter(MessageCreateParamsNonStreaming)
 def test_whatever_is_asked_the_body_is_of_the_official_types(messages, model, reasoning, choice):
     asked = ModelRequest(
         f"anthropic/{model}",
-        tuple(messages),
+        messages,
         system="Be brief.",
         tools=(WEATHER,),
         tool_choice=choice,

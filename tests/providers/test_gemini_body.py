@@ -6,6 +6,7 @@ import re
 
 import httpx2
 import pytest
+from conversations import conversations
 from google import genai
 from google.genai import types
 from hypothesis import given
@@ -437,29 +438,9 @@ def test_blocks_that_have_no_place(message, problem):
         sent(HI, message)
 
 
-text = st.text(max_size=4)
-ids = st.sampled_from(["a", "b", "functions.now:0"])
-media = st.builds(Image, data=st.binary(max_size=4), media_type=st.just("image/png"))
-tables = st.dictionaries(text, text | st.integers() | st.none(), max_size=2)
-given_blocks = st.builds(Text, text) | media
-said_blocks = (
-    st.builds(Text, text)
-    | st.builds(Refusal, text)
-    | st.builds(Reasoning, st.sampled_from(["google", "x"]), text)
-    | st.builds(ToolCall, ids, st.just("now"), tables)
-)
-results = st.builds(ToolResult, ids, st.lists(given_blocks, max_size=2).map(tuple), st.booleans())
-turns = st.one_of(
-    st.builds(Message, st.just("system"), st.builds(Text, text).map(lambda b: (b,))),
-    st.builds(Message, st.just("user"), st.lists(given_blocks, max_size=3).map(tuple)),
-    st.builds(Message, st.just("assistant"), st.lists(said_blocks, max_size=3).map(tuple)),
-    st.builds(Message, st.just("tool"), st.lists(results, max_size=3).map(tuple)),
-)
-
-
-@given(st.lists(turns, max_size=5), st.sampled_from([FLASH, OLD]))
+@given(conversations("google"), st.sampled_from([FLASH, OLD]))
 def test_whatever_was_said_the_contents_are_of_the_official_types(messages, model):
-    body = request_body(ModelRequest(f"google/{model}", tuple(messages)), model, GOOGLE)
+    body = request_body(ModelRequest(f"google/{model}", messages), model, GOOGLE)
     for content in body["contents"]:
         read = types.Content.model_validate(content)
         assert read.role in ("user", "model")
