@@ -6,11 +6,13 @@ checked against them by pydantic.
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from llmspell.belonging import refuse_others
+from llmspell.durations import seconds_in
 from llmspell.errors import ConfigError
 from llmspell.formats import read_table
 from llmspell.limits import Budget, Limits, Seconds
@@ -47,13 +49,27 @@ class JournalSettings:
     Attributes:
         record: Whether runs are recorded.
         synchronous: SQLite's: NORMAL survives a killed process, FULL a power cut as well.
+        retention: How long runs are kept: `llmspell runs prune` deletes older ones.
         redact: Regular expressions for secrets that must not be stored; of one with groups, what
             those hold. Keys of providers are never stored.
     """
 
     record: bool = True
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    retention: str = "30d"
     redact: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        seconds_in(self.retention)
+        for pattern in self.redact:
+            _check_pattern(pattern)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
 
 
 @dataclass(frozen=True)

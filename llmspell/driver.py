@@ -21,10 +21,13 @@ from llmspell.errors import (
     EffectError,
     InvalidResult,
     LimitExceeded,
+    LlmspellError,
     ReplayError,
+    RunSuspended,
     SpellError,
     SpellRuntimeError,
 )
+from llmspell.journal.turns import Turns
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.codec import MalformedMessage
@@ -101,14 +104,17 @@ class Driver:
         *,
         limits: Limits,
         output: Output,
+        turns: Callable[[Callable[[], None]], Turns] | None = None,
     ) -> None:
+        """Prepare; `turns`, given what wakes this driver, makes the record of what Lua is told."""
+        self._turns = turns(self._schedule) if turns else None
         self._vm = vm
         self._reader = messages.Reader(self)
         self._perform = perform
         self._limits = limits
         self._output = output
         self._inbox: list[bytes] = []
-        self._scheduled = False
+        self._scheduled = self._more = False
         self._slow = False
         self._resumed = 0.0
         self._elsewhere: asyncio.Future[bytes] | None = None
@@ -120,7 +126,7 @@ class Driver:
         self._last_call = 0
         self._asleep: asyncio.Future[None] | None = None
         self._outcome: Value | Exception = None
-        self._fatal: LimitExceeded | ReplayError | None = None
+        self._fatal: LimitExceeded | ReplayError | RunSuspended | None = None
         self._resting: asyncio.Future[None] | None = None
         self._done = self._left = False
 
@@ -158,9 +164,15 @@ class Driver:
     @property
     def leaving(self) -> bool:
         """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
-        if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError)):
+        if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended)):
             return True
         return self._inline is not None and self._runner.cancelling() > 0
+
+    def stop(self, error: LlmspellError) -> None:
+        """End the run with an error, as from outside."""
+        if not self._done:
+            self._left = True
+            self._finish(error)
 
     async def call(self, function: LuaFunction, args: list[Value], path: str) -> Value:
         """Call a function of the spell in a new task of that path; what it returns.
@@ -215,6 +227,8 @@ class Driver:
             self._tasks.pop(task).cancel()
         elif self._inline and self._inline[0] == task:
             self._abandon_inline()
+        elif self._turns:
+            self._drop_answer(task)
 
     def returned(self, call: int, value: Value) -> None:
         if call == 0:
@@ -259,6 +273,10 @@ class Driver:
     def _deliver(self, message: bytes) -> None:
         """Hand a message to Lua soon, with whatever else arrives by then."""
         self._inbox.append(message)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Advance soon."""
         if not self._scheduled and not self._done:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._go_on)
@@ -275,13 +293,16 @@ class Driver:
         self._scheduled = False
         until = 0.0
         while not (self._done or self._elsewhere):
-            inbox, self._inbox = self._inbox, []
-            message = inbox[0] if len(inbox) == 1 else b"".join(inbox)
+            message = self._next_batch()
+            if message is None:
+                break
             self._resumed = time.monotonic()
             out = self._vm.resume(message, apart=self._slow)
             if type(out) is not bytes:
                 self._elsewhere = cast("asyncio.Future[bytes]", out)
                 self._elsewhere.add_done_callback(self._came_back)
+                if self._turns:
+                    self._turns.started()
                 break
             now = time.monotonic()
             self._slow = now - self._resumed > LONG_SLICE
@@ -289,13 +310,31 @@ class Driver:
             if not self._listen(out):
                 break
             if now > until:
-                self._deliver(b"")
+                self._schedule()
                 break
         self._await_begun()
+
+    def _next_batch(self) -> bytes | None:
+        """What Lua is told at its next turn; None when there is none yet."""
+        inbox, self._inbox = self._inbox, []
+        if self._turns:
+            alone = not (self._tasks or self._inline or self._begun or self._calls)
+            return self._turns.take(inbox, more=self._more, alone=alone)
+        if not (inbox or self._more):
+            return None
+        return inbox[0] if len(inbox) == 1 else b"".join(inbox)
+
+    def _drop_answer(self, task: int) -> None:
+        """A task was cancelled whose answer has come, but is not delivered yet: it would not be heard."""
+        self._inbox = [m for m in self._inbox if messages.head_of(m) != ("answer", task)]
+        if self._turns:
+            self._turns.drop(task)
 
     def _came_back(self, resumed: asyncio.Future[bytes]) -> None:
         """The same after it went on elsewhere."""
         self._elsewhere = None
+        if self._turns:
+            self._turns.came_back()
         if self._done:
             return  # the run was cancelled meanwhile
         self._slow = time.monotonic() - self._resumed > LONG_SLICE
@@ -316,6 +355,7 @@ class Driver:
         if turn.kill:
             self._die(turn.kill)
             return False
+        self._more = turn.more
         return bool(self._inbox or turn.more)
 
     def _die(self, kill: messages.Kill) -> None:
@@ -331,6 +371,7 @@ class Driver:
             or self._elsewhere
             or self._resting
             or self._done
+            or (self._turns and self._turns.held)
         )
         if len(self._begun) == 1 and not busy:
             _, self._inline = self._begun.popitem()
@@ -397,7 +438,7 @@ class Driver:
         if isinstance(error, LimitExceeded):
             self._fatal = error
             return messages.kill(task, error.limit, error.message)
-        if isinstance(error, ReplayError):
+        if isinstance(error, (ReplayError, RunSuspended)):
             self._fatal = error
             return messages.kill(task, "replay", error.message)
         if not isinstance(error, EffectError):

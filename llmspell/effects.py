@@ -75,6 +75,12 @@ class Effect:
         self._children += 1
         return child
 
+    def aside(self, mark: str) -> Effect:
+        """This effect for what is done beside it, with a path of its own for effects of that."""
+        twin = Effect(self.name, self.args, f"{self.path}{mark}", self.run)
+        twin.bound = self.bound
+        return twin
+
     def call(
         self, function: LuaFunction, *args: Value, run: Run | None = None
     ) -> Coroutine[Any, Any, Value]:

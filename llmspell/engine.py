@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
@@ -16,6 +17,7 @@ from llmspell.events.inboxes import Inboxes
 from llmspell.events.life import told
 from llmspell.hooks import Hooks, Life
 from llmspell.journal.recording import Recording
+from llmspell.journal.turns import Turns
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.middleware import Middleware, compose
@@ -57,10 +59,13 @@ class Engine:
         self[Hooks].listen(self._chains.clear)
         self._effects = 0
         self._free_effects = 0 if parent else self[Limits].effects
-        self._driver = Driver(vm, self._perform, limits=self[Limits], output=self[Written].print)
         recording = self[Recording]
+        turns = partial(Turns, recording, self._under) if recording else None
+        output = self[Written].print
+        self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
         if recording and not parent:
             recording.leaving = lambda: self._driver.leaving
+            recording.stop = self._driver.stop
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
         """Run the spell; what it returns.

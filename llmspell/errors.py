@@ -25,6 +25,7 @@ class LlmspellError(Exception):
         source_line: The text of that line, when it cannot be read from the file of that name.
         effect: Name of the effect that failed, once known.
         path: Path of that effect, such as `0.2/5`, once known.
+        run: The id of the run that it ended, if that is recorded.
     """
 
     code: ClassVar[str] = "error"
@@ -46,6 +47,7 @@ class LlmspellError(Exception):
         self.source_line = ""
         self.effect: str | None = None
         self.path: str | None = None
+        self.run: str | None = None
 
     def __str__(self) -> str:
         return self.message
@@ -372,6 +374,19 @@ class RunBusy(ReplayError):
     code = "run_busy"
 
 
+class UnfinishedEffect(ReplayError):
+    """An effect had begun when its run stopped, and nobody knows whether it was done."""
+
+    code = "unfinished_effect"
+
+    def __init__(self, what: str, path: str, run: str) -> None:
+        super().__init__(
+            f"{what} had begun when the run stopped, and nobody knows whether it was done",
+            hint=f"find out, then: llmspell resume {run} --unfinished again, or skip if it was done",
+            details={"effect": what, "path": path},
+        )
+
+
 class JournalMismatch(ReplayError):
     """The spell asked for another effect than the recorded one."""
 
@@ -382,6 +397,20 @@ class JournalExhausted(ReplayError):
     """The spell went on after the journal's last effect."""
 
     code = "journal_exhausted"
+
+
+class RunSuspended(LlmspellError):
+    """A run stopped by itself, and can be resumed.
+
+    `reason` says why in a word, `due` when it is to go on by itself: seconds since 1970, or None.
+    """
+
+    code = "run_suspended"
+    exit_code = 6
+
+    def __init__(self, message: str, *, reason: str, due: float | None = None) -> None:
+        super().__init__(message, details={"reason": reason, "due": due})
+        self.reason, self.due = reason, due
 
 
 class PluginError(LlmspellError):

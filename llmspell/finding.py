@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os.path import abspath, exists, isdir
 from pathlib import Path
+from typing import Any
 
 from llmspell.config import Project, find_project
 from llmspell.errors import SpellNotFound
@@ -25,12 +27,12 @@ def find_spell(name: str, project: Project | None = None) -> Spell:
     return read_spell(find_file(name, project), project)
 
 
-def find_named(name: str, project: Project) -> Spell:
-    """The spell of that name, never one of a path. Raises as `find_spell` does."""
+def named_parts(name: str, project: Project) -> dict[str, Any]:
+    """What `spell_from` makes the spell of a name of, never one of a path. Raises as `find_spell`."""
     found = named_spells(project).get(name)
     if found is None:
         raise _not_found(name, project)
-    return read_spell(found, project)
+    return parts_of(found, project)
 
 
 def find_file(name: str, project: Project) -> Path:
@@ -48,6 +50,23 @@ def find_file(name: str, project: Project) -> Path:
 
 def read_spell(path: Path, project: Project | None = None) -> Spell:
     """The spell in a file. Raises SpellNotFound, and ConfigError when its front matter is wrong."""
+    return spell_from(parts_of(path, project or find_project()))
+
+
+def spell_from(parts: Mapping[str, Any]) -> Spell:
+    """The spell of what `parts_of` found. Raises ConfigError when its front matter is wrong."""
+    folder, path = (parts[key] and Path(parts[key]) for key in ("folder", "path"))
+    texts = {key: _bytes(parts[key]) for key in ("source", "front")}
+    return parse_spell(**{**parts, **texts, "folder": folder, "path": path})
+
+
+def _bytes(text: str | bytes | None) -> bytes | None:
+    """A text that was kept as a plain value, where what is UTF-8 is no bytes."""
+    return text.encode() if isinstance(text, str) else text
+
+
+def parts_of(path: Path, project: Project) -> dict[str, Any]:
+    """What makes the spell in a file, as plain values. Raises SpellNotFound."""
     try:
         file = path.resolve()
         settings = path.with_name("spell.toml")
@@ -58,15 +77,15 @@ def read_spell(path: Path, project: Project | None = None) -> Spell:
         raise SpellNotFound(
             f"cannot read {unread}: {error.strerror}", hint="check who may read it"
         ) from error
-    return parse_spell(
-        source,
-        name=_name_of(Path(abspath(path))),  # noqa: PTH100 - a link to a spell names it
-        file=_display(path),
-        folder=file.parent,
-        path=file if file.is_file() else None,
-        front=front,
-        trusted=is_own(file, project or find_project()),
-    )
+    return {
+        "source": source,
+        "name": _name_of(Path(abspath(path))),  # noqa: PTH100 - a link to a spell names it
+        "file": _display(path),
+        "folder": str(file.parent),
+        "path": str(file) if file.is_file() else None,
+        "front": front,
+        "trusted": is_own(file, project),
+    }
 
 
 def shipped_spells() -> list[Path]:

@@ -121,6 +121,10 @@ class Registry(Mapping[str, T], Searchable[T]):
             newest = _versions_of(name, things)[0]
             self._own = {**things, name: things[f"{name}@{newest}"]}
 
+    def own(self) -> dict[str, T]:
+        """What is registered here, not in the parent, by plain names."""
+        return {name: thing for name, thing in self._own.items() if "@" not in name}
+
     def remove(self, name: str) -> None:
         """Take out one version, `weather@1`, or all that this registry has, `weather`."""
         plain, one, _ = name.partition("@")

@@ -55,8 +55,8 @@ class Launch:
     approvals: Approvals
     budget: Budget
 
-    def beginning(self) -> Beginning:
-        """What of it the journal keeps."""
+    def beginning(self, tools: Tools) -> Beginning:
+        """What of it the journal keeps; of the tools, those that are not built in."""
         from llmspell.journal.journal import Beginning
         from llmspell.version import VERSION
 
@@ -65,6 +65,9 @@ class Launch:
             "limits": asdict(self.limits),
             "grants": plain(permissions.granted),
             "denied": plain(permissions.denied),
+            "approvals": {"wanted": self.approvals.wanted, "given": self.approvals.given},
+            "budget": plain(self.budget),
+            "tools": [tool.describe() for tool in tools.own().values()],
             "versions": {"llmspell": VERSION, "python": platform.python_version()},
         }
         return Beginning(
@@ -94,6 +97,7 @@ class Runs:
         isolate: Callable[[Spell], bool],
         person: Person | None,
         open_journal: Callable[[], Journal] | None,
+        park: float | None = None,
     ) -> None:
         """Prepare.
 
@@ -107,21 +111,48 @@ class Runs:
             isolate: Whether a spell is to run in a process of its own.
             person: Who is there to be asked.
             open_journal: Gives the journal, if runs are to be recorded.
+            park: Seconds of sleep from which a recorded run stops when all of it sleeps.
         """
         self._shared = services
         self._image, self._bridges, self._middleware = image, bridges, middleware
         self._modules, self._open_store, self._isolate = modules, open_store, isolate
         self._person = person
-        self._open_journal = open_journal
+        self._open_journal, self._park = open_journal, park
         self._workers: list[Workers] = []
 
-    async def run(self, launch: Launch, output: Output) -> Value:
-        """Run a spell; what it returns. Raises as `Engine.execute` does, and JournalError."""
-        services = self._services(launch, Written(output, launch.limits.output))
+    async def run(
+        self, launch: Launch, output: Output, begun: Callable[[str], None] = lambda _: None
+    ) -> Value:
+        """Run a spell; what it returns. `begun` is told the run's id.
+
+        Raises as `Engine.execute` does, and JournalError.
+        """
         recording = self._begun(launch)
-        if recording is None:
-            return await self._execute(new_id(), _chance(), launch, services)
+        if recording is not None:
+            return await self.run_recorded(recording, launch, output, begun)
+        id_ = new_id()
+        begun(id_)
+        services = self._services(launch, Written(output, launch.limits.output))
+        return await self._execute(id_, _chance(), launch, services)
+
+    async def run_recorded(
+        self,
+        recording: Recording,
+        launch: Launch,
+        output: Output,
+        begun: Callable[[str], None] = lambda _: None,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Value:
+        """The same for a run that is recorded, or done again from its record.
+
+        `tools` describes those that it had when it was recorded.
+        """
+        begun(recording.id)
+        recording.park = self._park
+        services = self._services(launch, Written(output, launch.limits.output))
         services[Recording] = recording
+        if recording.is_replay:
+            _replay_in(services, tools)
         with recording.to_its_end() as end:
             seed = recording.seed
             end.result = await self._execute(recording.id, seed, launch, services)
@@ -133,7 +164,7 @@ class Runs:
             return None
         journal = self._open_journal()
         if journal.writable:
-            return journal.begin(launch.beginning())
+            return journal.begin(launch.beginning(self._shared[Tools]))
         log.warning("not recorded, for %s cannot be written; --no-record is for that", journal.path)
         return None
 
@@ -235,6 +266,17 @@ class Runs:
 
             self._workers.append(Workers(self._image, memory=limits.memory))
         return self._workers[-1]
+
+
+def _replay_in(services: dict[type, Any], tools: Sequence[Mapping[str, Any]]) -> None:
+    """Have what a run asks of its services though nothing is done: tools, and a store."""
+    from llmspell.state import MemoryStore
+    from llmspell.tools.recorded import RecordedTool
+
+    services[Store] = MemoryStore()  # watches are opened, and see nothing
+    for described in tools:
+        if described["name"] not in services[Tools]:
+            services[Tools].register(described["name"], RecordedTool(described))
 
 
 def _chance() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from math import inf
@@ -28,7 +28,7 @@ from llmspell.lua.image import build
 from llmspell.middleware import Middleware, arrange
 from llmspell.middleware.function import MiddlewareFunction
 from llmspell.middleware.trace import Observer, Observers
-from llmspell.permissions import NOTHING, Grants
+from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
 from llmspell.runs import Launch, Runs
@@ -46,6 +46,8 @@ from llmspell.written import Output
 if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes
     from llmspell.journal.journal import Journal
+    from llmspell.journal.reader import BegunEffect
+    from llmspell.journal.recording import Judge, Verdict
     from llmspell.plugins import Plugin
     from llmspell.plugins.bringing import StoreMaker
     from llmspell.providers.weights import Progress
@@ -96,6 +98,7 @@ class Runtime:
         capabilities: Iterable[type[Capability]] = (),
         observers: Sequence[Observer] = (),
         record: bool | None = None,
+        park: float | None = None,
         output: Output | None = None,
         console: Console | None = None,
         progress: Progress | None = None,
@@ -126,6 +129,8 @@ class Runtime:
             observers: Watch every effect of every run.
             record: Whether runs are recorded in the project's `.llmspell/runs.db`; by default as
                 the project says, which does unless told otherwise.
+            park: Seconds of sleep from which a recorded run stops, with `RunSuspended`, when all of
+                it sleeps; by default it sleeps.
             output: Gets each line a spell prints; by default it goes to stdout.
             console: Where the lines come from that a spell reads; by default stdin.
             progress: Told of the download of the embedded model.
@@ -159,6 +164,7 @@ class Runtime:
         self._given_plugins = tuple(plugins)
         self.plugins: dict[str, Plugin] = {}
         self._record = settings.journal.record if record is None else record
+        self._park = park
         self._journal: Journal | None = None
         self._output = output or _print
         account = Account(Budget(), "all runs")
@@ -225,6 +231,11 @@ class Runtime:
             self.events.tell("runtime.stopped", None)
             await self._cleanup.__aexit__(kind, error, traceback)
 
+    @property
+    def records(self) -> bool:
+        """Whether its runs are recorded."""
+        return self._record
+
     async def run(
         self,
         spell: str | Path | Spell,
@@ -232,6 +243,7 @@ class Runtime:
         params: Mapping[str, Value] | None = None,
         arguments: Sequence[str] = (),
         output: Output | None = None,
+        begun: Callable[[str], None] = lambda _: None,
     ) -> Value:
         """Run a spell; what it returns.
 
@@ -240,11 +252,13 @@ class Runtime:
             params: Its parameters.
             arguments: What `arg` and `...` hold in it.
             output: Gets each line it prints.
+            begun: Told the run's id before it does anything.
 
         Raises:
             SpellError: It was not found, does not compile, or did not catch an error.
             ConfigError: Its front matter or a parameter is wrong.
             LimitExceeded: It broke a limit.
+            RunSuspended: It stopped by itself, and can be resumed.
         """
         if not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
@@ -254,17 +268,118 @@ class Runtime:
         approvals = self._approvals.also(spell.approve)
         budget = self._budget.lowered(spell.limits)
         launch = Launch(spell, bound, list(arguments), permissions, limits, approvals, budget)
+        run = self._runs.run(launch, output or self._output, begun)
+        return await self._explained(spell, run)
+
+    async def resume(
+        self,
+        run: str,
+        *,
+        unfinished: Verdict | Judge = "fail",
+        output: Output | None = None,
+        begun: Callable[[str], None] = lambda _: None,
+    ) -> Value:
+        """Go on with a run that stopped; what it returns.
+
+        All that was recorded is answered from the record, and it goes on from there. The spell is
+        taken as it is now: it may have been edited where it had not come to.
+
+        Args:
+            run: Its id, or the beginning of that.
+            unfinished: What to do about an effect that had begun when the run stopped, when it may
+                not simply be done again: do it `again`, `skip` it with the result nil, or `fail`.
+            output: Gets each line it prints, from the first.
+            begun: Told the run's id before it does anything.
+
+        Raises:
+            RunNotFound: There is no such run.
+            RunBusy: Another process is at it.
+            JournalMismatch: The spell asks for another effect than the recorded one.
+            UnfinishedEffect: It could not be resumed without an answer.
+            Exception: What `run` raises.
+        """
+        from llmspell import resuming
+
+        async def always(_: BegunEffect) -> Verdict:
+            return unfinished  # type: ignore[return-value]
+
+        journal = self._open_journal()
+        found = journal.find(run)
+        spell = resuming.spell_now(found, self.project)
+        bound = resuming.params_now(found, spell)
+        permissions = await self._granting.permissions(spell)
+        permissions.grant(resuming.grants_of(found.setup["grants"]))
+        given = resuming.approvals_of(found).given
+        approvals = Approvals([*self._approvals.wanted, *spell.approve], [*self._approved, *given])
+        launch = Launch(
+            spell,
+            bound,
+            found.arguments,
+            permissions,
+            self._limits.lowered(spell.limits),
+            approvals,
+            self._budget.lowered(spell.limits),
+        )
+        resuming.check_tools(found, self.tools)
+        recording = journal.resume(
+            found, spell.source, unfinished if callable(unfinished) else always
+        )
+        done = self._runs.run_recorded(recording, launch, output or self._output, begun)
+        return await self._explained(spell, done)
+
+    async def replay(
+        self, run: str, *, until: str | None = None, output: Output | None = None
+    ) -> Value:
+        """Do a run again without doing anything outside; what it returned.
+
+        Args:
+            run: Its id, or the beginning of that.
+            until: The path of an effect before which to stop, by raising `RunSuspended`.
+            output: Gets each line it prints.
+
+        Raises:
+            RunNotFound: There is no such run.
+            JournalMismatch: This version of llmspell, or of a tool, does it otherwise.
+            JournalExhausted: It was not recorded to its end.
+            Exception: What the run raised.
+        """
+        from llmspell import resuming
+
+        journal = self._open_journal()
+        found = journal.find(run)
+        setup = found.setup
+        launch = Launch(
+            resuming.spell_then(found),
+            found.params,
+            found.arguments,
+            Permissions(resuming.grants_of(setup["grants"]), resuming.grants_of(setup["denied"])),
+            resuming.limits_of(found),
+            resuming.approvals_of(found),
+            resuming.budget_of(found),
+        )
+        recording = journal.replay(found, until=until)
+        output = output or self._output
+        return await self._runs.run_recorded(recording, launch, output, tools=setup["tools"])
+
+    async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
+        """What a run returns; a limit it broke says what sets that."""
         try:
-            return await self._runs.run(launch, output or self._output)
+            return await run
         except LimitExceeded as error:
             of = self._budget if error.limit in units(Budget) else self._limits
             if error.value < (getattr(of, error.limit) or inf):
                 error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
             raise
 
-    async def execute(self, source: str, *, name: str = "chunk") -> Value:
+    async def execute(
+        self,
+        source: str,
+        *,
+        name: str = "chunk",
+        begun: Callable[[str], None] = lambda _: None,
+    ) -> Value:
         """Run a spell given as text."""
-        return await self.run(parse_spell(source.encode(), name=name, file=name))
+        return await self.run(parse_spell(source.encode(), name=name, file=name), begun=begun)
 
     async def reload(self) -> list[str]:
         """Read the project's settings again; the names of those that changed and are used now.
@@ -319,6 +434,7 @@ class Runtime:
             person=self._person,
             isolate=lambda spell: not spell.trusted if self._isolate is None else self._isolate,
             open_journal=self._open_journal if self._record else None,
+            park=self._park,
         )
 
     def _register_tools(self, given: Iterable[Tool | Any]) -> None:

@@ -211,8 +211,7 @@ def test_the_page_of_the_command_line_has_every_command_and_option():
 def test_the_page_of_the_command_line_has_every_exit_code():
     text = (DOCS / "cli.md").read_text("utf-8")
     used = {0, 130} | {cls.exit_code for cls in error_classes(LlmspellError)}
-    not_yet = {5}  # there is no replay
-    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == used - not_yet
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == used
 
 
 def test_the_page_of_the_architecture_shows_the_floors():

@@ -15,6 +15,7 @@ from llmspell.bridge import Bridge
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.errors import AgentError
+from llmspell.journal.recording import beside
 from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
 from llmspell.spending.accounts import account_for
@@ -106,6 +107,10 @@ def template(effect: Effect, name: str) -> dict[str, Value]:
     return {"options": given}
 
 
+async def _default(effect: Effect) -> str:
+    return (await effect.run[Models].default()).model
+
+
 def _deadline(effect: Effect) -> float | None:
     seconds = effect.bound.get("timeout")
     return effect.run[Agents].find(effect.bound["agent"]).timeout if seconds is None else seconds
@@ -124,7 +129,7 @@ async def run(
     What becomes of it meanwhile is told to the stream of an id, from which `agent.next` takes it.
     """
     found = effect.run[Agents].find(agent)
-    model = found.model or (await effect.run[Models].default()).model
+    model = found.model or await beside(effect, "model", _default(effect))
     message = await message_from(effect, input)
     if stream is None:
         return (await prompt(effect, found, message, model=model)).as_plain()

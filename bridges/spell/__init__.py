@@ -8,7 +8,8 @@ from llmspell.children import Child, Children
 from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed
-from llmspell.finding import find_named
+from llmspell.finding import named_parts, spell_from
+from llmspell.journal.recording import beside
 from llmspell.limits import read_limits, units
 from llmspell.permissions import Grants, Kind
 from llmspell.spell import Spell, parse_spell
@@ -41,7 +42,10 @@ async def run(
         raise InvalidArguments("Spell.run", problems, hint=f"limits are {', '.join(units())}")
     named = _NAME.fullmatch(spell) is not None
     try:
-        found = find_named(spell, effect.run[Project]) if named else _written(spell, name)
+        if named:
+            found = spell_from(await beside(effect, "spell", _parts(effect, spell)))
+        else:
+            found = _written(spell, name)
     except LlmspellError as error:
         raise SpellFailed(spell if named else name, error) from error
     child = Child(
@@ -54,6 +58,13 @@ async def run(
         own_events=events == "own" if events else not named,
     )
     return await effect.run[Children].run(effect, child)
+
+
+async def _parts(effect: Effect, name: str) -> dict[str, Value]:
+    try:
+        return named_parts(name, effect.run[Project])
+    except LlmspellError as error:
+        raise SpellFailed(name, error) from error
 
 
 def _written(source: str, name: str) -> Spell:

@@ -9,6 +9,7 @@ from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, LlmspellError
 from llmspell.events import Events
+from llmspell.journal.recording import Recording
 from llmspell.state import Store
 from llmspell.state.watchers import Watchers
 from llmspell.values import LuaFunction, Value
@@ -18,6 +19,19 @@ log = logging.getLogger("llmspell.state")
 bridge = Bridge("state", __file__)
 
 TIMEOUT = 30.0  # seconds a watcher may take for one change
+
+
+def _can_repeat(effect: Effect) -> bool:
+    """Whether the store knows a write that it has done already."""
+    return hasattr(effect.run[Store], "once")  # type: ignore[type-abstract]
+
+
+def _once(effect: Effect) -> Store:
+    """The store, to write for an effect that is performed again if the run is killed meanwhile."""
+    store = effect.run[Store]  # type: ignore[type-abstract]
+    if effect.run[Recording] and _can_repeat(effect):
+        return store.once(f"{effect.run.id}/{effect.path}")
+    return store
 
 
 @bridge.effect(repeatable=True)
@@ -31,7 +45,7 @@ def put(
     effect: Effect, key: str, value: Value = None, ttl: float | None = None, scope: str = ""
 ) -> Awaitable[None] | None:
     """Store a value, for `ttl` seconds if given."""
-    return effect.run[Store].set(scope, key, value, ttl)  # type: ignore[type-abstract]
+    return _once(effect).set(scope, key, value, ttl)
 
 
 @bridge.effect(leaf=False)
@@ -66,26 +80,26 @@ async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
     return list(await settled(effect.run[Store].read(scope, key)))  # type: ignore[type-abstract]
 
 
-@bridge.effect()
+@bridge.effect(repeatable=_can_repeat)
 def commit(
     effect: Effect, key: str, value: Value = None, version: int | None = None, scope: str = ""
 ) -> Answer[bool]:
     """Store a value unless the key has been written since `state.read`; whether it was stored."""
-    return effect.run[Store].commit(scope, key, value, version)  # type: ignore[type-abstract]
+    return _once(effect).commit(scope, key, value, version)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=_can_repeat)
 def compare_and_set(
     effect: Effect, key: str, expected: Value = None, value: Value = None, scope: str = ""
 ) -> Answer[bool]:
     """Store a value if the key has the one expected, atomically; whether it was stored."""
-    return effect.run[Store].compare_and_set(scope, key, expected, value)  # type: ignore[type-abstract]
+    return _once(effect).compare_and_set(scope, key, expected, value)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=_can_repeat)
 def delete(effect: Effect, key: str, scope: str = "") -> Answer[bool]:
     """Remove a key; whether it was there."""
-    return effect.run[Store].delete(scope, key)  # type: ignore[type-abstract]
+    return _once(effect).delete(scope, key)
 
 
 @bridge.effect(repeatable=True)
@@ -94,7 +108,7 @@ def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str
     return effect.run[Store].keys(scope, pattern)  # type: ignore[type-abstract]
 
 
-@bridge.effect()
+@bridge.effect(repeatable=_can_repeat)
 def increment(
     effect: Effect,
     key: str,
@@ -102,7 +116,7 @@ def increment(
     scope: str = "",
 ) -> Answer[float]:
     """Add to a number, atomically; the sum."""
-    return effect.run[Store].increment(scope, key, by)  # type: ignore[type-abstract]
+    return _once(effect).increment(scope, key, by)
 
 
 @bridge.effect(leaf=False)

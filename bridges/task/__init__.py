@@ -4,6 +4,7 @@ from anyio import sleep
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
+from llmspell.journal.recording import Recording
 from llmspell.spending.accounts import Accounts, account_for
 from llmspell.values import LuaFunction
 
@@ -11,9 +12,10 @@ bridge = Bridge("task", __file__)
 
 
 @bridge.effect("sleep", repeatable=True)
-async def wait(seconds: float) -> None:
+async def wait(effect: Effect, seconds: float) -> None:
     """Wait. The global `Task` itself is part of the kernel."""
-    await sleep(seconds)
+    recording = effect.run[Recording]
+    await (recording.sleep(effect.path, seconds) if recording else sleep(seconds))
 
 
 @bridge.effect(leaf=False)

@@ -9,6 +9,9 @@ import click
 
 COMMANDS = {
     "run": "Run a spell.",
+    "resume": "Go on with a run that stopped.",
+    "replay": "Do a run again from its record, and nothing outside.",
+    "runs": "List recorded runs, and delete old ones.",
     "exec": "Run Lua given on the command line.",
     "check": "Read spells without running them.",
     "test": "Run the tests of spells.",

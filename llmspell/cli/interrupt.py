@@ -1,4 +1,4 @@
-"""Ctrl-C at once, also while Lua computes.
+"""Ctrl-C at once, also while Lua computes; and SIGTERM in the same way.
 
 Python runs its signal handlers only between its own instructions, and none of those happen while
 the main thread is inside Lua. The signal's number, however, is written to a pipe at once; a
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 GRACE = 0.1  # seconds
 
 _CLEAR_LINE, _SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
@@ -27,17 +27,33 @@ def answer_interrupts() -> None:
         signal.signal(signal.SIGINT, _end_at_signal)
 
 
+def set_way_back(command: str) -> None:
+    """From now on, whoever interrupts is told how to go on."""
+    _ending.way_back = command
+
+
+class _Ending:
+    """How the process ends when a signal ends it."""
+
+    way_back: str | None = None
+    word, code = "interrupted", INTERRUPTED
+
+
+_ending = _Ending()
+
+
 def end_interrupted() -> NoReturn:
     """Say so, put the terminal in order, and end the process without waiting for anything."""
     tidy = f"{_SHOW_CURSOR}{_CLEAR_LINE}" if os.isatty(2) else ""
+    hint = f"hint: go on with: {_ending.way_back}\n" if _ending.way_back else ""
     with suppress(OSError):
-        os.write(2, f"{tidy}interrupted\n".encode())
-    os._exit(INTERRUPTED)
+        os.write(2, f"{tidy}{_ending.word}\n{hint}".encode())
+    os._exit(_ending.code)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGINT cancel what runs, and end the process when that is done or takes too long."""
+    """Make SIGINT and SIGTERM cancel what runs, and end the process when that is done or takes too long."""
     if signal.getsignal(signal.SIGINT) is not _end_at_signal:
         yield
         return
@@ -49,12 +65,17 @@ def interruptible() -> Iterator[None]:
 
     def watch() -> None:
         while number := os.read(reading, 1):
-            if number[0] == signal.SIGINT and not stopped.wait(GRACE) and speaking.acquire(False):
+            if (
+                number[0] in (signal.SIGINT, signal.SIGTERM)
+                and not stopped.wait(GRACE)
+                and speaking.acquire(False)
+            ):
                 end_interrupted()
 
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     # asyncio puts its own handler in the place of Python's, and of no other.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    terminated = signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=watch, name="interrupt", daemon=True).start()
     try:
         yield
@@ -64,8 +85,15 @@ def interruptible() -> Iterator[None]:
     finally:
         stopped.set()
         signal.signal(signal.SIGINT, _end_at_signal)
+        signal.signal(signal.SIGTERM, terminated)
         signal.set_wakeup_fd(before)
         os.close(writing)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """End as at SIGINT, which asyncio knows how to."""
+    _ending.word, _ending.code = "terminated", TERMINATED
+    signal.raise_signal(signal.SIGINT)
 
 
 def _end_at_signal(_number: int, _frame: FrameType | None) -> None:

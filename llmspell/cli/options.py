@@ -14,6 +14,9 @@ from llmspell.cli.limits import budget_option, limit_option
 from llmspell.config import find_project
 from llmspell.permissions import NOTHING, Grants
 
+PARKED_FROM = 10.0
+"""Seconds of sleep from which it is worth to end the process."""
+
 
 def run_options() -> list[click.Option]:
     """The options, new ones at each call."""
@@ -34,6 +37,11 @@ def run_options() -> list[click.Option]:
             ["--record/--no-record"],
             default=None,
             help="Record the run in the project's .llmspell/, as by default.",
+        ),
+        click.Option(
+            ["--park"],
+            is_flag=True,
+            help="Stop the run when all of it sleeps for long; `llmspell resume --due` goes on.",
         ),
         *grant_options(),
         click.Option(
@@ -82,6 +90,7 @@ class RunOptions:
     budgets: tuple[tuple[str, float], ...] = ()
     isolate: bool | None = None
     record: bool | None = None
+    park: bool = False
     json: bool = False
     verbose: bool = False
     quiet: bool = False
@@ -117,6 +126,7 @@ class RunOptions:
             "isolate": self.isolate,
             "approved": self.approve,
             "record": self.record,
+            "park": PARKED_FROM if self.park else None,
             "limits": replace(project.settings.limits, **limits),
             "budget": replace(project.settings.budget, **budget),
         }

@@ -13,7 +13,14 @@ from typing import NoReturn
 import click
 
 from llmspell.cli.interrupt import end_interrupted
-from llmspell.errors import ConfigError, LlmspellError, SpellRuntimeError
+from llmspell.errors import (
+    ConfigError,
+    JournalError,
+    LimitExceeded,
+    LlmspellError,
+    RunSuspended,
+    SpellRuntimeError,
+)
 
 FAILED, USAGE = 1, 2
 
@@ -82,6 +89,8 @@ def describe(error: Exception) -> str:
 
 
 def _describe(error: LlmspellError) -> str:
+    if isinstance(error, RunSuspended):
+        return f"suspended: {error.message}\nhint: {_way_back(error)}"
     place = f"{error.where}: " if error.where else ""
     said = error.message
     if place and isinstance(error, ConfigError):
@@ -93,7 +102,14 @@ def _describe(error: LlmspellError) -> str:
         lines += ["Lua traceback (innermost first):", error.lua_traceback.replace("\t", "  ")]
     if error.hint:
         lines.append(f"hint: {error.hint}")
+    if error.run and isinstance(error, (LimitExceeded, JournalError)):
+        lines.append(f"hint: {_way_back(error)}")
     return "\n".join(lines)
+
+
+def _way_back(error: LlmspellError) -> str:
+    due = " or --due" if isinstance(error, RunSuspended) and error.due else ""
+    return f"go on with: llmspell resume {error.run}{due}"
 
 
 def _source_line(error: LlmspellError) -> str:

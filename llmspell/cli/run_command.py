@@ -13,6 +13,7 @@ from llmspell.cli.recorder import Recorder
 from llmspell.cli.report import Misuse
 from llmspell.cli.running import run_spell
 from llmspell.cli.sources import spell_of
+from llmspell.config import find_project
 from llmspell.errors import ConfigError, LlmspellError
 from llmspell.parameters import Parameter
 from llmspell.spell import Spell
@@ -88,6 +89,9 @@ class _SpellCommand(GrantingCommand):
         except ConfigError as error:
             error.hint = f"see its parameters with: {self.name} --help"
             raise
+        if options.pop("resume_last"):
+            _resume_last(self._spell, params, RunOptions.of(options))
+            return
         spell = replace(self._spell, trusted=False) if options.pop("untrusted") else self._spell
         recorder = Recorder(spell) if options.pop("record_permissions") else None
         chosen = RunOptions.of(options)
@@ -114,12 +118,32 @@ class _SpellCommand(GrantingCommand):
                     formatter.write_dl(records)
 
 
+def _resume_last(spell: Spell, params: dict[str, Value], options: RunOptions) -> None:
+    from llmspell.cli.resume_command import resume
+    from llmspell.journal.reader import Reader
+
+    if params:
+        raise Misuse(
+            "--resume-last goes on with the parameters of that run",
+            hint="leave them out, or run the spell anew",
+        )
+    with Reader.open(find_project().journal_file) as reader:
+        runs = [run for run in reader.runs(spell=spell.name) if run.file == spell.file]
+    if not runs or runs[0].status == "completed":
+        last = "has ended" if runs else "was not recorded"
+        raise Misuse(f"the last run of {spell.name} {last}", hint="run it without --resume-last")
+    resume(runs[0].id, options)
+
+
 def _options() -> list[click.Option]:
     untrusted = click.Option(["--untrusted"], is_flag=True, help="Treat the spell as a stranger's.")
     record = click.Option(
         ["--record-permissions"], is_flag=True, help="Have the spell ask for what it used."
     )
-    return [*run_options(), untrusted, record]
+    last = click.Option(
+        ["--resume-last"], is_flag=True, help="Go on with the spell's last run, which stopped."
+    )
+    return [*run_options(), untrusted, record, last]
 
 
 def _option(parameter: Parameter) -> click.Option:

@@ -6,12 +6,12 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from llmspell.cli.asking import Asking
 from llmspell.cli.bill import Bill
-from llmspell.cli.interrupt import interruptible
+from llmspell.cli.interrupt import interruptible, set_way_back
 from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
 from llmspell.cli.output import for_people, for_programs, write_line
@@ -23,6 +23,9 @@ from llmspell.runtime import Runtime
 from llmspell.spell import Spell
 from llmspell.values import Value
 
+Work = Callable[[Runtime, Callable[[str], None]], Awaitable[Value]]
+"""Runs a spell in a runtime, or does a run again; it tells the run's id."""
+
 
 def run_spell(
     spell: Spell,
@@ -33,11 +36,24 @@ def run_spell(
     observers: Sequence[Observer] = (),
 ) -> None:
     """Run it, with observers besides those that log or show progress, and print what it returns."""
+    # One who has just typed or piped in the spell is not there to answer.
+    typed = spell.file == "stdin" and spell.folder is None
+
+    async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
+        return await runtime.run(spell, params=params, arguments=arguments, begun=begun)
+
+    do_work(work, options, typed=typed, observers=observers)
+
+
+def do_work(
+    work: Work, options: RunOptions, *, typed: bool = False, observers: Sequence[Observer] = ()
+) -> None:
+    """Do it with everything around it, and print what comes of it."""
     gc.freeze()
     gc.enable()
     bill = Bill(shown=not options.quiet)
     with interruptible(), bill:
-        result = asyncio.run(_run(spell, options, params or {}, arguments, observers, bill))
+        result = asyncio.run(_do(work, options, observers, bill, typed=typed))
     if options.json:
         write_line(sys.stdout, for_programs(result))
     elif result is not None:
@@ -45,13 +61,8 @@ def run_spell(
     bill.show()
 
 
-async def _run(
-    spell: Spell,
-    options: RunOptions,
-    params: Mapping[str, Value],
-    arguments: Sequence[str],
-    more_observers: Sequence[Observer],
-    bill: Bill,
+async def _do(
+    work: Work, options: RunOptions, more_observers: Sequence[Observer], bill: Bill, *, typed: bool
 ) -> Value:
     to = sys.stderr if options.json else sys.stdout
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
@@ -70,26 +81,21 @@ async def _run(
     if progress.shown and not options.quiet:
         observers.append(progress)
 
+    somebody = not typed and os.isatty(0) and os.isatty(2)
     with progress:
         async with Runtime(
             **options.runtime_arguments(),
             observers=observers,
             output=lambda line: write(partial(write_line, to, line)),
             console=console,
-            ask=questions if _may_ask(spell, options) else None,
-            person=Asking(console, questions) if _somebody_is_there(spell) else None,
+            ask=questions if somebody and not options.no_prompt else None,
+            person=Asking(console, questions) if somebody else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
             bill.of(runtime.spent)
-            return await runtime.run(spell, params=params, arguments=arguments)
+            return await work(runtime, partial(_begun, recorded=runtime.records))
 
 
-def _may_ask(spell: Spell, options: RunOptions) -> bool:
-    """Whether what is not granted may be asked for."""
-    return not options.no_prompt and _somebody_is_there(spell)
-
-
-def _somebody_is_there(spell: Spell) -> bool:
-    """Whether somebody can answer; not one who has just typed or piped in the spell."""
-    typed = spell.file == "stdin" and spell.folder is None
-    return not typed and os.isatty(0) and os.isatty(2)
+def _begun(run: str, *, recorded: bool) -> None:
+    if recorded:
+        set_way_back(f"llmspell resume {run}")

@@ -26,6 +26,7 @@ from llmspell.hooks.results import (
     Retry,
     Skip,
 )
+from llmspell.journal.recording import beside
 from llmspell.steps import Steps, at_once
 from llmspell.values import Value
 
@@ -144,7 +145,7 @@ class Dispatch:
                 for kept, place, ttl in plan.keep:
                     kept.keep(place, result, ttl)
                 return result
-            yield _pause(call.effect, delay)
+            yield _pause(call, delay)
 
     def _review(
         self, hooks: tuple[RegisteredHook, ...], call: HookCall, plan: Plan
@@ -171,7 +172,7 @@ class Dispatch:
             case Halt(reason):
                 raise HookHalted(hook.id, reason)
             case Retry(delay) if plan.repeats_for(hook, said):
-                yield _pause(call.effect, delay)
+                yield _pause(call, delay)
                 return _Then.AGAIN
             case Redirect():
                 yield self._redirect(hook, said, call)
@@ -252,7 +253,8 @@ def _cache(kept: Kept, place: Place, ttl: float | None, call: HookCall) -> None:
         call.result, call.error = found[0], None
 
 
-async def _pause(effect: Effect, seconds: float) -> None:
+async def _pause(call: HookCall, seconds: float) -> None:
     """Wait before another attempt, which counts as one more effect of the run."""
-    effect.run.count()
-    await asyncio.sleep(seconds)
+    call.effect.run.count()
+    call.decisions += 1
+    await beside(call.effect, f"pause{call.decisions}", asyncio.sleep(seconds))

@@ -12,6 +12,7 @@ from llmspell.errors import EffectError, HookFailed, HookHalted, LimitExceeded, 
 from llmspell.events import Events
 from llmspell.hooks.registered import AtWork, HookCall
 from llmspell.hooks.registry import Hooks
+from llmspell.journal.recording import Recording
 from llmspell.values import LuaFunction, Value
 
 log = logging.getLogger("llmspell.hooks")
@@ -106,6 +107,8 @@ class _NoRun:
     def __getitem__(self, service: type[S]) -> S:
         if service is Events:
             return cast("S", self._events)
+        if service is Recording:
+            return cast("S", None)
         raise KeyError(service)
 
     def perform(self, effect: Effect) -> Coroutine[Any, Any, Value]:

@@ -17,11 +17,12 @@ from llmspell.events import Events
 from llmspell.hooks.circuit import Circuit
 from llmspell.hooks.kept import Kept
 from llmspell.hooks.points import Phase
+from llmspell.journal.recording import Recording
 from llmspell.steps import in_time
 from llmspell.values import Value
 
 if TYPE_CHECKING:
-    from llmspell.hooks.results import HookResult
+    from llmspell.hooks.results import Cache, HookResult
 
 log = logging.getLogger("llmspell.hooks")
 
@@ -35,12 +36,14 @@ class HookCall:
             point's, and the arguments tell of it.
         result: Set after.
         error: Set on error.
+        decisions: How many were recorded so far.
     """
 
-    __slots__ = ("_notes", "effect", "error", "phase", "result")
+    __slots__ = ("_notes", "decisions", "effect", "error", "phase", "result")
 
     def __init__(self, phase: Phase, effect: Effect) -> None:
         self.phase, self.effect = phase, effect
+        self.decisions = 0
         self.result: Value = None
         self.error: EffectError | None = None
         self._notes: dict[Any, Any] | None = None
@@ -84,6 +87,7 @@ class RegisteredHook:
         required: Its failure fails the effect; otherwise it is reported and passed over.
         owner: Whose it is: the object a method belongs to, or the function.
         kept: Where what it caches is kept.
+        of_spell: Whether it is a run's own, and decides again when that is resumed or replayed.
         circuit: Leaves it out when it fails again and again.
         removed: It is not called any more, by dispatches under way neither.
         calls: How often it was called.
@@ -101,6 +105,7 @@ class RegisteredHook:
     kept: Kept
     circuit: Circuit
     only: Callable[[Effect], bool] | None = None
+    of_spell: bool = False
     removed: bool = False
     calls: int = 0
     failures: int = 0
@@ -128,6 +133,46 @@ class RegisteredHook:
             or (self.only is not None and not self.only(call.effect))
         ):
             return None
+        if not self.of_spell and (recording := call.effect.run[Recording]):
+            return self._recorded(recording, call, at_work)
+        return self._asked(call, at_work)
+
+    def _recorded(
+        self, recording: Recording, call: HookCall, at_work: AtWork
+    ) -> Answer[HookResult]:
+        """The same, and what it says is recorded, or was."""
+        from llmspell.hooks.deciding import NAME, decided
+
+        effect = call.effect
+        aside = effect.aside(f"!{call.decisions}")
+        call.decisions += 1
+        about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
+
+        def ask() -> Answer[HookResult]:
+            call.effect = aside  # its own effects have paths of their own
+            answer: Any = self._asked(call, at_work)
+            if hasattr(answer, "__await__"):
+                return asked(answer)
+            put_back()
+            return answer  # type: ignore[no-any-return]
+
+        async def asked(answer: Awaitable[HookResult]) -> HookResult:
+            try:
+                return await answer
+            finally:
+                put_back()
+
+        def put_back() -> None:
+            call.effect = effect
+            effect.args = aside.args
+
+        def kept(cache: Cache) -> tuple[Value] | None:
+            return None if call.phase == "after" else self.kept.find(cache.place(effect))
+
+        place = Effect(NAME, about, aside.path, effect.run)
+        return decided(recording, place, ask, kept)
+
+    def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
         if self.circuit.in_a_row and not self.circuit.admits():
             self._left_out(call)
             return None

@@ -12,8 +12,11 @@ from llmspell.journal.labels import label_of
 from llmspell.journal.writer import Writer
 from llmspell.values import Value
 
-_BEGUN = "INSERT OR REPLACE INTO composites VALUES (?, ?, ?, ?, 'unfinished', ?, 0)"
-_ENDED = "UPDATE composites SET kind = ?, seconds = ? WHERE run = ? AND path = ?"
+_BEGUN = "INSERT OR IGNORE INTO composites VALUES (?, ?, ?, ?, 'unfinished', ?, 0)"
+_ENDED = """
+    UPDATE composites SET kind = ?, seconds = ?
+    WHERE run = ? AND path = ? AND kind = 'unfinished'
+"""
 
 
 class Composites:

@@ -26,7 +26,7 @@ MIGRATIONS = (
             params TEXT NOT NULL,
             arguments TEXT NOT NULL,
             seed INTEGER NOT NULL,
-            setup TEXT NOT NULL,
+            setup NOT NULL,
             started REAL NOT NULL,
             ended REAL,
             status TEXT NOT NULL,

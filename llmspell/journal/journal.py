@@ -1,23 +1,32 @@
-"""The journal of a project: begins records of runs."""
+"""The journal of a project: begins records of runs, and takes them up again."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmspell.errors import ReplayError
+from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
-from llmspell.journal.recording import Recording, new_id
+from llmspell.journal.past import Past
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
 from llmspell.journal.secrets import Redaction
-from llmspell.journal.texts import Row, stored_bytes, text_of
+from llmspell.journal.texts import Row, stored, stored_bytes, text_of
 from llmspell.journal.writer import Writer
-from llmspell.values import Value
+from llmspell.values import Value, plain
 
 _RUN = """
     INSERT INTO runs (id, spell, file, path, source, trusted, params, arguments, seed, setup,
         started, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running')
+"""
+_GOES_ON = """
+    UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?
+    WHERE number = ?
 """
 
 
@@ -59,15 +68,17 @@ class Journal:
         """Begin the record of a run. Raises JournalError."""
         id_ = new_id()
         seed = int.from_bytes(os.urandom(4)) >> 1
+        text = self._redaction.text_of
         rows: list[Row] = []
         source = stored_bytes(self._redaction.data(beginning.source), rows)
         spell = (beginning.spell, beginning.file, beginning.path and str(beginning.path))
         given = (
-            self._redaction.text_of(beginning.params),
-            self._redaction.text_of(beginning.arguments),
+            text(beginning.params),
+            text(beginning.arguments),
+            seed,
+            stored(text_of(plain(beginning.setup)), rows),
         )
-        setup = text_of(beginning.setup)
-        what = (id_, *spell, source, beginning.trusted, *given, seed, setup, time.time())
+        what = (id_, *spell, source, beginning.trusted, *given, time.time())
         db = self._writer.db
         lock = RunLock(self.path, id_)
         try:
@@ -76,7 +87,87 @@ class Journal:
             lock.release()
             raise
         number = db.execute("SELECT number FROM runs WHERE id = ?", (id_,)).fetchone()[0]
-        return Recording(self._writer, lock, self._redaction, number=number, id=id_, seed=seed)
+        ledger = Ledger(self._writer, lock, number)
+        return Recording(id_, seed, text_of=text, ledger=ledger)
+
+    def find(self, id_: str) -> RecordedRun:
+        """The run of an id, or of the beginning of one. Raises RunNotFound and JournalError."""
+        with Reader.open(self.path) as reader:
+            run = reader.run(id_)
+            _ = run.source, run.result  # read while the file is open
+            return run
+
+    def resume(self, run: RecordedRun, source: bytes, judge: Judge) -> Recording:
+        """Take a run up again; what was recorded is answered, then it goes on.
+
+        `source` is the spell's text, which may have been edited. `judge` decides about what had
+        begun when the run stopped.
+
+        The leaf whose error ended a run that failed is done again.
+
+        Raises:
+            RunBusy: Another process has it.
+            ReplayError: It has ended.
+            JournalError: The file is damaged, or cannot be written.
+        """
+        lock = RunLock(self.path, run.id)
+        reader = Reader.open(self.path)
+        try:
+            run = reader.run(run.id)  # another process may have gone on with it meanwhile
+            _check_unended(run)
+            effects = reader.effects(run)
+            retried = _failed_last(effects) if run.status == "failed" else []
+            begun = {begun.path: begun for begun in reader.begun(run)}
+            self._go_on(run, source, retried)
+        except BaseException:
+            reader.close()
+            lock.release()
+            raise
+        ended = effects[-1].number if effects else 0
+        past = Past(run, effects[: len(effects) - len(retried)], reader)
+        return Recording(
+            run.id,
+            run.seed,
+            text_of=self._redaction.text_of,
+            ledger=Ledger(self._writer, lock, run.number, ended=ended),
+            past=past,
+            unfinished=Unfinished(begun, judge),
+        )
+
+    def replay(self, run: RecordedRun, until: str | None = None) -> Recording:
+        """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""
+        reader = Reader.open(self.path)
+        try:
+            past = Past(run, reader.effects(run), reader, until=until)
+        except BaseException:
+            reader.close()
+            raise
+        return Recording(run.id, run.seed, text_of=self._redaction.text_of, ledger=None, past=past)
+
+    def _go_on(self, run: RecordedRun, source: bytes, retried: Sequence[RecordedEffect]) -> None:
+        """Write down that it runs, with that source, and forget leaves that are done again."""
+        rows: list[Row] = []
+        text = stored_bytes(self._redaction.data(source), rows)
+        rows.append((_GOES_ON, (text, run.number)))
+        forget = "DELETE FROM effects WHERE run = ? AND number = ?"
+        rows += [(forget, (run.number, effect.number)) for effect in retried]
+        self._writer.commit(rows)
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _check_unended(run: RecordedRun) -> None:
+    if run.status == "completed":
+        hint = f"see it again with: llmspell replay {run.id}"
+        raise ReplayError(f"the run {run.id} has ended", hint=hint)
+
+
+def _failed_last(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
+    """The leaves that ended last, all with an error."""
+    failed: list[RecordedEffect] = []
+    for effect in reversed(effects):
+        if effect.kind != "error":
+            break
+        failed.append(effect)
+    return failed

@@ -98,7 +98,7 @@ def _lists(source: sqlite3.Connection, run: int) -> Iterator[str]:
 def _blobs(source: sqlite3.Connection, run: int) -> Iterator[bytes]:
     """The digests that stand in the rows of a run for what is large."""
     holders = (
-        *(("source", "runs", "number"), ("result", "runs", "number")),
+        *((column, "runs", "number") for column in ("source", "setup", "result")),
         *(("args", "effects", "run"), ("outcome", "effects", "run"), ("args", "begun", "run")),
     )
     for column, table, key in holders:

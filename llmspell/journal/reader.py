@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ class RecordedRun:
         trusted: Whether the spell is the user's own.
         params: Its parameters; `arguments` is what `arg` held.
         seed: What chance in it came from.
-        setup: {limits, grants, denied, versions}.
+        setup: What it ran with: {limits, budget, grants, denied, approvals, tools, versions}.
         started: When it began; `ended` when it ended or stopped, or None. Seconds since 1970.
         status: `killed` when it runs no more though it neither ended nor stopped.
         reason: Why it stopped, in a word: "interrupted", "limit", "sleep", …
@@ -76,12 +77,12 @@ class RecordedRun:
     _result: Stored | None = field(repr=False)
     _reader: Reader = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def source(self) -> bytes:
         """The text of the spell."""
         return self._reader.blob(self._source)
 
-    @property
+    @cached_property
     def result(self) -> Value:
         """What it returned."""
         return None if self._result is None else value_of(self._reader.text(self._result))
@@ -199,6 +200,9 @@ class Reader(AbstractContextManager["Reader"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._db.close()
 
     def runs(self, *, limit: int = -1, spell: str | None = None) -> list[RecordedRun]:
@@ -294,6 +298,7 @@ class Reader(AbstractContextManager["Reader"]):
 
     def _run(self, row: tuple[Any, ...]) -> RecordedRun:
         values = dict(zip(_COLUMNS, row, strict=True))
+        values["setup"] = self.text(values["setup"])
         for name in ("params", "arguments", "setup"):
             values[name] = value_of(values[name])
         values["params"] = values["params"] or {}
@@ -312,6 +317,13 @@ class Reader(AbstractContextManager["Reader"]):
 
     def _damaged(self, what: str) -> JournalError:
         return JournalError(f"the journal in {self._path} is damaged: {what}")
+
+
+def due_runs(reader: Reader) -> list[RecordedRun]:
+    """The runs that are suspended until a time which has come, the longest due first."""
+    now = time.time()
+    due = [(run.due, run) for run in reader.runs() if run.status == "suspended" and run.due]
+    return [run for when, run in sorted(due, key=lambda pair: pair[0]) if when <= now]
 
 
 _REMEMBERED = 10_000  # texts

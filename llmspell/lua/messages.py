@@ -36,6 +36,17 @@ _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 
 
+_KINDS = {
+    _REPLY: "answer",
+    _REFUSAL: "answer",
+    _CALL: "call",
+    _RELEASE: "release",
+    _ABORT: "abort",
+    _KILL: "kill",
+    _MAIN: "main",
+}
+
+
 class Failure(NamedTuple):
     """An error that no pcall caught.
 
@@ -240,6 +251,22 @@ def main(name: str, source: bytes, params: dict[str, Value], arguments: list[str
     """Run the spell itself, as call 0. `name` is its chunk name: "@hello.lua"."""
     head = _head(_MAIN, 0) + _with_length(_LONG, name.encode("utf-8", "surrogateescape"))
     return head + _with_length(_LONG, source) + encode(params) + encode(arguments)
+
+
+def ends(message: bytes) -> bool:
+    """Whether a message to Lua ends the run."""
+    return message[0] == _KILL
+
+
+def head_of(message: bytes) -> tuple[str, int]:
+    """What a message to Lua is, and the number of the task or call it is for."""
+    kind, number = _head_at(message, 0)
+    return _KINDS[kind], number
+
+
+def path_of_call(message: bytes) -> str:
+    """The path of the task that is to answer a call."""
+    return message[7 : 7 + _short_at(message, 5)[0]].decode()
 
 
 def _with_length(length: Struct, data: bytes) -> bytes:

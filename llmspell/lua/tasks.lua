@@ -32,7 +32,7 @@ local function cancel_all(tasks)
 end
 
 local function timeout(duration, fn)
-  seconds(duration, "Task.timeout")
+  duration = seconds(duration, "Task.timeout")
   expect(fn, "function", 2, "Task.timeout")
   local group = new_group()
   local work = spawn(fn, pack(), group)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+import math
+
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectTimeout, InvalidArguments
+from llmspell.journal.recording import Recording
 from llmspell.values import Value
 
 
@@ -11,25 +15,53 @@ class Deadline:
 
     name = "deadline"
 
-    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         if handler.deadline is None:
             return call
-        deadline = handler.deadline
+        deadline, recording = handler.deadline, run[Recording]
 
         async def limited(effect: Effect) -> Value:
             seconds = deadline(effect)
             if seconds is None:
                 return await settled(call(effect))
-            if not isinstance(seconds, (int, float)) or seconds != seconds:  # noqa: PLR0124 - NaN
+            if not isinstance(seconds, (int, float)) or math.isnan(seconds):
                 raise InvalidArguments(
                     effect.name, [f"timeout: {seconds!r} is no number of seconds"]
                 )
+            if recording and not handler.is_leaf(effect):
+                return await _within_recorded(recording, effect, call, seconds)
             from anyio import move_on_after
 
             with move_on_after(seconds):
                 return await settled(call(effect))
-            raise EffectTimeout(
-                f"{effect.name} took more than {seconds:g} seconds", seconds=seconds
-            )
+            raise _timeout(effect, seconds)
 
         return limited
+
+
+async def _within_recorded(
+    recording: Recording, effect: Effect, call: Perform, seconds: float
+) -> Value:
+    """The same for an effect that is made of others: whether its time was up is a leaf."""
+    from anyio import CancelScope
+
+    async def sleep(_: Effect) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait() -> None:
+        place = Effect("deadline", {"seconds": seconds}, f"{effect.path}!time", effect.run)
+        await settled(recording.leaf(place, sleep, again=True))
+        scope.cancel()
+
+    clock = asyncio.create_task(wait())
+    try:
+        with CancelScope() as scope:
+            return await settled(call(effect))
+        raise _timeout(effect, seconds)
+    finally:
+        clock.cancel()
+        await asyncio.gather(clock, return_exceptions=True)
+
+
+def _timeout(effect: Effect, seconds: float) -> EffectTimeout:
+    return EffectTimeout(f"{effect.name} took more than {seconds:g} seconds", seconds=seconds)

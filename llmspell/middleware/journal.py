@@ -15,13 +15,18 @@ class Journal:
         recording = run[Recording]
         if not recording:
             return call
+        composites = recording.composites
+
+        def noted(effect: Effect) -> Answer[Value]:
+            return composites.perform(effect, call) if composites else call(effect)
+
         if handler.leaf is False:
-            return lambda effect: recording.composites.perform(effect, call)
+            return noted if composites else call
         is_leaf, again = handler.is_leaf, handler.may_repeat
 
         def recorded(effect: Effect) -> Answer[Value]:
             if not is_leaf(effect):
-                return recording.composites.perform(effect, call)
+                return noted(effect)
             return recording.leaf(effect, call, again=again(effect))
 
         return recorded

@@ -30,12 +30,21 @@ MIGRATIONS = (
         """,
         "CREATE INDEX state_expires ON state (expires) WHERE expires IS NOT NULL",
     ),
+    (
+        "CREATE TABLE done (name TEXT PRIMARY KEY, answer TEXT NOT NULL, at REAL NOT NULL)",
+        "CREATE INDEX done_at ON done (at)",
+    ),
 )
 """Statements that lead from schema version n to n+1, the file's `user_version`.
 
 `value` is JSON (see encoding.py), `expires` seconds since 1970, `version` a random number that
-every write changes.
+every write changes. `done` are the writes that are done once, by the name of the effect that asked
+for each, with what that was answered.
 """
+
+DONE_SECONDS = 7 * 86400
+"""How long it is remembered that a write was done; it matters from a kill until the run is resumed."""
+
 
 PURGE_SECONDS = 30.0
 PURGE_ROWS = 1000
@@ -136,6 +145,13 @@ class Database:
             "DELETE FROM state WHERE rowid IN (SELECT rowid FROM state WHERE expires <= ? LIMIT ?)",
             (time.time(), PURGE_ROWS),
         ).rowcount
+        purged = max(
+            purged,
+            db.execute(
+                "DELETE FROM done WHERE rowid IN (SELECT rowid FROM done WHERE at <= ? LIMIT ?)",
+                (time.time() - DONE_SECONDS, PURGE_ROWS),
+            ).rowcount,
+        )
         if purged == PURGE_ROWS:
             self._purge_at = now
 

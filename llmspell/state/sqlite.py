@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
+from copy import copy
 from fnmatch import translate
 from functools import cached_property
 from re import compile as compile_pattern
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmspell.state.encoding import added, decode, encode, same
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from llmspell.state.database import Database
     from llmspell.state.transfer import Entry
+
+
+T = TypeVar("T")
 
 
 class SqliteStore(Store):
@@ -47,6 +52,7 @@ class SqliteStore(Store):
         self.path = os.path.abspath(path)  # noqa: PTH100 - the folder may change before the first use
         self._synchronous = synchronous
         self._updates = Updates()
+        self._once: str | None = None
 
     @cached_property
     def _written(self) -> Database:
@@ -78,11 +84,11 @@ class SqliteStore(Store):
         check_ttl(ttl)
         expires = None if ttl is None else time.time() + ttl
         text = _text(value)
-        await self._writer.ask(lambda db: _put(db, scope, key, text, expires))
+        await self._write(lambda db: _put(db, scope, key, text, expires))
 
     async def delete(self, scope: str, key: str) -> bool:
         check_address(scope, key)
-        return await self._writer.ask(lambda db: _delete(db, scope, key))
+        return await self._write(lambda db: _delete(db, scope, key))
 
     async def keys(self, scope: str, pattern: str = "*") -> list[str]:
         check_scope(scope)
@@ -101,7 +107,7 @@ class SqliteStore(Store):
             _put(db, scope, key, _text(total), expires)
             return total
 
-        return await self._writer.ask(work)
+        return await self._write(work)
 
     async def compare_and_set(self, scope: str, key: str, expected: Value, new: Value) -> bool:
         check_address(scope, key)
@@ -114,7 +120,7 @@ class SqliteStore(Store):
                 _put(db, scope, key, text, expires)
             return equal
 
-        return await self._writer.ask(work)
+        return await self._write(work)
 
     async def read(self, scope: str, key: str) -> tuple[Value, int | None]:
         check_address(scope, key)
@@ -131,7 +137,7 @@ class SqliteStore(Store):
                 _put(db, scope, key, text, expires)
             return current == version
 
-        return await self._writer.ask(work)
+        return await self._write(work)
 
     async def update(
         self, scope: str, key: str, updater: Updater, caller: str = "", steps: Steps | None = None
@@ -170,9 +176,31 @@ class SqliteStore(Store):
         await self._writer.ask(work)
         return len(entries)
 
+    def once(self, done: str) -> SqliteStore:
+        _ = self._writer, self._reader  # they are shared
+        twin = copy(self)
+        twin._once = done  # noqa: SLF001 - one of us
+        return twin
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        done = self._once
+        if done is None:
+            return await self._writer.ask(work)
+        return await self._writer.ask(lambda db: _done_once(db, done, work))
+
     async def close(self) -> None:
         await self._reader.close()
         await self._writer.close()
+
+
+def _done_once(db: sqlite3.Connection, done: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    """Do it, unless that was done under that name already; what came of it then."""
+    row = db.execute("SELECT answer FROM done WHERE name = ?", (done,)).fetchone()
+    if row is not None:
+        return cast("T", decode(row[0]))
+    answer = work(db)
+    db.execute("INSERT INTO done VALUES (?, ?, ?)", (done, encode(answer), time.time()))
+    return answer
 
 
 def _text(value: Value) -> str | None:

@@ -133,6 +133,12 @@ class Store(Steps, Protocol):
         """
         ...
 
+    def once(self, done: str) -> Store:
+        """The same store, the next write of which is done once, however often it is asked for under
+        that name; whoever asks again gets the first answer. A store may not have this.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish what has begun and let go of threads and files. Nothing can be asked after."""
         ...

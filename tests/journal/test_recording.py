@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from llmspell import Runtime, tool
-from llmspell.config import Project
+from llmspell import tool
 from llmspell.errors import RunNotFound, SpellRuntimeError
-from llmspell.journal.reader import Reader
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
-from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -26,25 +25,8 @@ def fail() -> None:
 
 
 @pytest.fixture
-def new_runtime(tmp_path):
-    def make(**options):
-        options.setdefault("store", MemoryStore())
-        options.setdefault("tools", [add, fail])
-        options.setdefault("output", lambda line: None)
-        return Runtime(project=Project(tmp_path), **options)
-
-    return make
-
-
-@pytest.fixture
-def reader(tmp_path):
-    with Reader.open(tmp_path / ".llmspell" / "runs.db") as opened:
-        yield opened
-
-
-@pytest.fixture
-def journal(tmp_path):
-    return lambda: Reader.open(tmp_path / ".llmspell" / "runs.db")
+def new_runtime(new_runtime):
+    return partial(new_runtime, tools=[add, fail])
 
 
 async def test_leaves_are_recorded_in_the_order_in_which_they_ended(new_runtime, journal):

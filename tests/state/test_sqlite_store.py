@@ -62,7 +62,7 @@ async def test_the_file_is_readable_for_others(sqlite_store, state_file):
         ("scope", "key", '{"a":[1,"ø"]}', None)
     ]
     assert query(state_file, "PRAGMA journal_mode") == [("wal",)]
-    assert query(state_file, "PRAGMA user_version") == [(1,)]
+    assert query(state_file, "PRAGMA user_version") == [(2,)]
     assert query(state_file, "PRAGMA application_id") == [(APPLICATION_ID,)]
 
 

@@ -1,0 +1,85 @@
+"""`llmspell replay`: a run is done again from its record."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from llmspell.cli.options import RunOptions
+from llmspell.cli.running import do_work
+from llmspell.config import find_project
+from llmspell.effects import Effect
+from llmspell.errors import RunSuspended
+from llmspell.journal.past import shown
+from llmspell.journal.reader import Reader, RecordedEffect
+from llmspell.runtime import Runtime
+from llmspell.values import Value, legible
+
+_WIDEST = 200
+
+
+class _Steps:
+    """Prints each recorded effect as it is come to."""
+
+    def __init__(self, effects: list[RecordedEffect]) -> None:
+        self._effects = {effect.path: effect for effect in effects}
+
+    def started(self, effect: Effect) -> None:
+        """Only what came of it is shown."""
+
+    def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
+        recorded = self._effects.get(effect.path)
+        if recorded is None:
+            return
+        came = json.dumps(legible(recorded.outcome), ensure_ascii=False)
+        came = came if len(came) <= _WIDEST else f"{came[:_WIDEST]}…"
+        line = f"{effect.path} {shown(effect.name, effect.args)} → {recorded.kind} {came}"
+        print(line, file=sys.stderr)
+
+
+def _replay(run: str, until: str | None, show: bool, **values: Any) -> None:
+    options = RunOptions.of(values)
+    with Reader.open(find_project().journal_file) as reader:
+        found = reader.run(run)
+        steps = [_Steps(reader.effects(found))] if show else []
+
+        async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:  # noqa: ARG001
+            return await runtime.replay(found.id, until=until)
+
+        try:
+            do_work(work, options, observers=steps)
+        except RunSuspended as error:
+            if error.reason != "until":
+                raise
+            print(error.message, file=sys.stderr)
+
+
+command = click.Command(
+    "replay",
+    callback=_replay,
+    params=[
+        click.Argument(["run"]),
+        click.Option(["--until"], metavar="PATH", help="Stop before the effect of that path."),
+        click.Option(["--show"], is_flag=True, help="Show each effect, and what came of it."),
+        click.Option(
+            ["--tools"],
+            multiple=True,
+            metavar="FILE.py",
+            help="Python file or module with tools; those of the record are known without it.",
+        ),
+        click.Option(
+            ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
+        ),
+        click.Option(["-v", "--verbose"], is_flag=True, help="Log what the spell does."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="No progress display, only errors."),
+        click.Option(
+            ["--debug"], is_flag=True, help="Log everything; Python tracebacks of errors."
+        ),
+    ],
+    help="Do a run again from its record: the same output and the same result, and nothing is done "
+    "outside. Its id may be cut short.",
+)

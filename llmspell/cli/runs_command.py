@@ -1,0 +1,79 @@
+"""`llmspell runs`: what was recorded."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+
+import click
+
+from llmspell.cli.report import Misuse
+from llmspell.config import find_project
+from llmspell.durations import seconds_in
+from llmspell.journal.pruning import prune
+from llmspell.journal.reader import Reader, RecordedRun
+
+_SHOWN = 20
+
+
+@click.group("runs", invoke_without_command=True)
+@click.option("--spell", metavar="NAME", help="Those of this spell.")
+@click.option("-n", "--limit", default=_SHOWN, show_default=True, help="How many, at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks.")
+@click.pass_context
+def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) -> None:
+    """List recorded runs, the newest first."""
+    if ctx.invoked_subcommand:
+        return
+    file = find_project().journal_file
+    if not file.exists():
+        print("[]" if as_json else "no run has been recorded here")
+        return
+    with Reader.open(file) as reader:
+        runs = reader.runs(limit=limit, spell=spell)
+        if as_json:
+            print(json.dumps([_table(run) for run in runs], ensure_ascii=False, indent=2))
+            return
+        for run in runs:
+            print(_line(run))
+
+
+@command.command("prune")
+@click.option("--older", metavar="TIME", help="Those that ended longer ago, such as 30d or 12h.")
+@click.option("--keep", metavar="N", type=int, help="All but the newest N.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks.")
+def prune_command(older: str | None, keep: int | None) -> None:
+    """Delete runs, and what only they need. Without options, as [journal] retention says.
+
+    Runs that are at work, or that can go on, stay unless they are older too.
+    """
+    project = find_project()
+    settings = project.settings.journal
+    if older is None and keep is None:
+        older = settings.retention
+    try:
+        before = None if older is None else time.time() - seconds_in(older)
+    except ValueError as error:
+        raise Misuse(f"--older: {error}", hint="write it as 30d, 12h or 45m") from error
+    deleted = prune(project.journal_file, before=before, keep=keep)
+    print(f"deleted {deleted} runs")
+
+
+def _line(run: RecordedRun) -> str:
+    began = datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - for people
+    return f"{run.id}  {began}  {run.status:<9}  {run.spell}"
+
+
+def _table(run: RecordedRun) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "spell": run.spell,
+        "status": run.status,
+        "reason": run.reason,
+        "started": run.started,
+        "ended": run.ended,
+        "due": run.due,
+        "error": run.error,
+    }

@@ -1,0 +1,136 @@
+"""Writes down what one run does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from llmspell.journal.composites import Composites
+from llmspell.journal.locks import RunLock
+from llmspell.journal.texts import BLOB, LINK, Arguments, Row, Stored, stored
+from llmspell.journal.writer import Writer
+from llmspell.values import Value
+
+_EFFECT = "INSERT INTO effects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BEGUN = "INSERT OR REPLACE INTO begun VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_ENDED = "DELETE FROM begun WHERE run = ? AND path = ?"
+_AMEND = "UPDATE effects SET outcome = ? WHERE run = ? AND path = ? AND outcome IS NOT ?"
+_TURN = "INSERT INTO turns VALUES (?, ?, ?, ?)"
+_RUN = """
+    UPDATE runs SET status = ?, reason = ?, due = ?, ended = ?, result = ?, error = ?
+    WHERE number = ?
+"""
+
+
+class Asked:
+    """A leaf that somebody asked for: what is known of it before it has ended.
+
+    Attributes:
+        path: Its path; `name` is its name.
+        arguments: What it was asked for with.
+        after: The number of the last leaf that had ended by then.
+        begun: Whether it is written down that it has begun.
+    """
+
+    __slots__ = ("after", "arguments", "begin", "begun", "name", "path", "started")
+
+    def __init__(self, path: str, name: str, arguments: Arguments, after: int) -> None:
+        self.path, self.name, self.arguments, self.after = path, name, arguments, after
+        self.begun = False
+        self.started, self.begin = time.time(), time.perf_counter()
+
+
+class Ledger:
+    """The rows of one run, which this process has locked.
+
+    Attributes:
+        ended: The number of the last leaf that has ended.
+    """
+
+    def __init__(self, writer: Writer, lock: RunLock, number: int, *, ended: int = 0) -> None:
+        self.ended = ended
+        self._writer, self._lock, self._number = writer, lock, number
+        self._known: set[bytes] = set()
+
+    def composites(self, leaving: Callable[[], bool]) -> Composites:
+        """Notes of effects that are made of others."""
+        return Composites(self._writer, self._number, leaving)
+
+    def begin(self, asked: Asked, due: float | None = None) -> None:
+        """A leaf begins, and that is known before it does. Raises JournalError."""
+        self._writer.commit(self._beginning(asked, due))
+
+    def begin_sleep(self, asked: Asked, due: float) -> None:
+        """A sleep begins, which will have ended then. It is known soon."""
+        self._writer.add_soon(self._beginning(asked, due))
+
+    def end(self, asked: Asked, kind: str, text: str, usage: Value, turn: int) -> None:
+        """A leaf has ended, and that is known before anyone hears of it. Raises JournalError."""
+        self.end_later(asked, kind, text, usage, turn)
+        self._writer.commit()
+
+    def end_later(self, asked: Asked, kind: str, text: str, usage: Value, turn: int) -> None:
+        """The same, and it is known before anything later is."""
+        self.ended += 1
+        arguments = asked.arguments
+        rows = list(arguments.rows)
+        outcome = stored(text, rows)
+        rows = self._new(rows)
+        if asked.begun:
+            rows.append((_ENDED, (self._number, asked.path)))
+        used = json.dumps(usage) if type(usage) is dict else None
+        what = (asked.path, asked.name, arguments.digest, arguments.args, arguments.lists)
+        when = (asked.after, turn, asked.started, time.perf_counter() - asked.begin)
+        rows.append((_EFFECT, (self._number, self.ended, *what, kind, outcome, *when, used)))
+        self._writer.add(rows)
+
+    def turned(self, turn: int, under: str, batch: str) -> None:
+        """Lua was told a batch; that is known before anything later is."""
+        self._writer.add([(_TURN, (self._number, turn, under, batch))])
+
+    def finish(
+        self,
+        status: str,
+        *,
+        result: str | None = None,
+        error: str | None = None,
+        reason: str | None = None,
+        due: float | None = None,
+    ) -> None:
+        """The run has ended, or stops; `result` and `error` are texts. Raises JournalError."""
+        rows: list[Row] = []
+        kept: Stored | None = None if result is None else stored(result, rows)
+        what = (status, reason, due, time.time(), kept, error)
+        try:
+            self._writer.commit([*rows, (_RUN, (*what, self._number))])
+        finally:
+            self._lock.release()
+
+    def amend(self, path: str, text: str) -> None:
+        """What a leaf returns is another text now."""
+        rows: list[Row] = []
+        outcome = stored(text, rows)
+        rows.append((_AMEND, (outcome, self._number, path, outcome)))
+        self._writer.add(rows)
+
+    def leave(self) -> None:
+        """Another process may go on with the run, which is as it was."""
+        self._lock.release()
+
+    def _beginning(self, asked: Asked, due: float | None) -> list[Row]:
+        asked.begun = True
+        arguments = asked.arguments
+        what = (asked.name, arguments.digest, arguments.args, arguments.lists, asked.started, due)
+        return [*self._new(arguments.rows), (_BEGUN, (self._number, asked.path, *what))]
+
+    def _new(self, rows: list[Row]) -> list[Row]:
+        """Rows without what this run has stored already by content."""
+        new = []
+        for row in rows:
+            if row[0] is BLOB or row[0] is LINK:
+                if row[1][0] in self._known:
+                    continue
+                self._known.add(row[1][0])
+            new.append(row)
+        return new

@@ -1,0 +1,317 @@
+"""What a run did before: gives recorded outcomes back, in the order in which they came.
+
+Lua does the same again if it is told the same in the same batches, and what is told depends on
+nothing but the outcomes of leaves. So each outcome is held back until those before it have been
+given, all leaves have been asked for that had been by then, and Lua has had as many turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from llmspell.errors import (
+    EffectError,
+    JournalExhausted,
+    JournalMismatch,
+    ReplayError,
+    RunSuspended,
+    effect_error_from,
+)
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.values import Value, legible
+
+STUCK = 1.0
+"""Seconds without a step after which a run will not go on as it did."""
+
+
+class Batch(NamedTuple):
+    """What Lua was told at one turn: the names of the messages."""
+
+    under: str
+    names: list[str]
+
+
+class Recorded:
+    """A leaf that was recorded, and how far it has come this time."""
+
+    __slots__ = ("asked", "effect", "future", "given", "gone")
+
+    def __init__(self, effect: RecordedEffect) -> None:
+        self.effect = effect
+        self.asked = self.given = self.gone = False
+        self.future: asyncio.Future[None] | None = None
+
+    def outcome(self) -> Value:
+        """What it returned; raises what it raised."""
+        if self.effect.kind == "error":
+            raise _error(self.effect.outcome)
+        return self.effect.outcome
+
+
+class Past:
+    """The recorded part of a run, which is gone through once.
+
+    Attributes:
+        over: Whether all outcomes have been given.
+        failure: Why the run cannot go on as it did.
+        computing: Whether a Lua state computes apart from the event loop; set by the recording.
+        stop: Stops the run; set by the recording.
+    """
+
+    def __init__(
+        self,
+        run: RecordedRun,
+        effects: Sequence[RecordedEffect],
+        reader: Reader,
+        *,
+        until: str | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run: The run.
+            effects: Those of its leaves that are given back.
+            reader: Of the file they are in.
+            until: The path of a leaf before which to stop.
+        """
+        self._run, self._reader, self._until = run.id, reader, until
+        self.computing: Callable[[], bool] = lambda: False
+        self.stop: Callable[[ReplayError], None] = lambda _: None
+        self._found = {effect.path: Recorded(effect) for effect in effects}
+        self._order = [r for r in self._found.values() if not self._inside(r.effect.path)]
+        self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
+        asked = [r.effect.asked for r in self._by_asking]
+        self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
+        turns = reader.turns(run)
+        self._turns = {turn.number: Batch(turn.under, _names(turn.batch)) for turn in turns}
+        self._last_turn = max(self._turns, default=0)
+        self._next = self._asked = self._turn = self._steps = 0
+        self._beyond: list[tuple[str, str, asyncio.Future[None]]] = []
+        self._waking: list[Callable[[], None]] = []
+        self._end: list[asyncio.Future[None]] = []
+        self._watching = False
+        self.failure: ReplayError | None = None
+        self.over = not self._order
+
+    def check(self) -> None:
+        """Raise why the run could not go on as it did, if that has happened."""
+        if self.failure:
+            raise self.failure
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
+        self._reader.close()
+
+    def find(self, path: str, name: str, args: dict[str, Value], digest: bytes) -> Recorded | None:
+        """The leaf of that path, which is asked for now; None when there is none.
+
+        Raises:
+            JournalMismatch: Another one was recorded.
+        """
+        found = self._found.get(path)
+        if path == self._until:
+            raise RunSuspended(f"stopped before {shown(name, args)}", reason="until")
+        if found is None:
+            return None
+        if found.effect.digest != digest:
+            self.failure = self._mismatch(found.effect, name, args)
+            raise self.failure
+        found.asked = True
+        self._go_on()
+        return found
+
+    async def wait(self, recorded: Recorded) -> Value:
+        """Its outcome, when that is due."""
+        if not recorded.given:
+            recorded.future = asyncio.get_running_loop().create_future()
+            self._watch()
+            try:
+                await recorded.future
+            except asyncio.CancelledError:
+                self.drop(recorded)
+                raise
+        return recorded.outcome()
+
+    def drop(self, recorded: Recorded) -> None:
+        """Nobody waits for it any more."""
+        recorded.gone, recorded.future = True, None
+        self._go_on()
+
+    async def end(self) -> None:
+        """Wait until all outcomes have been given."""
+        if not self.over:
+            future = asyncio.get_running_loop().create_future()
+            self._end.append(future)
+            self._watch()
+            await future
+
+    async def beyond(self, path: str, name: str) -> None:
+        """Wait for what was not recorded: it may be cancelled, as it was then.
+
+        Raises:
+            JournalExhausted: The run will not go on.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._beyond.append((path, name, future))
+        self._watch()
+        await future
+
+    def loosen(self, path: str) -> None:
+        """What was recorded on behalf of a leaf that did not end is no part of the order."""
+        for recorded in self._found.values():
+            if recorded.effect.path.startswith((f"{path}/", f"{path}.")) and not recorded.given:
+                recorded.given = True
+        self._go_on()
+
+    def batch(self, turn: int) -> Batch | None:
+        """What Lua was told at that turn; None when it could only have been told one thing."""
+        return self._turns.get(turn)
+
+    def has_turns_after(self, turn: int) -> bool:
+        return turn < self._last_turn
+
+    def turned(self, turn: int) -> None:
+        """Lua has a turn."""
+        self._turn = turn
+        self._go_on()
+        waking, self._waking = self._waking, []
+        for wake in waking:
+            wake()
+
+    def hold(self, wake: Callable[[], None]) -> None:
+        """A batch is not complete, or it is not that state's turn; wake it after the next one."""
+        self._waking.append(wake)
+        self._watch()
+
+    def _go_on(self) -> None:
+        """Give every outcome that is due."""
+        self._steps += 1
+        order, asking = self._order, self._by_asking
+        while self._asked < len(asking) and (
+            asking[self._asked].asked or asking[self._asked].given
+        ):
+            self._asked += 1
+        while self._next < len(order):
+            recorded = order[self._next]
+            if not recorded.given:
+                effect = recorded.effect
+                if not recorded.asked or self._asked < self._needed[self._next]:
+                    return
+                if self._turn < effect.turn or (effect.kind == "cancelled" and not recorded.gone):
+                    return
+                recorded.given = True
+                if recorded.future is not None and not recorded.future.done():
+                    recorded.future.set_result(None)
+            self._next += 1
+        if not self.over:
+            self.over = True
+            for future in self._end:
+                if not future.done():
+                    future.set_result(None)
+
+    def _inside(self, path: str) -> bool:
+        """Whether it was done on behalf of a recorded leaf, which answers for it."""
+        while path := path[: max(path.rfind("/"), path.rfind("."), 0)]:
+            if path in self._found:
+                return True
+        return False
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(STUCK, self._look, self._steps)
+
+    def _look(self, before: int) -> None:
+        """Look whether anything has happened."""
+        self._watching = False
+        beyond = [entry for entry in self._beyond if not entry[2].done()]
+        waiting = [r for r in self._order if r.future is not None and not r.future.done()]
+        ending = [future for future in self._end if not future.done()]
+        if not (beyond or waiting or ending or self._waking):
+            return
+        if self._steps != before or self.computing():
+            self._watch()
+            return
+        if self.over and beyond:
+            error: ReplayError = self._exhausted(*beyond[0][:2])
+        else:
+            error = self._stuck()
+        futures = [entry[2] for entry in beyond] + ending
+        futures += [r.future for r in waiting if r.future is not None]
+        self.failure = self.failure or error
+        self._watch()
+        if futures:
+            futures[0].set_exception(error)
+        else:
+            self.stop(error)
+
+    def _mismatch(
+        self, recorded: RecordedEffect, name: str, args: dict[str, Value]
+    ) -> JournalMismatch:
+        was, now = shown(recorded.name, recorded.args), shown(name, args)
+        error = JournalMismatch(
+            f"the spell asks for {now}, but its record has {was}",
+            hint=f"to go on from here with what it asks for: llmspell fork {self._run} --at {recorded.path}",
+            details={"recorded": was, "asked": now, "path": recorded.path},
+        )
+        error.effect, error.path = name, recorded.path
+        return error
+
+    def _exhausted(self, path: str, name: str) -> JournalExhausted:
+        error = JournalExhausted(
+            f"the record of the run {self._run} ends before {name} at {path}",
+            hint=f"go on from there with: llmspell resume {self._run}",
+            details={"path": path},
+        )
+        error.effect, error.path = name, path
+        return error
+
+    def _stuck(self) -> JournalMismatch:
+        missing = next((r.effect for r in self._order if not r.asked and not r.given), None)
+        if missing is None:
+            return JournalMismatch(
+                f"the tasks of the run {self._run} go on in another order than recorded",
+                hint=f"begin anew from some step: llmspell fork {self._run} --at PATH",
+            )
+        what = shown(missing.name, missing.args)
+        error = JournalMismatch(
+            f"the spell does not ask for {what}, which its record has at {missing.path}",
+            hint=f"to go on from there without it: llmspell fork {self._run} --at {missing.path}",
+            details={"recorded": what, "path": missing.path},
+        )
+        error.effect, error.path = missing.name, missing.path
+        return error
+
+
+_LONGEST = 200  # characters of arguments shown
+
+
+def shown(name: str, args: dict[str, Value]) -> str:
+    """An effect for people: its name and arguments."""
+    import json
+
+    text = json.dumps(legible(args), ensure_ascii=False) if args else ""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return f"{name} {short}".strip()
+
+
+def _names(batch: str) -> list[str]:
+    return batch.split(",") if batch else []
+
+
+def _error(table: dict[str, Value]) -> EffectError:
+    """The error that an outcome stands for."""
+    error = effect_error_from(table) or EffectError(
+        str(table.get("message")),
+        hint=table.get("hint"),
+        details=table.get("details"),
+        retryable=table.get("retryable") is True,
+    )
+    if error.code != table.get("code"):
+        error.code = table["code"]  # type: ignore[misc]  # of a class that is not there now
+    error.where = table.get("where")
+    return error

@@ -1,0 +1,78 @@
+"""Deletes runs, and what only they need."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from llmspell.journal.database import open_to_write, schema
+from llmspell.journal.locks import is_running
+from llmspell.sqlite_file import transaction
+
+_OF_A_RUN = ("effects", "begun", "composites", "turns")
+
+# What the runs that are left refer to, directly or by chains.
+_HEADS = """
+    SELECT unhex_text(value) FROM {table}, json_each({table}.lists) WHERE lists IS NOT NULL
+"""
+_FORGET_LINKS = f"""
+    DELETE FROM links WHERE digest NOT IN (WITH RECURSIVE needed (digest) AS (
+        {_HEADS.format(table="effects")}
+        UNION {_HEADS.format(table="begun")}
+        UNION SELECT before FROM needed JOIN links USING (digest)
+    ) SELECT digest FROM needed)
+"""  # noqa: S608 - constants
+_FORGET_BLOBS = """
+    DELETE FROM blobs WHERE digest NOT IN (SELECT * FROM (
+    SELECT source FROM runs
+    UNION SELECT setup FROM runs UNION SELECT result FROM runs
+    UNION SELECT args FROM effects UNION SELECT outcome FROM effects
+    UNION SELECT args FROM begun UNION SELECT item FROM links
+    ) WHERE typeof(source) = 'blob')
+"""
+
+
+def prune(path: Path, *, before: float | None = None, keep: int | None = None) -> int:
+    """Delete runs that ended `before` a time, and all but the newest `keep`; how many that were.
+
+    Those that some process is at stay. Raises JournalError.
+    """
+    if not path.exists() or (before is None and keep is None):
+        return 0
+    try:
+        with closing(open_to_write(path, "NORMAL")) as db:
+            db.create_function("unhex_text", 1, bytes.fromhex, deterministic=True)
+            with transaction(db, "IMMEDIATE"):
+                gone = [
+                    number
+                    for number, id_ in _candidates(db, before, keep)
+                    if not is_running(path, id_)
+                ]
+                for number in gone:
+                    db.execute("DELETE FROM runs WHERE number = ?", (number,))
+                    for table in _OF_A_RUN:
+                        db.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608 - constants
+                if gone:
+                    db.execute(_FORGET_LINKS)
+                    db.execute(_FORGET_BLOBS)
+            if gone:
+                db.execute("VACUUM")
+            return len(gone)
+    except sqlite3.Error as error:
+        raise schema().failure(error, str(path)) from error
+
+
+def _candidates(
+    db: sqlite3.Connection, before: float | None, keep: int | None
+) -> list[tuple[int, str]]:
+    rows = db.execute(
+        """
+        SELECT number, id FROM runs WHERE
+            coalesce(ended, started) < coalesce(?1, -1)
+            OR (?2 IS NOT NULL AND number NOT IN (
+                SELECT number FROM runs ORDER BY number DESC LIMIT ?2))
+        """,
+        (before, keep),
+    )
+    return list(rows)

@@ -1,0 +1,98 @@
+"""What a Lua state is told at each of its turns: written down, or told again as it was.
+
+A spell does the same again if it is told the same in the same batches. Mostly there is only one
+thing that it could be told; where more is under way, its order is chance, and is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llmspell.journal.recording import Recording
+from llmspell.lua import messages
+
+Named = tuple[str, bytes]
+"""A message and what it is called in the record: whom it answers, calls or aborts."""
+
+
+class Turns:
+    """The turns of one Lua state.
+
+    Attributes:
+        held: Messages that are held back until their turn.
+    """
+
+    def __init__(self, recording: Recording, under: str, wake: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            recording: Of the run.
+            under: The path of the effect that runs a child, with a slash; empty for none.
+            wake: Has the driver ask for a batch again.
+        """
+        self.held: list[Named] = []
+        self._recording, self._under, self._wake = recording, under, wake
+        self._calls: dict[int, str] = {}
+
+    def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
+        """The batch of the next turn; None when it is not complete, or another state's turn comes.
+
+        Args:
+            inbox: Messages that have come.
+            more: Whether Lua can go on though it is told nothing.
+            alone: Whether nothing else is under way.
+        """
+        for message in inbox:
+            if not message or messages.ends(message):
+                return message  # the state has died, or is killed
+            self.held.append((self._name(message), message))
+        recording = self._recording
+        past = recording.past
+        if past is not None and past.has_turns_after(recording.turn):
+            recorded = past.batch(recording.turn + 1)
+            if recorded is not None and recorded.under == self._under:
+                return self._told(recorded.names)
+            if recorded is not None or self._under:
+                past.hold(self._wake)
+                return None
+        if not (self.held or more):
+            return None
+        batch, self.held = self.held, []
+        forced = alone and len(batch) < 2 and not recording.busy and not self._under  # noqa: PLR2004
+        recording.turned(self._under, None if forced else ",".join(name for name, _ in batch))
+        return b"".join(message for _, message in batch)
+
+    def drop(self, task: int) -> list[Named]:
+        """Forget the answer that a task waits for no more."""
+        name = f"{task}"
+        self.held = [named for named in self.held if named[0] != name]
+        return self.held
+
+    def started(self) -> None:
+        """The state computes apart from the event loop."""
+        self._recording.computing += 1
+
+    def came_back(self) -> None:
+        self._recording.computing -= 1
+
+    def _told(self, names: list[str]) -> bytes | None:
+        """What the record says, if all of it is there."""
+        past = self._recording.past
+        there = dict(self.held)
+        if past is None or not all(name in there for name in names):
+            if past is not None:
+                past.hold(self._wake)
+            return None
+        self.held = [named for named in self.held if named[0] not in names]
+        self._recording.turned(self._under, None)
+        return b"".join(there[name] for name in names)
+
+    def _name(self, message: bytes) -> str:
+        """What a message is called: a task's number, or c or a and the path of a call."""
+        kind, number = messages.head_of(message)
+        if kind == "call":
+            self._calls[number] = messages.path_of_call(message)
+            return f"c{self._calls[number]}"
+        if kind == "abort":
+            return f"a{self._calls.get(number, number)}"
+        return str(number)

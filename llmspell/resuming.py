@@ -1,0 +1,77 @@
+"""What a recorded run is started with when it is done again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from llmspell.approvals import Approvals
+from llmspell.config import Project
+from llmspell.errors import ReplayError
+from llmspell.finding import read_spell
+from llmspell.journal.reader import RecordedRun
+from llmspell.limits import Budget, Limits
+from llmspell.permissions import KINDS, Grants
+from llmspell.spell import Spell, parse_spell
+from llmspell.tools.registry import Tools
+
+
+def spell_now(run: RecordedRun, project: Project) -> Spell:
+    """The spell of a run as its file is now, or as it was recorded if there is no such file.
+
+    It goes by the name of then, which is in what is recorded of its errors.
+    """
+    path = Path(run.path) if run.path else None
+    if path is None or not path.is_file():
+        return spell_then(run)
+    spell = read_spell(path, project)
+    return replace(spell, file=run.file, trusted=spell.trusted and run.trusted)
+
+
+def spell_then(run: RecordedRun) -> Spell:
+    """The spell of a run as it was recorded."""
+    spell = parse_spell(run.source, name=run.spell, file=run.file, trusted=run.trusted)
+    path = Path(run.path) if run.path else None
+    return replace(spell, path=path, folder=path and path.parent)
+
+
+def params_now(run: RecordedRun, spell: Spell) -> dict[str, Any]:
+    """The parameters of a run, without those which the spell has no more. Raises ConfigError."""
+    known = {name: value for name, value in run.params.items() if name in spell.params}
+    return spell.bind(known)
+
+
+def check_tools(run: RecordedRun, tools: Tools) -> None:
+    """Raise ReplayError unless the tools are there that the run had."""
+    missing = [tool["name"] for tool in run.setup["tools"] if tool["name"] not in tools]
+    if missing:
+        raise ReplayError(
+            f"the run {run.id} had the tool {' and '.join(missing)}, which is not there",
+            hint="name the file that it is in, as then: --tools FILE.py",
+        )
+
+
+def grants_of(table: Mapping[str, Any]) -> Grants:
+    """Grants as they were written down."""
+    found = {kind: table.get(kind) for kind in KINDS}
+    return Grants(**{k: None if v is None else tuple(v) for k, v in found.items()})
+
+
+def limits_of(run: RecordedRun) -> Limits:
+    """The limits of a run that is replayed; of its time, only if that is what ended it."""
+    known = {field.name for field in fields(Limits)}
+    kept = {name: value for name, value in run.setup["limits"].items() if name in known}
+    limit = (run.error or {}).get("details", {}).get("limit")
+    return Limits(**kept if limit == "time" else kept | {"time": 3600.0})
+
+
+def approvals_of(run: RecordedRun) -> Approvals:
+    """The rules of a run for approvals."""
+    rules = run.setup["approvals"]
+    return Approvals(rules["wanted"], rules["given"])
+
+
+def budget_of(run: RecordedRun) -> Budget:
+    return Budget(**run.setup["budget"])

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from llmspell import Runtime
+from llmspell.config import Project
+from llmspell.journal.reader import Reader
+from llmspell.state import MemoryStore
+
+
+@pytest.fixture
+def printed():
+    """What the spells of a test printed."""
+    return []
+
+
+@pytest.fixture
+def new_runtime(tmp_path, printed):
+    """Makes runtimes whose project is an empty folder."""
+
+    def make(**options):
+        options.setdefault("store", MemoryStore())
+        options.setdefault("output", printed.append)
+        return Runtime(project=Project(tmp_path), **options)
+
+    return make
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Opens the journal to look at it."""
+    return lambda: Reader.open(tmp_path / ".llmspell" / "runs.db")

@@ -1,0 +1,149 @@
+"""Processes that are really killed: their runs go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from llmspell.journal.reader import Reader
+
+VICTIM = Path(__file__).with_name("victim.py")
+KILLED = -9
+
+# In each, the names of what is done outside are unique.
+SPELLS = {
+    "steps": """
+        print(math.random(1000000), os.time())
+        local out = {}
+        for i = 1, 4 do out[i] = work{name = "step " .. i} end
+        out[5] = try(fails, {name = "no"})
+        return out
+    """,
+    "tasks": """
+        local order = {}
+        local function branch(i)
+          local first = work{name = "first " .. i, seconds = 0.001 * (i % 3)}
+          local inner = Task.map({1, 2, 3}, function(j)
+            local done = slow_work{name = "inner " .. i .. "." .. j}
+            order[#order + 1] = i .. "." .. j
+            return done
+          end)
+          order[#order + 1] = i
+          return {first, inner}
+        end
+        local results = Task.map({1, 2, 3, 4, 5, 6, 7, 8}, branch)
+        return {results, #order, table.concat(order, " ", 1, 0)}
+    """,
+    "agents": """
+        local calls = 0
+        Tool.define{name = "double", params = {name = "string"}, run = function(args)
+          calls = calls + 1
+          return work{name = "tool of " .. args.name}
+        end}
+        Hook.before("tool.call", function(context) calls = calls + 100 end)
+        local answers = Task.map({"a", "b double", "c"}, function(what)
+          return Agent.create{tools = {"work", "double"}}:prompt(what)
+        end)
+        return {answers, calls}
+    """,
+    "state": """
+        State.set("n", 0)
+        State.set("sum", 0)
+        Task.map({1, 2, 3, 4}, function(i)
+          State.update("n", function(n) return n + i end)
+          State.increment("sum", i)
+        end)
+        local slow = Task.spawn(function() Task.sleep(60) end)
+        local first = Task.race{
+          function() Task.sleep(0.01) return "quick" end,
+          function() Task.sleep(30) return "slow" end,
+        }
+        slow:cancel()
+        return {State.get("n"), State.get("sum"), first}
+    """,
+    "child": """
+        local function child(n)
+          return Spell.run([[return {work{name = "child " .. arg[1]}, work{name = "again " .. arg[1]}}]],
+            {arguments = {n}, grants = {tool = {"work"}}})
+        end
+        return #Task.map({"1", "2"}, child)
+    """,
+}
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Runs the victim until it ends: its exit code, the run's id, the result."""
+
+    def run(spell, run_id="new", kill=0):
+        done = subprocess.run(
+            [sys.executable, VICTIM, tmp_path, spell, run_id, str(kill)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, KILLED), done.stderr
+        lines = done.stdout.splitlines()
+        printed = [line for line in lines if line.startswith("|")]
+        id_, *result = [line for line in lines if not line.startswith("|")] or [None]
+        return Ended(done.returncode, id_, printed, result[0] if result else None)
+
+    return run
+
+
+class Ended(NamedTuple):
+    code: int
+    run: str | None
+    printed: list[str]
+    result: str | None
+
+
+def done_outside(folder: Path) -> Counter[str]:
+    log = folder / "done.log"
+    return Counter(log.read_text().splitlines()) if log.exists() else Counter()
+
+
+def recorded(folder: Path, run_id: str) -> dict[str, str | None]:
+    """The leaves of a run by path, each with the name of the work that it was, if it was some."""
+    with Reader.open(folder / ".llmspell" / "runs.db") as reader:
+        effects = reader.effects(reader.run(run_id))
+        found = {e.path: e.args["args"]["name"] if e.name == "tool.call" else None for e in effects}
+    assert len(found) == len(effects), "an effect was recorded twice"
+    return found
+
+
+def check_resumed(
+    folder: Path, before: dict[str, str | None], run: str, once: Counter[str]
+) -> None:
+    """Nothing that had finished was lost or done twice, and all was done."""
+    after, done = recorded(folder, run), done_outside(folder)
+    assert before.items() <= after.items()
+    assert {name: done[name] for name in before.values() if name} == {
+        name: 1 for name in before.values() if name
+    }
+    assert done.keys() == once.keys()
+
+
+@pytest.mark.parametrize("name", SPELLS)
+def test_a_kill_after_every_effect(name, start, tmp_path):
+    spell = tmp_path / f"{name}.lua"
+    spell.write_text(SPELLS[name])
+    expected = start(spell)
+    assert expected.code == 0
+    once = done_outside(tmp_path)
+    effects = len(recorded(tmp_path, expected.run))
+    for kill in range(1, effects + 1):
+        (tmp_path / "done.log").unlink(missing_ok=True)
+        killed = start(spell, kill=kill)
+        assert killed.code == KILLED
+        before = recorded(tmp_path, killed.run)
+        resumed = start(spell, killed.run)
+        assert (resumed.code, resumed.result) == (0, expected.result)
+        assert resumed.printed[: len(killed.printed)] == killed.printed
+        check_resumed(tmp_path, before, killed.run, once)

@@ -1,0 +1,245 @@
+"""Replay: the same once more, and nothing is done outside."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from llmspell import Halt, Hook, Modify, Replace, tool
+from llmspell.errors import (
+    HookHalted,
+    JournalExhausted,
+    LimitExceeded,
+    LlmspellError,
+    RunSuspended,
+    SpellRuntimeError,
+)
+from llmspell.limits import Limits
+from llmspell.providers.messages import ToolCall
+from llmspell.providers.scripted import ScriptedProvider
+
+pytestmark = pytest.mark.anyio
+
+CALLS = []
+
+
+@pytest.fixture(autouse=True)
+def calls():
+    CALLS.clear()
+    return CALLS
+
+
+@tool
+async def work(n: int, seconds: float = 0) -> int:
+    CALLS.append(n)
+    await asyncio.sleep(seconds)
+    return n * 10
+
+
+@tool
+def fail(n: int) -> None:
+    CALLS.append(n)
+    raise ValueError(f"no {n}")
+
+
+@pytest.fixture
+def twice(new_runtime, printed, calls):
+    """Runs a spell and replays it: nothing is done again, and all looks the same."""
+
+    async def run(source, **options):
+        options.setdefault("tools", [work, fail])
+        ids = []
+        async with new_runtime(**options) as runtime:
+            from llmspell.spell import parse_spell
+
+            spell = parse_spell(source.encode(), name="s", file="s.lua")
+            outcome = await caught(runtime.run(spell, begun=ids.append))
+            first, done = list(printed), list(calls)
+            printed.clear()
+        async with new_runtime(**options) as runtime:  # as another process would
+            again = await caught(runtime.replay(ids[0]))
+        assert repr(again) == repr(outcome)
+        if isinstance(outcome, Exception):
+            assert (again.where, again.message) == (outcome.where, outcome.message)
+            raise outcome
+        assert printed == first
+        assert calls == done
+        return outcome
+
+    return run
+
+
+async def caught(coroutine):
+    try:
+        return await coroutine
+    except LlmspellError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "return 1",
+        "print(math.random(), os.time(), os.clock() >= 0) return math.random(1, 100)",
+        (
+            "local t = {} for i = 1, 50 do t['k' .. math.random(1000)] = i end "
+            "local s = {} for k in pairs(t) do s[#s + 1] = k end return table.concat(s, ' ')"
+        ),
+        "return {work{n = 1}, work{n = 2}}",
+        "local ok, e = pcall(fail, {n = 1}) return {ok, e.code, e.message}",
+        "local s = {} Task.map({3, 1, 2}, function(n) work{n = n, seconds = n / 100} s[#s + 1] = n end) return s",
+        "return Task.race{function() return work{n = 1, seconds = 0.05} end, function() return work{n = 2} end}",
+        "return select(2, pcall(Task.timeout, 0.02, function() work{n = 1, seconds = 9} end)).code",
+        "local t = Task.spawn(function() while true do Task.sleep(0.001) print('tick') end end) work{n = 1, seconds = 0.02} t:cancel() return 1",
+        "State.set('a', {1, 2}) State.update('a', function(a) a[3] = work{n = 3} return a end) return State.get('a')",
+        "Hook.before('tool.call', function(c) print('before') if c.args.args.n == 2 then return {type = 'replace', result = 7} end end) return {work{n = 1}, work{n = 2}}",
+        "Event.subscribe('x', function(e) print('got', e.data) work{n = e.data} end) Event.publish('x', 1) Event.publish('x', 2) return 1",
+        "local s = {} State.watch('*', function(c) s[#s + 1] = c.key end) State.set('a', 1) State.set('b', 2) work{n = 1, seconds = 0.05} return s",
+        "local o = {} Task.map({1, 2, 3, 4, 5, 6, 7, 8}, function(i) Task.map({1, 2}, function(j) work{n = i * 10 + j, seconds = (i * j % 3) / 200} o[#o + 1] = i .. j end) end) return table.concat(o, ' ')",
+        "return Spell.run([[print('inside') return Task.map({1, 2}, function(n) return {math.random(), os.time()} end)]], {grants = {}})",
+        "local r = Task.map({1, 2, 3}, function(i) return Spell.run('return os.time() + ' .. i) end) return #r",
+        "Tool.define{name = 'twice', params = {n = 'integer'}, run = function(a) return work{n = a.n} + work{n = a.n + 1} end} return {twice{n = 1}, Tool.call('twice', {n = 5})}",
+    ],
+)
+async def test_a_run_is_the_same_when_replayed(twice, source):
+    await twice(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("work{n = 1} error('no tea')", SpellRuntimeError),
+        ("fail{n = 1}", SpellRuntimeError),
+        ("work{n = 1}\nlocal x = nil + 1", SpellRuntimeError),
+        (
+            "work{n = 1} Task.map({1, 2}, function(i) work{n = i, seconds = i / 50} error('in ' .. i) end)",
+            SpellRuntimeError,
+        ),
+        ("for i = 1, 100 do work{n = i} end", LimitExceeded),
+        ("work{n = 1} while true do end", LimitExceeded),
+    ],
+)
+async def test_so_is_one_that_failed(twice, source, kind):
+    with pytest.raises(kind):
+        await twice(source, limits=Limits(effects=50, instructions=10_000_000))
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+async def test_slices_elsewhere_are_no_different(twice, isolate):
+    source = """
+    local out = {}
+    local function busy() local x = 0 for i = 1, 4e6 do x = x + i % 7 end end
+    Task.map({1, 2, 3, 4}, function(i)
+      work{n = i, seconds = i / 100}
+      busy()
+      out[#out + 1] = i
+      work{n = i + 10, seconds = 0.01}
+      out[#out + 1] = i + 10
+    end)
+    return table.concat(out, ' ')
+    """
+    await twice(source, isolate=isolate)
+
+
+async def test_agents(twice):
+    def says(request):
+        last = request.messages[-1]
+        if last.role == "tool":
+            return f"so: {last.content[0].content[0].text}"
+        return [ToolCall("1", "work", {"n": len(request.messages)}), ToolCall("2", "inside", {})]
+
+    model = ScriptedProvider(says)
+    source = """
+    local count = 0
+    local inside = {name = "inside", params = {}, run = function() count = count + 1 return count end}
+    local answers = Task.map({1, 2, 3}, function(i)
+      local agent = Agent.create{tools = {"work", inside}, timeout = 5}
+      return {agent:prompt("first " .. i), agent:prompt("second")}
+    end)
+    return {answers, count}
+    """
+    await twice(source, providers=[model], model="scripted/any")
+    assert len(model.requests) == 12
+
+
+async def test_an_agent_whose_time_is_up(twice):
+    async def never(request):
+        await asyncio.sleep(60)
+
+    source = """
+    local agent = Agent.create{timeout = 0.05}
+    return select(2, pcall(agent.prompt, agent, "hello")).code
+    """
+    model = ScriptedProvider(never)
+    assert await twice(source, providers=[model], model="scripted/any") == "effect_timeout"
+
+
+class Decides(Hook):
+    """A hook of the host, which decides by something that is not recorded."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def on_tool_execute(self, call):
+        self.asked.append(call.effect.args["args"]["n"])
+        n = call.effect.args["args"]["n"] + len(self.asked) - 1
+        await call.effect.perform("state.set", key="hook", value=n)
+        if n == 3:
+            return Replace("replaced")
+        if n > 3:
+            return Halt("enough")
+        return Modify({**call.effect.args, "args": {"n": n + 100}})
+
+
+async def test_decisions_of_hooks_in_python_are_recorded(twice):
+    hook = Decides()
+    source = """
+    local a, b = work{n = 1}, work{n = 2}
+    return {a, b, select(2, pcall(work, {n = 3})).code}
+    """
+    assert await twice(source, hooks=[hook]) == [1010, "replaced", "hook_halted"]
+    assert hook.asked == [1, 2, 3]
+
+
+async def test_a_hook_may_refuse_the_run(twice):
+    class Refuses(Hook):
+        async def on_run_start(self, call):
+            CALLS.append("asked")
+            return Halt("not today")
+
+    with pytest.raises(HookHalted):
+        await twice("return 1", hooks=[Refuses()])
+    assert CALLS == ["asked"]
+
+
+async def test_until(new_runtime, printed):
+    ids = []
+    async with new_runtime(tools=[work]) as runtime:
+        from llmspell.spell import parse_spell
+
+        spell = parse_spell(
+            b"print(1) work{n = 1} print(2) work{n = 2} print(3)", name="s", file="s.lua"
+        )
+        await runtime.run(spell, begun=ids.append)
+        printed.clear()
+        with pytest.raises(RunSuspended, match=r"tool\.call"):
+            await runtime.replay(ids[0], until="0/1")
+        assert printed == ["1", "2"]
+
+
+async def test_a_run_that_was_not_recorded_to_its_end(new_runtime):
+    ids = []
+    async with new_runtime(tools=[work]) as runtime:
+        from llmspell.spell import parse_spell
+
+        spell = parse_spell(b"work{n = 1}\nTask.sleep(60)", name="s", file="s.lua")
+        run = asyncio.create_task(runtime.run(spell, begun=ids.append))
+        await asyncio.sleep(0.3)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        with pytest.raises(JournalExhausted, match=r"ends before task\.sleep") as caught:
+            await runtime.replay(ids[0])
+    assert caught.value.where == "s.lua:2"
+    assert "llmspell resume" in caught.value.hint
