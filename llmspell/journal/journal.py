@@ -115,7 +115,7 @@ class Journal:
         try:
             run = reader.run(run.id)  # another process may have gone on with it meanwhile
             _check_unended(run)
-            effects = reader.effects(run)
+            effects = reader.effects(run, beside=True)
             retried = _failed_last(effects) if run.status == "failed" else []
             begun = {begun.path: begun for begun in reader.begun(run)}
             self._go_on(run, source, retried)
@@ -138,7 +138,7 @@ class Journal:
         """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""
         reader = Reader.open(self.path)
         try:
-            past = Past(run, reader.effects(run), reader, until=until)
+            past = Past(run, reader.effects(run, beside=True), reader, until=until)
         except BaseException:
             reader.close()
             raise

@@ -235,11 +235,16 @@ class Reader(AbstractContextManager["Reader"]):
             raise RunNotFound(f"several runs begin with {id_}", hint=hint)
         return self._run(found[0])
 
-    def effects(self, run: RecordedRun) -> list[RecordedEffect]:
-        """Its leaves, in the order in which they ended."""
+    def effects(self, run: RecordedRun, *, beside: bool = False) -> list[RecordedEffect]:
+        """Its leaves, in the order in which they ended.
+
+        Those `beside` effects are what host code decided or learned in the midst of one, such as
+        what a hook in Python said; a mark in their path tells them: `0/5!0`.
+        """
         columns = ", ".join(column.removeprefix("_") for column in _EFFECT)
         sql = f"SELECT {columns} FROM effects WHERE run = ? ORDER BY number"  # noqa: S608 - constants
-        return [self._effect(row) for row in self._rows(sql, (run.number,))]
+        rows = self._rows(sql, (run.number,))
+        return [self._effect(row) for row in rows if beside or MARK not in row[1]]
 
     def begun(self, run: RecordedRun) -> list[BegunEffect]:
         """Leaves that have begun and not ended, of which that matters."""
@@ -325,6 +330,8 @@ def due_runs(reader: Reader) -> list[RecordedRun]:
     due = [(run.due, run) for run in reader.runs() if run.status == "suspended" and run.due]
     return [run for when, run in sorted(due, key=lambda pair: pair[0]) if when <= now]
 
+
+MARK = "!"
 
 _REMEMBERED = 10_000  # texts
 
