@@ -14,6 +14,7 @@ from llmspell.agents.capabilities.attached import Capabilities
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.context import Context
 from llmspell.agents.counter import Counter
+from llmspell.agents.streams import Stream
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
@@ -53,6 +54,7 @@ class Agent:
         counter: Knows how many tokens that has.
         speaker: The id of the agent the conversation was handed over to, or None.
         active: Paths of the prompts in progress.
+        stream: Where the prompt that is in turn is told to, or None.
         account: What it and its forks may spend together, if that is limited.
         capabilities: What else it was given, and what it was made with.
     """
@@ -80,6 +82,7 @@ class Agent:
     speaker: str | None = None
     lock: Lock = field(default_factory=Lock)
     active: set[str] = field(default_factory=set)
+    stream: Stream | None = None
     account: Account | None = None
     capabilities: Capabilities = field(init=False)
 
@@ -136,6 +139,7 @@ class Agent:
             counter=replace(self.counter),
             lock=Lock(),
             active=set(),
+            stream=None,
         )
 
     def begin(self, history: list[Message]) -> None:
@@ -150,6 +154,11 @@ class Agent:
             raise AgentError(
                 f"agent {self.name!r} was prompted by its own tool",
                 hint="give the tool an agent of its own, such as agent:fork()",
+            )
+        if self.stream and self.stream.holds_up(path):
+            raise AgentError(
+                f"agent {self.name!r} was prompted while the spell takes what it says",
+                hint="take all of it first, close the stream, or prompt agent:fork()",
             )
 
 

@@ -45,11 +45,13 @@ async def prompt(
     about = {"agent": agent.name, "run": effect.run.id, "path": effect.path}
     async with agent.lock:
         agent.active.add(effect.path)
+        agent.stream = stream
         try:
             with told(effect.run[Events], "agent", about), Payers(effect) as payers:
                 return await _Turn(effect, agent, model, stream, payers).take(message)
         finally:
             agent.active.discard(effect.path)
+            agent.stream = None
 
 
 class _Turn:

@@ -42,7 +42,9 @@ class Stream:
         stopped: Whether the spell wants no more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reader: str) -> None:
+        """Make one for the task of the spell that has this path."""
+        self._reader = reader
         self.pieces: list[list[Piece]] = []
         self.stopped = False
         self._groups: deque[list[Event]] = deque()
@@ -51,6 +53,10 @@ class Stream:
         self._asked = 0
         self._news, self._space = asyncio.Event(), asyncio.Event()
         self._interrupt: Callable[[], None] | None = None
+
+    def holds_up(self, path: str) -> bool:
+        """Whether whoever takes the events waits for what is done at a path."""
+        return path.startswith((f"{self._reader}/", f"{self._reader}."))
 
     def put(self, *events: Event) -> None:
         """Add a group of events."""
@@ -75,7 +81,8 @@ class Stream:
     def catch_up(self, pieces: Iterable[list[Piece]]) -> None:
         """Add the pieces of an answer that came from elsewhere than a model just now."""
         if not self.pieces:
-            for group in pieces:
+            self.pieces = list(pieces)
+            for group in self.pieces:
                 self.put(*map(_event, group))
 
     def _add(self, group: list[Event]) -> None:
@@ -189,10 +196,13 @@ class Streams:
         self._prompts: dict[str, Stream] = {}
 
     def find(self, id: str) -> Stream:  # noqa: A002 - it is the id
-        """The stream of that id, which may not have begun."""
+        """The stream of that id, which may not have begun.
+
+        The id is the path of the task that has the prompt done, a child of the one that reads.
+        """
         stream = self._streams.get(id)
         if stream is None:
-            stream = self._streams[id] = Stream()
+            stream = self._streams[id] = Stream(id.rpartition(".")[0])
         return stream
 
     def close(self, id: str) -> None:  # noqa: A002 - it is the id

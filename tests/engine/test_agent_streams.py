@@ -356,6 +356,48 @@ async def test_a_break_at_the_last_piece_is_a_break(script):
     assert result == ["interrupted", 0]
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "agent:prompt('again')",
+        "agent:stream('again')()",
+        "Task.map({1}, function() agent:prompt('again') end)",
+    ],
+)
+async def test_an_agent_is_not_waited_for_by_who_takes_what_it_says(script, prompt):
+    with anyio.fail_after(10):
+        result, _ = await script(
+            f"""
+            local agent = Agent.create{{}}
+            local ok, e
+            for piece in agent:stream("go") do
+              ok, e = pcall(function() {prompt} end)
+              break
+            end
+            return {{e.code, (agent:fork():prompt("fork")), (agent:prompt("after"))}}
+            """,
+            ["one two", "forked", "done"],
+        )
+    assert result == ["agent_error", "forked", "done"]
+
+
+async def test_tasks_take_turns_with_streams_of_one_agent(script):
+    with anyio.fail_after(10):
+        result, _ = await script(
+            """
+            local agent = Agent.create{}
+            local texts = Task.map({"a", "b", "c"}, function(word)
+              local text = ""
+              for piece in agent:stream(word) do text = text .. piece end
+              return text
+            end)
+            return {texts, #agent:history()}
+            """,
+            lambda request: request.messages[-1].text * 2,
+        )
+    assert result == [["aa", "bb", "cc"], 6]
+
+
 async def test_many_streams_at_once_do_not_mix(script):
     result, _ = await script(
         """
