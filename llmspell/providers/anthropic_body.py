@@ -42,7 +42,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
         "system": _system(told, choice, takes),
         "tools": [_tool(tool) for tool in request.tools],
         "tool_choice": choice if forced or not choice else _unforced(choice),
-        "stop_sequences": list(request.stop),
+        "stop_sequences": [text for text in request.stop if text.strip()],
         "temperature": request.temperature if takes.sampling else None,
         "top_p": request.top_p if takes.sampling else None,
         "thinking": thought,

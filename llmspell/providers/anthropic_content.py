@@ -71,11 +71,12 @@ def _given(message: Message) -> list[Body]:
 
 
 def _result(result: ToolResult) -> Body:
-    content = [part for block in result.content for part in _parts(block, "tool")]
     body: Body = {"type": "tool_result", "tool_use_id": _id(result.id)}
-    if content:
-        body["content"] = content
-    return body | {"is_error": True} if result.is_error else body
+    if result.is_error:  # which has to be told, and in words
+        said = "".join([block.text for block in result.content if isinstance(block, Text)])
+        return body | {"content": said if said.strip() else "The tool failed.", "is_error": True}
+    content = [part for block in result.content for part in _parts(block, "tool")]
+    return body | {"content": content} if content else body
 
 
 def _parts(block: Block, role: str) -> list[Body]:

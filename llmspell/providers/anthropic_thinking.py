@@ -36,9 +36,7 @@ def thinking(
         return {"type": "enabled", "budget_tokens": max(tokens, _LEAST_BUDGET)}
     config: Body = {}
     if wanted is not None:
-        config = (
-            {"type": "adaptive", "display": "summarized"} if takes.shows else {"type": "adaptive"}
-        )
+        config = {"type": "adaptive"} | ({"display": "summarized"} if takes.shows else {})
     if takes.binds and _thought_before(request, endpoint) and _beta_is_on(endpoint):
         # Agents cut old messages off, and the API would refuse what was thought after those.
         config |= {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}

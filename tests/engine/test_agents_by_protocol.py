@@ -1,7 +1,5 @@
 """Agents from Lua, and what goes over the wire in each protocol."""
 
-from pathlib import Path
-
 import pytest
 
 from llmspell.config import Project, Settings
@@ -37,12 +35,12 @@ def kind(request):
     return request.param
 
 
-async def test_tools_thoughts_and_pieces(kind, new_runtime):
+async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
     async with FakeServer([[THOUGHT, *CALLS], "Oslo: 4 degrees.", "Four degrees."]) as server:
         version = "/v1" if kind.startswith("openai") else ""
         own = ProviderSettings(base_url=server.url + version, kind=kind)
         settings = Settings(providers={"mock": own}, model="mock/m")
-        async with new_runtime(project=Project(Path(), settings)) as runtime:
+        async with new_runtime(project=Project(tmp_path, settings)) as runtime:
             result = await runtime.execute(SPELL, name="test.lua")
     assert result == ["Oslo: 4 degrees.", "Four degrees.", True]
     first, second, third = [request.body.decode() for request in server.requests]
@@ -75,13 +73,13 @@ KEPT = {
 
 
 @pytest.mark.parametrize("kind", KEPT)
-async def test_what_a_model_said_goes_back_to_it_as_it_came(kind, new_runtime):
+async def test_what_a_model_said_goes_back_to_it_as_it_came(kind, new_runtime, tmp_path):
     async with FakeServer([[THOUGHT, *CALLS], "Oslo: 4 degrees.", "Four."]) as server:
         settings = Settings(
             providers={"mock": ProviderSettings(base_url=server.url, kind=kind)},
             model="mock/gemini-3.8-flash",
         )
-        async with new_runtime(project=Project(Path(), settings)) as runtime:
+        async with new_runtime(project=Project(tmp_path, settings)) as runtime:
             await runtime.execute(SPELL, name="test.lua")
     for request in server.requests[1:]:
         turns = request.json["messages" if kind == "anthropic" else "contents"]

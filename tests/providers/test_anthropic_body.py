@@ -165,7 +165,7 @@ CONVERSATIONS = {
                         {
                             "type": "tool_result",
                             "tool_use_id": "b",
-                            "content": [text("no such city")],
+                            "content": "no such city",
                             "is_error": True,
                         },
                         {"type": "tool_result", "tool_use_id": "c"},
@@ -546,6 +546,17 @@ def test_a_data_url_is_sent_as_what_it_holds(url, data, media_type):
 def test_a_data_url_that_is_none():
     with pytest.raises(InvalidArguments, match="a data: URL is not base64"):
         sent(Message.of("user", Image(url="data:image/png;base64,?")))
+
+
+@pytest.mark.parametrize("content", [(), (Text(" "),), (Image(PNG, "image/png"),)])
+def test_a_failure_is_told_in_words(content):
+    (turn,) = sent(Message.of("tool", ToolResult("a", content, is_error=True)))["messages"]
+    assert turn["content"][0]["content"] == "The tool failed."
+
+
+def test_a_text_to_stop_at_has_something_in_it():
+    assert sent(stop=("\n\n", "END"))["stop_sequences"] == ["END"]
+    assert "stop_sequences" not in sent(stop=("\n",))
 
 
 def test_a_refusal_is_given_back_as_text():
