@@ -9,6 +9,7 @@ from llmspell.agents.answer import Answer, decoded, repair
 from llmspell.agents.asking import Asking
 from llmspell.agents.calling import Record, call_tools, failure
 from llmspell.agents.context import HALF, Conversation, is_too_long
+from llmspell.agents.speakers import Speakers
 from llmspell.agents.speaking import handed_over, specs
 from llmspell.agents.streamed import INTERRUPTED
 from llmspell.agents.streams import Stopped, Stream
@@ -52,6 +53,7 @@ async def prompt(
         finally:
             agent.active.discard(effect.path)
             agent.stream = None
+            effect.run[Speakers].pop(effect.path, None)
 
 
 class _Turn:
@@ -109,7 +111,7 @@ class _Turn:
         agent.speaker = None if self.speaker is agent else self.speaker.id
 
     def _hand_over(self, speaker: Agent) -> None:
-        self.speaker = speaker
+        self.speaker = self.effect.run[Speakers][self.effect.path] = speaker
         self.payers.add(speaker.account)
         self.tools = specs(speaker, self.effect.run[Tools])
         models = (speaker.model or self.model, *speaker.fallback)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from llmspell.agents.agent import Agents
 from llmspell.agents.capabilities import CapabilityTypes
+from llmspell.agents.speakers import Speakers
 from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge, Bridges
 from llmspell.concurrency import settled
@@ -72,6 +73,7 @@ class SmallRun:
             Prices: Prices(prices, {}),
             Recording: None,
             Permissions: permissions or Permissions(OWN.merged(grants or Grants())),
+            Speakers: Speakers(),
             Tools: Tools(),
         }
 

@@ -248,3 +248,20 @@ async def test_an_agent_as_a_tool_keeps_its_capabilities(script):
     )
     assert "Doors close at six." in requests[1].system
     assert requests[2].system is None
+
+
+async def test_who_a_conversation_was_handed_over_to_brings_its_own(script):
+    _, requests = await script(
+        """
+        local billing = Agent.create{name = "billing"}:with{memory = {scope = "bills"}}
+        billing:remember("Bills come on Monday.")
+        local desk = Agent.create{name = "desk", handoff = {billing}}:with{memory = {scope = "desk"}}
+        desk:remember("The desk is blue.")
+        desk:prompt("When do bills come?")
+        desk:reset()
+        desk:prompt("Hello?")
+        """,
+        [ToolCall("", "transfer_to_billing", {}), "On Monday.", "Hi."],
+    )
+    shown = [request.system.rpartition("- ")[2] for request in requests]
+    assert shown == ["The desk is blue.", "Bills come on Monday.", "The desk is blue."]

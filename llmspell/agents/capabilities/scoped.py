@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from llmspell.agents.capabilities.capability import Capability
+from llmspell.agents.speakers import Speakers
 from llmspell.effects import Effect
 from llmspell.hooks import Hook, HookCall
 from llmspell.hooks.hook import Part
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 
 def is_of(agent: Agent, effect: Effect) -> bool:
-    """Whether an effect is one of the agent's: it names the agent, or one of its prompts did it."""
-    return effect.args.get("agent") == agent.id or effect.path.rpartition("/")[0] in agent.active
+    """Whether an effect is one of the agent's: it names the agent, or a prompt did it in which the
+    agent speaks.
+    """
+    if effect.args.get("agent") == agent.id:
+        return True
+    return effect.run[Speakers].get(effect.path.rpartition("/")[0]) is agent
 
 
 class Scoped(Hook):

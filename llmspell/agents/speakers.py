@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llmspell.agents.agent import Agent
+
+
+class Speakers(dict[str, "Agent"]):
+    """Who speaks in each prompt in progress, by its path: the agent, or who it handed over to."""
