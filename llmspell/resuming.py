@@ -14,8 +14,10 @@ from llmspell.finding import read_spell
 from llmspell.journal.reader import RecordedRun
 from llmspell.limits import Budget, Limits
 from llmspell.permissions import KINDS, Grants
+from llmspell.providers.models import Substitutes
 from llmspell.spell import Spell, parse_spell
 from llmspell.tools.registry import Tools
+from llmspell.values import Value
 
 
 def spell_now(run: RecordedRun, project: Project) -> Spell:
@@ -37,10 +39,15 @@ def spell_then(run: RecordedRun) -> Spell:
     return replace(spell, path=path, folder=path and path.parent)
 
 
-def params_now(run: RecordedRun, spell: Spell) -> dict[str, Any]:
-    """The parameters of a run, without those which the spell has no more. Raises ConfigError."""
+def params_now(
+    run: RecordedRun, spell: Spell, changed: Mapping[str, Value] | None = None
+) -> dict[str, Any]:
+    """The parameters of a run, some changed, without those which the spell has no more.
+
+    Raises ConfigError.
+    """
     known = {name: value for name, value in run.params.items() if name in spell.params}
-    return spell.bind(known)
+    return spell.bind(known | dict(changed or {}))
 
 
 def check_tools(run: RecordedRun, tools: Tools) -> None:
@@ -71,6 +78,11 @@ def approvals_of(run: RecordedRun) -> Approvals:
     """The rules of a run for approvals."""
     rules = run.setup["approvals"]
     return Approvals(rules["wanted"], rules["given"])
+
+
+def models_of(run: RecordedRun) -> Substitutes:
+    """The models a run asks in place of others."""
+    return Substitutes(run.setup.get("models", {}))
 
 
 def budget_of(run: RecordedRun) -> Budget:

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware
 from llmspell.modules import Modules
 from llmspell.permissions import Permissions
+from llmspell.providers.models import Substitutes
 from llmspell.spell import Spell
 from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
@@ -54,6 +55,7 @@ class Launch:
     limits: Limits
     approvals: Approvals
     budget: Budget
+    models: Substitutes = field(default_factory=Substitutes)
 
     def beginning(self, tools: Tools) -> Beginning:
         """What of it the journal keeps; of the tools, those that are not built in."""
@@ -67,6 +69,7 @@ class Launch:
             "denied": plain(permissions.denied),
             "approvals": {"wanted": self.approvals.wanted, "given": self.approvals.given},
             "budget": plain(self.budget),
+            "models": dict(self.models),
             "tools": [tool.describe() for tool in tools.own().values()],
             "versions": {"llmspell": VERSION, "python": platform.python_version()},
         }
@@ -184,6 +187,7 @@ class Runs:
         )
         services = self._services(launch, effect.run[Written].within(limits.output))
         services[Accounts] = effect.run[Accounts]
+        services[Substitutes] = effect.run[Substitutes]
         services[Hooks] = Hooks(effect.run[Hooks])
         around = effect.run[Events]
         services[Events] = Events(outer=around) if child.own_events else around
@@ -231,6 +235,7 @@ class Runs:
             Modules: Modules(self._module_folders(spell)),
             Permissions: launch.permissions,
             Recording: None,
+            Substitutes: launch.models,
             Tools: Tools(self._shared[Tools]),
             Written: written,
         }

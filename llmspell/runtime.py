@@ -319,6 +319,7 @@ class Runtime:
             self._limits.lowered(spell.limits),
             approvals,
             self._budget.lowered(spell.limits),
+            resuming.models_of(found),
         )
         resuming.check_tools(found, self.tools)
         recording = journal.resume(
@@ -326,6 +327,48 @@ class Runtime:
         )
         done = self._runs.run_recorded(recording, launch, output or self._output, begun)
         return await self._explained(spell, done)
+
+    async def fork(
+        self,
+        run: str,
+        at: str,
+        *,
+        params: Mapping[str, Value] | None = None,
+        models: Mapping[str, str] | None = None,
+        spell: str | Path | Spell | None = None,
+        output: Output | None = None,
+        begun: Callable[[str], None] = lambda _: None,
+    ) -> Value:
+        """Begin a new run with what another one did before a step, and go on from there.
+
+        The recorded effects are not done again, so the spell has to ask for the same ones until
+        then, whatever is changed. The other run stays as it is.
+
+        Args:
+            run: The other run's id, or the beginning of that.
+            at: The path of the effect before which they part. What is made of effects is parted at
+                the first that was done on its behalf.
+            params: Parameters that are to be other ones.
+            models: The models to ask from there on in place of others, by the names of those.
+            spell: The spell to go on with, in place of the recorded one's file.
+            output: Gets each line it prints, from the first.
+            begun: Told the new run's id before it does anything.
+
+        Raises:
+            RunNotFound: There is no such run.
+            ReplayError: Nothing was recorded at that path.
+            Exception: What `resume` raises.
+        """
+        from llmspell import resuming
+        from llmspell.journal.journal import Changed
+
+        if spell is not None and not isinstance(spell, Spell):
+            spell = find_spell(str(spell), self.project)
+        journal = self._open_journal()
+        found = journal.find(run)
+        bound = resuming.params_now(found, spell or resuming.spell_now(found, self.project), params)
+        id_ = journal.fork(found, at, Changed(bound, models or {}, spell))
+        return await self.resume(id_, unfinished="again", output=output, begun=begun)
 
     async def replay(
         self, run: str, *, until: str | None = None, output: Output | None = None
@@ -356,6 +399,7 @@ class Runtime:
             resuming.limits_of(found),
             resuming.approvals_of(found),
             resuming.budget_of(found),
+            resuming.models_of(found),
         )
         recording = journal.replay(found, until=until)
         output = output or self._output

@@ -10,7 +10,7 @@ from llmspell.effects import Effect
 from llmspell.permissions import Need
 from llmspell.providers.embedding import EmbedRequest
 from llmspell.providers.messages import ModelRequest, Usage
-from llmspell.providers.models import Models
+from llmspell.providers.models import Models, Substitutes
 from llmspell.providers.plain import request_from_plain
 from llmspell.providers.provider import ModelName
 from llmspell.providers.tokens import tokens_in
@@ -23,7 +23,8 @@ bridge = Bridge("model", __file__)
 def _bind(effect: Effect) -> dict[str, Any]:
     args = dict(effect.args)
     stream = args.pop("stream", False)
-    return {"wanted": request_from_plain(args), "stream": stream is True}
+    wanted = effect.run[Substitutes].of(request_from_plain(args))
+    return {"wanted": wanted, "stream": stream is True}
 
 
 def _needs(effect: Effect) -> list[tuple[str, Need]]:

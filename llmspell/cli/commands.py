@@ -20,6 +20,7 @@ COMMANDS = {
     "models": "List the models that run here, pull and remove them.",
     "agents": "List the agents that files describe, or show one.",
     "spells": "List the spells that can be run by name.",
+    "fork": "Begin a run with what another one did before a step.",
     "show": "Show what a recorded run did.",
     "diff": "Show where two recorded runs part.",
     "export": "Write a recorded run into a file, or send it as a trace.",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmspell.errors import ReplayError
+from llmspell.journal.forking import Change, copy_before, step_of
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
 from llmspell.journal.past import Past
@@ -18,6 +19,7 @@ from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
 from llmspell.journal.secrets import Redaction
 from llmspell.journal.texts import Row, stored, stored_bytes, text_of
 from llmspell.journal.writer import Writer
+from llmspell.spell import Spell
 from llmspell.values import Value, plain
 
 _RUN = """
@@ -46,6 +48,21 @@ class Beginning:
     params: dict[str, Value]
     arguments: list[str]
     setup: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a fork is to have otherwise than its origin.
+
+    Attributes:
+        params: All its parameters, by name.
+        models: The model to be asked in place of another one, by the name of that.
+        spell: The spell as it is to go on.
+    """
+
+    params: Mapping[str, Value]
+    models: Mapping[str, str] = field(default_factory=dict)
+    spell: Spell | None = None
 
 
 class Journal:
@@ -133,6 +150,31 @@ class Journal:
             past=past,
             unfinished=Unfinished(begun, judge),
         )
+
+    def fork(self, run: RecordedRun, at: str, change: Changed) -> str:
+        """A new run which begins with what another one did before a step; its id.
+
+        It is suspended there, to be resumed.
+
+        Raises:
+            ReplayError: Nothing was recorded at that path.
+            JournalError: The file is damaged, or cannot be written.
+        """
+        with Reader.open(self.path) as reader:
+            step = step_of(reader.effects(run, beside=True), at, run.id)
+        rows: list[Row] = []
+        spell: dict[str, Any] = {}
+        if change.spell is not None:
+            source = stored_bytes(self._redaction.data(change.spell.source), rows)
+            path = change.spell.path and str(change.spell.path)
+            spell = {"source": source, "path": path, "file": change.spell.file}
+        text = self._redaction.text_of
+        params = text(dict(change.params))
+        setup = text_of(run.setup | {"models": run.setup.get("models", {}) | change.models})
+        id_ = new_id()
+        copied = Change(params, setup, spell, tuple(rows))
+        copy_before(self._writer.db, self.path, run, step, id_, copied)
+        return id_
 
     def replay(self, run: RecordedRun, until: str | None = None) -> Recording:
         """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmspell.errors import ProviderError
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from llmspell.providers.embedding import Embeddings, EmbedRequest
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
+
+
+class Substitutes(dict[str, str]):
+    """The models that a run asks in place of others, by the names of those."""
+
+    def of(self, request: ModelRequest) -> ModelRequest:
+        """The request as it is put to the model that is really asked."""
+        model = self.get(request.model)
+        return request if model is None else replace(request, model=model)
 
 
 class Models:

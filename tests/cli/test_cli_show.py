@@ -176,3 +176,22 @@ def test_no_collector_is_there(run, llmspell):
     sent = llmspell("export", "--otel", **address)
     assert sent.code == 5
     assert "error: the trace was not taken" in sent.err
+
+
+def test_a_run_is_forked(llmspell, write):
+    write(
+        "sum.lua",
+        "local n = add{a = 1}\nprint(n)\nreturn add{a = n, b = params.b}",
+        "[params]\nb = 1",
+    )
+    write(
+        "more.py",
+        "from llmspell import tool\n\n\n@tool\ndef add(a: int, b: int = 1) -> int:\n    return a + b\n",
+    )
+    assert llmspell("run", "--tools", "more.py", "sum.lua").out == "2\n3\n"
+    forked = llmspell("fork", "last", "--at", "0/1", "--set", "b=40", "--tools", "more.py")
+    assert (forked.code, forked.out) == (0, "2\n42\n")
+    assert llmspell("fork", "last", "--at", "0/1", "--set", "b").code == 2
+    wrong = llmspell("fork", "last", "--at", "0/1", "--set", "c=1", "--tools", "more.py")
+    assert wrong.code == 2
+    assert "no parameter named 'c'" in wrong.err

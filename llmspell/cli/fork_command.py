@@ -1,0 +1,66 @@
+"""`llmspell fork`: a new run that begins as another one did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from llmspell.cli.options import GrantingCommand, RunOptions, run_options
+from llmspell.cli.report import Misuse
+from llmspell.cli.running import do_work
+from llmspell.runtime import Runtime
+from llmspell.values import Value
+
+
+def _fork(
+    run: str,
+    at: str,
+    params: tuple[str, ...],
+    models: tuple[str, ...],
+    spell: str | None,
+    **values: Any,
+) -> None:
+    default = [model for model in models if "=" not in model]
+    options = RunOptions.of(values | {"model": default[-1] if default else None})
+    changed = _pairs("--set", params)
+    instead = _pairs("--model", [model for model in models if "=" in model])
+
+    async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
+        return await runtime.fork(run, at, params=changed, models=instead, spell=spell, begun=begun)
+
+    do_work(work, options)
+
+
+def _pairs(option: str, given: tuple[str, ...] | list[str]) -> dict[str, Any]:
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise Misuse(f"{option} {text} has no value", hint=f"write it as {option} NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+command = GrantingCommand(
+    "fork",
+    callback=_fork,
+    params=[
+        click.Argument(["run"]),
+        click.Option(["--at"], required=True, metavar="PATH", help="The effect to part before."),
+        click.Option(
+            ["--set", "params"], multiple=True, metavar="PARAM=VALUE", help="Another parameter."
+        ),
+        click.Option(
+            ["--model", "models"],
+            multiple=True,
+            metavar="A=B",
+            help="Ask model B in place of A from there on; or, without =, as for run.",
+        ),
+        click.Option(["--spell"], metavar="FILE", help="Go on with this spell instead."),
+        *(option for option in run_options() if "--model" not in option.opts),
+    ],
+    help="Begin a new run with what another one did before a step, and go on from there. What was "
+    "recorded is not done again.",
+)

@@ -1,0 +1,106 @@
+"""A new run that begins with what another one did, up to a step."""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmspell import sqlite_file
+from llmspell.errors import ReplayError
+from llmspell.journal.database import schema
+from llmspell.journal.reader import RecordedEffect, RecordedRun
+from llmspell.journal.texts import Row
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a fork differs from its origin, besides in what it will do.
+
+    Attributes:
+        spell: Columns of `runs` that say which spell it is; none for that of the origin.
+        params: The text of its parameters.
+        setup: The text of what else it is started with.
+        rows: What has to be there with it.
+    """
+
+    params: str
+    setup: str
+    spell: dict[str, Any] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+
+
+def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
+    """The leaf a fork parts at: that of a path, or the first on behalf of what is there.
+
+    Raises:
+        ReplayError: There is none.
+    """
+    for effect in effects:  # in the order in which they ended
+        if effect.path == at or effect.path.startswith((f"{at}/", f"{at}.", f"{at}!")):
+            return effect
+    similar = difflib.get_close_matches(at, [effect.path for effect in effects], n=3)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else f"see: llmspell show {run}"
+    raise ReplayError(f"the run {run} recorded nothing at {at}", hint=hint)
+
+
+def copy_before(
+    db: sqlite3.Connection,
+    path: Path,
+    run: RecordedRun,
+    step: RecordedEffect,
+    id_: str,
+    change: Change,
+) -> None:
+    """Write a new run with all that had ended before a step. Raises JournalError.
+
+    What Lua was told until then is told again, as both have the same seed. What had begun by then
+    and ended later is done anew.
+    """
+    row: dict[str, Any] = {
+        "id": id_,
+        "started": time.time(),
+        "ended": time.time(),
+        "status": "suspended",
+        "reason": "fork",
+        "due": None,
+        "result": None,
+        "error": None,
+        "origin": run.id,
+        "origin_path": step.path,
+        "params": change.params,
+        "setup": change.setup,
+        **change.spell,
+    }
+    try:
+        with sqlite_file.transaction(db, "IMMEDIATE"):
+            for statement, values in change.rows:
+                db.execute(statement, values)
+            number = _copy_row(db, run.number, row)
+            _copy(db, "effects", run.number, number, "number < ?", step.number)
+            _copy(db, "turns", run.number, number, "turn <= ?", step.turn)
+            _copy(db, "composites", run.number, number, "started <= ?", step.started)
+    except sqlite3.Error as error:
+        raise schema().failure(error, str(path)) from error
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+
+
+def _copy_row(db: sqlite3.Connection, run: int, changed: dict[str, Any]) -> int:
+    columns = [name for name in _columns(db, "runs") if name != "number"]
+    taken = ", ".join(f":{name}" if name in changed else name for name in columns)
+    sql = f"INSERT INTO runs ({', '.join(columns)}) SELECT {taken} FROM runs WHERE number = :from_"  # noqa: S608 - constants
+    return db.execute(sql, changed | {"from_": run}).lastrowid or 0
+
+
+def _copy(
+    db: sqlite3.Connection, table: str, run: int, number: int, condition: str, bound: float
+) -> None:
+    rest = ", ".join(name for name in _columns(db, table) if name != "run")
+    sql = f"INSERT INTO {table} (run, {rest}) SELECT ?, {rest} FROM {table} WHERE run = ? AND {condition}"  # noqa: S608 - constants
+    db.execute(sql, (number, run, bound))

@@ -1,0 +1,210 @@
+"""Runs that begin as another one did."""
+
+import pytest
+
+from llmspell import Runtime, tool
+from llmspell.config import Project
+from llmspell.errors import ConfigError, JournalMismatch, ProviderError, ReplayError, RunNotFound
+from llmspell.journal.reader import Reader
+from llmspell.providers.scripted import ScriptedProvider
+from llmspell.state import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+SPELL = """
+--- /// spell
+--- [params]
+--- most = 3
+--- last = "end"
+--- ///
+local poet = Agent.create{name = "poet", model = "scripted/a"}
+local said = {}
+for i = 1, params.most do
+  note{line = "before " .. i}
+  said[i] = (poet:prompt("line " .. i))
+end
+note{line = params.last}
+return said
+"""
+
+
+@pytest.fixture
+def notes():
+    return []
+
+
+@pytest.fixture
+def provider():
+    return ScriptedProvider(lambda request: f"{request.model} {len(request.messages)}")
+
+
+@pytest.fixture
+def runtime(tmp_path, notes, provider):
+    @tool
+    async def note(line: str) -> int:
+        notes.append(line)
+        return len(notes)
+
+    return Runtime(
+        project=Project(tmp_path),
+        tools=[note],
+        providers=[provider],
+        store=MemoryStore(),
+        output=lambda _: None,
+    )
+
+
+@pytest.fixture
+def spell(tmp_path):
+    file = tmp_path / "poem.lua"
+    file.write_text(SPELL)
+    return file
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return lambda: Reader.open(tmp_path / ".llmspell" / "runs.db")
+
+
+async def test_what_came_before_is_not_done_again(runtime, spell, notes, provider, journal):
+    async with runtime:
+        assert await runtime.run(spell) == ["scripted/a 1", "scripted/a 3", "scripted/a 5"]
+        del notes[:], provider.requests[:]
+        forked = await runtime.fork("last", "0/4/0", models={"scripted/a": "scripted/b"})
+    assert forked == ["scripted/a 1", "scripted/b 3", "scripted/b 5"]
+    assert notes == ["before 3", "end"]
+    assert [request.model for request in provider.requests] == ["scripted/b", "scripted/b"]
+    with journal() as reader:
+        new, old = reader.runs()
+        assert (new.origin, new.origin_path) == (old.id, "0/4/0")
+        assert new.result == forked
+        assert old.result == ["scripted/a 1", "scripted/a 3", "scripted/a 5"]
+
+
+async def test_a_step_that_is_made_of_others_is_parted_at_its_first(runtime, spell, notes):
+    async with runtime:
+        await runtime.run(spell)
+        del notes[:]
+        await runtime.fork("last", "0/4")  # the second prompt
+    assert notes == ["before 3", "end"]
+
+
+async def test_what_was_decided_on_behalf_of_a_step_is_decided_anew(runtime, spell, notes):
+    @runtime.hooks.before("tool.call:note")
+    async def shout(effect):
+        asked.append(effect.path)
+
+    asked = []
+    async with runtime:
+        await runtime.run(spell)
+        before = list(asked)
+        del asked[:]
+        await runtime.fork("last", before[1])
+    assert asked == before[1:]
+
+
+async def test_another_parameter(runtime, spell, notes):
+    async with runtime:
+        await runtime.run(spell)
+        del notes[:]
+        forked = await runtime.fork("last", "0/7", params={"most": "4"})
+    assert len(forked) == 4
+    assert notes == ["before 4", "end"]
+
+
+async def test_a_parameter_that_had_mattered_before(runtime, tmp_path, notes):
+    file = tmp_path / "echo.lua"
+    head = '--- /// spell\n--- [params]\n--- word = "tea"\n--- ///\n'
+    file.write_text(f'{head}note{{line = params.word}}\nnote{{line = "then"}}')
+    async with runtime:
+        await runtime.run(file)
+        with pytest.raises(JournalMismatch) as caught:
+            await runtime.fork("last", "0/1", params={"word": "rain"})
+    assert caught.value.where == "echo.lua:5"
+    assert '"rain"' in caught.value.message
+    assert '"tea"' in caught.value.message
+    assert "llmspell fork" in caught.value.hint
+    assert notes == ["tea", "then"]
+
+
+async def test_an_edited_spell(runtime, spell, tmp_path, notes):
+    edited = tmp_path / "edited.lua"
+    edited.write_text(SPELL.replace("note{line = params.last}", 'note{line = "THE END"}'))
+    async with runtime:
+        await runtime.run(spell)
+        del notes[:]
+        await runtime.fork("last", "0/7", spell=edited)
+    assert notes == ["THE END"]
+
+
+async def test_a_fork_that_fails_is_resumed_with_what_was_changed(tmp_path, spell, notes, journal):
+    answers = {"scripted/b": [ProviderError("busy", status=400), "at last"]}
+
+    def answer(request):
+        return answers[request.model].pop(0) if request.model in answers else "first"
+
+    @tool
+    async def note(line: str) -> None:
+        notes.append(line)
+
+    async with Runtime(
+        project=Project(tmp_path),
+        tools=[note],
+        providers=[ScriptedProvider(answer)],
+        store=MemoryStore(),
+        output=lambda _: None,
+    ) as runtime:
+        await runtime.run(spell, params={"most": 1})
+        with pytest.raises(Exception, match="busy"):
+            await runtime.fork("last", "0/2", models={"scripted/a": "scripted/b"})
+        assert await runtime.resume("last") == ["at last"]
+    with journal() as reader:
+        assert [run.status for run in reader.runs()] == ["completed", "completed"]
+
+
+async def test_tasks_at_the_same_time_part_at_a_moment(runtime, tmp_path, notes, journal):
+    file = tmp_path / "many.lua"
+    file.write_text(
+        """
+        return Task.map({3, 1, 4, 2}, function(n)
+          Task.sleep(n / 50)
+          note{line = "woke " .. n}
+          note{line = "done " .. n}
+          return os.time()
+        end)
+        """
+    )
+    async with runtime:
+        first = await runtime.run(file)
+        with journal() as reader:
+            ended = [e for e in reader.effects(reader.run("last")) if e.name == "tool.call"]
+        step = next(e for e in ended if e.args["args"]["line"] == "woke 3")
+        before = notes[: notes.index("woke 3")]
+        after = notes[notes.index("woke 3") :]
+        del notes[:]
+        second = await runtime.fork("last", step.path)
+    assert sorted(notes) == sorted(after)
+    assert not set(notes) & set(before)
+    assert len(first) == len(second) == 4
+
+
+async def test_a_fork_of_a_fork(runtime, spell, notes):
+    async with runtime:
+        await runtime.run(spell)
+        await runtime.fork("last", "0/4", models={"scripted/a": "scripted/b"})
+        del notes[:]
+        again = await runtime.fork("last", "0/6", models={"scripted/a": "scripted/c"})
+    assert again == ["scripted/a 1", "scripted/b 3", "scripted/c 5"]
+    assert notes == ["end"]
+
+
+async def test_paths_runs_and_parameters_that_are_not_there(runtime, spell):
+    async with runtime:
+        await runtime.run(spell)
+        with pytest.raises(ReplayError, match=r"recorded nothing at 0/44") as caught:
+            await runtime.fork("last", "0/44")
+        assert "did you mean" in caught.value.hint
+        with pytest.raises(RunNotFound):
+            await runtime.fork("1999", "0/1")
+        with pytest.raises(ConfigError, match="no parameter named 'least'"):
+            await runtime.fork("last", "0/1", params={"least": 1})
