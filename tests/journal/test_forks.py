@@ -90,9 +90,9 @@ async def test_a_step_that_is_made_of_others_is_parted_at_its_first(runtime, spe
 
 
 async def test_what_was_decided_on_behalf_of_a_step_is_decided_anew(runtime, spell, notes):
-    @runtime.hooks.before("tool.call:note")
-    async def shout(effect):
-        asked.append(effect.path)
+    @runtime.hooks.before("tool.call")
+    async def watch(call):
+        asked.append(call.effect.path)
 
     asked = []
     async with runtime:
