@@ -109,13 +109,17 @@ def _content(content: Any, provider: str) -> list[Block]:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
             blocks.append(Text(part["text"]))
-        elif kind == "thinking":  # Mistral's
-            thought = part.get("thinking")
-            text = "".join(map(_detail_text, thought)) if isinstance(thought, list) else ""
-            blocks.append(Reasoning(provider, text or string(thought), {"content": [part]}))
-        else:
+        elif kind == "thinking":
+            blocks.append(Reasoning(provider, thought_in(part), {"content": [part]}))
+        elif isinstance(part, dict):
             blocks.append(Extra(provider, {"content": [part]}))
     return _texts_joined(blocks)
+
+
+def thought_in(part: Body) -> str:
+    """What one of Mistral's parts says that the model thought."""
+    thought = part.get("thinking")
+    return "".join(map(_detail_text, thought)) if isinstance(thought, list) else string(thought)
 
 
 def _texts_joined(blocks: list[Block]) -> list[Block]:

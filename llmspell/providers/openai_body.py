@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import InvalidArguments
+from llmspell.providers.answer_parts import string
 from llmspell.providers.body_parts import (
     base64_text,
     call_arguments,
@@ -246,9 +247,8 @@ def _assistant(message: Message, endpoint: Endpoint) -> Body:
         elif not isinstance(block, (Reasoning, Extra)):
             raise misplaced(block, "assistant")
         elif block.provider == endpoint.name:
-            own = _own_fields(block)
-            parts += own.get("content", ())
-            fields |= {name: value for name, value in own.items() if name != "content"}
+            fields |= _own_fields(block)
+            parts += _tables(fields.pop("content", None))
     content: Any = _text(parts)
     if content is None:
         content = parts
@@ -258,11 +258,14 @@ def _assistant(message: Message, endpoint: Endpoint) -> Body:
     return {**fields, "role": "assistant", "content": content}
 
 
+def _tables(value: Any) -> list[Body]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _text(parts: list[Body]) -> str | None:
     """Parts that are text alone, as servers expect it: most know no other content of a model."""
-    if any(part.get("type") != "text" for part in parts):
-        return None
-    return "".join([part.get("text", "") for part in parts])
+    texts = [string(part.get("text")) for part in parts if part.get("type") == "text"]
+    return "".join(texts) if len(texts) == len(parts) else None
 
 
 def _own_fields(block: Reasoning | Extra) -> Body:

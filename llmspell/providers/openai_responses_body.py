@@ -174,9 +174,10 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
     about: Body = {}  # what is known of the item to come
     for block in message.content:
         if isinstance(block, (Text, Refusal)):
-            if about.get("type") == "message" or not items or items[-1].get("type") != "message":
+            speaks = items and items[-1].get("role") == "assistant"
+            if about.get("type") == "message" or not speaks:
                 items.append({"type": "message", "role": "assistant", "content": ""} | about)
-            items[-1]["content"] += block.text
+            items[-1] = items[-1] | {"content": items[-1]["content"] + block.text}
         elif isinstance(block, ToolCall):
             items.append(_call(block) | (about if about.get("type") == "function_call" else {}))
         elif isinstance(block, Unknown):

@@ -12,7 +12,7 @@ from llmspell.providers.answer_parts import string
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
-from llmspell.providers.openai_answer import REASONING
+from llmspell.providers.openai_answer import REASONING, thought_in
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class ChatAssembly:
         if self._parts:
             self._end_text()
             message["content"] = self._parts
-        if calls := self._calls.whole():
-            message["tool_calls"] = calls
+        if self._calls.begun:
+            message["tool_calls"] = self._calls.begun
         choice = {"message": message, "finish_reason": self._finish_reason}
         return self._answer | {"choices": [choice]}
 
@@ -118,16 +118,16 @@ class ChatAssembly:
     def _add_parts(self, parts: Any) -> Iterable[Delta]:
         """Mistral's way: a list of parts where there is more than text."""
         for part in parts if isinstance(parts, list) else ():
-            kind = part.get("type") if isinstance(part, dict) else None
+            if not isinstance(part, dict):
+                continue
+            kind = part.get("type")
             if kind == "text":
                 text = string(part.get("text"))
                 self._texts.append(text)
                 yield TextDelta(text)
                 continue
             if kind == "thinking":
-                thought = part.get("thinking")
-                said = [string(t.get("text")) for t in thought or () if isinstance(t, dict)]
-                yield ReasoningDelta("".join(said))
+                yield ReasoningDelta(thought_in(part))
             self._end_text()
             last = self._parts[-1] if self._parts else {}
             if kind == "thinking" and last.get("type") == kind:
@@ -143,10 +143,14 @@ class ChatAssembly:
 
 
 class _Calls:
-    """The tool calls of an answer while they come, each whole or in parts."""
+    """The tool calls of an answer while they come, each whole or in parts.
+
+    Attributes:
+        begun: The calls as far as they came.
+    """
 
     def __init__(self) -> None:
-        self._calls: list[Body] = []
+        self.begun: list[Body] = []
         self._places: dict[Any, int] = {}
 
     def add(self, parts: list[Any]) -> Iterable[Delta]:
@@ -162,7 +166,7 @@ class _Calls:
                 arguments = ""
             elif not isinstance(arguments, str):
                 arguments = write_json(arguments)
-            call = self._calls[place]
+            call = self.begun[place]
             call["id"] = call["id"] or id_
             call["function"]["name"] = call["function"]["name"] or name
             call["function"]["arguments"] += arguments
@@ -172,17 +176,14 @@ class _Calls:
         """Which call a part belongs to; some servers do not count them, or count each as 0."""
         if not isinstance(index, int):
             index = None
-        place = self._places.get(index) if index is not None else len(self._calls) - 1
-        if place is None or place < 0 or _another(self._calls[place], id_, name):
-            place = len(self._calls)
+        place = self._places.get(index) if index is not None else len(self.begun) - 1
+        if place is None or place < 0 or _another(self.begun[place], id_, name):
+            place = len(self.begun)
             function = {"name": "", "arguments": ""}
-            self._calls.append({"id": "", "type": "function", "function": function})
+            self.begun.append({"id": "", "type": "function", "function": function})
             if index is not None:
                 self._places[index] = place
         return place
-
-    def whole(self) -> list[Body]:
-        return self._calls
 
 
 def _another(call: Body, id_: str, name: str) -> bool:
