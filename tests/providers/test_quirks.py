@@ -205,6 +205,16 @@ async def test_azure_as_its_own_sdk_asks_it():
     assert json.loads(ours.content) == json.loads(theirs[0].content)
 
 
+async def test_azure_takes_a_token_as_others_take_a_key():
+    own = ProviderSettings(
+        api_key_env="AZURE_OPENAI_AD_TOKEN", quirks={"key_header": "authorization"}
+    )
+    environ = ENVIRON | {"AZURE_OPENAI_AD_TOKEN": "token-0123456789"}
+    got = await sent("azure", ModelRequest("azure/mine", ()), {"azure": own}, environ)
+    assert got.headers["authorization"] == "Bearer token-0123456789"
+    assert "api-key" not in got.headers
+
+
 def test_azure_needs_its_address():
     with pytest.raises(ConfigError, match="base_url is required, or AZURE_OPENAI_ENDPOINT"):
         endpoint("azure", {}, {})
