@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,7 +18,6 @@ from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
 from llmspell.registry import Searchable
 from llmspell.spending.account import Account
-from llmspell.spending.accounts import Accounts
 from llmspell.tools.tool import Tool
 
 MAX_STEPS = 20
@@ -88,15 +85,6 @@ class Agent:
 
     def __post_init__(self) -> None:
         self.capabilities = Capabilities(self)
-
-    @contextmanager
-    def paying(self, effect: Effect) -> Iterator[None]:
-        """While a prompt of it is in progress, for which an effect is performed."""
-        if self.account is None:
-            yield
-            return
-        with effect.run[Accounts].at(effect.path, self.account), self.account.timed():
-            yield
 
     @property
     def description(self) -> str:
