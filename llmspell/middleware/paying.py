@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
@@ -69,7 +68,7 @@ class Paying:
             usd = self._prices.usd(usage, result.get("model") or model, model)
         if usd is not None:
             result["usage"] = result["usage"] | {"usd": usd}
-        return Cost(replace(usage, usd=None), usd)
+        return Cost(usage, usd)
 
 
 def _may_be_billed(error: BaseException) -> bool:

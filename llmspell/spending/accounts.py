@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
@@ -52,7 +51,7 @@ class Accounts:
 
     def resume(self, path: str, model: str, usage: Usage) -> None:
         """Count a call that was made, and paid, before the run was resumed."""
-        cost = Cost(replace(usage, usd=None), usage.usd)
+        cost = Cost(usage, usage.usd)
         for account in self.of(path):
             if account not in self._total:
                 account.charge(model, cost)

@@ -1,0 +1,84 @@
+"""`make bench-peers`: what a call costs llmspell and its peers, all with one mock server, in one run.
+
+The peers have an environment of their own, `.venv-peers`. Figures are CPU ms a call, the least of
+several rounds in turn; what counts is the ratio to bare httpx2 and pydantic in the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.peers import first_piece, journal, memory
+
+HERE = Path(__file__).parent
+PEERS_PYTHON = str(HERE.parents[1] / ".venv-peers" / "bin" / "python")
+ROUNDS = 3
+
+OURS = ("llmspell", "llmspell, recorded")
+NAMES = ("bare", *OURS, "pydantic-ai", "langgraph", "openai-agents", "litellm")
+AT_MOST = 1.3  # times the bare call
+OF_PEERS = 1 / 3  # of what each peer costs
+
+# What is asked, by how many at once, and how often by each.
+KINDS = (
+    ("plain, one after another", "plain", 1, 400),
+    ("plain, 256 at once", "plain", 256, 4),
+    ("50 pieces, one after another", "pieces", 1, 100),
+    ("50 pieces, 256 at once", "pieces", 256, 1),
+)
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The mock server in a process of its own; its base URL."""
+    command = [sys.executable, str(HERE / "server.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
+        finally:
+            server.kill()
+
+
+def cost(name: str, *arguments: object) -> float:
+    python = sys.executable if name in OURS else PEERS_PYTHON
+    command = [python, str(HERE / "contestants.py"), name, *map(str, arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{name} failed:\n{done.stderr}")
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def compare(url: str) -> bool:
+    """Print what each costs; whether ours is within its bounds."""
+    kept = True
+    for title, model, agents, calls in KINDS:
+        least = dict.fromkeys(NAMES, float("inf"))
+        for _ in range(ROUNDS):
+            for name in NAMES:
+                least[name] = min(least[name], cost(name, url, model, agents, calls))
+        print(f"\n{title}")
+        for name, found in least.items():
+            print(f"  {name:20} {found:7.3f} ms  {found / least['bare']:6.2f} x bare")
+        ours, peers = least[OURS[0]], [least[name] for name in NAMES if name not in ("bare", *OURS)]
+        kept &= ours <= AT_MOST * least["bare"] and ours <= OF_PEERS * min(peers)
+        share = ours / min(peers)
+        print(f"  llmspell is {ours / least['bare']:.2f} of bare, {share:.2f} of the cheapest peer")
+    return kept
+
+
+def main() -> None:
+    with serving() as url:
+        kept = compare(url)
+        memory.main(url)
+        first_piece.main(url)
+    journal.main(PEERS_PYTHON)
+    print(f"\nbounds ({AT_MOST} of bare, a third of each peer): {'kept' if kept else 'NOT kept'}")
+
+
+if __name__ == "__main__":
+    main()
