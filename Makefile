@@ -6,7 +6,7 @@ LUA_TOOLS := node_modules/.ready
 LUA    := llmspell bridges spells docs/examples tests/spells
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench fuzz stress clean
+.PHONY: help run test check format bench bench-peers fuzz stress clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ format: $(READY) $(LUA_TOOLS)  ## Format everything
 bench: $(READY)  ## Measure speed against a baseline taken in the same run
 	@$(BIN)/python -m benchmarks
 
+bench-peers: $(READY) .venv-peers/.ready  ## Measure calls beside other libraries, in an environment of their own
+	@$(BIN)/python -m benchmarks.peers
+
 fuzz: $(READY)  ## Attack the sandbox with programs made up at random: SECONDS=300 RING=1
 	@$(BIN)/python tests/lua/fuzz_library.py 20000
 	@$(BIN)/python tests/hostile/fuzz.py --seconds $(or $(SECONDS),300) --ring $(or $(RING),1)
@@ -41,12 +44,18 @@ stress: $(READY)  ## Kill a process that writes state at random moments: KILLS=5
 	@LLMSPELL_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q -k survives_a_kill tests/state
 
 clean:  ## Remove what the targets above made
-	rm -rf $(VENV) node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing llmspell and its tools into $(VENV) …" >&2
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[local,embeddings,dev]'
+	@touch $@
+
+.venv-peers/.ready: benchmarks/peers/requirements.txt
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@echo "installing other libraries into .venv-peers …" >&2
+	@.venv-peers/bin/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 
 $(LUA_TOOLS): package.json

@@ -89,6 +89,8 @@ def _atom(
 
 
 def _key(key: Any) -> str | int | float | bytes:
+    if type(key) is str:
+        return key
     if isinstance(key, enum.Enum):
         key = key.value
     if type(key) is bool or not isinstance(key, (str, int, float, bytes)) or key != key:  # noqa: PLR0124 - NaN

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers import first_piece, journal, memory
+from benchmarks import first_piece, many_agents
+from benchmarks.peers import journal
 
 HERE = Path(__file__).parent
 PEERS_PYTHON = str(HERE.parents[1] / ".venv-peers" / "bin" / "python")
@@ -74,8 +75,9 @@ def compare(url: str) -> bool:
 def main() -> None:
     with serving() as url:
         kept = compare(url)
-        memory.main(url)
-        first_piece.main(url)
+    print("\nbeside bare calls in one process, and memory over 20,000 calls")
+    many_agents.main()
+    first_piece.main()
     journal.main(PEERS_PYTHON)
     print(f"\nbounds ({AT_MOST} of bare, a third of each peer): {'kept' if kept else 'NOT kept'}")
 

@@ -1,18 +1,14 @@
-"""A server of OpenAI's chat completions that says the same to all: at once, in pieces, or trickling.
+"""A server of OpenAI's chat completions that says the same to all.
 
-Run it: it prints its port. The model's name says how it answers: `plain`; `pieces`, 50 of them at once;
-`trickle`, 20 of them, each the time in seconds when it is written.
+Run it: it prints its port. The model's name says how it answers: `plain`, or in 50 `pieces`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 PIECES = 50
-TRICKLED = 20
-PAUSE = 0.02  # seconds between two trickled pieces
 
 _USAGE = {"prompt_tokens": 9, "completion_tokens": 50, "total_tokens": 59}
 
@@ -48,22 +44,6 @@ _PLAIN = _http(_whole(), "application/json")
 _IN_PIECES = _http(
     b"".join([_FIRST, *[_chunk({"content": "word "})] * PIECES, _LAST]), "text/event-stream"
 )
-_CHUNKED = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-)
-
-
-async def _trickle(writer: asyncio.StreamWriter) -> None:
-    def send(part: bytes) -> None:
-        writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-
-    writer.write(_CHUNKED)
-    send(_FIRST)
-    for _ in range(TRICKLED):
-        await asyncio.sleep(PAUSE)
-        send(_chunk({"content": f"{time.monotonic()} "}))
-    send(_LAST)
-    writer.write(b"0\r\n\r\n")
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,10 +52,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             body = await reader.readexactly(length)
-            if b'"trickle"' in body:
-                await _trickle(writer)
-            else:
-                writer.write(_IN_PIECES if b'"pieces"' in body else _PLAIN)
+            writer.write(_IN_PIECES if b'"pieces"' in body else _PLAIN)
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
 

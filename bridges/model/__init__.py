@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from llmspell.agents.streamed import streamed
@@ -23,7 +22,8 @@ bridge = Bridge("model", __file__)
 def _bind(effect: Effect) -> dict[str, Any]:
     args = dict(effect.args)
     stream = args.pop("stream", False)
-    wanted = effect.run[Substitutes].of(request_from_plain(args))
+    key = f"{effect.run.id}/{effect.path}"
+    wanted = effect.run[Substitutes].of(request_from_plain(args, key=key))
     return {"wanted": wanted, "stream": stream is True}
 
 
@@ -41,12 +41,11 @@ async def request(effect: Effect, wanted: ModelRequest, stream: bool = False) ->
 
     With `stream` the prompt it is for is told of the answer's pieces as they come.
     """
-    named = replace(wanted, key=f"{effect.run.id}/{effect.path}")
     models = effect.run[Models]
     listening = effect.run[Streams].around(effect.path) if stream else None
     if listening is None:
-        return (await models.complete(named)).as_plain()
-    return await streamed(named, models.stream(named), listening)
+        return (await models.complete(wanted)).as_plain()
+    return await streamed(wanted, models.stream(wanted), listening)
 
 
 def _embedder(effect: Effect) -> str:

@@ -25,6 +25,10 @@ PARALLEL = 4
 RETRIES = 2
 
 
+def _lock() -> Lock:
+    return Lock(fast_acquire=True)  # one that is free is had without a turn of the event loop
+
+
 @dataclass(eq=False)
 class Agent:
     """What `Agent.create` makes.
@@ -77,7 +81,7 @@ class Agent:
     history: list[Message] = field(default_factory=list)
     counter: Counter = field(default_factory=Counter)
     speaker: str | None = None
-    lock: Lock = field(default_factory=Lock)
+    lock: Lock = field(default_factory=_lock)
     active: set[str] = field(default_factory=set)
     stream: Stream | None = None
     account: Account | None = None
@@ -125,7 +129,7 @@ class Agent:
             id=id,
             history=list(self.history),
             counter=replace(self.counter),
-            lock=Lock(),
+            lock=_lock(),
             active=set(),
             stream=None,
         )

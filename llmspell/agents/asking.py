@@ -69,7 +69,8 @@ class Asking:
     async def _try(self, request: ModelRequest) -> ModelResponse:
         """The answer of the model that is in turn, asked as often as it may be."""
         patience = PATIENCE if self._others else None
-        request = replace(request, model=self.model, patience=patience)
+        if patience is not None or request.model != self.model:
+            request = replace(request, model=self.model, patience=patience)
         attempt = 1
         while True:
             try:

@@ -44,10 +44,10 @@ class Event:
 
 def weight_of(data: Value) -> int:
     """About how many bytes a plain value takes. Raises NotPlain for a function of a spell."""
+    if type(data) is str or isinstance(data, bytes):
+        return _ATOM + len(data)
     if data is None or isinstance(data, (bool, int, float)):
         return _ATOM
-    if isinstance(data, (str, bytes)):
-        return _ATOM + len(data)
     if isinstance(data, dict):
         return _ATOM + sum(weight_of(key) + weight_of(value) for key, value in data.items())
     if isinstance(data, list):

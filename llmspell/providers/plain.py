@@ -33,9 +33,11 @@ from llmspell.values import Value
 T = TypeVar("T")
 
 
-def request_from_plain(value: Value, *, target: str = "model.request") -> ModelRequest:
-    """The request a table stands for. Raises InvalidArguments, which names `target`."""
-    return _read(_request, value, target)
+def request_from_plain(
+    value: Value, *, target: str = "model.request", key: str | None = None
+) -> ModelRequest:
+    """The request a table stands for, with its key. Raises InvalidArguments, which names `target`."""
+    return _read(lambda fields: _request(fields, key), value, target)
 
 
 def response_from_plain(value: Value, *, target: str = "model.request") -> ModelResponse:
@@ -119,7 +121,9 @@ class _Fields:
 
     def number(self, name: str) -> float | None:
         value = self.table.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise _Malformed(f"{self.at(name)} must be a number")
         return value
 
@@ -147,8 +151,13 @@ class _Fields:
         return list(value)
 
 
-def _request(fields: _Fields) -> ModelRequest:
-    fields.only(*(n for n in ModelRequest.__dataclass_fields__ if n != "key"))
+_REQUEST = tuple(name for name in ModelRequest.__dataclass_fields__ if name != "key")
+_USAGE = tuple(Usage.__dataclass_fields__)
+_TOKENS = tuple(name for name in _USAGE if name != "usd")
+
+
+def _request(fields: _Fields, key: str | None) -> ModelRequest:
+    fields.only(*_REQUEST)
     tools = fields.items("tools")
     return ModelRequest(
         model=fields.text("model"),
@@ -167,6 +176,7 @@ def _request(fields: _Fields) -> ModelRequest:
         cache=fields.optional_flag("cache") is not False,
         extra_body=fields.optional_dict("extra_body") or {},
         patience=fields.number("patience"),
+        key=key,
     )
 
 
@@ -320,7 +330,6 @@ def _response(fields: _Fields) -> ModelResponse:
 
 
 def _usage(fields: _Fields) -> Usage:
-    names = set(Usage.__dataclass_fields__)
-    fields.only(*names)
-    tokens = {name: fields.integer(name, least=0) or 0 for name in names - {"usd"}}
+    fields.only(*_USAGE)
+    tokens = {name: fields.integer(name, least=0) or 0 for name in _TOKENS}
     return Usage(**tokens, usd=fields.number("usd"))

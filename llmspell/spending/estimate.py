@@ -47,6 +47,8 @@ def _usage(request: ModelRequest) -> Usage:
 
 def models_of(request: ModelRequest) -> list[str]:
     """The model; and those that fields of the provider's own protocol name instead of it."""
+    if not request.extra_body:
+        return [request.model]
     provider = request.model.partition("/")[0]
     others = [request.extra_body.get("model"), request.extra_body.get("models")]
     named = [n for o in others for n in (o if isinstance(o, list) else [o]) if n is not None]
