@@ -322,6 +322,7 @@ class Mood(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.set()
         mood, _, number = body["model"].partition("-")
         if mood == "drop":
             self.connection.shutdown(2)
@@ -354,16 +355,25 @@ class Mood(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def model(write):
-    """A provider named `test` in the project's llmspell.toml; its models are moods."""
+    """A provider named `test` in the project's llmspell.toml; its models are moods.
+
+    `model.asked` is set as soon as one was asked.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), Mood)
     server.daemon_threads = True
+    server.asked = threading.Event()
     server.handle_error = lambda *_: None  # whoever asked has gone
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     write(
         "llmspell.toml",
         f'[providers.test]\nbase_url = "http://127.0.0.1:{server.server_port}/v1"\n',
     )
-    yield lambda mood: f"--model=test/{mood}"
+
+    def option(mood):
+        return f"--model=test/{mood}"
+
+    option.asked = server.asked
+    yield option
     server.shutdown()
     server.server_close()
 

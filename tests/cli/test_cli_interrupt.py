@@ -1,5 +1,6 @@
-"""Ctrl-C ends the process at once, says so once, and leaves the terminal in order."""
+"""Ctrl-C ends the process at once, says so once and how to go on, and leaves the terminal in order."""
 
+import re
 import signal
 import subprocess
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 SOON = 0.25  # seconds
+SAID = rb"interrupted\nhint: go on with: llmspell resume \d{8}-\d{6}-\w{6}\n"
 
 COMPUTING = "print('ready') while true do end"
 STUBBORN = "print('ready') while true do pcall(function() while true do end end) end"
@@ -38,7 +40,7 @@ def test_while_it_waits_for(started, tools, seconds_to_end, what, times, where):
             time.sleep(0.05)
             least = min(least, seconds_to_end(process, times))
             assert process.returncode == 130
-            assert process.stderr.read() == b"interrupted\n"
+            assert re.fullmatch(SAID, process.stderr.read())
         if least < SOON:
             break
     assert least < SOON
@@ -47,12 +49,12 @@ def test_while_it_waits_for(started, tools, seconds_to_end, what, times, where):
 def test_while_it_waits_for_a_model(started, model, seconds_to_end):
     lua = "print('ready') Agent.create{}:prompt('hello')"
     with started("exec", model("slow-60"), lua) as process:
-        process.stdout.readline()
-        time.sleep(0.5)
+        assert model.asked.wait(20)
         seconds_to_end(process)
         assert process.returncode == 130
-        bill, said = process.stderr.read().splitlines()
-        assert (bill[:8], said) == (b"1 call, ", b"interrupted")
+        bill, said = process.stderr.read().split(b"\n", 1)
+        assert bill.startswith(b"1 call, ")
+        assert re.fullmatch(SAID, said)
 
 
 def test_while_a_spell_is_read_from_standard_input(started, seconds_to_end):
@@ -102,9 +104,11 @@ def test_on_a_terminal(terminal, tools, lua):
         time.sleep(0.6)
     seen.interrupt()
     assert seen.wait() == 130
-    assert seen.screen.lines == ["interrupted"]
+    said, hint = seen.screen.lines
+    assert said == "interrupted"
+    assert hint.startswith("hint: go on with: llmspell resume ")
     assert seen.screen.cursor_shown
-    assert seen.sent.endswith("interrupted\r\n")
+    assert f"\r\n{hint}\r\n" in seen.sent
 
 
 def test_on_a_terminal_before_anything_was_shown(terminal):
