@@ -30,6 +30,22 @@ def at_once(steps: Steps[Answer[T]]) -> Answer[T]:
     return _Rest(steps, awaited)
 
 
+async def taken(steps: Steps[Answer[T]]) -> T:
+    """The same for steps of which the first will have to be awaited: a coroutine costs less then."""
+    try:
+        awaited = next(steps)
+        while True:
+            try:
+                result = await awaited
+            except BaseException as error:  # noqa: BLE001 - it is the steps' to see
+                awaited = steps.throw(error)
+            else:
+                awaited = steps.send(result)
+    except StopIteration as done:
+        result = done.value
+    return cast("T", await result if hasattr(result, "__await__") else result)
+
+
 class _Rest(Generic[T]):
     """Steps that wait. Who does not await them closes them."""
 

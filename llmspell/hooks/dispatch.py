@@ -27,7 +27,7 @@ from llmspell.hooks.results import (
     Skip,
 )
 from llmspell.journal.recording import beside
-from llmspell.steps import Steps, at_once
+from llmspell.steps import Steps, at_once, taken
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.hooks")
@@ -55,9 +55,11 @@ class Dispatch:
         self._before = hooks.get("before", ())
         self._after = hooks.get("after", ())
         self._on_error = hooks.get("error", ())
+        self._waits = any(hook.is_async for hook in self._before)
 
     def perform(self, effect: Effect) -> Answer[Value]:
-        return at_once(self._steps(effect))
+        steps = self._steps(effect)
+        return taken(steps) if self._waits else at_once(steps)
 
     def _steps(self, effect: Effect) -> Steps[Answer[Value]]:
         call, plan = HookCall("before", effect), None

@@ -92,6 +92,7 @@ class RegisteredHook:
         removed: It is not called any more, by dispatches under way neither.
         calls: How often it was called.
         failures: How often it raised, took too long or answered nonsense.
+        is_async: Whether its function is a coroutine function.
     """
 
     id: str
@@ -109,11 +110,11 @@ class RegisteredHook:
     removed: bool = False
     calls: int = 0
     failures: int = 0
-    _is_async: bool = False
+    is_async: bool = False
 
     def __post_init__(self) -> None:
         call = getattr(type(self.function), "__call__", None)  # noqa: B004 - the method, not whether
-        self._is_async = inspect.iscoroutinefunction(self.function) or (
+        self.is_async = inspect.iscoroutinefunction(self.function) or (
             inspect.iscoroutinefunction(call)
         )
 
@@ -177,7 +178,7 @@ class RegisteredHook:
             self._left_out(call)
             return None
         self.calls += 1
-        if self._is_async:
+        if self.is_async:
             return self._awaited(call, at_work, None)
         try:
             said = self.function(call)
