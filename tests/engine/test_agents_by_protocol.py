@@ -30,6 +30,11 @@ SPELL = """
 """
 
 
+def version(kind):
+    """What stands between a server's address and the protocol's paths."""
+    return "/v1" if kind.startswith("openai") else ""
+
+
 @pytest.fixture(params=KINDS)
 def kind(request):
     return request.param
@@ -37,8 +42,7 @@ def kind(request):
 
 async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
     async with FakeServer([[THOUGHT, *CALLS], "Oslo: 4 degrees.", "Four degrees."]) as server:
-        version = "/v1" if kind.startswith("openai") else ""
-        own = ProviderSettings(base_url=server.url + version, kind=kind)
+        own = ProviderSettings(base_url=server.url + version(kind), kind=kind)
         settings = Settings(providers={"mock": own}, model="mock/m")
         async with new_runtime(project=Project(tmp_path, settings)) as runtime:
             result = await runtime.execute(SPELL, name="test.lua")
@@ -52,7 +56,32 @@ async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
 
 
 SIGNATURE = "dGhvdWdodCB3ZWF0aGVy"
+
+
+def called(city):
+    return {"name": "weather", "arguments": f'{{"city":"{city}"}}'}
+
+
 KEPT = {
+    "openai": {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "I need the weather.",
+        "tool_calls": [
+            {"id": "t0", "type": "function", "function": called("Oslo")},
+            {"id": "t1", "type": "function", "function": called("Rome")},
+        ],
+    },
+    "openai-responses": [
+        {
+            "type": "reasoning",
+            "id": "item_000000000000000000000001",
+            "summary": [{"type": "summary_text", "text": "I need the weather."}],
+            "encrypted_content": "c2lnbmVk",
+        },
+        {"type": "function_call", "call_id": "t0", **called("Oslo")},
+        {"type": "function_call", "call_id": "t1", **called("Rome")},
+    ],
     "anthropic": [
         {"type": "thinking", "thinking": "I need the weather.", "signature": "c2lnbmVk"},
         {"type": "tool_use", "id": "t0", "name": "weather", "input": {"city": "Oslo"}},
@@ -76,11 +105,20 @@ KEPT = {
 async def test_what_a_model_said_goes_back_to_it_as_it_came(kind, new_runtime, tmp_path):
     async with FakeServer([[THOUGHT, *CALLS], "Oslo: 4 degrees.", "Four."]) as server:
         settings = Settings(
-            providers={"mock": ProviderSettings(base_url=server.url, kind=kind)},
+            providers={"mock": ProviderSettings(base_url=server.url + version(kind), kind=kind)},
             model="mock/gemini-3.8-flash",
         )
         async with new_runtime(project=Project(tmp_path, settings)) as runtime:
             await runtime.execute(SPELL, name="test.lua")
     for request in server.requests[1:]:
-        turns = request.json["messages" if kind == "anthropic" else "contents"]
-        assert turns[1]["content" if kind == "anthropic" else "parts"] == KEPT[kind]
+        assert first_turn_of_the_model(kind, request.json) == KEPT[kind]
+
+
+def first_turn_of_the_model(kind, body):
+    if kind == "openai":
+        return next(message for message in body["messages"] if message["role"] == "assistant")
+    if kind == "openai-responses":
+        begin = next(n for n, item in enumerate(body["input"]) if item.get("type") == "reasoning")
+        return body["input"][begin : begin + 3]
+    turns = body["messages" if kind == "anthropic" else "contents"]
+    return turns[1]["content" if kind == "anthropic" else "parts"]
