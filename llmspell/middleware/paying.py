@@ -7,6 +7,7 @@ from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
 from llmspell.errors import EffectTimeout, ProviderError
 from llmspell.providers.messages import Usage
+from llmspell.providers.plain import usage_from_plain
 from llmspell.spending.account import Cost
 from llmspell.spending.accounts import Accounts
 from llmspell.spending.estimate import Estimate
@@ -62,12 +63,14 @@ class Paying:
 
     def _settle(self, result: Value, model: str) -> Cost:
         """What the answer cost, which is put into it. A provider may have said so itself."""
-        usage = Usage(**result["usage"])
+        if not isinstance(result, dict) or "usage" not in result:
+            return FREE  # middleware in between answered, and asked nobody
+        usage = usage_from_plain(result["usage"])
         usd = usage.usd
         if usd is None:
             usd = self._prices.usd(usage, result.get("model") or model, model)
         if usd is not None:
-            result["usage"] = result["usage"] | {"usd": usd}
+            result["usage"] = usage.as_plain() | {"usd": usd}
         return Cost(usage, usd)
 
 

@@ -50,6 +50,11 @@ def message_from_plain(value: Value, *, target: str = "message") -> Message:
     return _read(_message, value, target)
 
 
+def usage_from_plain(value: Value, *, target: str = "model.request") -> Usage:
+    """The usage a table stands for. Raises InvalidArguments, which names `target`."""
+    return _read(_usage, value, target)
+
+
 class _Malformed(Exception):
     """What is wrong, beginning with its place."""
 

@@ -390,6 +390,26 @@ async def test_every_attempt_of_a_retry_costs(spend):
     assert len(spend.provider.requests) == 3
 
 
+@pytest.mark.parametrize(
+    ("result", "outcome"),
+    [
+        ({"message": {"role": "assistant", "content": "Kept."}}, "Kept."),
+        ({"message": {"role": "assistant", "content": "?"}, "usage": {"euros": 1}}, None),
+    ],
+)
+async def test_middleware_that_answers_in_place_of_a_model_costs_nothing(spend, result, outcome):
+    from llmspell.middleware import middleware
+
+    @middleware(effects="model.request", after="permissions")
+    async def kept(effect, call_next):
+        return dict(result)
+
+    source = f"{ASK}local ok, said = pcall(ask) return ok and said or nil"
+    assert await spend(source, middleware=[kept], budget=Budget(usd=1)) == outcome
+    assert spend.runtime.spent == {}
+    assert spend.provider.requests == []
+
+
 async def test_all_runs_of_a_runtime_are_summed_up_and_have_a_budget_each(tmp_path):
     project = Project(tmp_path, Settings(prices=PRICES))
     provider = ScriptedProvider(lambda _: answer())
