@@ -112,10 +112,8 @@ def _finish_reason(reason: Any, blocks: list[Block]) -> str:
 
 
 def _usage(usage: Any) -> Usage:
-    read, written = (
-        count(usage, "cache_read_input_tokens"),
-        count(usage, "cache_creation_input_tokens"),
-    )
+    read = count(usage, "cache_read_input_tokens")
+    written = count(usage, "cache_creation_input_tokens")
     details = usage.get("output_tokens_details") if isinstance(usage, dict) else None
     return Usage(
         input_tokens=count(usage, "input_tokens") + read + written,

@@ -31,9 +31,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     told, messages = instructions(request)
     optional: Body = {
         "systemInstruction": {"parts": [{"text": text} for text in told]} if told else None,
-        "tools": [{"functionDeclarations": [_tool(t) for t in request.tools]}]
-        if request.tools
-        else None,
+        "tools": _tools(request),
         "toolConfig": _tool_config(request),
         "generationConfig": _generation_config(request, takes),
     }
@@ -42,9 +40,18 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     return body | dict(endpoint.extra_body) | request.extra_body
 
 
+def _tools(request: ModelRequest) -> list[Body]:
+    declared = [_tool(tool) for tool in request.tools]
+    return [{"functionDeclarations": declared}] if declared else []
+
+
 def _tool(tool: ToolSpec) -> Body:
-    body: Body = {"name": tool.name, "parametersJsonSchema": accepted(tool.schema)}
-    return body | {"description": tool.description} if tool.description else body
+    body: Body = {"name": tool.name}
+    if tool.description:
+        body["description"] = tool.description
+    if tool.schema.get("properties") or tool.schema.get("additionalProperties"):
+        body["parametersJsonSchema"] = accepted(tool.schema)
+    return body
 
 
 def _tool_config(request: ModelRequest) -> Body | None:

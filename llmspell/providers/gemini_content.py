@@ -168,6 +168,7 @@ def _part(block: Block) -> list[Body]:
 
 def _sign(parts: list[Body]) -> None:
     """See that the first call of the turn has a signature: the models of today insist on it."""
-    first = next((part for part in parts if "functionCall" in part), None)
-    if first is not None:
-        first.setdefault("thoughtSignature", _NO_SIGNATURE)
+    for at, part in enumerate(parts):
+        if "functionCall" in part:
+            parts[at] = {"thoughtSignature": _NO_SIGNATURE} | part
+            return

@@ -11,7 +11,7 @@ from typing import NamedTuple
 Levels = tuple[str, ...]
 
 _ALL: Levels = ("MINIMAL", "LOW", "MEDIUM", "HIGH")
-_FROM_LOW: Levels = _ALL[1:]
+_MOST: Levels = _ALL[1:]
 
 
 class Traits(NamedTuple):
@@ -31,24 +31,24 @@ class Traits(NamedTuple):
     combines: bool = False
 
 
+_OLD = Traits()
+_CURRENT = Traits(_MOST, media=True, combines=True)
+
 # The first whose pattern fits the beginning of the model's name. What is newer than this table is
 # taken to be like the models of today, and what is no Gemini like the old ones.
 _BY_NAME: tuple[tuple[str, Traits], ...] = (
-    (r"gemini-2\.5-flash-image", Traits()),
+    (r"gemini-2\.5-flash-image", _OLD),
     (r"gemini-2\.5-pro", Traits(least_budget=128)),
     (r"gemini-2\.5", Traits(least_budget=0)),
-    (r"gemini-(1|2|pro)\b", Traits()),
-    (r"gemini-3-pro", Traits(("LOW", "HIGH"), media=True, combines=True)),
-    (r"gemini-3\.1-flash-lite-image", Traits(("MINIMAL", "HIGH"), media=True, combines=True)),
-    (
-        r"gemini-(3\.1-pro|3\.7-flash|3\.8-flash|4-argon|4-carbon)",
-        Traits(_FROM_LOW, media=True, combines=True),
-    ),
-    (r"gemini-", Traits(_ALL, media=True, combines=True)),
+    (r"gemini-(1|2|pro$|pro-vision)", _OLD),
+    (r"gemini-3-pro", _CURRENT._replace(levels=("LOW", "HIGH"))),
+    (r"gemini-3\.1-flash-lite-image", _CURRENT._replace(levels=("MINIMAL", "HIGH"))),
+    (r"gemini-3(\.[15])?-flash", _CURRENT._replace(levels=_ALL)),
+    (r"gemini-", _CURRENT),
 )
 
 
 def traits(model: str) -> Traits:
     """Those of a model, which may have a path before its name."""
     name = model.rpartition("/")[2]
-    return next((found for known, found in _BY_NAME if re.match(known, name)), Traits())
+    return next((found for known, found in _BY_NAME if re.match(known, name)), _OLD)

@@ -157,10 +157,7 @@ CONVERSATIONS = {
                             "description": "Weather now.",
                             "parameters_json_schema": CITY,
                         },
-                        {
-                            "name": "now",
-                            "parameters_json_schema": {"type": "object", "properties": {}},
-                        },
+                        {"name": "now"},
                     ]
                 }
             ],
@@ -199,16 +196,7 @@ CONVERSATIONS = {
         {
             "response_mime_type": "application/json",
             "response_json_schema": CITY,
-            "tools": [
-                {
-                    "function_declarations": [
-                        {
-                            "name": "now",
-                            "parameters_json_schema": {"type": "object", "properties": {}},
-                        }
-                    ]
-                }
-            ],
+            "tools": [{"function_declarations": [{"name": "now"}]}],
             "tool_config": {"function_calling_config": {"mode": "NONE"}},
         },
     ),
@@ -296,6 +284,8 @@ def test_the_body_is_of_the_official_types(name):
         (FLASH, 99_000, {"includeThoughts": True, "thinkingLevel": "HIGH"}),
         ("gemini-3.5-flash-lite", "none", {"thinkingLevel": "MINIMAL"}),
         ("gemini-3-pro-preview", "medium", {"includeThoughts": True, "thinkingLevel": "HIGH"}),
+        ("gemini-pro-latest", "none", {"thinkingLevel": "LOW"}),
+        ("gemini-5-neon", "none", {"thinkingLevel": "LOW"}),
         ("models/gemini-9", "low", {"includeThoughts": True, "thinkingLevel": "LOW"}),
         (OLD, "none", {"thinkingBudget": 0}),
         (OLD, "medium", {"includeThoughts": True, "thinkingBudget": 8192}),
