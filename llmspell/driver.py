@@ -356,7 +356,8 @@ class Driver:
             self._die(turn.kill)
             return False
         self._more = turn.more
-        return bool(self._inbox or turn.more)
+        held = self._turns and self._turns.held  # it may be due now
+        return bool(self._inbox or turn.more or held)
 
     def _die(self, kill: messages.Kill) -> None:
         if self._fatal:

@@ -115,6 +115,9 @@ class Handler:
         needs: The permissions the checked arguments ask for, and what to call who asks.
         costs: For what is paid by tokens: how many the checked arguments may come to. Its result
             has their `usage` and the `model`.
+        so_far: What a leaf that is cancelled is recorded with.
+        replayed: Told what a leaf that is answered from the record came to then, or had come to when
+            it was cancelled. It is told at once, though the answer is due later.
     """
 
     name: str
@@ -125,6 +128,8 @@ class Handler:
     bind: Callable[[Effect], dict[str, Any]] | None = None
     needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
     costs: Callable[[Effect], Estimate] | None = None
+    so_far: Callable[[Effect], Value] | None = None
+    replayed: Callable[[Effect, Value], None] | None = None
 
     @cached_property
     def signature(self) -> Signature:

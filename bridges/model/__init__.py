@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmspell.agents.streamed import streamed
-from llmspell.agents.streams import Streams
+from llmspell.agents.streams import Stream, Streams
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Need
@@ -35,14 +35,37 @@ def _costs(effect: Effect) -> Estimate:
     return of_request(effect.bound["wanted"], streamed=effect.bound["stream"])
 
 
-@bridge.effect(bind=_bind, needs=_needs, costs=_costs, repeatable=True)
-async def request(effect: Effect, wanted: ModelRequest, stream: bool = False) -> dict[str, Value]:
+def _listening(effect: Effect) -> Stream | None:
+    """Where the pieces of the answer go, if anybody waits for them."""
+    return effect.run[Streams].around(effect.path) if effect.bound["stream"] else None
+
+
+def _so_far(effect: Effect) -> Value:
+    stream = _listening(effect)
+    return stream and {"pieces": stream.pieces}
+
+
+def _replayed(effect: Effect, outcome: Value) -> None:
+    """Tell the pieces of an answer again, or those before the error."""
+    if isinstance(outcome, dict) and (stream := _listening(effect)):
+        known = outcome if "pieces" in outcome else outcome.get("details") or {}
+        stream.catch_up(known.get("pieces", ()))
+
+
+@bridge.effect(
+    bind=_bind, needs=_needs, costs=_costs, repeatable=True, so_far=_so_far, replayed=_replayed
+)
+async def request(
+    effect: Effect,
+    wanted: ModelRequest,
+    stream: bool,  # noqa: ARG001 - `_listening` looks at it
+) -> dict[str, Value]:
     """Ask a model once. The shapes are those of `llmspell.providers.messages`.
 
     With `stream` the prompt it is for is told of the answer's pieces as they come.
     """
     models = effect.run[Models]
-    listening = effect.run[Streams].around(effect.path) if stream else None
+    listening = _listening(effect)
     if listening is None:
         return (await models.complete(wanted)).as_plain()
     return await streamed(wanted, models.stream(wanted), listening)

@@ -31,13 +31,15 @@ class Asked:
         arguments: What it was asked for with.
         after: The number of the last leaf that had ended by then.
         begun: Whether it is written down that it has begun.
+        so_far: Gives what it came to so far, if that can be told.
     """
 
-    __slots__ = ("after", "arguments", "begin", "begun", "name", "path", "started")
+    __slots__ = ("after", "arguments", "begin", "begun", "name", "path", "so_far", "started")
 
     def __init__(self, path: str, name: str, arguments: Arguments, after: int) -> None:
         self.path, self.name, self.arguments, self.after = path, name, arguments, after
         self.begun = False
+        self.so_far: Callable[[], Value] | None = None
         self.started, self.begin = time.time(), time.perf_counter()
 
 

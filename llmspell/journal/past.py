@@ -123,6 +123,11 @@ class Past:
         self._go_on()
         return found
 
+    def outcome(self, path: str) -> Value:
+        """What was recorded of the leaf of that path, however it ended; None when nothing was."""
+        found = self._found.get(path)
+        return found.effect.outcome if found else None
+
     async def wait(self, recorded: Recorded) -> Value:
         """Its outcome, when that is due."""
         if not recorded.given:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -127,8 +128,18 @@ class Recording:
 
     # Leaves
 
+    def recorded(self, path: str) -> Value:
+        """What the leaf of that path came to, when that is known from before."""
+        return self.past.outcome(path) if self.past else None
+
     def leaf(
-        self, effect: Effect, call: Perform, *, again: bool, lazily: bool = False
+        self,
+        effect: Effect,
+        call: Perform,
+        *,
+        again: bool,
+        lazily: bool = False,
+        so_far: Callable[[Effect], Value] | None = None,
     ) -> Answer[Value]:
         """Perform a leaf and record what comes of it, before anyone sees that; or answer it.
 
@@ -137,6 +148,7 @@ class Recording:
             call: Performs it.
             again: Whether it may be performed again should nobody know whether it was.
             lazily: Whether a result that is None may be recorded with what comes next.
+            so_far: What it is recorded with if it is cancelled.
 
         Raises:
             JournalError: It cannot be recorded.
@@ -145,15 +157,15 @@ class Recording:
         arguments = Arguments(effect.name, effect.args, self._text_of)
         past = self.past
         if past is None:
-            return self._live(effect, arguments, call, again=again, lazily=lazily)
+            return self._live(effect, arguments, call, again=again, lazily=lazily, so_far=so_far)
         recorded = past.find(effect.path, effect.name, effect.args, arguments.digest)
         if recorded is not None:
             if effect.name == MODULE and self._ledger:
                 return self._anew(effect, call)
             return recorded.outcome() if recorded.given else _Again(past, recorded)
         if past.over and self._ledger and not self._has_begun(effect.path):
-            return self._live(effect, arguments, call, again=again, lazily=lazily)
-        return self._afterwards(past, effect, arguments, call, again=again)
+            return self._live(effect, arguments, call, again=again, lazily=lazily, so_far=so_far)
+        return self._afterwards(past, effect, arguments, call, again=again, so_far=so_far)
 
     def _anew(self, effect: Effect, call: Perform) -> Answer[Value]:
         """A module as it is now: it may have been edited since, as the spell may."""
@@ -166,7 +178,14 @@ class Recording:
         return self._unfinished is not None and path in self._unfinished.effects
 
     async def _afterwards(
-        self, past: Past, effect: Effect, arguments: Arguments, call: Perform, *, again: bool
+        self,
+        past: Past,
+        effect: Effect,
+        arguments: Arguments,
+        call: Perform,
+        *,
+        again: bool,
+        so_far: Callable[[Effect], Value] | None,
     ) -> Value:
         """Do what was not recorded once all that was has been done again."""
         past.loosen(effect.path)
@@ -182,7 +201,7 @@ class Recording:
             if await self._verdict(unfinished.judge, begun) == "skip":
                 self._end(self._asked(effect, arguments, begun=True), "ok", "null")
                 return None
-        return await settled(self._live(effect, arguments, call, again=again))
+        return await settled(self._live(effect, arguments, call, again=again, so_far=so_far))
 
     async def _verdict(self, judge: Judge, begun: BegunEffect) -> Verdict:
         verdict = await judge(begun)
@@ -205,8 +224,10 @@ class Recording:
         *,
         again: bool,
         lazily: bool = False,
+        so_far: Callable[[Effect], Value] | None = None,
     ) -> Answer[Value]:
         asked = self._asked(effect, arguments)
+        asked.so_far = so_far and partial(so_far, effect)
         if not again and self._ledger:
             self._ledger.begin(asked)
         try:
@@ -235,7 +256,8 @@ class Recording:
     def cancelled(self, asked: Asked) -> None:
         """Nobody waits for a leaf any more, unless that is because the run stops."""
         if self._ledger and not self.leaving():
-            self._ledger.end_later(asked, "cancelled", "null", None, self.turn)
+            text = self._text_of(asked.so_far()) if asked.so_far else "null"
+            self._ledger.end_later(asked, "cancelled", text, None, self.turn)
         self._close(asked)
 
     def _succeeded(self, asked: Asked, result: Value, *, lazily: bool) -> None:

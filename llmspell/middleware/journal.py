@@ -23,10 +23,13 @@ class Journal:
         if handler.leaf is False:
             return noted if composites else call
         is_leaf, again = handler.is_leaf, handler.may_repeat
+        replayed, so_far = handler.replayed, handler.so_far
 
         def recorded(effect: Effect) -> Answer[Value]:
             if not is_leaf(effect):
                 return noted(effect)
-            return recording.leaf(effect, call, again=again(effect))
+            if replayed and (known := recording.recorded(effect.path)):
+                replayed(effect, known)
+            return recording.leaf(effect, call, again=again(effect), so_far=so_far)
 
         return recorded

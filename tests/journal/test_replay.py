@@ -12,11 +12,12 @@ from llmspell.errors import (
     JournalExhausted,
     LimitExceeded,
     LlmspellError,
+    ProviderError,
     RunSuspended,
     SpellRuntimeError,
 )
 from llmspell.limits import Limits
-from llmspell.providers.messages import ToolCall
+from llmspell.providers.messages import Message, ModelResponse, TextDelta, ToolCall, Usage
 from llmspell.providers.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -243,3 +244,53 @@ async def test_a_run_that_was_not_recorded_to_its_end(new_runtime):
             await runtime.replay(ids[0])
     assert caught.value.where == "s.lua:2"
     assert "llmspell resume" in caught.value.hint
+
+
+SLOW = """
+    local agent = Agent.create{tools = {"work"}}
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "for piece in agent:stream('x') do print(piece) Task.sleep(0.001) end return agent:history()",
+        "local s = agent:stream('x') for piece in s, nil, nil, s do print(piece) work{n = #piece} if piece == 'two ' then break end end return {#agent:history(), s:response().text, s:response().finish_reason}",
+        "for e in agent:events('call') do print(e.type, e.text or e.name or e.number) end return #agent:history()",
+        "local s = agent:events('call') for e in s, nil, nil, s do print(e.type) if e.type == 'tool_call' then break end end return work{n = 1}",
+        "print(select(2, pcall(Task.timeout, 0.05, function() for piece in agent:stream('hang') do print(piece) end end)).code) return work{n = 1}",
+        "local ok, e = pcall(function() for piece in agent:stream('break') do print(piece) end end) return {ok, e.message, #e.details.pieces}",
+        "return Task.map({'x', 'call', 'x'}, function(q) local a = agent:fork() local t = '' for piece in a:stream(q) do t = t .. piece print(q, piece) end return t end)",
+        "local t = Task.spawn(function() for piece in agent:stream('hang') do print(piece) work{n = 2} end end) Task.sleep(0.05) t:cancel() return work{n = 1}",
+    ],
+)
+async def test_streams_are_the_same_when_replayed(twice, source):
+    await twice(SLOW + source, model="slow/m", providers=[Slow()])
+
+
+class Slow:
+    """Gives an answer in pieces with pauses, which differ."""
+
+    name = "slow"
+
+    async def complete(self, request):
+        raise AssertionError(request)
+
+    async def stream(self, request):
+        asked = request.messages[-1]
+        if asked.role == "user" and asked.text == "call":
+            message = Message.of("assistant", ToolCall("1", "work", {"n": 4}))
+            yield ModelResponse(message, Usage(1, 1), "tool_calls")
+            return
+        words = ["one ", "two ", "three ", "four"]
+        for n, word in enumerate(words):
+            await asyncio.sleep(0.003 * (n % 3))
+            yield TextDelta(word)
+        if asked.text == "hang":
+            await asyncio.sleep(60)
+        if asked.text == "break":
+            raise ProviderError("broken", retryable=True)
+        yield ModelResponse(Message.of("assistant", "".join(words)), Usage(1, 4))
+
+    async def close(self):
+        pass
