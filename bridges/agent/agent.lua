@@ -190,7 +190,7 @@ function stream_methods:close()
   if not stream.over then
     perform("agent.stop", { stream = stream.id })
     stream.group = nil
-    finish(stream)
+    pcall(finish, stream) -- who wants no more is not told of errors
   end
 end
 

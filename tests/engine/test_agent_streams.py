@@ -14,7 +14,7 @@ from llmspell.config import Project, Settings
 from llmspell.errors import ProviderError, SpellRuntimeError
 from llmspell.hooks import Replace
 from llmspell.providers.catalogue import ProviderSettings
-from llmspell.providers.messages import ToolCall
+from llmspell.providers.messages import TextDelta, ToolCall
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.runtime import Runtime
 from llmspell.state import MemoryStore
@@ -337,6 +337,22 @@ async def test_a_break_cancels_a_tool_in_progress_and_begins_nothing(script, at,
             tools=[quick, linger],
         )
     assert (result, did, len(requests)) == ("interrupted", done, 1)
+
+
+async def test_who_breaks_off_is_not_told_of_errors(new_runtime):
+    class Failing(ScriptedProvider):
+        async def stream(self, request):
+            yield TextDelta("one")
+            raise ProviderError("broken")
+
+    async with new_runtime(model="scripted/m", providers=[Failing([])]) as runtime:
+        result = await runtime.execute("""
+            local stream = Agent.create{}:stream("go")
+            for piece in stream, nil, nil, stream do Task.sleep(0.05) break end
+            local ok, e = pcall(stream.response, stream)
+            return {ok, e.message}
+        """)
+    assert result == [False, "broken"]
 
 
 async def test_a_break_at_the_last_piece_is_a_break(script):
