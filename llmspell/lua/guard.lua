@@ -6,7 +6,7 @@ local part = ...
 local config = part("config")
 local error, pcall, xpcall, type, match = error, pcall, xpcall, type, string.match
 local sethook, gethook, getinfo, traceback = debug.sethook, debug.gethook, debug.getinfo, debug.traceback
-local memory, huge = collectgarbage, math.huge
+local setmetatable, memory, huge = setmetatable, collectgarbage, math.huge
 
 -- Instructions from hook to hook. With a large heap one instruction can take milliseconds (think of
 -- `..` on megabytes), so the hook then comes more often.
@@ -28,7 +28,7 @@ local KILL = {}
 local fuel, next_look = huge, 0 -- what is left, and at how much to look at the clock
 local patience, since = huge, nil -- seconds, and when they began to be counted
 local limit, reason, place, stack -- why and where the run died
-local grown, near = 0, nil -- kibibytes in use when the heap last grew by much, and where that was
+local grown, near = 0, nil -- kibibytes in use when the heap last grew by much, and where it last did
 local guard = { dead = false }
 
 local function die()
@@ -57,7 +57,7 @@ local function where()
 end
 
 local function record_place()
-  place = where() or place
+  place = place or where()
   stack = traceback("", 3)
 end
 
@@ -115,6 +115,17 @@ local function hook_every(period)
     end
   end
 end
+
+-- Fewer instructions than that may use up the memory. Then there are cycles of the collector: each
+-- finalizes one of these tables, in the midst of whatever allocates.
+local cycle = {}
+
+function cycle.__gc()
+  near = where() or near
+  setmetatable({}, cycle)
+end
+
+setmetatable({}, cycle)
 
 for kibibytes = 0, 8192, 4096 do
   local period = period_for(kibibytes)
