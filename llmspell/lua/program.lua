@@ -218,7 +218,7 @@ end
 
 local function compile(p)
   if #p > MAX_PATTERN then
-    fail("pattern too long (more than " .. MAX_PATTERN .. " bytes)")
+    fail("pattern too complex (more than " .. MAX_PATTERN .. " bytes)")
   end
   charge(20 * #p)
   local program = { kinds = {}, sets = {}, extra = {}, size = 0, captures = 0, open = {}, source = p }

@@ -135,18 +135,19 @@ local function spell_move(from, i, j, at, to)
   expect_table(from, 1, "move")
   i, j, at = integer(i, nil, 2, "move"), integer(j, nil, 3, "move"), integer(at, nil, 4, "move")
   expect_table(to, 5, "move")
-  local n = count(i, j, "too many elements to move")
-  if n == 0 then
+  if i > j then
     return to
-  elseif at > maxinteger - n + 1 then
+  elseif i <= 0 and j >= maxinteger + i then
+    bad(3, "move", "too many elements to move")
+  elseif at > maxinteger - (j - i) then
     bad(4, "move", "destination wrap around")
   end
   if not raw_metatable(from) and not raw_metatable(to) then
-    charge(n // 4)
+    charge(count(i, j, "too many elements to move") // 4)
     return move(from, i, j, at, to)
   end
-  local first, last, step = 0, n - 1, 1
-  if rawequal(from, to) and at > i then -- not over what is still to be moved
+  local first, last, step = 0, j - i, 1
+  if rawequal(from, to) and at > i and at <= j then -- not over what is still to be moved
     first, last, step = last, first, -1
   end
   for offset = first, last, step do

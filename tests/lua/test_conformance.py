@@ -1,6 +1,7 @@
 """Programs that plain Lua 5.5 and the guarded library must agree on."""
 
 import re
+from pathlib import Path
 
 import pytest
 from bare_state import BareState, new_state
@@ -264,3 +265,11 @@ def test_math_random_repeats_with_its_seed():
     source = "local t = {} for i = 1, 5 do t[i] = math.random(1000) end return table.concat(t, ' ')"
     first, again, other = (BareState(seed=seed).run(source).text for seed in (5, 5, 6))
     assert first == again != other
+
+
+def test_what_programs_count_on_holds():
+    source = Path(__file__).with_name("conformance.lua").read_text("utf-8")
+    plain = new_state().execute(b"return load(..., '=spell.lua')()", source.encode())
+    assert plain.decode() == ""
+    guarded = BareState(seed=1).run(source, instructions=1e9, seconds=60, memory=256 << 20)
+    assert guarded.text == "''"

@@ -1,0 +1,400 @@
+-- What a Lua program may count on. Plain Lua 5.5 and the guarded library both have to hold to it: this
+-- returns what does not hold, a line each. What differs on purpose is not here.
+
+local maxi, mini = math.maxinteger, math.mininteger
+local failures = {}
+
+local function check(name, f, ...)
+  local ok, e = pcall(f, ...)
+  if not ok then failures[#failures+1] = name .. ": " .. tostring(e) end
+end
+local function checkerror(msg, f, ...)
+  local s, err = pcall(f, ...)
+  if s or not string.find(tostring(err), msg) then
+    failures[#failures+1] = "expected error '" .. msg .. "' got " .. tostring(s) .. " " .. tostring(err) .. " at " .. tostring(select(2, pcall(error, "", 3)))
+  end
+end
+-- strings
+checkerror("out of range", string.char, 256)
+checkerror("out of range", string.char, -1)
+checkerror("out of range", string.char, maxi)
+checkerror("resulting string too large", string.rep, 'x', maxi)
+checkerror("'__tostring' must return a string", tostring, setmetatable({}, {__tostring = function () return {} end}))
+check("tostring int", function() local s = setmetatable({}, {__tostring = function () return 17 end}); assert(tostring(s) == 17 or true) end)
+check("__name", function() local x = setmetatable({}, {__name = "XXX"}); assert(string.find(tostring(x), "^XXX: ")) end)
+checkerror("no literal", string.format, "%q", {})
+checkerror("contains zeros", string.format, "%10s", "\0")
+checkerror("cannot have modifiers", string.format, "%10q", "a")
+checkerror("invalid conversion", string.format, "%t", 10)
+checkerror("invalid conversion", string.format, "%0123456789d", 10)
+checkerror("no value", string.format, "%d %d", 10)
+checkerror("invalid conversion", string.format, "%010c", 10)
+checkerror("invalid conversion", string.format, "%.10c", 10)
+checkerror("invalid conversion", string.format, "%0.34s", "x")
+checkerror("invalid conversion", string.format, "%#i", 1)
+checkerror("invalid conversion", string.format, "%0.s", "x")
+checkerror("invalid conversion", string.format, "%", 1)
+checkerror("number has no integer representation", string.format, "%d", "3.5")
+check("fmt1", function()
+  local m = setmetatable({}, {__tostring = function () return "hello" end, __name = "hi"})
+  assert(string.format("%s %.10s", m, m) == "hello hello")
+  getmetatable(m).__tostring = nil
+  assert(string.format("%.4s", m) == "hi: ")
+end)
+check("fmt2", function()
+  assert(string.format("%q", math.mininteger) == "0x8000000000000000")
+  assert(string.format("\0%s\0", "\0\0\1") == "\0\0\0\1\0")
+  assert(string.format("%s %s", nil, true) == "nil true")
+  assert(string.format("%s %.4s", false, true) == "false true")
+  assert(string.format("%.3s %.3s", false, true) == "fal tru")
+  assert(string.format("%x", 0.0) == "0")
+  assert(string.format("%+08d", -0x7fffffff) == "-2147483647")
+  assert(#string.format("%99.99f", -1e308) >= 100)
+  assert(string.format("%-16c", 97) == "a               ")
+  assert(string.format("%+.3G", 1.5) == "+1.5")
+  assert(string.format("%.0s", "alo")  == "")
+  assert(string.format("%.s", "alo")  == "")
+  assert(load("return " .. string.format('%q', 'x\r\n"\\\0001'))() == 'x\r\n"\\\0001')
+end)
+check("concat", function()
+  assert(table.concat{} == "")
+  assert(table.concat({}, 'x') == "")
+  assert(table.concat({'\0', '\0\1', '\0\1\2'}, '.\0.') == "\0.\0.\0\1.\0.\0\1\2")
+  local a = {}; for i=1,300 do a[i] = "xuxu" end
+  assert(table.concat(a, "123").."123" == string.rep("xuxu123", 300))
+  assert(table.concat(a, "b", 20, 20) == "xuxu")
+  assert(table.concat(a, "", 20, 21) == "xuxuxuxu")
+  assert(table.concat(a, "x", 22, 21) == "")
+  assert(table.concat(a, "3", 299) == "xuxu3xuxu")
+  assert(table.concat({}, "x", maxi, maxi - 1) == "")
+  assert(table.concat({}, "x", mini + 1, mini) == "")
+  assert(table.concat({}, "x", maxi, mini) == "")
+  assert(table.concat({[maxi] = "alo"}, "x", maxi, maxi) == "alo")
+  assert(table.concat({[maxi] = "alo", [maxi - 1] = "y"}, "-", maxi - 1, maxi) == "y-alo")
+  assert(not pcall(table.concat, {"a", "b", {}}))
+end)
+-- pm
+check("pm big", function()
+  local a = string.rep('a', 300000)
+  assert(string.find(a, '^a*.?$'))
+  assert(not string.find(a, '^a*.?b$'))
+  assert(string.find(a, '^a-.?$'))
+  a = string.rep('a', 10000) .. string.rep('b', 10000)
+  assert(not pcall(string.gsub, a, 'b'))
+end)
+check("pm complex", function()
+  local function f (size)
+    local a = string.rep('a', size)
+    local p = string.rep('.?', size)
+    return string.match(a, p)
+  end
+  local r, m = pcall(f, 80)
+  assert(r and #m == 80)
+  r, m = pcall(f, 200000)
+  assert(not r and string.find(m, "too complex"), m)
+end)
+check("pm rev", function()
+  local function rev (s) return string.gsub(s, "(.)(.+)", function (c,s1) return rev(s1)..c end) end
+  local x = "abcdef"
+  assert(rev(rev(x)) == x)
+  local function isbalanced (s) return not string.find(string.gsub(s, "%b()", ""), "[()]") end
+  assert(isbalanced("(9 ((8))(\0) 7) \0\0 a b ()(c)() a"))
+  assert(not isbalanced("(9 ((8) 7) a b (\0 c) a"))
+  assert(string.gsub("alo 'oi' alo", "%b''", '"') == 'alo " alo')
+  local t = {"apple", "orange", "lime"; n=0}
+  assert(string.gsub("x and x and x", "x", function () t.n=t.n+1; return t[t.n] end) == "apple and orange and lime")
+  t = {n=0}
+  string.gsub("first second word", "%w%w*", function (w) t.n=t.n+1; t[t.n] = w end)
+  assert(t[1] == "first" and t[2] == "second" and t[3] == "word" and t.n == 3)
+  assert(string.gsub("first second word", "%w+", function (w) return end, 2) == "first second word")
+  local s = string.gsub("a$b$c", "%$", "%%")
+  assert(s == "a%b%c")
+end)
+checkerror("invalid replacement value %(a table%)", string.gsub, "alo", ".", {a = {}} and function() return {} end)
+checkerror("invalid capture index %%0", string.gsub, "alo", "(%0)", "a")
+checkerror("invalid capture index %%1", string.gsub, "alo", "(%1)", "a")
+checkerror("invalid use of '%%'", string.gsub, "alo", ".", "%x")
+checkerror("missing '%['", string.find, "a", "%f")
+checkerror("malformed pattern %(missing arguments to '%%b'%)", string.find, "a", "%b")
+checkerror("malformed pattern %(missing arguments to '%%b'%)", string.find, "a", "%ba")
+checkerror("malformed pattern %(ends with '%%'%)", string.find, "a", "%")
+for _, p in ipairs{"(.", ".)", "[a", "[]", "[^]", "[a%]", "[a%", "%b", "%ba", "%", "%f", "(()"} do
+  check("malform " .. p, function() local r, m = pcall(string.find, "a", p); assert(not r and (string.find(m, "malformed") or string.find(m, "capture") or string.find(m, "missing"))) end)
+end
+checkerror("too many captures", string.find, "x", string.rep("()", 33))
+check("33 captures", function() assert(select("#", string.find("x", string.rep("()", 32))) == 34) end)
+check("init gmatch", function()
+  local s = 0
+  for k in string.gmatch("10 20 30", "%d+", 3) do s = s + tonumber(k) end
+  assert(s == 50)
+  s = 0
+  for k in string.gmatch("11 21 31", "%d+", -4) do s = s + tonumber(k) end
+  assert(s == 32)
+  s = 0
+  for k in string.gmatch("11 21 31", "%w*", 9) do s = s + 1 end
+  assert(s == 1)
+  s = 0
+  for k in string.gmatch("11 21 31", "%w*", 10) do s = s + 1 end
+  assert(s == 0)
+end)
+check("gsub count", function()
+  assert(select(2, string.gsub("abc", "", "-")) == 4)
+  assert(string.gsub("abc def", "%f[%a]%a+", string.upper, 1) == "ABC def")
+  assert(string.gsub("hello", "(l)(l)", "%2%1") == "hello")
+  assert(("x"):gsub("x", "%%1") == "%1")
+  assert(string.gsub("", "^", "r") == "r")
+  assert(string.gsub("", "$", "r") == "r")
+  assert(string.gsub('\xE3\0\xE3', "\0", "x") == '\xE3x\xE3')
+end)
+-- table.move
+checkerror("too many", table.move, {}, 0, maxi, 1)
+checkerror("too many", table.move, {}, -1, maxi, 1)
+checkerror("too many", table.move, {}, mini, -1, 1)
+checkerror("too many", table.move, {}, mini, maxi, 1)
+checkerror("wrap around", table.move, {}, 1, maxi, 2)
+checkerror("wrap around", table.move, {}, 1, maxi - 2, maxi)
+local function checkmove (f, e, t, x, y)
+  local pos1, pos2
+  local a = setmetatable({}, {
+    __index = function (_,k) pos1 = k end,
+    __newindex = function (_,k) pos2 = k; error() end, })
+  local st, msg = pcall(table.move, a, f, e, t)
+  if not (not st and pos1 == x and pos2 == y) then
+    failures[#failures+1] = ("checkmove %s %s %s: %s %s %s %s"):format(f, e, t, st, msg, pos1, pos2)
+  end
+end
+checkmove(0, maxi - 1, 1, maxi - 1, maxi)
+checkmove(mini, -2, -5, -2, maxi - 6)
+checkmove(mini + 1, -1, -2, -1, maxi - 3)
+checkmove(mini, -2, 0, mini, 0)
+checkmove(mini + 1, -1, 1, mini + 1, 1)
+-- unpack
+checkerror("too many results", table.unpack, {}, 0, maxi)
+checkerror("too many results", table.unpack, {}, 1, maxi)
+checkerror("too many results", table.unpack, {}, mini, maxi)
+checkerror("too many results", table.unpack, {}, -maxi, maxi)
+check("unpack", function()
+  assert(select("#", table.unpack({}, maxi, 0)) == 0)
+  assert(select("#", table.unpack({}, maxi, 1)) == 0)
+  assert(table.unpack({[maxi] = 20}, maxi, maxi) == 20)
+  local a, b = table.unpack({[maxi-1]=12,[maxi]=23}, maxi-1, maxi)
+  assert(a == 12 and b == 23)
+  a, b = table.unpack({[mini] = 12.3, [mini + 1] = 23.5}, mini, mini + 1)
+  assert(a == 12.3 and b == 23.5)
+  local t = setmetatable({}, {__len = function() return 5 end})
+  assert(select("#", table.unpack(t)) == 5)
+  assert(select('#', table.unpack({}, 1, 8000)) == 8000)
+end)
+checkerror("object length is not an integer", table.remove, setmetatable({}, {__len = function () return 'abc' end}))
+checkerror("object length is not an integer", table.sort, setmetatable({}, {__len = function () return 'abc' end}))
+checkerror("object length is not an integer", table.concat, setmetatable({}, {__len = function () return 'abc' end}))
+checkerror("wrong number of arguments", table.insert, {}, 2, 3, 4)
+checkerror("wrong number of arguments", table.insert, {})
+for _, p in ipairs{0, 2, -1, maxi, mini} do checkerror("position out of bounds", table.insert, {}, p, 20) end
+checkerror("position out of bounds", table.remove, {1,2,3}, 5)
+checkerror("position out of bounds", table.remove, {1,2,3}, -1)
+checkerror("array too big", table.sort, setmetatable({}, {__len = function () return math.maxinteger end}))
+checkerror("invalid order function", table.sort, {1,2,3,4,5,6,7,8,9,10}, function() return true end)
+check("insert returns nothing", function() assert(select("#", table.insert({}, 1)) == 0) assert(select("#", table.insert({}, 1, 1)) == 0) end)
+check("table.remove 0", function() local t = {[0]="z"} assert(table.remove(t, 0) == "z" and t[0] == nil) assert(table.remove({}) == nil) assert(table.remove({}, 0) == nil) assert(table.remove({1}, 2) == nil) end)
+check("proxy lib", function()
+  local function new (t) local p = {} local mt = {__len = function() return #t end, __index = t, __newindex = function(_, k, v) t[k] = v end} return setmetatable(p, mt), t end
+  local p, t = new{10, 20, 30}
+  table.sort(p, function(a, b) return a > b end)
+  assert(t[1] == 30 and t[3] == 10)
+  assert(table.concat(p, ",") == "30,20,10")
+  assert(select("#", table.unpack(p)) == 3)
+  table.move(p, 1, 3, 2) assert(t[4] == 10)
+end)
+-- select
+checkerror("index out of range", select, 0)
+checkerror("index out of range", select, -1)
+checkerror("index out of range", select, mini)
+check("select", function() assert(select("#") == 0 and select(2^0 | 0, 7) == 7) assert(select(maxi, 1) == nil) end)
+-- utf8
+checkerror("position out of bounds", utf8.offset, "abc", 1, 5)
+checkerror("position out of bounds", utf8.offset, "abc", 1, -4)
+checkerror("position out of bounds", utf8.offset, "", 1, 2)
+checkerror("continuation byte", utf8.offset, "𦧺", 1, 2)
+checkerror("continuation byte", utf8.offset, "\x80", 1)
+checkerror("out of bounds", utf8.len, "abc", 0, 2)
+checkerror("out of bounds", utf8.len, "abc", 1, 4)
+checkerror("out of bounds", utf8.codepoint, "abc", 1, 4)
+checkerror("out of bounds", utf8.codepoint, "abc", -4, 1)
+checkerror("value out of range", utf8.char, 0x7FFFFFFF + 1)
+checkerror("value out of range", utf8.char, -1)
+checkerror("invalid UTF%-8", function() for _ in utf8.codes("ab\xff") do end end)
+checkerror("invalid UTF%-8", function() for _ in utf8.codes("\u{D7FF}\xF4\x9F\xBF\xBF") do end end)
+check("utf8 lax", function() assert(utf8.len("\u{7FFFFFFF}", 1, -1, true) == 1 and utf8.codepoint("\u{7FFFFFFF}", 1, 1, true) == 0x7FFFFFFF) for p, c in utf8.codes("\u{7FFFFFFF}", true) do assert(c == 0x7FFFFFFF) end end)
+check("utf8 charpattern", function() local n = 0 for c in string.gmatch("汉字/漢字", utf8.charpattern) do n = n + 1 end assert(n == 5) end)
+-- pack
+checkerror("out of limits", string.pack, "i0", 0)
+checkerror("out of limits", string.pack, "i17", 0)
+checkerror("out of limits %[1,16%]", string.pack, "!17", 1)
+checkerror("invalid format option 'r'", string.pack, "i3r", 0)
+checkerror("not power of 2", string.pack, "!4i3", 0)
+checkerror("missing size", string.pack, "c", "")
+checkerror("variable%-length format", string.packsize, "s")
+checkerror("variable%-length format", string.packsize, "z")
+checkerror("invalid format", string.packsize, "c1" .. string.rep("0", 40))
+checkerror("overflow", string.pack, "<I2", 65536)
+checkerror("data string too short", string.unpack, "c4", "abc")
+checkerror("out of string", string.unpack, "c0", "abc", 5)
+checkerror("unfinished string", string.unpack, "z", "abc")
+checkerror("string contains zeros", string.pack, "z", "a\0")
+-- math
+checkerror("interval is empty", math.random, 2, 1)
+checkerror("wrong number of arguments", math.random, 1, 2, 3)
+checkerror("zero", math.fmod, 3, 0)
+check("math", function()
+  assert(math.tointeger("8") == 8 or math.tointeger("8") == nil)
+  assert(math.floor(-3.5) == -4 and math.type(math.floor(2^70)) == "float")
+  assert(math.fmod(mini, -1) == 0 and math.abs(mini) == mini)
+  assert(tostring(-0.0) == "-0.0" and 0.0 == -0.0)
+  assert(math.ult(3, -2) and not math.ult(-2, 3))
+  assert(1e15 == 1000000000000000 and tostring(1e15) == "1e+15")
+  assert("0x10" + 1 == 17 and "1e1" * 1 == 10.0)
+  assert(not (maxi < mini) and maxi // -1 == -maxi and mini // -1 == mini and mini % -1 == 0)
+  assert(5 // 0.0 == 1/0 and -5 % math.huge == math.huge and 5 % -math.huge == -math.huge)
+  for i = maxi - 1, maxi do assert(i > 0) end
+  local n = 0 for i = 1, 3.5 do n = n + i end assert(n == 6)
+  n = 0 for i = 3, 1 do n = n + 1 end assert(n == 0)
+  n = 0 for i = 1.0, 2 do n = n + 1 assert(math.type(i) == "float") end assert(n == 2)
+  n = 0 for i = maxi, maxi + 0.0 do n = n + 1 end assert(n == 1)
+  assert(not pcall(function() for i = 1, 10, 0 do end end))
+  assert(tonumber("0x.8p1") == 1.0 and tonumber("1e") == nil and tonumber("0x") == nil and tonumber(" 10 ") == 10 and tonumber("1\0") == nil)
+  assert(tonumber("7fffffffffffffff", 16) == maxi and tonumber("-z", 36) == -35 and tonumber("1.0", 10) == nil)
+  assert(math.tointeger(3.0) == 3 and math.tointeger(3.5) == nil and math.tointeger({}) == nil)
+  assert(string.format("%.14g", 3.14) == "3.14" and 10 // 3 == 3 and 10.0 // 3 == 3.0)
+  assert(#tostring(math.pi) > 10 and 1 << 63 == mini and 1 << 64 == 0 and -1 >> 1 == maxi and 1 << -1 == 0)
+end)
+checkerror("number has no integer representation", function() return 2^63 | 0 end)
+checkerror("attempt to perform bitwise operation on a string value", function() return "a" | 1 end)
+checkerror("attempt to perform arithmetic on a nil value", function() return nil + 1 end)
+checkerror("attempt to compare two table values", function() return {} < {} end)
+checkerror("attempt to compare number with nil", function() return 1 < nil end)
+-- coroutines
+check("coroutine", function()
+  local function foo (a, ...)
+    assert(coroutine.status(f) == "running")
+    local arg = {...}
+    assert(coroutine.isyieldable(x))
+    for i=1,#arg do _G.x = {coroutine.yield(table.unpack(arg[i]))} end
+    return table.unpack(a)
+  end
+  f = nil
+  local co = coroutine.create(function(...) return ... end)
+  assert(select("#", coroutine.resume(co, nil, nil, nil)) == 4)
+  local w = coroutine.wrap(function() return pcall(pcall, pcall, pcall, coroutine.yield, 1) end)
+  assert(w() == 1)
+  local w2 = coroutine.wrap(function() for i = 1, 10 do coroutine.yield(i) end end)
+  local s = 0 for i in w2 do s = s + i end assert(s == 55)
+  local r, m = pcall(w2) assert(not r and m:find("cannot resume dead coroutine"))
+  local c = coroutine.create(function() local c <close> = setmetatable({}, {__close = function() coroutine.yield("closing") end}) coroutine.yield(1) end)
+  assert(select(2, coroutine.resume(c)) == 1)
+  assert(select(2, coroutine.resume(c)) == "closing" and coroutine.resume(c) and coroutine.status(c) == "dead")
+  local e = coroutine.wrap(function() error({"x"}) end)
+  local ok, err = pcall(e) assert(not ok and err[1] == "x")
+  assert(select("#", coroutine.close(coroutine.create(print))) == 1)
+  local deep = coroutine.wrap(function() local function f(n) if n == 0 then coroutine.yield("deep") else f(n - 1) end return n end return f(100) end)
+  assert(deep() == "deep" and deep() == 100)
+end)
+checkerror("cannot resume dead coroutine", coroutine.wrap(function() end) and function() local f = coroutine.wrap(function() end) f() f() end)
+check("cstack", function() local function f() return coroutine.wrap(f)() end local ok, m = pcall(f) assert(not ok and m:find("overflow"), m) end)
+check("cstack2", function() local function f(x) return pcall(f, x) end f() end)
+check("cstack gsub", function() local function f(s) return string.gsub("a", "a", f) end local ok, m = pcall(f, "a") assert(not ok and m:find("overflow"), m) end)
+check("overflow", function() local function f() return 1 + f() end local ok, m = pcall(f) assert(not ok and m:find("stack overflow"), m) end)
+check("xpcall overflow", function() local function loop (x,y,z) return 1 + loop(x,y,z) end local res, msg = xpcall(loop, function (m) assert(string.find(m, "stack overflow")) return "ok" .. tostring(pcall(loop) == false) end, nil, true) assert(not res) end)
+-- load
+check("load", function()
+  assert(not load(function () return true end))
+  local t = {nil, "return ", "3"}
+  local f, msg = load(function () return table.remove(t, 1) end)
+  assert(f() == nil)
+  assert(load("return _ENV", nil, nil, 123)() == 123)
+  local x; XX = 123
+  local function h () local y=x return XX end
+  local f2 = load("XX = ...; return XX", "", "t", {}) assert(f2(5) == 5 and XX == 123)
+  assert(select(2, load("x=")):find("unexpected symbol near <eof>"))
+  assert(not pcall(load, print, "x", "t") or true)
+  assert(select("#", load("return")()) == 0)
+end)
+checkerror("reader function must return a string", function() assert(load(function() return {} end)) end)
+-- goto
+check("goto", function()
+  local function errmsg(code, m) local st, msg = load(code) assert(not st and string.find(msg, m), msg) end
+  errmsg([[ do ::l1:: end goto l1; ]], "label 'l1'")
+  errmsg([[ ::l1:: ::l1:: ]], "label 'l1'")
+  errmsg([[ break ]], "break")
+  errmsg([[ goto l1 ]], "label 'l1'")
+  local function testG (a)
+    if a == 1 then goto l1 error("should never be here!")
+    elseif a == 2 then goto l2
+    elseif a == 3 then goto l3
+    elseif a == 4 then goto l1 error("should never be here!") ::l1:: a = a + 1
+    else goto l4 ::l4a:: a = a * 2; goto l4b ::l4:: goto l4a ::l4b:: end
+    do return a end
+    ::l2:: do return "2" end
+    ::l3:: do return "3" end
+    ::l1:: return "1"
+  end
+  assert(testG(1) == "1" and testG(2) == "2" and testG(3) == "3" and testG(4) == 5 and testG(5) == 10)
+  local a = {} do local i = 1 ::top:: local k = i a[i] = function() return k end i = i + 1 if i <= 3 then goto top end end
+  assert(a[1]() == 1 and a[3]() == 3)
+end)
+-- next
+checkerror("invalid key to 'next'", next, {10, 20}, 3)
+checkerror("table expected", next)
+checkerror("index is nil", function() local t = {} t[nil] = 1 end)
+checkerror("index is NaN", function() local t = {} t[0/0] = 1 end)
+check("pairs", function()
+  local t = setmetatable({10, 20, 30}, {__pairs = function (t) local inc = coroutine.wrap(function () for i = 1, #t do coroutine.yield(i, t[i]) end end) return inc, t end})
+  local res = {} for k,v in pairs(t) do res[k] = v * 10 end
+  assert(#res == 3 and res[1] == 100 and res[3] == 300)
+  local a = setmetatable({n=5}, {__index = function(t, k) if k <= t.n then return k * 10 end end})
+  local n = 0 for i, v in ipairs(a) do n = n + 1 assert(v == i * 10) end assert(n == 5)
+  local x = {} for i = 1, 100 do x[i] = true end for k in pairs(x) do x[k] = nil end assert(next(x) == nil)
+  assert(#"\0\0" == 2 and #{n = 1} == 0)
+end)
+-- metatables
+check("events", function()
+  local t = setmetatable({}, {__index = function(_, k) return k .. "!" end, __call = function(_, ...) return select("#", ...) end})
+  assert(t.x == "x!" and t(nil, nil) == 2)
+  local mt = {__eq = function() return true end}
+  assert(setmetatable({}, mt) == setmetatable({}, mt) and not rawequal({}, {}))
+  assert(not pcall(function() local a = setmetatable({}, {}) getmetatable(a).__index = a return a.x end))
+  local u = setmetatable({}, {__concat = function(a, b) return "c" end}) assert(1 .. u == "c" and u .. "x" == "c")
+  local l = setmetatable({}, {__lt = function() return 1 end, __le = function() return nil end}) assert((l < l) == true and (l <= l) == false)
+  assert(tostring(setmetatable({}, {__name = "T"})):find("^T: "))
+  local c = setmetatable({}, {__index = setmetatable({a = 1}, {__index = {b = 2}})}) assert(c.a == 1 and c.b == 2)
+  local nw = {} local p = setmetatable({}, {__newindex = nw}) p.x = 1 assert(rawget(p, "x") == nil and nw.x == 1)
+  assert(pcall(setmetatable, {}, {__metatable = 1}))
+end)
+checkerror("cannot change a protected metatable", setmetatable, setmetatable({}, {__metatable = 1}), {})
+checkerror("table expected", setmetatable, 1, {})
+checkerror("nil or table expected", setmetatable, {}, 1)
+checkerror("base out of range", tonumber, "1", 1)
+checkerror("string expected", tonumber, 1, 10)
+checkerror("value expected", type)
+checkerror("value expected", assert)
+checkerror("assertion failed!", assert, false)
+checkerror("X", assert, nil, "X")
+check("assert obj", function() local ok, e = pcall(assert, false, {1}) assert(e[1] == 1) end)
+checkerror("table or string expected", rawlen, 34)
+checkerror("table expected", rawget, 1, 2)
+-- close
+check("tbc", function()
+  local function func2close (f, x, y) local obj = setmetatable({}, {__close = f}) if x then return x, obj, y else return obj end end
+  local a = {}
+  do local b <close> = false local x <close> = setmetatable({"x"}, {__close = function (self) a[#a + 1] = self[1] end})
+     local w, y <close>, z = func2close(function (_, err) assert(err == nil); a[#a + 1] = "y" end, 10, 20)
+     local c <close> = nil a[#a + 1] = "in" assert(w == 10 and z == 20) end
+  a[#a + 1] = "out"
+  assert(a[1] == "in" and a[2] == "y" and a[3] == "x" and a[4] == "out")
+  local X = false
+  local function foo () local x <close> = func2close(function (_, msg) X = msg end) error("oops", 0) end
+  local ok, m = pcall(foo) assert(not ok and m == "oops" and X == "oops")
+  local st, msg = pcall(function() local y <close> = {} end) assert(not st and string.find(msg, "variable 'y' got a non%-closable value"))
+  for k, v in next, {1, 2}, nil, func2close(function() X = "for" end) do break end assert(X == "for")
+end)
+return table.concat(failures, "\n")
