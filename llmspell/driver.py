@@ -464,6 +464,8 @@ class Driver:
     async def _cancel_all(self) -> None:
         for pending in self._begun.values():
             pending[-1].close()
+        if self._inline:
+            self._inline[-1].close()  # it may not have begun
         tasks: list[asyncio.Future[Any]] = list(self._tasks.values())
         if self._resting:
             tasks.append(self._resting)

@@ -1,6 +1,7 @@
 """The driver against a state that says what a test has it say."""
 
 import asyncio
+import gc
 import struct
 
 import pytest
@@ -87,3 +88,22 @@ async def test_an_effect_is_abandoned_that_is_not_awaited_yet(says, result):
     assert await run == result
     assert not effects
     calls[0].close()
+
+
+async def test_a_run_is_cancelled_before_it_awaits_an_effect():
+    """Nothing is left of the effect: Python would warn of a coroutine that nobody awaited."""
+    loop = asyncio.get_running_loop()
+
+    async def perform():
+        pass
+
+    machine = Scripted(
+        b"w" + request(1) + request(2),
+        b"w" + request(3),
+        also={1: lambda: loop.call_soon(run.cancel)},
+    )
+    driver = Driver(machine, lambda *_: perform(), limits=Limits(), output=lambda _: None)
+    run = loop.create_task(driver.run(messages.main("@x.lua", b"", {}, [])))
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    gc.collect()
