@@ -86,7 +86,7 @@ class Workers:
             await asyncio.wait_for(worker.greet(), _PATIENCE)
         except (OSError, EOFError, TimeoutError) as error:
             raise IsolationError(
-                f"the process for a spell does not start: {error or type(error).__name__}",
+                f"the process for a spell does not start: {str(error) or type(error).__name__}",
                 hint="see: llmspell doctor",
                 details={"stderr": template.last_words()},
             ) from error

@@ -119,6 +119,7 @@ AGENT_METHODS = (
         "save",
         "load",
     ),
+    *("with", "without", "capabilities", "has", "remember", "recall", "variables", "set_variable"),
 )
 
 KEYWORDS = (
@@ -214,6 +215,10 @@ CONTEXTS = (
     "for part in Agent.create{model = 'scripted/x'}:stream('x') do f(part) end",
     "local s <close> = Agent.create{model = 'scripted/x'}:events('x') f(s) s()",
     "Agent.create{model = 'scripted/x', handoff = {{name = 'other', run = f}}}:prompt('x')",
+    "Team.parallel{{name = 'a', model = 'scripted/x'}, {name = 'b', run = f}}:prompt('x')",
+    "Team.vote({Agent.create{model = 'scripted/x'}}, {count = f}):prompt('x')",
+    "Model.request{model = 'scripted/x', messages = {{role = 'user', content = f}}}",
+    "local a = Agent.create{model = 'scripted/x'} a:with{x = {tools = {{name = 'hash', run = f}}}} a:prompt('x')",
     "Task.budget({tokens = 1000}, f)",
     "Task.budget({requests = 1}, function() f() Agent.create{model = 'scripted/x'}:prompt('x') end)",
     "local w <close> = State.watch('k', f) State.set('k', 1) Task.sleep(0)",
