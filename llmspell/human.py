@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from time import time as now
+from typing import TYPE_CHECKING, Protocol
 
 from llmspell.errors import NobodyToAsk
+from llmspell.journal.recording import Recording
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.effects import Effect
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,10 @@ class Question:
     choices: tuple[str, ...] = ()
     default: str | None = None
 
+    @property
+    def summary(self) -> str:
+        return self.text
+
 
 @dataclass(frozen=True)
 class Approval:
@@ -39,6 +48,10 @@ class Approval:
     what: str
     args: dict[str, Value]
 
+    @property
+    def summary(self) -> str:
+        return f"approval of {self.what}"
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -53,6 +66,15 @@ class Decision:
     args: dict[str, Value] | None = None
     reason: str = ""
 
+    def as_plain(self) -> dict[str, Value]:
+        """What `human.approve` answers: {approved, args, reason}."""
+        plain: dict[str, Value] = {"approved": self.approved}
+        if self.args is not None:
+            plain["args"] = self.args
+        if self.reason:
+            plain["reason"] = self.reason
+        return plain
+
 
 class Person(Protocol):
     """Somebody who is there to be asked."""
@@ -65,25 +87,48 @@ class Person(Protocol):
 
 
 class Human:
-    """Whom the effects of a run ask."""
+    """Whom the effects of a run ask.
+
+    Attributes:
+        spell: How the spell's file is shown.
+        person: Who is there, if anybody is.
+    """
 
     def __init__(self, spell: str, person: Person | None) -> None:
-        self._spell, self._person = spell, person
+        self.spell, self.person = spell, person
 
-    async def answer(self, text: str, choices: tuple[str, ...], default: str | None) -> str | None:
-        """Raises NobodyToAsk."""
-        person = self._whoever(f"the spell asks: {text}")
-        return await person.answer(Question(self._spell, text, choices, default))
+    async def ask(self, effect: Effect, about: Question | Approval, seconds: float | None) -> Value:
+        """What a person says, as a plain value; None when nobody does in time.
 
-    async def decide(self, what: str, args: dict[str, Value]) -> Decision:
-        """Raises NobodyToAsk."""
-        person = self._whoever(f"{what} needs somebody's approval", what)
-        return await person.decide(Approval(self._spell, what, args))
+        Whoever is there is asked. Otherwise a run that is recorded waits, and stops when there is
+        nothing else to do: `llmspell answer` and its like keep what is said for who resumes it.
 
-    def _whoever(self, why: str, what: str | None = None) -> Person:
-        if self._person is None:
-            hint = "run it on a terminal" + (
-                f", or approve beforehand: --approve={what}" if what else ""
-            )
-            raise NobodyToAsk(f"{why}, and nobody is there", hint=hint)
-        return self._person
+        Raises:
+            NobodyToAsk: Nobody is there, and the run is not recorded.
+        """
+        recording = effect.run[Recording]
+        begun = recording.taken_up(effect.path) if recording else None
+        if begun and begun.answer is not None:
+            return begun.answer
+        due = begun.due if begun else None if seconds is None else now() + seconds
+        if self.person is None:
+            if not recording:
+                raise _nobody(about)
+            await recording.wait_for_person(effect.path, about.summary, due)
+            return None
+        from anyio import move_on_after
+
+        with move_on_after(None if due is None else due - now()):
+            if isinstance(about, Question):
+                return await self.person.answer(about)
+            return (await self.person.decide(about)).as_plain()
+        return None
+
+
+def _nobody(about: Question | Approval) -> NobodyToAsk:
+    if isinstance(about, Question):
+        why, hint = f"the spell asks: {about.text}", "run it on a terminal"
+    else:
+        why = f"{about.what} needs somebody's approval"
+        hint = f"run it on a terminal, or approve beforehand: --approve={about.what}"
+    return NobodyToAsk(f"{why}, and nobody is there", hint=hint)

@@ -539,17 +539,9 @@ class Runtime:
 
     def _open_journal(self) -> Journal:
         if self._journal is None:
-            from llmspell.journal.journal import Journal
-            from llmspell.journal.secrets import Redaction
-            from llmspell.providers.catalogue import keys_in
+            from llmspell.opening import open_journal
 
-            settings = self.project.settings
-            secrets = keys_in(os.environ, settings.providers)
-            self._journal = Journal(
-                self.project.journal_file,
-                synchronous=settings.journal.synchronous,
-                redaction=Redaction(secrets, settings.journal.redact),
-            )
+            self._journal = open_journal(self.project)
         return self._journal
 
     def _close_journal(self) -> None:

@@ -71,6 +71,7 @@ FLOORS = {
     "llmspell.metrics": 4,
     "llmspell.middleware": 4,
     "llmspell.ownership": 4,
+    "llmspell.opening": 5,
     "llmspell.resuming": 5,
     "llmspell.bridges": 5,
     "llmspell.bridges.expect": 7,

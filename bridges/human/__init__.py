@@ -4,13 +4,13 @@ from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.errors import EffectTimeout, InvalidArguments, NobodyToAsk
-from llmspell.human import Decision, Human
+from llmspell.human import Approval, Decision, Human, Question
 from llmspell.values import Value
 
 bridge = Bridge("human", __file__)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def ask(
     effect: Effect,
     question: str,
@@ -19,35 +19,27 @@ async def ask(
     timeout: float | None = None,  # noqa: ASYNC109 - after it the default counts
 ) -> str:
     """Ask a person; the answer."""
-    from anyio import move_on_after
-
     if choices and default is not None and default not in choices:
         raise InvalidArguments("Human.ask", [f"default: {default!r} is none of the choices"])
-    with move_on_after(timeout):
-        answer = await effect.run[Human].answer(question, tuple(choices or ()), default)
-        if answer is None and default is None:
-            raise NobodyToAsk("the question was left without an answer")
-        return default if answer is None else answer  # type: ignore[return-value]
-    if default is None:
-        seconds = timeout or 0.0
-        raise EffectTimeout(f"nobody answered within {seconds:g} seconds", seconds=seconds)
-    return default
+    human = effect.run[Human]
+    about = Question(human.spell, question, tuple(choices or ()), default)
+    answer = await human.ask(effect, about, timeout)
+    if isinstance(answer, str):
+        return answer
+    if default is not None:
+        return default
+    if timeout is None:
+        raise NobodyToAsk("the question was left without an answer")
+    raise EffectTimeout(f"nobody answered within {timeout:g} seconds", seconds=timeout)
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 async def approve(
     effect: Effect, what: str, args: dict[str, Value] | None = None
 ) -> dict[str, Value]:
     """Have a person approve of something: {approved, args, reason}; `args` if they were changed."""
     if effect.run[Approvals].is_given(what):
-        return _plain(Decision(approved=True))
-    return _plain(await effect.run[Human].decide(what, args or {}))
-
-
-def _plain(decision: Decision) -> dict[str, Value]:
-    plain: dict[str, Value] = {"approved": decision.approved}
-    if decision.args is not None:
-        plain["args"] = decision.args
-    if decision.reason:
-        plain["reason"] = decision.reason
-    return plain
+        return Decision(approved=True).as_plain()
+    human = effect.run[Human]
+    decided = await human.ask(effect, Approval(human.spell, what, args or {}), None)
+    return decided if isinstance(decided, dict) else Decision(approved=False).as_plain()

@@ -36,7 +36,7 @@ class Asking:
         args = approval.args
         wants = f"{printable(approval.spell)} wants your approval of {printable(approval.what)}"
         async with self._questions.alone():
-            text = f"{PLAIN}{wants}{_listed(args)}\nApprove? "
+            text = f"{PLAIN}{wants}{shown_args(args)}\nApprove? "
             while (typed := await self._ask(text, _WORDS)) is not None:
                 text = ""
                 word = typed.strip().lower()
@@ -48,7 +48,7 @@ class Asking:
                     return Decision(approved=False, reason=(why or "").strip())
                 if word == "e":
                     args = await self._edited(args)
-                    text = f"{wants}{_listed(args)}\nApprove? "
+                    text = f"{wants}{shown_args(args)}\nApprove? "
         return Decision(approved=False)
 
     async def _ask(self, text: str, words: dict[str, str]) -> str | None:
@@ -86,8 +86,11 @@ def _chosen(typed: str, question: Question) -> str | None:
     return next((c for c in question.choices if c.lower() == typed.lower()), None)
 
 
-def _listed(args: dict[str, Value]) -> str:
-    return "".join([f"\n  {printable(name)}: {_as_json(value)}" for name, value in args.items()])
+def shown_args(args: dict[str, Value], *, margin: int = 2) -> str:
+    """A line for each argument, after a line end."""
+    space = " " * margin
+    lines = [f"\n{space}{printable(name)}: {_as_json(value)}" for name, value in args.items()]
+    return "".join(lines)
 
 
 def _as_json(value: Value) -> str:

@@ -90,7 +90,8 @@ def describe(error: Exception) -> str:
 
 def _describe(error: LlmspellError) -> str:
     if isinstance(error, RunSuspended):
-        return f"suspended: {error.message}\nhint: {_way_back(error)}"
+        hints = [error.hint, _way_back(error)]
+        return "\n".join([f"suspended: {error.message}", *(f"hint: {h}" for h in hints if h)])
     place = f"{error.where}: " if error.where else ""
     said = error.message
     if place and isinstance(error, ConfigError):

@@ -106,6 +106,7 @@ MIGRATIONS = (
         ) WITHOUT ROWID
         """,
     ),
+    ("ALTER TABLE begun ADD COLUMN answer TEXT",),
 )
 """Statements that lead from schema version n to n+1, the file's `user_version`.
 
@@ -119,7 +120,8 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
   and arguments; `lists` are arguments that are lists, by name, each as the digest of its last link.
   `kind` is ok, error or cancelled. `asked` is the number of the last effect that had ended when this
   one was asked for; `turn`, how many turns Lua had had when it ended.
-- begun: leaves that have begun and not ended; only those of which it matters.
+- begun: leaves that have begun and not ended; only those of which it matters. `answer` is what a
+  person said of one that waits for that.
 - composites: notes of the effects that are made of others, for who looks at the run; `label` is
   what one was about, `kind` as in effects, or unfinished.
 - turns: what Lua was told at one turn, where that was not the only thing it could have been told:

@@ -195,6 +195,23 @@ class Journal:
         rows += [(forget, (run.number, effect.number)) for effect in retried]
         self._writer.commit(rows)
 
+    def tell(self, run: RecordedRun, path: str, answer: Value) -> bool:
+        """Keep what a person says of a leaf that waits; whether it still does.
+
+        Raises:
+            RunBusy: A process is at the run.
+            JournalError: The file is damaged, or cannot be written.
+        """
+        lock = RunLock(self.path, run.id)
+        try:
+            with Reader.open(self.path) as reader:
+                waits = any(begun.path == path for begun in reader.begun(run))
+            said = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
+            self._writer.commit([(said, (self._redaction.text_of(answer), run.number, path))])
+        finally:
+            lock.release()
+        return waits
+
     def close(self) -> None:
         self._writer.close()
 

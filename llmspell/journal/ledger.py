@@ -13,7 +13,10 @@ from llmspell.journal.writer import Writer
 from llmspell.values import Value
 
 _EFFECT = "INSERT INTO effects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_BEGUN = "INSERT OR REPLACE INTO begun VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_BEGUN = (
+    "INSERT OR REPLACE INTO begun (run, path, name, digest, args, lists, started, due)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _ENDED = "DELETE FROM begun WHERE run = ? AND path = ?"
 _AMEND = "UPDATE effects SET outcome = ? WHERE run = ? AND path = ? AND outcome IS NOT ?"
 _TURN = "INSERT INTO turns VALUES (?, ?, ?, ?)"

@@ -131,10 +131,11 @@ class RecordedEffect:
 
 @dataclass(frozen=True)
 class BegunEffect:
-    """A leaf that had begun, of which nobody knows whether it was done; or a sleep.
+    """A leaf that had begun, of which nobody knows whether it was done; or a wait.
 
     Attributes:
-        due: When a sleep is to end.
+        due: When a sleep is to end, or it is no use any more to wait for a person.
+        answer: What a person said meanwhile; None for nothing yet.
     """
 
     path: str
@@ -143,6 +144,7 @@ class BegunEffect:
     args: dict[str, Value]
     started: float
     due: float | None
+    answer: Value = None
 
 
 @dataclass(frozen=True)
@@ -249,12 +251,20 @@ class Reader(AbstractContextManager["Reader"]):
     def begun(self, run: RecordedRun) -> list[BegunEffect]:
         """Leaves that have begun and not ended, of which that matters."""
         rows = self._rows(
-            "SELECT path, name, digest, args, lists, started, due FROM begun WHERE run = ?",
+            "SELECT path, name, digest, args, lists, started, due, answer FROM begun WHERE run = ?",
             (run.number,),
         )
         return [
-            BegunEffect(path, name, digest, self.arguments(args, lists), started, due)
-            for path, name, digest, args, lists, started, due in rows
+            BegunEffect(
+                path,
+                name,
+                digest,
+                self.arguments(args, lists),
+                started,
+                due,
+                answer and value_of(answer),
+            )
+            for path, name, digest, args, lists, started, due, answer in rows
         ]
 
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
@@ -107,6 +108,8 @@ class Recording:
         self.composites = ledger and ledger.composites(lambda: self.leaving())  # noqa: PLW0108 - it is set later
         self._open: dict[str, Asked] = {}
         self._sleeping: dict[str, float] = {}
+        self._asking: dict[str, float | None] = {}
+        self._question = ""
         if past is not None:
             past.computing = lambda: self.computing > 0
             past.stop = lambda error: self.stop(error)  # noqa: PLW0108 - it is set later
@@ -288,22 +291,19 @@ class Recording:
 
     def _close(self, asked: Asked) -> None:
         del self._open[asked.path]
-        if self._sleeping:
+        if self._sleeping or self._asking:
             self._consider_parking()
 
-    # Sleep
+    # Sleep, and people
 
     async def sleep(self, path: str, seconds: float) -> None:
         """Sleep on behalf of a leaf; when it is to end is known to who resumes the run."""
         from anyio import sleep
 
-        asked = self._open[path]
-        begun = self._unfinished.effects.pop(path, None) if self._unfinished else None
+        begun = self.taken_up(path)
         due = begun.due if begun and begun.due else time.time() + seconds
-        if begun:
-            asked.begun = True
-        elif self._ledger:
-            self._ledger.begin_sleep(asked, due)
+        if not begun and self._ledger:
+            self._ledger.begin_sleep(self._open[path], due)
         self._sleeping[path] = due
         self._consider_parking()
         try:
@@ -311,20 +311,53 @@ class Recording:
         finally:
             del self._sleeping[path]
 
+    def taken_up(self, path: str) -> BegunEffect | None:
+        """The leaf as it was when the run stopped, if it had begun: it goes on from there."""
+        begun = self._unfinished.effects.pop(path, None) if self._unfinished else None
+        if begun:
+            self._open[path].begun = True
+        return begun
+
+    async def wait_for_person(self, path: str, what: str, due: float | None) -> None:
+        """Wait on behalf of a leaf until it is of no use any more, if ever.
+
+        When nothing else goes on the run stops. Who resumes it may have an answer.
+        """
+        from anyio import sleep
+
+        asked = self._open[path]
+        if self._ledger and not asked.begun:
+            self._ledger.begin(asked, due)
+        self._asking[path], self._question = due, what
+        self._consider_parking()
+        try:
+            await sleep(math.inf if due is None else max(0.0, due - time.time()))
+        finally:
+            del self._asking[path]
+
     def _consider_parking(self) -> None:
-        if self.park is not None:
+        if self.park is not None or self._asking:
             asyncio.get_running_loop().call_later(_SETTLING, self._park)
 
     def _park(self) -> None:
-        """Stop the run if all of it sleeps, and long enough."""
-        awake = len(self._open) > len(self._sleeping) or self.computing
-        if awake or not self._sleeping or self.park is None or self.leaving():
+        """Stop the run if all of it sleeps, and long enough, or waits for people."""
+        sleeping = () if self.park is None else self._sleeping.values()
+        waiting = len(sleeping) + len(self._asking)
+        if not waiting or len(self._open) > waiting or self.computing or self.leaving():
             return
-        due = min(self._sleeping.values())
-        if due - time.time() > self.park:
+        now = time.time()
+        if self.park is not None and any(due - now <= self.park for due in sleeping):
+            return
+        due = min((d for d in (*sleeping, *self._asking.values()) if d is not None), default=None)
+        if self._asking:
+            error = RunSuspended(
+                f"the run waits for a person: {self._question}", reason="person", due=due
+            )
+            error.hint = "see: llmspell pending"
+        else:
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(due))
             error = RunSuspended(f"the run sleeps until {when}", reason="sleep", due=due)
-            self.stop(error)
+        self.stop(error)
 
     # Turns and the end
 

@@ -1,0 +1,36 @@
+"""What `llmspell approve`, `deny` and `answer` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+
+import click
+
+from llmspell.config import find_project
+from llmspell.journal.journal import Journal
+from llmspell.journal.pending import Pending, find
+from llmspell.journal.reader import Reader
+from llmspell.opening import open_journal
+
+Tell = Callable[[Journal, Pending], None]
+
+
+def decide_about(run: str | None, path: str | None, kind: type, tell: Tell) -> None:
+    """Tell the effect that is meant what was decided, and say how its run goes on."""
+    project = find_project()
+    with Reader.open(project.journal_file) as reader:
+        found = find(reader, run, path, kind)
+    with closing(open_journal(project)) as journal:
+        tell(journal, found)
+    print(f"go on with: llmspell resume {found.run.id}")
+
+
+def place_arguments() -> list[click.Parameter]:
+    """Which effect is meant, new ones at each call."""
+    return [click.Argument(["run"], required=False), click.Argument(["path"], required=False)]
+
+
+DEBUG = click.Option(
+    ["--debug"], is_flag=True, expose_value=False, help="Python tracebacks of errors."
+)

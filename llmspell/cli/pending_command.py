@@ -1,0 +1,58 @@
+"""`llmspell pending`: what runs wait for a person to say."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import click
+
+from llmspell.cli.asking import shown_args
+from llmspell.config import find_project
+from llmspell.human import Approval
+from llmspell.journal.pending import Pending, pending
+from llmspell.journal.reader import Reader
+from llmspell.permissions import printable
+from llmspell.values import legible
+
+
+@click.command("pending")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks of errors.")
+def command(as_json: bool) -> None:
+    """List what recorded runs wait for a person to say: questions, and effects to approve of.
+
+    `llmspell answer`, `approve` and `deny` say it; `llmspell resume RUN` goes on.
+    """
+    file = find_project().journal_file
+    found: list[Pending] = []
+    if file.exists():
+        with Reader.open(file) as reader:
+            found = pending(reader)
+    if as_json:
+        print(json.dumps([_table(one) for one in found], indent=2, ensure_ascii=False))
+    elif not found:
+        print("nothing is pending")
+    for one in () if as_json else found:
+        _show(one)
+
+
+def _show(pending: Pending) -> None:
+    about = pending.about
+    since = datetime.fromtimestamp(pending.effect.started).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - for people
+    click.secho(f"{pending.run.id} {pending.effect.path}", bold=True, nl=False)
+    print(f"  {since}  {printable(pending.run.spell)}")
+    if isinstance(about, Approval):
+        print(f"  wants approval of {printable(about.what)}{shown_args(about.args, margin=4)}")
+        return
+    print(f"  asks: {printable(about.text)}")
+    if about.choices:
+        print(f"  choices: {', '.join(printable(choice) for choice in about.choices)}")
+
+
+def _table(pending: Pending) -> dict[str, Any]:
+    run, effect = pending.run, pending.effect
+    kind = "approval" if isinstance(pending.about, Approval) else "question"
+    place = {"run": run.id, "path": effect.path, "spell": run.spell, "kind": kind}
+    return {**place, **legible(effect.args), "started": effect.started, "due": effect.due}

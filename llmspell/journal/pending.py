@@ -1,0 +1,84 @@
+"""Runs that wait for people: what they want to know, and what they are told."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from llmspell.errors import ReplayError, RunNotFound
+from llmspell.human import Approval, Decision, Question
+from llmspell.journal.journal import Journal
+from llmspell.journal.reader import BegunEffect, Reader, RecordedRun
+from llmspell.values import Value
+
+_KINDS = ("human.ask", "human.approve")
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An effect of a run that waits for a person."""
+
+    run: RecordedRun
+    effect: BegunEffect
+
+    @property
+    def about(self) -> Question | Approval:
+        """What is wanted."""
+        args, spell = self.effect.args, self.run.file
+        if self.effect.name == "human.approve":
+            return Approval(spell, str(args.get("what")), dict(args.get("args") or {}))
+        choices, default = args.get("choices") or [], args.get("default")
+        return Question(spell, str(args.get("question")), tuple(choices), default)
+
+
+def pending(reader: Reader) -> list[Pending]:
+    """What waits for a person and has no answer yet, the oldest first."""
+    now = time.time()
+    found = [
+        Pending(run, begun)
+        for run in reader.runs()
+        if run.status in ("suspended", "killed")
+        for begun in reader.begun(run)
+        if begun.name in _KINDS and begun.answer is None
+    ]
+    open_ = [p for p in found if p.effect.due is None or p.effect.due > now]
+    return sorted(open_, key=lambda p: p.effect.started)
+
+
+def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pending:
+    """The one that is meant: by its run and path, as far as there are several of that kind.
+
+    Raises:
+        RunNotFound: There is none, or there are several.
+    """
+    id_ = None if run is None else reader.run(run).id
+    found = [
+        p
+        for p in pending(reader)
+        if isinstance(p.about, kind) and id_ in (None, p.run.id) and path in (None, p.effect.path)
+    ]
+    if len(found) == 1:
+        return found[0]
+    what = "approval" if kind is Approval else "question"
+    if not found:
+        raise RunNotFound(f"no such {what} is pending", hint="list them with: llmspell pending")
+    places = ", ".join(f"{p.run.id} {p.effect.path}" for p in found)
+    raise RunNotFound(f"several {what}s are pending", hint=f"say which: {places}")
+
+
+def answer(journal: Journal, pending: Pending, text: str) -> None:
+    """Keep the answer to a question. Raises ValueError when it is none of the choices."""
+    about = pending.about
+    if isinstance(about, Question) and about.choices and text not in about.choices:
+        raise ValueError(f"{text!r} is none of the choices: {', '.join(about.choices)}")
+    _keep(journal, pending, text)
+
+
+def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
+    """Keep what was decided about an approval."""
+    _keep(journal, pending, decision.as_plain())
+
+
+def _keep(journal: Journal, pending: Pending, said: Value) -> None:
+    if not journal.tell(pending.run, pending.effect.path, said):
+        raise ReplayError(f"the run {pending.run.id} has gone on meanwhile")
