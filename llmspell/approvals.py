@@ -49,7 +49,9 @@ def what_is(effect: Effect) -> str:
     return effect.name if subject is None else f"{effect.name}:{subject}"
 
 
-async def approve(effect: Effect, what: str, args: dict[str, Value]) -> dict[str, Value]:
+async def approve(
+    effect: Effect, what: str, args: dict[str, Value], *, beside: bool = False
+) -> dict[str, Value]:
     """Have a person approve of something on behalf of an effect; the arguments to do it with.
 
     It is asked by an effect, `human.approve`: on replay the recorded decision counts.
@@ -58,12 +60,19 @@ async def approve(effect: Effect, what: str, args: dict[str, Value]) -> dict[str
         effect: The effect that cannot go on without.
         what: What is to be done: `tool.call:send_mail`.
         args: With what; whoever approves may change them.
+        beside: Whether the effect itself is what waits. It may be a leaf, which is recorded as a
+            whole, so the asking has a place beside it.
 
     Raises:
         NotApproved: The person refused.
         NobodyToAsk: Nobody is there.
     """
-    decision = await effect.perform("human.approve", what=what, args=args)
+    asked: dict[str, Value] = {"what": what, "args": args}
+    if beside:
+        asking = Effect("human.approve", asked, f"{effect.path}!approval", effect.run)
+    else:
+        asking = effect.child("human.approve", asked)
+    decision = await effect.run.perform(asking)
     assert isinstance(decision, dict)  # noqa: S101 - the handler says so
     if decision["approved"]:
         changed = decision.get("args", args)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import time as now
 from typing import TYPE_CHECKING, Protocol
 
+from llmspell.clock import now
 from llmspell.errors import NobodyToAsk
 from llmspell.journal.recording import Recording
 from llmspell.values import Value

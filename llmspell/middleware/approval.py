@@ -19,7 +19,7 @@ class Approval:
         async def approved(effect: Effect) -> Value:
             what = what_is(effect)
             if approvals.needed(what):
-                args = await approve(effect, what, effect.args)
+                args = await approve(effect, what, effect.args, beside=True)
                 if args != effect.args:
                     effect.args = args
                     effect.bound = handler.check(effect)

@@ -150,9 +150,9 @@ def test_a_question_whose_time_is_over_has_its_default(llmspell, suspended, pend
 
 def test_it_may_be_the_model_that_wants_it(llmspell, suspended, write, pending):
     source = """
-        local tools = {{name = "mail", params = {to = "string"}, approval = true,
+        local tools = {{name = "mail", params = {to = "string"},
           run = function(args) return "sent to " .. args.to end}}
-        return (Agent.create{tools = tools}:prompt("Write to Bob."))
+        return (Agent.create{tools = tools, approve = {"mail"}}:prompt("Write to Bob."))
     """
     with FakeServer([ToolCall("c1", "mail", {"to": "bob"}), "I wrote."]) as server:
         write("llmspell.toml", f'[providers.fake]\nbase_url = "{server.url}/v1"\n')
