@@ -55,7 +55,8 @@ local function describe(e)
   return failure
 end
 
-local function body(task)
+local function body()
+  local task = current
   local args = task.args
   task.args = nil
   local results = pack(task.fn(unpack(args, 1, args.n)))
@@ -70,12 +71,13 @@ local attempt = guard.protected(describe)
 -- Tells the end of a task from what it yields, as PARK does.
 local function DONE() end
 
--- A coroutine is dear, so it runs one task after another; `idle` are those that have none.
+-- A coroutine is dear, so it runs one task after another; `idle` are those that have none. Nothing
+-- of a task that has ended may stay on their stacks.
 local idle, idling = {}, 0
 
-local function work(task)
+local function work()
   while true do
-    task = yield(DONE, attempt(body, task))
+    yield(DONE, attempt(body))
   end
 end
 
@@ -113,7 +115,6 @@ local function start(path, parent, fn, args, call)
     state = "ready",
     results = nil,
   }
-  task.reply = task
   if call then
     calls[call] = task
   end

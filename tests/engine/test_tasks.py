@@ -282,3 +282,26 @@ async def test_a_call_that_fails_when_nobody_waits_for_it_any_more_is_no_fault(n
     finally:
         loop.set_exception_handler(handler)
     assert faults == []
+
+
+async def test_nothing_stays_of_a_task_that_has_ended(lua):
+    """Coroutines are used again, and must not hold what they worked on."""
+    result = await lua(
+        """
+        local kept = setmetatable({}, {__mode = "k"})
+        local function work(given)
+          local mine = {}
+          kept[given], kept[mine] = "given", "mine"
+          local answer = {}
+          kept[answer] = "answer"
+          return answer
+        end
+        for i = 1, 3 do Task.map({{}, {}}, work) end
+        for i = 1, 400 do local _ = ("x"):rep(100000) .. i end  -- the collector goes round
+        local left = {}
+        for _, what in pairs(kept) do left[#left + 1] = what end
+        return left
+        """
+    )
+    assert result == []
+
