@@ -46,6 +46,8 @@ async def run(
             found = spell_from(await beside(effect, "spell", _parts(effect, spell)))
         else:
             found = _written(spell, name)
+    except SpellFailed:
+        raise
     except LlmspellError as error:
         raise SpellFailed(spell if named else name, error) from error
     child = Child(
