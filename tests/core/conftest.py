@@ -78,6 +78,8 @@ class SmallRun:
         }
 
     def __getitem__(self, service):
+        if service not in self._services:  # as in a real run
+            self._services[service] = service()
         return self._services[service]
 
     async def perform(self, effect):

@@ -304,4 +304,3 @@ async def test_nothing_stays_of_a_task_that_has_ended(lua):
         """
     )
     assert result == []
-
