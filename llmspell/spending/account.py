@@ -76,9 +76,13 @@ class Account:
         """
         if "usd" in self._bounds and cost.usd is None and self.budget.unknown_price == "refuse":
             raise UnknownPrice(model)
-        limit = self._lacking(cost, *[one for one in self._reserved if one.firm])
+        limit = self._lacking(cost, *self._firm)
         if limit is not None:
             raise self._exceeded(limit, f"{model} cannot be asked{self._why(limit, cost)}")
+
+    @property
+    def _firm(self) -> list[Cost]:
+        return [one for one in self._reserved if one.firm]
 
     def fits(self, cost: Cost) -> bool:
         """Whether there is enough for a call besides those in progress, whatever they come to."""
@@ -141,7 +145,8 @@ class Account:
         return None
 
     def _why(self, limit: str, cost: Cost) -> str:
-        left = max(self._bounds[limit] - self._used[limit], 0)
+        taken = self._used[limit] + sum(getattr(one, limit) or 0 for one in self._firm)
+        left = max(self._bounds[limit] - taken, 0)
         if limit == "usd":
             return f", as that may cost {amount(cost.usd or 0)} and {amount(left)} is left"
         if limit == "tokens":

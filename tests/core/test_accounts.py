@@ -67,7 +67,7 @@ async def test_a_stream_in_progress_is_not_waited_for():
     accounts = Accounts(run)
     stream = Cost(Usage(), 0.0, firm=True)
     await accounts.reserve([run], stream, "a/b")
-    with pytest.raises(LimitExceeded):
+    with pytest.raises(LimitExceeded, match="as 0 calls are left; nothing was spent"):
         await accounts.reserve([run], cost(), "a/b")
 
 
