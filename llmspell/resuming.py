@@ -51,11 +51,12 @@ def params_now(
 
 
 def check_tools(run: RecordedRun, tools: Tools) -> None:
-    """Raise ReplayError unless the tools are there that the run had."""
-    missing = [tool["name"] for tool in run.setup["tools"] if tool["name"] not in tools]
-    if missing:
+    """Raise ReplayError unless the tools are there that the run has called."""
+    missing = {tool["name"] for tool in run.setup["tools"] if tool["name"] not in tools}
+    called = sorted(missing and run.tools & missing)
+    if called:
         raise ReplayError(
-            f"the run {run.id} had the tool {' and '.join(missing)}, which is not there",
+            f"the run {run.id} has called {' and '.join(called)}, which is not there",
             hint="name the file that it is in, as then: --tools FILE.py",
         )
 

@@ -211,7 +211,7 @@ class Runs:
     ) -> Value:
         engine = Engine(
             id_,
-            vm=await self._machine(launch.spell, launch.limits, seed),
+            vm=await self._machine(launch, seed, list(services[Tools])),
             bridges=self._bridges,
             services=services,
             middleware=self._middleware,
@@ -255,10 +255,10 @@ class Runs:
             folders.append(self._shared[Project].root)
         return [folder / "agents" for folder in folders]
 
-    async def _machine(self, spell: Spell, limits: Limits, seed: int) -> Machine:
+    async def _machine(self, launch: Launch, seed: int, tools: list[str]) -> Machine:
         """The Lua state of a run: in this process or, for a spell that is isolated, in another."""
-        tools = list(self._shared[Tools])
-        if not self._isolate(spell):
+        limits = launch.limits
+        if not self._isolate(launch.spell):
             return Vm(limits, seed=seed, image=self._image, tools=tools)
         worker = await self._workers_for(limits).take()
         worker.set_up(limits, seed=seed, tools=tools)

@@ -322,9 +322,8 @@ class Runtime:
             resuming.models_of(found),
         )
         resuming.check_tools(found, self.tools)
-        recording = journal.resume(
-            found, spell.source, unfinished if callable(unfinished) else always
-        )
+        judge = unfinished if callable(unfinished) else always
+        recording = journal.resume(found, launch.beginning(self.tools), judge)
         done = self._runs.run_recorded(recording, launch, output or self._output, begun)
         return await self._explained(spell, done)
 

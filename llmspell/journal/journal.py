@@ -27,7 +27,7 @@ _RUN = """
         started, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running')
 """
 _GOES_ON = """
-    UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?
+    UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
     WHERE number = ?
 """
 
@@ -112,13 +112,15 @@ class Journal:
         with Reader.open(self.path) as reader:
             run = reader.run(id_)
             _ = run.source, run.result  # read while the file is open
+            if run.setup["tools"]:
+                _ = run.tools
             return run
 
-    def resume(self, run: RecordedRun, source: bytes, judge: Judge) -> Recording:
+    def resume(self, run: RecordedRun, beginning: Beginning, judge: Judge) -> Recording:
         """Take a run up again; what was recorded is answered, then it goes on.
 
-        `source` is the spell's text, which may have been edited. `judge` decides about what had
-        begun when the run stopped.
+        `beginning` is what it goes on with: the spell may have been edited, limits raised. `judge`
+        decides about what had begun when the run stopped.
 
         The leaf whose error ended a run that failed is done again.
 
@@ -135,7 +137,7 @@ class Journal:
             effects = reader.effects(run, beside=True)
             retried = _failed_last(effects) if run.status == "failed" else []
             begun = {begun.path: begun for begun in reader.begun(run)}
-            self._go_on(run, source, retried)
+            self._go_on(run, beginning, retried)
         except BaseException:
             reader.close()
             lock.release()
@@ -186,11 +188,14 @@ class Journal:
             raise
         return Recording(run.id, run.seed, text_of=self._redaction.text_of, ledger=None, past=past)
 
-    def _go_on(self, run: RecordedRun, source: bytes, retried: Sequence[RecordedEffect]) -> None:
-        """Write down that it runs, with that source, and forget leaves that are done again."""
+    def _go_on(
+        self, run: RecordedRun, beginning: Beginning, retried: Sequence[RecordedEffect]
+    ) -> None:
+        """Write down that it runs, and with what, and forget leaves that are done again."""
         rows: list[Row] = []
-        text = stored_bytes(self._redaction.data(source), rows)
-        rows.append((_GOES_ON, (text, run.number)))
+        text = stored_bytes(self._redaction.data(beginning.source), rows)
+        setup = stored(text_of(plain(run.setup | beginning.setup)), rows)
+        rows.append((_GOES_ON, (text, setup, run.number)))
         forget = "DELETE FROM effects WHERE run = ? AND number = ?"
         rows += [(forget, (run.number, effect.number)) for effect in retried]
         self._writer.commit(rows)

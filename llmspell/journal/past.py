@@ -96,6 +96,9 @@ class Past:
         self.failure: ReplayError | None = None
         self.over = not self._order
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._found
+
     def check(self) -> None:
         """Raise why the run could not go on as it did, if that has happened."""
         if self.failure:

@@ -78,6 +78,12 @@ class RecordedRun:
     _reader: Reader = field(repr=False, compare=False)
 
     @cached_property
+    def tools(self) -> set[str]:
+        """The names of the tools that it has called."""
+        calls = [e for e in self._reader.effects(self) if e.name == "tool.call"]
+        return {str(effect.args.get("name")) for effect in calls}
+
+    @cached_property
     def source(self) -> bytes:
         """The text of the spell."""
         return self._reader.blob(self._source)

@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal
 
+from llmspell.clock import now
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Perform
 from llmspell.errors import (
@@ -128,6 +129,10 @@ class Recording:
     def busy(self) -> bool:
         """Whether leaves are in progress."""
         return bool(self._open)
+
+    def has_recorded(self, path: str) -> bool:
+        """Whether the leaf of that path is answered from the record."""
+        return self.past is not None and path in self.past
 
     # Leaves
 
@@ -301,13 +306,13 @@ class Recording:
         from anyio import sleep
 
         begun = self.taken_up(path)
-        due = begun.due if begun and begun.due else time.time() + seconds
+        due = begun.due if begun and begun.due else now() + seconds
         if not begun and self._ledger:
             self._ledger.begin_sleep(self._open[path], due)
         self._sleeping[path] = due
         self._consider_parking()
         try:
-            await sleep(max(0.0, due - time.time()))
+            await sleep(max(0.0, due - now()))
         finally:
             del self._sleeping[path]
 
@@ -345,8 +350,8 @@ class Recording:
         waiting = len(sleeping) + len(self._asking)
         if not waiting or len(self._open) > waiting or self.computing or self.leaving():
             return
-        now = time.time()
-        if self.park is not None and any(due - now <= self.park for due in sleeping):
+        moment = now()
+        if self.park is not None and any(due - moment <= self.park for due in sleeping):
             return
         due = min((d for d in (*sleeping, *self._asking.values()) if d is not None), default=None)
         if self._asking:

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.journal.recording import Recording
+from llmspell.spending.accounts import Accounts
 from llmspell.values import Value
 
 
@@ -24,12 +25,24 @@ class Journal:
             return noted if composites else call
         is_leaf, again = handler.is_leaf, handler.may_repeat
         replayed, so_far = handler.replayed, handler.so_far
+        paid = handler.costs is not None and not recording.is_replay
 
         def recorded(effect: Effect) -> Answer[Value]:
             if not is_leaf(effect):
                 return noted(effect)
             if replayed and (known := recording.recorded(effect.path)):
                 replayed(effect, known)
+            if paid and recording.has_recorded(effect.path):
+                return _paid_before(effect, recording.leaf(effect, call, again=True))
             return recording.leaf(effect, call, again=again(effect), so_far=so_far)
 
         return recorded
+
+
+async def _paid_before(effect: Effect, answer: Answer[Value]) -> Value:
+    """What was paid for before the run stopped counts for its budget."""
+    from llmspell.middleware.paying import charge
+
+    result = await settled(answer)
+    charge(effect.run[Accounts], effect, result)
+    return result

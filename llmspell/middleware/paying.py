@@ -74,6 +74,14 @@ class Paying:
         return Cost(usage, usd)
 
 
+def charge(accounts: Accounts, effect: Effect, result: Value) -> None:
+    """Count what a call came to that was paid in an earlier process."""
+    usage = Usage(**result["usage"])
+    model = str(result.get("model") or effect.args.get("model"))
+    for account in accounts.of(effect.path):
+        account.charge(model, Cost(replace(usage, usd=None), usage.usd))
+
+
 def _may_be_billed(error: BaseException) -> bool:
     """Whether the provider may have begun to answer, and nobody says how much."""
     if isinstance(error, ProviderError):

@@ -1,0 +1,444 @@
+"""Runs that go on: after a stop, an edit, a limit; and the ways in which they cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+
+import pytest
+
+from llmspell import Runtime, tool
+from llmspell.config import Project
+from llmspell.errors import (
+    ConfigError,
+    JournalError,
+    JournalMismatch,
+    LimitExceeded,
+    ReplayError,
+    RunBusy,
+    RunSuspended,
+    SpellRuntimeError,
+    UnfinishedEffect,
+)
+from llmspell.journal.database import MIGRATIONS
+from llmspell.journal.pruning import prune
+from llmspell.journal.reader import Reader, due_runs
+from llmspell.limits import Budget, Limits
+from llmspell.providers.scripted import ScriptedProvider
+
+pytestmark = pytest.mark.anyio
+
+CALLS = []
+BROKEN = []
+PAYING: list[asyncio.Event] = []  # one a test
+
+
+@pytest.fixture(autouse=True)
+def calls():
+    CALLS.clear()
+    BROKEN.clear()
+    PAYING[:] = [asyncio.Event()]
+    return CALLS
+
+
+@tool(idempotent=True)
+async def work(n: int) -> int:
+    CALLS.append(n)
+    if n in BROKEN:
+        raise ValueError(f"{n} is broken")
+    return n * 10
+
+
+@tool
+async def pay(n: int) -> int:
+    CALLS.append(n)
+    PAYING[0].set()
+    await asyncio.sleep(60)
+    return n
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes the spell; its path."""
+
+    def written(source):
+        file = tmp_path / "spell.lua"
+        file.write_text(source)
+        return file
+
+    return written
+
+
+@pytest.fixture
+def stopped(new_runtime, write):
+    """The id of a run of this source that was stopped by a limit after so many effects."""
+
+    async def run(source, effects):
+        ids = []
+        async with new_runtime(tools=[work, pay], limits=Limits(effects=effects)) as runtime:
+            with pytest.raises(LimitExceeded):
+                await runtime.run(write(source), begun=ids.append)
+        return ids[0]
+
+    return run
+
+
+THREE = "local a = work{n = 1}\nlocal b = work{n = 2}\nlocal c = work{n = 3}\nreturn {a, b, c}"
+
+
+async def test_a_limit_is_raised(stopped, new_runtime, journal, printed):
+    run = await stopped("print('begin') " + THREE, 2)
+    with journal() as reader:
+        assert (reader.run(run).status, reader.run(run).reason) == ("suspended", "limit")
+    async with new_runtime(tools=[work]) as runtime:
+        assert await runtime.resume(run) == [10, 20, 30]
+    assert CALLS == [1, 2, 3]
+    assert printed == ["begin", "begin"]
+    with journal() as reader:
+        assert reader.run(run).status == "completed"
+        assert [e.path for e in reader.effects(reader.run(run))] == ["0/0", "0/1", "0/2"]
+
+
+async def test_a_budget_is_raised_and_what_was_spent_counts(new_runtime, write):
+    model = ScriptedProvider(lambda request: f"answer {len(request.messages)}")
+    source = "local a = Agent.create{} for i = 1, 4 do a:prompt('x') end return 'done'"
+    ids = []
+    options = {"providers": [model], "model": "scripted/any"}
+    async with new_runtime(**options, budget=Budget(calls=2)) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.run(write(source), begun=ids.append)
+    async with new_runtime(**options, budget=Budget(calls=3)) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.resume(ids[0])
+    assert len(model.requests) == 3
+    async with new_runtime(**options, budget=Budget(calls=4)) as runtime:
+        assert await runtime.resume(ids[0]) == "done"
+    assert len(model.requests) == 4
+
+
+async def test_a_spell_may_be_edited_where_it_has_not_come_to(stopped, new_runtime, write):
+    run = await stopped(THREE, 2)
+    write("-- new\n" + THREE.replace("n = 3", "n = 4"))
+    async with new_runtime(tools=[work]) as runtime:
+        assert await runtime.resume(run) == [10, 20, 40]
+        assert await runtime.replay(run) == [10, 20, 40]
+    assert CALLS == [1, 2, 4]
+
+
+async def test_elsewhere_the_error_shows_both_effects_and_the_line(stopped, new_runtime, write):
+    run = await stopped(THREE, 2)
+    write(THREE.replace("n = 2", "n = 5"))
+    async with new_runtime(tools=[work]) as runtime:
+        with pytest.raises(JournalMismatch) as caught:
+            await runtime.resume(run)
+    error = caught.value
+    assert error.where.endswith("spell.lua:2")
+    assert '"n": 5' in error.message
+    assert '"n": 2' in error.message
+    assert f"llmspell fork {run} --at 0/1" in error.hint
+    assert CALLS == [1, 2]
+    write(THREE)
+    async with new_runtime(tools=[work]) as runtime:
+        assert await runtime.resume(run) == [10, 20, 30]
+
+
+async def test_an_effect_that_is_not_asked_for_any_more(stopped, new_runtime, write):
+    source = "return Task.map({1, 2, 3, 4}, function(i) return work{n = i} + work{n = i + 10} end)"
+    run = await stopped(source, 6)
+    done = len(CALLS)
+    write(source.replace("{1, 2, 3, 4}", "{1, 2}"))
+    async with new_runtime(tools=[work]) as runtime:
+        with pytest.raises(JournalMismatch, match=r"does not ask for|another order"):
+            await runtime.resume(run)
+    assert len(CALLS) == done
+
+
+async def test_the_effect_that_ended_a_run_is_done_again(new_runtime, write):
+    ids = []
+    BROKEN.append(3)
+    async with new_runtime(tools=[work]) as runtime:
+        with pytest.raises(SpellRuntimeError):
+            await runtime.run(write(THREE), begun=ids.append)
+        BROKEN.clear()
+        assert await runtime.resume(ids[0]) == [10, 20, 30]
+        assert await runtime.replay(ids[0]) == [10, 20, 30]
+    assert CALLS == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(("verdict", "done"), [("again", [7, 7]), ("skip", [7])])
+async def test_what_had_begun(new_runtime, write, verdict, done, monkeypatch):
+    ids = []
+    async with new_runtime(tools=[pay]) as runtime:
+        spell = write("return {pay{n = 7} == nil}")
+        run = asyncio.create_task(runtime.run(spell, begun=ids.append))
+        await PAYING[0].wait()
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        with pytest.raises(UnfinishedEffect, match=r'tool\.call .*"n": 7') as caught:
+            await runtime.resume(ids[0])
+        assert "--unfinished" in caught.value.hint
+        monkeypatch.setattr(asyncio, "sleep", _no_sleep)
+        assert await runtime.resume(ids[0], unfinished=verdict) == [verdict == "skip"]
+        assert await runtime.replay(ids[0]) == [verdict == "skip"]
+    assert done == CALLS
+
+
+async def _no_sleep(_):
+    pass
+
+
+async def test_one_process_at_a_time(new_runtime, write):
+    ids = []
+    async with new_runtime(tools=[pay]) as runtime, new_runtime(tools=[pay]) as other:
+        run = asyncio.create_task(runtime.run(write("pay{n = 1}"), begun=ids.append))
+        await PAYING[0].wait()
+        with pytest.raises(RunBusy):
+            await other.resume(ids[0])
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+
+async def test_a_run_that_has_ended(new_runtime, write):
+    ids = []
+    async with new_runtime() as runtime:
+        await runtime.run(write("return 1"), begun=ids.append)
+        with pytest.raises(ReplayError, match="has ended"):
+            await runtime.resume(ids[0])
+
+
+async def test_a_sleep_goes_on_for_the_rest_of_its_time(new_runtime, write, journal):
+    ids = []
+    loop = asyncio.get_running_loop()
+    async with new_runtime(park=0.5) as runtime:
+        with pytest.raises(RunSuspended) as caught:
+            await runtime.run(write("Task.sleep('1s') return os.time()"), begun=ids.append)
+    assert caught.value.reason == "sleep"
+    with journal() as reader:
+        assert (reader.runs()[0].status, due_runs(reader)) == ("suspended", [])
+    await asyncio.sleep(0.6)
+    async with new_runtime() as runtime:
+        began = loop.time()
+        await runtime.resume(ids[0])
+        assert loop.time() - began < 0.9
+
+
+@pytest.mark.parametrize("wrong", ["", "7", "7 days and a bit", "d", "-1s"])
+async def test_what_is_no_time_to_sleep(new_runtime, wrong):
+    async with new_runtime() as runtime:
+        if wrong == "7":
+            wrong = "7x"
+        with pytest.raises(SpellRuntimeError, match="such as 2h"):
+            await runtime.execute(f"Task.sleep('{wrong}')")
+
+
+# What cannot be taken up
+
+
+async def test_a_tool_that_is_not_there(stopped, new_runtime):
+    run = await stopped(THREE, 2)
+    async with new_runtime() as runtime:
+        with pytest.raises(ReplayError, match="has called work") as caught:
+            await runtime.resume(run)
+        assert "--tools" in caught.value.hint
+
+
+async def test_a_replay_needs_no_tools(stopped, new_runtime, write):
+    ids = []
+    async with new_runtime(tools=[work]) as runtime:
+        await runtime.run(write(THREE), begun=ids.append)
+    async with new_runtime() as runtime:
+        assert await runtime.replay(ids[0]) == [10, 20, 30]
+
+
+async def test_a_module_that_is_not_there(stopped, new_runtime, tmp_path, write):
+    module = tmp_path / "more.lua"
+    module.write_text("return {n = 1}")
+    run = await stopped("local more = require 'more' work{n = more.n} work{n = 2} return more.n", 2)
+    module.unlink()
+    async with new_runtime(tools=[work, pay]) as runtime:
+        with pytest.raises(SpellRuntimeError, match="no module 'more'"):
+            await runtime.resume(run)
+        module.write_text("return {n = 1, new = true}")
+        assert await runtime.resume(run) == 1
+        module.unlink()
+        assert await runtime.replay(run) == 1
+
+
+async def test_a_parameter_that_is_wrong_now(new_runtime, write):
+    ids = []
+    head = "--- /// spell\n--- [params]\n--- n = {type = 'integer'}\n--- ///\n"
+    async with new_runtime(tools=[work], limits=Limits(effects=1)) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.run(
+                write(head + "work{n = params.n} work{n = 2}"), params={"n": 1}, begun=ids.append
+            )
+        write(head.replace("n =", "m =") + "work{n = 1}")
+        with pytest.raises(ConfigError, match="m"):
+            await runtime.resume(ids[0])
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / ".llmspell" / "runs.db"
+
+
+async def test_a_file_of_a_later_version(stopped, new_runtime, file):
+    run = await stopped(THREE, 2)
+    with sqlite3.connect(file) as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    before = file.read_bytes()
+    for work_ in (
+        lambda r: r.resume(run),
+        lambda r: r.replay(run),
+        lambda r: r.execute("return 1"),
+    ):
+        async with new_runtime(tools=[work, pay]) as runtime:
+            with pytest.raises(JournalError, match="later version"):
+                await work_(runtime)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", [b"This is not a database.\n" * 100, b""])
+async def test_a_file_that_is_none(new_runtime, file, text):
+    file.parent.mkdir()
+    file.write_bytes(text)
+    async with new_runtime() as runtime:
+        if text:
+            with pytest.raises(JournalError, match="no SQLite database") as caught:
+                await runtime.execute("return 1")
+            assert "--no-record" in caught.value.hint
+            assert file.read_bytes() == text
+        else:
+            assert await runtime.execute("return 1") == 1
+
+
+async def test_another_programs_file(new_runtime, file):
+    file.parent.mkdir()
+    with sqlite3.connect(file) as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+    async with new_runtime() as runtime:
+        with pytest.raises(JournalError, match="another program"):
+            await runtime.execute("return 1")
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+async def test_a_file_that_was_half_copied(stopped, new_runtime, file, tmp_path, part):
+    source = "local long = ('x'):rep(3000) for i = 1, 30 do State.set('k' .. i, long .. i) end"
+    run = await stopped(source, 25)
+    with sqlite3.connect(file) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * part) // 512 * 512 + 100])
+    for extra in ("-wal", "-shm"):
+        file.with_name(file.name + extra).unlink(missing_ok=True)
+    before = file.read_bytes()
+    async with new_runtime() as runtime:
+        with pytest.raises((JournalError, LimitExceeded)) as caught:
+            await runtime.replay(run)
+    if isinstance(caught.value, JournalError):
+        assert "damaged" in caught.value.message
+    else:
+        assert part > 0.6  # what is missing was not needed
+    assert file.read_bytes() == before
+
+
+async def test_a_value_that_is_missing(stopped, new_runtime, file):
+    run = await stopped("State.set('a', ('x'):rep(5000)) State.get('a') State.get('b')", 2)
+    with sqlite3.connect(file) as db:
+        db.execute("DELETE FROM blobs WHERE digest IN (SELECT outcome FROM effects)")
+    db.close()
+    async with new_runtime() as runtime:
+        with pytest.raises(JournalError, match="is missing"):
+            await runtime.resume(run)
+
+
+async def test_no_journal(new_runtime):
+    async with new_runtime() as runtime:
+        with pytest.raises(JournalError, match="there is no journal"):
+            await runtime.replay("x")
+
+
+# Room
+
+
+async def test_a_full_file_stops_a_run_and_loses_nothing(new_runtime, file, write):
+    ids = []
+    source = "for i = 1, 900 do State.set('k' .. i, {math.random(), math.random(), math.random()}) end return State.get('k900') ~= nil"
+    async with new_runtime(tools=[work]) as runtime:
+        await runtime.execute("return 1")
+        db = runtime._open_journal()._writer.db
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages + 8}")
+        with pytest.raises(JournalError, match="the disk is full"):
+            await runtime.run(write(source), begun=ids.append)
+        db.execute("PRAGMA max_page_count = 1000000")
+    with Reader.open(file) as reader:
+        run = reader.run(ids[0])
+        assert run.status in ("killed", "suspended")
+        assert reader.effects(run)
+    async with new_runtime() as runtime:
+        assert await runtime.resume(ids[0]) is True
+
+
+async def test_pruning(new_runtime, file, write):
+    source = "local a = Agent.create{} for i = 1, 20 do a:prompt(('x'):rep(600) .. i) end return ('y'):rep(900)"
+    model = ScriptedProvider(lambda request: f"{len(request.messages)} " + "z" * 600)
+    ids = []
+    async with new_runtime(providers=[model], model="scripted/any") as runtime:
+        for _ in range(3):
+            await runtime.run(write(source), begun=ids.append)
+    size = file.stat().st_size
+    assert prune(file, before=0) == 0
+    assert prune(file, keep=1) == 2
+    with Reader.open(file) as reader:
+        [run] = reader.runs()
+        assert run.id == ids[2]
+        assert run.result == "y" * 900
+        last = reader.effects(run)[-1]
+        assert len(last.args["messages"]) == 39
+        assert last.outcome["message"]["content"].startswith("39 ")
+    async with new_runtime(providers=[model], model="scripted/any") as runtime:
+        assert await runtime.replay(ids[2]) == "y" * 900
+    assert prune(file, keep=0) == 1
+    with sqlite3.connect(file) as db:
+        for table in ("runs", "effects", "begun", "composites", "turns", "blobs", "links"):
+            assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    db.close()
+    assert file.stat().st_size < size
+
+
+async def test_secrets_stay_out_and_replay_agrees(new_runtime, tmp_path, write, monkeypatch):
+    from llmspell.config import check_settings
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdef")
+    settings = check_settings({"journal": {"redact": [r"token=(\w+)"]}}, "test")
+    ids = []
+
+    def runtime():
+        return Runtime(project=Project(tmp_path, settings), tools=[echo], output=lambda line: None)
+
+    source = """
+    local a = echo{text = "token=hunter22222 and sk-0123456789abcdef"}
+    local b = echo{text = a}
+    return #b > 0
+    """
+    async with runtime() as made:
+        await made.run(write(source), begun=ids.append)
+    for found in (tmp_path / ".llmspell").rglob("*"):
+        if found.is_file():
+            assert b"hunter22222" not in found.read_bytes().replace(source.encode(), b"")
+            assert b"0123456789abcdef" not in found.read_bytes()
+    async with runtime() as made:
+        assert await made.replay(ids[0]) is True
+    shutil.rmtree(tmp_path / ".llmspell")
+
+
+@tool(pure=True)
+async def echo(text: str) -> str:
+    return text
