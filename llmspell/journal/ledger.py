@@ -51,12 +51,13 @@ class Ledger:
 
     Attributes:
         ended: The number of the last leaf that has ended.
+        known: Digests of what this run has written by content.
     """
 
     def __init__(self, writer: Writer, lock: RunLock, number: int, *, ended: int = 0) -> None:
         self.ended = ended
         self._writer, self._lock, self._number = writer, lock, number
-        self._known: set[bytes] = set()
+        self.known: set[bytes] = set()
 
     def composites(self, leaving: Callable[[], bool]) -> Composites:
         """Notes of effects that are made of others."""
@@ -134,8 +135,8 @@ class Ledger:
         new = []
         for row in rows:
             if row[0] is BLOB or row[0] is LINK:
-                if row[1][0] in self._known:
+                if row[1][0] in self.known:
                     continue
-                self._known.add(row[1][0])
+                self.known.add(row[1][0])
             new.append(row)
         return new

@@ -162,7 +162,8 @@ class Recording:
             JournalError: It cannot be recorded.
             JournalMismatch: It is not the one that was recorded.
         """
-        arguments = Arguments(effect.name, effect.args, self._text_of)
+        known = self._ledger.known if self._ledger else ()
+        arguments = Arguments(effect.name, effect.args, self._text_of, known)
         past = self.past
         if past is None:
             return self._live(effect, arguments, call, again=again, lazily=lazily, so_far=so_far)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -99,14 +99,25 @@ class Arguments:
     __slots__ = ("args", "digest", "lists", "rows")
 
     def __init__(
-        self, name: str, args: Mapping[str, Value], text_of: Callable[[Value], str]
+        self,
+        name: str,
+        args: Mapping[str, Value],
+        text_of: Callable[[Value], str],
+        known: Container[bytes] = (),
     ) -> None:
-        """Work them out; `text_of` gives a value's text, without secrets."""
+        """Work them out.
+
+        Args:
+            name: The effect's.
+            args: Its arguments.
+            text_of: Gives a value's text, without secrets.
+            known: Digests of links that are written already.
+        """
         self.rows: list[Row] = []
         self.lists: str | None = None
         chained = sorted(key for key, value in args.items() if _is_chain(value))
         if chained:
-            heads = {key: self._chain(args[key], text_of).hex() for key in chained}
+            heads = {key: self._chain(args[key], text_of, known).hex() for key in chained}
             self.lists = json.dumps(heads)
             args = {key: value for key, value in args.items() if key not in heads}
         text = text_of(in_order(args) if args else {})
@@ -114,13 +125,16 @@ class Arguments:
         self.digest = digest(*(part.encode("utf-8", "surrogatepass") for part in parts))
         self.args: Stored = stored(text, self.rows)
 
-    def _chain(self, items: list[Value], text_of: Callable[[Value], str]) -> bytes:
+    def _chain(
+        self, items: list[Value], text_of: Callable[[Value], str], known: Container[bytes]
+    ) -> bytes:
         last = b""
         for item in items:
             text = text_of(in_order(item))
             link = digest(last, text.encode("utf-8", "surrogatepass"))
-            item_stored = stored(text, self.rows)
-            self.rows.append((LINK, (link, last, item_stored)))
+            if link not in known:
+                kept = stored(text, self.rows)
+                self.rows.append((LINK, (link, last, kept)))
             last = link
         return last
 

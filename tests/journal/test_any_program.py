@@ -1,0 +1,156 @@
+"""Any program of tasks, agents, hooks and state: it is the same when replayed, and when it was stopped
+anywhere and resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from tempfile import TemporaryDirectory
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from llmspell import Runtime, tool
+from llmspell.config import Project
+from llmspell.errors import LlmspellError
+from llmspell.providers.messages import ToolCall
+from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spell import parse_spell
+from llmspell.state import MemoryStore
+
+
+@tool(idempotent=True)
+async def work(n: int) -> int:
+    await asyncio.sleep(n % 4 / 1000)
+    if n % 7 == 6:
+        raise ValueError(f"{n} fails")
+    return n * 2
+
+
+def says(request):
+    last = request.messages[-1]
+    if last.role == "tool":
+        return "so it is"
+    return ToolCall("1", "own" if len(last.text) % 2 else "work", {"n": len(last.text) % 5})
+
+
+NUMBERS = st.integers(0, 20)
+LEAVES = st.one_of(
+    NUMBERS.map(lambda n: f"note(try(work, {{n = {n}}}))"),
+    NUMBERS.map(lambda n: f"Task.sleep({n % 3} / 1000)"),
+    st.just("note(math.random(1000))"),
+    st.just("note(os.time() > 0)"),
+    NUMBERS.map(lambda n: f"State.set('k{n % 3}', {n})"),
+    NUMBERS.map(lambda n: f"State.update('k{n % 3}', function(v) return (v or 0) + {n} end)"),
+    NUMBERS.map(lambda n: f"note(State.get('k{n % 3}'))"),
+    st.just("State.increment('sum')"),
+    NUMBERS.map(
+        lambda n: f"note((Agent.create{{tools = {{'work', own}}}}:prompt(('x'):rep({n + 1}))))"
+    ),
+    NUMBERS.map(
+        lambda n: (
+            "Hook.before('tool.call', function(c) note('hook') "
+            f"if c.args.args.n == {n % 5} then return {{type = 'replace', result = {n}}} end end)"
+        )
+    ),
+    NUMBERS.map(lambda n: f"Event.publish('t', {n})"),
+    st.just(
+        "note(Task.race{function() Task.sleep(0.001) return 1 end, function() Task.sleep(0.004) return 2 end})"
+    ),
+    st.just("note(pcall(Task.timeout, 0.002, function() Task.sleep(1) end))"),
+)
+
+
+def compound(inner):
+    block = st.lists(inner, min_size=1, max_size=3).map(" ".join)
+    tasks = st.lists(block, min_size=1, max_size=4)
+    return st.one_of(
+        tasks.map(lambda ts: "Task.all{" + ", ".join(f"function() {t} end" for t in ts) + "}"),
+        st.tuples(st.integers(1, 4), block).map(
+            lambda pair: (
+                f"Task.map({{{', '.join(map(str, range(pair[0])))}}}, function(i) {pair[1]} note(i) end)"
+            )
+        ),
+        block.map(
+            lambda b: (
+                f"do local t = Task.spawn(function() {b} end) Task.sleep(0.002) t:cancel() end"
+            )
+        ),
+        block.map(lambda b: f"note(pcall(function() {b} error('oh') end))"),
+    )
+
+
+PROGRAMS = st.lists(st.recursive(LEAVES, compound, max_leaves=8), min_size=1, max_size=5).map(
+    "\n".join
+)
+
+HEAD = """
+local noted = {}
+local function note(...) noted[#noted + 1] = tostring((...)) print(...) end
+local own = {name = "own", params = {n = "integer"}, run = function(a) note("own") return work{n = a.n} end}
+Event.subscribe("t", function(e) note("event " .. e.data) end)
+"""
+TAIL = "\nreturn noted"
+
+
+class Stops:
+    """An observer that stops the run after so many effects, as a kill would: nothing is told."""
+
+    def __init__(self):
+        self.left, self.task = 0, None
+
+    def started(self, effect):
+        pass
+
+    def finished(self, effect, seconds, error):
+        self.left -= 1
+        if self.left == 0:
+            self.task.cancel()
+
+
+async def outcome(coroutine):
+    try:
+        return await coroutine
+    except LlmspellError as error:
+        return f"{type(error).__name__} {error.message} {error.where}"
+
+
+async def once_and_again(program, after):
+    lines: list[str] = []
+    ids: list[str] = []
+    stops = Stops()
+    spell = parse_spell((HEAD + program + TAIL).encode(), name="s", file="s.lua")
+    with TemporaryDirectory() as folder:
+        options = {
+            "project": Project(Path(folder)),
+            "tools": [work],
+            "providers": [ScriptedProvider(says)],
+            "model": "scripted/any",
+            "output": lines.append,
+            "observers": [stops],
+        }
+        store = MemoryStore()
+        async with Runtime(**options, store=store) as runtime:
+            stops.left = after
+            stops.task = asyncio.create_task(outcome(runtime.run(spell, begun=ids.append)))
+            try:
+                first = await stops.task
+            except asyncio.CancelledError:
+                stopped, lines[:] = list(lines), []
+                first = await outcome(runtime.resume(ids[0]))
+                assert lines[: len(stopped)] == stopped
+        seen, lines[:] = list(lines), []
+        async with Runtime(**options) as runtime:
+            again = await outcome(runtime.replay(ids[0]))
+        assert again == first
+        assert lines == seen
+        assert not str(first).startswith(("Journal", "ReplayError"))
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(PROGRAMS, st.integers(1, 40))
+def test_any_program_is_the_same_again(program, after):
+    asyncio.run(once_and_again(program, after))
