@@ -40,8 +40,9 @@ fuzz: $(READY)  ## Attack the sandbox with programs made up at random: SECONDS=3
 	@$(BIN)/python tests/lua/fuzz_library.py 20000
 	@$(BIN)/python tests/hostile/fuzz.py --seconds $(or $(SECONDS),300) --ring $(or $(RING),1)
 
-stress: $(READY)  ## Kill a process that writes state at random moments: KILLS=50
-	@LLMSPELL_KILLS=$(or $(KILLS),50) $(BIN)/pytest -q -k survives_a_kill tests/state
+stress: $(READY)  ## Kill processes at random moments, that keep state or record runs: KILLS=300
+	@LLMSPELL_KILLS=$(or $(KILLS),300) $(BIN)/pytest -q --timeout 0 -k "survives_a_kill or any_moment" tests/state tests/journal
+	@LLMSPELL_PROGRAMS=$(or $(KILLS),300) $(BIN)/pytest -q --timeout 0 tests/journal/test_any_program.py
 
 clean:  ## Remove what the targets above made
 	rm -rf $(VENV) .venv-peers node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -73,18 +74,20 @@ async def replaying(folder: Path, run: str) -> None:
     print(f"replay                                         {best:8,.0f} effects/s")
 
 
-async def resuming(folder: Path) -> None:
-    """A whole process that takes a run with 10,000 recorded effects up again."""
+async def stopped(folder: Path) -> str:
+    """A run with 10,000 recorded effects, for a whole process to go on with."""
     spell = folder / "many.lua"
     spell.write_text("for i = 1, 10000 do os.time() end return 'done'")
     ids: list[str] = []
     async with runtime(folder, limits=Limits(effects=9_999)) as made:
-        try:
+        with suppress(LimitExceeded):
             await made.run(spell, begun=ids.append)
-        except LimitExceeded:
-            pass
+    return ids[0]
+
+
+def resume(folder: Path, run: str) -> None:
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "llmspell", "resume", ids[0]]
+    command = [sys.executable, "-m", "llmspell", "resume", run]
     subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
     print(f"resume of 10,000 effects, whole process        {time.perf_counter() - begin:8.2f} s")
 
@@ -116,7 +119,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         run = asyncio.run(recording(Path(folder)))
         asyncio.run(replaying(Path(folder), run))
-        asyncio.run(resuming(Path(folder)))
+        resume(Path(folder), asyncio.run(stopped(Path(folder))))
     with TemporaryDirectory() as folder:
         asyncio.run(conversation(Path(folder)))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
@@ -76,7 +77,7 @@ class Paying:
 
 def charge(accounts: Accounts, effect: Effect, result: Value) -> None:
     """Count what a call came to that was paid in an earlier process."""
-    usage = Usage(**result["usage"])
+    usage = usage_from_plain(result["usage"])
     model = str(result.get("model") or effect.args.get("model"))
     for account in accounts.of(effect.path):
         account.charge(model, Cost(replace(usage, usd=None), usage.usd))

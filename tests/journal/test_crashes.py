@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -147,3 +150,47 @@ def test_a_kill_after_every_effect(name, start, tmp_path):
         assert (resumed.code, resumed.result) == (0, expected.result)
         assert resumed.printed[: len(killed.printed)] == killed.printed
         check_resumed(tmp_path, before, killed.run, once)
+
+
+def test_kills_at_any_moment(tmp_path):
+    """`make stress`: a run is killed again and again, until it has ended."""
+    spell = tmp_path / "tasks.lua"
+    spell.write_text(SPELLS["tasks"])
+    chance, kills = random.Random(7), 0
+    wanted = int(os.environ.get("LLMSPELL_KILLS", "4"))
+    while kills < wanted:
+        (tmp_path / "done.log").unlink(missing_ok=True)
+        run, before, died = "new", {}, 0
+        while True:
+            process = subprocess.Popen(
+                [sys.executable, VICTIM, tmp_path, spell, run, "0"],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            if died < 4:
+                line = process.stdout.readline()  # the run has begun
+                run = line.strip() or run
+                time.sleep(chance.uniform(0, 0.15))
+                process.kill()
+            _, err = process.communicate(timeout=60)
+            if process.returncode == 0:
+                break
+            assert process.returncode == KILLED, err
+            died += 1
+            kills += 1
+            if run != "new":
+                after = recorded(tmp_path, run)
+                assert before.items() <= after.items()
+                before = after
+        if run != "new":
+            check_complete(tmp_path, run, died)
+
+
+def check_complete(folder: Path, run: str, kills: int) -> None:
+    """All was done, and what was done twice was in flight when the process was killed."""
+    done = done_outside(folder)
+    names = {name for name in recorded(folder, run).values() if name}
+    assert names == done.keys()
+    assert len(names) == 8 + 8 * 3
+    assert max(done.values()) <= 1 + kills
