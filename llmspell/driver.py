@@ -210,6 +210,8 @@ class Driver:
     def requested(
         self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
     ) -> None:
+        if self._turns:
+            self._turns.asks(task, path)
         try:
             result = self._perform(name, args, path)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
@@ -227,8 +229,9 @@ class Driver:
             self._tasks.pop(task).cancel()
         elif self._inline and self._inline[0] == task:
             self._abandon_inline()
-        elif self._turns:
-            self._drop_answer(task)
+        if self._turns:
+            inbox, self._inbox = self._inbox, []
+            self._turns.drop(task, inbox)
 
     def returned(self, call: int, value: Value) -> None:
         if call == 0:
@@ -323,12 +326,6 @@ class Driver:
         if not (inbox or self._more):
             return None
         return inbox[0] if len(inbox) == 1 else b"".join(inbox)
-
-    def _drop_answer(self, task: int) -> None:
-        """A task was cancelled whose answer has come, but is not delivered yet: it would not be heard."""
-        self._inbox = [m for m in self._inbox if messages.head_of(m) != ("answer", task)]
-        if self._turns:
-            self._turns.drop(task)
 
     def _came_back(self, resumed: asyncio.Future[bytes]) -> None:
         """The same after it went on elsewhere."""

@@ -37,11 +37,11 @@ class Batch(NamedTuple):
 class Recorded:
     """A leaf that was recorded, and how far it has come this time."""
 
-    __slots__ = ("asked", "effect", "future", "given", "gone")
+    __slots__ = ("asked", "effect", "future", "given")
 
     def __init__(self, effect: RecordedEffect) -> None:
         self.effect = effect
-        self.asked = self.given = self.gone = False
+        self.asked = self.given = False
         self.future: asyncio.Future[None] | None = None
 
     def outcome(self) -> Value:
@@ -81,7 +81,9 @@ class Past:
         self.computing: Callable[[], bool] = lambda: False
         self.stop: Callable[[ReplayError], None] = lambda _: None
         self._found = {effect.path: Recorded(effect) for effect in effects}
-        self._order = [r for r in self._found.values() if not self._inside(r.effect.path)]
+        # One that was cancelled may have been so before it was asked for this time.
+        ended = [r for r in self._found.values() if r.effect.kind != "cancelled"]
+        self._order = [r for r in ended if not self._inside(r.effect.path)]
         self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
         asked = [r.effect.asked for r in self._by_asking]
         self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
@@ -145,7 +147,7 @@ class Past:
 
     def drop(self, recorded: Recorded) -> None:
         """Nobody waits for it any more."""
-        recorded.gone, recorded.future = True, None
+        recorded.future = None
         self._go_on()
 
     async def end(self) -> None:
@@ -208,7 +210,7 @@ class Past:
                 effect = recorded.effect
                 if not recorded.asked or self._asked < self._needed[self._next]:
                     return
-                if self._turn < effect.turn or (effect.kind == "cancelled" and not recorded.gone):
+                if self._turn < effect.turn:
                     return
                 recorded.given = True
                 if recorded.future is not None and not recorded.future.done():

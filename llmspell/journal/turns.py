@@ -33,6 +33,8 @@ class Turns:
         self.held: list[Named] = []
         self._recording, self._under, self._wake = recording, under, wake
         self._calls: dict[int, str] = {}
+        self._dropped: set[int] = set()
+        self._asked: dict[int, str] = {}
 
     def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
         """The batch of the next turn; None when it is not complete, or another state's turn comes.
@@ -45,7 +47,7 @@ class Turns:
         for message in inbox:
             if not message or messages.ends(message):
                 return message  # the state has died, or is killed
-            self.held.append((self._name(message), message))
+            self._hold(message)
         recording = self._recording
         past = recording.past
         if past is not None and past.has_turns_after(recording.turn):
@@ -62,11 +64,39 @@ class Turns:
         recording.turned(self._under, None if forced else ",".join(name for name, _ in batch))
         return b"".join(message for _, message in batch)
 
-    def drop(self, task: int) -> list[Named]:
-        """Forget the answer that a task waits for no more."""
-        name = f"{task}"
-        self.held = [named for named in self.held if named[0] != name]
-        return self.held
+    def asks(self, task: int, path: str) -> None:
+        """A task asks for the effect of that path."""
+        self._asked[task] = path
+
+    def drop(self, task: int, inbox: list[bytes]) -> None:
+        """Forget what there is on account of an effect that nobody waits for any more.
+
+        That is its answer, and calls that its handler made. Whether they have come by now is
+        chance, and they would not be heard.
+        """
+        for message in inbox:
+            self._hold(message)
+        path = self._asked.get(task, "")
+        inside = (f"c{path}/", f"c{path}.")
+        kept = []
+        for name, message in self.held:
+            if name.startswith(inside):
+                self._dropped.add(messages.head_of(message)[1])
+            elif name != str(task):
+                kept.append((name, message))
+        self.held = kept
+
+    def _hold(self, message: bytes) -> None:
+        """Keep a message until its turn; one that aborts a call not yet made is dropped with it."""
+        kind, number = messages.head_of(message)
+        if kind == "abort":
+            call = f"c{self._calls.get(number, '')}"
+            if any(name == call for name, _ in self.held):
+                self.held = [named for named in self.held if named[0] != call]
+                return
+            if number in self._dropped:
+                return
+        self.held.append((self._name(message), message))
 
     def started(self) -> None:
         """The state computes apart from the event loop."""
