@@ -1,15 +1,15 @@
 """What runs did, so that they can be resumed, replayed and looked into: `.llmspell/runs.db`.
 
-    database.py   the tables
-    texts.py      values as text, large and repeated ones stored once
-    secrets.py    what is not stored
-    writer.py     writes, in the order in which things happened
-    ledger.py     the rows of one run
-    locks.py      who is at a run
-    recording.py  a run that is recorded, or done again from its record
-    past.py       gives recorded outcomes back in their order
-    turns.py      what Lua is told at each of its turns
-    journal.py    begins records, and takes them up again
-    pruning.py    deletes runs
-    reader.py     for those who only look; what shows runs is built on it
+database.py   the tables
+texts.py      values as text, large and repeated ones stored once
+secrets.py    what is not stored
+writer.py     writes, in the order in which things happened
+ledger.py     the rows of one run
+locks.py      who is at a run
+recording.py  a run that is recorded, or done again from its record
+past.py       gives recorded outcomes back in their order
+turns.py      what Lua is told at each of its turns
+journal.py    begins records, and takes them up again
+pruning.py    deletes runs
+reader.py     for those who only look; what shows runs is built on it
 """

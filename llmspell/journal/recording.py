@@ -370,7 +370,7 @@ class Recording:
     def turned(self, under: str, batch: str | None) -> None:
         """Lua has a turn; `batch` says what it is told, if it could have been told something else."""
         self.turn += 1
-        if batch is not None and self._ledger:
+        if batch is not None and self._ledger and not self.leaving():
             self._ledger.turned(self.turn, under, batch)
         if self.past is not None:
             self.past.turned(self.turn)

@@ -183,8 +183,15 @@ def test_kills_at_any_moment(tmp_path):
                 after = recorded(tmp_path, run)
                 assert before.items() <= after.items()
                 before = after
+                if status(tmp_path, run) == "completed":
+                    break  # it was killed on its way out
         if run != "new":
             check_complete(tmp_path, run, died)
+
+
+def status(folder: Path, run_id: str) -> str:
+    with Reader.open(folder / ".llmspell" / "runs.db") as reader:
+        return reader.run(run_id).status
 
 
 def check_complete(folder: Path, run: str, kills: int) -> None:
