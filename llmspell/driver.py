@@ -369,7 +369,7 @@ class Driver:
             or self._elsewhere
             or self._resting
             or self._done
-            or (self._turns and self._turns.held)
+            or (self._turns and (self._turns.held or self._turns.waits))
         )
         if len(self._begun) == 1 and not busy:
             _, self._inline = self._begun.popitem()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from llmspell.journal.past import Past
 from llmspell.journal.recording import Recording
 from llmspell.lua import messages
 
@@ -20,6 +21,7 @@ class Turns:
 
     Attributes:
         held: Messages that are held back until their turn.
+        waits: Whether the next batch is not complete yet, or is another state's.
     """
 
     def __init__(self, recording: Recording, under: str, wake: Callable[[], None]) -> None:
@@ -31,6 +33,7 @@ class Turns:
             wake: Has the driver ask for a batch again.
         """
         self.held: list[Named] = []
+        self.waits = False
         self._recording, self._under, self._wake = recording, under, wake
         self._calls: dict[int, str] = {}
         self._dropped: set[int] = set()
@@ -44,6 +47,7 @@ class Turns:
             more: Whether Lua can go on though it is told nothing.
             alone: Whether nothing else is under way.
         """
+        self.waits = False
         for message in inbox:
             if not message or messages.ends(message):
                 return message  # the state has died, or is killed
@@ -53,9 +57,9 @@ class Turns:
         if past is not None and past.has_turns_after(recording.turn):
             recorded = past.batch(recording.turn + 1)
             if recorded is not None and recorded.under == self._under:
-                return self._told(recorded.names)
+                return self._told(past, recorded.names)
             if recorded is not None or self._under:
-                past.hold(self._wake)
+                self._wait(past)
                 return None
         if not (self.held or more):
             return None
@@ -105,17 +109,19 @@ class Turns:
     def came_back(self) -> None:
         self._recording.computing -= 1
 
-    def _told(self, names: list[str]) -> bytes | None:
+    def _told(self, past: Past, names: list[str]) -> bytes | None:
         """What the record says, if all of it is there."""
-        past = self._recording.past
         there = dict(self.held)
-        if past is None or not all(name in there for name in names):
-            if past is not None:
-                past.hold(self._wake)
+        if not all(name in there for name in names):
+            self._wait(past)
             return None
         self.held = [named for named in self.held if named[0] not in names]
         self._recording.turned(self._under, None)
         return b"".join(there[name] for name in names)
+
+    def _wait(self, past: Past) -> None:
+        self.waits = True
+        past.hold(self._wake)
 
     def _name(self, message: bytes) -> str:
         """What a message is called: a task's number, or c or a and the path of a call."""
