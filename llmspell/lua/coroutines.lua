@@ -46,7 +46,9 @@ end
 -- Closes a coroutine, whose __close handlers run in itself.
 local function close_it(co)
   local resumer = parking.active
-  resumers[co], parking.active = resumer, co
+  if resumer ~= co then
+    resumers[co], parking.active = resumer, co
+  end
   return closed(resumer, close(co))
 end
 

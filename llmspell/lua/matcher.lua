@@ -1,5 +1,5 @@
--- Matches compiled patterns in Lua, under the eye of the count hook. It goes step by step as C's
--- matcher does: same results, same errors, same limit of depth.
+-- Matches compiled patterns in Lua, under the eye of the count hook. It goes as C's matcher does: same
+-- results, same errors, same limit of depth; only what is sure to fail it does not try.
 
 local part = ...
 local guard, UNFINISHED = part("guard"), part("program").UNFINISHED

@@ -83,6 +83,19 @@ def test_park_is_refused_where_a_yield_cannot_pass():
     )
 
 
+def test_park_is_refused_while_a_coroutine_closes_itself():
+    assert (
+        value("""
+        local said
+        local co = coroutine.create(function()
+          local x <close> = setmetatable({}, {__close = function() said = {can_park(), pcall(park)} end})
+          coroutine.close()
+        end)
+        return coroutine.resume(co), coroutine.status(co), said[1], said[2], can_park()""")
+        == "True, 'dead', False, False, True"
+    )
+
+
 def test_a_parked_coroutine_is_reserved_for_who_waits():
     assert (
         value("""
