@@ -55,6 +55,7 @@ def bridge_to(file: FileRun) -> Bridge:
         answers: Value = None,
         lines: list[str] | None = None,
         approved: list[str] | None = None,
+        recorded: str | None = None,
         catch: bool = False,
     ) -> dict[str, Value]:
         """Run a spell; what came of it."""
@@ -71,6 +72,7 @@ def bridge_to(file: FileRun) -> Bridge:
             "answers": answers,
             "lines": lines,
             "approved": approved,
+            "recorded": recorded,
         }
         return outcome(await run_from_lua(effect, file, spell, options, catch=catch))
 

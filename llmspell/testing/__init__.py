@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from llmspell.human import Decision
     from llmspell.providers.messages import Message, ModelResponse, ToolCall, Usage
     from llmspell.providers.scripted import ScriptedProvider
+    from llmspell.testing.as_recorded import recorded
+    from llmspell.testing.crashes import crash_matrix
     from llmspell.testing.fakes import FAULTS, Answer, FakeServer
     from llmspell.testing.lua_files import run_tests
     from llmspell.testing.spell_runs import SpellRun, run_spell, run_text, stage
@@ -37,6 +39,8 @@ __all__ = [
     "ToolCall",
     "Usage",
     "VirtualTimeLoop",
+    "crash_matrix",
+    "recorded",
     "run_spell",
     "run_tests",
     "run_text",
@@ -56,6 +60,8 @@ _HOMES = {
     "ToolCall": "providers.messages",
     "Usage": "providers.messages",
     "VirtualTimeLoop": "testing.virtual_time",
+    "crash_matrix": "testing.crashes",
+    "recorded": "testing.as_recorded",
     "run_spell": "testing.spell_runs",
     "run_tests": "testing.lua_files",
     "run_text": "testing.spell_runs",

@@ -25,6 +25,7 @@ from llmspell.permissions import Grants, Permissions, flags
 from llmspell.providers.messages import ModelRequest, ToolCall
 from llmspell.providers.scripted import Said
 from llmspell.spell import Spell, parse_spell
+from llmspell.testing.as_recorded import recorded
 from llmspell.testing.file_run import FileRun
 from llmspell.testing.spell_runs import SpellRun, run_spell
 from llmspell.testing.stand_ins import PersonAnswer, ToolFunction
@@ -51,6 +52,8 @@ async def run_from_lua(
     given["script"] = _script(effect, given.get("script", []))
     given["tools"] = {n: _tool(effect, f) for n, f in given.get("tools", {}).items()}
     given["faults"] = [_fault(what, told) for what, told in given.get("faults", {}).items()]
+    if "recorded" in given:
+        given["middleware"] = [recorded(file.file.parent / given.pop("recorded"))]
     if "answers" in given:
         given["answers"] = _answers(effect, given["answers"])
     limits = file.project.settings.limits.lowered(lower)

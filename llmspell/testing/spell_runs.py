@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmspell.concurrency import settled
 from llmspell.config import Project, find_project
 from llmspell.errors import LlmspellError
 from llmspell.finding import find_spell
@@ -141,10 +142,10 @@ async def stage(
     """
     project = project or find_project()
     model = ScriptedProvider(script, name="*")
-    store, watching = MemoryStore(), Watching()
+    store, watching = runtime.pop("store", None) or MemoryStore(), Watching()
     for scope, entries in {"": state or {}, **(scopes or {})}.items():
         for key, value in entries.items():
-            store.set(scope, key, value)
+            await settled(store.set(scope, key, value))
     run = SpellRun(model, store, watching)
     person = None if answers is None else Answers(answers)
     if person:

@@ -1,0 +1,212 @@
+"""Kills the runs of a spell, again and again, and looks whether anybody could tell afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmspell.concurrency import Answer, settled
+from llmspell.config import Project, find_project
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.finding import find_spell
+from llmspell.journal.reader import Reader
+from llmspell.spell import Spell
+from llmspell.state import SqliteStore
+from llmspell.testing.spell_runs import stage
+from llmspell.values import Value
+
+
+@dataclass(frozen=True)
+class _Apart(Project):
+    """A project whose runs are recorded elsewhere."""
+
+    journal: Path = Path()
+
+    @property
+    def journal_file(self) -> Path:
+        return self.journal
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What runs again and again, and the folder in which this time is kept."""
+
+    folder: Path
+    spell: Spell
+    params: Mapping[str, Value]
+    options: Mapping[str, Any]
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "performed"
+
+    @property
+    def performed(self) -> list[str]:
+        """The path and name of each leaf that was really done, in order."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+def crash_matrix(
+    spell: str | Path | Spell, *, params: Mapping[str, Value] | None = None, **options: Any
+) -> int:
+    """Kill a run after each of its leaves, resume it, and compare it with one that was left alone.
+
+    Each run is a process, which kills itself with SIGKILL. It is called from where no event loop
+    runs. A script that is a list goes on where it was; one that is a function depends on nothing but
+    the request.
+
+    Args:
+        spell: A file, a name, or a spell.
+        params: Its parameters.
+        **options: As `llmspell.testing.stage` takes them.
+
+    Returns:
+        How many runs were killed.
+
+    Raises:
+        AssertionError: A resumed run came to another result, or did again what had been done.
+    """
+    project = options.pop("project", None) or find_project()
+    if not isinstance(spell, Spell):
+        spell = find_spell(str(spell), project)
+    options["project"] = project
+    with tempfile.TemporaryDirectory(prefix="llmspell-crashes-") as folder:
+
+        def scene(name: str) -> _Scene:
+            place = Path(folder) / name
+            place.mkdir()
+            return _Scene(place, spell, params or {}, options)
+
+        whole = scene("whole")
+        expected = _played(whole)
+        leaves = len(_recorded(whole))
+        for kill in range(1, leaves + 1):
+            _check(scene(str(kill)), kill, expected)
+    return leaves
+
+
+def _check(scene: _Scene, kill: int, expected: Value) -> None:
+    _played(scene, kill=kill)
+    before = _recorded(scene)
+    resumed = _played(scene, resume=True)
+    assert resumed == expected, (  # noqa: S101 - it is an assertion
+        f"killed after leaf {kill}, the run came to {resumed!r}, and not to {expected!r}"
+    )
+    times = Counter(scene.performed)
+    twice = [done for done in before if times[done] > 1]
+    assert not twice, f"killed after leaf {kill}, the run did again: {', '.join(twice)}"  # noqa: S101
+
+
+def _recorded(scene: _Scene) -> list[str]:
+    with Reader.open(scene.folder / "runs.db") as reader:
+        return [f"{effect.path} {effect.name}" for effect in reader.effects(reader.run("last"))]
+
+
+def _played(scene: _Scene, *, kill: int = 0, resume: bool = False) -> Value:
+    """What a run in a process of its own returns; None when it is killed, as it should be."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _be_the_child(scene, writing, kill, resume=resume)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status) and kill:
+        return None
+    told = json.loads(said) if said else {"failed": f"the process ended with {status}"}
+    assert "failed" not in told, told["failed"]  # noqa: S101 - it is an assertion
+    return told["result"]
+
+
+def _be_the_child(scene: _Scene, writing: int, kill: int, *, resume: bool) -> None:
+    told: dict[str, Any] = {"failed": "it did not end"}
+    try:
+        told = {"result": asyncio.run(_play(scene, kill, resume=resume))}
+    except BaseException:  # noqa: BLE001 - this process has nobody else to tell
+        told = {"failed": traceback.format_exc()}
+    finally:
+        with suppress(OSError):
+            os.write(writing, json.dumps(told).encode())
+        os._exit(0)
+
+
+async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
+    options = dict(scene.options)
+    project = options.pop("project")
+    script = options.pop("script", ())
+    if isinstance(script, Sequence) and not isinstance(script, str):
+        script = script[sum(done.endswith(" model.request") for done in scene.performed) :]
+    store = SqliteStore(scene.folder / "state.db")
+    apart = _Apart(project.root, project.settings, project.file, scene.folder / "runs.db")
+    more = options.pop("middleware", ())
+    if resume:
+        options.pop("state", None), options.pop("scopes", None)
+    async with stage(
+        project=apart,
+        script=script,
+        store=store,
+        record=True,
+        middleware=[_Killing(kill), _Noting(scene.log), *more],
+        **options,
+    ) as (runtime, _):
+        try:
+            if resume:
+                return await runtime.resume("last", unfinished="again")
+            return await runtime.run(scene.spell, params=scene.params)
+        finally:
+            await store.close()
+
+
+class _Noting:
+    """Innermost: writes down what is really done."""
+
+    name = "noting"
+    after = "failing"
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
+        def noted(effect: Effect) -> Answer[Value]:
+            if handler.is_leaf(effect):
+                with self._log.open("a") as log:
+                    log.write(f"{effect.path} {effect.name}\n")
+            return call(effect)
+
+        return noted
+
+
+class _Killing:
+    """Around the journal: kills the process once so many leaves have been recorded."""
+
+    name = "killing"
+    before = "journal"
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
+        if not self._left:
+            return call
+
+        async def killing(effect: Effect) -> Value:
+            try:
+                return await settled(call(effect))
+            finally:
+                if handler.is_leaf(effect):
+                    self._left -= 1
+                    if self._left == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+        return killing

@@ -1,0 +1,45 @@
+"""Runs that are killed after each leaf, by the kit that authors have for that."""
+
+import pytest
+
+from llmspell.config import Project
+from llmspell.providers.messages import ToolCall
+from llmspell.spell import parse_spell
+from llmspell.testing import crash_matrix
+
+SPELL = """
+local answer = Agent.create{tools = {"hash"}}:prompt("Hi.")
+local numbers = Task.map({1, 2, 3}, function(n) return State.increment("n", n) end)
+return {answer, State.get("n"), #numbers}
+"""
+
+
+def spell(source):
+    return parse_spell(source.encode(), name="spell", file="spell.lua")
+
+
+def test_a_spell_that_survives_every_kill(tmp_path):
+    script = [ToolCall("c", "hash", {"data": "x"}), "Bye."]
+    kills = crash_matrix(spell(SPELL), script=script, state={"n": 1}, project=Project(tmp_path))
+    assert kills >= 7
+    assert not (tmp_path / ".llmspell").exists()
+
+
+def test_a_spell_that_knows_how_often_it_was_begun_does_not(tmp_path):
+    count = tmp_path / "count"
+
+    def begin(_):
+        count.write_text(count.read_text() + "x" if count.exists() else "x")
+        return len(count.read_text())
+
+    with pytest.raises(AssertionError, match="killed after leaf 1, the run came to"):
+        crash_matrix(
+            spell("local n = begin{} now{} return n"),
+            tools={"begin": begin},
+            project=Project(tmp_path),
+        )
+
+
+def test_a_spell_that_fails_is_told(tmp_path):
+    with pytest.raises(AssertionError, match="no tea"):
+        crash_matrix(spell("error('no tea')"), project=Project(tmp_path))
