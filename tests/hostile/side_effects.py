@@ -22,7 +22,7 @@ from llmspell.lua.vm import Vm
 
 SOURCE = Path(llmspell.__file__).parents[1]
 OWN_PROGRAMS = str(SOURCE / "llmspell")
-READABLE = ("/proc/", os.devnull, "/usr/share/zoneinfo", "/etc/localtime")
+READABLE = ("/proc/", os.devnull, "/usr/share/zoneinfo", "/etc/localtime", "/usr/lib/os-release")
 WORLDLY = (
     *("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "os.exec", "os.fork"),
     *("os.system", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.chmod", "os.link"),
