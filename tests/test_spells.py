@@ -8,6 +8,8 @@ import pytest
 from llmspell import Runtime
 from llmspell.config import Project
 from llmspell.finding import read_spell, shipped_spells
+from llmspell.providers.messages import ToolCall
+from llmspell.testing import crash_matrix
 from llmspell.testing.lua_files import find_tests, run_tests
 
 pytestmark = pytest.mark.anyio
@@ -36,6 +38,24 @@ async def test_the_tests_of_a_spell(file, tmp_path):
     assert result.tests
     assert [test for test in result.tests if test.status != "passed"] == []
     assert result.written == 0
+
+
+CRASHES = {
+    "assistant": {
+        "params": {"request": "put milk on the list"},
+        "script": [ToolCall("1", "add_item", {"item": "milk"}), "Done."],
+    },
+    "counter": {"params": {"by": 2}, "scopes": {"counter": {"count": 40}}},
+    "panel": {
+        "params": {"question": "Tea?"},
+        "script": lambda r: '{"winner": 1, "why": "it is short"}' if r.output else "Yes.",
+    },
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_a_spell_survives_a_kill_after_everything_it_does(name, tmp_path):
+    assert crash_matrix(SPELLS[name], project=Project(tmp_path), **CRASHES[name]) > 1
 
 
 async def test_hello_on_the_embedded_model(tmp_path):

@@ -20,8 +20,6 @@ from concurrent.futures import Executor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
-from llmspell.clock import now
-
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
@@ -124,14 +122,3 @@ async def _minding(main: Coroutine[Any, Any, T]) -> T:
     if isinstance(loop, VirtualTimeLoop):
         loop.mind_threads()
     return await main
-
-
-class Stopwatch:
-    """Seconds of virtual time since it was made."""
-
-    def __init__(self) -> None:
-        self._begin = now()
-
-    @property
-    def seconds(self) -> float:
-        return now() - self._begin
