@@ -63,6 +63,6 @@ class Inboxes:
 
     async def end(self) -> None:
         """End all, and cancel calls in progress."""
+        await self.callers.cancel()
         for stream in self._streams.values():
             stream.close()
-        await self.callers.cancel()

@@ -183,16 +183,23 @@ class Past:
     def has_turns_after(self, turn: int) -> bool:
         return turn < self._last_turn
 
+    def ready(self, turn: int) -> bool:
+        """Whether all has been given that had ended before the turn after that one."""
+        return self.over or self._order[self._next].effect.turn > turn
+
     def turned(self, turn: int) -> None:
         """Lua has a turn."""
         self._turn = turn
         self._go_on()
+        self._wake()
+
+    def _wake(self) -> None:
         waking, self._waking = self._waking, []
         for wake in waking:
             wake()
 
     def hold(self, wake: Callable[[], None]) -> None:
-        """A batch is not complete, or it is not that state's turn; wake it after the next one."""
+        """It is not a state's turn yet; wake it when there is something new."""
         self._waking.append(wake)
         self._watch()
 
@@ -216,6 +223,8 @@ class Past:
                 if recorded.future is not None and not recorded.future.done():
                     recorded.future.set_result(None)
             self._next += 1
+            if self._waking:
+                self._wake()
         if not self.over:
             self.over = True
             for future in self._end:

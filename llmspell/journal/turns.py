@@ -54,6 +54,9 @@ class Turns:
             self._hold(message)
         recording = self._recording
         past = recording.past
+        if past is not None and not past.ready(recording.turn):
+            self._wait(past)
+            return None
         if past is not None and past.has_turns_after(recording.turn):
             recorded = past.batch(recording.turn + 1)
             if recorded is not None and recorded.under == self._under:

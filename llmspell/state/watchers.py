@@ -62,6 +62,6 @@ class Watchers:
 
     async def end(self) -> None:
         """End all, and cancel calls in progress."""
+        await self.callers.cancel()
         for watch in self._watches.values():
             watch.close()
-        await self.callers.cancel()
