@@ -206,30 +206,33 @@ class Past:
     def _go_on(self) -> None:
         """Give every outcome that is due."""
         self._steps += 1
-        order, asking = self._order, self._by_asking
+        asking = self._by_asking
         while self._asked < len(asking) and (
             asking[self._asked].asked or asking[self._asked].given
         ):
             self._asked += 1
-        while self._next < len(order):
-            recorded = order[self._next]
-            if not recorded.given:
-                effect = recorded.effect
-                if not recorded.asked or self._asked < self._needed[self._next]:
-                    return
-                if self._turn < effect.turn:
-                    return
-                recorded.given = True
-                if recorded.future is not None and not recorded.future.done():
-                    recorded.future.set_result(None)
+        before = self._next
+        while self._next < len(self._order) and self._is_due(self._order[self._next]):
+            self._give(self._order[self._next])
             self._next += 1
-            if self._waking:
-                self._wake()
-        if not self.over:
+        if self._next > before:
+            self._wake()
+        if self._next == len(self._order) and not self.over:
             self.over = True
             for future in self._end:
                 if not future.done():
                     future.set_result(None)
+
+    def _is_due(self, recorded: Recorded) -> bool:
+        if recorded.given:
+            return True
+        all_asked = recorded.asked and self._asked >= self._needed[self._next]
+        return all_asked and self._turn >= recorded.effect.turn
+
+    def _give(self, recorded: Recorded) -> None:
+        recorded.given = True
+        if recorded.future is not None and not recorded.future.done():
+            recorded.future.set_result(None)
 
     def _inside(self, path: str) -> bool:
         """Whether it was done on behalf of a recorded leaf, which answers for it."""

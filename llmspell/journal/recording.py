@@ -235,6 +235,8 @@ class Recording:
         lazily: bool = False,
         so_far: Callable[[Effect], Value] | None = None,
     ) -> Answer[Value]:
+        if self.leaving():  # nothing more is begun
+            raise asyncio.CancelledError
         asked = self._asked(effect, arguments)
         asked.so_far = so_far and partial(so_far, effect)
         if not again and self._ledger:
@@ -370,7 +372,7 @@ class Recording:
     def turned(self, under: str, batch: str | None) -> None:
         """Lua has a turn; `batch` says what it is told, if it could have been told something else."""
         self.turn += 1
-        if batch is not None and self._ledger and not self.leaving():
+        if batch is not None and self._ledger:
             self._ledger.turned(self.turn, under, batch)
         if self.past is not None:
             self.past.turned(self.turn)

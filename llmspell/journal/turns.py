@@ -54,7 +54,7 @@ class Turns:
             self._hold(message)
         recording = self._recording
         past = recording.past
-        if past is not None and not past.ready(recording.turn):
+        if recording.leaving() or (past is not None and not past.ready(recording.turn)):
             self._wait(past)
             return None
         if past is not None and past.has_turns_after(recording.turn):
@@ -122,9 +122,10 @@ class Turns:
         self._recording.turned(self._under, None)
         return b"".join(there[name] for name in names)
 
-    def _wait(self, past: Past) -> None:
+    def _wait(self, past: Past | None) -> None:
         self.waits = True
-        past.hold(self._wake)
+        if past is not None:
+            past.hold(self._wake)
 
     def _name(self, message: bytes) -> str:
         """What a message is called: a task's number, or c or a and the path of a call."""
