@@ -5,7 +5,7 @@ import pytest
 
 from llmspell import tool
 from llmspell.config import ApproveSettings, Project, Settings
-from llmspell.errors import SpellRuntimeError
+from llmspell.errors import RunSuspended, SpellRuntimeError
 from llmspell.human import Decision
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
@@ -97,11 +97,18 @@ async def test_nobody_is_there(lua, approving):
     with pytest.raises(
         SpellRuntimeError, match="the spell asks: What\\?, and nobody is there"
     ) as e:
-        await lua("Human.ask('What?')")
+        await lua("Human.ask('What?')", record=False)
     assert e.value.cause.exit_code == 3
     with pytest.raises(SpellRuntimeError, match="needs somebody's approval") as e:
-        await approving("send_mail{to = 'bob'}", "tool.call:send_mail")
+        await approving("send_mail{to = 'bob'}", "tool.call:send_mail", record=False)
     assert "--approve=tool.call:send_mail" in e.value.hint
+
+
+async def test_a_run_that_is_recorded_stops_where_nobody_is_there(lua, approving):
+    for run in (lua("Human.ask('What?')"), approving("send_mail{to = 'bob'}", "tool.call")):
+        with pytest.raises(RunSuspended, match="the run waits for a person") as caught:
+            await run
+        assert (caught.value.reason, caught.value.exit_code) == ("person", 6)
 
 
 async def test_what_is_approved_is_done(approving):
