@@ -41,8 +41,9 @@ class Journal:
 
 async def _paid_before(effect: Effect, answer: Answer[Value]) -> Value:
     """What was paid for before the run stopped counts for its budget."""
-    from llmspell.middleware.paying import charge
+    from llmspell.providers.plain import usage_from_plain
 
     result = await settled(answer)
-    charge(effect.run[Accounts], effect, result)
+    model = str(result.get("model") or effect.args.get("model"))
+    effect.run[Accounts].resume(effect.path, model, usage_from_plain(result["usage"]))
     return result

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
@@ -73,14 +72,6 @@ class Paying:
         if usd is not None:
             result["usage"] = usage.as_plain() | {"usd": usd}
         return Cost(usage, usd)
-
-
-def charge(accounts: Accounts, effect: Effect, result: Value) -> None:
-    """Count what a call came to that was paid in an earlier process."""
-    usage = usage_from_plain(result["usage"])
-    model = str(result.get("model") or effect.args.get("model"))
-    for account in accounts.of(effect.path):
-        account.charge(model, Cost(replace(usage, usd=None), usage.usd))
 
 
 def _may_be_billed(error: BaseException) -> bool:
