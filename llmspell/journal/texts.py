@@ -43,6 +43,10 @@ def digest(*parts: bytes) -> bytes:
 
 def text_of(value: Value) -> str:
     """A value as JSON; a function of Lua as a word for it, and a huge integer as Lua would see it."""
+    if value is None:
+        return "null"
+    if type(value) is int and value in _INTEGERS:
+        return str(value)
     try:
         return encode(value, LONGEST)
     except Exception:  # noqa: BLE001 - it says what cannot be stored, which is then replaced
@@ -120,7 +124,7 @@ class Arguments:
             heads = {key: self._chain(args[key], text_of, known).hex() for key in chained}
             self.lists = json.dumps(heads)
             args = {key: value for key, value in args.items() if key not in heads}
-        text = text_of(in_order(args) if args else {})
+        text = text_of(in_order(args)) if args else "{}"
         parts = (name, text, self.lists or "")
         self.digest = digest(*(part.encode("utf-8", "surrogatepass") for part in parts))
         self.args: Stored = stored(text, self.rows)

@@ -18,8 +18,7 @@ from llmspell import sqlite_file
 from llmspell.journal.database import open_to_write, schema
 from llmspell.journal.texts import Row
 
-CHECKPOINT = 4 << 20  # bytes in the write-ahead log from which they are moved into the file
-_ROW = 200  # bytes, about
+CHECKPOINT = 4000  # rows in the write-ahead log from which they are moved into the file
 
 
 class Writer:
@@ -71,9 +70,7 @@ class Writer:
                         db.execute(statement, values)
         except sqlite3.Error as error:
             raise schema().failure(error, str(self.path)) from error
-        self._written += len(waiting) * _ROW + sum(
-            len(value) for _, values in waiting for value in values if type(value) in (str, bytes)
-        )
+        self._written += len(waiting)
         self._waiting = []
         if self._written > CHECKPOINT:
             self._move_into_file()
