@@ -149,6 +149,8 @@ def test_a_type_checker_sees_the_types(installed, tmp_path, environ):
     python = installed("python", "-c", "import sys; print(sys.executable)").stdout.strip()
     cache = ROOT / ".mypy_cache" / "packaging"
     options = ("--strict", "--cache-dir", cache, "--python-executable", python)
-    done = run(sys.executable, "-m", "mypy", *options, program, check=False, env=environ)
+    # Not from here, where it would find the source instead of what is installed.
+    command = (sys.executable, "-m", "mypy", *options, program)
+    done = run(*command, check=False, cwd=tmp_path, env=environ)
     lines = done.stdout.splitlines()
     assert [line.rpartition("[")[2] for line in lines[:-1]] == ["arg-type]", "arg-type]"], lines

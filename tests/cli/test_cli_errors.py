@@ -101,7 +101,7 @@ def test_a_failure_deep_inside_shows_the_way(llmspell, write):
             'descrption = "x"',
             (
                 "error: s.lua: front matter: unknown key 'descrption'\n"
-                "hint: its keys are name, description, params, permissions, limits\n"
+                "hint: its keys are name, description, params, permissions, limits, approve\n"
             ),
         ),
         (
@@ -190,7 +190,7 @@ def test_what_may_not_be_read(shell, write, project, locked, spell, said):
     [
         ("model = 3", "model: input should be a valid string", None),
         ("a = \n", "Invalid value (at line 1, column 5)", "it is TOML"),
-        ("zzz = 1", "zzz is no setting", "settings are model, isolate, state, "),
+        ("zzz = 1", "zzz is no setting", "settings are model, isolate, state, journal, "),
         ("[limits]\ntme = 1", "limits.tme is no setting", "did you mean limits.time?"),
     ],
 )

@@ -217,7 +217,7 @@ def test_ctrl_c_at_a_question_ends_the_run(asked):
     seen.interrupt()
     assert seen.wait() == 130
     assert "went on" not in seen.sent
-    assert seen.screen.lines[-1] == "interrupted"
+    assert seen.screen.lines[-2] == "interrupted"
 
 
 def test_what_was_typed_before_is_no_answer(terminal, note):

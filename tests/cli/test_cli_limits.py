@@ -77,7 +77,7 @@ def test_a_breach_tells_which_how_much_where_and_what_to_do(llmspell, write, nam
     if name == "instructions":
         done = llmspell("run", "--limit", f"{name}={most}", "s.lua")
     assert done.code == 4
-    where, line, hint = done.err.splitlines()
+    where, line, hint, way_back = done.err.splitlines()
     assert where[:15] in ("error: s.lua:2:", "error: s.lua:3:")
     assert where[15:] == f" {said} ({SHOWN[name]})"
     assert line.startswith("  | ")
@@ -85,6 +85,7 @@ def test_a_breach_tells_which_how_much_where_and_what_to_do(llmspell, write, nam
         f"hint: raise it with --limit {name}={MORE[name]}, "
         f"or {name} under [limits] in llmspell.toml"
     )
+    assert way_back.startswith("hint: go on with: llmspell resume ")
 
 
 def test_what_the_front_matter_lowered_is_raised_there(llmspell, write):
@@ -92,7 +93,7 @@ def test_what_the_front_matter_lowered_is_raised_there(llmspell, write):
     done = llmspell("s.lua")
     assert done.code == 4
     assert "too many effects (100)" in done.err
-    assert done.err.endswith("hint: the front matter of s.lua sets it: raise effects there\n")
+    assert "\nhint: the front matter of s.lua sets it: raise effects there\n" in done.err
     # What it would raise stays as it is, and is the host's to raise.
     done = llmspell("--limit=effects=90", "s.lua")
     assert "too many effects (90)" in done.err
