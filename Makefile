@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 LUA_TOOLS := node_modules/.ready
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -q --numprocesses $(WORKERS) --dist loadfile
 LUA    := llmspell bridges spells docs/examples tests/spells
 
 .DEFAULT_GOAL := help
@@ -15,7 +17,7 @@ run: $(READY)  ## Run the shipped spell "hello" on the embedded model: no key, n
 	@$(BIN)/llmspell run hello --model local/smollm2
 
 test: $(READY)  ## Run the whole test suite
-	@$(BIN)/pytest -q $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: $(READY) $(LUA_TOOLS)  ## Everything that must hold: format, lint, types, tests, docs
 	@$(BIN)/ruff format --check .
@@ -23,7 +25,7 @@ check: $(READY) $(LUA_TOOLS)  ## Everything that must hold: format, lint, types,
 	@$(BIN)/mypy
 	@node scripts/format-lua.mjs --check $(LUA)
 	@luacheck -q --no-color $(LUA)
-	@$(BIN)/pytest -q --cov $(ARGS)
+	@$(PYTEST) --cov $(ARGS)
 
 format: $(READY) $(LUA_TOOLS)  ## Format everything
 	@$(BIN)/ruff format .

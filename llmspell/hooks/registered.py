@@ -134,7 +134,8 @@ class RegisteredHook:
             or (self.only is not None and not self.only(call.effect))
         ):
             return None
-        if not self.of_spell and (recording := call.effect.run[Recording]):
+        recording = None if self.of_spell else call.effect.run[Recording]
+        if recording and not recording.over:
             return self._recorded(recording, call, at_work)
         return self._asked(call, at_work)
 

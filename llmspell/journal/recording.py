@@ -78,6 +78,8 @@ class Recording:
         leaving: Whether the run stops to be resumed, so that leaves which are cancelled have not
             ended; set by whoever drives it.
         stop: Stops the run with an error; set by whoever drives it.
+        over: Whether the run has failed or stops: what is done yet, for hooks at its end, is no part
+            of it and is not recorded. A run that is resumed ends anew.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Recording:
         self.id, self.seed, self.turn, self.past = id, seed, 0, past
         self.park: float | None = None
         self.computing = 0
+        self.over = False
         self.leaving: Callable[[], bool] = lambda: False
         self.stop: Callable[[LlmspellError], None] = lambda _: None
         self._ledger, self._text_of, self._unfinished = ledger, text_of, unfinished
@@ -162,6 +165,8 @@ class Recording:
             JournalError: It cannot be recorded.
             JournalMismatch: It is not the one that was recorded.
         """
+        if self.over:
+            return call(effect)
         known = self._ledger.known if self._ledger else ()
         arguments = Arguments(effect.name, effect.args, self._text_of, known)
         past = self.past

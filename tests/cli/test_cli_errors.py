@@ -190,7 +190,7 @@ def test_what_may_not_be_read(shell, write, project, locked, spell, said):
     [
         ("model = 3", "model: input should be a valid string", None),
         ("a = \n", "Invalid value (at line 1, column 5)", "it is TOML"),
-        ("zzz = 1", "zzz is no setting", "settings are model, isolate, state, journal, "),
+        ("zzz = 1", "zzz is no setting", "settings are model, embedder, isolate, state, "),
         ("[limits]\ntme = 1", "limits.tme is no setting", "did you mean limits.time?"),
     ],
 )

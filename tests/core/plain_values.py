@@ -1,4 +1,6 @@
-"""Hypothesis strategies for what may cross between Lua and Python."""
+"""What may cross between Lua and Python: strategies of Hypothesis, and names of tests."""
+
+import re
 
 from hypothesis import strategies as st
 
@@ -31,3 +33,8 @@ def nested(depth, make=lambda inner: [inner]):
     for _ in range(depth):
         value = make(value)
     return value
+
+
+def named(value):
+    """A value as the id of a test, the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

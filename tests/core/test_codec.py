@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from plain_values import nested, values
+from plain_values import named, nested, values
 
 from llmspell.lua.codec import MalformedMessage, decode, encode
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain
@@ -93,7 +93,7 @@ def test_functions_are_numbers_and_are_listed():
         [[object()]],
         type("Text", (str,), {})("x"),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_anything_else_is_refused(value):
     with pytest.raises(NotPlain):

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pydantic
 import pytest
+from plain_values import named
 
 from llmspell.agents.agent_tool import AgentTool
 from llmspell.effects import Effect
@@ -132,7 +133,7 @@ async def test_a_sync_tool_can_be_given_up(invoke):
         (TimeoutError(), "fails: TimeoutError", "TimeoutError"),
         (StopIteration("x"), "fails: ", "RuntimeError"),
     ],
-    ids=repr,
+    ids=named,
 )
 @pytest.mark.parametrize("sync", [True, False])
 async def test_what_a_tool_raises_is_a_tool_error(invoke, sync, error, message, kind):
@@ -166,7 +167,7 @@ class Blob(pydantic.BaseModel):
     data: bytes
 
 
-@pytest.mark.parametrize("result", [object(), {True: 1}, [len], Blob(data=b"\xff")], ids=repr)
+@pytest.mark.parametrize("result", [object(), {True: 1}, [len], Blob(data=b"\xff")], ids=named)
 async def test_what_lua_cannot_hold_is_an_invalid_result(invoke, result):
     @tool
     def odd() -> Any:

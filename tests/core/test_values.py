@@ -14,7 +14,7 @@ import uuid
 import pydantic
 import pytest
 from hypothesis import given
-from plain_values import nested, values
+from plain_values import named, nested, values
 
 from llmspell.lua.codec import decode, encode
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, plain
@@ -142,7 +142,7 @@ def test_a_function_of_the_spell_stays_itself():
         [{"deep": {"er": object()}}],
         (n for n in [1]),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_anything_else_is_refused(value):
     with pytest.raises(NotPlain) as caught:

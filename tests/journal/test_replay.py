@@ -294,3 +294,23 @@ class Slow:
 
     async def close(self):
         pass
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [("error('no')", "spell_runtime"), ("while true do end", "limit_exceeded")]
+)
+async def test_hooks_at_the_end_of_a_run_that_failed_are_told_and_may_do_something(
+    new_runtime, source, code
+):
+    ends = []
+    async with new_runtime(limits=Limits(instructions=1_000_000)) as runtime:
+
+        @runtime.hooks.at("run.end")
+        async def end(call):
+            await call.effect.perform("state.set", key="ended", value=True)
+            ends.append(call.effect.args["error"]["code"])
+
+        with pytest.raises((SpellRuntimeError, LimitExceeded)):
+            await runtime.execute(source)
+        assert ends == [code]
+        assert await runtime.execute("return State.get('ended')")
