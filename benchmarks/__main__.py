@@ -8,6 +8,7 @@ NAMES = (
     "library",
     "isolation",
     "state",
+    "journal",
     "hooks",
     "events",
     "startup",
