@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bare_state import BareState, run
+from bare_state import BareState, run, soon
 
 ATTACKS = [
     attack
@@ -23,7 +23,7 @@ def test_known_attack(attack):
     assert outcome.kind in kinds.split("|")
     said = outcome.reason if outcome.kind == "killed" else outcome.text
     assert re.search(pattern, said)
-    assert outcome.seconds < 4
+    assert outcome.seconds < soon()
 
 
 # What must be killed: by the instructions, the clock or the memory.
@@ -92,7 +92,7 @@ ENDLESS = {
 def test_endless_work_is_killed(name):
     outcome = run(ENDLESS[name], instructions=5e6, seconds=0)
     assert outcome.kind == "killed"
-    assert outcome.seconds < 3
+    assert outcome.seconds < soon()
 
 
 # What must end by itself, well or with an error, and leave the host as it was.
@@ -192,7 +192,7 @@ def test_the_cpu_clock_counts_fractions_of_seconds():
     assert state.run("for i = 1, 1e6 do end return 1", seconds=0.5).text == "1"
     begin = time.process_time()
     assert state.run("while true do end", instructions=1e12, seconds=0.2).limit == "time"
-    assert 0.2 <= time.process_time() - begin < 0.4
+    assert 0.2 <= time.process_time() - begin < 0.9  # no whole second
 
 
 @pytest.mark.parametrize("cpu_clock", [False, True])
@@ -201,4 +201,4 @@ def test_the_clock_sees_work_that_costs_few_instructions(cpu_clock):
     source = "local s = ('x'):rep(2e6) while true do local t = s .. s end"
     outcome = state.run(source, instructions=1e12, seconds=0)
     assert outcome.limit == "time"
-    assert outcome.seconds < 2
+    assert outcome.seconds < soon()

@@ -1,4 +1,3 @@
-import time
 import typing
 
 import anthropic
@@ -128,10 +127,13 @@ async def test_nobody_there():
 
 
 async def test_one_who_is_slow_is_not_waited_for(serve):
+    thinking = []
+
     async def think(_request, _writer):
-        await anyio.sleep(5)
+        thinking.append(True)
+        await anyio.sleep(30)
+        thinking.clear()
 
     async with serve(think) as (_, url):
-        start = time.monotonic()
         assert await ollama_models(url.removesuffix("/v1")) is None
-        assert time.monotonic() - start < 2
+        assert thinking
