@@ -85,7 +85,7 @@ local function settled(callee, ok, ...)
   if ok then
     return ...
   end
-  local message = check((...))
+  local message = check((...), true)
   local position, problem = match(message, "^bad argument #(%d+) to '%?' %((.*)%)$")
   if position then
     bad(tonumber(position), callee, problem)

@@ -3,15 +3,21 @@
 -- dead: every coroutine raises at each instruction, and no protected call lets user code see it.
 
 local part = ...
-local config = part("config")
+local config, growth = part("config"), part("growth")
+local grew, grew_by, follow, sample = growth.grew, growth.grew_by, growth.follow, growth.sample
+local where = growth.where
 local error, pcall, xpcall, type, match = error, pcall, xpcall, type, string.match
-local sethook, gethook, getinfo, traceback = debug.sethook, debug.gethook, debug.getinfo, debug.traceback
-local setmetatable, memory, huge = setmetatable, collectgarbage, math.huge
+local sethook, gethook, traceback = debug.sethook, debug.gethook, debug.traceback
+local setmetatable, memory, running = setmetatable, collectgarbage, coroutine.running
+local huge, max = math.huge, math.max
 
 -- Instructions from hook to hook. With a large heap one instruction can take milliseconds (think of
--- `..` on megabytes), so the hook then comes more often.
+-- `..` on megabytes), so the hook then comes more often. Lua does not count the texts that C functions make:
+-- the largest there was is taken to be in use.
 local PERIOD <const> = config.period or 1000
+local largest = 0 -- kibibytes
 local function period_for(kibibytes)
+  kibibytes = kibibytes + largest
   return kibibytes < 2048 and PERIOD or kibibytes < 8192 and PERIOD // 4 or PERIOD // 10
 end
 
@@ -20,15 +26,13 @@ end
 local now = config.clock and os.clock or os.time
 local UNSEEN <const> = config.clock and 5000 or 1000
 
-local MUCH <const> = (config.memory or 64 << 20) / 16384 -- kibibytes: a sixteenth of what there is
-local OURS <const> = "=?" -- the source of stripped code
+local LARGE <const> = 1 << 16 -- bytes of a text
 local OUT_OF_MEMORY <const> = "not enough memory"
 local KILL = {}
 
 local fuel, next_look = huge, 0 -- what is left, and at how much to look at the clock
 local patience, since = huge, nil -- seconds, and when they began to be counted
 local limit, reason, place, stack -- why and where the run died
-local grown, near = 0, nil -- kibibytes in use when the heap last grew by much, and where it last did
 local guard = { dead = false }
 
 local function die()
@@ -43,29 +47,18 @@ local function raise()
   end
 end
 
--- The innermost line of the spell: "spell.lua:12", or nil. Our own code is stripped of names and
--- lines: what Lua takes for the line of a function that lies in the host's memory means nothing.
-local function where()
-  for level = 2, 400 do
-    local info = getinfo(level, "Sl")
-    if not info then
-      return nil
-    elseif info.currentline > 0 and info.source ~= OURS then
-      return info.short_src .. ":" .. info.currentline
-    end
-  end
-end
-
 local function record_place()
   place = place or where()
   stack = traceback("", 3)
 end
 
--- Ends the run. Called from the root it returns: the run has ended when the root looks at `dead`.
-local function kill(name, message)
+-- Ends the run. An error of memory has unwound the stack unseen, unless it was raised `here`. Called from
+-- the root it returns: the run has ended when the root looks at `dead`.
+local function kill(name, message, here)
   if not limit then
-    place = name == "memory" and near or nil -- an error of that kind unwinds the stack unseen
+    place = name == "memory" and not here and growth.place() or nil
     pcall(record_place) -- memory may be short
+    place = place or growth.place()
   end
   if not limit then -- the hook may have killed meanwhile; once `limit` is set it raises, here as well
     reason, guard.dead = message, true
@@ -97,6 +90,21 @@ end
 
 local hooks = {}
 
+-- Follows instructions, into coroutines that they resume.
+local function hook_to_follow()
+  fuel = fuel - 1
+  look()
+  local co = part("parking").active
+  if follow() then
+    if co ~= running() then
+      sethook(co, hook_to_follow, "", 1)
+    end
+  else
+    local period = period_for(memory("count"))
+    sethook(hooks[period], "", period)
+  end
+end
+
 local function hook_every(period)
   return function()
     fuel = fuel - period
@@ -104,13 +112,10 @@ local function hook_every(period)
       look()
     end
     local kibibytes = memory("count")
-    if kibibytes > grown + MUCH then
-      grown, near = kibibytes, where()
-    elseif kibibytes < grown then
-      grown = kibibytes
-    end
     local suitable = period_for(kibibytes)
-    if suitable ~= period then
+    if grew(kibibytes) then
+      sethook(hook_to_follow, "", 1)
+    elseif suitable ~= period then
       sethook(hooks[suitable], "", suitable)
     end
   end
@@ -121,8 +126,10 @@ end
 local cycle = {}
 
 function cycle.__gc()
-  near = where() or near
   setmetatable({}, cycle)
+  if gethook() and not limit and sample() then
+    sethook(hook_to_follow, "", 1)
+  end
 end
 
 setmetatable({}, cycle)
@@ -144,13 +151,14 @@ local function without_place(err)
   return type(err) == "string" and match(err, "^%?:[-%d?]*: (.*)$") or err
 end
 
--- Every error that one of our protected calls has caught passes here before user code sees it.
+-- Every error that one of our protected calls has caught passes here before user code sees it; `here`
+-- if the call was of a function in C.
 -- It has a price, since it may come from a hook that found no room on the stack to run.
-local function check(err)
+local function check(err, here)
   if limit then
     raise()
   elseif err == OUT_OF_MEMORY then
-    kill("memory", "memory limit exceeded")
+    kill("memory", "memory limit exceeded", here)
   end
   charge(PERIOD // 10)
   return without_place(err)
@@ -195,6 +203,17 @@ end
 
 function guard.killed()
   return limit, reason, place, stack
+end
+
+-- Of a text that a C function made.
+function guard.noticed(text)
+  if #text > LARGE then
+    largest = max(largest, #text // 1024)
+    if grew_by(#text // 1024) and gethook() then
+      sethook(hook_to_follow, "", 1)
+    end
+  end
+  return text
 end
 
 -- Gives the spell so many instructions and seconds until it comes back.

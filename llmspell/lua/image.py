@@ -20,6 +20,7 @@ from lupa import lua55
 from llmspell.errors import PluginError
 
 EAGER = (
+    "growth",
     "guard",
     "parking",
     "arguments",

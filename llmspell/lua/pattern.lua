@@ -5,7 +5,8 @@ local part = ...
 local guard = part("guard")
 local type, pcall, math_type = type, pcall, math.type
 local find, match, gmatch, gsub = string.find, string.match, string.gmatch, string.gsub
-local charge, check, fail, on = guard.charge, guard.check, guard.fail, part("arguments").on
+local charge, check, fail, noticed = guard.charge, guard.check, guard.fail, guard.noticed
+local on = part("arguments").on
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
@@ -41,10 +42,11 @@ end
 
 local function replaced(ok, result, count)
   if not ok then
-    fail(check(result))
+    fail(check(result, true))
   end
   if #result > LITTLE then
     charge(#result // 16)
+    noticed(result)
   end
   return result, count
 end

@@ -8,7 +8,7 @@ local byte, sub, find, match, gmatch, gsub =
   string.byte, string.sub, string.find, string.match, string.gmatch, string.gsub
 local concat, pack, unpack = table.concat, table.pack, table.unpack
 local raw_metatable = debug.getmetatable
-local charge, fail = guard.charge, guard.fail
+local charge, fail, noticed = guard.charge, guard.fail, guard.noticed
 local text, integer, start, wrong_type =
   arguments.text, arguments.integer, arguments.start, arguments.wrong_type
 local program_of, admit = program.of, part("bounds").admit
@@ -210,7 +210,7 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
     end
   end
   pieces[n + 1] = sub(s, at)
-  return concat(pieces), count
+  return noticed(concat(pieces)), count
 end
 
 -- The same with a function, by C's iterator, where it may match. It gives the position of each match,
@@ -238,7 +238,7 @@ local function replace_found(compiled, s, replacement, most)
     count = count + 1
   end
   pieces[n + 1] = sub(s, at)
-  return concat(pieces), count
+  return noticed(concat(pieces)), count
 end
 
 local function spell_gsub(s, p, replacement, most)

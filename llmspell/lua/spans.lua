@@ -8,7 +8,7 @@ local type, select, pcall, rawlen, rawget, rawequal = type, select, pcall, rawle
 local concat, insert, remove, move = table.concat, table.insert, table.remove, table.move
 local unpack, min = table.unpack, math.min
 local raw_metatable, maxinteger = debug.getmetatable, math.maxinteger
-local charge, fail = guard.charge, guard.fail
+local charge, fail, noticed = guard.charge, guard.fail, guard.noticed
 local text, integer, length = arguments.text, arguments.integer, arguments.length
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 
@@ -51,7 +51,7 @@ local function concatenated(ok, result)
     return settled("concat", ok, result)
   end
   charge(#result // 16)
-  return result
+  return noticed(result)
 end
 
 local function spell_concat(t, separator, i, j)

@@ -8,7 +8,7 @@ local next, pcall, type = next, pcall, type
 local rep, format = string.rep, string.format
 local pack, gmatch = string.pack, string.gmatch
 local pack_values, unpack_values = table.pack, table.unpack
-local charge, fail = guard.charge, guard.fail
+local charge, fail, noticed = guard.charge, guard.fail, guard.noticed
 local text, integer, settled = arguments.text, arguments.integer, arguments.settled
 
 local MAX_STRING <const> = config.memory or math.maxinteger // 2
@@ -25,7 +25,7 @@ local function spell_rep(s, n, separator)
     fail("resulting string too large")
   end
   charge(n * size // 16)
-  return rep(s, n, separator)
+  return noticed(settled("rep", pcall(rep, s, n, separator)))
 end
 
 -- Of a function of one string.
@@ -33,7 +33,7 @@ local function charged(callee, f)
   return function(s)
     s = text(s, 1, callee)
     charge(#s // 4)
-    return f(s)
+    return settled(callee, pcall(f, s))
   end
 end
 
@@ -50,7 +50,7 @@ end
 local function spell_pack(...)
   local result = settled("pack", pcall(pack, ...))
   charge(#result // 16)
-  return result
+  return noticed(result)
 end
 
 -- The conversions of a format: their letters in order.
@@ -93,7 +93,7 @@ local function formatted(ok, result)
     return settled("format", ok, result)
   end
   charge(#result // 16)
-  return result
+  return noticed(result)
 end
 
 local function spell_format(f, ...)
