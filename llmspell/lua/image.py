@@ -44,6 +44,7 @@ LAZY = (
     "errors",
     "hints",
     "host",
+    "joining",
     "matcher",
     "measures",
     "modules",

@@ -3,38 +3,54 @@
 
 local part = ...
 local guard = part("guard")
-local type, pcall, math_type = type, pcall, math.type
+local type, pcall, setmetatable, math_type = type, pcall, setmetatable, math.type
 local find, match, gmatch, gsub = string.find, string.match, string.gmatch, string.gsub
 local charge, check, fail, noticed = guard.charge, guard.check, guard.fail, guard.noticed
 local on = part("arguments").on
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
--- How long a text may be for C to match a pattern on it without a charge, by pattern; and the same of
--- those that are not anchored to the text's begin. Filled by program.lua.
-local free, free_anywhere = {}, {}
+-- How long a text may be for C to match a pattern on it without a charge, by pattern; the same of
+-- those that are not anchored to the text's begin; and of what is looked for as it is. Filled by
+-- program.lua and searching.lua. Of others the text is always too long.
+local unknown = {
+  __index = function()
+    return -1
+  end,
+}
+local free, free_anywhere = setmetatable({}, unknown), setmetatable({}, unknown)
+local free_plain = setmetatable({}, unknown)
 
 local function spell_find(s, p, init, plain)
-  local most = plain and LITTLE or free[p]
-  if most and type(s) == "string" and #s <= most and (init == nil or math_type(init) == "integer") then
-    if not plain or type(p) == "string" and #p <= LITTLE then
-      return find(s, p, init, plain)
+  if type(s) == "string" then
+    if plain then
+      if #s <= free_plain[p] and (init == 1 or init == nil or math_type(init) == "integer") then
+        return find(s, p, init, true)
+      end
+    elseif #s <= free[p] then
+      if init == nil then
+        return find(s, p)
+      elseif math_type(init) == "integer" then
+        return find(s, p, init)
+      end
     end
   end
   return on(part("searching").find(s, p, init, plain))
 end
 
 local function spell_match(s, p, init)
-  local most = free[p]
-  if most and type(s) == "string" and #s <= most and (init == nil or math_type(init) == "integer") then
-    return match(s, p, init)
+  if type(s) == "string" and #s <= free[p] then
+    if init == nil then
+      return match(s, p)
+    elseif math_type(init) == "integer" then
+      return match(s, p, init)
+    end
   end
   return on(part("searching").match(s, p, init))
 end
 
 local function spell_gmatch(s, p, init)
-  local most = free_anywhere[p]
-  if most and init == nil and type(s) == "string" and #s <= most then
+  if init == nil and type(s) == "string" and #s <= free_anywhere[p] then
     return gmatch(s, p)
   end
   return on(part("searching").gmatch(s, p, init))
@@ -52,8 +68,7 @@ local function replaced(ok, result, count)
 end
 
 local function spell_gsub(s, p, replacement, most)
-  local longest = free[p]
-  if longest and most == nil and type(s) == "string" and #s <= longest and type(replacement) == "string" then
+  if most == nil and type(s) == "string" and #s <= free[p] and type(replacement) == "string" then
     local ok, result, count = pcall(gsub, s, p, replacement)
     if ok and #result <= LITTLE then
       return result, count
@@ -67,6 +82,7 @@ return {
   find = spell_find,
   free = free,
   free_anywhere = free_anywhere,
+  free_plain = free_plain,
   gmatch = spell_gmatch,
   gsub = spell_gsub,
   match = spell_match,

@@ -3,7 +3,7 @@
 
 local part = ...
 local guard, arguments, program = part("guard"), part("arguments"), part("program")
-local select, type, tostring, tonumber, pcall = select, type, tostring, tonumber, pcall
+local select, type, tostring, tonumber, pcall, next = select, type, tostring, tonumber, pcall, next
 local byte, sub, find, match, gmatch, gsub =
   string.byte, string.sub, string.find, string.match, string.gmatch, string.gsub
 local concat, pack, unpack = table.concat, table.pack, table.unpack
@@ -12,15 +12,33 @@ local charge, fail, noticed = guard.charge, guard.fail, guard.noticed
 local text, integer, start, wrong_type =
   arguments.text, arguments.integer, arguments.start, arguments.wrong_type
 local program_of, admit = program.of, part("bounds").admit
-local replaced = part("pattern").replaced
+local replaced, free_plain = part("pattern").replaced, part("pattern").free_plain
 
 local SPECIALS <const> = "[%^%$%*%+%?%.%(%[%%%-]"
 local CARET <const> = 94
 local LONG <const> = 100 -- bytes of a pattern
+local LITTLE <const> = 1000 -- bytes of a text
+local KNOWN <const> = 200 -- needles to keep
+
+local known = 0
+
+-- Keeps for pattern.lua what is looked for as it is.
+local function remember(needle)
+  if known == KNOWN then
+    for other in next, free_plain do
+      free_plain[other] = nil
+    end
+    known = 0
+  end
+  free_plain[needle], known = LITTLE, known + 1
+end
 
 -- A plain search compares the needle at every place where its first byte is. C does it all when
 -- that is little work; otherwise it looks for the needle's head only.
 local function find_plain(s, needle, at)
+  if #s <= LITTLE and #needle <= LONG then
+    remember(needle)
+  end
   if #s * (#needle + 200) < 2e9 then
     charge(#s // 64 + #s * #needle // 100000)
     return find(s, needle, at, true)

@@ -23,9 +23,17 @@ end
 -- By format: which of its first three arguments %s shows, as a bit for each. These have to be such that
 -- C shows them as we do. A format that shows later ones so is not here.
 local formats = {}
+local joins = {} -- by format, see joining.lua
 local shown_alike = { string = true, number = true, boolean = true, ["nil"] = true }
 
 local function spell_format(f, ...)
+  local join = joins[f]
+  if join then
+    local result = join(...)
+    if result then
+      return result
+    end
+  end
   local texts = formats[f]
   if texts then
     local a, b, c = ...
@@ -46,6 +54,7 @@ end
 
 return {
   formats = formats,
+  joins = joins,
   string = {
     byte = string.byte,
     char = string.char,

@@ -3,7 +3,8 @@
 
 local part = ...
 local guard, arguments, config = part("guard"), part("arguments"), part("config")
-local tostring, formats = part("basics").tostring, part("strings").formats
+local tostring, strings = part("basics").tostring, part("strings")
+local formats, joins = strings.formats, strings.joins
 local next, pcall, type = next, pcall, type
 local rep, format = string.rep, string.format
 local pack, gmatch = string.pack, string.gmatch
@@ -69,7 +70,8 @@ end
 
 local cached = 0
 
--- Keeps for strings.lua which arguments are shown by %s, if those are among the first three.
+-- Keeps for strings.lua which arguments are shown by %s, if those are among the first three; and how to
+-- do without C.
 local function remember(f, letters)
   local texts = 0
   for i = 1, #letters do
@@ -81,11 +83,11 @@ local function remember(f, letters)
     return
   elseif cached == CACHE_SIZE then
     for known in next, formats do
-      formats[known] = nil
+      formats[known], joins[known] = nil, nil
     end
     cached = 0
   end
-  formats[f], cached = texts, cached + 1
+  formats[f], joins[f], cached = texts, part("joining")(f), cached + 1
 end
 
 local function formatted(ok, result)

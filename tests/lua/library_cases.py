@@ -32,6 +32,7 @@ CALLBACKS = (
 )
 FORMATS = ("%d", "%5d", "%-5d|", "%05.1f", "%s", "%10s", "%-4s|", "%.2s", "%q", "%x", "%i", "%c")
 FORMATS += ("%g", "%e", "%a", "%%", "%5.3s", "%+d", "%", "%y", "%10", "text", "%#x", "% d", "%u")
+OFTEN = ("%s", "%d", "%s=%s", "%%%s: %d%%", "%s%s%s", "\0%i\0%s", "%s %d %s %s", "%d %5s")
 VALUES = ("1", "-7", "3.5", "'str'", "'12'", "nil", "true", "2^53", "math.huge", "''", "'a\\0b'")
 VALUES += ("-0.0", "'longer text here'", "0x7fffffffffffffff", "false", "65")
 
@@ -94,6 +95,8 @@ def texts(rng: Random) -> str:
 def format_call(rng: Random) -> str:
     count = rng.randint(0, 4)
     shape = " ".join(rng.choice(FORMATS) for _ in range(count))
+    if rng.random() < 0.5:  # what is known of a format serves the next call
+        shape = rng.choice(OFTEN)
     values = "".join(", " + rng.choice(VALUES) for _ in range(rng.randint(0, count + 1)))
     return f"string.format, {lua_string(shape)}{values}"
 

@@ -20,6 +20,39 @@ def test_objects_are_numbered_not_addressed():
     )
 
 
+def test_what_is_known_of_a_format_changes_nothing():
+    """One of more than 200 bytes is looked at each time; the others serve again as they were found."""
+    assert (
+        value("""
+        local values = {1, -7, 2^53, 3.5, -0.0, 1/0, -(0/0), math.mininteger, "text", "12", "a\\0b", "",
+          true, false, {}, print, ("x"):rep(2000)}
+        local formats = {"%s", "%d", "%i|", "%s=%s", "%s: %d", "%%%d%%", "%s%d%s", "\\0%s\\0", "%5s", "%s %s %s %s"}
+        local function call(f, ...)
+          local ok, text = pcall(string.format, f, ...)
+          return text
+        end
+        local calls, others = 0, 0
+        local function compare(f, ...)
+          local long = call(f .. ("%%"):rep(200), ...)
+          for _ = 1, 2 do
+            local text = call(f, ...)
+            calls = calls + 1
+            if text ~= long and text .. ("%"):rep(200) ~= long then others = others + 1 end
+          end
+        end
+        for _, f in ipairs(formats) do
+          compare(f)
+          for _, a in ipairs(values) do
+            compare(f, a)
+            compare(f, a, nil)
+            for _, b in ipairs(values) do compare(f, a, b, a) end
+          end
+        end
+        return calls, others""")
+        == "6480, 0"
+    )
+
+
 def test_no_conversion_shows_an_address():
     for conversion in ("%p", "%10p", "%-5p", "%5.3p"):
         outcome = run(f"return string.format('{conversion}', {{}})")
