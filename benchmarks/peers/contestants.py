@@ -16,6 +16,7 @@ KEY = "sk-benchmark-0123456789abcdef"
 ASK = "Hello"
 STREAMED = "pieces"
 PARTS = 5
+PATIENCE = 600.0  # seconds; 256 that ask at once wait long for each other on a busy machine
 
 Call = Callable[[], Awaitable[None]]
 """One request of one agent, to the end of its answer."""
@@ -54,7 +55,7 @@ async def bare(url: str, model: str) -> Call:
 
     limits = httpx2.Limits(max_connections=256, max_keepalive_connections=256)
     headers = {"authorization": f"Bearer {KEY}"}
-    client = httpx2.AsyncClient(trust_env=False, headers=headers, limits=limits, timeout=60)
+    client = httpx2.AsyncClient(trust_env=False, headers=headers, limits=limits, timeout=PATIENCE)
     body = {"model": model, "messages": [{"role": "user", "content": ASK}]}
 
     async def plain() -> None:
@@ -77,7 +78,7 @@ async def bare(url: str, model: str) -> Call:
 def _openai(url: str):
     from openai import AsyncOpenAI
 
-    return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0)
+    return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=PATIENCE)
 
 
 async def pydantic_ai(url: str, model: str) -> Call:
@@ -102,7 +103,9 @@ async def langgraph(url: str, model: str) -> Call:
     from langchain.agents import create_agent
     from langchain_openai import ChatOpenAI
 
-    agent = create_agent(ChatOpenAI(model=model, base_url=url, api_key=KEY, stream_usage=True))
+    agent = create_agent(
+        ChatOpenAI(model=model, base_url=url, api_key=KEY, timeout=PATIENCE, stream_usage=True)
+    )
     asked = {"messages": [{"role": "user", "content": ASK}]}
 
     async def plain() -> None:
@@ -144,6 +147,7 @@ async def litellm(url: str, model: str) -> Call:
         "model": f"openai/{model}",
         "api_base": url,
         "api_key": KEY,
+        "timeout": PATIENCE,
         "messages": [{"role": "user", "content": ASK}],
     }
 

@@ -17,9 +17,8 @@ from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCa
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
-    import httpx2
-
     from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.server_events import ServerEvent
 
 _NO_NEWS = ("ping", "content_block_stop")
 
@@ -34,8 +33,8 @@ class MessageAssembly:
         self._calls = 0
         self._ended = False
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
-        if event.event in _NO_NEWS:
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
+        if event.name in _NO_NEWS:
             return ()
         data = self._read(event.data)
         kind = data.get("type")

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import httpx2
@@ -20,6 +20,7 @@ from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
 from llmspell.providers.pace import Pace
 from llmspell.providers.redaction import Redacting, without_whole
+from llmspell.providers.server_events import EventReader, ServerEvent
 from llmspell.providers.strict_json import read_json, write_json
 from llmspell.providers.turns import Turns
 
@@ -53,7 +54,7 @@ class _Asked:
     method: str
     path: str
     content: bytes = b""
-    accept: str | None = None
+    accept: bytes | None = None
     key: str | None = None
     patience: float | None = None
 
@@ -78,7 +79,7 @@ class Connection:
         max_retries: int | None = None,
     ) -> None:
         self._endpoint = endpoint
-        self._headers = httpx2.Headers(
+        given = httpx2.Headers(
             {
                 "accept": "application/json",
                 "accept-encoding": "gzip, deflate",
@@ -87,7 +88,8 @@ class Connection:
                 **headers,
             }
         )
-        self._headers.update(endpoint.headers)
+        given.update(endpoint.headers)
+        self._headers = {name.lower(): value for name, value in given.raw}
         self.secrets = endpoint.secrets
         self._log_filter = Redacting(self.secrets)
         self._transport = transport
@@ -128,18 +130,20 @@ class Connection:
         *,
         key: str | None = None,
         patience: float | None = None,
-    ) -> AsyncGenerator[httpx2.ServerSentEvent | dict[str, Any], None]:
-        """The events a table is answered with, as they come. Raises as `post` does.
+    ) -> AsyncGenerator[list[ServerEvent] | dict[str, Any], None]:
+        """The events a table is answered with, those together that come at once. Raises as `post`.
 
         From a server that does not stream it is the table `post` gives, alone.
         """
-        asked = _Asked("POST", path, _encode(body), accept=_EVENTS, key=key, patience=patience)
+        asked = _Asked(
+            "POST", path, _encode(body), accept=_EVENTS.encode(), key=key, patience=patience
+        )
         pace = Pace(self._endpoint)
         failure: _Failure | None = None
         async with self._answered(asked, pace) as response:
             try:
-                async for event in pace.keep(self._events(response)):
-                    yield event
+                async for events in pace.keep(self._events(response)):
+                    yield events
             except httpx2.HTTPError as error:
                 failure = _Failure(interrupted(self._endpoint, error))
         if failure:
@@ -147,7 +151,7 @@ class Connection:
 
     async def _events(
         self, response: httpx2.Response
-    ) -> AsyncGenerator[httpx2.ServerSentEvent | dict[str, Any], None]:
+    ) -> AsyncGenerator[list[ServerEvent] | dict[str, Any], None]:
         content_type = response.headers.get("content-type", "")
         if "json" in content_type:
             yield _table(self._endpoint, await self._answer(response))
@@ -155,8 +159,15 @@ class Connection:
         if not content_type.startswith(_EVENTS):
             body, _ = await _read(response, _MAX_ERROR)
             raise self._unreadable(content_type, body, wanted="a stream of events")
-        async for event in httpx2.EventSource(response, max_event_size=MAX_ANSWER):
-            yield event
+        reader = EventReader()
+        async with _body(response) as pieces:
+            async for piece in pieces:
+                if events := reader.feed(piece):
+                    yield events
+                if reader.pending > MAX_ANSWER:
+                    raise self._too_large()
+        if events := reader.feed(b"", final=True):
+            yield events
 
     async def _request(self, asked: _Asked) -> Any:
         pace = Pace(self._endpoint, streams=False)
@@ -200,12 +211,7 @@ class Connection:
     # along: those of the network may quote what was sent.
     async def _send(self, asked: _Asked) -> httpx2.Response | _Failure:
         client = self._client or self._open()
-        url = self._urls.get(asked.path) or self._url(asked.path)
-        request = httpx2.Request(asked.method, url, headers=self._headers, content=asked.content)
-        if asked.accept:
-            request.headers["accept"] = asked.accept
-        if asked.key:
-            request.headers["idempotency-key"] = asked.key
+        request = self._request_of(asked)
         try:
             response = await client.send(request, stream=True)
         except httpx2.ReadTimeout as error:
@@ -218,6 +224,19 @@ class Connection:
             return await self._refusal(response)
         finally:
             await response.aclose()
+
+    def _request_of(self, asked: _Asked) -> httpx2.Request:
+        """What the client sends as it is; with content it would look for headers to add."""
+        url = self._urls.get(asked.path) or self._url(asked.path)
+        headers = {b"host": url.netloc, **self._headers}
+        if asked.content:
+            headers[b"content-length"] = b"%d" % len(asked.content)
+        if asked.accept:
+            headers[b"accept"] = asked.accept
+        if asked.key:
+            headers[b"idempotency-key"] = asked.key.encode()
+        stream = httpx2.ByteStream(asked.content)
+        return httpx2.Request(asked.method, url, headers=headers, stream=stream)
 
     async def _whole(self, response: httpx2.Response) -> Any | _Failure:
         try:
@@ -236,12 +255,15 @@ class Connection:
     async def _answer(self, response: httpx2.Response) -> Any | _Failure:
         body, whole = await _read(response, MAX_ANSWER)
         if not whole:
-            what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
-            return _Failure(nonsense(self._endpoint, what, retry=False))
+            return _Failure(self._too_large())
         try:
             return read_json(without_whole(body.decode(), self.secrets))
         except ValueError:
             return _Failure(self._unreadable(response.headers.get("content-type", ""), body))
+
+    def _too_large(self) -> ProviderError:
+        what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
+        return nonsense(self._endpoint, what, retry=False)
 
     def _unreadable(self, content_type: str, body: bytes, *, wanted: str = "JSON") -> ProviderError:
         if wanted == "JSON" and ("json" in content_type or not content_type):
@@ -298,11 +320,21 @@ def _table(endpoint: Endpoint, answer: Any | _Failure) -> dict[str, Any]:
     return answer
 
 
+def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
+    """The body as it comes, unpacked."""
+    packed = "content-encoding" in response.headers
+    # What is not packed comes much cheaper without all that could unpack it.
+    pieces = (
+        response.aiter_bytes() if packed else aiter(cast("httpx2.AsyncByteStream", response.stream))
+    )
+    return aclosing(cast("AsyncGenerator[bytes, None]", pieces))
+
+
 async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
     """The body, and whether that is all of it."""
     pieces: list[bytes] = []
     size = 0
-    async with aclosing(response.aiter_bytes()) as stream:
+    async with _body(response) as stream:
         async for piece in stream:
             size += len(piece)
             if size > limit:

@@ -16,9 +16,8 @@ from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCa
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
-    import httpx2
-
     from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.server_events import ServerEvent
 
 _PLAIN = frozenset({"text", "thought"})
 
@@ -34,7 +33,7 @@ class ContentAssembly:
         self._texts: list[str] = []  # of the last part, which is plain text or a plain thought
         self._calls = 0
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
         data = self._read(event.data)
         if "error" in data:
             check_error(data, self._endpoint)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llmspell.providers.catalogue import Endpoint
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
+    from llmspell.providers.server_events import ServerEvent
 
 Body = dict[str, Any]
 
@@ -30,7 +31,7 @@ _VERSION = re.compile(r"/v\d\w*$")
 class Assembly(Protocol):
     """Puts a streamed answer together."""
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
         """What an event adds to the answer. Raises ProviderError for an error among the events."""
         ...
 
@@ -98,16 +99,17 @@ class HttpProvider(ABC):
             patience=request.patience,
         )
         async with aclosing(events):
-            async for event in events:
-                if isinstance(event, dict):
-                    response = self.response(event, request)
+            async for came in events:
+                if isinstance(came, dict):
+                    response = self.response(came, request)
                     for delta in deltas_of(response):
                         yield delta
                     yield response
                     return
-                for delta in assembly.feed(event):
-                    for shown in withholding.let_through(delta):
-                        yield shown
+                for event in came:
+                    for delta in assembly.feed(event):
+                        for shown in withholding.let_through(delta):
+                            yield shown
         for shown in withholding.rest():
             yield shown
         yield self.response(withholding.cleaned(assembly.answer()), request)

@@ -15,9 +15,8 @@ from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCa
 from llmspell.providers.strict_json import read_json
 
 if TYPE_CHECKING:
-    import httpx2
-
     from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.server_events import ServerEvent
 
 
 class ResponsesAssembly:
@@ -42,8 +41,8 @@ class ResponsesAssembly:
             "error": self._failed,
         }
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
-        if event.event in _SAID_ELSEWHERE or event.data == "[DONE]":
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
+        if event.name in _SAID_ELSEWHERE or event.data == "[DONE]":
             return ()
         try:
             data = read_json(event.data)

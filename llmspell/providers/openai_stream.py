@@ -16,9 +16,8 @@ from llmspell.providers.openai_answer import REASONING, thought_in
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
-    import httpx2
-
     from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.server_events import ServerEvent
 
 _END = "[DONE]"
 
@@ -36,7 +35,7 @@ class ChatAssembly:
         self._finish_reason: Any = None
         self._begun = self._ended = False
 
-    def feed(self, event: httpx2.ServerSentEvent) -> Iterable[Delta]:
+    def feed(self, event: ServerEvent) -> Iterable[Delta]:
         if event.data == _END:
             self._ended = True
             return ()

@@ -3,7 +3,6 @@
 import json
 from importlib import import_module
 
-import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from llmspell.errors import ProviderError
 from llmspell.providers.catalogue import KINDS, Endpoint
 from llmspell.providers.messages import Message, ModelRequest, Refusal, ToolCall
 from llmspell.providers.plain import response_from_plain
+from llmspell.providers.server_events import ServerEvent
 from llmspell.testing.fakes import Answer, Reasoning
 from llmspell.testing.fakes.requests import Received
 from llmspell.testing.fakes.server import DIALECTS
@@ -108,7 +108,7 @@ def test_whole(answer, kind, provider, dialect):
 
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_streamed(answer, kind, provider, dialect):
-    events = [httpx2_event(event) for event in dialect.events(answer, received(kind))]
+    events = [named(event) for event in dialect.events(answer, received(kind))]
     told = [json.loads(data) for _, data in events if data != "[DONE]"]
 
     @given(spoiled(told))
@@ -118,9 +118,7 @@ def test_streamed(answer, kind, provider, dialect):
             assembly = provider.assembly(REQUEST)
             for piece in data:
                 name = piece.get("type") if isinstance(piece, dict) else None
-                event = httpx2.ServerSentEvent(
-                    event=name if isinstance(name, str) else "message", data=json.dumps(piece)
-                )
+                event = ServerEvent(json.dumps(piece), name if isinstance(name, str) else "message")
                 for _ in assembly.feed(event):
                     pass
             return provider.response(assembly.answer(), REQUEST)
@@ -131,7 +129,7 @@ def test_streamed(answer, kind, provider, dialect):
     check()
 
 
-def httpx2_event(event):
+def named(event):
     """Name and data of an event as it is on the wire."""
     lines = dict(line.split(": ", 1) for line in event.decode().splitlines() if line)
     return lines.get("event"), lines["data"]

@@ -420,6 +420,10 @@ async def test_headers_of_config_are_sent(serve, provider_at, http, completion, 
     assert sent.count(b"user-agent:") == 1
     assert b"user-agent: mine\r\n" in sent
     assert f"authorization: bearer {key.lower()}\r\n".encode() in sent
+    head, _, body = sent.partition(b"\r\n\r\n")
+    assert f"host: {url.split('/')[2]}\r\n".encode() in head
+    assert head.endswith(b"content-length: %d" % len(body))
+    assert head.count(b"accept: application/json\r\n") == 1
 
 
 async def test_half_a_surrogate_pair_can_be_sent_back(serve, provider_at, http, completion):

@@ -4,7 +4,6 @@ import copy
 import json
 from contextlib import suppress
 
-import httpx2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from llmspell.providers.openai_responses_body import request_body as responses_b
 from llmspell.providers.openai_responses_stream import ResponsesAssembly
 from llmspell.providers.openai_stream import ChatAssembly
 from llmspell.providers.plain import response_from_plain
+from llmspell.providers.server_events import ServerEvent
 
 ENDPOINT = Endpoint("test", "http://test/v1")
 REQUEST = ModelRequest("test/m", (Message.of("user", "hi"),))
@@ -145,7 +145,7 @@ def test_a_response(answer):
 
 def streamed(assembly, events):
     for event in events:
-        for delta in assembly.feed(httpx2.ServerSentEvent(data=json.dumps(event))):
+        for delta in assembly.feed(ServerEvent(json.dumps(event))):
             assert all(isinstance(getattr(delta, n), (str, int)) for n in delta.__slots__)
     return assembly.answer()
 

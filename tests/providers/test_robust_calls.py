@@ -1,6 +1,7 @@
 """Time bounds, turns, shared answers and streams that break: what every HTTP provider has."""
 
 import asyncio
+import gzip
 import ssl
 import time
 from contextlib import aclosing
@@ -111,6 +112,37 @@ async def test_a_stream_of_another_type(serve, provider_at, http):
     async with serve(page) as (_, url), provider_at(url) as provider:
         with pytest.raises(ProviderError, match="is text/html, not a stream of events"):
             await parts_of(provider)
+
+
+async def test_a_stream_is_asked_for(serve, provider_at):
+    async with serve(streaming(*WHOLE)) as (server, url), provider_at(url) as provider:
+        await parts_of(provider)
+    head = server.requests[0].lower().partition(b"\r\n\r\n")[0]
+    assert head.count(b"\r\naccept: ") == 1
+    assert b"\r\naccept: text/event-stream\r\n" in head
+
+
+async def test_a_compressed_stream(serve, provider_at, http):
+    packed = gzip.compress(b"".join(WHOLE))
+    answer = http(packed, content_type="text/event-stream", content_encoding="gzip")
+    async with serve(answer) as (_, url), provider_at(url) as provider:
+        assert len(await parts_of(provider)) == 3
+
+
+async def test_an_event_without_end(serve, provider_at, monkeypatch):
+    monkeypatch.setattr("llmspell.providers.connection.MAX_ANSWER", 1 << 20)
+    babble = streaming(chunk("Hel"), b"data: ", *[b"x" * (1 << 16)] * 64)
+    async with serve(babble) as (_, url), provider_at(url) as provider:
+        with pytest.raises(ProviderError) as caught:
+            await parts_of(provider)
+    assert caught.value.message == "test: the answer is larger than 1 MiB"
+    assert not caught.value.retryable
+
+
+async def test_lines_without_data_are_no_events(serve, provider_at):
+    answer = streaming(b": welcome\n\nretry: 3000\n\n", *WHOLE[:1], b"event: ping\n\n", *WHOLE[1:])
+    async with serve(answer) as (_, url), provider_at(url) as provider:
+        assert len(await parts_of(provider)) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""Reads `text/event-stream`, as the HTML standard has it, all that came at once in one go."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from typing import NamedTuple
+
+
+class ServerEvent(NamedTuple):
+    """An event a server sent."""
+
+    data: str
+    name: str = "message"
+
+
+class EventReader:
+    """Puts the events of one stream together; one that the stream breaks off in is dropped.
+
+    Attributes:
+        pending: Characters of the event that has not ended yet.
+    """
+
+    def __init__(self) -> None:
+        utf_8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._text = io.IncrementalNewlineDecoder(utf_8, translate=True)
+        self._parts: list[str] = []  # of the event that has not ended
+        self._line_end = ""  # held back, as another one may follow
+        self.pending = 0
+
+    def feed(self, data: bytes, *, final: bool = False) -> list[ServerEvent]:
+        """The events that end in these bytes; `final` says that none follow."""
+        first, *others = (self._line_end + self._text.decode(data, final)).split("\n\n")
+        if not others:
+            self._keep(first)
+            return []
+        blocks = ["".join([*self._parts, first]), *others]
+        self._parts, self.pending = [], 0
+        self._keep(blocks.pop())
+        return [event for event in map(_event, blocks) if event]
+
+    def _keep(self, text: str) -> None:
+        self._line_end = "\n" if text.endswith("\n") else ""
+        self._parts.append(text.removesuffix("\n"))
+        self.pending += len(text)
+
+
+def _event(block: str) -> ServerEvent | None:
+    """What these lines say; None when they hold no data."""
+    if block.startswith("data: ") and "\n" not in block:  # as most do
+        return ServerEvent(block[6:])
+    name, data = "", []
+    for line in block.split("\n"):
+        field, _, value = line.partition(":")
+        if field == "data":
+            data.append(value.removeprefix(" "))
+        elif field == "event":
+            name = value.removeprefix(" ")
+    return ServerEvent("\n".join(data), name or "message") if data else None
