@@ -20,6 +20,8 @@ async def message_from(effect: Effect, value: Value) -> Message:
     Raises:
         InvalidArguments: When there is nothing to say, or an attachment cannot be used.
     """
+    if isinstance(value, str) and value:  # as most are
+        return Message.of("user", value)
     attachments: Value = []
     if isinstance(value, Mapping) and "text" in value and value.keys() <= {"text", "attachments"}:
         value, attachments = value["text"], value.get("attachments", [])

@@ -1,33 +1,38 @@
 """JSON over HTTP with one provider: pooled, tried again where that is safe, bounded.
 
 The only module of the providers that speaks HTTP, so that a wire protocol is a matter of two
-tables: what goes out and what comes in.
+tables: what goes out and what comes in. It uses the transport of httpx2 without its client, which
+looks at each request for cookies, redirects and ways to log in that no provider has.
 """
 
 from __future__ import annotations
 
+import logging
 import random
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import httpx2
 
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
-from llmspell.providers.failures import interrupted, is_local, nonsense, refused, unreachable
+from llmspell.providers.failures import interrupted, nonsense, refused, unreachable
 from llmspell.providers.pace import Pace
-from llmspell.providers.redaction import Redacting, without_whole
+from llmspell.providers.redaction import LOGGER, Redacting, without_whole
 from llmspell.providers.server_events import EventReader, ServerEvent
 from llmspell.providers.strict_json import read_json, write_json
+from llmspell.providers.transport import open_transport
 from llmspell.providers.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from llmspell.providers.catalogue import Endpoint
+
+log = logging.getLogger(LOGGER)
 
 MAX_ANSWER = 32 << 20  # bytes
 MAX_WAIT = 60.0  # seconds; a server that asks for more is not waited for
@@ -96,7 +101,10 @@ class Connection:
         self._max_retries = endpoint.max_retries if max_retries is None else max_retries
         self._turns = Turns(endpoint.concurrency, endpoint.requests_per_minute)
         self._urls: dict[str, httpx2.URL] = {}
-        self._client: httpx2.AsyncClient | None = None
+        connect = min(endpoint.timeout, endpoint.connect_timeout)
+        timeout = httpx2.Timeout(endpoint.timeout, connect=connect, pool=None)
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._opened: httpx2.AsyncBaseTransport | None = None
 
     async def post(
         self,
@@ -202,22 +210,23 @@ class Connection:
             attempt += 1
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.aclose()
             self._log_filter.end()
 
     # Failures are returned and raised elsewhere, so that no error drags the one it came from
     # along: those of the network may quote what was sent.
     async def _send(self, asked: _Asked) -> httpx2.Response | _Failure:
-        client = self._client or self._open()
+        transport = self._opened or self._open()
         request = self._request_of(asked)
         try:
-            response = await client.send(request, stream=True)
+            response = await transport.handle_async_request(request)
         except httpx2.ReadTimeout as error:
             return _Failure(unreachable(self._endpoint, error))
         except httpx2.HTTPError as error:
             return _Failure(unreachable(self._endpoint, error), again=True)
+        log.debug("%s %s: %d", asked.method, request.url, response.status_code)
         if response.status_code in _OK:
             return response
         try:
@@ -226,7 +235,7 @@ class Connection:
             await response.aclose()
 
     def _request_of(self, asked: _Asked) -> httpx2.Request:
-        """What the client sends as it is; with content it would look for headers to add."""
+        """What is sent as it is; given content, httpx2 would look for headers to add."""
         url = self._urls.get(asked.path) or self._url(asked.path)
         headers = {b"host": url.netloc, **self._headers}
         if asked.content:
@@ -235,8 +244,13 @@ class Connection:
             headers[b"accept"] = asked.accept
         if asked.key:
             headers[b"idempotency-key"] = asked.key.encode()
-        stream = httpx2.ByteStream(asked.content)
-        return httpx2.Request(asked.method, url, headers=headers, stream=stream)
+        return httpx2.Request(
+            asked.method,
+            url,
+            headers=headers,
+            stream=httpx2.ByteStream(asked.content),
+            extensions=self._extensions,
+        )
 
     async def _whole(self, response: httpx2.Response) -> Any | _Failure:
         try:
@@ -277,26 +291,10 @@ class Connection:
             retry=False,
         )
 
-    def _open(self) -> httpx2.AsyncClient:
-        endpoint = self._endpoint
-        encrypted = endpoint.base_url.startswith("https:")
-        self._client = httpx2.AsyncClient(
-            transport=self._transport,
-            timeout=httpx2.Timeout(
-                endpoint.timeout, connect=min(endpoint.timeout, endpoint.connect_timeout), pool=None
-            ),
-            # With each request, every connection that is kept is looked at.
-            limits=httpx2.Limits(
-                max_connections=256, max_keepalive_connections=32, keepalive_expiry=60.0
-            ),
-            # Reading the system's certificates takes longer than a local answer does.
-            verify=httpx2.create_ssl_context() if encrypted else False,
-            http2=encrypted and _speaks_http2(),
-            # A proxy has no way to this machine.
-            trust_env=not is_local(endpoint),
-        )
+    def _open(self) -> httpx2.AsyncBaseTransport:
+        self._opened = self._transport or open_transport(self._endpoint)
         self._log_filter.begin()
-        return self._client
+        return self._opened
 
     def _url(self, path: str) -> httpx2.URL:
         try:
@@ -304,12 +302,10 @@ class Connection:
         except httpx2.InvalidURL as error:
             problem = f"the base URL is not a URL: {error}"
             raise ConfigError(f"[providers.{self._endpoint.name}]", [problem]) from None
+        if url.userinfo:
+            named = f"{url.username}:{url.password}".encode()
+            self._headers[b"authorization"] = b"Basic " + b64encode(named)
         return url
-
-
-def _speaks_http2() -> bool:
-    """Whether the extra `http2` is installed."""
-    return find_spec("h2") is not None
 
 
 def _table(endpoint: Endpoint, answer: Any | _Failure) -> dict[str, Any]:

@@ -91,6 +91,9 @@ class _Fields:
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string; required when there is no default."""
+        value = self.table.get(name)
+        if type(value) is str:  # as most are
+            return value
         value = self.optional_text(name)
         if value is None:
             value = default
@@ -134,6 +137,9 @@ class _Fields:
 
     def integer(self, name: str, least: int) -> int | None:
         """A whole number; Lua may have made a float of it."""
+        value = self.table.get(name)
+        if type(value) is int and value >= least:  # as most are
+            return value
         value = self.number(name)
         if value is None:
             return None
@@ -163,25 +169,11 @@ _TOKENS = tuple(name for name in _USAGE if name != "usd")
 
 def _request(fields: _Fields, key: str | None) -> ModelRequest:
     fields.only(*_REQUEST)
-    tools = fields.items("tools")
     return ModelRequest(
         model=fields.text("model"),
         messages=_messages(fields),
-        system=fields.optional_text("system"),
-        tools=tuple([_tool(_Fields(t, f"tools[{n}]")) for n, t in enumerate(tools, 1)]),
-        tool_choice=fields.optional_text("tool_choice"),
-        output=_schema(fields, "output"),
-        temperature=fields.number("temperature"),
-        top_p=fields.number("top_p"),
-        max_tokens=fields.integer("max_tokens", least=1),
-        stop=_stop(fields),
-        seed=fields.integer("seed", least=0),
-        reasoning=_reasoning_wanted(fields),
-        parallel_tool_calls=fields.optional_flag("parallel_tool_calls"),
-        cache=fields.optional_flag("cache") is not False,
-        extra_body=fields.optional_dict("extra_body") or {},
-        patience=fields.number("patience"),
         key=key,
+        **{name: read(fields) for name, read in _OPTIONAL.items() if name in fields.table},
     )
 
 
@@ -205,6 +197,11 @@ def _stop(fields: _Fields) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _tools(fields: _Fields) -> tuple[ToolSpec, ...]:
+    tools = fields.items("tools")
+    return tuple([_tool(_Fields(t, f"tools[{n}]")) for n, t in enumerate(tools, 1)])
+
+
 def _tool(fields: _Fields) -> ToolSpec:
     fields.only("name", "description", "schema")
     schema = _schema(fields, "schema")
@@ -218,6 +215,25 @@ def _schema(fields: _Fields, name: str) -> dict[str, Any] | None:
     if schema is not None and schema.get("properties") == []:
         return schema | {"properties": {}}
     return schema
+
+
+_OPTIONAL: dict[str, Callable[[_Fields], Any]] = {
+    "system": lambda fields: fields.optional_text("system"),
+    "tools": _tools,
+    "tool_choice": lambda fields: fields.optional_text("tool_choice"),
+    "output": lambda fields: _schema(fields, "output"),
+    "temperature": lambda fields: fields.number("temperature"),
+    "top_p": lambda fields: fields.number("top_p"),
+    "max_tokens": lambda fields: fields.integer("max_tokens", least=1),
+    "stop": _stop,
+    "seed": lambda fields: fields.integer("seed", least=0),
+    "reasoning": _reasoning_wanted,
+    "parallel_tool_calls": lambda fields: fields.optional_flag("parallel_tool_calls"),
+    "cache": lambda fields: fields.optional_flag("cache") is not False,
+    "extra_body": lambda fields: fields.optional_dict("extra_body") or {},
+    "patience": lambda fields: fields.number("patience"),
+}
+"""Fields of a request that most do not have."""
 
 
 _ROLES = get_args(Role)
@@ -336,5 +352,5 @@ def _response(fields: _Fields) -> ModelResponse:
 
 def _usage(fields: _Fields) -> Usage:
     fields.only(*_USAGE)
-    tokens = {name: fields.integer(name, least=0) or 0 for name in _TOKENS}
+    tokens = {name: fields.integer(name, least=0) or 0 for name in _TOKENS if name in fields.table}
     return Usage(**tokens, usd=fields.number("usd"))

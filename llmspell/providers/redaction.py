@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from llmspell.providers.strict_json import write_json
 
 BLOT = "[redacted]"
+LOGGER = "llmspell.providers.http"
 
 _STRETCH = 8  # characters; words of error messages do not share so many with a random key
 _LOOKS_LIKE_KEY = re.compile(
@@ -73,9 +74,9 @@ def _in_json(text: str) -> set[str]:
 
 
 class Redacting(logging.Filter):
-    """Keeps secrets out of the log of the HTTP client, which quotes headers of answers."""
+    """Keeps secrets out of the log of what speaks HTTP, which quotes headers of answers."""
 
-    _LOGGERS = ("httpx2", *(f"httpcore2.{n}" for n in ("connection", "http11", "proxy", "socks")))
+    _LOGGERS = (LOGGER, *(f"httpcore2.{n}" for n in ("connection", "http11", "proxy", "socks")))
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 """Everything that can go wrong with a server, against real sockets where it can be."""
 
+import base64
 import gzip
 import json
 import socket
@@ -424,6 +425,54 @@ async def test_headers_of_config_are_sent(serve, provider_at, http, completion, 
     assert f"host: {url.split('/')[2]}\r\n".encode() in head
     assert head.endswith(b"content-length: %d" % len(body))
     assert head.count(b"accept: application/json\r\n") == 1
+
+
+async def test_a_user_and_password_in_the_base_url(serve, provider_at, http, completion):
+    async with serve(http(completion())) as (server, url):
+        known = url.replace("//", "//ada:pass%20word@")
+        async with provider_at(known) as provider:
+            await provider.complete(REQUEST)
+    sent = server.requests[0]
+    assert sent.lower().count(b"\r\nauthorization: ") == 1
+    assert b"authorization: Basic " + base64.b64encode(b"ada:pass word") in sent
+    assert b"ada" not in sent
+
+
+@pytest.fixture
+def proxied(monkeypatch):
+    """Sets what the environment says of proxies, and nothing else of that kind."""
+
+    def set_to(**names):
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+
+    return set_to
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+async def test_the_proxy_of_the_environment(name, serve, provider_at, http, completion, proxied):
+    async with serve(http(completion())) as (server, url):
+        proxied(**{name: url.removesuffix("/v1").removeprefix("http://")})
+        async with provider_at("http://api.example.test/v1") as provider:
+            await provider.complete(REQUEST)
+    first = b"POST http://api.example.test/v1/chat/completions HTTP/1.1\r\n"
+    assert server.requests[0].startswith(first)
+    assert b"host: api.example.test\r\n" in server.requests[0]
+
+
+async def test_hosts_without_a_proxy(serve, provider_at, http, completion, proxied):
+    async with serve(http(completion())) as (server, url), serve(http({})) as (proxy, other):
+        proxied(HTTP_PROXY=other.removesuffix("/v1"), NO_PROXY="example.test")
+        async with provider_at(url) as provider:  # on this machine
+            await provider.complete(REQUEST)
+        async with provider_at("http://api.example.test/v1", max_retries=0) as provider:
+            with pytest.raises(ProviderError, match="cannot connect"):
+                await provider.complete(REQUEST)
+    assert len(server.requests) == 1
+    assert proxy.requests == []
 
 
 async def test_half_a_surrogate_pair_can_be_sent_back(serve, provider_at, http, completion):
