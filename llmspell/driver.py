@@ -161,8 +161,7 @@ class Driver:
             raise self._outcome
         return self._outcome
 
-    @property
-    def leaving(self) -> bool:
+    def is_leaving(self) -> bool:
         """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
         if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended)):
             return True

@@ -64,7 +64,7 @@ class Engine:
         output = self[Written].print
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
         if recording and not parent:
-            recording.leaving = lambda: self._driver.leaving
+            recording.leaving = self._driver.is_leaving
             recording.stop = self._driver.stop
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:

@@ -151,7 +151,7 @@ class Runs:
         `tools` describes those that it had when it was recorded.
         """
         begun(recording.id)
-        recording.park = self._park
+        recording.waits.park = self._park
         services = self._services(launch, Written(output, launch.limits.output))
         services[Recording] = recording
         if recording.is_replay:

@@ -6,7 +6,7 @@ import inspect
 import re
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, cast, get_type_hints
 
 from llmspell.errors import InvalidArguments
 
@@ -119,6 +119,10 @@ class Signature:
         arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
         return TypeAdapter(arguments)
 
+    @cached_property
+    def _checked(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return self._adapter.validator.validate_python
+
     def bind(self, arguments: dict[str, Any], *, target: str | None = None) -> dict[str, Any]:
         """Check arguments and convert them to what the function declares.
 
@@ -129,18 +133,16 @@ class Signature:
         """
         if not arguments and not self._required:
             return {}
-        from pydantic import ValidationError
-
         try:
-            return self._adapter.validate_python(arguments)
-        except ValidationError as error:
-            repaired = _with_empty_tables(arguments, error)
-            problems = error
+            return self._checked(arguments)
+        except ValueError as error:
+            problems = cast("ValidationError", error)  # imported with the first `_checked`
+            repaired = _with_empty_tables(arguments, problems)
         if repaired is not None:
             try:
-                return self._adapter.validate_python(repaired)
-            except ValidationError as error:
-                problems = error
+                return self._checked(repaired)
+            except ValueError as error:
+                problems = cast("ValidationError", error)
         raise InvalidArguments(
             target or self.name,
             [_problem(e, arguments) for e in problems.errors()],

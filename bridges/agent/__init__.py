@@ -15,7 +15,7 @@ from llmspell.bridge import Bridge
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.errors import AgentError
-from llmspell.journal.recording import beside
+from llmspell.journal.leaves import beside
 from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
 from llmspell.spending.accounts import account_for

@@ -9,7 +9,7 @@ from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed
 from llmspell.finding import named_parts, spell_from
-from llmspell.journal.recording import beside
+from llmspell.journal.leaves import beside
 from llmspell.limits import read_limits, units
 from llmspell.permissions import Grants, Kind
 from llmspell.spell import Spell, parse_spell

@@ -10,6 +10,7 @@ from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.hooks import results
 from llmspell.hooks.results import RESULTS, Cache, Fork, HookResult, Replace
+from llmspell.journal.leaves import Leaves
 from llmspell.journal.recording import Recording
 from llmspell.values import Value
 
@@ -42,7 +43,7 @@ def decided(
         answer: Any = ask()
         return plain_later(answer) if hasattr(answer, "__await__") else plain(answer)
 
-    answer = recording.leaf(place, call, again=True, lazily=True)
+    answer = Leaves(recording, call, lazily=True).perform(place)
     return _later(answer) if hasattr(answer, "__await__") else from_plain(answer)
 
 

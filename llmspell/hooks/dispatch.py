@@ -26,7 +26,7 @@ from llmspell.hooks.results import (
     Retry,
     Skip,
 )
-from llmspell.journal.recording import beside
+from llmspell.journal.leaves import beside
 from llmspell.steps import Steps, at_once, taken
 from llmspell.values import Value
 

@@ -7,6 +7,8 @@ writer.py     writes, in the order in which things happened
 ledger.py     the rows of one run
 locks.py      who is at a run
 recording.py  a run that is recorded, or done again from its record
+leaves.py     its leaves: performed and recorded, or answered
+waits.py      leaves that only wait, and when the run is parked
 past.py       gives recorded outcomes back in their order
 turns.py      what Lua is told at each of its turns
 journal.py    begins records, and takes them up again

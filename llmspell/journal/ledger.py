@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
+from llmspell.effects import Effect
 from llmspell.journal.composites import Composites
 from llmspell.journal.locks import RunLock
 from llmspell.journal.texts import BLOB, LINK, Arguments, Row, Stored, stored
@@ -34,15 +35,14 @@ class Asked:
         arguments: What it was asked for with.
         after: The number of the last leaf that had ended by then.
         begun: Whether it is written down that it has begun.
-        so_far: Gives what it came to so far, if that can be told.
     """
 
-    __slots__ = ("after", "arguments", "begin", "begun", "name", "path", "so_far", "started")
+    __slots__ = ("after", "arguments", "begin", "begun", "effect", "name", "path", "started")
 
-    def __init__(self, path: str, name: str, arguments: Arguments, after: int) -> None:
-        self.path, self.name, self.arguments, self.after = path, name, arguments, after
+    def __init__(self, effect: Effect, arguments: Arguments, after: int) -> None:
+        self.effect, self.arguments, self.after = effect, arguments, after
+        self.path, self.name = effect.path, effect.name
         self.begun = False
-        self.so_far: Callable[[], Value] | None = None
         self.started, self.begin = time.time(), time.perf_counter()
 
 
@@ -80,14 +80,15 @@ class Ledger:
         """The same, and it is known before anything later is."""
         self.ended += 1
         arguments = asked.arguments
-        rows = list(arguments.rows)
+        rows = arguments.rows.copy()
         outcome = stored(text, rows)
-        rows = self._new(rows)
+        if rows:
+            rows = self._new(rows)
         if asked.begun:
             rows.append((_ENDED, (self._number, asked.path)))
-        used = json.dumps(usage) if type(usage) is dict else None
         what = (asked.path, asked.name, arguments.digest, arguments.args, arguments.lists)
         when = (asked.after, turn, asked.started, time.perf_counter() - asked.begin)
+        used = json.dumps(usage) if type(usage) is dict else None
         rows.append((_EFFECT, (self._number, self.ended, *what, kind, outcome, *when, used)))
         self._writer.add(rows)
 

@@ -28,12 +28,18 @@ class Redaction:
         self._words = sorted(forms, key=len, reverse=True)
         self._patterns = [re.compile(pattern) for pattern in patterns]
 
-    def text_of(self, value: Value) -> str:
-        """The JSON of a value, with `[redacted]` in place of secrets."""
-        text = text_of(value)
-        if self._patterns or '"$bytes"' in text or any(word in text for word in self._words):
-            return text_of(self._cleaned(value))
+    def text_of(self, value: Value, *, in_order: bool = False) -> str:
+        """The text of a value, see texts.py, with `[redacted]` in place of secrets."""
+        text = text_of(value, in_order=in_order)
+        if self._patterns or '"$bytes"' in text or self._has_word(text):
+            return text_of(self._cleaned(value), in_order=in_order)
         return text
+
+    def _has_word(self, text: str) -> bool:
+        for word in self._words:  # noqa: SIM110 - this is asked twice an effect: no generator
+            if word in text:
+                return True
+        return False
 
     def text(self, text: str) -> str:
         """A text, with `[redacted]` in place of secrets."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 from llmspell.state.encoding import decode, encode
-from llmspell.values import LuaFunction, Value, in_order
+from llmspell.values import LuaFunction, Value
 
 INLINE = 400
 PACK = 200  # bytes from which packing is tried
@@ -34,23 +34,31 @@ _INTEGERS = range(-(2**63), 2**63)
 
 def digest(*parts: bytes) -> bytes:
     """What stands for some bytes: 16 of them."""
-    made = blake2b(digest_size=16)
-    for part in parts:
-        made.update(len(part).to_bytes(8, "little"))
-        made.update(part)
-    return made.digest()
+    framed = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    return blake2b(framed, digest_size=16).digest()
 
 
-def text_of(value: Value) -> str:
-    """A value as JSON; a function of Lua as a word for it, and a huge integer as Lua would see it."""
+class TextOf(Protocol):
+    """Gives a value's text, as `text_of` does."""
+
+    def __call__(self, value: Value, *, in_order: bool = False) -> str: ...
+
+
+def text_of(value: Value, *, in_order: bool = False) -> str:
+    """A value as JSON, its tables `in_order` of their keys if that is asked for.
+
+    A function of Lua is a word for it, and a huge integer what Lua would see.
+    """
     if value is None:
         return "null"
-    if type(value) is int and value in _INTEGERS:
-        return str(value)
     try:
-        return encode(value, LONGEST)
+        return encode(value, LONGEST, in_order=in_order)
     except Exception:  # noqa: BLE001 - it says what cannot be stored, which is then replaced
-        return encode(_storable(value), LONGEST)
+        return encode(_storable(value), LONGEST, in_order=in_order)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def value_of(text: str) -> Value:
@@ -73,8 +81,7 @@ def stored(text: str, rows: list[Row]) -> Stored:
     """What stands for a text; rows that are to be written with it are appended."""
     if len(text) <= INLINE:
         return text
-    data = text.encode("utf-8", "surrogatepass")
-    return stored_bytes(data, rows)
+    return stored_bytes(_bytes(text), rows)
 
 
 def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
@@ -106,7 +113,7 @@ class Arguments:
         self,
         name: str,
         args: Mapping[str, Value],
-        text_of: Callable[[Value], str],
+        text_of: TextOf,
         known: Container[bytes] = (),
     ) -> None:
         """Work them out.
@@ -119,23 +126,20 @@ class Arguments:
         """
         self.rows: list[Row] = []
         self.lists: str | None = None
-        chained = sorted(key for key, value in args.items() if _is_chain(value))
+        chained = [key for key, value in args.items() if type(value) is list and _is_chain(value)]
         if chained:
-            heads = {key: self._chain(args[key], text_of, known).hex() for key in chained}
+            heads = {key: self._chain(args[key], text_of, known).hex() for key in sorted(chained)}
             self.lists = json.dumps(heads)
             args = {key: value for key, value in args.items() if key not in heads}
-        text = text_of(in_order(args)) if args else "{}"
-        parts = (name, text, self.lists or "")
-        self.digest = digest(*(part.encode("utf-8", "surrogatepass") for part in parts))
+        text = text_of(args, in_order=True) if args else "{}"
+        self.digest = digest(_bytes(name), _bytes(text), _bytes(self.lists or ""))
         self.args: Stored = stored(text, self.rows)
 
-    def _chain(
-        self, items: list[Value], text_of: Callable[[Value], str], known: Container[bytes]
-    ) -> bytes:
+    def _chain(self, items: list[Value], text_of: TextOf, known: Container[bytes]) -> bytes:
         last = b""
         for item in items:
-            text = text_of(in_order(item))
-            link = digest(last, text.encode("utf-8", "surrogatepass"))
+            text = text_of(item, in_order=True)
+            link = digest(last, _bytes(text))
             if link not in known:
                 kept = stored(text, self.rows)
                 self.rows.append((LINK, (link, last, kept)))
@@ -143,8 +147,8 @@ class Arguments:
         return last
 
 
-def _is_chain(value: Value) -> bool:
-    return type(value) is list and len(value) > 0 and all(type(item) is dict for item in value)
+def _is_chain(items: list[Value]) -> bool:
+    return len(items) > 0 and all(type(item) is dict for item in items)
 
 
 def heads_of(lists: str | None) -> Iterator[tuple[str, bytes]]:

@@ -48,10 +48,17 @@ class Turns:
             alone: Whether nothing else is under way.
         """
         self.waits = False
+        if alone and len(inbox) == 1 and self._is_forced(inbox[0]):
+            self._recording.turned("", None)
+            return inbox[0]
         for message in inbox:
-            if not message or messages.ends(message):
-                return message  # the state has died, or is killed
+            if messages.is_end(message):
+                return message
             self._hold(message)
+        return self._batch(more=more, alone=alone)
+
+    def _batch(self, *, more: bool, alone: bool) -> bytes | None:
+        """The same of what is held."""
         recording = self._recording
         past = recording.past
         if recording.leaving() or (past is not None and not past.ready(recording.turn)):
@@ -67,9 +74,19 @@ class Turns:
         if not (self.held or more):
             return None
         batch, self.held = self.held, []
-        forced = alone and len(batch) < 2 and not recording.busy and not self._under  # noqa: PLR2004
+        forced = alone and len(batch) < 2 and not (recording.open or self._under)  # noqa: PLR2004
         recording.turned(self._under, None if forced else ",".join(name for name, _ in batch))
         return b"".join(message for _, message in batch)
+
+    def _is_forced(self, message: bytes) -> bool:
+        """Whether the run goes on, and can be told nothing else."""
+        recording = self._recording
+        if recording.open or self.held or self._under or messages.is_end(message):
+            return False
+        past, turn = recording.past, recording.turn
+        if past is not None and not (past.ready(turn) and past.batch(turn + 1) is None):
+            return False
+        return not recording.leaving()
 
     def asks(self, task: int, path: str) -> None:
         """A task asks for the effect of that path."""

@@ -253,9 +253,9 @@ def main(name: str, source: bytes, params: dict[str, Value], arguments: list[str
     return head + _with_length(_LONG, source) + encode(params) + encode(arguments)
 
 
-def ends(message: bytes) -> bool:
-    """Whether a message to Lua ends the run."""
-    return message[0] == _KILL
+def is_end(message: bytes) -> bool:
+    """Whether a message to Lua ends the run, or is empty since the state has died."""
+    return not message or message[0] == _KILL
 
 
 def head_of(message: bytes) -> tuple[str, int]:

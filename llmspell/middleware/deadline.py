@@ -6,6 +6,7 @@ import math
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectTimeout, InvalidArguments
+from llmspell.journal.leaves import Leaves
 from llmspell.journal.recording import Recording
 from llmspell.values import Value
 
@@ -50,7 +51,7 @@ async def _within_recorded(
 
     async def wait() -> None:
         place = Effect("deadline", {"seconds": seconds}, f"{effect.path}!time", effect.run)
-        await settled(recording.leaf(place, sleep, again=True))
+        await settled(Leaves(recording, sleep).perform(place))
         scope.cancel()
 
     clock = asyncio.create_task(wait())

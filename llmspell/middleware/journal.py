@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.journal.leaves import Leaves
 from llmspell.journal.recording import Recording
 from llmspell.spending.accounts import Accounts
 from llmspell.values import Value
@@ -23,9 +24,11 @@ class Journal:
 
         if handler.leaf is False:
             return noted if composites else call
-        is_leaf, again = handler.is_leaf, handler.may_repeat
-        replayed, so_far = handler.replayed, handler.so_far
+        leaf = Leaves(recording, call, again=handler.may_repeat, so_far=handler.so_far).perform
+        is_leaf, replayed = handler.is_leaf, handler.replayed
         paid = handler.costs is not None and not recording.is_replay
+        if handler.leaf is True and not replayed and not paid:
+            return leaf
 
         def recorded(effect: Effect) -> Answer[Value]:
             if not is_leaf(effect):
@@ -33,8 +36,8 @@ class Journal:
             if replayed and (known := recording.recorded(effect.path)):
                 replayed(effect, known)
             if paid and recording.has_recorded(effect.path):
-                return _paid_before(effect, recording.leaf(effect, call, again=True))
-            return recording.leaf(effect, call, again=again(effect), so_far=so_far)
+                return _paid_before(effect, leaf(effect))
+            return leaf(effect)
 
         return recorded
 

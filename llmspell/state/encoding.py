@@ -13,6 +13,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Callable, Iterable
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 from llmspell.errors import StateError
@@ -22,27 +24,28 @@ MAX_BYTES = 8 * 1024 * 1024
 _TAGS = {"$bytes", "$number", "$table"}
 _INTEGERS = range(-(2**63), 2**63)
 
-_json = json.JSONEncoder(
-    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
-)
-_ascii_json = json.JSONEncoder(check_circular=False, allow_nan=False, separators=(",", ":"))
+_STRINGS, _TABLES = {str}, {dict, list}
 
 
-def encode(value: Value, most: int = MAX_BYTES) -> str:
+def encode(value: Value, most: int = MAX_BYTES, *, in_order: bool = False) -> str:
     """The value's text, which can be written as UTF-8.
+
+    Args:
+        value: A plain one.
+        most: Bytes the text may have.
+        in_order: Write tables by their keys' order, as text, instead of the one they have.
 
     Raises:
         StateError: When it is not plain, an integer has more than 64 bits, tables are nested more
             than 64 deep, or the text has more bytes than `most`.
     """
-    tagged = _tagged(value, 0)
-    text = _json.encode(tagged)
+    text = _text(value, encode_basestring, in_order)
     size = len(text)
     if not text.isascii():
         try:
             size = len(text.encode())
         except UnicodeEncodeError:  # a lone surrogate, which JSON can only escape
-            text = _ascii_json.encode(tagged)
+            text = _text(value, encode_basestring_ascii, in_order)
             size = len(text)
     if size > most:
         raise StateError(
@@ -67,40 +70,99 @@ def decode(text: str) -> Value:
         ) from error
 
 
-def _tagged(value: Value, depth: int) -> Any:
+def _text(value: Value, quoted: Callable[[str], str], in_order: bool) -> str:
+    if type(value) not in _TABLES:
+        return _atom(value, quoted)
+    pieces: list[str] = []
+    _Writer(pieces.append, quoted, in_order).put(value, 0)
+    return "".join(pieces)
+
+
+class _Writer:
+    """Writes values piece by piece."""
+
+    __slots__ = ("_in_order", "_quoted", "_write")
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        quoted: Callable[[str], str],
+        in_order: bool,
+    ) -> None:
+        self._write, self._quoted, self._in_order = write, quoted, in_order
+
+    def put(self, value: Value, depth: int) -> None:
+        kind = type(value)
+        if kind is dict:
+            self._put_table(value, _deeper(depth))
+        elif kind is list:
+            self._put_list(value, _deeper(depth))
+        else:
+            self._write(_atom(value, self._quoted))
+
+    def _put_list(self, items: list[Value], depth: int) -> None:
+        write, put, before = self._write, self.put, "["
+        for item in items:
+            write(before)
+            put(item, depth)
+            before = ","
+        write("]" if items else "[]")
+
+    def _put_table(self, table: dict[Any, Value], depth: int) -> None:
+        keys = sorted(table, key=str) if self._in_order and len(table) > 1 else table
+        if not _STRINGS.issuperset(map(type, table)) or (len(table) == 1 and _TAGS & table.keys()):
+            self._put_pairs(table, keys, depth)
+            return
+        write, put, quoted, before = self._write, self.put, self._quoted, "{"
+        for key in keys:
+            write(f"{before}{quoted(key)}:")
+            put(table[key], depth)
+            before = ","
+        write("}" if table else "{}")
+
+    def _put_pairs(self, table: dict[Any, Value], keys: Iterable[Any], depth: int) -> None:
+        before = '{"$table":[['
+        for key in keys:
+            self._write(before)
+            self.put(_key(key), 0)
+            self._write(",")
+            self.put(table[key], depth)
+            before = "],["
+        self._write("]]}")
+
+
+def _deeper(depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise StateError(
+            "a table that is nested too deeply, or contains itself, cannot be stored",
+            hint=f"the most is {MAX_DEPTH} levels",
+        )
+    return depth + 1
+
+
+def _atom(value: Value, quoted: Callable[[str], str]) -> str:
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return value
+    if kind is str:
+        return quoted(value)
     if kind is int:
         if value not in _INTEGERS:
             raise StateError(
                 "an integer of more than 64 bits cannot be stored",
                 hint="store it as a string or a float",
             )
-        return value
+        return str(value)
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "true" if value else "false"
     if kind is float:
-        return value if math.isfinite(value) else {"$number": repr(value)}
+        return repr(value) if math.isfinite(value) else f'{{"$number":"{value!r}"}}'
     if kind is bytes:
-        return {"$bytes": base64.b64encode(value).decode()}
-    if kind is list or kind is dict:
-        return _tagged_table(value, depth + 1)
+        return f'{{"$bytes":"{base64.b64encode(value).decode()}"}}'
     raise StateError(
         f"a {'function' if kind is LuaFunction else kind.__name__} cannot be stored",
         hint="a store takes nil, booleans, numbers, strings, and tables of these",
     )
-
-
-def _tagged_table(table: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise StateError(
-            "a table that is nested too deeply, or contains itself, cannot be stored",
-            hint=f"the most is {MAX_DEPTH} levels",
-        )
-    if type(table) is list:
-        return [_tagged(item, depth) for item in table]
-    if all(type(key) is str for key in table) and not (len(table) == 1 and _TAGS & table.keys()):
-        return {key: _tagged(item, depth) for key, item in table.items()}
-    return {"$table": [[_key(key), _tagged(item, depth)] for key, item in table.items()]}
 
 
 def _key(key: Any) -> Any:
@@ -108,7 +170,7 @@ def _key(key: Any) -> Any:
         raise StateError(
             f"a table with the key {key!r} cannot be stored", hint="keys are strings or numbers"
         )
-    return _tagged(key, 0)
+    return key
 
 
 def _untagged(table: dict[str, Any]) -> Any:

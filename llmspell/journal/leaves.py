@@ -1,0 +1,248 @@
+"""The leaves of a run: performed and recorded, or answered from the record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from types import CoroutineType
+from typing import Any, cast
+
+from llmspell.concurrency import Answer, settled
+from llmspell.effects import Effect, Perform
+from llmspell.errors import (
+    EffectError,
+    InvalidResult,
+    JournalMismatch,
+    UnfinishedEffect,
+)
+from llmspell.journal.ledger import Asked, Ledger
+from llmspell.journal.past import Past, Recorded, shown
+from llmspell.journal.reader import BegunEffect
+from llmspell.journal.recording import STOPS, Judge, Recording, Verdict
+from llmspell.journal.texts import Arguments
+from llmspell.values import NotPlain, Value
+
+MODULE = "module.load"
+
+
+def _always(_: Effect) -> bool:
+    return True
+
+
+class Leaves:
+    """The leaves of one kind in one run."""
+
+    __slots__ = ("_again", "_call", "_lazily", "_ledger", "_recording", "_so_far")
+
+    def __init__(
+        self,
+        recording: Recording,
+        call: Perform,
+        *,
+        again: Callable[[Effect], bool] = _always,
+        lazily: bool = False,
+        so_far: Callable[[Effect], Value] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recording: Of the run.
+            call: Performs one.
+            again: Whether it may be performed again should nobody know whether it was.
+            lazily: Whether a result that is None may be recorded with what comes next.
+            so_far: What one is recorded with that is cancelled.
+        """
+        self._recording, self._call = recording, call
+        self._again, self._lazily, self._so_far = again, lazily, so_far
+        self._ledger = cast("Ledger", recording.ledger)  # without one, none is performed
+
+    def perform(self, effect: Effect) -> Answer[Value]:
+        """Perform a leaf and record what comes of it, before anyone sees that; or answer it.
+
+        Raises:
+            JournalError: It cannot be recorded.
+            JournalMismatch: It is not the one that was recorded.
+        """
+        recording = self._recording
+        if recording.over:
+            return self._call(effect)
+        arguments = recording.arguments(effect)
+        past = recording.past
+        if past is None:
+            return self._live(effect, arguments)
+        recorded = past.find(effect.path, effect.name, effect.args, arguments.digest)
+        if recorded is not None:
+            if effect.name == MODULE and not recording.is_replay:
+                return self._anew(effect)
+            return recorded.outcome() if recorded.given else _Again(past, recorded)
+        if past.over and not recording.is_replay and not recording.has_begun(effect.path):
+            return self._live(effect, arguments)
+        return self._afterwards(past, effect, arguments)
+
+    def _anew(self, effect: Effect) -> Answer[Value]:
+        """A module as it is now: it may have been edited since, as the spell may."""
+        module = self._call(effect)
+        self._ledger.amend(effect.path, self._recording.text_of(module))
+        return module
+
+    async def _afterwards(self, past: Past, effect: Effect, arguments: Arguments) -> Value:
+        """Do what was not recorded once all that was has been done again."""
+        recording = self._recording
+        past.loosen(effect.path)
+        if recording.is_replay:
+            await past.beyond(effect.path, effect.name)
+        await past.end()
+        if recording.has_begun(effect.path) and not self._again(effect):
+            begun, judge = recording.take_begun(effect.path)
+            if begun.digest != arguments.digest:
+                was, now = shown(begun.name, begun.args), shown(effect.name, effect.args)
+                raise JournalMismatch(f"the spell asks for {now}, but its record has begun {was}")
+            if await self._verdict(judge, begun) == "skip":
+                asked = self._ask(effect, arguments)
+                asked.begun = True
+                self._end(asked, "ok", "null")
+                return None
+        return await settled(self._live(effect, arguments))
+
+    async def _verdict(self, judge: Judge, begun: BegunEffect) -> Verdict:
+        verdict = await judge(begun)
+        if verdict == "fail":
+            raise UnfinishedEffect(shown(begun.name, begun.args), begun.path, self._recording.id)
+        return verdict
+
+    def _ask(self, effect: Effect, arguments: Arguments) -> Asked:
+        asked = Asked(effect, arguments, self._ledger.ended)
+        self._recording.open[effect.path] = asked
+        return asked
+
+    def _live(self, effect: Effect, arguments: Arguments) -> Answer[Value]:
+        if self._recording.leaving():  # nothing more is begun
+            raise asyncio.CancelledError
+        asked = self._ask(effect, arguments)
+        if not self._again(effect):
+            self._ledger.begin(asked)
+        try:
+            result = self._call(effect)
+        except Exception as error:
+            self._failed(asked, error)
+            raise
+        if type(result) is CoroutineType or hasattr(result, "__await__"):
+            return _Awaited(self, asked, result)
+        self._succeeded(asked, result)
+        return result
+
+    def answered(self, asked: Asked, answer: Awaitable[Value]) -> Generator[Any, Any, Value]:
+        """Await a leaf, and record what comes of it."""
+        try:
+            result = yield from answer.__await__()
+        except asyncio.CancelledError:
+            self.cancelled(asked)
+            raise
+        except Exception as error:
+            self._failed(asked, error)
+            raise
+        self._succeeded(asked, result)
+        return result
+
+    def cancelled(self, asked: Asked) -> None:
+        """Nobody waits for a leaf any more, unless that is because the run stops."""
+        recording = self._recording
+        if not recording.leaving():
+            text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
+            self._ledger.end_later(asked, "cancelled", text, None, recording.turn)
+        recording.close(asked)
+
+    def _succeeded(self, asked: Asked, result: Value) -> None:
+        recording = self._recording
+        if self._lazily and result is None:
+            self._ledger.end_later(asked, "ok", "null", None, recording.turn)
+            recording.close(asked)
+            return
+        try:
+            text = recording.text_of(result)
+        except EffectError as error:
+            unplain = _unplain(asked.name, result, error)
+            self._failed(asked, unplain)
+            raise unplain from error
+        usage = result.get("usage") if type(result) is dict else None
+        self._end(asked, "ok", text, usage)
+
+    def _failed(self, asked: Asked, error: Exception) -> None:
+        if isinstance(error, STOPS):
+            self._recording.close(asked)
+            return
+        seen = error if isinstance(error, EffectError) else _internal(asked.name, error)
+        self._end(asked, "error", self._recording.text_of(seen.as_table()))
+
+    def _end(self, asked: Asked, kind: str, text: str, usage: Value = None) -> None:
+        self._recording.close(asked)
+        self._ledger.end(asked, kind, text, usage, self._recording.turn)
+
+
+async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) -> Value:
+    """What host code learns from outside in the midst of an effect that is made of others.
+
+    It is a leaf beside that effect, at its path and a mark, and is recorded as such.
+    """
+    recording = effect.run[Recording]
+    if not recording:
+        return await work
+    place = Effect(effect.name, {}, f"{effect.path}!{mark}", effect.run)
+    try:
+        return await settled(Leaves(recording, lambda _: work).perform(place))
+    finally:
+        work.close()
+
+
+class _Awaited:
+    """The answer of a leaf that takes time. Who does not await it closes it."""
+
+    __slots__ = ("_answer", "_asked", "_begun", "_leaves")
+
+    def __init__(self, leaves: Leaves, asked: Asked, answer: Awaitable[Value]) -> None:
+        self._leaves, self._asked, self._answer = leaves, asked, answer
+        self._begun = False
+
+    def __await__(self) -> Generator[Any, Any, Value]:
+        self._begun = True
+        return self._leaves.answered(self._asked, self._answer)
+
+    def close(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._leaves.cancelled(self._asked)
+            if close := getattr(self._answer, "close", None):
+                close()
+
+
+class _Again:
+    """The recorded answer of a leaf, which is not due yet. Who does not await it closes it."""
+
+    __slots__ = ("_begun", "_past", "_recorded")
+
+    def __init__(self, past: Past, recorded: Recorded) -> None:
+        self._past, self._recorded, self._begun = past, recorded, False
+
+    def __await__(self) -> Generator[Any, Any, Value]:
+        self._begun = True
+        return self._past.wait(self._recorded).__await__()
+
+    def close(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._past.drop(self._recorded)
+
+
+def _internal(name: str, error: Exception) -> EffectError:
+    """What a spell sees of an exception that is none of ours."""
+    return EffectError(f"{name} failed: internal error ({type(error).__name__})")
+
+
+def _unplain(name: str, result: Value, error: EffectError) -> InvalidResult:
+    from llmspell.lua.codec import encode
+
+    try:
+        encode(result)
+    except NotPlain as why:
+        return InvalidResult(f"{name}: {why}")
+    return InvalidResult(f"{name}: {error}")
