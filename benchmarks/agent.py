@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from llmspell import Limits, Runtime
 from llmspell.config import Project, Settings
-from llmspell.providers.catalogue import ProviderSettings
+from llmspell.providers.settings import ProviderSettings
 from llmspell.state import MemoryStore
 
 CALLS = 500

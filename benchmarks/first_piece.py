@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from llmspell import Runtime, tool
 from llmspell.config import Project, Settings
-from llmspell.providers.catalogue import ProviderSettings
+from llmspell.providers.settings import ProviderSettings
 from llmspell.state import MemoryStore
 
 CALLS = 200

@@ -15,7 +15,7 @@ from benchmarks import streams
 from benchmarks.agent import ANSWER, Completion, mock_server
 from llmspell import Limits, Runtime
 from llmspell.config import Project, Settings
-from llmspell.providers.catalogue import ProviderSettings
+from llmspell.providers.settings import ProviderSettings
 from llmspell.state import MemoryStore
 
 AT_ONCE = 256

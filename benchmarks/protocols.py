@@ -12,7 +12,8 @@ import httpx2
 from pydantic import BaseModel
 
 from benchmarks.agent import mock_server
-from llmspell.providers.catalogue import KINDS, Endpoint
+from llmspell.providers.catalogue import KINDS
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.http_provider import HttpProvider
 from llmspell.providers.messages import Message, ModelRequest, TextDelta
 from llmspell.testing.fakes import Answer

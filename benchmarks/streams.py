@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from benchmarks.agent import mock_server
 from llmspell import Limits, Runtime
 from llmspell.config import Project, Settings
-from llmspell.providers.catalogue import Endpoint, ProviderSettings
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest
 from llmspell.providers.openai_chat import OpenAIChat
+from llmspell.providers.settings import ProviderSettings
 from llmspell.state import MemoryStore
 
 CALLS = 100

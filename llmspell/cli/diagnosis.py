@@ -14,8 +14,9 @@ from typing import Literal, NamedTuple
 from llmspell.cli.output import size
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError, LlmspellError, ProviderError
-from llmspell.providers.catalogue import CATALOGUE, endpoint
+from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.choose import EMBEDDED, Choice
+from llmspell.providers.endpoints import endpoint
 from llmspell.providers.provider import ModelName
 from llmspell.runtime import Runtime
 

@@ -9,8 +9,9 @@ import click
 from llmspell.cli.checked import Checked, check
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError
-from llmspell.providers.catalogue import CATALOGUE, endpoint
+from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.choose import EMBEDDED
+from llmspell.providers.endpoints import endpoint
 from llmspell.spending.spent import amount
 
 _HEADINGS = ("provider", "protocol", "base URL", "key", "default model")

@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from llmspell.cli.asking import Asking
 from llmspell.cli.bill import Bill
 from llmspell.cli.interrupt import interruptible, set_way_back
 from llmspell.cli.logs import Narrator, set_up_logging
@@ -22,6 +22,9 @@ from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.human import Person
 
 Work = Callable[[Runtime, Callable[[str], None]], Awaitable[Value]]
 """Runs a spell in a runtime, or does a run again; it tells the run's id."""
@@ -89,11 +92,17 @@ async def _do(
             output=lambda line: write(partial(write_line, to, line)),
             console=console,
             ask=questions if somebody and not options.no_prompt else None,
-            person=Asking(console, questions) if somebody else None,
+            person=_person(console, questions) if somebody else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
             bill.of(runtime.spent)
             return await work(runtime, partial(_begun, recorded=runtime.records))
+
+
+def _person(console: Console, questions: Questions) -> Person:
+    from llmspell.cli.asking import Asking
+
+    return Asking(console, questions)
 
 
 def _begun(run: str, *, recorded: bool) -> None:

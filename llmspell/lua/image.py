@@ -9,7 +9,7 @@ bytecode themselves, which a state loads when a spell first uses them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,14 +89,15 @@ def build(bridges: Sequence[LuaPart]) -> Image:
 
 @cache
 def _build(bridges: tuple[LuaPart, ...]) -> Image:
+    compiled = _compiler()
     sources = [b"%s = function(...)\n%s\nend,\n" % (name.encode(), _own(name)) for name in EAGER]
-    sources += [b"%s = %s,\n" % (name.encode(), _quoted(_compile(_own(name)))) for name in LAZY]
+    sources += [b"%s = %s,\n" % (name.encode(), _quoted(compiled(_own(name)))) for name in LAZY]
     entries = [b'{ "Task", part = "task" },\n']
     for bridge in bridges:
         names = b"".join(b"%s, " % _quoted(name.encode()) for name in bridge.globals)
-        entries.append(b"{ %scode = %s },\n" % (names, _quoted(_bytecode(bridge))))
+        entries.append(b"{ %scode = %s },\n" % (names, _quoted(_bytecode(bridge, compiled))))
     program = b"local sources = {\n%s}\nlocal bridges = {\n%s}\nreturn sources.kernel(sources, bridges, ...)"
-    code = _compile(program % (b"".join(sources), b"".join(entries)))
+    code = compiled(program % (b"".join(sources), b"".join(entries)))
     # Where there are no line numbers, Lua reads on for them: a byte for each instruction at most.
     return Image(code + bytes(len(code) // 4))
 
@@ -146,15 +147,17 @@ def _quoted(data: bytes) -> bytes:
     return b'"%s"' % re.sub(rb'[\\"\r\n]', lambda found: b"\\%03d" % found[0][0], data)
 
 
-def _bytecode(part: LuaPart) -> bytes:
+def _bytecode(part: LuaPart, compiled: Callable[[bytes], bytes]) -> bytes:
     try:
-        return _compile(part.source.encode())
+        return compiled(part.source.encode())
     except lua55.LuaError as error:
         raise PluginError(f"the Lua of the bridge {part.name} does not compile: {error}") from error
 
 
-def _compile(source: bytes) -> bytes:
-    """Bytecode without names and line numbers."""
+def _compiler() -> Callable[[bytes], bytes]:
+    """What compiles Lua to bytecode without names and line numbers."""
     state = lua55.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
-    dump = b"local source = ... return string.dump(assert(load(source, '=llmspell', 't')), true)"
-    return bytes(state.execute(dump, source))
+    dump = state.execute(b"""
+        return function(source) return string.dump(assert(load(source, '=llmspell', 't')), true) end
+    """)
+    return lambda source: bytes(dump(source))

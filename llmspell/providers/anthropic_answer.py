@@ -24,7 +24,7 @@ from llmspell.providers.messages import (
 )
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 _FINISH_REASONS = {
     "end_turn": "stop",

@@ -17,7 +17,7 @@ from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import ModelRequest, ToolSpec
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 _MAX_TOKENS = 16_384  # the API wants a number; a longer answer may outlast its connection
 _FORCING = ("any", "tool")

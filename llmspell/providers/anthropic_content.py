@@ -33,7 +33,7 @@ from llmspell.providers.messages import (
 )
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 

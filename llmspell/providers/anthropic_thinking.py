@@ -13,7 +13,7 @@ from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import ModelRequest, Reasoning
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 BETA = "thinking-binding-controls-2026-08-01"
 """Lets a request ask that thoughts which fit no longer are dropped, rather than refused."""

@@ -7,20 +7,13 @@ config knows comes as `ProviderSettings`, one for each `[providers.NAME]` in llm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from llmspell.errors import ConfigError, UnknownEffect
 from llmspell.providers.quirks import NO_QUIRKS, Quirks
-from llmspell.providers.redaction import secrets_in
-from llmspell.providers.settings import ProviderSettings
 
 if TYPE_CHECKING:
-    import httpx2
-
-    from llmspell.providers.provider import Provider
+    from llmspell.providers.settings import ProviderSettings
 
 KINDS: Mapping[str, str] = {
     "openai": "llmspell.providers.openai_chat:OpenAIChat",
@@ -145,200 +138,8 @@ def key_variables(settings: Mapping[str, ProviderSettings]) -> set[str]:
 def keys_in(environ: Mapping[str, str], settings: Mapping[str, ProviderSettings]) -> list[str]:
     """Every provider's key in the environment, and what the settings send like one."""
     keys = [environ[name] for name in key_variables(settings) if name in environ]
-    headers = [secrets_in(None, own.headers) for own in settings.values()]
-    return keys + [secret for some in headers for secret in some]
+    if settings:
+        from llmspell.providers.redaction import secrets_in
 
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A provider as it will be spoken to. Its repr shows no key, header, query or `extra_body`.
-
-    Attributes:
-        key_env: The variable the key is in, or should be in; None when no key is needed.
-    """
-
-    name: str
-    base_url: str
-    key_env: str | None = None
-    key: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 600.0
-    connect_timeout: float = 10.0
-    first_timeout: float | None = None
-    total_timeout: float | None = None
-    max_retries: int = 2
-    concurrency: int | None = None
-    requests_per_minute: float | None = None
-    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    kind: str = "openai"
-    quirks: Quirks = NO_QUIRKS
-
-    @property
-    def secrets(self) -> list[str]:
-        """What of it must not be shown."""
-        return secrets_in(self.key, {**self.headers, **self.query})
-
-
-def endpoint(
-    name: str, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
-) -> Endpoint:
-    """Where the provider of that name is, from config, the environment and the catalogue.
-
-    `[providers.NAME] base_url` goes before the variable `NAME_BASE_URL`, and that before what is
-    listed; `OLLAMA_HOST` counts for ollama, `AZURE_OPENAI_ENDPOINT` for azure. A server elsewhere
-    is asked by the protocol and in the words all of them know, unless settings say otherwise.
-
-    Raises:
-        UnknownEffect: Neither config nor the catalogue has that name.
-        ConfigError: Its base URL, key or headers cannot be used.
-    """
-    listed = CATALOGUE.get(name)
-    own = settings.get(name)
-    if listed is None and own is None:
-        import difflib
-
-        known = sorted({*CATALOGUE, *settings})
-        raise UnknownEffect("provider", name, difflib.get_close_matches(name, known))
-    own = own or ProviderSettings()
-    elsewhere = own.base_url or environ.get(_variable(name)) or _own_variable(name, environ)
-    listed = listed or Listed("")
-    base_url = (elsewhere or listed.base_url).rstrip("/")
-    key_env, key = _key((own.api_key_env,) if own.api_key_env else listed.keys, environ)
-    kind, quirks = listed.kind, listed.quirks
-    if name == "openai" and not _is_openais(base_url):
-        kind, quirks = "openai", replace(quirks, max_tokens_field="max_tokens")
-    _check(name, base_url, key_env, key, own)
-    return Endpoint(
-        name=name,
-        base_url=base_url,
-        key_env=key_env,
-        key=key,
-        headers=own.headers,
-        query=own.query,
-        timeout=own.timeout,
-        connect_timeout=own.connect_timeout,
-        first_timeout=own.first_timeout,
-        total_timeout=own.total_timeout,
-        max_retries=own.max_retries,
-        concurrency=own.concurrency,
-        requests_per_minute=own.requests_per_minute,
-        extra_body=own.extra_body,
-        kind=own.kind or kind,
-        quirks=quirks.changed(own.quirks),
-    )
-
-
-def open_provider(
-    name: str,
-    settings: Mapping[str, ProviderSettings],
-    environ: Mapping[str, str],
-    *,
-    transport: httpx2.AsyncBaseTransport | None = None,
-) -> Provider:
-    """The provider of that name, ready to be asked. See `endpoint` for where it is found."""
-    found = endpoint(name, settings, environ)
-    module, _, name = KINDS[found.kind].partition(":")
-    provider: Provider = getattr(import_module(module), name)(found, transport=transport)
-    return provider
-
-
-def _is_openais(base_url: str) -> bool:
-    try:
-        host = urlsplit(base_url).hostname or ""
-    except ValueError:
-        return False
-    return f".{host}".endswith(".api.openai.com")  # eu.api.openai.com keeps data in the EU
-
-
-def _variable(name: str) -> str:
-    return f"{name.upper().replace('-', '_')}_BASE_URL"
-
-
-def _key(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The variable the key is in, or the best one for it, and the key."""
-    for variable in variables:
-        if key := environ.get(variable, "").strip():
-            return variable, key
-    return (variables[0] if variables else None), None
-
-
-def _own_variable(name: str, environ: Mapping[str, str]) -> str | None:
-    """The base URL by the variable the provider's own tools read."""
-    if name == "ollama":
-        return _ollama_host(environ.get("OLLAMA_HOST", "").strip().rstrip("/"))
-    if name == "azure" and (resource := environ.get("AZURE_OPENAI_ENDPOINT", "").strip()):
-        return resource.rstrip("/") + "/openai/v1"
-    return None
-
-
-def _ollama_host(host: str) -> str | None:
-    """It as a base URL. It may lack scheme, host or port, as Ollama's own does."""
-    if not host:
-        return None
-    if "://" not in host:
-        host = f"http://{host}"
-        if not _port(host):
-            host += ":11434"
-    # The address a server listens on everywhere is not one a client can connect to everywhere.
-    host = host.replace("://0.0.0.0", "://localhost", 1).replace("://:", "://localhost:", 1)
-    return f"{host}/v1"
-
-
-def _port(url: str) -> int | None:
-    try:
-        return urlsplit(url).port
-    except ValueError:
-        return None
-
-
-def _check(
-    name: str, base_url: str, key_env: str | None, key: str | None, own: ProviderSettings
-) -> None:
-    """Raise ConfigError for what no request could be made with. It shows none of the values."""
-    missing = "base_url is required" + (", or AZURE_OPENAI_ENDPOINT" if name == "azure" else "")
-    problems = _url_problems(base_url) if base_url else [missing]
-    # Checked here, since what a header may not hold is quoted by those who refuse to send it.
-    if key and not _printable(key):
-        problems.append(f"the key in {key_env} has characters no key has")
-    problems += [
-        f"the header {header!r} has characters no header may have"
-        for header, text in own.headers.items()
-        if not _printable(header) or not _printable(text)
-    ]
-    problems += [f"{n} must be more than {zero}" for n, zero in _LEAST.items() if _low(own, n)]
-    if own.max_retries < 0:
-        problems.append("max_retries must be 0 or more")
-    if own.kind is not None and own.kind not in KINDS:
-        problems.append(f"kind must be {' or '.join(KINDS)}")
-    if problems:
-        hint = "a base URL looks like https://api.example.com/v1; keys go by api_key_env"
-        raise ConfigError(f"[providers.{name}]", problems, hint=hint)
-
-
-_LEAST = dict.fromkeys(
-    ("timeout", "connect_timeout", "first_timeout", "total_timeout"), "0 seconds"
-) | dict.fromkeys(("concurrency", "requests_per_minute"), "0")
-
-
-def _low(own: ProviderSettings, name: str) -> bool:
-    value = getattr(own, name)
-    return value is not None and not value > 0
-
-
-def _url_problems(url: str) -> list[str]:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return ["the base URL is not a URL"]
-    problems = [] if usable else ["the base URL must begin with http:// or https:// and a host"]
-    if "@" in parts.netloc:
-        problems.append("the base URL must not hold a user or password")
-    if parts.query or parts.fragment:
-        problems.append("the base URL must not hold a query")
-    return problems
-
-
-def _printable(text: str) -> bool:
-    return text.isascii() and text.isprintable()
+        keys += [secret for own in settings.values() for secret in secrets_in(None, own.headers)]
+    return keys

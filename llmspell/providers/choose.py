@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from llmspell.errors import ConfigError
-from llmspell.providers.catalogue import CATALOGUE, endpoint
+from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.endpoints import endpoint
 from llmspell.providers.provider import ModelName
 from llmspell.providers.settings import ProviderSettings
 

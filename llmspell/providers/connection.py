@@ -30,7 +30,7 @@ from llmspell.providers.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 log = logging.getLogger(LOGGER)
 

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import CATALOGUE, Endpoint
+from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.local import LocalServer
 from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.provider import ModelName

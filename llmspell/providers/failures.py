@@ -19,7 +19,7 @@ from llmspell.providers.strict_json import read_json, write_json
 if TYPE_CHECKING:
     import httpx2
 
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 _SHOWN = 600  # characters of a server's own words
 _READ = 20_000  # characters of what a server says in which secrets are looked for

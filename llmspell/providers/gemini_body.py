@@ -16,7 +16,7 @@ from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import ModelRequest, ToolSpec
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 _BUDGETS = {"low": 2048, "medium": 8192, "high": 16_384}  # tokens
 

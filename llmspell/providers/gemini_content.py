@@ -29,7 +29,7 @@ from llmspell.providers.messages import (
 )
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 BESIDE = {
     *("thoughtSignature", "partMetadata", "mediaResolution", "videoMetadata", "mediaProcessing"),

@@ -16,7 +16,7 @@ from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCa
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
     from llmspell.providers.server_events import ServerEvent
 
 _PLAIN = frozenset({"text", "thought"})

@@ -13,7 +13,7 @@ from llmspell.providers.messages import Usage
 from llmspell.providers.provider import ModelName
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 
 class HttpEmbedder(HttpProvider):

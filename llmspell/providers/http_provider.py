@@ -19,7 +19,7 @@ from llmspell.providers.withholding import Withholding
 if TYPE_CHECKING:
     import httpx2
 
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
     from llmspell.providers.server_events import ServerEvent
 

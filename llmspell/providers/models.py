@@ -144,7 +144,7 @@ class Models:
             from llmspell.providers.embedded import Embedded
 
             return Embedded(self._progress)
-        from llmspell.providers.catalogue import open_provider
+        from llmspell.providers.endpoints import open_provider
 
         return open_provider(name, self._settings, self._environ)
 

@@ -23,7 +23,7 @@ from llmspell.providers.messages import (
 )
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 Body = dict[str, Any]
 

@@ -39,7 +39,7 @@ from llmspell.providers.messages import (
 from llmspell.providers.openai_reasoning import WAYS
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
     from llmspell.providers.quirks import Quirks
 
 Body = dict[str, Any]

@@ -29,7 +29,7 @@ from llmspell.providers.openai_body import enforceable, offered, system_text
 from llmspell.providers.openai_reasoning import effort
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
     from llmspell.providers.quirks import Quirks
 
 Body = dict[str, Any]

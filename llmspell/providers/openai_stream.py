@@ -16,7 +16,7 @@ from llmspell.providers.openai_answer import REASONING, thought_in
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
     from llmspell.providers.server_events import ServerEvent
 
 _END = "[DONE]"

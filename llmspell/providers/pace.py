@@ -10,7 +10,7 @@ from llmspell.providers.failures import too_slow
 from llmspell.steps import TookTooLong, within
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 T = TypeVar("T")
 

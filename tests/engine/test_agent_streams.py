@@ -13,9 +13,9 @@ from llmspell.agents.streams import Stream
 from llmspell.config import Project, Settings
 from llmspell.errors import ProviderError, SpellRuntimeError
 from llmspell.hooks import Replace
-from llmspell.providers.catalogue import ProviderSettings
 from llmspell.providers.messages import TextDelta, ToolCall
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.providers.settings import ProviderSettings
 from llmspell.runtime import Runtime
 from llmspell.state import MemoryStore
 

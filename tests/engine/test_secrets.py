@@ -17,7 +17,7 @@ import pytest
 from llmspell import Grants, Runtime
 from llmspell.config import Project, check_settings
 from llmspell.errors import ConfigError, ProviderError
-from llmspell.providers.catalogue import endpoint, open_provider
+from llmspell.providers.endpoints import endpoint, open_provider
 from llmspell.providers.messages import Message, ModelRequest
 from llmspell.spell import parse_spell
 

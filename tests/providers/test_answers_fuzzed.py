@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import KINDS, Endpoint
+from llmspell.providers.catalogue import KINDS
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, Refusal, ToolCall
 from llmspell.providers.plain import response_from_plain
 from llmspell.providers.server_events import ServerEvent

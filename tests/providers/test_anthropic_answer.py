@@ -4,7 +4,7 @@ import pytest
 
 from llmspell.errors import ProviderError
 from llmspell.providers.anthropic_messages import AnthropicMessages
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
     Message,

@@ -17,7 +17,7 @@ from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.anthropic_body import request_body
 from llmspell.providers.anthropic_messages import AnthropicMessages
 from llmspell.providers.anthropic_thinking import BETA
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
     File,

@@ -9,7 +9,7 @@ import pytest
 
 from llmspell.providers.anthropic_content import conversation
 from llmspell.providers.anthropic_messages import AnthropicMessages
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, ModelResponse, TextDelta
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]

@@ -2,8 +2,10 @@ import httpx2
 import pytest
 
 from llmspell.errors import ConfigError, UnknownEffect
-from llmspell.providers.catalogue import CATALOGUE, ProviderSettings, endpoint, open_provider
+from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.endpoints import endpoint, open_provider
 from llmspell.providers.messages import Message, ModelRequest
+from llmspell.providers.settings import ProviderSettings
 
 KEY = "sk-proj-Zx81_qLw7TtRb29vNhYc3KdM5pGa0XfE6sUj4oWi"
 

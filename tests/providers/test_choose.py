@@ -5,8 +5,9 @@ import anyio
 import pytest
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.catalogue import CATALOGUE, ProviderSettings
+from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.choose import choose_model, ollama_models
+from llmspell.providers.settings import ProviderSettings
 
 pytestmark = pytest.mark.anyio
 

@@ -14,9 +14,9 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments, ProviderError, UnknownEffect
-from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.choose import choose_embedder
 from llmspell.providers.embedding import EmbedRequest
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini
 from llmspell.providers.models import Models
 from llmspell.providers.openai_chat import OpenAIChat

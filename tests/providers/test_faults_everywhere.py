@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import KINDS, open_provider
+from llmspell.providers.catalogue import KINDS
+from llmspell.providers.endpoints import open_provider
 from llmspell.providers.messages import Extra, Message, ModelRequest, Text
 from llmspell.providers.settings import ProviderSettings
 from llmspell.testing.fakes import FAULTS, FakeServer, breaking_inside, refused

@@ -5,7 +5,7 @@ import pytest
 from google import genai
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini
 from llmspell.providers.gemini_body import request_body
 from llmspell.providers.messages import (

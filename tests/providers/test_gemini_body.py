@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.errors import InvalidArguments, ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini
 from llmspell.providers.gemini_body import request_body
 from llmspell.providers.gemini_schema import accepted

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from google import genai
 
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini
 from llmspell.providers.gemini_content import conversation
 from llmspell.providers.gemini_models import traits

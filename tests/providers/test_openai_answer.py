@@ -5,7 +5,7 @@ import openai
 import pytest
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
     Message,

@@ -13,7 +13,7 @@ from openai.types.chat.completion_create_params import (
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
     File,

@@ -7,8 +7,8 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from llmspell.providers.catalogue import Endpoint
 from llmspell.providers.embedded import Embedded
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.local import LocalServer
 from llmspell.providers.messages import (
     Message,

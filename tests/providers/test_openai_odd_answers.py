@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, ModelResponse
 from llmspell.providers.openai_answer import response_from as chat_answer
 from llmspell.providers.openai_body import request_body as chat_body

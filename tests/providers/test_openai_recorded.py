@@ -8,7 +8,7 @@ import pytest
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, TextDelta, ToolCallDelta, Usage
 from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.openai_responses import OpenAIResponses

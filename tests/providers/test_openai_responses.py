@@ -12,7 +12,7 @@ from openai.types.responses.response_create_params import (
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments, ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
     File,

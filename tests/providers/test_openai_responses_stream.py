@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from llmspell.errors import ProviderError
-from llmspell.providers.catalogue import Endpoint
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Message,
     ModelRequest,

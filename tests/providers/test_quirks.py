@@ -8,7 +8,8 @@ import pytest
 
 from llmspell.config import check_settings
 from llmspell.errors import ConfigError
-from llmspell.providers.catalogue import CATALOGUE, endpoint, open_provider
+from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.endpoints import endpoint, open_provider
 from llmspell.providers.messages import Message, ModelRequest, ToolSpec
 from llmspell.providers.openai_body import request_body
 from llmspell.providers.quirks import NO_QUIRKS

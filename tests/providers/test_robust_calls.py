@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from llmspell.errors import ConfigError, ProviderError
-from llmspell.providers.catalogue import endpoint
+from llmspell.providers.endpoints import endpoint
 from llmspell.providers.messages import Message, ModelRequest, ModelResponse, TextDelta, Usage
 from llmspell.providers.models import Models
 from llmspell.providers.settings import ProviderSettings

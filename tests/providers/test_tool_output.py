@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from llmspell.providers.catalogue import ProviderSettings, open_provider
+from llmspell.providers.endpoints import open_provider
 from llmspell.providers.messages import (
     Message,
     ModelRequest,
@@ -15,6 +15,7 @@ from llmspell.providers.messages import (
     ToolSpec,
 )
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.providers.settings import ProviderSettings
 from llmspell.providers.tool_output import ToolOutput
 from llmspell.testing.fakes import FakeServer
 
