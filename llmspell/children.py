@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, SpellFailed
+from llmspell.frozen import Frozen
 from llmspell.limits import Limits
 from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.spell import Spell
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 SHARE = 4  # of these fit into the memory limit when none says how much it wants
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(Frozen):
     """A spell to be run on behalf of another one.
 
     Attributes:

@@ -7,7 +7,7 @@ checked against them by pydantic.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from llmspell.belonging import refuse_others
 from llmspell.durations import seconds_in
 from llmspell.errors import ConfigError
 from llmspell.formats import read_table
+from llmspell.frozen import Frozen
 from llmspell.limits import Budget, Limits, Seconds
 from llmspell.permissions import KINDS, Grants, targets_in
 from llmspell.providers.settings import ProviderSettings
@@ -28,8 +29,7 @@ G = TypeVar("G", bound=Grants)
 _UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
 
 
-@dataclass(frozen=True)
-class StateSettings:
+class StateSettings(Frozen):
     """`[state]`: where `State` keeps its values.
 
     Attributes:
@@ -42,8 +42,7 @@ class StateSettings:
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
 
 
-@dataclass(frozen=True)
-class JournalSettings:
+class JournalSettings(Frozen):
     """`[journal]`: the record of runs, `.llmspell/runs.db` of the project.
 
     Attributes:
@@ -72,14 +71,12 @@ def _check_pattern(pattern: str) -> None:
         raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
 
 
-@dataclass(frozen=True)
-class ToolSettings:
+class ToolSettings(Frozen):
     """`[tools]`: Python modules or files whose tools become Lua globals."""
 
     modules: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
 class PermissionSettings(Grants):
     """`[permissions]`: what spells may touch. In the file, "*" is everything, [] is nothing.
 
@@ -90,8 +87,7 @@ class PermissionSettings(Grants):
     deny: Grants = field(default_factory=Grants)
 
 
-@dataclass(frozen=True)
-class ApproveSettings:
+class ApproveSettings(Frozen):
     """`[approve]`: what a person has to approve of; see `llmspell.approvals`.
 
     Attributes:
@@ -101,8 +97,7 @@ class ApproveSettings:
     effects: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class MiddlewareSettings:
+class MiddlewareSettings(Frozen):
     """`[[middleware]]`: what stands around effects; see `llmspell.middleware`.
 
     Attributes:
@@ -126,8 +121,7 @@ class MiddlewareSettings:
             raise ValueError("it says both before and after")
 
 
-@dataclass(frozen=True)
-class HookSettings:
+class HookSettings(Frozen):
     """`[[hooks]]`: a hook on the effects of all runs; see `llmspell.hooks.builtin`.
 
     Attributes:
@@ -150,8 +144,7 @@ class HookSettings:
         _require_name(self.name, self.module)
 
 
-@dataclass(frozen=True)
-class PluginSettings:
+class PluginSettings(Frozen):
     """`[[plugins]]`: a plugin to start; see `llmspell.plugins`.
 
     Attributes:
@@ -181,8 +174,7 @@ def _require_name(name: str | None, module: str | None) -> None:
         raise ValueError("say which by name or module")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Frozen):
     """What the file may hold.
 
     Attributes:
@@ -211,8 +203,7 @@ class Settings:
     plugins: tuple[PluginSettings, ...] = ()
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(Frozen):
     """A folder with settings.
 
     Attributes:

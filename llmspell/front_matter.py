@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from llmspell.errors import ConfigError
+from llmspell.frozen import Frozen
 from llmspell.limits import read_limits, units
 from llmspell.parameters import TYPES, Parameter, read_parameter, type_of
 from llmspell.permissions import KINDS
@@ -16,8 +17,7 @@ _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
 _CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class FrontMatter:
+class FrontMatter(Frozen):
     """What it holds, checked.
 
     Attributes:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from llmspell.config import FILES, Project
+from llmspell.frozen import Frozen
 from llmspell.permissions import NOTHING, Grants, Need, Permissions, Reply
 from llmspell.providers.models import Models
 from llmspell.remembered import Remembered
 from llmspell.spell import Spell
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(Frozen):
     """What a person is asked.
 
     Attributes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from llmspell.clock import now
 from llmspell.errors import NobodyToAsk
+from llmspell.frozen import Frozen
 from llmspell.journal.recording import Recording
 from llmspell.values import Value
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from llmspell.effects import Effect
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(Frozen):
     """What a spell wants to know.
 
     Attributes:
@@ -34,8 +33,7 @@ class Question:
         return self.text
 
 
-@dataclass(frozen=True)
-class Approval:
+class Approval(Frozen):
     """What is only done if a person approves of it.
 
     Attributes:
@@ -53,8 +51,7 @@ class Approval:
         return f"approval of {self.what}"
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(Frozen):
     """What a person decided.
 
     Attributes:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from llmspell.frozen import Frozen
 
 MOST = 2**53  # what any limit may be: up to here a float is exact
 
 _WRITTEN = re.compile(r"\s*([\d._]+)\s*([A-Za-z]*)\s*")
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(Frozen):
     """What a limit counts: how it is written, as "64MiB", and how it is shown, as "64 MiB".
 
     Attributes:
@@ -101,8 +102,7 @@ Count = Annotated[int, Unit("a whole number", "1_000_000", {"": 1})]
 Dollars = Annotated[float, Unit("a number of US dollars", "0.50", {"usd": 1}, whole=False)]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Frozen):
     """The limits of a run.
 
     Attributes:
@@ -127,8 +127,7 @@ class Limits:
         return replace(self, **lower)
 
 
-@dataclass(frozen=True)
-class Budget:
+class Budget(Frozen):
     """What a run, an agent or a task may spend on models; None is as much as there is.
 
     Attributes:

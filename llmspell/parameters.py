@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from llmspell.frozen import Frozen
 from llmspell.values import NotPlain, Value, plain
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(Frozen):
     """One `[params]` entry: `name = {type, help, default, choices}`, or just a default value.
 
     One without a default is required. Types: string, integer, number, boolean, list, table.

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from llmspell.driver import Machine
 from llmspell.effects import Effect
 from llmspell.engine import Engine
 from llmspell.events import Events
+from llmspell.frozen import Frozen
 from llmspell.hooks import Hooks
 from llmspell.human import Human, Person
 from llmspell.journal.recording import Recording, new_id
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("llmspell.journal")
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(Frozen):
     """What a run starts with."""
 
     spell: Spell

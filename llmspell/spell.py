@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from llmspell.errors import ConfigError
 from llmspell.front_matter import read_comment, read_toml
+from llmspell.frozen import Frozen
 from llmspell.parameters import Parameter, bind
 from llmspell.values import Value
 
 
-@dataclass(frozen=True)
-class Spell:
+class Spell(Frozen):
     """A spell that was found and read, not yet compiled.
 
     Attributes:

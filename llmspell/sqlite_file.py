@@ -7,10 +7,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from llmspell.errors import LlmspellError
+from llmspell.frozen import Frozen
 
 E = TypeVar("E", bound=LlmspellError)
 
@@ -20,8 +20,7 @@ _RETRY = "try again when the other process has finished writing"
 _SPACE = "free some space and try again"
 
 
-@dataclass(frozen=True)
-class Schema(Generic[E]):
+class Schema(Frozen, Generic[E]):
     """What a file of one kind holds.
 
     Attributes:

@@ -28,6 +28,7 @@ FLOORS = {
     "llmspell.buckets": 0,
     "llmspell.callers": 0,
     "llmspell.clock": 0,
+    "llmspell.frozen": 0,
     "llmspell.formats": 1,
     "llmspell.importing": 1,
     "llmspell.sqlite_file": 1,

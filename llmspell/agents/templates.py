@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from llmspell.errors import InvalidArguments, UnknownEffect
+from llmspell.frozen import Frozen
 from llmspell.values import NotPlain, Value, plain
 
 SHIPPED = Path(__file__).with_name("shipped")
 _SUFFIXES = (".toml", ".lua")
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(Frozen):
     """A file that describes an agent."""
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ import click
 from llmspell.cli.grants import grant_options, grants_in, with_values
 from llmspell.cli.limits import budget_option, limit_option
 from llmspell.config import find_project
+from llmspell.frozen import Frozen
 from llmspell.permissions import NOTHING, Grants
 
 PARKED_FROM = 10.0
@@ -75,8 +76,7 @@ class GrantingCommand(click.Command):
         return super().parse_args(ctx, with_values(args))
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(Frozen):
     """The values of the options."""
 
     model: str | None = None

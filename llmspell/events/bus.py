@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from itertools import count
 
 from llmspell import clock
@@ -17,6 +16,7 @@ from llmspell.events.subscriptions import (
     Subscription,
 )
 from llmspell.events.topics import check_topic
+from llmspell.frozen import Frozen
 from llmspell.values import Value, plain
 
 HISTORY = 256  # events
@@ -25,8 +25,7 @@ _PARTS = frozenset({"capability", "hook", "middleware", "plugin", "subscriber"})
 _LONGEST_NAME, _TOLD = 100, 1000
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(Frozen):
     """What a bus has done so far.
 
     Attributes:

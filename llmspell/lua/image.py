@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from typing import NamedTuple
 from lupa import lua55
 
 from llmspell.errors import PluginError
+from llmspell.frozen import Frozen
 
 EAGER = (
     "growth",
@@ -71,8 +71,7 @@ class LuaPart(NamedTuple):
     globals: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Frozen):
     """What a state is made of: bytecode, which has to outlive the state."""
 
     code: bytes

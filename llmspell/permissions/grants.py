@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
+from llmspell.frozen import Frozen
 from llmspell.permissions.hosts import EVERY_HOST, EVERY_PUBLIC_HOST, host_in, host_matcher
 from llmspell.permissions.paths import path_matcher, place_of, program_matcher, program_place
 
@@ -51,8 +52,7 @@ def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
     return targets or None
 
 
-@dataclass(frozen=True)
-class Grants:
+class Grants(Frozen):
     """What may be touched. Of each kind: None is nothing, an empty tuple is everything.
 
     Attributes:

@@ -7,9 +7,9 @@ config knows comes as `ProviderSettings`, one for each `[providers.NAME]` in llm
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llmspell.frozen import Frozen
 from llmspell.providers.quirks import NO_QUIRKS, Quirks
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ Messages API, `gemini` Google's.
 """
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Frozen):
     """A provider we know.
 
     Attributes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Literal, Self, get_args, get_type_hints
+
+from llmspell.frozen import Frozen
 
 Output = Literal["json_schema", "json_object", "tool", "words"]
 Effort = Literal["effort", "openrouter", "deepseek", "together", "tokens", "template"]
 
 
-@dataclass(frozen=True)
-class Quirks:
+class Quirks(Frozen):
     """What a server wants otherwise than OpenAI's does.
 
     Attributes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from llmspell.frozen import Frozen
 from llmspell.providers.quirks import NO_QUIRKS
 
 
-@dataclass(frozen=True)
-class ProviderSettings:
+class ProviderSettings(Frozen):
     """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
 
     Its repr shows no headers, query or `extra_body`, which may hold secrets.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
+
+from llmspell.frozen import Frozen
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
@@ -29,8 +30,7 @@ class Tariff(Protocol):
     def usd(self, usage: Usage) -> float: ...
 
 
-@dataclass(frozen=True)
-class Price:
+class Price(Frozen):
     """`[prices] "openai/x" = {input = 1.0, output = 4.0}`: US dollars for a million tokens.
 
     Attributes:
