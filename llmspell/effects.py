@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmspell.concurrency import Answer
 from llmspell.signature import Signature
@@ -32,15 +32,6 @@ class Run(Protocol):
     def call(
         self, function: LuaFunction, args: list[Value], path: str
     ) -> Coroutine[Any, Any, Value]: ...
-
-
-@runtime_checkable
-class EndsWithRun(Protocol):
-    """A service of a run that has something to do when the spell has ended."""
-
-    async def end_run(self, run: Run) -> None:
-        """Do it. Functions of the spell cannot be called any more, but effects be performed."""
-        ...
 
 
 class Effect:

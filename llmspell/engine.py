@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from llmspell.bridge import Bridges
 from llmspell.concurrency import Answer, settled
 from llmspell.driver import Driver, Machine
-from llmspell.effects import Effect, EndsWithRun, Perform
+from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.events import Events
 from llmspell.events.inboxes import Inboxes
@@ -108,8 +108,8 @@ class Engine:
             for callers in self._calling:
                 await callers.end()
             for service in list(self._services.values()):
-                if isinstance(service, EndsWithRun):
-                    await service.end_run(self)
+                if end := getattr(service, "end_run", None):
+                    await end(self)
 
     def __getitem__(self, service: type[S]) -> S:
         return cast("S", self._services[service])

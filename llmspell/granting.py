@@ -52,10 +52,11 @@ class Granting:
         granted = self._granted.merged(self._by_default(spell))
         asks = self._ask is not None or not spell.trusted
         permissions = Permissions(granted, self._denied, ask=questions if asks else None)
-        requested = Grants.from_lists(spell.permissions).resolved()
-        missing = requested.beyond(granted).beyond(self._denied)
-        if missing and await questions.granted(missing):
-            permissions.grant(missing)
+        if spell.permissions:
+            requested = Grants.from_lists(spell.permissions).resolved()
+            missing = requested.beyond(granted).beyond(self._denied)
+            if missing and await questions.granted(missing):
+                permissions.grant(missing)
         return permissions
 
     def _by_default(self, spell: Spell) -> Grants:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -104,7 +104,7 @@ class Grants(Frozen):
 
     def __bool__(self) -> bool:
         """Whether anything is granted."""
-        return any(targets is not None for targets in astuple(self))
+        return any(self[kind] is not None for kind in KINDS)
 
     def merged(self, other: Grants) -> Grants:
         """Everything either of the two grants."""

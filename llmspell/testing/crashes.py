@@ -26,7 +26,6 @@ from llmspell.testing.spell_runs import stage
 from llmspell.values import Value
 
 
-@dataclass(frozen=True)
 class _Apart(Project):
     """A project whose runs are recorded elsewhere."""
 
