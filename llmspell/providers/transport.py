@@ -12,7 +12,7 @@ import httpx2
 from llmspell.providers.failures import is_local
 
 if TYPE_CHECKING:
-    from llmspell.providers.catalogue import Endpoint
+    from llmspell.providers.endpoints import Endpoint
 
 
 def open_transport(endpoint: Endpoint) -> httpx2.AsyncHTTPTransport:

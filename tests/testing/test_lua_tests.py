@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.config import Project
+from llmspell.config import Project, Settings
+from llmspell.limits import Limits
 from llmspell.permissions import Grants
 from llmspell.testing.file_run import Plan
 from llmspell.testing.lua_files import find_tests, run_tests
@@ -21,7 +22,8 @@ def run(tmp_path):
         file = tmp_path / name
         file.write_text(source)
         plan = Plan(**{k: options.pop(k) for k in list(options) if k in Plan.__annotations__})
-        return await run_tests(file, Project(tmp_path), plan, **options)
+        patient = Settings(limits=Limits(time=600))  # instructions run out before, on any machine
+        return await run_tests(file, Project(tmp_path, patient), plan, **options)
 
     return running
 
