@@ -143,7 +143,8 @@ local function watch(co)
   if limit then
     raise()
   end
-  sethook(co, hooks[PERIOD], "", PERIOD)
+  local period = period_for(memory("count"))
+  sethook(co, hooks[period], "", period)
 end
 
 -- Lua puts "?:" and no line, or any, before errors raised in our own code, such as "stack overflow".

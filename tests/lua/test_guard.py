@@ -212,6 +212,8 @@ def test_the_cpu_clock_counts_fractions_of_seconds():
         "local s = ('1'):rep(2e7) while true do local t = s + 1 end",
         "local s = ('a'):gsub('a', ('1'):rep(2e7)) while true do local t = s + 1 end",
         "local s = table.concat({('1'):rep(2e7), '1'}) while true do local t = s + 1 end",
+        """local s = ('1'):rep(2e7)
+        while true do coroutine.wrap(function() for i = 1, 300 do local t = s + 1 end end)() end""",
     ],
 )
 def test_the_clock_sees_work_that_costs_few_instructions(source, cpu_clock):
