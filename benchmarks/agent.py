@@ -20,8 +20,8 @@ from llmspell.config import Project, Settings
 from llmspell.providers.settings import ProviderSettings
 from llmspell.state import MemoryStore
 
-CALLS = 500
-ROUNDS = 5
+CALLS = 250
+ROUNDS = 12
 
 ANSWER = {
     "id": "chatcmpl-1",

@@ -20,8 +20,8 @@ from llmspell.testing.fakes import Answer
 from llmspell.testing.fakes.requests import Received
 from llmspell.testing.fakes.server import DIALECTS
 
-CALLS = 100
-ROUNDS = 5
+CALLS = 50
+ROUNDS = 10
 PIECES = 50
 KEY = "sk-benchmark-0123456789abcdef"
 

@@ -21,8 +21,8 @@ from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.settings import ProviderSettings
 from llmspell.state import MemoryStore
 
-CALLS = 100
-ROUNDS = 5
+CALLS = 50
+ROUNDS = 12
 PIECES = 50
 KEY = "sk-benchmark-0123456789abcdef"
 
@@ -112,12 +112,16 @@ async def spell(runtime: Runtime) -> None:
 async def measure(url: str) -> None:
     settings = Settings(providers={"mock": ProviderSettings(base_url=url)}, model="mock/mock")
     with TemporaryDirectory() as folder:
-        project = Project(Path(folder), settings)
-        async with Runtime(project=project, store=MemoryStore(), limits=Limits()) as runtime:
+        given = {"project": Project(Path(folder), settings), "limits": Limits()}
+        async with (
+            Runtime(store=MemoryStore(), record=False, **given) as plain,
+            Runtime(store=MemoryStore(), **given) as recording,
+        ):
             works = {
                 "bare httpx2 + pydantic": lambda: bare(url),
                 "a provider's stream": lambda: provider(url),
-                "agent:stream and agent:reset": lambda: spell(runtime),
+                "agent:stream and agent:reset": lambda: spell(plain),
+                "the same, recorded": lambda: spell(recording),
             }
             times: dict[str, list[float]] = {name: [] for name in works}
             for _ in range(ROUNDS):

@@ -26,6 +26,8 @@ Event = dict[str, Value]
 Piece = Value
 """A part of an answer: a text, or {reasoning}."""
 
+_Group = list[Event | Piece]  # pieces become events when they are taken
+
 
 class Stopped(Exception):
     """The spell wants no more of a stream."""
@@ -47,8 +49,8 @@ class Stream:
         self._reader = reader
         self.pieces: list[list[Piece]] = []
         self.stopped = False
-        self._groups: deque[list[Event]] = deque()
-        self._open: list[Event] | None = None
+        self._groups: deque[_Group] = deque()
+        self._open: _Group | None = None
         self._ended = self._told_end = False
         self._asked = 0
         self._news, self._space = asyncio.Event(), asyncio.Event()
@@ -58,8 +60,8 @@ class Stream:
         """Whether whoever takes the events waits for what is done at a path."""
         return path.startswith((f"{self._reader}/", f"{self._reader}."))
 
-    def put(self, *events: Event) -> None:
-        """Add a group of events."""
+    def put(self, *events: Event | Piece) -> None:
+        """Add a group of events, or of pieces that nothing is added to."""
         self._open = None
         self._add(list(events))
 
@@ -69,13 +71,11 @@ class Stream:
 
     def tell(self, piece: Piece) -> None:
         """Add a piece of an answer; who adds many waits for `room` when it `is_full`."""
-        event = _event(piece)
         if self._open and len(self._open) < GROUP:
-            self._open.append(event)
-            self.pieces[-1].append(piece)
+            self._open.append(piece)
         else:
-            self._open = [event]
-            self.pieces.append([piece])
+            self._open = [piece]
+            self.pieces.append(self._open)
             self._add(self._open)
 
     def catch_up(self, pieces: Iterable[list[Piece]]) -> None:
@@ -83,9 +83,9 @@ class Stream:
         if not self.pieces:
             self.pieces = list(pieces)
             for group in self.pieces:
-                self.put(*map(_event, group))
+                self.put(*group)
 
-    def _add(self, group: list[Event]) -> None:
+    def _add(self, group: _Group) -> None:
         if not self.stopped:
             self._groups.append(group)
             self._news.set()
@@ -128,8 +128,8 @@ class Stream:
                 self._open = None
             self._space.set()
             if not text:
-                return list(group)
-            if texts := [event["text"] for event in group if event["type"] == "text"]:
+                return list(map(_event, group))
+            if texts := [one for one in group if not isinstance(one, dict)]:
                 return texts
         return None
 
@@ -229,7 +229,7 @@ class Streams:
         return self._prompts.get(request.rpartition("/")[0])
 
 
-def _event(piece: Piece) -> Event:
-    if isinstance(piece, dict):
-        return {"type": "reasoning", "text": piece.get("reasoning")}
-    return {"type": "text", "text": piece}
+def _event(one: Event | Piece) -> Event:
+    if not isinstance(one, dict):
+        return {"type": "text", "text": one}
+    return one if "type" in one else {"type": "reasoning", "text": one.get("reasoning")}
