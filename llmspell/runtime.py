@@ -7,39 +7,38 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from llmspell.approvals import Approvals
-from llmspell.bridge import Bridge, Bridges
-from llmspell.config import Project, Settings, find_project
+from llmspell.assembling import all_bridges, all_hooks, all_middleware, all_tools
+from llmspell.bridge import Bridge
+from llmspell.config import Project, find_project
 from llmspell.console import Console
-from llmspell.errors import ConfigError, LimitExceeded, PluginError
+from llmspell.errors import LimitExceeded
 from llmspell.events import Events
 from llmspell.finding import find_spell
-from llmspell.granting import Ask, Granting
+from llmspell.granting import Ask
 from llmspell.hooks import Hook, Hooks, tell_of_runtime
 from llmspell.human import Person
-from llmspell.importing import installed
-from llmspell.limits import Budget, Limits, units
+from llmspell.limits import Budget, Limits
 from llmspell.lua.image import build
-from llmspell.middleware import Middleware, arrange
+from llmspell.middleware import Middleware
 from llmspell.middleware.function import MiddlewareFunction
 from llmspell.middleware.trace import Observer, Observers
-from llmspell.permissions import NOTHING, Grants, Permissions
+from llmspell.permissions import NOTHING, Grants
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
-from llmspell.runs import Launch, Runs
+from llmspell.runs import Runs
 from llmspell.spell import Spell, parse_spell
 from llmspell.spending.account import Account
 from llmspell.spending.prices import Prices
 from llmspell.spending.spent import Spending
 from llmspell.state import Store
-from llmspell.tools.loading import load_module, load_reference
+from llmspell.stores import Stores
+from llmspell.terms import Given, Terms, launch_of
 from llmspell.tools.registry import Tools
-from llmspell.tools.tool import FunctionTool, Tool
+from llmspell.tools.tool import Tool
 from llmspell.values import Value, plain
 from llmspell.written import Output
 
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from llmspell.journal.reader import BegunEffect
     from llmspell.journal.recording import Judge, Verdict
     from llmspell.plugins import Plugin
-    from llmspell.plugins.bringing import StoreMaker
     from llmspell.providers.weights import Progress
 
 
@@ -141,11 +139,8 @@ class Runtime:
         """
         self.project = project or find_project()
         settings = self.project.settings
-        self.tools = Tools.with_builtin_tools().with_category_index()
-        self._register_tools(tools)
-        self.hooks = Hooks()
-        for hook in [*self._configured_hooks(), *hooks]:
-            self.hooks.add(hook)
+        self.tools = all_tools(self.project, tools)
+        self.hooks = all_hooks(self.project, hooks)
         self.events = Events()
         self.models = Models(
             model or settings.model,
@@ -155,12 +150,13 @@ class Runtime:
             embedder=settings.embedder,
             progress=progress,
         )
-        self._person, self._approved = person, tuple(approved)
-        self._ask, self._granted, self._denied = ask, grants or NOTHING, denied or NOTHING
-        self._given_limits, self._given_budget, self._given_isolate = limits, budget, isolate
-        self._go_by(settings)
-        self.bridges = Bridges([*_installed_bridges(), *bridges])
-        self._middleware = arrange([*self._configured_middleware(), *middleware])
+        self._person = person
+        self._given = Given(
+            grants or NOTHING, denied or NOTHING, ask, tuple(approved), limits, budget, isolate
+        )
+        self._terms = Terms(self._given, self.project, self.models)
+        self.bridges = all_bridges(bridges)
+        self._middleware = all_middleware(self.project, middleware)
         self._given_plugins = tuple(plugins)
         self.plugins: dict[str, Plugin] = {}
         self._record = settings.journal.record if record is None else record
@@ -182,9 +178,7 @@ class Runtime:
         }
         for kind in capabilities:
             self.capabilities.add(kind)
-        self._stores: dict[str, StoreMaker] = {"sqlite": self._open_sqlite, "memory": _open_memory}
-        self._given_store = store
-        self._store: Store | None = store
+        self._stores = Stores(self.project, store)
         self._cleanup = AsyncExitStack()
 
     @property
@@ -210,7 +204,7 @@ class Runtime:
             await self._start_plugins(cleanup)
             self._open([m for m in self._middleware if m not in given], cleanup)
             cleanup.push_async_callback(self.models.close)
-            cleanup.push_async_callback(self._close_store)
+            cleanup.push_async_callback(self._stores.close)
             cleanup.callback(self._close_journal)
             self._runs = self._made_runs()
             cleanup.push_async_callback(self._runs.close)
@@ -262,12 +256,7 @@ class Runtime:
         """
         if not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
-        bound = spell.bind(params or {})
-        limits = self._limits.lowered(spell.limits)
-        permissions = await self._granting.permissions(spell)
-        approvals = self._approvals.also(spell.approve)
-        budget = self._budget.lowered(spell.limits)
-        launch = Launch(spell, bound, list(arguments), permissions, limits, approvals, budget)
+        launch = await self._terms.launch(spell, params or {}, arguments)
         run = self._runs.run(launch, output or self._output, begun)
         return await self._explained(spell, run)
 
@@ -306,21 +295,7 @@ class Runtime:
         journal = self._open_journal()
         found = journal.find(run)
         spell = resuming.spell_now(found, self.project)
-        bound = resuming.params_now(found, spell)
-        permissions = await self._granting.permissions(spell)
-        permissions.grant(resuming.grants_of(found.setup["grants"]))
-        given = resuming.approvals_of(found).given
-        approvals = Approvals([*self._approvals.wanted, *spell.approve], [*self._approved, *given])
-        launch = Launch(
-            spell,
-            bound,
-            found.arguments,
-            permissions,
-            self._limits.lowered(spell.limits),
-            approvals,
-            self._budget.lowered(spell.limits),
-            resuming.models_of(found),
-        )
+        launch = await self._terms.launch_again(found, spell)
         resuming.check_tools(found, self.tools)
         judge = unfinished if callable(unfinished) else always
         recording = journal.resume(found, launch.beginning(self.tools), judge)
@@ -385,33 +360,20 @@ class Runtime:
             JournalExhausted: It was not recorded to its end.
             Exception: What the run raised.
         """
-        from llmspell import resuming
-
         journal = self._open_journal()
         found = journal.find(run)
-        setup = found.setup
-        launch = Launch(
-            resuming.spell_then(found),
-            found.params,
-            found.arguments,
-            Permissions(resuming.grants_of(setup["grants"]), resuming.grants_of(setup["denied"])),
-            resuming.limits_of(found),
-            resuming.approvals_of(found),
-            resuming.budget_of(found),
-            resuming.models_of(found),
-        )
+        launch = launch_of(found)
         recording = journal.replay(found, until=until)
         output = output or self._output
-        return await self._runs.run_recorded(recording, launch, output, tools=setup["tools"])
+        tools = found.setup["tools"]
+        return await self._runs.run_recorded(recording, launch, output, tools=tools)
 
     async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
         """What a run returns; a limit it broke says what sets that."""
         try:
             return await run
         except LimitExceeded as error:
-            of = self._budget if error.limit in units(Budget) else self._limits
-            if error.value < (getattr(of, error.limit) or inf):
-                error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
+            self._terms.explain(error, spell)
             raise
 
     async def execute(
@@ -445,22 +407,8 @@ class Runtime:
             used: dict[str, Any] = {name: getattr(new, name) for name in changed}
             self.project = replace(self.project, settings=replace(old, **used))
             self._shared[Project] = self.project
-            self._go_by(self.project.settings)
+            self._terms = Terms(self._given, self.project, self.models)
         return changed
-
-    def _go_by(self, settings: Settings) -> None:
-        """Use settings that can change while the runtime is there."""
-        self._granting = Granting(
-            settings.permissions.merged(self._granted),
-            settings.permissions.deny.merged(self._denied),
-            ask=self._ask,
-            project=self.project,
-            models=self.models,
-        )
-        self._approvals = Approvals(settings.approve.effects, self._approved)
-        self._limits = self._given_limits or settings.limits
-        self._budget = self._given_budget or settings.budget
-        self._isolate = settings.isolate if self._given_isolate is None else self._given_isolate
 
     async def _tell(self, point: str, **args: Value) -> None:
         """Tell hooks of a point in the runtime's life."""
@@ -473,24 +421,15 @@ class Runtime:
             bridges=self.bridges,
             middleware=self._middleware,
             modules=self.project.root / "lua_modules",
-            open_store=self._open_store,
+            open_store=self._stores.open,
             person=self._person,
-            isolate=lambda spell: not spell.trusted if self._isolate is None else self._isolate,
+            isolate=self._isolates,
             open_journal=self._open_journal if self._record else None,
             park=self._park,
         )
 
-    def _register_tools(self, given: Iterable[Tool | Any]) -> None:
-        found = [load_reference(value) for value in installed("llmspell.tools").values()]
-        for module in self.project.settings.tools.modules:
-            found += load_module(module)
-        found += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
-        for tool in found:
-            try:
-                self.tools.add(tool)
-            except ValueError as error:
-                hint = "name it, or give it a version of its own: @tool(name=…, version=…)"
-                raise PluginError(str(error), hint=hint) from error
+    def _isolates(self, spell: Spell) -> bool:
+        return self._terms.isolates(spell)
 
     async def _start_plugins(self, cleanup: AsyncExitStack) -> None:
         if self._given_plugins or self.project.settings.plugins:
@@ -503,31 +442,12 @@ class Runtime:
                 lambda: self.capabilities,
                 self.models,
                 self.bridges,
-                self._stores,
+                self._stores.makers,
                 self._middleware,
             )
             self.plugins = await start_plugins(self, registries, self._given_plugins, cleanup)
             self._middleware = registries.middleware
-        backend = self.project.settings.state.backend
-        if self._store is None and backend not in self._stores:
-            source = str(self.project.file or self.project.root)
-            problem = f"state.backend: no store is named {backend!r}"
-            hint = f"there are {', '.join(self._stores)}; plugins may bring more"
-            raise ConfigError(source, [problem], hint=hint)
-
-    def _configured_hooks(self) -> list[Hook]:
-        if not self.project.settings.hooks:
-            return []
-        from llmspell.hooks.configured import configured
-
-        return configured(self.project.settings.hooks, str(self.project.file))
-
-    def _configured_middleware(self) -> list[Middleware]:
-        if not self.project.settings.middleware:
-            return []
-        from llmspell.middleware.configured import configured
-
-        return configured(self.project.settings.middleware, str(self.project.file))
+        self._stores.check()
 
     def _open(self, middleware: Iterable[Middleware], cleanup: AsyncExitStack) -> None:
         for one in middleware:
@@ -546,40 +466,6 @@ class Runtime:
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
-
-    def _open_store(self) -> Store:
-        if self._store is None:
-            self._store = self._stores[self.project.settings.state.backend]()
-        return self._store
-
-    def _open_sqlite(self) -> Store:
-        from llmspell.state import SqliteStore
-
-        settings = self.project.settings.state
-        return SqliteStore(self.project.state_file, synchronous=settings.synchronous)
-
-    async def _close_store(self) -> None:
-        if self._store is not None and self._store is not self._given_store:
-            await self._store.close()
-
-
-def _installed_bridges() -> list[Bridge]:
-    bridges = []
-    for name, value in installed("llmspell.bridges").items():
-        module, _, attribute = value.partition(":")
-        try:
-            from importlib import import_module
-
-            bridges.append(getattr(import_module(module), attribute or "bridge"))
-        except (ImportError, AttributeError) as error:
-            raise PluginError(f"the bridge {name!r} cannot be loaded: {error}") from error
-    return bridges
-
-
-def _open_memory() -> Store:
-    from llmspell.state import MemoryStore
-
-    return MemoryStore()
 
 
 def _print(text: str | bytes) -> None:

@@ -1,0 +1,82 @@
+"""Assembles what a runtime works with: what is built in, installed, configured and given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from llmspell.bridge import Bridge, Bridges
+from llmspell.config import Project
+from llmspell.errors import PluginError
+from llmspell.hooks import Hook, Hooks
+from llmspell.importing import installed
+from llmspell.middleware import Middleware, arrange
+from llmspell.middleware.function import MiddlewareFunction
+from llmspell.tools.loading import load_module, load_reference
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import FunctionTool, Tool
+
+
+def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
+    """A registry of the tools; typed functions among those given become some.
+
+    Raises:
+        PluginError: One cannot be loaded, or two have the same name and version.
+    """
+    tools = Tools.with_builtin_tools().with_category_index()
+    found = [load_reference(value) for value in installed("llmspell.tools").values()]
+    for module in project.settings.tools.modules:
+        found += load_module(module)
+    found += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
+    for tool in found:
+        try:
+            tools.add(tool)
+        except ValueError as error:
+            hint = "name it, or give it a version of its own: @tool(name=…, version=…)"
+            raise PluginError(str(error), hint=hint) from error
+    return tools
+
+
+def all_bridges(given: Iterable[Bridge]) -> Bridges:
+    """The built-in bridges, those of installed packages, and those given. Raises PluginError."""
+    bridges = []
+    for name, value in installed("llmspell.bridges").items():
+        module, _, attribute = value.partition(":")
+        try:
+            from importlib import import_module
+
+            bridges.append(getattr(import_module(module), attribute or "bridge"))
+        except (ImportError, AttributeError) as error:
+            raise PluginError(f"the bridge {name!r} cannot be loaded: {error}") from error
+    return Bridges([*bridges, *given])
+
+
+def all_hooks(project: Project, given: Iterable[Hook]) -> Hooks:
+    """A registry of the hooks that the project configures and those given."""
+    hooks = Hooks()
+    for hook in [*_configured_hooks(project), *given]:
+        hooks.add(hook)
+    return hooks
+
+
+def all_middleware(
+    project: Project, given: Iterable[Middleware | MiddlewareFunction]
+) -> tuple[Middleware, ...]:
+    """What effects pass, outermost first. Raises ConfigError."""
+    return arrange([*_configured_middleware(project), *given])
+
+
+def _configured_hooks(project: Project) -> list[Hook]:
+    if not project.settings.hooks:
+        return []
+    from llmspell.hooks.configured import configured
+
+    return configured(project.settings.hooks, str(project.file))
+
+
+def _configured_middleware(project: Project) -> list[Middleware]:
+    if not project.settings.middleware:
+        return []
+    from llmspell.middleware.configured import configured
+
+    return configured(project.settings.middleware, str(project.file))

@@ -1,0 +1,112 @@
+"""On what terms runs are started: what they may touch, what they may use, what they may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmspell.approvals import Approvals
+from llmspell.config import Project
+from llmspell.errors import LimitExceeded
+from llmspell.granting import Ask, Granting
+from llmspell.limits import Budget, Limits, units
+from llmspell.permissions import Grants, Permissions
+from llmspell.providers.models import Models
+from llmspell.runs import Launch
+from llmspell.spell import Spell
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.reader import RecordedRun
+
+
+class Given(NamedTuple):
+    """What the host gives, see `Runtime`; it goes before the settings of the project."""
+
+    grants: Grants
+    denied: Grants
+    ask: Ask | None
+    approved: tuple[str, ...]
+    limits: Limits | None
+    budget: Budget | None
+    isolate: bool | None
+
+
+class Terms:
+    """Those that follow from what is given and from the settings of a project."""
+
+    def __init__(self, given: Given, project: Project, models: Models) -> None:
+        settings = project.settings
+        self._granting = Granting(
+            settings.permissions.merged(given.grants),
+            settings.permissions.deny.merged(given.denied),
+            ask=given.ask,
+            project=project,
+            models=models,
+        )
+        self._approvals = Approvals(settings.approve.effects, given.approved)
+        self._limits = given.limits or settings.limits
+        self._budget = given.budget or settings.budget
+        self._isolate = settings.isolate if given.isolate is None else given.isolate
+
+    async def launch(
+        self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]
+    ) -> Launch:
+        """What a run starts with. Raises ConfigError for a wrong parameter."""
+        return Launch(
+            spell,
+            spell.bind(params),
+            list(arguments),
+            await self._granting.permissions(spell),
+            self._limits.lowered(spell.limits),
+            self._approvals.also(spell.approve),
+            self._budget.lowered(spell.limits),
+        )
+
+    async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
+        """What a recorded run goes on with: what it was granted and approved of holds still."""
+        from llmspell import resuming
+
+        params = resuming.params_now(run, spell)
+        permissions = await self._granting.permissions(spell)
+        permissions.grant(resuming.grants_of(run.setup["grants"]))
+        approvals = self._approvals.also(spell.approve)
+        return Launch(
+            spell,
+            params,
+            run.arguments,
+            permissions,
+            self._limits.lowered(spell.limits),
+            Approvals(approvals.wanted, [*approvals.given, *resuming.approvals_of(run).given]),
+            self._budget.lowered(spell.limits),
+            resuming.models_of(run),
+        )
+
+    def isolates(self, spell: Spell) -> bool:
+        """Whether it runs in a process of its own."""
+        return not spell.trusted if self._isolate is None else self._isolate
+
+    def explain(self, error: LimitExceeded, spell: Spell) -> None:
+        """Have it say so when it was the spell that set the limit."""
+        of = self._budget if error.limit in units(Budget) else self._limits
+        if error.value < (getattr(of, error.limit) or inf):
+            error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
+
+
+def launch_of(run: RecordedRun) -> Launch:
+    """What a recorded run was started with, to do it again without doing anything outside."""
+    from llmspell import resuming
+
+    return Launch(
+        resuming.spell_then(run),
+        run.params,
+        run.arguments,
+        Permissions(
+            resuming.grants_of(run.setup["grants"]), resuming.grants_of(run.setup["denied"])
+        ),
+        resuming.limits_of(run),
+        resuming.approvals_of(run),
+        resuming.budget_of(run),
+        resuming.models_of(run),
+    )
