@@ -29,6 +29,7 @@ class Schema(Frozen, Generic[E]):
         what: What is in it, as errors call it: "the state".
         without: How to do without it, for errors: "run with --state memory".
         error: The class of errors.
+        page_size: Bytes of a page of a new file. A commit writes whole pages.
     """
 
     application_id: int
@@ -36,6 +37,7 @@ class Schema(Frozen, Generic[E]):
     what: str
     without: str
     error: type[E]
+    page_size: int = 4096
 
     def failure(self, error: sqlite3.Error, path: str) -> E:
         """What a SQLite error means to someone who uses the file."""
@@ -128,6 +130,7 @@ def check_version(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> int
 
 def _prepare(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> None:
     version = check_version(db, path, schema)
+    db.execute(f"PRAGMA page_size = {schema.page_size}")
     _switch_to_wal(db)
     if version < len(schema.migrations):
         _migrate(db, schema)

@@ -138,6 +138,7 @@ def schema() -> Schema[JournalError]:
         "the journal",
         "run with --no-record",
         JournalError,
+        page_size=2048,  # most rows are short, and each is committed by itself
     )
 
 
