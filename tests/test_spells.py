@@ -40,22 +40,40 @@ async def test_the_tests_of_a_spell(file, tmp_path):
     assert result.written == 0
 
 
+TEXT = "One sentence after the other. " * 500
+
 CRASHES = {
+    "ask": {"params": {"question": "Capital of France?"}, "script": ["Paris."]},
     "assistant": {
         "params": {"request": "put milk on the list"},
         "script": [ToolCall("1", "add_item", {"item": "milk"}), "Done."],
     },
     "counter": {"params": {"by": 2}, "scopes": {"counter": {"count": 40}}},
+    "hello": {
+        "script": [ToolCall("1", "roll_die", {"sides": 6}), "It is a number."],
+        "state": {"hello.visits": 41},
+    },
     "panel": {
         "params": {"question": "Tea?"},
         "script": lambda r: '{"winner": 1, "why": "it is short"}' if r.output else "Yes.",
     },
+    "redact": {"params": {"text": "Write to bob@example.com!"}, "script": ["I will."]},
+    "summarise": {
+        "params": {"file": "text.txt"},
+        "script": lambda r: f"a summary of {len(r.messages[0].text)} characters",
+        "tools": {"read_file": lambda _: TEXT},
+    },
 }
+NEEDS_SOMEBODY = {"chat"}
+
+
+def test_all_that_need_nobody_are_killed():
+    assert CRASHES.keys() == SPELLS.keys() - NEEDS_SOMEBODY
 
 
 @pytest.mark.parametrize("name", CRASHES)
 def test_a_spell_survives_a_kill_after_everything_it_does(name, tmp_path):
-    assert crash_matrix(SPELLS[name], project=Project(tmp_path), **CRASHES[name]) > 1
+    assert crash_matrix(SPELLS[name], project=Project(tmp_path), **CRASHES[name]) >= 1
 
 
 async def test_hello_on_the_embedded_model(tmp_path):

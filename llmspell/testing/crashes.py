@@ -18,6 +18,7 @@ from typing import Any
 from llmspell.concurrency import Answer, settled
 from llmspell.config import Project, find_project
 from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.errors import LlmspellError
 from llmspell.finding import find_spell
 from llmspell.journal.reader import Reader
 from llmspell.spell import Spell
@@ -49,10 +50,25 @@ class _Scene:
     def log(self) -> Path:
         return self.folder / "performed"
 
+    def printed(self, *, again: bool = False) -> Path:
+        """The file of the lines that it printed, each as Python writes it."""
+        return self.folder / ("printed again" if again else "printed")
+
     @property
     def performed(self) -> list[str]:
         """The path and name of each leaf that was really done, in order."""
-        return self.log.read_text().splitlines() if self.log.exists() else []
+        return _lines_of(self.log)
+
+    @property
+    def recorded(self) -> list[str]:
+        """The path and name of each leaf that was recorded, in the order in which they ended."""
+        with Reader.open(self.folder / "runs.db") as reader:
+            effects = reader.effects(reader.run("last"))
+            return [f"{effect.path} {effect.name}" for effect in effects]
+
+
+def _lines_of(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def crash_matrix(
@@ -73,7 +89,8 @@ def crash_matrix(
         How many runs were killed.
 
     Raises:
-        AssertionError: A resumed run came to another result, or did again what had been done.
+        AssertionError: A resumed run came to another result, printed other lines than it had, or
+            did again what had been done.
     """
     project = options.pop("project", None) or find_project()
     if not isinstance(spell, Spell):
@@ -87,28 +104,40 @@ def crash_matrix(
             return _Scene(place, spell, params or {}, options)
 
         whole = scene("whole")
-        expected = _played(whole)
-        leaves = len(_recorded(whole))
+        expected = _left_alone(whole)
+        leaves = len(whole.recorded)
         for kill in range(1, leaves + 1):
             _check(scene(str(kill)), kill, expected)
     return leaves
 
 
+def _left_alone(scene: _Scene) -> Value:
+    """What a run returns that nobody kills. It is in this process, so that the others, which are
+    forked off it, find everything imported and compiled.
+    """
+    try:
+        return asyncio.run(_play(scene, 0, resume=False))
+    except LlmspellError as error:
+        raise AssertionError(f"left alone, it fails: {error}") from error
+
+
 def _check(scene: _Scene, kill: int, expected: Value) -> None:
     _played(scene, kill=kill)
-    before = _recorded(scene)
+    before, printed = scene.recorded, _lines_of(scene.printed())
     resumed = _played(scene, resume=True)
     assert resumed == expected, (  # noqa: S101 - it is an assertion
         f"killed after leaf {kill}, the run came to {resumed!r}, and not to {expected!r}"
     )
+    again = _lines_of(scene.printed(again=True))[: len(printed)]
+    assert again == printed, (  # noqa: S101
+        f"killed after leaf {kill}, the run printed {', '.join(again)}, and not {', '.join(printed)}"
+    )
     times = Counter(scene.performed)
     twice = [done for done in before if times[done] > 1]
     assert not twice, f"killed after leaf {kill}, the run did again: {', '.join(twice)}"  # noqa: S101
-
-
-def _recorded(scene: _Scene) -> list[str]:
-    with Reader.open(scene.folder / "runs.db") as reader:
-        return [f"{effect.path} {effect.name}" for effect in reader.effects(reader.run("last"))]
+    after = scene.recorded
+    assert after[: len(before)] == before, f"killed after leaf {kill}, its record is another one"  # noqa: S101
+    assert len(set(after)) == len(after), f"killed after leaf {kill}, it was recorded twice"  # noqa: S101
 
 
 def _played(scene: _Scene, *, kill: int = 0, resume: bool = False) -> Value:
@@ -149,6 +178,11 @@ async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
     store = SqliteStore(scene.folder / "state.db")
     apart = _Apart(project.root, project.settings, project.file, scene.folder / "runs.db")
     more = options.pop("middleware", ())
+
+    def output(line: str | bytes) -> None:
+        with scene.printed(again=resume).open("a") as printed:
+            printed.write(f"{line!r}\n")
+
     if resume:
         options.pop("state", None), options.pop("scopes", None)
     async with stage(
@@ -161,8 +195,8 @@ async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
     ) as (runtime, _):
         try:
             if resume:
-                return await runtime.resume("last", unfinished="again")
-            return await runtime.run(scene.spell, params=scene.params)
+                return await runtime.resume("last", unfinished="again", output=output)
+            return await runtime.run(scene.spell, params=scene.params, output=output)
         finally:
             await store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import subprocess
@@ -9,11 +10,15 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
+from llmspell.config import Project
 from llmspell.journal.reader import Reader
+from llmspell.providers.messages import ModelRequest, ToolCall
+from llmspell.spell import parse_spell
+from llmspell.testing import crash_matrix
 
 VICTIM = Path(__file__).with_name("victim.py")
 KILLED = -9
@@ -79,32 +84,43 @@ SPELLS = {
 }
 
 
-@pytest.fixture
-def start(tmp_path):
-    """Runs the victim until it ends: its exit code, the run's id, the result."""
+def tools_of(folder: Path) -> dict[str, Any]:
+    """What the spells call: it says in a file what it did."""
 
-    def run(spell, run_id="new", kill=0):
-        done = subprocess.run(
-            [sys.executable, VICTIM, tmp_path, spell, run_id, str(kill)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode in (0, KILLED), done.stderr
-        lines = done.stdout.splitlines()
-        printed = [line for line in lines if line.startswith("|")]
-        id_, *result = [line for line in lines if not line.startswith("|")] or [None]
-        return Ended(done.returncode, id_, printed, result[0] if result else None)
+    def note(name: str) -> str:
+        with (folder / "done.log").open("a") as log:
+            log.write(f"{name}\n")
+        return f"did {name}"
 
-    return run
+    async def work(args: dict[str, Any]) -> str:
+        await asyncio.sleep(args.get("seconds", 0))
+        return note(args["name"])
+
+    async def slow_work(args: dict[str, Any]) -> str:
+        return await asyncio.to_thread(note, args["name"])
+
+    def fails(args: dict[str, Any]) -> None:
+        note(args["name"])
+        raise ValueError(f"{args['name']} fails")
+
+    return {"work": work, "slow_work": slow_work, "fails": fails}
 
 
-class Ended(NamedTuple):
-    code: int
-    run: str | None
-    printed: list[str]
-    result: str | None
+def says(request: ModelRequest) -> str | ToolCall:
+    """A model that calls a tool once, and then says what it was told."""
+    last = request.messages[-1]
+    if last.role == "tool":
+        return f"so: {last.content[0].content[0].text}"
+    return ToolCall("1", "double" if "double" in last.text else "work", {"name": last.text})
+
+
+@pytest.mark.parametrize("name", SPELLS)
+def test_a_kill_after_every_effect(name, tmp_path):
+    spell = parse_spell(SPELLS[name].encode(), name=name, file=f"{name}.lua")
+    options = {"script": says, "tools": tools_of(tmp_path), "project": Project(tmp_path)}
+    assert crash_matrix(spell, **options) >= 4
+    once = {"steps": 5, "tasks": 8 + 8 * 3, "agents": 3, "state": 0, "child": 4}
+    assert len(done_outside(tmp_path)) == once[name]
 
 
 def done_outside(folder: Path) -> Counter[str]:
@@ -121,37 +137,6 @@ def recorded(folder: Path, run_id: str) -> dict[str, str | None]:
     return found
 
 
-def check_resumed(
-    folder: Path, before: dict[str, str | None], run: str, once: Counter[str]
-) -> None:
-    """Nothing that had finished was lost or done twice, and all was done."""
-    after, done = recorded(folder, run), done_outside(folder)
-    assert before.items() <= after.items()
-    assert {name: done[name] for name in before.values() if name} == {
-        name: 1 for name in before.values() if name
-    }
-    assert done.keys() == once.keys()
-
-
-@pytest.mark.parametrize("name", SPELLS)
-def test_a_kill_after_every_effect(name, start, tmp_path):
-    spell = tmp_path / f"{name}.lua"
-    spell.write_text(SPELLS[name])
-    expected = start(spell)
-    assert expected.code == 0
-    once = done_outside(tmp_path)
-    effects = len(recorded(tmp_path, expected.run))
-    for kill in range(1, effects + 1):
-        (tmp_path / "done.log").unlink(missing_ok=True)
-        killed = start(spell, kill=kill)
-        assert killed.code == KILLED
-        before = recorded(tmp_path, killed.run)
-        resumed = start(spell, killed.run)
-        assert (resumed.code, resumed.result) == (0, expected.result)
-        assert resumed.printed[: len(killed.printed)] == killed.printed
-        check_resumed(tmp_path, before, killed.run, once)
-
-
 def test_kills_at_any_moment(tmp_path):
     """`make stress`: a run is killed again and again, until it has ended."""
     spell = tmp_path / "tasks.lua"
@@ -163,7 +148,7 @@ def test_kills_at_any_moment(tmp_path):
         run, before, died = "new", {}, 0
         while True:
             process = subprocess.Popen(
-                [sys.executable, VICTIM, tmp_path, spell, run, "0"],
+                [sys.executable, VICTIM, tmp_path, spell, run],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

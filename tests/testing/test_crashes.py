@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmspell.concurrency import settled
 from llmspell.config import Project
 from llmspell.providers.messages import ToolCall
 from llmspell.spell import parse_spell
@@ -36,6 +37,37 @@ def test_a_spell_that_knows_how_often_it_was_begun_does_not(tmp_path):
         crash_matrix(
             spell("local n = begin{} now{} return n"),
             tools={"begin": begin},
+            project=Project(tmp_path),
+        )
+
+
+class Otherwise:
+    """Gives a spell another result each time, outside of what is recorded."""
+
+    name = "otherwise"
+    before = "journal"
+
+    def __init__(self, count):
+        self._count = count
+
+    def wrap(self, handler, call, run):
+        if handler.name != "tool.call":
+            return call
+
+        async def otherwise(effect):
+            await settled(call(effect))
+            with self._count.open("a") as count:
+                count.write("x")
+                return count.tell()
+
+        return otherwise
+
+
+def test_lines_that_are_not_those_of_before_are_told(tmp_path):
+    with pytest.raises(AssertionError, match="after leaf 2, the run printed '5', and not '4'"):
+        crash_matrix(
+            spell("print(hash{data = 'x'}) State.get('n')"),
+            middleware=[Otherwise(tmp_path / "count")],
             project=Project(tmp_path),
         )
 
