@@ -46,7 +46,7 @@ async def ours(calls: int) -> float:
     from llmspell import Runtime, tool
     from llmspell.config import Project
 
-    @tool
+    @tool(idempotent=True)  # as a step of DBOS is: one without a record is performed again
     async def step(n: int) -> int:
         """Add one.
 

@@ -7,7 +7,6 @@ from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
 from llmspell.permissions import Need, Permissions
-from llmspell.signature import Signature
 from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
@@ -23,7 +22,7 @@ def _find(effect: Effect, name: str, agent: str | None) -> Tool:
 
 
 def _bind(effect: Effect) -> dict[str, Any]:
-    bound = Signature(call, injected=(Effect,)).bind(effect.args, target="tool.call")
+    bound = bridge.handlers["tool.call"].signature.bind(effect.args, target="tool.call")
     tool = _find(effect, bound["name"], bound.get("agent"))
     return bound | {"args": tool.bind(bound.get("args") or {})}
 
