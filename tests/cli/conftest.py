@@ -1,7 +1,6 @@
 """Real processes of the command line, in pipes and on a terminal, and a model's server to talk to."""
 
 import fcntl
-import json
 import os
 import pty
 import re
@@ -14,10 +13,12 @@ import termios
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
 import pytest
+
+from llmspell.providers.messages import Usage
+from llmspell.testing.fakes import Answer, FakeServer, dropped, page, refused, slow
 
 LLMSPELL = [sys.executable, "-m", "llmspell"]
 PATIENCE = 20  # seconds
@@ -305,77 +306,37 @@ def terminal(project, environ):
         found.close()
 
 
-def completion(text):
-    message = {"role": "assistant", "content": text}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1790000000,
-        "model": "any",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
-    }
-
-
-class Mood(BaseHTTPRequestHandler):
-    """Answers as the model's name says: `ok`, `slow-2`, a status, or nonsense of some kind."""
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.set()
-        mood, _, number = body["model"].partition("-")
-        if mood == "drop":
-            self.connection.shutdown(2)
-        elif mood == "half":
-            self.answer(200, b'{"id": "chat', length=1000)
-            self.connection.shutdown(2)
-        elif mood == "garbage":
-            self.answer(200, b"<<< not JSON")
-        elif mood == "empty":
-            self.answer(200, b"{}")
-        elif mood.isdigit():
-            problem = {"error": {"message": "no, not now"}}
-            self.answer(int(mood), json.dumps(problem).encode(), retry_after="0")
-        else:
-            time.sleep(float(number or 0))
-            self.answer(200, json.dumps(completion("Hello to you.")).encode())
-
-    def answer(self, status, body, *, length=None, **headers):
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(length or len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+HELLO = Answer("Hello to you.", usage=Usage(3, 2), model="any")
+MOODS = {
+    "drop": dropped(HELLO),
+    "half": dropped(HELLO, after=0.5),
+    "garbage": page("<<< not JSON", "application/json"),
+    "empty": Answer(),
+}
 
 
 @pytest.fixture
 def model(write):
-    """A provider named `test` in the project's llmspell.toml; its models are moods.
+    """A provider named `test` in the project's llmspell.toml, whose models are called as they are:
+    `ok`, `slow-2`, a status, or one of `MOODS`.
 
     `model.asked` is set as soon as one was asked.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Mood)
-    server.daemon_threads = True
-    server.asked = threading.Event()
-    server.handle_error = lambda *_: None  # whoever asked has gone
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    write(
-        "llmspell.toml",
-        f'[providers.test]\nbase_url = "http://127.0.0.1:{server.server_port}/v1"\n',
-    )
+
+    def reply(request):
+        option.asked.set()
+        mood, _, number = request.json["model"].partition("-")
+        if mood.isdigit():
+            return refused(int(mood), "no, not now", retry_after=0)
+        return slow(float(number or 0), HELLO) if mood == "slow" else MOODS.get(mood, HELLO)
 
     def option(mood):
         return f"--model=test/{mood}"
 
-    option.asked = server.asked
-    yield option
-    server.shutdown()
-    server.server_close()
+    option.asked = threading.Event()
+    with FakeServer(reply) as server:
+        write("llmspell.toml", f'[providers.test]\nbase_url = "{server.url}/v1"\n')
+        yield option
 
 
 @pytest.fixture
