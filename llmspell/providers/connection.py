@@ -24,7 +24,7 @@ from llmspell.providers.pace import Pace
 from llmspell.providers.redaction import LOGGER, Redacting, without_whole
 from llmspell.providers.server_events import EventReader, ServerEvent
 from llmspell.providers.strict_json import read_json, write_json
-from llmspell.providers.transport import open_transport
+from llmspell.providers.transport import Pools
 from llmspell.providers.turns import Turns
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Connection:
         connect = min(endpoint.timeout, endpoint.connect_timeout)
         timeout = httpx2.Timeout(endpoint.timeout, connect=connect, pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._opened: httpx2.AsyncBaseTransport | None = None
+        self._pools: Pools | None = None
 
     async def post(
         self,
@@ -189,17 +189,20 @@ class Connection:
     async def _answered(self, asked: _Asked, pace: Pace) -> AsyncIterator[httpx2.Response]:
         """An answer that has begun, after as many attempts as it took."""
         async with self._turns.request():
-            response = await self._begun(asked, pace)
-            try:
-                yield response
-            finally:
-                await response.aclose()
+            with (self._pools or self._open()).one() as transport:
+                response = await self._begun(asked, pace, transport)
+                try:
+                    yield response
+                finally:
+                    await response.aclose()
 
-    async def _begun(self, asked: _Asked, pace: Pace) -> httpx2.Response:
+    async def _begun(
+        self, asked: _Asked, pace: Pace, transport: httpx2.AsyncBaseTransport
+    ) -> httpx2.Response:
         attempt = 0
         while True:
             await self._turns.attempt()
-            outcome = await pace.of(self._send(asked))
+            outcome = await pace.of(self._send(asked, transport))
             if not isinstance(outcome, _Failure):
                 return outcome
             pause = _pause(attempt, outcome.error)
@@ -210,15 +213,16 @@ class Connection:
             attempt += 1
 
     async def close(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            await opened.aclose()
+        pools, self._pools = self._pools, None
+        if pools is not None:
+            await pools.close()
             self._log_filter.end()
 
     # Failures are returned and raised elsewhere, so that no error drags the one it came from
     # along: those of the network may quote what was sent.
-    async def _send(self, asked: _Asked) -> httpx2.Response | _Failure:
-        transport = self._opened or self._open()
+    async def _send(
+        self, asked: _Asked, transport: httpx2.AsyncBaseTransport
+    ) -> httpx2.Response | _Failure:
         request = self._request_of(asked)
         try:
             response = await transport.handle_async_request(request)
@@ -291,10 +295,10 @@ class Connection:
             retry=False,
         )
 
-    def _open(self) -> httpx2.AsyncBaseTransport:
-        self._opened = self._transport or open_transport(self._endpoint)
+    def _open(self) -> Pools:
+        self._pools = Pools(self._endpoint, self._transport)
         self._log_filter.begin()
-        return self._opened
+        return self._pools
 
     def _url(self, path: str) -> httpx2.URL:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,21 +14,71 @@ import httpx2
 from llmspell.providers.failures import is_local
 
 if TYPE_CHECKING:
+    import ssl
+
     from llmspell.providers.endpoints import Endpoint
 
 
-def open_transport(endpoint: Endpoint) -> httpx2.AsyncHTTPTransport:
-    encrypted = endpoint.base_url.startswith("https:")
-    return httpx2.AsyncHTTPTransport(
-        # With each request, every connection that is kept is looked at.
-        limits=httpx2.Limits(
-            max_connections=256, max_keepalive_connections=32, keepalive_expiry=60.0
-        ),
-        # Reading the system's certificates takes longer than a local answer does.
-        verify=httpx2.create_ssl_context() if encrypted else False,
-        http2=encrypted and _speaks_http2(),
-        proxy=_proxy(endpoint),
-    )
+POOLS = 32
+AT_ONCE = 8
+"""Connections of one pool; those that nobody uses are kept for a while."""
+
+
+class _Pool:
+    """`busy` is how many requests are under way in it."""
+
+    __slots__ = ("busy", "transport")
+
+    def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
+        self.transport, self.busy = transport, 0
+
+
+class Pools:
+    """Several small pools of connections: with each request, all those of its pool are looked at."""
+
+    def __init__(self, endpoint: Endpoint, transport: httpx2.AsyncBaseTransport | None) -> None:
+        """Prepare; a `transport` that is given is the only one."""
+        self._endpoint = endpoint
+        self._given = transport
+        self._pools: list[_Pool] = []
+        self._tls: ssl.SSLContext | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[httpx2.AsyncBaseTransport]:
+        """That for the next request, until its answer has ended."""
+        pool = self._next()
+        pool.busy += 1
+        try:
+            yield pool.transport
+        finally:
+            pool.busy -= 1
+
+    def _next(self) -> _Pool:
+        """The first that is not full, so that few are used by few; the least full, if all are."""
+        for pool in self._pools:
+            if pool.busy < AT_ONCE:
+                return pool
+        if len(self._pools) < (1 if self._given else POOLS):
+            self._pools.append(_Pool(self._given or self._opened()))
+            return self._pools[-1]
+        return min(self._pools, key=lambda pool: pool.busy)
+
+    def _opened(self) -> httpx2.AsyncHTTPTransport:
+        encrypted = self._endpoint.base_url.startswith("https:")
+        if encrypted and self._tls is None:
+            # Reading the system's certificates takes longer than a local answer does.
+            self._tls = httpx2.create_ssl_context()
+        return httpx2.AsyncHTTPTransport(
+            limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=60.0),
+            verify=self._tls or False,
+            http2=encrypted and _speaks_http2(),
+            proxy=_proxy(self._endpoint),
+        )
+
+    async def close(self) -> None:
+        pools, self._pools = self._pools, []
+        for pool in pools:
+            await pool.transport.aclose()
 
 
 def _speaks_http2() -> bool:

@@ -1,5 +1,6 @@
 """Everything that can go wrong with a server, against real sockets where it can be."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -407,6 +408,51 @@ async def test_many_at_once_share_the_pool_and_a_closed_provider_opens_again(
         await provider.close()
         await provider.complete(REQUEST)
     assert server.requests[-1].startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+
+
+async def test_connections_are_used_again_and_few_by_few(serve, provider_at, http, completion):
+    async with serve(http(completion())) as (server, url), provider_at(url) as provider:
+
+        async def ask(times):
+            async with anyio.create_task_group() as group:
+                for _ in range(times):
+                    group.start_soon(provider.complete, REQUEST)
+
+        for _ in range(5):
+            await ask(1)
+        assert server.connections == 1
+        for _ in range(3):
+            await ask(20)
+        assert len(server.requests) == 65
+        assert 1 < server.connections <= 20
+        for _ in range(5):
+            await ask(1)
+        assert server.connections <= 20
+
+
+async def test_no_more_than_256_connections(serve, provider_at, http, completion):
+    all_there, go_on = asyncio.Event(), asyncio.Event()
+
+    async def think(_request, writer):
+        if server.connections == 256:
+            all_there.set()
+        await go_on.wait()
+        writer.write(http(completion(), connection="close"))
+        await writer.drain()
+
+    async with (
+        serve(think) as (server, url),
+        provider_at(url, connect_timeout=60) as provider,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(300):
+            group.start_soon(provider.complete, REQUEST)
+        with anyio.fail_after(60):
+            await all_there.wait()
+        await anyio.sleep(0.2)
+        assert server.connections == 256
+        go_on.set()
+    assert len(server.requests) == 300
 
 
 async def test_headers_of_config_are_sent(serve, provider_at, http, completion, key):
