@@ -67,8 +67,13 @@ class _Leaves:
         self._perform = effect.perform
 
     async def read(self, scope: str, key: str) -> tuple[Value, int | None]:
-        value, version = await self._perform("state.read", key=key, scope=scope)
-        return value, version
+        match await self._perform("state.read", key=key, scope=scope):
+            case [value, version]:
+                return value, version
+        raise EffectError(
+            "state.read was answered with something else than a value and its version",
+            hint="State.update reads by it: let a hook replace its result with {value, version}",
+        )
 
     def commit(self, scope: str, key: str, value: Value, version: int | None) -> Awaitable[bool]:
         return self._perform("state.commit", key=key, value=value, version=version, scope=scope)
