@@ -44,13 +44,16 @@ class Effect:
             second effect its handler performed. Paths do not depend on timing.
         run: Where its services, hooks and other effects are.
         bound: The arguments checked and converted for the handler, by the middleware `validate`.
+        made_of: What the arguments are the plain form of, where whoever asks has that at hand. A
+            handler may use a part of it that still has that form: hooks may have changed the arguments.
     """
 
-    __slots__ = ("_calls", "_children", "args", "bound", "name", "path", "run")
+    __slots__ = ("_calls", "_children", "args", "bound", "made_of", "name", "path", "run")
 
     def __init__(self, name: str, args: dict[str, Value], path: str, run: Run) -> None:
         self.name, self.args, self.path, self.run = name, args, path, run
         self.bound: dict[str, Any] = args
+        self.made_of: object = None
         self._children = self._calls = 0
 
     def perform(self, name: str, /, **args: Value) -> Coroutine[Any, Any, Value]:

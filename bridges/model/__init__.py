@@ -22,9 +22,14 @@ bridge = Bridge("model", __file__)
 def _bind(effect: Effect) -> dict[str, Any]:
     args = dict(effect.args)
     stream = args.pop("stream", False)
-    key = f"{effect.run.id}/{effect.path}"
-    wanted = effect.run[Substitutes].of(request_from_plain(args, key=key))
+    wanted = effect.run[Substitutes].of(_wanted(effect, args))
     return {"wanted": wanted, "stream": stream is True}
+
+
+def _wanted(effect: Effect, args: dict[str, Value]) -> ModelRequest:
+    made_of = effect.made_of
+    known = made_of.messages if isinstance(made_of, ModelRequest) else ()
+    return request_from_plain(args, key=f"{effect.run.id}/{effect.path}", known=known)
 
 
 def _needs(effect: Effect) -> list[tuple[str, Need]]:

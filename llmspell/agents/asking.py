@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from llmspell.agents.context import is_too_long
 from llmspell.agents.streams import Stream
@@ -89,13 +90,12 @@ class Asking:
         Raises:
             Stopped: The spell wants no more.
         """
-        plain = request.as_plain()
         if stream is None:
-            return response_from_plain(await self._effect.perform("model.request", **plain))
+            return response_from_plain(await self._perform(request))
         await stream.wanted()
         stream.begin_answer()
         try:
-            answer = await self._effect.perform("model.request", **plain, stream=True)
+            answer = await self._perform(request, stream=True)
         except ProviderError as error:
             stream.catch_up(error.details.get("pieces", ()))
             raise
@@ -105,6 +105,11 @@ class Asking:
         text = response.message.text
         stream.catch_up(([[text]] if text else []) if pieces is None else pieces)
         return response
+
+    def _perform(self, request: ModelRequest, **more: Value) -> Coroutine[Any, Any, Value]:
+        effect = self._effect.child("model.request", request.as_plain() | more)
+        effect.made_of = request
+        return effect.run.perform(effect)
 
 
 def _pause(error: ProviderError, attempt: int) -> float:

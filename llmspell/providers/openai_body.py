@@ -163,10 +163,10 @@ def _strict(schema: Any) -> bool:
 
 def _message(message: Message, endpoint: Endpoint) -> Iterable[Body]:
     content = message.content
-    if message.role == "assistant":
-        return (_assistant(message, endpoint),)
     if len(content) == 1 and type(content[0]) is Text and message.role != "tool":
         return ({"role": message.role, "content": content[0].text},)
+    if message.role == "assistant":
+        return (_assistant(message, endpoint),)
     if message.role == "user":
         return _given(message, endpoint)
     holds = Text if message.role == "system" else ToolResult

@@ -34,10 +34,18 @@ T = TypeVar("T")
 
 
 def request_from_plain(
-    value: Value, *, target: str = "model.request", key: str | None = None
+    value: Value,
+    *,
+    target: str = "model.request",
+    key: str | None = None,
+    known: tuple[Message, ...] = (),
 ) -> ModelRequest:
-    """The request a table stands for, with its key. Raises InvalidArguments, which names `target`."""
-    return _read(lambda fields: _request(fields, key), value, target)
+    """The request a table stands for, with its key.
+
+    Its messages are the `known` ones if they have the same plain form: a long conversation is not
+    read back with every request. Raises InvalidArguments, which names `target`.
+    """
+    return _read(lambda fields: _request(fields, key, known), value, target)
 
 
 def response_from_plain(value: Value, *, target: str = "model.request") -> ModelResponse:
@@ -167,11 +175,11 @@ _USAGE = tuple(Usage.__dataclass_fields__)
 _TOKENS = tuple(name for name in _USAGE if name != "usd")
 
 
-def _request(fields: _Fields, key: str | None) -> ModelRequest:
+def _request(fields: _Fields, key: str | None, known: tuple[Message, ...]) -> ModelRequest:
     fields.only(*_REQUEST)
     return ModelRequest(
         model=fields.text("model"),
-        messages=_messages(fields),
+        messages=_messages(fields, known),
         key=key,
         **{name: read(fields) for name, read in _OPTIONAL.items() if name in fields.table},
     )
@@ -183,10 +191,12 @@ def _reasoning_wanted(fields: _Fields) -> str | int | None:
     return fields.integer("reasoning", least=0)
 
 
-def _messages(fields: _Fields) -> tuple[Message, ...]:
+def _messages(fields: _Fields, known: tuple[Message, ...]) -> tuple[Message, ...]:
     if "messages" not in fields.table:
         raise _Malformed("messages is required")
     items = fields.items("messages")
+    if len(items) == len(known) and items == [message.as_plain() for message in known]:
+        return known
     return tuple([_message(_Fields(m, f"messages[{n}]")) for n, m in enumerate(items, 1)])
 
 

@@ -3,10 +3,11 @@
 import anyio
 import pytest
 
-from llmspell import tool
+from llmspell import Modify, tool
 from llmspell.errors import AgentError, ProviderError, SpellRuntimeError, UnknownEffect
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.values import plain
 
 pytestmark = pytest.mark.anyio
 
@@ -331,6 +332,57 @@ async def test_hooks_see_and_rewrite_what_an_agent_does(script):
     )
     assert result == ["done!", ["add by true"]]
     assert requests[0].messages[0].text == "my ***"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda args: args["messages"][0].update(content="changed"),
+        lambda args: args["messages"][1]["content"].insert(0, {"type": "text", "text": "changed"}),
+        lambda args: args["messages"].insert(0, {"role": "user", "content": "changed"}),
+        lambda args: args["messages"][1]["content"][0]["arguments"].update(a="changed"),
+        lambda args: args["tools"][0].update(description="changed"),
+        lambda args: args.update(system="changed"),
+        lambda args: args.update(stop=["changed"]),
+        lambda args: args.pop("system"),
+    ],
+)
+async def test_what_a_hook_changes_in_place_is_what_the_model_is_asked(new_runtime, change):
+    provider = ScriptedProvider([ToolCall("1", "add", {"a": 1}), "done"])
+    shown = []
+    async with new_runtime(model="scripted/m", providers=[provider]) as runtime:
+
+        @runtime.hooks.before("model.request")
+        def rewrite(call):
+            if len(call.effect.args["messages"]) == 1:
+                return None
+            change(call.effect.args)
+            shown.append(plain(call.effect.args))
+            return Modify(call.effect.args)
+
+        await runtime.execute('Agent.create{system = "s", tools = {"add"}}:prompt("one")')
+    (asked,) = shown
+    assert provider.requests[1].as_plain() == asked
+    assert ("changed" in str(asked)) == ("system" in asked)
+
+
+async def test_what_an_agent_asks_for_is_checked_as_what_a_spell_asks_for(script):
+    with pytest.raises(SpellRuntimeError, match="max_tokens must be a whole number, 1 or more"):
+        await script("Agent.create{max_tokens = 0}:prompt('x')", ["1"])
+
+
+async def test_an_unchanged_request_has_the_key_of_its_effect(new_runtime):
+    provider = ScriptedProvider([ToolCall("1", "add", {"a": 1}), "done", "done"])
+    async with new_runtime(model="scripted/m", providers=[provider]) as runtime:
+        runtime.hooks.before("model.request")(lambda call: None)
+        await runtime.execute("""
+            local agent = Agent.create{tools = {"add"}}
+            agent:prompt("one")
+            for _ in agent:stream("two") do end
+        """)
+    keys = [request.key for request in provider.requests]
+    assert len(set(keys)) == 3
+    assert all(keys)
 
 
 async def test_an_unknown_provider_is_found_by_the_host_too(new_runtime):
