@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine, KeysView
 from typing import Any
 
+from llmspell.concurrency import cancel
+
 
 class Callers:
     """Tasks, by id, each of which calls a function of the spell now and again."""
@@ -34,7 +36,4 @@ class Callers:
 
     async def cancel(self) -> None:
         """End all, and calls in progress."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(list(self._tasks.values()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -44,6 +45,23 @@ class Followed(Generic[T]):
         close = getattr(self._answer, "close", None)
         if close and not self._begun:
             close()
+
+
+async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, also when who waits is cancelled meanwhile.
+
+    `asyncio.gather` would end then with an exception that no cancel scope of anyio knows as its own.
+    """
+    from anyio import CancelScope
+
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        with CancelScope(shield=True):
+            await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # so that it counts as noticed
 
 
 async def gather(

@@ -9,6 +9,7 @@ import socket
 import struct
 from collections import deque
 
+from llmspell.concurrency import cancel
 from llmspell.errors import IsolationError
 from llmspell.isolation.template import Template
 from llmspell.isolation.watch import Watch
@@ -57,8 +58,7 @@ class Workers:
     async def close(self) -> None:
         """End all of them."""
         if self._stocking:
-            self._stocking.cancel()
-            await asyncio.gather(self._stocking, return_exceptions=True)
+            await cancel([self._stocking])
         self._watch.close()
         if self._template:
             template, self._template = self._template, None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import cancel, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectTimeout, InvalidArguments
 from llmspell.journal.leaves import Leaves
@@ -60,8 +60,7 @@ async def _within_recorded(
             return await settled(call(effect))
         raise _timeout(effect, seconds)
     finally:
-        clock.cancel()
-        await asyncio.gather(clock, return_exceptions=True)
+        await cancel([clock])
 
 
 def _timeout(effect: Effect, seconds: float) -> EffectTimeout:
