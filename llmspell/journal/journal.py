@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ReplayError
-from llmspell.journal.forking import Change, copy_before, step_of
+from llmspell.frozen import Frozen
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
-from llmspell.journal.past import Past
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
 from llmspell.journal.secrets import Redaction
 from llmspell.journal.texts import Row, stored, stored_bytes, text_of
 from llmspell.journal.writer import Writer
 from llmspell.spell import Spell
 from llmspell.values import Value, plain
+
+if TYPE_CHECKING:
+    from llmspell.journal.reader import RecordedEffect, RecordedRun
 
 _RUN = """
     INSERT INTO runs (id, spell, file, path, source, trusted, params, arguments, seed, setup,
@@ -32,8 +33,7 @@ _GOES_ON = """
 """
 
 
-@dataclass(frozen=True)
-class Beginning:
+class Beginning(Frozen):
     """What a run begins with.
 
     Attributes:
@@ -50,8 +50,7 @@ class Beginning:
     setup: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Changed:
+class Changed(Frozen):
     """What a fork is to have otherwise than its origin.
 
     Attributes:
@@ -109,6 +108,8 @@ class Journal:
 
     def find(self, id_: str) -> RecordedRun:
         """The run of an id, or of the beginning of one. Raises RunNotFound and JournalError."""
+        from llmspell.journal.reader import Reader
+
         with Reader.open(self.path) as reader:
             run = reader.run(id_)
             _ = run.source, run.result  # read while the file is open
@@ -129,6 +130,9 @@ class Journal:
             ReplayError: It has ended.
             JournalError: The file is damaged, or cannot be written.
         """
+        from llmspell.journal.past import Past
+        from llmspell.journal.reader import Reader
+
         lock = RunLock(self.path, run.id)
         reader = Reader.open(self.path)
         try:
@@ -162,6 +166,9 @@ class Journal:
             ReplayError: Nothing was recorded at that path.
             JournalError: The file is damaged, or cannot be written.
         """
+        from llmspell.journal.forking import Change, copy_before, step_of
+        from llmspell.journal.reader import Reader
+
         with Reader.open(self.path) as reader:
             step = step_of(reader.effects(run, beside=True), at, run.id)
         rows: list[Row] = []
@@ -180,6 +187,9 @@ class Journal:
 
     def replay(self, run: RecordedRun, until: str | None = None) -> Recording:
         """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""
+        from llmspell.journal.past import Past
+        from llmspell.journal.reader import Reader
+
         reader = Reader.open(self.path)
         try:
             past = Past(run, reader.effects(run, beside=True), reader, until=until)
@@ -207,6 +217,8 @@ class Journal:
             RunBusy: A process is at the run.
             JournalError: The file is damaged, or cannot be written.
         """
+        from llmspell.journal.reader import Reader
+
         lock = RunLock(self.path, run.id)
         try:
             with Reader.open(self.path) as reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import CoroutineType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Perform
@@ -16,11 +16,13 @@ from llmspell.errors import (
     UnfinishedEffect,
 )
 from llmspell.journal.ledger import Asked, Ledger
-from llmspell.journal.past import Past, Recorded, shown
-from llmspell.journal.reader import BegunEffect
 from llmspell.journal.recording import STOPS, Judge, Recording, Verdict
 from llmspell.journal.texts import Arguments
 from llmspell.values import NotPlain, Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.past import Past, Recorded
+    from llmspell.journal.reader import BegunEffect
 
 MODULE = "module.load"
 
@@ -95,6 +97,8 @@ class Leaves:
         if recording.has_begun(effect.path) and not self._again(effect):
             begun, judge = recording.take_begun(effect.path)
             if begun.digest != arguments.digest:
+                from llmspell.journal.past import shown
+
                 was, now = shown(begun.name, begun.args), shown(effect.name, effect.args)
                 raise JournalMismatch(f"the spell asks for {now}, but its record has begun {was}")
             if await self._verdict(judge, begun) == "skip":
@@ -107,6 +111,8 @@ class Leaves:
     async def _verdict(self, judge: Judge, begun: BegunEffect) -> Verdict:
         verdict = await judge(begun)
         if verdict == "fail":
+            from llmspell.journal.past import shown
+
             raise UnfinishedEffect(shown(begun.name, begun.args), begun.path, self._recording.id)
         return verdict
 

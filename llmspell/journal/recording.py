@@ -9,22 +9,24 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llmspell.clock import now
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, ReplayError, RunSuspended
 from llmspell.journal.ledger import Asked, Ledger
-from llmspell.journal.past import Past
-from llmspell.journal.reader import BegunEffect
 from llmspell.journal.texts import Arguments, TextOf
 from llmspell.journal.waits import Waits
 from llmspell.values import Value
 
+if TYPE_CHECKING:
+    from llmspell.journal.past import Past
+    from llmspell.journal.reader import BegunEffect
+
 Verdict = Literal["again", "skip", "fail"]
 """What to do about a leaf of which nobody knows whether it was done."""
 
-Judge = Callable[[BegunEffect], Awaitable[Verdict]]
+Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
 # What stops a run so that it can be resumed; other errors end it.
 STOPS = (LimitExceeded, ReplayError, RunSuspended)

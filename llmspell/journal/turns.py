@@ -7,10 +7,13 @@ thing that it could be told; where more is under way, its order is chance, and i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from llmspell.journal.past import Past
 from llmspell.journal.recording import Recording
 from llmspell.lua import messages
+
+if TYPE_CHECKING:
+    from llmspell.journal.past import Past
 
 Named = tuple[str, bytes]
 """A message and what it is called in the record: whom it answers, calls or aborts."""
