@@ -27,6 +27,9 @@ _RUN = """
 """
 
 
+_MOST_KNOWN = 10_000
+
+
 class Asked:
     """A leaf that somebody asked for: what is known of it before it has ended.
 
@@ -51,7 +54,7 @@ class Ledger:
 
     Attributes:
         ended: The number of the last leaf that has ended.
-        known: Digests of what this run has written by content.
+        known: Digests of some of what this run has written by content.
     """
 
     def __init__(self, writer: Writer, lock: RunLock, number: int, *, ended: int = 0) -> None:
@@ -138,6 +141,8 @@ class Ledger:
             if row[0] is BLOB or row[0] is LINK:
                 if row[1][0] in self.known:
                     continue
+                if len(self.known) >= _MOST_KNOWN:
+                    self.known.clear()
                 self.known.add(row[1][0])
             new.append(row)
         return new
