@@ -122,8 +122,8 @@ class Leaves:
         return asked
 
     def _live(self, effect: Effect, arguments: Arguments) -> Answer[Value]:
-        if self._recording.leaving():  # nothing more is begun
-            raise asyncio.CancelledError
+        if self._recording.leaving():
+            return _GivenUp()
         asked = self._ask(effect, arguments)
         if not self._again(effect):
             self._ledger.begin(asked)
@@ -198,6 +198,19 @@ async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) ->
         return await settled(Leaves(recording, lambda _: work).perform(place))
     finally:
         work.close()
+
+
+class _GivenUp:
+    """The answer of a leaf that is not begun any more, since the run stops: who awaits it ends."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, Value]:
+        yield  # who is being cancelled hears of it here, and from whoever cancels
+        raise asyncio.CancelledError
+
+    def close(self) -> None:
+        """Nothing has begun."""
 
 
 class _Awaited:

@@ -78,6 +78,12 @@ class Trials:
     ) -> None:
         await self._exit.aclose()
 
+    async def warm_up(self) -> None:
+        """Have the host load the model that makes vectors, which it does once."""
+        runtime = await self._open()
+        await runtime.execute("pcall(Model.embed, 'a')")
+        await self._close()
+
     async def run(self, program: Program) -> Verdict:
         """Try a program."""
         self._replies = program.replies

@@ -28,6 +28,7 @@ async def main(ring: int) -> None:
     with TemporaryDirectory() as folder:
         leaks = Leaks()
         async with Trials(Path(folder), ring=ring) as trials:
+            await trials.warm_up()
             for number, line in enumerate(sys.stdin):
                 if number == WARM_UP:
                     leaks.settle()
