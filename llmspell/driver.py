@@ -121,6 +121,7 @@ class Driver:
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._serving = False
+        self._abandoned = 0  # how often the runner was cancelled for an effect, and has not heard
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, _Call] = {}
         self._last_call = 0
@@ -165,7 +166,7 @@ class Driver:
         """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
         if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended)):
             return True
-        return self._inline is not None and self._runner.cancelling() > 0
+        return self._inline is not None and self._runner.cancelling() > self._abandoned
 
     def stop(self, error: LlmspellError) -> None:
         """End the run with an error, as from outside."""
@@ -189,7 +190,7 @@ class Driver:
             if self._inline and not (self._scheduled or self._elsewhere):
                 self._inbox.append(message)
                 self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
-                if self._runner.cancelling():
+                if self._abandoned:
                     await asyncio.sleep(0)  # the function has abandoned the effect that calls it
             else:
                 self._deliver(message)
@@ -406,12 +407,30 @@ class Driver:
                 reply = self._refusal(task, name, functions, error)
             except asyncio.CancelledError:
                 result.close()  # it may not have begun
-                if self._inline is pending or self._runner.uncancel() > 0:
+                if self._inline is pending or self._forget_abandoning() > 0:
                     raise
                 continue  # the effect was abandoned, not the run
-            self._inline, self._serving = None, False
-            self._inbox.append(reply)
-            self._advance()
+            if self._inline is pending:
+                self._inline, self._serving = None, False
+                self._inbox.append(reply)
+                self._advance()
+            else:
+                await self._hear_of_abandoning()
+
+    async def _hear_of_abandoning(self) -> None:
+        """The same when whoever does the effect kept that to itself, or has ended before it heard."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._forget_abandoning() > 0:
+                raise
+        else:
+            self._forget_abandoning()
+
+    def _forget_abandoning(self) -> int:
+        """Take back that the runner was cancelled for an effect; how often it was besides."""
+        self._abandoned -= 1
+        return self._runner.uncancel() - self._abandoned
 
     async def _serve(self, pending: _Pending) -> None:
         task, name, functions, result = pending
@@ -447,6 +466,7 @@ class Driver:
         pending, self._inline = self._inline, None
         if self._serving:
             self._serving = False
+            self._abandoned += 1
             self._runner.cancel()
         elif pending:  # the runner has not got to it
             pending[-1].close()

@@ -131,6 +131,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     Nothing is fetched: a `$ref` leads to another part of the same schema.
     """
     _check_size(schema)
+    _check_keys(schema)
     from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
     try:
@@ -157,6 +158,18 @@ def _check_size(schema: Value) -> None:
             f"it is too large: {tables:,} tables with {values:,} values, "
             f"where {MAX_TABLES:,} and {MAX_VALUES:,} are allowed"
         )
+
+
+def _check_keys(schema: Value) -> None:
+    rest = [schema]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            if strange := [key for key in value if not isinstance(key, str)]:
+                raise ValueError(f"a table in it has the key {strange[0]!r}, which is no string")
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
 
 
 def _size(value: Value) -> tuple[int, int]:

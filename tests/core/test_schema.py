@@ -163,6 +163,8 @@ def test_any_value_is_a_shape_or_refused(value):
             {"items": {"anyOf": [{"patternProperties": {"a+": {}}}]}},
             "items.anyOf.patternProperties",
         ),
+        ({"prefixItems": [{"a": 1, 2.0: 3}]}, "the key 2.0"),
+        ({"enum": [{"a": {1: 2}}]}, "the key 1"),
         ({"$defs": {"x": {"$id": "http://evil.com/"}}}, "$defs.x.$id"),
         (
             {"properties": {"a": {"unevaluatedProperties": False}}},
