@@ -84,6 +84,7 @@ def _load() -> tuple[Any, Any]:
         tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
     tokenizer.enable_truncation(_LONGEST)
     options = onnxruntime.SessionOptions()
+    options.enable_cpu_mem_arena = False  # it would keep what the longest texts took: 350 MB
     # Two threads that share busy cores with others, and spin while they wait, take twice as long.
     options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // 2)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

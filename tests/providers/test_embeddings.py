@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+import subprocess
+import sys
 
 import httpx2
 import openai
@@ -314,6 +316,33 @@ async def test_any_text_has_a_vector(minilm, text):
 async def test_it_has_no_other_dimensions(minilm):
     with pytest.raises(InvalidArguments, match="local/minilm has 384"):
         await minilm.embed(EmbedRequest("local/minilm", ("a",), dimensions=100))
+
+
+MEMORY = """
+import asyncio, resource
+from llmspell.providers.embedding import EmbedRequest
+from llmspell.providers.minilm import MiniLM
+
+def used():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+async def main():
+    model = MiniLM()
+    await model.embed(EmbedRequest("local/minilm", ("a",)))
+    before = used()
+    await model.embed(EmbedRequest("local/minilm", ("word " * 300,) * 16))
+    print(used() - before)
+
+asyncio.run(main())
+"""
+
+
+@needs_minilm
+def test_it_gives_back_the_memory_that_long_texts_took():
+    command = [sys.executable, "-c", MEMORY]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 100 << 20
 
 
 async def test_without_the_extra_it_says_what_to_install(monkeypatch):
