@@ -418,7 +418,10 @@ class Driver:
                 await self._hear_of_abandoning()
 
     async def _hear_of_abandoning(self) -> None:
-        """The same when whoever does the effect kept that to itself, or has ended before it heard."""
+        """Hear that the runner was cancelled for an effect that ended all the same.
+
+        Its handler kept the cancellation to itself, or had ended before it was told.
+        """
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:

@@ -136,7 +136,7 @@ class Signature:
         try:
             return self._checked(arguments)
         except ValueError as error:
-            problems = cast("ValidationError", error)  # imported with the first `_checked`
+            problems = cast("ValidationError", error)  # pydantic's only ValueError
             repaired = _with_empty_tables(arguments, problems)
         if repaired is not None:
             try:

@@ -14,7 +14,7 @@ from llmspell.cli.running import do_work
 from llmspell.config import find_project
 from llmspell.effects import Effect
 from llmspell.errors import RunSuspended
-from llmspell.journal.past import shown
+from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader, RecordedEffect
 from llmspell.runtime import Runtime
 from llmspell.values import Value, legible

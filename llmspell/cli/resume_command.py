@@ -13,7 +13,7 @@ from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.report import Misuse
 from llmspell.cli.running import do_work
 from llmspell.config import find_project
-from llmspell.journal.past import shown
+from llmspell.journal.labels import shown
 from llmspell.journal.reader import BegunEffect, Reader, due_runs
 from llmspell.journal.recording import Judge, Verdict
 from llmspell.runtime import Runtime

@@ -1,13 +1,15 @@
-"""What an effect was about, in a word, for who looks at a run."""
+"""What an effect was about, for people: in a word, and with its arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmspell.values import Value
+from llmspell.values import Value, legible
 
 _TELLING = {"model.request": ("model",), "tool.call": ("name",)}
 _OFTEN = ("name", "key", "topic", "pattern", "model", "path", "agent", "seconds")
+
+_LONGEST = 200  # characters of arguments shown
 
 
 def label_of(name: str, args: Mapping[str, Value]) -> str:
@@ -17,3 +19,12 @@ def label_of(name: str, args: Mapping[str, Value]) -> str:
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
             return str(value)
     return ""
+
+
+def shown(name: str, args: dict[str, Value]) -> str:
+    """An effect for people: its name and arguments."""
+    import json
+
+    text = json.dumps(legible(args), ensure_ascii=False) if args else ""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return f"{name} {short}".strip()

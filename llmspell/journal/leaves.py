@@ -15,6 +15,7 @@ from llmspell.errors import (
     JournalMismatch,
     UnfinishedEffect,
 )
+from llmspell.journal.labels import shown
 from llmspell.journal.ledger import Asked, Ledger
 from llmspell.journal.recording import STOPS, Judge, Recording, Verdict
 from llmspell.journal.texts import Arguments
@@ -97,8 +98,6 @@ class Leaves:
         if recording.has_begun(effect.path) and not self._again(effect):
             begun, judge = recording.take_begun(effect.path)
             if begun.digest != arguments.digest:
-                from llmspell.journal.past import shown
-
                 was, now = shown(begun.name, begun.args), shown(effect.name, effect.args)
                 raise JournalMismatch(f"the spell asks for {now}, but its record has begun {was}")
             if await self._verdict(judge, begun) == "skip":
@@ -111,8 +110,6 @@ class Leaves:
     async def _verdict(self, judge: Judge, begun: BegunEffect) -> Verdict:
         verdict = await judge(begun)
         if verdict == "fail":
-            from llmspell.journal.past import shown
-
             raise UnfinishedEffect(shown(begun.name, begun.args), begun.path, self._recording.id)
         return verdict
 

@@ -20,8 +20,9 @@ from llmspell.errors import (
     RunSuspended,
     effect_error_from,
 )
+from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
-from llmspell.values import Value, legible
+from llmspell.values import Value
 
 STUCK = 1.0
 """Seconds without a step after which a run will not go on as it did."""
@@ -307,18 +308,6 @@ class Past:
         )
         error.effect, error.path = missing.name, missing.path
         return error
-
-
-_LONGEST = 200  # characters of arguments shown
-
-
-def shown(name: str, args: dict[str, Value]) -> str:
-    """An effect for people: its name and arguments."""
-    import json
-
-    text = json.dumps(legible(args), ensure_ascii=False) if args else ""
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return f"{name} {short}".strip()
 
 
 def _names(batch: str) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import JournalMismatch
-from llmspell.journal.past import Recorded, shown
+from llmspell.journal.labels import shown
+from llmspell.journal.past import Recorded
 from llmspell.journal.reader import Reader, RecordedEffect
 from llmspell.journal.texts import Arguments, text_of
 from llmspell.values import Value
