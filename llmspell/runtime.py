@@ -288,17 +288,18 @@ class Runtime:
             Exception: What `run` raises.
         """
         from llmspell import resuming
+        from llmspell.journal import again
 
         async def always(_: BegunEffect) -> Verdict:
             return unfinished  # type: ignore[return-value]
 
         journal = self._open_journal()
-        found = journal.find(run)
+        found = again.find(journal, run)
         spell = resuming.spell_now(found, self.project)
         launch = await self._terms.launch_again(found, spell)
         resuming.check_tools(found, self.tools)
         judge = unfinished if callable(unfinished) else always
-        recording = journal.resume(found, launch.beginning(self.tools), judge)
+        recording = again.resume(journal, found, launch.beginning(self.tools), judge)
         done = self._runs.run_recorded(recording, launch, output or self._output, begun)
         return await self._explained(spell, done)
 
@@ -334,14 +335,14 @@ class Runtime:
             Exception: What `resume` raises.
         """
         from llmspell import resuming
-        from llmspell.journal.journal import Changed
+        from llmspell.journal import again
 
         if spell is not None and not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
         journal = self._open_journal()
-        found = journal.find(run)
+        found = again.find(journal, run)
         bound = resuming.params_now(found, spell or resuming.spell_now(found, self.project), params)
-        id_ = journal.fork(found, at, Changed(bound, models or {}, spell))
+        id_ = again.fork(journal, found, at, again.Changed(bound, models or {}, spell))
         return await self.resume(id_, unfinished="again", output=output, begun=begun)
 
     async def replay(
@@ -360,10 +361,12 @@ class Runtime:
             JournalExhausted: It was not recorded to its end.
             Exception: What the run raised.
         """
+        from llmspell.journal import again
+
         journal = self._open_journal()
-        found = journal.find(run)
+        found = again.find(journal, run)
         launch = launch_of(found)
-        recording = journal.replay(found, until=until)
+        recording = again.replay(journal, found, until=until)
         output = output or self._output
         tools = found.setup["tools"]
         return await self._runs.run_recorded(recording, launch, output, tools=tools)

@@ -11,7 +11,9 @@ leaves.py     its leaves: performed and recorded, or answered
 waits.py      leaves that only wait, and when the run is parked
 past.py       gives recorded outcomes back in their order
 turns.py      what Lua is told at each of its turns
-journal.py    begins records, and takes them up again
+journal.py    begins records
+again.py      takes them up again: to resume, replay or fork, and to keep what people answer
+labels.py     what effects were about, for people
 pruning.py    deletes runs
 reader.py     for those who only look; what shows runs is built on it
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from llmspell.errors import ReplayError, RunNotFound
 from llmspell.human import Approval, Decision, Question
+from llmspell.journal import again
 from llmspell.journal.journal import Journal
 from llmspell.journal.reader import BegunEffect, Reader, RecordedRun
 from llmspell.values import Value
@@ -80,5 +81,5 @@ def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
 
 
 def _keep(journal: Journal, pending: Pending, said: Value) -> None:
-    if not journal.tell(pending.run, pending.effect.path, said):
+    if not again.tell(journal, pending.run, pending.effect.path, said):
         raise ReplayError(f"the run {pending.run.id} has gone on meanwhile")

@@ -372,7 +372,7 @@ async def test_a_full_file_stops_a_run_and_loses_nothing(new_runtime, file, writ
     source = "for i = 1, 900 do State.set('k' .. i, {math.random(), math.random(), math.random()}) end return State.get('k900') ~= nil"
     async with new_runtime(tools=[work]) as runtime:
         await runtime.execute("return 1")
-        db = runtime._open_journal()._writer.db
+        db = runtime._open_journal().writer.db
         pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.execute(f"PRAGMA max_page_count = {pages + 8}")
         with pytest.raises(JournalError, match="the disk is full"):

@@ -1,0 +1,173 @@
+"""Takes recorded runs up again: to go on with them, to do them again, or to go on otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+
+from llmspell.errors import ReplayError
+from llmspell.frozen import Frozen
+from llmspell.journal.forking import Change, copy_before, step_of
+from llmspell.journal.ledger import Ledger
+from llmspell.journal.locks import RunLock
+from llmspell.journal.past import Past
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
+from llmspell.journal.texts import Row, stored, stored_bytes, text_of
+from llmspell.spell import Spell
+from llmspell.values import Value, plain
+
+if TYPE_CHECKING:
+    from llmspell.journal.journal import Beginning, Journal
+
+_GOES_ON = """
+    UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
+    WHERE number = ?
+"""
+
+
+class Changed(Frozen):
+    """What a fork is to have otherwise than its origin.
+
+    Attributes:
+        params: All its parameters, by name.
+        models: The model to be asked in place of another one, by the name of that.
+        spell: The spell as it is to go on.
+    """
+
+    params: Mapping[str, Value]
+    models: Mapping[str, str] = field(default_factory=dict)
+    spell: Spell | None = None
+
+
+def find(journal: Journal, id_: str) -> RecordedRun:
+    """The run of an id, or of the beginning of one. Raises RunNotFound and JournalError."""
+    with Reader.open(journal.path) as reader:
+        run = reader.run(id_)
+        _ = run.source, run.result  # read while the file is open
+        if run.setup["tools"]:
+            _ = run.tools
+        return run
+
+
+def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judge) -> Recording:
+    """Take a run up again; what was recorded is answered, then it goes on.
+
+    `beginning` is what it goes on with: the spell may have been edited, limits raised. `judge`
+    decides about what had begun when the run stopped.
+
+    The leaf whose error ended a run that failed is done again.
+
+    Raises:
+        RunBusy: Another process has it.
+        ReplayError: It has ended.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    lock = RunLock(journal.path, run.id)
+    reader = Reader.open(journal.path)
+    try:
+        run = reader.run(run.id)  # another process may have gone on with it meanwhile
+        _check_unended(run)
+        effects = reader.effects(run, beside=True)
+        retried = _failed_last(effects) if run.status == "failed" else []
+        begun = {begun.path: begun for begun in reader.begun(run)}
+        _go_on(journal, run, beginning, retried)
+    except BaseException:
+        reader.close()
+        lock.release()
+        raise
+    ended = effects[-1].number if effects else 0
+    past = Past(run, effects[: len(effects) - len(retried)], reader)
+    return Recording(
+        run.id,
+        run.seed,
+        text_of=journal.redaction.text_of,
+        ledger=Ledger(journal.writer, lock, run.number, ended=ended),
+        past=past,
+        unfinished=Unfinished(begun, judge),
+    )
+
+
+def fork(journal: Journal, run: RecordedRun, at: str, change: Changed) -> str:
+    """A new run which begins with what another one did before a step; its id.
+
+    It is suspended there, to be resumed.
+
+    Raises:
+        ReplayError: Nothing was recorded at that path.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    with Reader.open(journal.path) as reader:
+        step = step_of(reader.effects(run, beside=True), at, run.id)
+    rows: list[Row] = []
+    spell: dict[str, Any] = {}
+    if change.spell is not None:
+        source = stored_bytes(journal.redaction.data(change.spell.source), rows)
+        path = change.spell.path and str(change.spell.path)
+        spell = {"source": source, "path": path, "file": change.spell.file}
+    text = journal.redaction.text_of
+    params = text(dict(change.params))
+    setup = text_of(run.setup | {"models": run.setup.get("models", {}) | change.models})
+    id_ = new_id()
+    copied = Change(params, setup, spell, tuple(rows))
+    copy_before(journal.writer.db, journal.path, run, step, id_, copied)
+    return id_
+
+
+def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Recording:
+    """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""
+    reader = Reader.open(journal.path)
+    try:
+        past = Past(run, reader.effects(run, beside=True), reader, until=until)
+    except BaseException:
+        reader.close()
+        raise
+    return Recording(run.id, run.seed, text_of=journal.redaction.text_of, ledger=None, past=past)
+
+
+def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
+    """Keep what a person says of a leaf that waits; whether it still does.
+
+    Raises:
+        RunBusy: A process is at the run.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    lock = RunLock(journal.path, run.id)
+    try:
+        with Reader.open(journal.path) as reader:
+            waits = any(begun.path == path for begun in reader.begun(run))
+        said = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
+        journal.writer.commit([(said, (journal.redaction.text_of(answer), run.number, path))])
+    finally:
+        lock.release()
+    return waits
+
+
+def _go_on(
+    journal: Journal, run: RecordedRun, beginning: Beginning, retried: Sequence[RecordedEffect]
+) -> None:
+    """Write down that it runs, and with what, and forget leaves that are done again."""
+    rows: list[Row] = []
+    text = stored_bytes(journal.redaction.data(beginning.source), rows)
+    setup = stored(text_of(plain(run.setup | beginning.setup)), rows)
+    rows.append((_GOES_ON, (text, setup, run.number)))
+    forget = "DELETE FROM effects WHERE run = ? AND number = ?"
+    rows += [(forget, (run.number, effect.number)) for effect in retried]
+    journal.writer.commit(rows)
+
+
+def _check_unended(run: RecordedRun) -> None:
+    if run.status == "completed":
+        hint = f"see it again with: llmspell replay {run.id}"
+        raise ReplayError(f"the run {run.id} has ended", hint=hint)
+
+
+def _failed_last(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
+    """The leaves that ended last, all with an error."""
+    failed: list[RecordedEffect] = []
+    for effect in reversed(effects):
+        if effect.kind != "error":
+            break
+        failed.append(effect)
+    return failed
