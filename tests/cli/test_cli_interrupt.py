@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+SOON = 0.25  # seconds
 SAID = rb"interrupted\nhint: go on with: llmspell resume \d{8}-\d{6}-\w{6}\n"
 
 COMPUTING = "print('ready') while true do end"
@@ -32,19 +33,17 @@ def no_limits(write):
     ("what", "times"), [*((what, 1) for what in CASES), ("an effect", 3), ("Lua", 3)]
 )
 def test_while_it_waits_for(started, tools, seconds_to_end, what, times, where):
-    """It ends sooner than it started, on any machine."""
+    least = SOON
     for _ in range(3):  # a busy machine may be late now and then
-        begin = time.perf_counter()
         with started("exec", where, tools, CASES[what]) as process:
             assert process.stdout.readline() == b"ready\n"
-            starting = time.perf_counter() - begin
             time.sleep(0.05)
-            ending = seconds_to_end(process, times)
+            least = min(least, seconds_to_end(process, times))
             assert process.returncode == 130
             assert re.fullmatch(SAID, process.stderr.read())
-        if ending < starting:
+        if least < SOON:
             break
-    assert ending < starting
+    assert least < SOON
 
 
 def test_while_it_waits_for_a_model(started, model, seconds_to_end):

@@ -1,7 +1,6 @@
 """`llmspell state`: what goes in comes out, and mistakes change nothing."""
 
 import json
-import re
 import sqlite3
 
 import pytest
@@ -60,14 +59,13 @@ def test_keys_are_listed_by_scope(state):
     assert state("list") == ""
     state("set", "name", "Ada")
     state("set", "long", "x" * 100)
-    state("set", "--scope", "cart", "tea", "2", "--ttl", "900", "--json")
+    state("set", "--scope", "cart", "tea", "2", "--ttl", "100", "--json")
     state("set", "--scope", "cart", "a\nb", "2")
     lines = state("list").splitlines()
     assert lines[0].startswith('long    "xxx')
     assert lines[0].endswith("…")
     assert lines[1:4] == ['name    "Ada"', "cart", '  "a\\nb"  "2"']
-    left = re.fullmatch(r"  tea     2  for (\d+) s", lines[4])
-    assert 800 < int(left[1]) <= 900
+    assert lines[4] in ("  tea     2  for 100 s", "  tea     2  for 99 s", "  tea     2  for 98 s")
     assert state("list", "n*") == 'name  "Ada"\n'
     assert state("list", "--scope", "cart", "t*").startswith("cart\n  tea  2")
     rows = json.loads(state("list", "--json", "*a*"))

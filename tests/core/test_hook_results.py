@@ -279,10 +279,10 @@ async def test_a_redirection_that_cannot_be_is_the_hooks_failure(run, caplog):
 
 
 async def test_a_result_is_kept_by_its_arguments_and_for_its_time(run):
-    run.hooks.before("probe.work")(lambda call: Cache(ttl=0.2))
+    run.hooks.before("probe.work")(lambda call: Cache(ttl=0.05))
     assert [await run.do("probe.work", n=n) for n in (1, 2, 1)] == [2, 4, 2]
     assert run.done == [1, 2]
-    await anyio.sleep(0.21)
+    await anyio.sleep(0.06)
     await run.do("probe.work", n=1)
     assert run.done == [1, 2, 1]
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 from genai_prices import Usage as Counted
 from genai_prices.data_snapshot import get_snapshot
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.providers.catalogue import CATALOGUE
@@ -21,7 +21,6 @@ def prices(own=None, **providers):
     return Prices(own or {}, providers)
 
 
-@settings(max_examples=25)
 @given(st.builds(Usage, counts, counts, cached_tokens=counts, cache_written_tokens=counts))
 def test_every_model_of_the_catalogue_costs_what_the_catalogue_says(usage):
     # The input includes what is read from the cache and what is written to it.

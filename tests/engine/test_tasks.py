@@ -15,11 +15,12 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_map_runs_at_the_same_time_and_keeps_the_order(lua):
+    begin = time.monotonic()
     result, order = await lua("""
         local order = {}
         local function wait(n, i)
           order[#order + 1] = n .. " begins"
-          local value = probe("wait", {seconds = 0.1 * n, value = n * 10 + i})
+          local value = probe("wait", {seconds = 0.2 * n, value = n * 10 + i})
           order[#order + 1] = n .. " ends"
           return value
         end
@@ -27,6 +28,7 @@ async def test_map_runs_at_the_same_time_and_keeps_the_order(lua):
     """)
     assert result == [51, 12, 33]
     assert order == ["5 begins", "1 begins", "3 begins", "1 ends", "3 ends", "5 ends"]
+    assert time.monotonic() - begin < 1.7  # one after another they take 1.8
 
 
 async def test_a_thousand_sleeping_tasks_take_as_long_as_one(lua):
@@ -36,7 +38,7 @@ async def test_a_thousand_sleeping_tasks_take_as_long_as_one(lua):
         for i = 1, 1000 do list[i] = i end
         Task.map(list, function() Task.sleep(0.1) end)
     """)
-    assert time.monotonic() - begin < 50  # half of what they take one after another
+    assert time.monotonic() - begin < 5  # a benchmark has the real bound
 
 
 async def test_map_with_a_limit_has_no_more_than_that_at_once(lua):

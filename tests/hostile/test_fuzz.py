@@ -8,7 +8,7 @@ from fuzz import shrunk
 from programs import PRELUDE, Program, program
 from victim_process import VictimProcess
 
-LIMITS = {"memory": 16 << 20, "instructions": 2_000_000, "time": 2, "effects": 50, "output": 1000}
+LIMITS = {"memory": 16 << 20, "instructions": 2_000_000, "time": 2, "effects": 200, "output": 1000}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

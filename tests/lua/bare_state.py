@@ -199,16 +199,6 @@ def new_state() -> Any:
 
 
 @cache
-def soon() -> float:
-    """Seconds of CPU after which a run that must be killed has been, however slow the machine.
-
-    A tick of the clock and an operation that it did not see, and some times what the most
-    instructions of a test take.
-    """
-    return 2 + 8 * BareState(seed=1).run("while true do end").seconds
-
-
-@cache
 def compiled(source: str, name: str) -> bytes:
     dump = b"local source, name = ... return string.dump(assert(load(source, name, 't')), true)"
     return bytes(new_state().execute(dump, source.encode(), f"={name}".encode()))

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bare_state import BareState, run, soon
+from bare_state import BareState, run
 
 ATTACKS = [
     attack
@@ -23,7 +23,7 @@ def test_known_attack(attack):
     assert outcome.kind in kinds.split("|")
     said = outcome.reason if outcome.kind == "killed" else outcome.text
     assert re.search(pattern, said)
-    assert outcome.seconds < soon()
+    assert outcome.seconds < 4
 
 
 # What must be killed: by the instructions, the clock or the memory.
@@ -92,7 +92,7 @@ ENDLESS = {
 def test_endless_work_is_killed(name):
     outcome = run(ENDLESS[name], instructions=5e6, seconds=0)
     assert outcome.kind == "killed"
-    assert outcome.seconds < soon()
+    assert outcome.seconds < 3
 
 
 # What must end by itself, well or with an error, and leave the host as it was.
@@ -201,7 +201,7 @@ def test_the_cpu_clock_counts_fractions_of_seconds():
     assert state.run("for i = 1, 1e6 do end return 1", seconds=0.5).text == "1"
     begin = time.process_time()
     assert state.run("while true do end", instructions=1e12, seconds=0.2).limit == "time"
-    assert 0.2 <= time.process_time() - begin < 0.9  # no whole second
+    assert 0.2 <= time.process_time() - begin < 0.4
 
 
 @pytest.mark.parametrize("cpu_clock", [False, True])
@@ -221,4 +221,4 @@ def test_the_clock_sees_work_that_costs_few_instructions(source, cpu_clock):
     state = BareState(seed=1, clock=cpu_clock)
     outcome = state.run(source, instructions=1e12, seconds=0, memory=64 << 20)
     assert outcome.limit == "time"
-    assert outcome.seconds < soon()
+    assert outcome.seconds < 2

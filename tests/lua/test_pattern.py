@@ -4,7 +4,7 @@ from functools import cache
 from random import Random
 
 import pytest
-from bare_state import BareState, run, soon
+from bare_state import BareState, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from library_cases import Plain, call, disagreements, states
@@ -63,7 +63,7 @@ def test_no_pattern_runs_away(pattern, function):
         seconds=5,
     )
     assert outcome.kind in ("killed", "value")
-    assert outcome.seconds < soon()
+    assert outcome.seconds < 3
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,9 @@ def test_timeouts_go_by_it():
 
 def test_a_thread_is_waited_for():
     async def main():
-        with anyio.fail_after(30):
+        with anyio.fail_after(0.5):
             await anyio.to_thread.run_sync(time.sleep, 0.1)
-        await asyncio.wait_for(asyncio.to_thread(time.sleep, 0.1), 30)
+        await asyncio.wait_for(asyncio.to_thread(time.sleep, 0.1), 0.5)
 
     run(main())
 

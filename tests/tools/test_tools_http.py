@@ -224,7 +224,7 @@ async def test_the_whole_exchange_has_a_time_limit(call, site, path, method, ret
     started = time.perf_counter()
     with pytest.raises(ToolError, match=r"no complete response from .* within 0\.3 s") as caught:
         await call(http_request, url=f"{site.url}/{path}", method=method, timeout=0.3)
-    assert time.perf_counter() - started < 20
+    assert time.perf_counter() - started < 2
     assert caught.value.retryable is retryable
 
 

@@ -80,10 +80,10 @@ async def test_integers_beyond_64_bits_become_floats(call):
     ],
 )
 async def test_large_numbers_fail_fast(call, expression):
-    started = time.process_time()
+    started = time.perf_counter()
     with pytest.raises(ToolError, match=r"cannot calculate this: "):
         await call(calculate, expression=expression)
-    assert time.process_time() - started < 1
+    assert time.perf_counter() - started < 0.2
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ noise = st.text(
 @settings(max_examples=600, deadline=None)
 @given(expressions | noise)
 def test_there_is_a_number_or_a_tool_error_and_soon(expression):
-    started = time.process_time()
+    started = time.perf_counter()
     try:
         result = anyio.run(calculate, expression[:1000], {"x": 2.5, "y": -3})
     except ToolError:
@@ -197,4 +197,4 @@ def test_there_is_a_number_or_a_tool_error_and_soon(expression):
     assert isinstance(result, (bool, int, float))
     assert math.isfinite(result)
     assert not isinstance(result, int) or -(2**63) <= result < 2**63
-    assert time.process_time() - started < 5
+    assert time.perf_counter() - started < 1

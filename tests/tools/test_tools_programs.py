@@ -220,7 +220,7 @@ async def test_a_timeout_kills_it_and_what_it_started(python, tmp_path):
     started = time.perf_counter()
     with pytest.raises(ToolError, match="did not end within 1 s") as caught:
         await python(FAMILY + "time.sleep(60)", str(pids), timeout=1)
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 5
     assert not caught.value.retryable
     assert [await gone(int(pid)) for pid in pids.read_text().split()] == [True, True]
 

@@ -181,7 +181,7 @@ async def test_a_pattern_that_would_run_for_hours_is_stopped_and_the_host_goes_o
         with pytest.raises(ToolError, match=r"took longer than 0\.5 s") as caught:
             await anyio.to_thread.run_sync(match)
         group.cancel_scope.cancel()
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 3
     assert beats > 10
     assert caught.value.details["seconds"] == 0.5
 
