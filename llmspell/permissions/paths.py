@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+_LEADS_NOWHERE = (OSError, RuntimeError, ValueError)
+"""What is raised for a circle of links, an unknown home, and what can be no path."""
+
 
 def place_of(path: str, *, expand: bool = False) -> Path | None:
     """Where a path leads; None for a circle of links and for what can be no path."""
     try:
-        # A Path of "./~a" has forgotten its first two letters, and would expand to a home.
-        return (Path(path).expanduser() if expand and path[:1] == "~" else Path(path)).resolve()
-    except (OSError, RuntimeError, ValueError):
+        return _as_path(path, expand=expand).resolve()
+    except _LEADS_NOWHERE:
         return None
 
 
@@ -46,5 +48,13 @@ def program_place(program: str, *, expand: bool = False) -> Path | None:
     found = program if "/" in program else which(program)
     if not found:
         return None
-    folder = place_of(str(Path(found).parent), expand=expand)
-    return folder and folder / Path(found).name
+    try:
+        path = _as_path(found, expand=expand)
+        return path.parent.resolve() / path.name
+    except _LEADS_NOWHERE:
+        return None
+
+
+def _as_path(path: str, *, expand: bool) -> Path:
+    # A Path of "./~a" has forgotten its first two letters, and would expand to a home.
+    return Path(path).expanduser() if expand and path[:1] == "~" else Path(path)

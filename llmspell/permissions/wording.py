@@ -67,7 +67,8 @@ def flag(kind: Kind, targets: Iterable[str] = (), *, verb: str = "allow") -> str
 
 def _as_typed(kind: Kind, target: str) -> str:
     """A target as it has to stand in the option: `,` separates, `*` and `~` have a meaning."""
-    if kind in ("read", "write") and (not target or target[0] in "*~"):
+    path = kind in ("read", "write") or (kind == "run" and "/" in target)
+    if path and (not target or target[0] in "*~"):
         target = f"./{target}"
     return target.replace(",", ",,")
 

@@ -571,6 +571,7 @@ def test_what_stands_for_several_cannot_be_asked_for():
         (Need("read", "a,b"), "it may not read a,b", "--allow-read=a,,b"),
         (Need("read", "*"), "it may not read *", "--allow-read='./*'"),
         (Need("read", "~/x"), "it may not read ~/x", "--allow-read='./~/x'"),
+        (Need("run", "~/x"), "it may not run ~/x", "--allow-run='./~/x'"),
         (Need("read", "a\n\x1b[2J"), "it may not read a\\n\\x1b[2J", "--allow-read=$'a\\x0a\\x1b[2J'"),
         (Need("read", "it's\u202e"), "it may not read it's\\u202e", "--allow-read=$'it\\'s\\xe2\\x80\\xae'"),
     ],
@@ -595,6 +596,8 @@ typed = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
         ("read", ""),
         ("read", ",,a,"),
         ("run", "*,*"),
+        ("run", "~/a"),
+        ("run", "~a"),
     ]
 )
 @example([("llm", "'\\$(id)`id`\x1b\n'"), ("read", "$'\\x41'"), ("tool", "--"), ("read", "-")])
