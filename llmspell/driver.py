@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from time import monotonic
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
@@ -151,6 +151,7 @@ class Driver:
                 else:
                     self._asleep = asyncio.get_running_loop().create_future()
                     await self._asleep
+                    self._asleep = None
         except BaseException:
             self._left = True
             raise
@@ -217,10 +218,14 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             self._inbox.append(self._refusal(task, name, functions, error))
         else:
-            if type(result) is CoroutineType or hasattr(result, "__await__"):
-                self._begin(task, name, functions, result)
-            else:
+            if type(result) is not CoroutineType and not hasattr(result, "__await__"):
                 self._inbox.append(self._reply(task, name, functions, result))
+                return
+            inline = self._inline and self._inline[0] == task
+            if inline or task in self._begun or task in self._tasks:
+                result.close()
+                raise MalformedMessage(f"task {task} asks for two effects at once")
+            self._begun[task] = task, name, functions, result
 
     def cancelled(self, task: int) -> None:
         if task in self._begun:
@@ -262,15 +267,6 @@ class Driver:
         self._resting = asyncio.ensure_future(rest)
         self._resting.add_done_callback(rested)
 
-    def _begin(
-        self, task: int, name: str, functions: list[LuaFunction], result: Coroutine[Any, Any, Value]
-    ) -> None:
-        inline = self._inline is not None and self._inline[0] == task
-        if inline or task in self._begun or task in self._tasks:
-            result.close()
-            raise MalformedMessage(f"task {task} asks for two effects at once")
-        self._begun[task] = task, name, functions, result
-
     # The loop.
 
     def _deliver(self, message: bytes) -> None:
@@ -296,10 +292,11 @@ class Driver:
         self._scheduled = False
         until = 0.0
         while not (self._done or self._elsewhere):
-            message = self._next_batch()
+            alone = len(self._inbox) == 1 and not self._turns
+            message = self._inbox.pop() if alone else self._next_batch()
             if message is None:
                 break
-            self._resumed = time.monotonic()
+            self._resumed = monotonic()
             out = self._vm.resume(message, apart=self._slow)
             if type(out) is not bytes:
                 self._elsewhere = cast("asyncio.Future[bytes]", out)
@@ -307,7 +304,7 @@ class Driver:
                 if self._turns:
                     self._turns.started()
                 break
-            now = time.monotonic()
+            now = monotonic()
             self._slow = now - self._resumed > LONG_SLICE
             until = until or self._resumed + SLICE
             if not self._listen(out):
@@ -325,7 +322,7 @@ class Driver:
             return self._turns.take(inbox, more=self._more, alone=alone)
         if not (inbox or self._more):
             return None
-        return inbox[0] if len(inbox) == 1 else b"".join(inbox)
+        return b"".join(inbox)
 
     def _came_back(self, resumed: asyncio.Future[bytes]) -> None:
         """The same after it went on elsewhere."""
@@ -334,7 +331,7 @@ class Driver:
             self._turns.came_back()
         if self._done:
             return  # the run was cancelled meanwhile
-        self._slow = time.monotonic() - self._resumed > LONG_SLICE
+        self._slow = monotonic() - self._resumed > LONG_SLICE
         try:
             if self._listen(resumed.result()):
                 self._advance()
@@ -373,7 +370,8 @@ class Driver:
         )
         if len(self._begun) == 1 and not busy:
             _, self._inline = self._begun.popitem()
-            self._wake()
+            if self._asleep:
+                self._wake()
         elif self._begun:
             self._start_tasks()
         elif not busy:
@@ -394,14 +392,14 @@ class Driver:
 
     async def _serve_inline(self) -> None:
         """Await the only effect outstanding, as long as there is just one."""
-        until = time.monotonic() + SLICE
+        until = monotonic() + SLICE
         while (pending := self._inline) and not self._done:
             task, name, functions, result = pending
             self._serving = True
             try:
                 if self._resumed > until:  # effects that wait for nothing hold up the others
                     await asyncio.sleep(0)
-                    until = time.monotonic() + SLICE
+                    until = monotonic() + SLICE
                 reply = self._reply(task, name, functions, await result)
             except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
                 reply = self._refusal(task, name, functions, error)

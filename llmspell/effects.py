@@ -51,8 +51,10 @@ class Effect:
     __slots__ = ("_calls", "_children", "args", "bound", "made_of", "name", "path", "run")
 
     def __init__(self, name: str, args: dict[str, Value], path: str, run: Run) -> None:
-        self.name, self.args, self.path, self.run = name, args, path, run
-        self.bound: dict[str, Any] = args
+        self.name = name
+        self.args = self.bound = args
+        self.path = path
+        self.run = run
         self.made_of: object = None
         self._children = self._calls = 0
 

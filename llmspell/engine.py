@@ -115,7 +115,8 @@ class Engine:
         return cast("S", self._services[service])
 
     async def perform(self, effect: Effect) -> Value:
-        return await settled(self._begin(effect))
+        self.count()
+        return await settled((self._chains.get(effect.name) or self._chain(effect.name))(effect))
 
     def call(
         self, function: LuaFunction, args: list[Value], path: str
@@ -138,7 +139,11 @@ class Engine:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])
             args = {}
-        return self._begin(Effect(name, args, self._under + path, self))
+        self._effects += 1
+        if self._effects > self._free_effects:
+            self._judge_effects()
+        chain = self._chains.get(name) or self._chain(name)
+        return chain(Effect(name, args, self._under + path, self))
 
     def count(self) -> None:
         """Count one more effect: of this run, or of one on its behalf. Raises LimitExceeded."""
@@ -152,15 +157,10 @@ class Engine:
         if self._parent:
             self._parent.run.count()
 
-    def _begin(self, effect: Effect) -> Answer[Value]:
-        self._effects += 1
-        if self._effects > self._free_effects:
-            self._judge_effects()
-        chain = self._chains.get(effect.name)
-        if chain is None:
-            handler = self._bridges.handler(effect.name)
-            chain = self._chains[effect.name] = compose(self._middleware, handler, self)
-        return chain(effect)
+    def _chain(self, name: str) -> Perform:
+        chain = compose(self._middleware, self._bridges.handler(name), self)
+        self._chains[name] = chain
+        return chain
 
 
 async def _finish(calling: list[Watchers | Inboxes]) -> None:

@@ -9,6 +9,7 @@ local pack, unpack, byte = string.pack, string.unpack, string.byte
 local concat, math_type = table.concat, math.type
 
 local MAX_BYTES, MAX_DEPTH <const>, COST <const> = config.message, 64, 16
+local EMPTY <const> = 48 -- an empty table, as a byte
 local SIMPLE <const> = MAX_BYTES > 10000 and 20 or 0 -- names and values in simple arguments
 
 local null = setmetatable({}, {
@@ -148,8 +149,8 @@ end
 local function put_simple_request(head, number, args)
   local key, value = next(args)
   if key == nil then
-    count = count + 1
-    pieces[count] = head .. pack("<I4", number) .. "0"
+    pieces[count + 1], pieces[count + 2] = head, pack("<I4B", number, EMPTY)
+    count = count + 2
     return true
   end
   local at, last = count + 3, count + 3 + SIMPLE
@@ -189,9 +190,9 @@ end
 
 -- The message of this turn, behind one byte that says how things stand.
 local function take(standing)
-  if count == 2 then
+  if count == 3 then
     count = 1
-    return standing .. pieces[2]
+    return standing .. pieces[2] .. pieces[3]
   end
   pieces[1] = standing
   local message = concat(pieces, "", 1, count)

@@ -36,6 +36,7 @@ local env, decode, reply, run, take =
 local reply_and_run = scheduler.reply_and_run
 
 local REPLY <const>, MAIN <const> = 1, 7 -- records that come in
+local NIL <const> = 110 -- the value nil as a byte, see codec.py
 local WAIT <const>, MORE <const>, KILLED <const> = "w", "m", "k" -- first byte of what the root yields
 
 local function run_main(name, source, params, arguments)
@@ -63,6 +64,12 @@ end
 -- Acts on a message and lets the tasks run, see scheduler.run.
 local function act(message)
   local at, last = 1, #message
+  if last == 6 then
+    local kind, number, tag = sunpack("<BI4B", message)
+    if kind == REPLY and tag == NIL then -- most effects that return nothing
+      return reply_and_run(number, nil)
+    end
+  end
   while at <= last do
     local kind, number = sunpack("<BI4", message, at)
     if kind == REPLY then

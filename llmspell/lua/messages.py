@@ -27,11 +27,12 @@ from llmspell.values import LuaFunction, Value
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
 _head, _head_at = _HEAD.pack, _HEAD.unpack_from
+_nothing = Struct("<BIc").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
 KILLED = ord("k")
-_EMPTY = ord("0")  # an empty table, see codec.py
+_EMPTY, _NIL = ord("0"), b"n"  # an empty table, and nil; see codec.py
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 
@@ -115,7 +116,7 @@ class Reader:
     """Reads the messages of one Lua state."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+        self._receiver, self._requested = receiver, receiver.requested
         # What stands in front of a request's arguments comes again with every effect of that name
         # in that task: the bytes, and the task, path and name they stand for.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
@@ -177,7 +178,7 @@ class Reader:
         at = end + 5
         if message[end + 4] != _EMPTY:  # often there are none
             args, at = decode(message, end + 4, functions)
-        self._receiver.requested(task, f"{path}/{number}", name, args, functions)
+        self._requested(task, f"{path}/{number}", name, args, functions)
         return at
 
     def _learn(self, head: bytes) -> tuple[int, str, str]:
@@ -217,6 +218,8 @@ def killed(kill: Kill, *, after: bytes = b"k") -> bytes:
 
 def reply(task: int, value: Value) -> bytes:
     """The effect of a task is done. Raises NotPlain."""
+    if value is None:  # as often
+        return _nothing(_REPLY, task, _NIL)
     return _head(_REPLY, task) + encode(value)
 
 
