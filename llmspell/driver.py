@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from time import monotonic
 from types import CoroutineType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from llmspell.errors import (
     EffectError,
@@ -32,6 +32,7 @@ from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.codec import MalformedMessage
 from llmspell.lua.failures import callback_error, limit_error, spell_error
+from llmspell.lua.machine import Machine
 from llmspell.values import LuaFunction, NotPlain, Value
 from llmspell.written import Output
 
@@ -72,26 +73,6 @@ class _Call:
     async def settled(self) -> None:
         self._waiting = asyncio.get_running_loop().create_future()
         await self._waiting
-
-
-class Machine(Protocol):
-    """A Lua state, here or in another process. What it says is described in messages.py."""
-
-    def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]:
-        """Hand over messages and let Lua run until it waits; what it says.
-
-        A future of that when it runs `apart` from the event loop, because it was asked to or
-        because it always does.
-        """
-        ...
-
-    def on_end(self, tell: Callable[[], None]) -> None:
-        """Call that should it end unasked; `resume` says why it did."""
-        ...
-
-    def close(self) -> None:
-        """The run is over."""
-        ...
 
 
 class Driver:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from llmspell.bridge import Bridges
 from llmspell.concurrency import Answer, settled
-from llmspell.driver import Driver, Machine
+from llmspell.driver import Driver
 from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.events import Events
@@ -20,6 +20,7 @@ from llmspell.journal.recording import Recording
 from llmspell.journal.turns import Turns
 from llmspell.limits import Limits
 from llmspell.lua import messages
+from llmspell.lua.machine import Machine
 from llmspell.middleware import Middleware, compose
 from llmspell.spell import Spell
 from llmspell.spending.account import Account

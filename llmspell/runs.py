@@ -15,7 +15,6 @@ from llmspell.approvals import Approvals
 from llmspell.bridge import Bridges
 from llmspell.children import Child, Children
 from llmspell.config import Project
-from llmspell.driver import Machine
 from llmspell.effects import Effect
 from llmspell.engine import Engine
 from llmspell.events import Events
@@ -25,6 +24,7 @@ from llmspell.human import Human, Person
 from llmspell.journal.recording import Recording, new_id
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
+from llmspell.lua.machine import Machine
 from llmspell.lua.vm import Vm
 from llmspell.middleware import Middleware
 from llmspell.modules import Modules
