@@ -34,7 +34,7 @@ from llmspell.lua.codec import MalformedMessage
 from llmspell.lua.failures import callback_error, limit_error, spell_error
 from llmspell.lua.machine import Machine
 from llmspell.values import LuaFunction, NotPlain, Value
-from llmspell.written import Output
+from llmspell.written import Text
 
 log = logging.getLogger("llmspell.driver")
 
@@ -84,7 +84,7 @@ class Driver:
         perform: Performer,
         *,
         limits: Limits,
-        output: Output,
+        output: Callable[[Text], None],
         turns: Callable[[Callable[[], None]], Turns] | None = None,
     ) -> None:
         """Prepare; `turns`, given what wakes this driver, makes the record of what Lua is told."""
@@ -231,7 +231,7 @@ class Driver:
         elif waiting := self._calls.get(call):
             waiting.settle(callback_error(failure))
 
-    def printed(self, text: str | bytes) -> None:
+    def printed(self, text: Text) -> None:
         self._output(text)
 
     def _conclude(self, value: Value) -> None:

@@ -129,7 +129,8 @@ class Runtime:
                 the project says, which does unless told otherwise.
             park: Seconds of sleep from which a recorded run stops, with `RunSuspended`, when all of
                 it sleeps; by default it sleeps.
-            output: Gets each line a spell prints; by default it goes to stdout.
+            output: Gets each line a spell prints; what has a method `write` gets the text as it is
+                written, line ends included. By default it goes to stdout.
             console: Where the lines come from that a spell reads; by default stdin.
             progress: Told of the download of the embedded model.
 
@@ -162,7 +163,7 @@ class Runtime:
         self._record = settings.journal.record if record is None else record
         self._park = park
         self._journal: Journal | None = None
-        self._output = output or _print
+        self._output = _StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
         self._shared: dict[type, Any] = {
@@ -245,7 +246,7 @@ class Runtime:
             spell: A path, a name, or a spell already read.
             params: Its parameters.
             arguments: What `arg` and `...` hold in it.
-            output: Gets each line it prints.
+            output: Gets what it prints, as above.
             begun: Told the run's id before it does anything.
 
         Raises:
@@ -257,7 +258,7 @@ class Runtime:
         if not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
         launch = await self._terms.launch(spell, params or {}, arguments)
-        run = self._runs.run(launch, output or self._output, begun)
+        run = self._runs.run(launch, self._output if output is None else output, begun)
         return await self._explained(spell, run)
 
     async def resume(
@@ -277,7 +278,7 @@ class Runtime:
             run: Its id, or the beginning of that.
             unfinished: What to do about an effect that had begun when the run stopped, when it may
                 not simply be done again: do it `again`, `skip` it with the result nil, or `fail`.
-            output: Gets each line it prints, from the first.
+            output: Gets what it prints, as above, from the first.
             begun: Told the run's id before it does anything.
 
         Raises:
@@ -300,7 +301,8 @@ class Runtime:
         resuming.check_tools(found, self.tools)
         judge = unfinished if callable(unfinished) else always
         recording = again.resume(journal, found, launch.beginning(self.tools), judge)
-        done = self._runs.run_recorded(recording, launch, output or self._output, begun)
+        output = self._output if output is None else output
+        done = self._runs.run_recorded(recording, launch, output, begun)
         return await self._explained(spell, done)
 
     async def fork(
@@ -326,7 +328,7 @@ class Runtime:
             params: Parameters that are to be other ones.
             models: The models to ask from there on in place of others, by the names of those.
             spell: The spell to go on with, in place of the recorded one's file.
-            output: Gets each line it prints, from the first.
+            output: Gets what it prints, as above, from the first.
             begun: Told the new run's id before it does anything.
 
         Raises:
@@ -353,7 +355,7 @@ class Runtime:
         Args:
             run: Its id, or the beginning of that.
             until: The path of an effect before which to stop, by raising `RunSuspended`.
-            output: Gets each line it prints.
+            output: Gets what it prints, as above.
 
         Raises:
             RunNotFound: There is no such run.
@@ -367,7 +369,7 @@ class Runtime:
         found = again.find(journal, run)
         launch = launch_of(found)
         recording = again.replay(journal, found, until=until)
-        output = output or self._output
+        output = self._output if output is None else output
         tools = found.setup["tools"]
         return await self._runs.run_recorded(recording, launch, output, tools=tools)
 
@@ -471,11 +473,12 @@ class Runtime:
             self._journal.close()
 
 
-def _print(text: str | bytes) -> None:
-    if isinstance(text, str):
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text + b"\n")
-        sys.stdout.buffer.flush()
+class _StandardOutput:
+    def write(self, text: str | bytes, /) -> None:
+        if isinstance(text, str):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()

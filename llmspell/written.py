@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from llmspell.errors import LimitExceeded
 
-Output = Callable[[str | bytes], None]
-"""Gets each line that a spell prints."""
+Text = str | bytes
+"""What a spell writes: bytes where that is no UTF-8."""
+
+
+@runtime_checkable
+class TextWriter(Protocol):
+    """Gets what a spell writes at once, line ends included."""
+
+    def write(self, text: Text, /) -> object: ...
+
+
+Output = Callable[[Text], None] | TextWriter
+"""Gets each line that a spell prints, without its end; or, with a method `write`, each piece."""
 
 
 class Written:
@@ -15,17 +27,18 @@ class Written:
 
     def __init__(self, output: Output, most: int, around: Written | None = None) -> None:
         """Allow so many bytes; `around` is of the run that started this one."""
-        self._output, self._most, self._around = output, most, around
+        self._output = output if isinstance(output, TextWriter) else _Lines(output)
+        self._most, self._around = most, around
         self._size = 0
 
     def within(self, most: int) -> Written:
         """For a run that this one starts: what it writes counts here as well."""
         return Written(self._output, most, around=self)
 
-    def print(self, text: str | bytes) -> None:
+    def print(self, text: Text) -> None:
         """Pass it on. Raises LimitExceeded, and what the output raises."""
-        self.count(len(text) + 1)
-        self._output(text)
+        self.count(len(text))
+        self._output.write(text)
 
     def count(self, size: int) -> None:
         """Count what is written elsewhere. Raises LimitExceeded."""
@@ -34,3 +47,36 @@ class Written:
             raise LimitExceeded("output limit exceeded", limit="output", value=self._most)
         if self._around:
             self._around.count(size)
+
+    async def end_run(self, run: object) -> None:  # noqa: ARG002 - as of all services
+        """The last line ends with the run."""
+        if self._around is None and isinstance(self._output, _Lines):
+            self._output.end()
+
+
+class _Lines:
+    """Makes lines of pieces. What is printed in one piece stays so, whatever is in it."""
+
+    def __init__(self, output: Callable[[Text], None]) -> None:
+        self._output = output
+        self._begun: list[bytes] = []
+
+    def write(self, text: Text, /) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        self._begun.append(data)
+        if b"\n" in data:
+            line, _, rest = b"".join(self._begun).rpartition(b"\n")
+            self._begun = [rest] if rest else []
+            self._output(_text(line))
+
+    def end(self) -> None:
+        """Whatever has begun is a line."""
+        if any(self._begun):
+            self.write("\n")
+
+
+def _text(data: bytes) -> Text:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

@@ -12,7 +12,10 @@ for line in Console.lines("you: ") do
   if line == "" then
     break
   end
-  print((agent:prompt(line)))
+  for piece in agent:stream(line) do
+    Console.write(piece)
+  end
+  print()
   turns = turns + 1
 end
 

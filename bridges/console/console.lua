@@ -1,7 +1,8 @@
 ---@meta Console
 
 local host = ...
-local perform = host.perform
+local perform, fail, write = host.perform, host.fail, host.write
+local concat, pack, type = table.concat, table.pack, type
 
 ---@class Console
 local Console = {}
@@ -20,6 +21,22 @@ function Console.lines(prompt)
   return function()
     return Console.read_line(prompt)
   end
+end
+
+---Writes to standard output as `print` does, with nothing between or after the arguments.
+---@param ... string|number
+function Console.write(...)
+  local texts = pack(...)
+  for i = 1, texts.n do
+    local kind = type(texts[i])
+    if kind ~= "string" and kind ~= "number" then
+      fail(
+        "invalid_arguments",
+        "Console.write: argument " .. i .. " must be a string or a number, not a " .. kind
+      )
+    end
+  end
+  write(concat(texts, "", 1, texts.n))
 end
 
 return { Console = Console }

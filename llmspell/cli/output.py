@@ -9,18 +9,23 @@ from llmspell.values import Value, in_order, legible
 
 
 def write_line(to: TextIO, line: str | bytes) -> None:
-    """Write a line at once.
+    """Write a line at once. Raises as `write_text` does."""
+    write_text(to, f"{line}\n" if isinstance(line, str) else line + b"\n")
+
+
+def write_text(to: TextIO, text: str | bytes) -> None:
+    """Write a text at once.
 
     Raises:
         BrokenPipeError: Nobody reads it any more.
         LlmspellError: It cannot be written for another reason.
     """
     try:
-        if isinstance(line, bytes):
+        if isinstance(text, bytes):
             to.flush()
-            to.buffer.write(line + b"\n")
+            to.buffer.write(text)
         else:
-            to.write(f"{line}\n")
+            to.write(text)
         to.flush()
     except BrokenPipeError:
         raise

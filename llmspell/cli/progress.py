@@ -35,10 +35,11 @@ class Progress:
 
     Attributes:
         shown: Whether stderr is a terminal to show it on.
+        midline: Whether something else has left a line there unfinished, so that there is no room.
     """
 
     def __init__(self, *, shown: bool) -> None:
-        self.shown = shown
+        self.shown, self.midline = shown, False
         self._active: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -69,6 +70,8 @@ class Progress:
             self._update()
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
+        if effect.name == "console.read_line":
+            self.midline = False  # the person has pressed Enter
         if what := subject(effect):
             self._active -= Counter([what])
             self._update()
@@ -108,7 +111,7 @@ class Progress:
             self._announced = True
             return
         if self._bar is None:
-            if done >= total or self._paused:
+            if done >= total or self._paused or self.midline:
                 return
             self._hide()
             self._bar = _download_bar()
@@ -134,6 +137,8 @@ class Progress:
     def _show(self) -> None:
         with self._drawing:
             self._timer = None
+            if self.midline:
+                return
             if (pause := self._written + DELAY - time.monotonic()) > 0:
                 self._timer = self._loop.call_later(pause, self._show)
             elif self._bar is None:

@@ -17,6 +17,7 @@ from llmspell.cli.options import RunOptions
 from llmspell.cli.output import for_people, for_programs, write_line
 from llmspell.cli.progress import Progress
 from llmspell.cli.questions import Questions
+from llmspell.cli.screen import Screen
 from llmspell.console import Console
 from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
@@ -71,25 +72,18 @@ async def _do(
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
     console = Console()
     questions = Questions(console, progress.paused)
-
-    def write(line: Callable[[], None]) -> None:
-        def beside_progress() -> None:
-            with progress.aside():
-                line()
-
-        questions.after(beside_progress)
-
-    set_up_logging(options.log_level, debug=options.debug, writer=write)
+    screen = Screen(to, progress, questions)
+    set_up_logging(options.log_level, debug=options.debug, writer=screen.write_line)
     observers: list[Observer] = [*more_observers, *([Narrator()] if options.narrated else [])]
     if progress.shown and not options.quiet:
         observers.append(progress)
 
     somebody = not typed and os.isatty(0) and os.isatty(2)
-    with progress:
+    with progress, screen:
         async with Runtime(
             **options.runtime_arguments(),
             observers=observers,
-            output=lambda line: write(partial(write_line, to, line)),
+            output=screen,
             console=console,
             ask=questions if somebody and not options.no_prompt else None,
             person=_person(console, questions) if somebody else None,

@@ -19,21 +19,25 @@ local function load_text(source, name)
   return load(source, name, "t", env)
 end
 
-local printed = 0
+local written = 0
+
+-- Has the host write a text for people to see, as it is.
+local function write(text)
+  written = written + #text
+  if written > config.output then
+    guard.kill("output", "output limit exceeded")
+  end
+  guard.charge(#text // 16)
+  codec.put(spack("<Bs4", PRINT, text))
+  scheduler.pause()
+end
 
 function env.print(...)
   local texts = pack(...)
   for i = 1, texts.n do
     texts[i] = tostring(texts[i])
   end
-  local line = concat(texts, "\t", 1, texts.n)
-  printed = printed + #line + 1
-  if printed > config.output then
-    guard.kill("output", "output limit exceeded")
-  end
-  guard.charge(#line // 16)
-  codec.put(spack("<Bs4", PRINT, line))
-  scheduler.pause()
+  write(concat(texts, "\t", 1, texts.n) .. "\n")
 end
 
 function env.try(f, ...)
@@ -139,6 +143,7 @@ end
 return {
   define_tool = define_tool,
   load_text = load_text,
+  write = write,
   -- Loads, or prepares to load, the Lua of bridges. Called once all else is there.
   add_bridges = function()
     for _, bridge in ipairs(part("bridges")) do

@@ -25,6 +25,7 @@ return {
   hook = hook,
   define_tool = part("globals").define_tool,
   load_text = part("globals").load_text,
+  write = part("globals").write,
   attend = later("children", "attend"),
   await = later("children", "await"),
   map = later("tasks", "map"),

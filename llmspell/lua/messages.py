@@ -9,7 +9,7 @@ as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
     2 cancelled  task
     3 returned   call, value
     4 failed     call, value, text, traceback, where, hint
-    5 printed    text with 32-bit length
+    5 printed    text with 32-bit length, its line end included
     6 killed     0, limit, reason, where, traceback
 
 To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has one effect
@@ -108,7 +108,7 @@ class Receiver(Protocol):
         ...
 
     def printed(self, text: str | bytes) -> None:
-        """The spell printed a line."""
+        """The spell printed a line, which then ends, or wrote a piece of one."""
         ...
 
 
@@ -197,12 +197,12 @@ class Reader:
     def _print(self, message: bytes, at: int) -> int:
         end = at + 4 + int(_long_at(message, at)[0])
         if end > len(message):
-            raise MalformedMessage("a line runs past the end")
-        line = message[at + 4 : end]
+            raise MalformedMessage("a text runs past the end")
+        text = message[at + 4 : end]
         try:
-            self._receiver.printed(line.decode())
+            self._receiver.printed(text.decode())
         except UnicodeDecodeError:
-            self._receiver.printed(line)
+            self._receiver.printed(text)
         return end
 
 

@@ -46,6 +46,16 @@ def test_print_comes_at_once(started):
         assert process.stdout.readline() == b"now\n"
 
 
+def test_so_does_what_is_written_with_nothing_behind_it(started, llmspell):
+    with started("exec", "Console.write('no', 'w ', 1) Task.sleep(30)") as process:
+        assert process.stdout.read(5) == b"now 1"
+    assert llmspell("exec", "Console.write('a') Console.write('b', '\\n') Console.write('c')") == (
+        0,
+        "ab\nc",
+        "",
+    )
+
+
 def test_an_encoding_that_lacks_a_letter(llmspell):
     done = llmspell("exec", "print('é') return 'ü'", PYTHONIOENCODING="ascii")
     assert done == (0, "\\xe9\n\\xfc\n", "")

@@ -95,6 +95,41 @@ def test_what_a_tool_prints_goes_where_the_output_goes(terminal, tools, project)
     assert seen.screen.lines == []
 
 
+def test_nothing_stands_behind_a_line_that_is_not_ended(terminal, tools):
+    lua = """
+        Console.write("begun ")
+        nap{seconds = 0.6}
+        Console.write("and ")
+        Log.warn("by the way")
+        print("ended")
+        nap{seconds = 0.6}
+        Console.write("begun again")
+    """
+    seen = terminal("exec", tools, lua)
+    assert seen.wait() == 0
+    assert seen.screen.lines == ["begun and", "warning: by the way", "ended", "begun again"]
+    first, second = seen.sent.split("ended\r\n")
+    assert "nap" not in first
+    assert "nap" in second
+    assert second.endswith("begun again\r\n")
+
+
+def test_the_same_before_an_error(terminal):
+    seen = terminal("exec", "Console.write('begun') error('stop')")
+    assert seen.wait() == 1
+    assert seen.screen.lines[:2] == ["begun", "error: exec:1: stop"]
+
+
+def test_a_question_that_is_written_is_answered_on_its_line(terminal, tools):
+    lua = "Console.write('name? ') local name = Console.read_line() nap{seconds = 0.6} return name"
+    seen = terminal("exec", tools, lua)
+    seen.wait_for("name? ")
+    seen.type("Ada\n")
+    assert seen.wait() == 0
+    assert "nap" in seen.sent
+    assert seen.screen.lines == ["name? Ada", "Ada"]
+
+
 def test_an_error_ends_it(terminal, model):
     lua = "local x = Agent.create{}:prompt('hello')"
     seen = terminal("exec", model("500"), lua)

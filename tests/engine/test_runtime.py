@@ -269,3 +269,32 @@ async def test_console_lua_log_json_config_debug(lua, caplog):
         "x",
     ]
     assert "noted n=1" in caplog.text
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+async def test_what_is_written_arrives_as_lines_or_piece_by_piece(tmp_path, lines, isolate):
+    class Pieces(list):
+        write = list.append
+
+    pieces = Pieces()
+    source = """
+        Console.write("a", 1, 2.5) Console.write("") Console.write("\\n\\xc3")
+        Console.write("\\xa9") print() Console.write("b")
+        return select(2, try(Console.write, "c", {})).message
+    """
+    said = "Console.write: argument 2 must be a string or a number, not a table"
+    for output in (lines.append, pieces):
+        made = Runtime(project=Project(tmp_path), output=output, isolate=isolate)
+        async with made as runtime:
+            assert await runtime.execute(source) == said
+    assert lines == ["a12.5", "é", "b"]
+    assert pieces == ["a12.5", "", b"\n\xc3", b"\xa9", "\n", "b"]
+
+
+async def test_what_is_written_counts_as_output(tmp_path, lines):
+    limits = Limits(output=100)
+    async with Runtime(project=Project(tmp_path), output=lines.append, limits=limits) as runtime:
+        with pytest.raises(LimitExceeded) as caught:
+            await runtime.execute("for i = 1, 11 do Console.write('1234567890') end")
+    assert caught.value.limit == "output"
+    assert lines == ["1234567890" * 10]

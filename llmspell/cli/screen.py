@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Self, TextIO
+
+from llmspell.cli.output import write_text
+from llmspell.cli.progress import Progress
+from llmspell.cli.questions import Questions
+
+
+class Screen:
+    """Where the texts of a spell and the lines of the log go, around questions and progress.
+
+    A spell may leave a line unfinished. On a terminal nothing else is then put behind it.
+    """
+
+    def __init__(self, to: TextIO, progress: Progress, questions: Questions) -> None:
+        """Write the texts `to` a stream."""
+        self._to, self._progress, self._questions = to, progress, questions
+        self._on_terminal = to.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end_line()
+
+    def write(self, text: str | bytes, /) -> None:
+        """Write a text of the spell, as soon as no question is on the screen."""
+        self._questions.after(partial(self._write, text))
+
+    def write_line(self, write: Callable[[], None]) -> None:
+        """The same with a line of somebody else's, who writes it."""
+        self._questions.after(partial(self._write_line, write))
+
+    def end_line(self) -> None:
+        """End the line that a spell has left unfinished."""
+        if self._progress.midline:
+            self._progress.midline = False
+            write_text(self._to, "\n")
+
+    def _write(self, text: str | bytes) -> None:
+        with self._progress.aside():
+            write_text(self._to, text)
+            if text and self._on_terminal:
+                end = "\n" if isinstance(text, str) else b"\n"
+                self._progress.midline = text[-1:] != end
+
+    def _write_line(self, write: Callable[[], None]) -> None:
+        with self._progress.aside():
+            self.end_line()
+            write()
