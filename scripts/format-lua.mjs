@@ -28,7 +28,7 @@ for (const file of paths.flatMap(luaFiles)) {
   const formatted = formatCode(source, style(), undefined, OutputVerification.None);
   if (formatted === source) continue;
   unformatted += 1;
-  if (check) console.error(`${file} is not formatted; run: make format-lua`);
+  if (check) console.error(`${file} is not formatted; run: make format`);
   else writeFileSync(file, formatted);
 }
 process.exit(check && unformatted > 0 ? 1 : 0);
