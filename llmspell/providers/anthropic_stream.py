@@ -31,7 +31,7 @@ class MessageAssembly:
         self._message: Body = {}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
-        self._ended = False
+        self.ended = False
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         if event.name in _NO_NEWS:
@@ -47,7 +47,7 @@ class MessageAssembly:
         elif kind == "message_delta":
             self._change(data)
         elif kind == "message_stop":
-            self._ended = True
+            self.ended = True
         else:
             check_error(data, self._endpoint)
         return ()
@@ -87,7 +87,7 @@ class MessageAssembly:
         self._message["usage"] = _table(self._message, "usage") | usage
 
     def answer(self) -> Body:
-        ended = self._ended or self._message.get("stop_reason") is not None
+        ended = self.ended or self._message.get("stop_reason") is not None
         if not self._message or not ended:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         content = [block.whole() for _, block in sorted(self._blocks.items())]

@@ -11,7 +11,7 @@ import logging
 import random
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +26,7 @@ from llmspell.providers.server_events import EventReader, ServerEvent
 from llmspell.providers.strict_json import read_json, write_json
 from llmspell.providers.transport import Pools
 from llmspell.providers.turns import Turns
+from llmspell.steps import TookTooLong, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,7 @@ MAX_ANSWER = 32 << 20  # bytes
 MAX_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 FIRST_PAUSE = 0.5  # seconds; doubled each time
 LONGEST_PAUSE = 8.0
+LAST_WAIT = 0.5  # seconds for a connection to end after the last event of an answer
 
 _MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
 _EVENTS = "text/event-stream"
@@ -310,6 +312,20 @@ class Connection:
             named = f"{url.username}:{url.password}".encode()
             self._headers[b"authorization"] = b"Basic " + b64encode(named)
         return url
+
+
+async def let_end(events: AsyncGenerator[Any, None]) -> None:
+    """Pass over what follows a whole answer, so that its connection can be used again.
+
+    It is no harm if that is lost, or does not end soon.
+    """
+    with suppress(ProviderError, TookTooLong):
+        await within(LAST_WAIT, _passed_over(events))
+
+
+async def _passed_over(events: AsyncGenerator[Any, None]) -> None:
+    async for _ in events:
+        pass
 
 
 def _table(endpoint: Endpoint, answer: Any | _Failure) -> dict[str, Any]:

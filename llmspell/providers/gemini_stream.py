@@ -23,7 +23,9 @@ _PLAIN = frozenset({"text", "thought"})
 
 
 class ContentAssembly:
-    """See `Assembly`."""
+    """See `Assembly`. No event says that it is the last."""
+
+    ended = False
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
-from llmspell.providers.connection import Connection
+from llmspell.providers.connection import Connection, let_end
 from llmspell.providers.deltas import deltas_of
 from llmspell.providers.failures import missing_key
 from llmspell.providers.provider import ModelName
@@ -30,6 +30,11 @@ _VERSION = re.compile(r"/v\d\w*$")
 
 class Assembly(Protocol):
     """Puts a streamed answer together."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the protocol's last event has come: what follows it does not matter."""
+        ...
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         """What an event adds to the answer. Raises ProviderError for an error among the events."""
@@ -106,10 +111,11 @@ class HttpProvider(ABC):
                         yield delta
                     yield response
                     return
-                for event in came:
-                    for delta in assembly.feed(event):
-                        for shown in withholding.let_through(delta):
-                            yield shown
+                for shown in _shown(came, assembly, withholding):
+                    yield shown
+                if assembly.ended:
+                    await let_end(events)
+                    break
         for shown in withholding.rest():
             yield shown
         yield self.response(withholding.cleaned(assembly.answer()), request)
@@ -173,3 +179,12 @@ class HttpProvider(ABC):
         entries = listed.get("data") if isinstance(listed, dict) else listed
         found = [e.get("id") for e in entries or () if isinstance(e, dict)]
         return [name for name in found if isinstance(name, str)]
+
+
+def _shown(
+    events: Iterable[ServerEvent], assembly: Assembly, withholding: Withholding
+) -> Iterator[Delta]:
+    """What these events add to the answer, as far as it can be shown."""
+    for event in events:
+        for delta in assembly.feed(event):
+            yield from withholding.let_through(delta)

@@ -57,6 +57,10 @@ class ResponsesAssembly:
             raise failed_inside(self._endpoint, data["error"])
         return ()
 
+    @property
+    def ended(self) -> bool:
+        return self._response is not None
+
     def answer(self) -> Body:
         if self._response is None:
             raise nonsense(self._endpoint, "the answer ended in the middle")

@@ -33,11 +33,11 @@ class ChatAssembly:
         self._message: Body = {}
         self._calls = _Calls()
         self._finish_reason: Any = None
-        self._begun = self._ended = False
+        self._begun = self.ended = False
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         if event.data == _END:
-            self._ended = True
+            self.ended = True
             return ()
         chunk = self._chunk(event.data)
         self._note(chunk)
@@ -59,7 +59,7 @@ class ChatAssembly:
         return self._add(delta)
 
     def answer(self) -> Body:
-        if not self._ended and self._finish_reason is None:
+        if not self.ended and self._finish_reason is None:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         if not self._begun:
             raise nonsense(self._endpoint, "the answer has no choices")

@@ -10,7 +10,14 @@ from llmspell.providers.catalogue import KINDS
 from llmspell.providers.endpoints import open_provider
 from llmspell.providers.messages import Extra, Message, ModelRequest, Text
 from llmspell.providers.settings import ProviderSettings
-from llmspell.testing.fakes import FAULTS, FakeServer, breaking_inside, refused
+from llmspell.testing.fakes import (
+    FAULTS,
+    FakeServer,
+    breaking_inside,
+    dropped,
+    refused,
+    stalled,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("impatient")]
 
@@ -61,6 +68,9 @@ def ask(kind, stream):
 
     return asking
 
+
+ALL_EVENTS = 1000
+"""More than any answer here has."""
 
 TRIED = 3
 """How often a request is sent that no answer began for."""
@@ -116,6 +126,29 @@ async def test_what_does_no_harm(fault, ask):
     response, _ = await ask(FAULTS[fault])
     assert response.message == Message.of("assistant", "Hello.")
     assert response.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("fault", [dropped, stalled])
+async def test_what_follows_the_last_event_does_not_matter(fault, kind, ask):
+    """Gemini's streams have no such event: they end with their connection."""
+    if kind == "gemini":
+        return
+    response, _ = await ask(fault("Hello.", after=ALL_EVENTS))
+    assert not isinstance(response, ProviderError), response
+    assert response.message == Message.of("assistant", "Hello.")
+    assert response.finish_reason == "stop"
+    assert response.usage.output_tokens
+
+
+async def test_a_connection_serves_one_stream_after_the_other(kind):
+    async with FakeServer(["One.", "Two."]) as server:
+        settings = ProviderSettings(base_url=server.url + BASES.get(kind, "/v1"), kind=kind)
+        provider = open_provider("test", {"test": settings}, {})
+        for text in ("One.", "Two."):
+            *_, response = [part async for part in provider.stream(REQUEST)]
+            assert response.message.text == text
+        await provider.close()
+    assert server.connections == 1
 
 
 async def test_a_reason_nobody_knows_is_told_as_it_is(ask):
