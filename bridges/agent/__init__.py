@@ -69,14 +69,15 @@ def create(
         "cache": cache,
         "extra_body": extra_body or {},
     }
+    successors = options.others(effect.run, handoff or [])
     agent = Agent(
         id=f"agent-{effect.path}",
         name=name,
         model=model,
         fallback=tuple(fallback or ()),
         system=system,
-        tools=tuple(options.tool(effect.run, entry) for entry in tools or []),
-        handoff=options.others(effect.run, handoff or []),
+        tools=options.tools(effect.run, tools or [], successors),
+        handoff=successors,
         output=options.output(output),
         asks=asks,
         max_steps=max_steps,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.agent_tool import AgentTool
 from llmspell.agents.context import Context, Strategy
+from llmspell.agents.speaking import transfer
 from llmspell.effects import Run
 from llmspell.errors import InvalidArguments
 from llmspell.schema import check_schema, schema_of
@@ -15,6 +17,9 @@ from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
 from llmspell.values import LuaFunction, Value
+
+_CALLABLE = re.compile(r"[\w-]{1,64}", re.ASCII)
+_LONGEST = 64 - len("transfer_to_")
 
 
 def at_least(least: int, **numbers: int | None) -> None:
@@ -47,13 +52,28 @@ def tool(run: Run, entry: Value) -> str | Tool:
     raise _wrong("tools: each is a tool's name, an agent, or {name, description, params, run}")
 
 
+def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str | Tool, ...]:
+    """The entries of `tools`, whose names differ, also from those that hand over to others."""
+    found = tuple(tool(run, entry) for entry in entries)
+    names = [each if isinstance(each, str) else each.name for each in found]
+    names += [transfer(other) for other in handoff]
+    twice = [name for n, name in enumerate(names) if name in names[:n]]
+    if twice:
+        raise _wrong(f"tools: two are named {twice[0]!r}, which the model goes by")
+    return found
+
+
 def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
     """The entries of `handoff`: agents, as {agent = id}."""
     found = []
     for entry in entries:
         if not (isinstance(entry, Mapping) and isinstance(entry.get("agent"), str)):
             raise _wrong("handoff: each is an agent")
-        found.append(run[Agents].find(entry["agent"]))
+        other = run[Agents].find(entry["agent"])
+        if not _CALLABLE.fullmatch(transfer(other)):
+            said = f"handoff: no model can call {other.name!r}: use letters, digits, _ and -"
+            raise _wrong(f"{said}, at most {_LONGEST}")
+        found.append(other)
     if len({other.name for other in found}) < len(found):
         raise _wrong("handoff: two of the agents have the same name, which the model goes by")
     return tuple(found)

@@ -109,6 +109,12 @@ async def test_who_has_taken_over_is_saved_by_name(script):
         ("Agent.create{}:load{version = 1, messages = {{role = 'x', content = ''}}}", "message 1"),
         ("Agent.create{handoff = {'x'}}", "handoff: each is an agent"),
         ("Agent.create{handoff = {Agent.create{}, Agent.create{}}}", "the same name"),
+        ("Agent.create{handoff = {Agent.create{name = 'my desk'}}}", "no model can call 'my desk'"),
+        ("Agent.create{tools = {'hash', 'hash'}}", "two are named 'hash'"),
+        (
+            "local a = Agent.create{} Agent.create{handoff = {a}, tools = {a:as_tool{name = 'transfer_to_agent'}}}",
+            "two are named 'transfer_to_agent'",
+        ),
         ("Agent.create{context = {max_tokens = 0}}", "context.max_tokens"),
         ("Agent.create{context = {strategy = 'x', tokens = 5}}", "tokens is not an option.*trim"),
         ("Agent.create{parallel = 0, attempts = 0}", "parallel.*attempts"),
