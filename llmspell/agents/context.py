@@ -106,12 +106,17 @@ def _dispensable(talk: Conversation, keep: int) -> list[list[Message]]:
     A step is an answer with its calls, and their results; the last one is not in the list.
     """
     # A turn goes from a user's message to the next; the first one has what stands before as well.
-    starts = [n for n, m in enumerate(talk.before) if m.role == "user"]
+    starts = [n for n, m in enumerate(talk.before) if _begins_turn(m)]
     turns = [talk.before[a:b] for a, b in pairwise([0, *starts[1:], len(talk.before)])]
     turns = turns[: len(turns) - (keep - 1)] if len(turns) >= keep else []
     answers = [n for n, m in enumerate(talk.now) if m.role == "assistant"]
     steps = [talk.now[start:end] for start, end in pairwise(answers)]
     return turns + steps
+
+
+def _begins_turn(message: Message) -> bool:
+    """Whether a user says something; results of tools, which may stand there too, go on a turn."""
+    return message.role == "user" and not any(isinstance(b, ToolResult) for b in message.content)
 
 
 def _preceded(message: Message, summary: str) -> Message:

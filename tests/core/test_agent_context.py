@@ -106,6 +106,13 @@ async def test_a_long_turn_loses_its_oldest_steps_with_their_results(ask):
     assert len(ask.run.model.requests[-1].messages) < 11
 
 
+async def test_results_that_stand_in_a_user_turn_go_with_their_calls(ask):
+    call, results = called(1)
+    history = [user("word " * 60), call, Message("user", results.content), said("so")]
+    await ask("fine", history=history, context=Context(max_tokens=40))
+    assert sent(ask) == [("user", "now")]
+
+
 async def test_a_summary_takes_the_place_of_what_is_left_out(ask):
     context = Context(max_tokens=200, strategy="summarise", model="scripted/small")
     answer = await ask("They talked.", "fine", history=[*called(1), *LONG], context=context)
