@@ -136,7 +136,7 @@ class Agent:
 
     def begin(self, history: list[Message]) -> None:
         """Go on with another conversation, or an empty one."""
-        self.history[:] = history
+        self.history = list(history)  # another list: a prompt in progress goes by that
         self.counter.forget()
         self.speaker = None
 

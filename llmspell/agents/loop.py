@@ -30,6 +30,8 @@ from llmspell.spending.payers import Payers
 from llmspell.tools.registry import Tools
 from llmspell.values import Value
 
+DEEPEST = 20  # prompts may be inside each other, each brought about by a tool of the one before
+
 
 async def prompt(
     effect: Effect, agent: Agent, message: Message, *, model: str, stream: Stream | None = None
@@ -43,6 +45,7 @@ async def prompt(
         ProviderError: No model could be asked.
     """
     agent.check_not_inside(effect.path)
+    _check_depth(effect, agent)
     about = {"agent": agent.name, "run": effect.run.id, "path": effect.path}
     async with agent.lock:
         agent.active.add(effect.path)
@@ -54,6 +57,16 @@ async def prompt(
             agent.active.discard(effect.path)
             agent.stream = None
             effect.run[Speakers].pop(effect.path, None)
+
+
+def _check_depth(effect: Effect, agent: Agent) -> None:
+    """Refuse a prompt inside too many others, as when agents are each other's tools."""
+    inside = effect.run[Speakers].around(effect.path)
+    if inside >= DEEPEST:
+        raise AgentError(
+            f"agent {agent.name!r} was prompted inside {inside} other prompts",
+            hint="does a tool of an agent lead back to that agent?",
+        )
 
 
 class _Turn:
@@ -71,6 +84,7 @@ class _Turn:
         self.effect, self.agent, self.model, self.stream = effect, agent, model, stream
         self.payers = payers
         payers.add(agent.account)
+        self.origin = agent.history
         self.talk = Conversation(list(agent.history), [])
         self.counter = replace(agent.counter)
         self.usage = Usage()
@@ -104,10 +118,17 @@ class _Turn:
                 return answer
 
     def _keep(self) -> None:
-        """The prompt has succeeded: what was said is the agent's conversation now."""
+        """The prompt has succeeded: what was said is the agent's conversation now.
+
+        If that was begun anew meanwhile, it goes on with this prompt.
+        """
         agent = self.agent
-        agent.history[:] = [*self.talk.before, *self.talk.now]
-        agent.counter = self.counter
+        if agent.history is self.origin:
+            agent.history[:] = [*self.talk.before, *self.talk.now]
+            agent.counter = self.counter
+        else:
+            agent.history += self.talk.now
+            agent.counter.forget()
         agent.speaker = None if self.speaker is agent else self.speaker.id
 
     def _hand_over(self, speaker: Agent) -> None:

@@ -232,6 +232,44 @@ async def test_an_agent_cannot_wait_for_itself(script):
     assert "prompted by its own tool" in result
 
 
+async def test_agents_that_are_each_others_tools_come_to_an_end(script):
+    def reply(request):
+        last = request.messages[-1]
+        if last.role == "tool":
+            return last.content[0].content[0].text
+        return ToolCall("1", request.tools[0].name, {"input": "x"})
+
+    result, requests = await script(
+        """
+        local a, b = Agent.create{name = "a"}, Agent.create{name = "b"}
+        a:with{tools = {tools = {b}}}
+        b:with{tools = {tools = {a}}}
+        return (a:prompt("x"))
+        """,
+        reply,
+    )
+    assert "agent 'a' was prompted inside 20 other prompts" in result
+    assert len(requests) == 40
+
+
+async def test_a_conversation_that_is_forgotten_meanwhile_stays_forgotten(script):
+    result, _ = await script(
+        """
+        local agent
+        agent = Agent.create{tools = {{name = "forget", params = {}, run = function()
+          agent:reset()
+          return "done"
+        end}}}
+        agent:prompt("My name is Ada.")
+        agent:prompt("Forget me.")
+        return agent:history()
+        """,
+        ["Hello.", ToolCall("1", "forget", {}), "I have."],
+    )
+    assert [m["role"] for m in result] == ["user", "assistant", "tool", "assistant"]
+    assert result[0]["content"] == "Forget me."
+
+
 async def test_prompts_of_one_agent_take_turns(script):
     _, requests = await script(
         """
