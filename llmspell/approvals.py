@@ -69,7 +69,7 @@ async def approve(
     """
     asked: dict[str, Value] = {"what": what, "args": args}
     if beside:
-        asking = Effect("human.approve", asked, f"{effect.path}!approval", effect.run)
+        asking = Effect("human.approve", asked, effect.mark("approval"), effect.run)
     else:
         asking = effect.child("human.approve", asked)
     decision = await effect.run.perform(asking)

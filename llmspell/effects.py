@@ -44,11 +44,22 @@ class Effect:
             second effect its handler performed. Paths do not depend on timing.
         run: Where its services, hooks and other effects are.
         bound: The arguments checked and converted for the handler, by the middleware `validate`.
+        repeats: How often it was done again.
         made_of: What the arguments are the plain form of, where whoever asks has that at hand. A
             handler may use a part of it that still has that form: hooks may have changed the arguments.
     """
 
-    __slots__ = ("_calls", "_children", "args", "bound", "made_of", "name", "path", "run")
+    __slots__ = (
+        "_calls",
+        "_children",
+        "args",
+        "bound",
+        "made_of",
+        "name",
+        "path",
+        "repeats",
+        "run",
+    )
 
     def __init__(self, name: str, args: dict[str, Value], path: str, run: Run) -> None:
         self.name = name
@@ -56,7 +67,7 @@ class Effect:
         self.path = path
         self.run = run
         self.made_of: object = None
-        self._children = self._calls = 0
+        self._children = self._calls = self.repeats = 0
 
     def perform(self, name: str, /, **args: Value) -> Coroutine[Any, Any, Value]:
         """Perform another effect on behalf of this one, through the whole chain.
@@ -71,9 +82,13 @@ class Effect:
         self._children += 1
         return child
 
-    def aside(self, mark: str) -> Effect:
+    def mark(self, name: str) -> str:
+        """The path of what is learned beside this effect: another one each time it is done again."""
+        return f"{self.path}!{name}{self.repeats or ''}"
+
+    def aside(self, number: int) -> Effect:
         """This effect for what is done beside it, with a path of its own for effects of that."""
-        twin = Effect(self.name, self.args, f"{self.path}{mark}", self.run)
+        twin = Effect(self.name, self.args, f"{self.path}!{number}", self.run)
         twin.bound = self.bound
         return twin
 

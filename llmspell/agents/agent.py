@@ -142,7 +142,7 @@ class Agent:
 
     def check_not_inside(self, path: str) -> None:
         """Refuse a prompt that the agent itself brought about, as it would wait for itself."""
-        if any(path.startswith((f"{p}/", f"{p}.")) for p in self.active):
+        if any(path.startswith((f"{p}/", f"{p}.", f"{p}!")) for p in self.active):
             raise AgentError(
                 f"agent {self.name!r} was prompted by its own tool",
                 hint="give the tool an agent of its own, such as agent:fork()",

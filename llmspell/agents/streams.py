@@ -58,7 +58,7 @@ class Stream:
 
     def holds_up(self, path: str) -> bool:
         """Whether whoever takes the events waits for what is done at a path."""
-        return path.startswith((f"{self._reader}/", f"{self._reader}."))
+        return path.startswith((f"{self._reader}/", f"{self._reader}.", f"{self._reader}!"))
 
     def put(self, *events: Event | Piece) -> None:
         """Add a group of events, or of pieces that nothing is added to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -184,7 +184,7 @@ class Dispatch:
             case Cache(_, ttl):
                 _cache(hook.kept, said.place(call.effect), ttl, call)
             case Fork(effects):
-                yield gather([self._aside(call, (hook, *fork)) for fork in effects])
+                yield gather(self._forked(call, [(hook, *fork) for fork in effects]))
         return _Then.ON
 
     async def _redirect(self, hook: RegisteredHook, redirect: Redirect, call: HookCall) -> None:
@@ -202,7 +202,7 @@ class Dispatch:
 
     async def _beside_forks(self, call: HookCall, plan: Plan) -> Value:
         """The result of the effect, after the forks have ended too, whatever becomes of it."""
-        forks, plan.forks = plan.forks, ()
+        forks, plan.forks = self._forked(call, plan.forks), ()
 
         async def own() -> Value | EffectError:
             try:
@@ -210,24 +210,27 @@ class Dispatch:
             except EffectError as error:
                 return error
 
-        outcome, *_ = await gather([own(), *(self._aside(call, fork) for fork in forks)])
+        outcome, *_ = await gather([own(), *forks])
         if isinstance(outcome, EffectError):
             raise outcome
         return outcome
 
-    async def _aside(self, call: HookCall, wanted: Wanted) -> None:
+    def _forked(self, call: HookCall, forks: Sequence[Wanted]) -> list[Coroutine[Any, Any, None]]:
+        """Forks, yet to be performed. Their paths do not depend on what happens meanwhile."""
+        return [self._aside(fork[0], _work(call, fork)) for fork in forks]
+
+    async def _aside(self, hook: RegisteredHook, effect: Effect) -> None:
         """Perform a fork; only a limit of the run fails more than that."""
         try:
-            await self._perform(call, wanted)
+            await self._performed(hook, effect)
         except Exception as error:
             if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
                 raise
-            log.warning("hook %r: its fork %s failed: %s", wanted[0].id, wanted[1], error)
+            log.warning("hook %r: its fork %s failed: %s", hook.id, effect.name, error)
 
     def _perform(self, call: HookCall, wanted: Wanted) -> Coroutine[Any, Any, Value]:
         """Perform an effect for a hook, which does not see it."""
-        hook, name, args = wanted
-        return self._performed(hook, call.effect.child(name, dict(args)))
+        return self._performed(wanted[0], _work(call, wanted))
 
     async def _performed(self, hook: RegisteredHook, effect: Effect) -> Value:
         work = (id(hook.owner), effect.path)
@@ -236,6 +239,12 @@ class Dispatch:
             return await effect.run.perform(effect)
         finally:
             self._at_work.discard(work)
+
+
+def _work(call: HookCall, wanted: Wanted) -> Effect:
+    """What a hook wants done. It is done beside the effect, which does not answer for it."""
+    _, name, args = wanted
+    return call.aside().child(name, dict(args))
 
 
 def _target(hook: RegisteredHook, redirect: Redirect, call: HookCall) -> Wanted | None:
@@ -258,5 +267,5 @@ def _cache(kept: Kept, place: Place, ttl: float | None, call: HookCall) -> None:
 async def _pause(call: HookCall, seconds: float) -> None:
     """Wait before another attempt, which counts as one more effect of the run."""
     call.effect.run.count()
-    call.decisions += 1
-    await beside(call.effect, f"pause{call.decisions}", asyncio.sleep(seconds))
+    call.effect.repeats += 1
+    await beside(call.effect, "pause", asyncio.sleep(seconds))

@@ -34,7 +34,7 @@ def lua_hook(function: LuaFunction, run: Run) -> HookFunction:
 def _seen(call: HookCall) -> list[Value]:
     """What `host.hook` makes a table of: phase, effect, path, arguments; and the result or error."""
     effect = call.effect
-    seen = [call.phase, effect.name, effect.path, effect.args]
+    seen = [call.phase, effect.name, call.path, effect.args]
     if call.error is not None:
         seen.append(call.error.as_table())
     elif call.result is not None:

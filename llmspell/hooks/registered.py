@@ -36,17 +36,22 @@ class HookCall:
             point's, and the arguments tell of it.
         result: Set after.
         error: Set on error.
-        decisions: How many were recorded so far.
+        path: Where in the run the effect is.
     """
 
-    __slots__ = ("_notes", "decisions", "effect", "error", "phase", "result")
+    __slots__ = ("_asides", "_notes", "effect", "error", "path", "phase", "result")
 
     def __init__(self, phase: Phase, effect: Effect) -> None:
-        self.phase, self.effect = phase, effect
-        self.decisions = 0
+        self.phase, self.effect, self.path = phase, effect, effect.path
+        self._asides = 0
         self.result: Value = None
         self.error: EffectError | None = None
         self._notes: dict[Any, Any] | None = None
+
+    def aside(self) -> Effect:
+        """The effect for the next thing that is done beside it."""
+        self._asides += 1
+        return self.effect.aside(self._asides - 1)
 
     @property
     def notes(self) -> dict[Any, Any]:
@@ -68,7 +73,7 @@ class AtWork(set[tuple[int, str]]):
         while path:
             if (who, path) in self:
                 return True
-            path = path[: max(path.rfind("/"), path.rfind("."), 0)]
+            path = path[: max(path.rfind("/"), path.rfind("."), path.rfind("!"), 0)]
         return False
 
 
@@ -134,7 +139,9 @@ class RegisteredHook:
             or (self.only is not None and not self.only(call.effect))
         ):
             return None
-        recording = None if self.of_spell else call.effect.run[Recording]
+        if self.of_spell:
+            return self._asked_beside(call, call.aside(), at_work)
+        recording = call.effect.run[Recording]
         if recording and not recording.over:
             return self._recorded(recording, call, at_work)
         return self._asked(call, at_work)
@@ -145,18 +152,21 @@ class RegisteredHook:
         """The same, and what it says is recorded, or was."""
         from llmspell.hooks.deciding import NAME, decided
 
-        effect = call.effect
-        aside = effect.aside(f"!{call.decisions}")
-        call.decisions += 1
+        effect, aside = call.effect, call.aside()
         about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
 
         def ask() -> Answer[HookResult]:
-            call.effect = aside  # its own effects have paths of their own
-            answer: Any = self._asked(call, at_work)
-            if hasattr(answer, "__await__"):
-                return asked(answer)
-            put_back()
-            return answer  # type: ignore[no-any-return]
+            return self._asked_beside(call, aside, at_work)
+
+        def kept(cache: Cache) -> tuple[Value] | None:
+            return None if call.phase == "after" else self.kept.find(cache.place(effect))
+
+        place = Effect(NAME, about, aside.path, effect.run)
+        return decided(recording, place, ask, kept)
+
+    def _asked_beside(self, call: HookCall, aside: Effect, at_work: AtWork) -> Answer[HookResult]:
+        """The same as `_asked`; its own effects have paths beside that of the effect."""
+        effect = call.effect
 
         async def asked(answer: Awaitable[HookResult]) -> HookResult:
             try:
@@ -168,11 +178,16 @@ class RegisteredHook:
             call.effect = effect
             effect.args = aside.args
 
-        def kept(cache: Cache) -> tuple[Value] | None:
-            return None if call.phase == "after" else self.kept.find(cache.place(effect))
-
-        place = Effect(NAME, about, aside.path, effect.run)
-        return decided(recording, place, ask, kept)
+        call.effect = aside
+        try:
+            answer: Any = self._asked(call, at_work)
+        except BaseException:
+            put_back()
+            raise
+        if hasattr(answer, "__await__"):
+            return asked(answer)
+        put_back()
+        return answer  # type: ignore[no-any-return]
 
     def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
         if self.circuit.in_a_row and not self.circuit.admits():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -81,10 +82,14 @@ class Past:
         self._run, self._reader, self._until = run.id, reader, until
         self.computing: Callable[[], bool] = lambda: False
         self.stop: Callable[[ReplayError], None] = lambda _: None
-        self._found = {effect.path: Recorded(effect) for effect in effects}
+        all_ = [Recorded(effect) for effect in effects]
+        self._found: dict[str, deque[Recorded]] = {}  # of a path: those that are to be asked for
+        for recorded in all_:
+            self._found.setdefault(recorded.effect.path, deque()).append(recorded)
         # One that was cancelled may have been so before it was asked for this time.
-        ended = [r for r in self._found.values() if r.effect.kind != "cancelled"]
+        ended = [r for r in all_ if r.effect.kind != "cancelled"]
         self._order = [r for r in ended if not self._inside(r.effect.path)]
+        self._all = all_
         self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
         asked = [r.effect.asked for r in self._by_asking]
         self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
@@ -100,7 +105,7 @@ class Past:
         self.over = not self._order
 
     def __contains__(self, path: str) -> bool:
-        return path in self._found
+        return bool(self._found.get(path))
 
     def check(self) -> None:
         """Raise why the run could not go on as it did, if that has happened."""
@@ -117,22 +122,24 @@ class Past:
         Raises:
             JournalMismatch: Another one was recorded.
         """
-        found = self._found.get(path)
+        left = self._found.get(path)
         if path == self._until:
             raise RunSuspended(f"stopped before {shown(name, args)}", reason="until")
-        if found is None:
+        if not left:
             return None
+        found = left[0]
         if found.effect.digest != digest:
             self.failure = self._mismatch(found.effect, name, args)
             raise self.failure
+        left.popleft()  # what is asked for there from now on is that it is done again
         found.asked = True
         self._go_on()
         return found
 
     def outcome(self, path: str) -> Value:
-        """What was recorded of the leaf of that path, however it ended; None when nothing was."""
-        found = self._found.get(path)
-        return found.effect.outcome if found else None
+        """What was recorded of the next leaf of that path, however it ended; None when nothing was."""
+        left = self._found.get(path)
+        return left[0].effect.outcome if left else None
 
     async def wait(self, recorded: Recorded) -> Value:
         """Its outcome, when that is due."""
@@ -172,7 +179,7 @@ class Past:
 
     def loosen(self, path: str) -> None:
         """What was recorded on behalf of a leaf that did not end is no part of the order."""
-        for recorded in self._found.values():
+        for recorded in self._all:
             if recorded.effect.path.startswith((f"{path}/", f"{path}.")) and not recorded.given:
                 recorded.given = True
         self._go_on()

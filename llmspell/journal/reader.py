@@ -252,7 +252,7 @@ class Reader(AbstractContextManager["Reader"]):
         columns = ", ".join(column.removeprefix("_") for column in _EFFECT)
         sql = f"SELECT {columns} FROM effects WHERE run = ? ORDER BY number"  # noqa: S608 - constants
         rows = self._rows(sql, (run.number,))
-        return [self._effect(row) for row in rows if beside or MARK not in row[1]]
+        return [self._effect(row) for row in rows if beside or not is_beside(row[1])]
 
     def begun(self, run: RecordedRun) -> list[BegunEffect]:
         """Leaves that have begun and not ended, of which that matters."""
@@ -348,6 +348,12 @@ def due_runs(reader: Reader) -> list[RecordedRun]:
 
 
 MARK = "!"
+
+
+def is_beside(path: str) -> bool:
+    """Whether what has that path is beside an effect, and not on behalf of what is."""
+    return path.rfind(MARK) > max(path.rfind("/"), path.rfind("."))
+
 
 _REMEMBERED = 10_000  # texts
 

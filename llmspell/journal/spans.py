@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llmspell.journal.labels import label_of
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import MARK, Reader, RecordedEffect, RecordedRun, is_beside
 
 Kind = Literal["task", "composite", "leaf", "unfinished"]
 
@@ -135,7 +135,10 @@ def _measure(span: Span) -> None:
 def parent_of(path: str) -> str | None:
     """The path of what a task or an effect stands under; None for the main task."""
     cut = max(path.rfind("/"), path.rfind("."))
-    return path[:cut] if cut > 0 else None
+    if cut <= 0:
+        return None
+    above = path[:cut]
+    return above.rpartition(MARK)[0] if is_beside(above) else above
 
 
 def _is_task(path: str) -> bool:

@@ -104,7 +104,7 @@ class Turns:
         for message in inbox:
             self._hold(message)
         path = self._asked.get(task, "")
-        inside = (f"c{path}/", f"c{path}.")
+        inside = (f"c{path}/", f"c{path}.", f"c{path}!")
         kept = []
         for name, message in self.held:
             if name.startswith(inside):

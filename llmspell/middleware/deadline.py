@@ -50,7 +50,7 @@ async def _within_recorded(
         await asyncio.sleep(seconds)
 
     async def wait() -> None:
-        place = Effect("deadline", {"seconds": seconds}, f"{effect.path}!time", effect.run)
+        place = Effect("deadline", {"seconds": seconds}, effect.mark("time"), effect.run)
         await settled(Leaves(recording, sleep).perform(place))
         scope.cancel()
 

@@ -46,7 +46,7 @@ class Accounts:
         found: dict[Account, None] = {}
         while path and self._at:
             found |= dict.fromkeys(reversed(self._at.get(path, ())))
-            path = path[: max(path.rfind("/"), path.rfind("."), 0)]
+            path = path[: max(path.rfind("/"), path.rfind("."), path.rfind("!"), 0)]
         return [*found, self._run, *self._total]
 
     def resume(self, path: str, model: str, usage: Usage) -> None:

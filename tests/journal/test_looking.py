@@ -223,7 +223,17 @@ async def test_an_export_of_a_damaged_journal_leaves_no_file(tmp_path, file):
     assert not taken.exists()
 
 
-@pytest.mark.parametrize(("path", "above"), [("0", None), ("0.2", "0"), ("0/5.0/2", "0/5.0")])
+@pytest.mark.parametrize(
+    ("path", "above"),
+    [
+        ("0", None),
+        ("0.2", "0"),
+        ("0/5.0/2", "0/5.0"),
+        ("0/5!1.0", "0/5"),
+        ("0/5!1/0", "0/5"),
+        ("0/5!1.0/2", "0/5!1.0"),
+    ],
+)
 def test_what_paths_say(path, above):
     assert parent_of(path) == above
 

@@ -108,6 +108,51 @@ async def test_a_run_is_the_same_when_replayed(twice, source):
 
 
 @pytest.mark.parametrize(
+    "hook",
+    [
+        "before('tool.call', function() State.increment('seen') end)",
+        "before('tool.call', function() return Hook.replace(work{n = 7}) end)",
+        "before('tool.call', function() work{n = 7} error('no') end)",
+        "after('tool.call', function(c) return Hook.modify(c.result + work{n = 7}) end)",
+        "on_error('tool.call', function() work{n = 7} return Hook.replace(0) end)",
+        "before('tool.call', function() return Hook.fork{{'state.increment', {key = 'n'}}, {'tool.call', {name = 'work', args = {n = 7, seconds = 0.01}}}} end)",
+        "after('tool.call', function() return Hook.fork{{'tool.call', {name = 'work', args = {n = 7}}}} end)",
+        "after('tool.call', function() return Hook.redirect{tool = 'work', args = {n = 7}} end)",
+        "on_error('tool.call', function() return Hook.redirect{tool = 'work', args = {n = 7}} end)",
+        "before('tool.call', function() return Hook.retry(0.001, 2) end)",
+        "after('tool.call', function() return Hook.retry(0, 2) end)",
+        "on_error('tool.call', function() Task.sleep(0.001) return Hook.retry(0.001, 2) end)",
+        "use('retry', {effects = {'tool.call'}, any_error = true, delay = '1ms'})",
+        "use('cache', {effects = {'tool.call'}})",
+        "before('state.set', function() State.increment('seen') end)",
+        "before('*', function(c) if c.effect ~= 'state.increment' then State.increment(c.effect) end end)",
+    ],
+)
+async def test_what_hooks_do_at_leaves_is_the_same(twice, hook):
+    await twice(f"""
+    local out = {{}}
+    Hook.{hook}
+    Task.map({{1, 2, 1}}, function(n)
+      out[#out + 1] = tostring(try(work, {{n = n, seconds = n / 500}}))
+      out[#out + 1] = select(2, pcall(fail, {{n = n}}))
+      State.set('n', n)
+    end)
+    return {{out, State.get('seen'), State.get('state.set')}}
+    """)
+
+
+async def test_an_agent_whose_prompt_is_done_again_has_a_time_limit_each_time(twice):
+    source = """
+    Hook.on_error("agent.run", function() return Hook.retry(0, 3) end)
+    local agent = Agent.create{timeout = 0.05}
+    return (agent:prompt("hello"))
+    """
+    replies = [ProviderError("no", status=400), ProviderError("no", status=400), "Hello."]
+    model = ScriptedProvider(replies)
+    assert await twice(source, providers=[model], model="scripted/any") == "Hello."
+
+
+@pytest.mark.parametrize(
     ("source", "kind"),
     [
         ("work{n = 1} error('no tea')", SpellRuntimeError),

@@ -100,6 +100,33 @@ async def test_a_limit_is_raised(stopped, new_runtime, journal, printed):
         assert [e.path for e in reader.effects(reader.run(run))] == ["0/0", "0/1", "0/2"]
 
 
+HOOKED = """
+local asked = 0
+Hook.before("tool.call", function(c) asked = asked + work{n = 1} end)
+Hook.on_error("tool.call", function(c) work{n = 9} return Hook.retry(0, 2) end)
+Hook.after("tool.call", function(c)
+  return Hook.fork{{"tool.call", {name = "work", args = {n = 8}}}}
+end)
+local first, problem = work{n = 2}, select(2, pcall(work, {n = 3}))
+return {first, problem.code, asked}
+"""
+
+
+@pytest.mark.parametrize("effects", range(3, 28, 2))
+async def test_a_run_with_hooks_goes_on_wherever_it_was_stopped(
+    stopped, new_runtime, calls, effects
+):
+    BROKEN.append(3)
+    async with new_runtime(tools=[work]) as runtime:
+        whole, done = await runtime.execute(HOOKED), list(calls)
+    calls.clear()
+    run = await stopped(HOOKED, effects)
+    async with new_runtime(tools=[work]) as runtime:
+        assert await runtime.resume(run) == whole
+        assert await runtime.replay(run) == whole
+    assert calls == done
+
+
 async def test_a_budget_is_raised_and_what_was_spent_counts(new_runtime, write):
     model = ScriptedProvider(lambda request: f"answer {len(request.messages)}")
     source = "local a = Agent.create{} for i = 1, 4 do a:prompt('x') end return 'done'"
