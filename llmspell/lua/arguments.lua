@@ -5,7 +5,7 @@ local part = ...
 local guard = part("guard")
 local type, tostring, tonumber, match = type, tostring, tonumber, string.match
 local math_type, to_integer = math.type, math.tointeger
-local getinfo = debug.getinfo
+local getinfo, raw_metatable, rawget = debug.getinfo, debug.getmetatable, rawget
 local fail, check = guard.fail, guard.check
 
 -- Was the library function that the spell called called as a method?
@@ -30,8 +30,14 @@ local function bad(position, callee, problem)
   fail("bad argument #" .. position .. " to '" .. callee .. "' (" .. problem .. ")")
 end
 
+local function type_name(value)
+  local metatable = raw_metatable(value)
+  local name = metatable and rawget(metatable, "__name")
+  return type(name) == "string" and name or type(value)
+end
+
 local function wrong_type(value, expected, position, callee)
-  bad(position, callee, expected .. " expected, got " .. type(value))
+  bad(position, callee, expected .. " expected, got " .. type_name(value))
 end
 
 local function text(value, position, callee)
@@ -74,10 +80,11 @@ end
 -- The length of a table, which a __len metamethod may make of anything.
 local function length(t)
   local n = #t
-  if math_type(n) ~= "integer" then
-    fail("object length is not an integer")
+  if math_type(n) == "integer" then
+    return n
   end
-  return n
+  return (type(n) == "number" or type(n) == "string") and to_integer(n)
+    or fail("object length is not an integer")
 end
 
 -- What a pcall of C's function returned; its error as if the spell had called it.

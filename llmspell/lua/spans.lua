@@ -84,11 +84,14 @@ local function spell_insert(t, ...)
   if type(t) ~= "table" then
     wrong_type(t, "table", 1, "insert")
   end
-  if select("#", ...) ~= 2 then
+  local given, n = select("#", ...), length(t) + 1
+  if given == 1 then
+    t[n] = ...
+    return
+  elseif given ~= 2 then
     fail("wrong number of arguments to 'insert'")
   end
   local position, value = ...
-  local n = length(t) + 1
   position = integer(position, nil, 2, "insert")
   if position < 1 or position > n then
     bad(2, "insert", "position out of bounds")
@@ -157,6 +160,9 @@ local function spell_move(from, i, j, at, to)
 end
 
 local function spell_unpack(t, i, j)
+  if type(t) ~= "table" and not raw_metatable(t) then
+    wrong_type(t, "table", 1, "unpack")
+  end
   i = integer(i, 1, 2, "unpack")
   j = j == nil and length(t) or integer(j, nil, 3, "unpack")
   local n = count(i, j, "too many results to unpack")

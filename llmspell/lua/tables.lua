@@ -22,7 +22,7 @@ local function spell_concat(t, separator, i, j)
 end
 
 local function spell_insert(t, ...)
-  if type(t) == "table" and select("#", ...) == 1 then
+  if select("#", ...) == 1 and type(t) == "table" and not raw_metatable(t) then
     t[#t + 1] = ...
     return
   end

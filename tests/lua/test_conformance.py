@@ -218,6 +218,20 @@ PROGRAMS = {
         x = 3
         local g <const> = _G.x
         return f(), g, _G._G == _G, _ENV == _G, rawget(_G, "undefined")""",
+    "lengths that are no integers": """
+        local found = {}
+        for _, n in ipairs{2.0, "2", " 0x2 ", "1.0", 2.5, "a", true} do
+          for _, f in ipairs{table.concat, table.unpack, table.remove} do
+            found[#found + 1] = P(pcall(f, setmetatable({10, 20, 30}, {__len = function() return n end})))
+          end
+          local t = setmetatable({10, 20, 30}, {__len = function() return n end})
+          found[#found + 1] = P(pcall(table.insert, t, "added")) .. tostring(rawget(t, 3))
+        end
+        return table.concat(found, "\\n"), P(pcall(table.unpack)), P(pcall(table.unpack, 1)), P(pcall(table.unpack, "ab", 1, 2))""",
+    "names of types": """
+        local point = setmetatable({}, {__name = "Point"})
+        return P(pcall(string.rep, point, 2)), P(pcall(string.rep, "x", point)), P(pcall(table.concat, {}, point)),
+          P(pcall(table.move, {}, 1, point, 1)), P(pcall(table.concat, {}, setmetatable({}, {__name = 1})))""",
     "library names": """
         local names = {}
         for _, t in ipairs{"math", "utf8", "coroutine"} do for k in pairs(_G[t]) do names[#names + 1] = t .. "." .. k end end
