@@ -97,7 +97,7 @@ class Engine:
             with told(events, "run", about), self[Account].timed():
                 return await self._driver.run(main, self._rest)
         except LlmspellError as error:
-            # A call in tail position leaves no line to point at.
+            # An error from a task all of whose functions end in a call has no line of its own.
             error.where = error.where or spell.file
             if isinstance(error, SpellRuntimeError) and not error.hint:
                 error.hint = _similar_tool(error.message, self[Tools])

@@ -15,8 +15,16 @@ local PRINT <const> = 5 -- a record of the outbox, see messages.py
 local load = part("loading")
 env.load = load
 
+-- Where a variable is to be closed, `return f()` is no tail call, so that an error has a line.
+local KEEPS_LINES <const> = "local llmspell <close> = nil; "
+
+-- The function of a whole file; nil and what is wrong.
 local function load_text(source, name)
-  return load(source, name, "t", env)
+  local chunk = load(KEEPS_LINES .. source, name, "t", env)
+  if chunk then
+    return chunk
+  end
+  return load(source, name, "t", env) -- says what is wrong, or has the most variables that may be
 end
 
 local written = 0

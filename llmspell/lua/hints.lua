@@ -4,12 +4,13 @@ local match = string.match
 
 local FILES <const> =
   "spells reach files by tools, such as read_file{path = ...}, not by io, os.remove or os.rename"
+local STREAMS <const> = FILES .. "; Console reads lines, and writes"
 local CODE <const> = "spells load text with load and modules with require, not by dofile or loadfile"
 local BYTECODE <const> = "string.dump is not there, since bytecode cannot be loaded; keep the source text"
 
 -- By the name Lua gives in an error. Fields are those of os, string, math and table.
 local hints = {
-  ["global 'io'"] = FILES,
+  ["global 'io'"] = STREAMS,
   ["global 'dofile'"] = CODE,
   ["global 'loadfile'"] = CODE,
   ["global 'loadstring'"] = "loadstring is load since Lua 5.2",

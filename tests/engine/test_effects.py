@@ -208,6 +208,24 @@ async def test_an_uncaught_error_ends_the_run_with_line_and_traceback(lua):
     ]
 
 
+@pytest.mark.parametrize(
+    "returned",
+    ["probe('fail', {message = 'x'})", "error('x', 0)", "(function() return error('x', 0) end)()"],
+)
+async def test_a_call_that_is_returned_has_its_line(lua, returned):
+    with pytest.raises(SpellRuntimeError) as caught:
+        await lua(f"\nif true then\n  return {returned}\nend")
+    assert (caught.value.where, caught.value.message) == ("test.lua:3", "x")
+
+
+async def test_a_spell_may_have_as_many_variables_as_lua_allows(lua):
+    variables = "".join(f"local v{n} = {n}\n" for n in range(200))
+    assert await lua(f"{variables}return v199") == 199
+    with pytest.raises(SpellSyntaxError, match="too many local variables") as caught:
+        await lua(f"local more\n{variables}")
+    assert caught.value.where.startswith("test.lua:20")
+
+
 async def test_the_traceback_of_a_task_reaches_into_the_task(lua):
     with pytest.raises(SpellRuntimeError) as caught:
         await lua("""

@@ -149,5 +149,5 @@ def test_what_is_printed_goes_out_before_the_spell_goes_on():
     for line in "ab":
         turn, told = tell(vm, messages.reply(1, None) if line == "a" else b"")
         assert turn.more
-        assert told == [("printed", line)]
+        assert told == [("printed", f"{line}\n")]
     assert tell(vm, b"")[1] == [("returned", None)]
