@@ -174,9 +174,9 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
     about: Body = {}  # what is known of the item to come
     for block in message.content:
         if isinstance(block, (Text, Refusal)):
-            speaks = items and items[-1].get("role") == "assistant"
-            if about.get("type") == "message" or not speaks:
-                items.append({"type": "message", "role": "assistant", "content": ""} | about)
+            if about.get("type") == "message" or not _speaks(items):
+                empty: Body = {"type": "message", "role": "assistant", "content": ""}
+                items.append(empty | about | {"role": "assistant", "content": ""})
             items[-1] = items[-1] | {"content": items[-1]["content"] + block.text}
         elif isinstance(block, ToolCall):
             items.append(_call(block) | (about if about.get("type") == "function_call" else {}))
@@ -193,6 +193,12 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
                 items.append(block.data)
         about = {}
     return items
+
+
+def _speaks(items: list[Body]) -> bool:
+    """Whether the last item is a message of ours, which may go on."""
+    last = items[-1] if items else {}
+    return last.get("role") == "assistant" and isinstance(last.get("content"), str)
 
 
 def _tells(reasoning: Body) -> bool:

@@ -580,3 +580,17 @@ def test_what_is_no_answer(data, problem, retryable):
     with pytest.raises(ProviderError, match=problem) as caught:
         read(data)
     assert caught.value.retryable is retryable
+
+
+def test_words_after_a_message_of_the_spells_own_are_another():
+    own = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "As it is.", "annotations": []}],
+    }
+    crafted = Extra("openai", {"type": "message", "content": [], "phase": "final_answer"})
+    said = Message.of("assistant", Unknown(own), "And more.", crafted, "The end.")
+    body = request_body(ModelRequest("openai/gpt", (said,)), "gpt", OPENAI)
+    more = {"type": "message", "role": "assistant", "content": "And more."}
+    end = more | {"content": "The end.", "phase": "final_answer"}
+    assert body["input"] == [own, more, end]
