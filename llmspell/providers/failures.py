@@ -236,7 +236,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             return max(seconds, 0.0)
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
