@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 class _Asked:
     answer: asyncio.Task[ModelResponse]
     waiting: int = 0
+    paid: bool = False
 
 
 class Sharing:
     """Asks once for identical requests that are in flight together.
 
-    Who asked first gets the answer as it is. The others get it without its usage: it was paid for
-    once. The request ends when nobody waits for it any more.
+    The first of those who still wait gets the answer as it is. The others get it without its usage:
+    it was paid for once. The request ends when nobody waits for it any more.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,6 @@ class Sharing:
         """The answer to the request; raises what `ask` raises."""
         same = repr(replace(request, key=None, patience=None))
         asked = self._asked.get(same)
-        first = asked is None
         if asked is None:
             asked = self._asked[same] = _Asked(asyncio.ensure_future(_answer(ask, request)))
             asked.answer.add_done_callback(lambda _: self._asked.pop(same, None))
@@ -45,7 +45,10 @@ class Sharing:
             if not asked.waiting and not asked.answer.done():
                 self._asked.pop(same, None)
                 asked.answer.cancel()
-        return response if first else replace(response, usage=type(response.usage)())
+        if asked.paid:
+            return replace(response, usage=type(response.usage)())
+        asked.paid = True
+        return response
 
 
 async def _answer(
