@@ -66,9 +66,16 @@ class _Asked:
             request,
             output=None,
             tools=(*request.tools, tool),
-            tool_choice="required" if request.tools else self._name,
+            tool_choice=self._choice(request),
         )
         self._hidden: set[int] = set()
+
+    def _choice(self, request: ModelRequest) -> str:
+        """What it must call: the answer where no other tool may be called, or what was chosen."""
+        wanted = request.tool_choice
+        if not request.tools or wanted == "none":
+            return self._name
+        return "required" if wanted in (None, "auto") else wanted
 
     def answered(self, response: ModelResponse) -> ModelResponse:
         """The response as if the tool had been none. Beside other calls, the answer came too early."""

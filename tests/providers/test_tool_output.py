@@ -54,6 +54,16 @@ async def test_other_tools_can_be_called_before():
     assert asked.tool_choice == "required"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "choice"),
+    [("none", "final_answer"), ("auto", "required"), ("required", "required"), ("now", "now")],
+)
+async def test_a_choice_of_tools_is_heeded(wanted, choice):
+    final = ToolCall("a", "final_answer", {"city": "Oslo"})
+    _, _, asked = await answer(final, tools=(ToolSpec("now"),), tool_choice=wanted)
+    assert asked.tool_choice == choice
+
+
 async def test_an_answer_beside_other_calls_came_too_early():
     now = ToolCall("a", "now")
     early = ToolCall("b", "final_answer", {"city": "Oslo"})
