@@ -31,10 +31,16 @@ local function text_of(value)
   return tostring(value)
 end
 
+-- The price of all is known if that of each is.
 local function add_usage(total, usage)
-  for field, amount in next, usage or {} do
+  if usage == nil or next(usage) == nil then
+    return
+  end
+  local priced = usage.usd and (total.usd or next(total) == nil)
+  for field, amount in next, usage do
     total[field] = (total[field] or 0) + amount
   end
+  total.usd = priced and total.usd or nil
 end
 
 local function name_of(member, number)
@@ -173,6 +179,10 @@ function Team.vote(members)
 end
 
 local function others_say(team, input, answers, own)
+  local asked, attachments = input, nil
+  if type(input) == "table" and input.attachments then
+    asked, attachments = input.text, input.attachments
+  end
   local said = {}
   for number, answer in ipairs(answers) do
     if number ~= own then
@@ -181,7 +191,11 @@ local function others_say(team, input, answers, own)
   end
   local ask_for = own and "Weigh what the others say, and give your answer anew."
     or "Decide, and give the best answer."
-  return format("%s\n\n%s\n\n%s", text_of(input), concat(said, "\n\n"), ask_for)
+  local text = format("%s\n\n%s\n\n%s", text_of(asked), concat(said, "\n\n"), ask_for)
+  if own or attachments == nil then
+    return text
+  end
+  return { text = text, attachments = attachments } -- members have seen them, the judge has not
 end
 
 ---Members answer, see what the others say and answer anew, `rounds` times; then the judge decides.

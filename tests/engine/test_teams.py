@@ -15,7 +15,8 @@ def script(new_runtime):
 
     async def run(source, replies=None, **options):
         provider = ScriptedProvider(replies or _by_system)
-        async with new_runtime(model="scripted/m", providers=[provider], **options) as runtime:
+        options = {"model": "scripted/m", "providers": [provider], **options}
+        async with new_runtime(**options) as runtime:
             prelude = "local function who(system) return Agent.create{name = system, system = system} end "
             return await runtime.execute(prelude + source, name="test.lua"), provider.requests
 
@@ -125,3 +126,28 @@ async def test_teams_are_members_and_tools(script):
 async def test_mistakes_are_explained(script, source, said):
     with pytest.raises(SpellRuntimeError, match=said):
         await script(source)
+
+
+async def test_the_price_of_a_team_is_known_if_that_of_each_is(script):
+    source = """
+        local function asks(model) return Agent.create{model = model, max_tokens = 9} end
+        local known, unknown = "openai/gpt-5.4-mini", "nobody/m"
+        local _, all = Team.parallel{asks(known), asks(known)}:prompt("go")
+        local _, some = Team.sequential{asks(known), asks(unknown), asks(known)}:prompt("go")
+        local _, first = Team.sequential{asks(unknown), asks(known)}:prompt("go")
+        return {all.usage.usd > 0, some.usage.usd == nil, first.usage.usd == nil, first.usage.input_tokens > 0}
+    """
+    provider = ScriptedProvider(lambda _: "so")
+    provider.name = "*"
+    result, _ = await script(source, providers=[provider])
+    assert result == [True, True, True, True]
+
+
+async def test_the_judge_sees_what_was_attached(script):
+    _, requests = await script("""
+        local picture = {data = "\\x89PNG\\r\\n\\x1a\\n\\xff", media_type = "image/png", name = "a.png"}
+        Team.debate{who("a"), who("b"), limit = 1, judge = who("j")}:prompt{text = "Look.", attachments = {picture}}
+    """)
+    pictures = [len(request.messages[-1].content) - 1 for request in requests]
+    assert pictures == [1, 1, 0, 0, 1]
+    assert requests[-1].messages[-1].text.startswith("Look.")
