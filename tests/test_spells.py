@@ -48,6 +48,7 @@ CRASHES = {
         "params": {"request": "put milk on the list"},
         "script": [ToolCall("1", "add_item", {"item": "milk"}), "Done."],
     },
+    "chat": {"lines": ["hello", "and again", "", "never read"], "script": ["hi", "hi again"]},
     "counter": {"params": {"by": 2}, "scopes": {"counter": {"count": 40}}},
     "hello": {
         "script": [ToolCall("1", "roll_die", {"sides": 6}), "It is a number."],
@@ -67,17 +68,17 @@ CRASHES = {
 LEAVES = {
     "ask": 2,
     "assistant": 3,
+    "chat": 6,
     "counter": 4,
     "hello": 4,
     "panel": 5,
     "redact": 1,
     "summarise": 6,
 }
-NEEDS_SOMEBODY = {"chat"}
 
 
-def test_all_that_need_nobody_are_killed():
-    assert CRASHES.keys() == SPELLS.keys() - NEEDS_SOMEBODY
+def test_all_are_killed():
+    assert CRASHES.keys() == SPELLS.keys()
 
 
 @pytest.mark.parametrize("name", CRASHES)

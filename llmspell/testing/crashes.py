@@ -59,6 +59,10 @@ class _Scene:
         """The path and name of each leaf that was really done, in order."""
         return _lines_of(self.log)
 
+    def count(self, name: str) -> int:
+        """How many leaves of that name have been performed."""
+        return sum(done.endswith(f" {name}") for done in self.performed)
+
     @property
     def recorded(self) -> list[str]:
         """The path and name of each leaf that was recorded, in the order in which they ended."""
@@ -77,8 +81,8 @@ def crash_matrix(
     """Kill a run after each of its leaves, resume it, and compare it with one that was left alone.
 
     Each run is a process, which kills itself with SIGKILL. It is called from where no event loop
-    runs. A script that is a list goes on where it was; one that is a function depends on nothing but
-    the request.
+    runs. A script that is a list goes on where it was, as does standard input; a script that is a
+    function depends on nothing but the request.
 
     Args:
         spell: A file, a name, or a spell.
@@ -174,7 +178,8 @@ async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
     project = options.pop("project")
     script = options.pop("script", ())
     if isinstance(script, Sequence) and not isinstance(script, str):
-        script = script[sum(done.endswith(" model.request") for done in scene.performed) :]
+        script = script[scene.count("model.request") :]
+    lines = list(options.pop("lines", ()))[scene.count("console.read_line") :]
     store = SqliteStore(scene.folder / "state.db")
     apart = _Apart(project.root, project.settings, project.file, scene.folder / "runs.db")
     more = options.pop("middleware", ())
@@ -188,6 +193,7 @@ async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
     async with stage(
         project=apart,
         script=script,
+        lines=lines,
         store=store,
         record=True,
         middleware=[_Killing(kill), _Noting(scene.log), *more],
