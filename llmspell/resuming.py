@@ -13,7 +13,7 @@ from llmspell.errors import ReplayError
 from llmspell.finding import read_spell
 from llmspell.journal.reader import RecordedRun
 from llmspell.limits import Budget, Limits
-from llmspell.permissions import KINDS, Grants
+from llmspell.permissions import KINDS, NOTHING, Grants
 from llmspell.providers.models import Substitutes
 from llmspell.spell import Spell, parse_spell
 from llmspell.tools.registry import Tools
@@ -65,6 +65,16 @@ def grants_of(table: Mapping[str, Any]) -> Grants:
     """Grants as they were written down."""
     found = {kind: table.get(kind) for kind in KINDS}
     return Grants(**{k: None if v is None else tuple(v) for k, v in found.items()})
+
+
+def granted_then(run: RecordedRun) -> Grants:
+    """What a run that goes on was granted, which does not count where it comes from elsewhere."""
+    return NOTHING if run.setup.get("imported") else grants_of(run.setup["grants"])
+
+
+def approved_then(run: RecordedRun) -> list[str]:
+    """What was approved of beforehand in a run that goes on, as above."""
+    return [] if run.setup.get("imported") else list(approvals_of(run).given)
 
 
 def limits_of(run: RecordedRun) -> Limits:

@@ -150,7 +150,8 @@ def _go_on(
     """Write down that it runs, and with what, and forget leaves that are done again."""
     rows: list[Row] = []
     text = stored_bytes(journal.redaction.data(beginning.source), rows)
-    setup = stored(text_of(plain(run.setup | beginning.setup)), rows)
+    kept = {key: value for key, value in run.setup.items() if key != "imported"}
+    setup = stored(text_of(plain(kept | beginning.setup)), rows)
     rows.append((_GOES_ON, (text, setup, run.number)))
     forget = "DELETE FROM effects WHERE run = ? AND number = ?"
     rows += [(forget, (run.number, effect.number)) for effect in retried]

@@ -11,7 +11,9 @@ from llmspell import sqlite_file
 from llmspell.errors import JournalError
 from llmspell.journal.database import open_to_read, open_to_write, schema
 from llmspell.journal.reader import Reader, RecordedRun
-from llmspell.journal.texts import heads_of
+from llmspell.journal.recording import is_id
+from llmspell.journal.texts import Row, Stored, digest, heads_of, stored, text_of, unpacked
+from llmspell.values import plain
 
 _OF_A_RUN = ("effects", "begun", "composites", "turns")
 
@@ -36,12 +38,16 @@ def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
 def import_runs(file: Path, journal: Path) -> list[str]:
     """Put the runs of a file into a journal, all or none; their ids.
 
+    Whoever made the file chose what is in it. So they are a stranger's, who is granted nothing by
+    what they were granted there; for a replay it is kept.
+
     Raises:
         JournalError: The file is none, one of its runs is there already, or one of the two cannot
             be used.
     """
     with Reader.open(file) as reader:
         runs = reader.runs()
+        _check_ids(file, runs)
     with closing(open_to_read(file)) as source, closing(_opened(journal)) as target:
         for run in runs:
             if target.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
@@ -49,16 +55,33 @@ def import_runs(file: Path, journal: Path) -> list[str]:
                 raise JournalError(f"the run {run.id} is in {journal} already", hint=hint)
         with sqlite_file.transaction(target, "IMMEDIATE"):
             for run in reversed(runs):
-                _copy(source, run.number, target)
+                _make_strange(target, _copy(source, run.number, target), run)
     return [run.id for run in runs]
+
+
+def _check_ids(file: Path, runs: list[RecordedRun]) -> None:
+    """An id is also the name of a file, and is shown."""
+    if not all(is_id(run.id) for run in runs):
+        raise JournalError(f"{file} is damaged: a run in it has an id that is none")
+
+
+def _make_strange(target: sqlite3.Connection, number: int, run: RecordedRun) -> None:
+    """Have it be resumed as what comes from elsewhere: see `resuming.granted_then`."""
+    rows: list[Row] = []
+    setup = stored(text_of(plain(run.setup | {"imported": True})), rows)
+    sql = "UPDATE runs SET trusted = 0, path = NULL, setup = ? WHERE number = ?"
+    rows.append((sql, (setup, number)))
+    rows.append(("UPDATE begun SET answer = NULL WHERE run = ?", (number,)))
+    for statement, values in rows:
+        target.execute(statement, values)
 
 
 def _opened(file: Path) -> sqlite3.Connection:
     return open_to_write(file.absolute(), "FULL")
 
 
-def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> None:
-    """Copy the rows of a run, and all that they stand for."""
+def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> int:
+    """Copy the rows of a run, and all that they stand for; its number there."""
     try:
         number = _copy_row(source, run, target)
         for table in _OF_A_RUN:
@@ -66,13 +89,16 @@ def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> N
                 _insert(target, table, (number, *row[1:]))
         heads = {head for lists in _lists(source, run) for _, head in heads_of(lists)}
         blobs = set(_blobs(source, run)) | set(_copy_chains(source, heads, target))
-        for digest in blobs:
-            rows = source.execute("SELECT * FROM blobs WHERE digest = ?", (digest,)).fetchall()
+        for name in blobs:
+            rows = source.execute("SELECT * FROM blobs WHERE digest = ?", (name,)).fetchall()
             if not rows:
-                raise JournalError(f"the journal is damaged: the value {digest.hex()} is missing")
+                raise JournalError(f"the journal is damaged: the value {name.hex()} is missing")
+            _, packed, data = rows[0]
+            _check_digest(name, unpacked(packed, data))
             _insert(target, "blobs", rows[0])
     except sqlite3.Error as error:
         raise schema().failure(error, "the file") from error
+    return number
 
 
 def _copy_row(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> int:
@@ -103,7 +129,7 @@ def _blobs(source: sqlite3.Connection, run: int) -> Iterator[bytes]:
     )
     for column, table, key in holders:
         sql = f"SELECT {column} FROM {table} WHERE {key} = ? AND typeof({column}) = 'blob'"  # noqa: S608 - constants
-        yield from (digest for (digest,) in source.execute(sql, (run,)))
+        yield from (name for (name,) in source.execute(sql, (run,)))
 
 
 def _copy_chains(
@@ -118,7 +144,22 @@ def _copy_chains(
             row = source.execute("SELECT * FROM links WHERE digest = ?", (link,)).fetchone()
             if row is None:
                 raise JournalError(f"the journal is damaged: the link {link.hex()} is missing")
+            _, before, item = row
+            _check_digest(link, before, _content(source, item))
             _insert(target, "links", row)
-            _, link, item = row
+            link = before
             if isinstance(item, bytes):
                 yield item
+
+
+def _content(source: sqlite3.Connection, item: Stored) -> bytes:
+    if isinstance(item, str):
+        return item.encode("utf-8", "surrogatepass")
+    row = source.execute("SELECT packed, data FROM blobs WHERE digest = ?", (item,)).fetchone()
+    return unpacked(*row) if row else b""
+
+
+def _check_digest(name: bytes, *parts: bytes) -> None:
+    """What another run has stored may go by the same name."""
+    if digest(*parts) != name:
+        raise JournalError(f"the journal is damaged: the value {name.hex()} is another one")

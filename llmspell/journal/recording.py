@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,12 @@ STOPS = (LimitExceeded, ReplayError, RunSuspended)
 def new_id() -> str:
     """An id for a run: when it began, and some chance."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
+
+
+def is_id(text: object) -> bool:
+    return (
+        isinstance(text, str) and re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}", text) is not None
+    )
 
 
 class End:

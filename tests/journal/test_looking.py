@@ -2,11 +2,15 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from looking import SPELL, recorded
 
+from llmspell import Runtime
+from llmspell.config import Project
 from llmspell.errors import JournalError, LimitExceeded
 from llmspell.journal.conversations import conversations_of, lines_of
 from llmspell.journal.differences import differences
@@ -16,6 +20,8 @@ from llmspell.journal.reader import Reader
 from llmspell.journal.spans import parent_of, place_of, spans_of
 from llmspell.journal.totals import Totals, duration
 from llmspell.limits import Limits
+from llmspell.permissions import Grants
+from llmspell.spell import parse_spell
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +205,91 @@ async def test_imported_runs_stand_beside_others(tmp_path, file):
     with pytest.raises(JournalError, match="already") as caught:
         import_runs(taken, there)
     assert caught.value.hint == f"look at it with: llmspell show {run.id}"
+
+
+STOPPED = """
+State.set("tea", 1)
+local answers = {}
+for _ = 1, 2 do
+  local text, problem = try(read_file, {path = params.file})
+  answers[#answers + 1] = text or problem.code
+  State.set("tea", 2)
+end
+return answers
+"""
+
+
+async def taken_elsewhere(folder, effects):
+    """A run that read a file as it was granted, ended by a limit, in the journal of another project."""
+    (folder / "secret.txt").write_text("tea")
+    spell = parse_spell(
+        b"--- /// spell\n--- [params]\n--- file = {}\n--- ///\n" + STOPPED.encode(),
+        name="brew",
+        file="brew.lua",
+    )
+    async with Runtime(
+        project=Project(folder), grants=Grants.all(), limits=Limits(effects=effects)
+    ) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.run(spell, params={"file": str(folder / "secret.txt")})
+    journal, taken = folder / ".llmspell" / "runs.db", folder / "brew.run"
+    with Reader.open(journal) as reader:
+        export_run(journal, reader.run("last"), taken)
+    there = folder / "elsewhere"
+    (there / ".llmspell").mkdir(parents=True)
+    (id_,) = import_runs(taken, there / ".llmspell" / "runs.db")
+    return there, id_
+
+
+async def test_what_a_run_was_granted_elsewhere_is_not_granted_here(tmp_path):
+    there, id_ = await taken_elsewhere(tmp_path, effects=1)
+    async with Runtime(project=Project(there)) as runtime:
+        assert await runtime.fork(id_, "0/0") == ["permission_denied"] * 2
+        assert await runtime.resume(id_) == ["permission_denied"] * 2
+    with Reader.open(there / ".llmspell" / "runs.db") as reader:
+        assert [(run.trusted, run.path) for run in reader.runs()] == [(False, None)] * 2
+
+
+async def test_what_it_was_granted_here_holds(tmp_path):
+    there, id_ = await taken_elsewhere(tmp_path, effects=1)
+    granted, few = Grants(read=(str(tmp_path / "secret.txt"),)), Limits(effects=3)
+    async with Runtime(project=Project(there), grants=granted, limits=few) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.resume(id_)
+    async with Runtime(project=Project(there)) as runtime:
+        assert await runtime.resume(id_) == ["tea", "tea"]
+
+
+async def test_what_it_did_elsewhere_is_replayed(tmp_path):
+    there, id_ = await taken_elsewhere(tmp_path, effects=3)
+    (tmp_path / "secret.txt").unlink()
+    async with Runtime(project=Project(there)) as runtime:
+        assert await runtime.resume(id_) == ["tea", "permission_denied"]
+        assert await runtime.replay(id_) == ["tea", "permission_denied"]
+
+
+@pytest.mark.parametrize("id_", ["../../precious", "20261129-195033-0f1f11/x", "\x1b[2J", b"x"])
+async def test_an_id_that_is_none_is_not_taken_in(tmp_path, file, id_):
+    await recorded(tmp_path, "return 1", [])
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE runs SET id = ?", (id_,))
+    with pytest.raises(JournalError, match="damaged"):
+        import_runs(file, tmp_path / "other.db")
+    assert not (tmp_path / "other.db").exists()
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE blobs SET packed = 0, data = x'7b7d'", "UPDATE links SET item = '{}'"]
+)
+async def test_no_value_is_taken_in_under_the_name_of_another(tmp_path, file, change):
+    await recorded(tmp_path)
+    there = tmp_path / "other.db"
+    with closing(sqlite3.connect(file)) as db, db:
+        assert db.execute(change).rowcount
+    with pytest.raises(JournalError, match="is another one"):
+        import_runs(file, there)
+    with Reader.open(there) as reader:
+        assert reader.runs() == []
 
 
 async def test_an_export_overwrites_nothing(tmp_path, file):
