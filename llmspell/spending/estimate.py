@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from math import ceil
+from typing import Any
 
+from llmspell.limits import MOST
 from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.tokens import tokens_asked
 
 MARGIN = 4 / 3  # of an estimate that some languages and code go beyond
 ANSWER = 4096
 """Tokens an answer may have whose request sets no limit."""
+_LONGEST = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
+_SEVERAL = ("n", "candidateCount")
+"""What protocols call the bound of an answer, and how many are wanted."""
 THINKING = {"none": 0, "minimal": 1024, "low": 2048, "medium": 8192, "high": 24576}
 """Tokens a model may think before it answers, by the effort it is asked for."""
 
@@ -41,8 +46,26 @@ def of_request(request: ModelRequest, *, streamed: bool = False) -> Estimate:
 
 
 def _usage(request: ModelRequest) -> Usage:
-    answer = request.max_tokens or ANSWER + _thinking(request.reasoning)
-    return Usage(ceil(tokens_asked(request) * MARGIN), answer)
+    return Usage(ceil(tokens_asked(request) * MARGIN), _answer(request))
+
+
+def _answer(request: ModelRequest) -> int:
+    """Tokens of the answer; of several, if fields of the provider's own protocol ask for them."""
+    usual = request.max_tokens or ANSWER + _thinking(request.reasoning)
+    own = request.extra_body
+    if not own:
+        return usual
+    config = own.get("generationConfig")  # of Gemini, in place of what we say there
+    within = config if isinstance(config, dict) else {}
+    longest = _most(own, _LONGEST) or _most(within, _LONGEST)
+    if config is not None and not longest:
+        usual = max(usual, ANSWER + _thinking(request.reasoning))
+    return max(longest, usual) * max(_most(own, _SEVERAL), _most(within, _SEVERAL), 1)
+
+
+def _most(fields: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    given = [fields.get(name) for name in names]
+    return max([ceil(n) for n in given if isinstance(n, (int, float)) and 0 < n < MOST], default=0)
 
 
 def models_of(request: ModelRequest) -> list[str]:

@@ -58,6 +58,11 @@ def test_what_cannot_be_sent_is_counted_all_the_same():
         ({"max_tokens": 10, "reasoning": "high"}, 10),
         ({"reasoning": "none"}, ANSWER),
         ({"reasoning": 5000}, ANSWER + 5000),
+        ({"max_tokens": 10, "extra_body": {"max_completion_tokens": 9000.0}}, 9000),
+        ({"max_tokens": 10, "extra_body": {"n": 3, "top_k": 5}}, 30),
+        ({"max_tokens": 10, "extra_body": {"generationConfig": {"maxOutputTokens": 20}}}, 20),
+        ({"max_tokens": 10, "extra_body": {"generationConfig": {"candidateCount": 2}}}, 2 * ANSWER),
+        ({"max_tokens": 10, "extra_body": {"max_tokens": "many", "n": False}}, 10),
     ],
 )
 def test_the_answer_is_what_is_allowed_of_it(options, tokens):
