@@ -42,6 +42,7 @@ async def streamed(
     except ProviderError as error:
         if stream.pieces:
             error.details["pieces"], error.retryable = stream.pieces, False
+            error.billed = True
         raise
     except Stopped:
         response = _as_far_as_it_came(request, stream.pieces)

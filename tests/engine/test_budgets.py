@@ -9,7 +9,7 @@ from llmspell import Budget
 from llmspell.config import Project, Settings
 from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
 from llmspell.limits import Limits
-from llmspell.providers.messages import Message, ModelResponse, Usage
+from llmspell.providers.messages import Message, ModelResponse, TextDelta, Usage
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.runtime import Runtime
 from llmspell.spending.prices import Price
@@ -30,9 +30,9 @@ def answer(text="Fine.", usage=USAGE):
 def spend(tmp_path, isolate):
     """Runs Lua that asks `scripted/known`; what it returns, and the runtime."""
 
-    async def run(source, replies=lambda _: answer(), *, prices=PRICES, **options):
+    async def run(source, replies=lambda _: answer(), *, prices=PRICES, provider=None, **options):
         project = Project(tmp_path, Settings(prices=prices))
-        provider = ScriptedProvider(replies)
+        provider = provider or ScriptedProvider(replies)
         async with Runtime(
             project=project,
             providers=[provider],
@@ -359,6 +359,23 @@ async def test_what_failed_costs_what_it_may_have_cost(spend):
     spent = spend.runtime.spent["scripted/known"]
     assert (spent.calls, spent.output_tokens) == (1, 0)
     assert 0 < spent.input_tokens < 20
+
+
+async def test_an_answer_that_failed_once_it_had_begun_counts(spend):
+    class Breaking(ScriptedProvider):
+        async def stream(self, request):
+            self.requests.append(request)
+            yield TextDelta("Fi")
+            raise ProviderError("no GPU is free", status=503)
+
+    provider = Breaking([])
+    source = """
+        local seen = ""
+        local ok = pcall(function() for piece in Agent.create{}:stream("Hi") do seen = seen .. piece end end)
+        return {seen, ok}
+    """
+    assert await spend(source, provider=provider) == ["Fi", False]
+    assert spend.runtime.spent["scripted/known"].calls == 1
 
 
 async def test_what_failed_is_free_again(spend):
