@@ -84,7 +84,8 @@ class Effect:
 
     def mark(self, name: str) -> str:
         """The path of what is learned beside this effect: another one each time it is done again."""
-        return f"{self.path}!{name}{self.repeats or ''}"
+        again = f"-{self.repeats}" if self.repeats else ""
+        return f"{self.path}!{name}{again}"
 
     def aside(self, number: int) -> Effect:
         """This effect for what is done beside it, with a path of its own for effects of that."""

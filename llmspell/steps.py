@@ -94,14 +94,25 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     return await in_time(seconds, work, waits_for)
 
 
-async def in_time(seconds: float, work: Coroutine[Any, Any, T], waits_for: Any) -> T:
+async def in_time(
+    seconds: float,
+    work: Coroutine[Any, Any, T],
+    waits_for: Any,
+    limit: asyncio.Timeout | None = None,
+) -> T:
     """What comes of a coroutine that has begun, and yielded what it waits for.
+
+    Args:
+        seconds: How many it may take.
+        work: The coroutine.
+        waits_for: What it yielded.
+        limit: Says instead when they are over.
 
     Raises:
         TookTooLong: When it did not end in so many seconds; it was cancelled.
     """
     # Not a cancel scope of anyio: those nest, and the coroutine may have entered some already.
-    limit = asyncio.timeout(seconds)
+    limit = limit or asyncio.timeout(seconds)
     try:
         async with limit:
             return await _go_on(work, waits_for)

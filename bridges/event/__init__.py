@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from dataclasses import asdict
+from itertools import count
 from typing import Literal
 
 from llmspell.bridge import Bridge
@@ -11,6 +11,8 @@ from llmspell.effects import Effect
 from llmspell.errors import EffectError, InvalidArguments, LlmspellError
 from llmspell.events import Events
 from llmspell.events.inboxes import Inboxes
+from llmspell.journal.timing import within_recorded
+from llmspell.steps import TookTooLong
 from llmspell.values import LuaFunction, NotPlain, Value
 
 log = logging.getLogger("llmspell.events")
@@ -133,25 +135,25 @@ def _check_seconds(target: str, seconds: float | None) -> None:
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
     """Call a Lua function with one event after another, until the subscription ends."""
-    inboxes = effect.run[Inboxes]
+    inboxes, numbers = effect.run[Inboxes], count()
     try:
         while id_ in inboxes and (event := await effect.perform("event.receive", id=id_)):
-            await _call(effect, id_, function, event, seconds)
+            await _call(effect, id_, function, event, next(numbers), seconds)
     except LlmspellError as error:
         log.warning("the subscription %s ends: %s", id_, error)
         inboxes.close(id_)
 
 
 async def _call(
-    effect: Effect, id_: str, function: LuaFunction, event: Value, seconds: float
+    effect: Effect, id_: str, function: LuaFunction, event: Value, number: int, seconds: float
 ) -> None:
     subscription = effect.run[Inboxes].find(id_).subscription
-    limit = asyncio.timeout(seconds)
+    call = effect.call(function, event)
     try:
-        async with limit:
-            await effect.call(function, event)
-    except (EffectError, TimeoutError) as error:
-        what = f"it took more than {seconds:g} s" if limit.expired() else str(error)
+        await within_recorded(effect, f"time{number}", seconds, call)
+    except (EffectError, TookTooLong) as error:
+        late = isinstance(error, TookTooLong)
+        what = f"it took more than {seconds:g} s" if late else str(error)
         if where := getattr(error, "where", None):
             what = f"{where}: {what}"
         subscription.report(event["topic"], id_, what, effect.run[Events].tell)

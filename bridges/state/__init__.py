@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable
+from itertools import count
 
 from llmspell.bridge import Bridge
 from llmspell.concurrency import Answer, settled
@@ -10,8 +10,10 @@ from llmspell.effects import Effect
 from llmspell.errors import EffectError, LlmspellError
 from llmspell.events import Events
 from llmspell.journal.recording import Recording
+from llmspell.journal.timing import within_recorded
 from llmspell.state import Store
 from llmspell.state.watchers import Watchers
+from llmspell.steps import TookTooLong
 from llmspell.values import LuaFunction, Value
 
 log = logging.getLogger("llmspell.state")
@@ -168,24 +170,25 @@ def unwatch(effect: Effect, id: str) -> bool:
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
     """Call a Lua function with one change after another, until the watch ends."""
+    numbers = count()
     try:
         while found := await effect.perform("state.changes", id=id_):
             for change in found:
-                await _call(effect, id_, function, change, seconds)
+                await _call(effect, id_, function, change, next(numbers), seconds)
     except LlmspellError as error:
         log.warning("the watch %s ends: %s", id_, error)
 
 
 async def _call(
-    effect: Effect, id_: str, function: LuaFunction, change: Value, seconds: float
+    effect: Effect, id_: str, function: LuaFunction, change: Value, number: int, seconds: float
 ) -> None:
     """A watcher that fails, or takes too long, is reported and passed over."""
-    limit = asyncio.timeout(seconds)
+    call = effect.call(function, change)
     try:
-        async with limit:
-            await effect.call(function, change)
-    except (EffectError, TimeoutError) as error:
-        what = f"it took more than {seconds:g} s" if limit.expired() else str(error)
+        await within_recorded(effect, f"time{number}", seconds, call)
+    except (EffectError, TookTooLong) as error:
+        late = isinstance(error, TookTooLong)
+        what = f"it took more than {seconds:g} s" if late else str(error)
         if where := getattr(error, "where", None):
             what = f"{where}: {what}"
         log.warning("the watch %s failed at a change of %r: %s", id_, change["key"], what)

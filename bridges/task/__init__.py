@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
+
 from anyio import sleep
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.journal.recording import Recording
+from llmspell.journal.timing import moving_on
 from llmspell.spending.accounts import Accounts, account_for
 from llmspell.values import LuaFunction
 
@@ -22,5 +25,6 @@ async def wait(effect: Effect, seconds: float) -> None:
 async def budget(effect: Effect, amounts: dict[str, str | float], run: LuaFunction) -> None:
     """Call a function whose effects are paid from a budget of their own."""
     account = account_for(effect, amounts, "the task", "Task.budget")
-    with effect.run[Accounts].at(effect.path, account), account.timed():
+    clock = partial(moving_on, effect, "time")
+    with effect.run[Accounts].at(effect.path, account), account.timed(clock):
         await effect.call(run)

@@ -28,6 +28,11 @@ class Circuit:
             return "closed"
         return "open" if monotonic() < self._until else "half-open"
 
+    @property
+    def tripped(self) -> bool:
+        """Whether it is a matter of time if a call may be made."""
+        return self._until is not None
+
     def admits(self) -> bool:
         """Whether a call may be made now."""
         if self._until is None:

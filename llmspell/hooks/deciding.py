@@ -1,4 +1,8 @@
-"""What hooks of the host say, as leaves: their decisions are recorded, and not asked for again."""
+"""What is recorded of hooks, as leaves.
+
+Hooks of the host are not asked again: their decisions are recorded. Those of a spell run again, so
+what is recorded of them is what depended on the time.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from typing import Any
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.hooks import results
-from llmspell.hooks.results import RESULTS, Cache, Fork, HookResult, Replace
-from llmspell.journal.leaves import Leaves
+from llmspell.hooks.results import RESULTS, Fork, HookResult
+from llmspell.journal.leaves import Leaves, beside
 from llmspell.journal.recording import Recording
 from llmspell.values import Value
 
@@ -21,7 +25,6 @@ def decided(
     recording: Recording,
     place: Effect,
     ask: Callable[[], Answer[HookResult]],
-    kept: Callable[[Cache], tuple[Value] | None],
 ) -> Answer[HookResult]:
     """What a hook says, or what it said when that was recorded.
 
@@ -29,19 +32,14 @@ def decided(
         recording: Of the run.
         place: Stands for the decision among the effects.
         ask: Asks the hook.
-        kept: What it has kept at the place of a `Cache`, which is recorded in place of that.
     """
 
-    def plain(said: HookResult) -> Value:
-        found = kept(said) if isinstance(said, Cache) else None
-        return as_plain(said if found is None else Replace(*found))
-
     async def plain_later(answer: Awaitable[HookResult]) -> Value:
-        return plain(await answer)
+        return as_plain(await answer)
 
     def call(_: Effect) -> Answer[Value]:
         answer: Any = ask()
-        return plain_later(answer) if hasattr(answer, "__await__") else plain(answer)
+        return plain_later(answer) if hasattr(answer, "__await__") else as_plain(answer)
 
     answer = Leaves(recording, call, lazily=True).perform(place)
     return _later(answer) if hasattr(answer, "__await__") else from_plain(answer)
@@ -49,6 +47,15 @@ def decided(
 
 async def _later(answer: Awaitable[Value]) -> HookResult:
     return from_plain(await answer)
+
+
+async def learned(effect: Effect, what: str, tell: Callable[[], Value]) -> Value:
+    """What a function tells now, or told when that was recorded."""
+
+    async def told() -> Value:
+        return tell()
+
+    return await beside(effect, what, told())
 
 
 def as_plain(said: HookResult) -> Value:

@@ -11,7 +11,6 @@ from typing import Any
 from llmspell.concurrency import Answer, gather, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import EffectError, HookHalted, LlmspellError
-from llmspell.hooks.kept import Kept, Place
 from llmspell.hooks.plan import Plan, Wanted
 from llmspell.hooks.points import Phase
 from llmspell.hooks.registered import AtWork, HookCall, RegisteredHook
@@ -98,9 +97,7 @@ class Dispatch:
             case Skip():
                 plan.skipped = True
             case Cache(_, ttl):
-                place = said.place(effect)
-                plan.instead = hook.kept.find(place)
-                plan.keep += ((hook.kept, place, ttl),)
+                plan.keep += ((hook.kept, said.place(effect), ttl),)
             case Fork():
                 plan.forks += tuple((hook, *fork) for fork in said.effects)
         return bool(plan.instead or plan.redirect or plan.skipped)
@@ -181,8 +178,8 @@ class Dispatch:
             case Skip():
                 call.result = call.error = None
                 return _Then.END
-            case Cache(_, ttl):
-                _cache(hook.kept, said.place(call.effect), ttl, call)
+            case Cache(_, ttl) if call.error is None:
+                hook.kept.keep(said.place(call.effect), call.result, ttl)
             case Fork(effects):
                 yield gather(self._forked(call, [(hook, *fork) for fork in effects]))
         return _Then.ON
@@ -254,14 +251,6 @@ def _target(hook: RegisteredHook, redirect: Redirect, call: HookCall) -> Wanted 
     except ValueError as error:
         hook.failed(call, error)
         return None
-
-
-def _cache(kept: Kept, place: Place, ttl: float | None, call: HookCall) -> None:
-    """Keep the result, or put what is kept in the place of the error."""
-    if call.error is None:
-        kept.keep(place, call.result, ttl)
-    elif (found := kept.find(place)) is not None:
-        call.result, call.error = found[0], None
 
 
 async def _pause(call: HookCall, seconds: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from llmspell.effects import Run
-from llmspell.hooks.registered import HookCall, HookFunction
+from llmspell.hooks.registered import HookCall, OfSpell
 from llmspell.hooks.results import (
     Cache,
     Fork,
@@ -20,15 +20,18 @@ from llmspell.hooks.results import (
 from llmspell.values import LuaFunction, Value
 
 
-def lua_hook(function: LuaFunction, run: Run) -> HookFunction:
+class LuaHook(OfSpell):
     """A hook that calls a function of a run's spell, made by `host.hook` in Lua."""
-    function.retain()
 
-    async def hook(call: HookCall) -> HookResult:
-        answer = await call.effect.call(function, *_seen(call), run=run)
+    __slots__ = ("_function", "_run")
+
+    def __init__(self, function: LuaFunction, run: Run) -> None:
+        function.retain()
+        self._function, self._run = function, run
+
+    async def __call__(self, call: HookCall) -> HookResult:
+        answer = await call.effect.call(self._function, *_seen(call), run=self._run)
         return None if answer is None else _result(answer)
-
-    return hook
 
 
 def _seen(call: HookCall) -> list[Value]:

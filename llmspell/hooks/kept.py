@@ -26,6 +26,14 @@ class Kept:
         self._results[place] = entry  # last in the order: used last
         return (plain(entry[1]),)
 
+    def is_dated(self, place: Place) -> bool:
+        """Whether it is a matter of time what is found there."""
+        return place in self._results and self._results[place][0] != float("inf")
+
+    def drop(self, place: Place) -> None:
+        """Forget what is kept there."""
+        self._results.pop(place, None)
+
     def keep(self, place: Place, result: Value, ttl: float | None) -> None:
         """Keep a copy, for `ttl` seconds if given. What is no plain value is not kept."""
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import CoroutineType
@@ -15,7 +15,7 @@ from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError
 from llmspell.events import Events
 from llmspell.hooks.circuit import Circuit
-from llmspell.hooks.kept import Kept
+from llmspell.hooks.kept import Kept, Place
 from llmspell.hooks.points import Phase
 from llmspell.journal.recording import Recording
 from llmspell.steps import in_time
@@ -61,6 +61,12 @@ class HookCall:
         return self._notes
 
 
+class OfSpell:
+    """A hook's function that is a spell's: it decides again when the run is resumed or replayed."""
+
+    __slots__ = ()
+
+
 HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
 
 
@@ -92,12 +98,12 @@ class RegisteredHook:
         required: Its failure fails the effect; otherwise it is reported and passed over.
         owner: Whose it is: the object a method belongs to, or the function.
         kept: Where what it caches is kept.
-        of_spell: Whether it is a run's own, and decides again when that is resumed or replayed.
         circuit: Leaves it out when it fails again and again.
         removed: It is not called any more, by dispatches under way neither.
         calls: How often it was called.
         failures: How often it raised, took too long or answered nonsense.
         is_async: Whether its function is a coroutine function.
+        of_spell: Whether its function is `OfSpell`.
     """
 
     id: str
@@ -111,17 +117,18 @@ class RegisteredHook:
     kept: Kept
     circuit: Circuit
     only: Callable[[Effect], bool] | None = None
-    of_spell: bool = False
     removed: bool = False
     calls: int = 0
     failures: int = 0
     is_async: bool = False
+    of_spell: bool = False
 
     def __post_init__(self) -> None:
         call = getattr(type(self.function), "__call__", None)  # noqa: B004 - the method, not whether
         self.is_async = inspect.iscoroutinefunction(self.function) or (
             inspect.iscoroutinefunction(call)
         )
+        self.of_spell = isinstance(self.function, OfSpell)
 
     def matches(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
@@ -158,11 +165,8 @@ class RegisteredHook:
         def ask() -> Answer[HookResult]:
             return self._asked_beside(call, aside, at_work)
 
-        def kept(cache: Cache) -> tuple[Value] | None:
-            return None if call.phase == "after" else self.kept.find(cache.place(effect))
-
         place = Effect(NAME, about, aside.path, effect.run)
-        return decided(recording, place, ask, kept)
+        return decided(recording, place, ask)
 
     def _asked_beside(self, call: HookCall, aside: Effect, at_work: AtWork) -> Answer[HookResult]:
         """The same as `_asked`; its own effects have paths beside that of the effect."""
@@ -190,9 +194,12 @@ class RegisteredHook:
         return answer  # type: ignore[no-any-return]
 
     def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
-        if self.circuit.in_a_row and not self.circuit.admits():
-            self._left_out(call)
-            return None
+        if self.circuit.tripped:
+            if self.of_spell:
+                return self._if_admitted(call, at_work)
+            if not self.circuit.admits():
+                self._left_out(call)
+                return None
         self.calls += 1
         if self.is_async:
             return self._awaited(call, at_work, None)
@@ -244,24 +251,66 @@ class RegisteredHook:
             except StopIteration as done:
                 said = done.value
             else:  # only what waits needs a timer
-                said = await in_time(self.timeout, work, waits_for)
+                said = await self._in_time(call, work, waits_for)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
             return None
         finally:
             at_work.discard(mark)
-        return self._accepted(call, said)
+        return await settled(self._accepted(call, said))
 
-    def _accepted(self, call: HookCall, said: HookResult) -> HookResult:
+    def _in_time(
+        self, call: HookCall, work: Coroutine[Any, Any, HookResult], waits_for: Any
+    ) -> Coroutine[Any, Any, HookResult]:
+        if not self.of_spell:
+            return in_time(self.timeout, work, waits_for)
+        from llmspell.journal.timing import in_recorded_time
+
+        return in_recorded_time(call.effect, "time", self.timeout, work, waits_for)
+
+    async def _if_admitted(self, call: HookCall, at_work: AtWork) -> HookResult:
+        """What a hook of a spell says, unless it is left out still."""
+        from llmspell.hooks.deciding import learned
+
+        if not await learned(call.effect, "circuit", self.circuit.admits):
+            self._left_out(call)
+            return None
+        self.calls += 1
+        return await self._awaited(call, at_work, None)
+
+    def _accepted(self, call: HookCall, said: HookResult) -> Answer[HookResult]:
         if said is not None:
-            from llmspell.hooks.results import RESULTS
+            from llmspell.hooks.results import RESULTS, Cache
 
             if type(said) not in RESULTS:
                 self.failed(call, TypeError(f"{said!r} is no result of a hook"))
                 return None
         if self.circuit.in_a_row:
             self.circuit.succeeded()
+        if said is not None and type(said) is Cache and call.phase != "after":
+            return self._found(call, said)
         return said
+
+    def _found(self, call: HookCall, cache: Cache) -> Answer[HookResult]:
+        """What is kept in the place of the effect; else what it said, so that it will be."""
+        from llmspell.hooks.results import Replace
+
+        place = cache.place(call.effect)
+        if self.of_spell and self.kept.is_dated(place):
+            return self._found_by_then(call, cache, place)
+        found = self.kept.find(place)
+        return cache if found is None else Replace(found[0])
+
+    async def _found_by_then(self, call: HookCall, cache: Cache, place: Place) -> HookResult:
+        """The same for a hook of a spell: whether the time of what is kept was over is recorded."""
+        from llmspell.hooks.deciding import learned
+        from llmspell.hooks.results import Replace
+
+        found = await learned(call.effect, "kept", lambda: list(self.kept.find(place) or ()))
+        if isinstance(found, list) and found:
+            return Replace(found[0])
+        self.kept.drop(place)
+        return cache
 
     def _left_out(self, call: HookCall) -> None:
         if self.required:

@@ -95,7 +95,6 @@ class Hooks:
             kept=self._kept,
             circuit=Circuit(max_failures, cool_down),
             only=only,
-            of_spell=self.outer is not None,
         )
         self._own = (*self._own, (number, hook))
         self._changed()

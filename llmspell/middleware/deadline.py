@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-import asyncio
 import math
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from llmspell.concurrency import cancel, settled
+from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import EffectTimeout, InvalidArguments
-from llmspell.journal.leaves import Leaves
-from llmspell.journal.recording import Recording
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
 
 
 class Deadline:
@@ -16,10 +18,10 @@ class Deadline:
 
     name = "deadline"
 
-    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
         if handler.deadline is None:
             return call
-        deadline, recording = handler.deadline, run[Recording]
+        deadline = handler.deadline
 
         async def limited(effect: Effect) -> Value:
             seconds = deadline(effect)
@@ -29,38 +31,24 @@ class Deadline:
                 raise InvalidArguments(
                     effect.name, [f"timeout: {seconds!r} is no number of seconds"]
                 )
-            if recording and not handler.is_leaf(effect):
-                return await _within_recorded(recording, effect, call, seconds)
-            from anyio import move_on_after
-
-            with move_on_after(seconds):
+            with _clock(effect, seconds, recorded=not handler.is_leaf(effect)):
                 return await settled(call(effect))
             raise _timeout(effect, seconds)
 
         return limited
 
 
-async def _within_recorded(
-    recording: Recording, effect: Effect, call: Perform, seconds: float
-) -> Value:
-    """The same for an effect that is made of others: whether its time was up is a leaf."""
-    from anyio import CancelScope
+def _clock(
+    effect: Effect, seconds: float, *, recorded: bool
+) -> AbstractContextManager[CancelScope]:
+    """Cancels what is inside when its time is up; of what is made of others that is recorded."""
+    if recorded:
+        from llmspell.journal.timing import moving_on
 
-    async def sleep(_: Effect) -> None:
-        await asyncio.sleep(seconds)
+        return moving_on(effect, "time", seconds)
+    from anyio import move_on_after
 
-    async def wait() -> None:
-        place = Effect("deadline", {"seconds": seconds}, effect.mark("time"), effect.run)
-        await settled(Leaves(recording, sleep).perform(place))
-        scope.cancel()
-
-    clock = asyncio.create_task(wait())
-    try:
-        with CancelScope() as scope:
-            return await settled(call(effect))
-        raise _timeout(effect, seconds)
-    finally:
-        await cancel([clock])
+    return move_on_after(seconds)
 
 
 def _timeout(effect: Effect, seconds: float) -> EffectTimeout:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmspell.clock import monotonic
@@ -12,7 +12,12 @@ from llmspell.limits import Budget, units
 from llmspell.spending.spent import Spending, Spent, amount, counted
 
 if TYPE_CHECKING:
+    from anyio import CancelScope
+
     from llmspell.providers.messages import Usage
+
+Clock = Callable[[float], AbstractContextManager["CancelScope"]]
+"""Makes a scope that is cancelled after so many seconds."""
 
 AMOUNTS = ("usd", "tokens", "calls")
 SLACK = 1e-9  # sums of parts of a cent are not exact
@@ -112,8 +117,11 @@ class Account:
             self._used[name] += getattr(cost, name) or 0
 
     @contextmanager
-    def timed(self) -> Iterator[None]:
+    def timed(self, clock: Clock | None = None) -> Iterator[None]:
         """The seconds that count; when there are none left, what is inside is cancelled.
+
+        Args:
+            clock: By default `move_on_after`.
 
         Raises:
             LimitExceeded: Then, if it ends the run.
@@ -128,12 +136,13 @@ class Account:
         begin = monotonic()
         if left > 0:
             try:
-                with move_on_after(left) as scope:
+                with (clock or move_on_after)(left) as scope:
                     yield
             finally:
                 self._seconds += monotonic() - begin
             if not scope.cancelled_caught:
                 return
+            self._seconds = max(self._seconds, self.budget.seconds)
         raise self._exceeded("seconds", "its time is over")
 
     def _lacking(self, *more: Cost) -> str | None:

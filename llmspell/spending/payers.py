@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from llmspell.effects import Effect
+from llmspell.journal.timing import moving_on
 from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
 
@@ -24,7 +26,8 @@ class Payers:
         if account is not None and account not in self._accounts:
             self._accounts.append(account)
             self._until.enter_context(self._effect.run[Accounts].at(self._effect.path, account))
-            self._until.enter_context(account.timed())
+            clock = partial(moving_on, self._effect, f"budget{len(self._accounts)}")
+            self._until.enter_context(account.timed(clock))
 
     def __enter__(self) -> Self:
         return self

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
-from llmspell import Halt, Hook, Modify, Replace, tool
+from llmspell import Capability, Halt, Hook, Modify, Replace, tool
 from llmspell.errors import (
     HookHalted,
     JournalExhausted,
@@ -16,6 +17,7 @@ from llmspell.errors import (
     RunSuspended,
     SpellRuntimeError,
 )
+from llmspell.journal import past
 from llmspell.limits import Limits
 from llmspell.providers.messages import Message, ModelResponse, TextDelta, ToolCall, Usage
 from llmspell.providers.scripted import ScriptedProvider
@@ -139,6 +141,53 @@ async def test_what_hooks_do_at_leaves_is_the_same(twice, hook):
     end)
     return {{out, State.get('seen'), State.get('state.set')}}
     """)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Hook.before('tool.call', function() return Hook.cache(nil, 0.03) end) for i = 1, 3 do work{n = 1} Task.sleep(0.05) work{n = 1} end",
+        "Hook.use('cache', {effects = {'tool.call'}, ttl = '30ms'}) for i = 1, 3 do work{n = 1} Task.sleep(0.05) work{n = 1} end",
+        "Hook.after('tool.call', function() return Hook.cache('k', 0.03) end) Hook.on_error('tool.call', function() return Hook.cache('k') end) work{n = 1} print(pcall(fail, {n = 1})) Task.sleep(0.05) print(pcall(fail, {n = 2}))",
+        "Hook.before('tool.call', function() print('asked') error('no') end, {max_failures = 1, cool_down = 0.03}) for i = 1, 3 do work{n = 1} work{n = 2} Task.sleep(0.05) end",
+        "Hook.before('tool.call', function() print('asked') error('no') end, {max_failures = 1, cool_down = 0.03, required = true}) for i = 1, 3 do print(pcall(work, {n = 1})) print(pcall(work, {n = 1})) Task.sleep(0.05) end",
+        "Hook.before('tool.call', function(c) if c.args.args.n == 1 then work{n = 2, seconds = 9} end end, {timeout = 0.8}) Task.all{function() work{n = 1} print(1) end, function() Task.sleep(0.9) print(2) end}",
+        "Task.all{function() print(pcall(Task.budget, {seconds = 0.8}, function() work{n = 1, seconds = 9} end)) end, function() Task.sleep(0.9) print(2) end, function() work{n = 3, seconds = 1} end}",
+        "local a = Agent.create{budget = {seconds = 0.8}} local function ask() print(select(2, pcall(a.prompt, a, 'x')).code) end Task.all{ask, function() Task.sleep(0.9) ask() end, function() work{n = 3, seconds = 1} end}",
+        "local a = Agent.create{timeout = 0.8} local function ask() print(pcall(a.prompt, a, 'x')) end Task.all{ask, function() Task.sleep(0.9) print(2) end, function() work{n = 3, seconds = 1} end}",
+        "Event.subscribe('x', function() print(work{n = 2, seconds = 9}) end, {timeout = 0.8}) Event.subscribe('subscriber.*', function(e) print(e.data.error) end) Event.publish('x') Task.sleep(0.9)",
+        "State.watch('k', function() print(work{n = 2, seconds = 9}) end, {timeout = 0.8}) Event.subscribe('subscriber.*', function(e) print(e.data.error) end) State.set('k', 1) Task.sleep(0.9)",
+    ],
+)
+async def test_what_depended_on_the_time_is_the_same_though_none_passes(twice, source, monkeypatch):
+    async def never(request):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(past, "STUCK", 0.3)
+    await twice(source, providers=[ScriptedProvider(never)], model="scripted/any")
+
+
+class Random(Hook):
+    async def on_tool_result(self, call):
+        return Replace(str(os.urandom(4).hex()))
+
+
+class Dice(Capability):
+    type = "dice"
+
+    def hooks(self):
+        return [Random()]
+
+
+async def test_what_a_hook_of_a_capability_decides_is_the_same(twice):
+    source = """
+    local agent = Agent.create{tools = {"work"}}
+    agent:with{dice = true}
+    return {agent:prompt("roll"), agent:history()}
+    """
+    model = ScriptedProvider([ToolCall("1", "work", {"n": 1}), "Six."])
+    options = {"providers": [model], "model": "scripted/any", "capabilities": [Dice]}
+    assert "Six." in str(await twice(source, **options))
 
 
 async def test_an_agent_whose_prompt_is_done_again_has_a_time_limit_each_time(twice):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.effects import Effect
 from llmspell.hooks import Hook, parse_point
-from llmspell.hooks.from_lua import lua_hook
+from llmspell.hooks.from_lua import LuaHook
 from llmspell.hooks.hook import Part
 from llmspell.hooks.registered import HookFunction
 from llmspell.values import LuaFunction, Value
@@ -47,7 +47,7 @@ class AgentHooks(Capability):
         self.name = name
 
     async def attach(self, agent: Agent, effect: Effect) -> None:  # noqa: ARG002 - an interface
-        self._hook.functions = {p: lua_hook(f, effect.run) for p, f in self._functions.items()}
+        self._hook.functions = {p: LuaHook(f, effect.run) for p, f in self._functions.items()}
 
     def hooks(self) -> Iterable[Hook]:
         return [self._hook]

@@ -1,0 +1,118 @@
+"""How long something may take in a run that is recorded: that its time was up is known from then.
+
+What is done again takes no time, so a clock would not say the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmspell.concurrency import cancel
+from llmspell.effects import Effect
+from llmspell.journal.leaves import beside
+from llmspell.journal.recording import Recording
+from llmspell.steps import TookTooLong, in_time
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+T = TypeVar("T")
+
+
+async def within_recorded(
+    effect: Effect, mark: str, seconds: float, work: Coroutine[Any, Any, T]
+) -> T:
+    """What comes of a coroutine that may take so long; a timer is set only once it waits.
+
+    Args:
+        effect: On whose behalf it is done.
+        mark: Tells it from what else is done on behalf of that.
+        seconds: How many it may take.
+        work: The coroutine.
+
+    Raises:
+        TookTooLong: When it did not end in time; it was cancelled.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    return await in_recorded_time(effect, mark, seconds, work, waits_for)
+
+
+async def in_recorded_time(
+    effect: Effect, mark: str, seconds: float, work: Coroutine[Any, Any, T], waits_for: Any
+) -> T:
+    """The same of a coroutine that has begun, and yielded what it waits for."""
+    recording = effect.run[Recording]
+    if not recording or recording.over:
+        return await in_time(seconds, work, waits_for)
+    if recording.has_recorded(effect.mark(mark)):
+        return await _until_recorded(effect, mark, seconds, work, waits_for)
+    limit = asyncio.timeout(None if recording.is_replay else seconds)
+    try:
+        return await in_time(seconds, work, waits_for, limit)
+    except TookTooLong:
+        await beside(effect, mark, _nothing())
+        raise
+
+
+async def _until_recorded(
+    effect: Effect, mark: str, seconds: float, work: Coroutine[Any, Any, T], waits_for: Any
+) -> T:
+    limit, failures = asyncio.timeout(None), list[Exception]()
+
+    async def expire() -> None:
+        try:
+            await beside(effect, mark, _nothing())
+        except Exception as error:  # noqa: BLE001 - who waits is to hear of it
+            failures.append(error)
+        limit.reschedule(0)
+
+    clock = asyncio.create_task(expire())
+    try:
+        return await in_time(seconds, work, waits_for, limit)
+    except TookTooLong:
+        if failures:
+            raise failures[0] from None
+        raise
+    finally:
+        await cancel([clock])
+
+
+@contextmanager
+def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[CancelScope]:
+    """The same as `anyio.move_on_after`, on behalf of an effect."""
+    from anyio import CancelScope, move_on_after
+
+    recording = effect.run[Recording]
+    if not recording or recording.over:
+        with move_on_after(seconds) as scope:
+            yield scope
+        return
+    failures: list[Exception] = []
+
+    async def expire() -> None:
+        try:
+            if not recording.has_recorded(effect.mark(mark)):
+                await (asyncio.Event().wait() if recording.is_replay else asyncio.sleep(seconds))
+            await beside(effect, mark, _nothing())
+        except Exception as error:  # noqa: BLE001 - who waits is to hear of it
+            failures.append(error)
+        scope.cancel()
+
+    clock = asyncio.create_task(expire())
+    try:
+        with CancelScope() as scope:
+            yield scope
+    finally:
+        clock.cancel()
+    if failures:
+        raise failures[0]
+
+
+async def _nothing() -> None:
+    pass
