@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from llmspell.effects import Effect
@@ -18,10 +20,10 @@ from llmspell.errors import (
     ToolError,
     effect_error_from,
 )
-from llmspell.finding import find_spell
+from llmspell.finding import find_file, named_spells, read_spell
 from llmspell.human import Approval, Decision, Question
 from llmspell.limits import read_limits
-from llmspell.permissions import Grants, Permissions, flags
+from llmspell.permissions import Grants, Need, Permissions, flags
 from llmspell.providers.messages import ModelRequest, ToolCall
 from llmspell.providers.scripted import Said
 from llmspell.spell import Spell, parse_spell
@@ -41,7 +43,8 @@ async def run_from_lua(
     """Run a spell with the options of `Test.run`, in the project of the file of tests.
 
     Raises:
-        PermissionDenied: A test may grant no more than what the tests were granted.
+        PermissionDenied: A test may grant no more than what the tests were granted, and name no
+            file that is not theirs.
         SpellFailed: The spell did, and `catch` is not set.
     """
     given = {name: value for name, value in options.items() if value is not None}
@@ -49,18 +52,23 @@ async def run_from_lua(
     if problems:
         raise InvalidArguments("Test.run", problems)
     given["grants"] = _grants(effect, given.get("grants", {}))
+    given["denied"] = effect.run[Permissions].denied
     given["script"] = _script(effect, given.get("script", []))
     given["tools"] = {n: _tool(effect, f) for n, f in given.get("tools", {}).items()}
     given["faults"] = [_fault(what, told) for what, told in given.get("faults", {}).items()]
     if "recorded" in given:
-        given["middleware"] = [recorded(file.file.parent / given.pop("recorded"))]
+        record = file.file.parent / given.pop("recorded")
+        _check_readable(effect, file, record)
+        given["middleware"] = [recorded(record)]
     if "answers" in given:
         given["answers"] = _answers(effect, given["answers"])
     limits = file.project.settings.limits.lowered(lower)
     try:
-        found = _find(file, spell)
+        found = _find(effect, file, spell)
         options = {"catch": True, "project": file.project, "limits": limits, "isolate": None}
         run = await run_spell(found, **options, **given)
+    except PermissionDenied:
+        raise
     except LlmspellError as error:
         raise SpellFailed(spell, error) from error
     if run.error and not catch:
@@ -87,11 +95,26 @@ def outcome(run: SpellRun) -> dict[str, Value]:
     return {name: _without_functions(value) for name, value in told.items()}
 
 
-def _find(file: FileRun, spell: str) -> Spell:
+def _find(effect: Effect, file: FileRun, spell: str) -> Spell:
+    """What a stranger's tests run is a stranger's as well."""
+    own, folder = file.spell.trusted, file.file.parent
     if not _NAME.fullmatch(spell):
-        return parse_spell(spell.encode(), name="spell", file="spell", folder=file.file.parent)
-    beside = file.file.parent / spell
-    return find_spell(str(beside) if beside.exists() else spell, file.project)
+        text = spell.encode()
+        return parse_spell(text, name="spell", file="spell", folder=folder, trusted=own)
+    beside = folder / spell
+    path = find_file(str(beside) if beside.exists() else spell, file.project)
+    if path not in named_spells(file.project).values():
+        _check_readable(effect, file, path)
+    found = read_spell(path, file.project)
+    return replace(found, trusted=found.trusted and own)
+
+
+def _check_readable(effect: Effect, file: FileRun, path: Path) -> None:
+    """Tests may read what is in their folder, the user's own in the project; else it takes a grant."""
+    place = path.resolve()
+    folders = [file.file.parent, *([file.project.root] if file.spell.trusted else [])]
+    if not any(place.is_relative_to(folder.resolve()) for folder in folders):
+        effect.run[Permissions].check(Need("read", str(path)), by="Test.run")
 
 
 def _grants(effect: Effect, lists: Mapping[Any, list[str]]) -> Grants:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.config import Project, Settings
+from llmspell.config import Project, Settings, ToolSettings
 from llmspell.limits import Limits
 from llmspell.permissions import Grants
 from llmspell.testing.file_run import Plan
@@ -434,6 +434,68 @@ async def test_a_test_grants_no_more_than_it_was_granted(failure, tmp_path):
     assert found.message.startswith("Test.run grants more than the tests were granted")
     assert f"run them with --allow-read={path}" in found.hint
     assert await failure(line, grants=Grants(read=(str(tmp_path),))) is None
+
+
+async def test_what_is_denied_to_a_test_is_denied_to_what_it_runs(failure, tmp_path):
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "note.txt").write_text("tea")
+    line = f"""Test.run("return read_file{{path = arg[1]}}", {{
+      arguments = {{"{tmp_path}/keys/note.txt"}}, grants = {{read = {{"{tmp_path}"}}}}}})"""
+    granted, denied = Grants(read=(str(tmp_path),)), Grants(read=(str(tmp_path / "keys"),))
+    assert await failure(line, grants=granted) is None
+    found = await failure(line, grants=granted, denied=denied)
+    assert "it is denied" in found.message
+
+
+async def strange(folder, line, project, **options):
+    """The failure of a test of one line, in a file outside of the project."""
+    file = folder / "some_test.lua"
+    file.write_text(f'it("works", function() {line} end)')
+    result = await run_tests(file, project, **options)
+    assert result.failure is None
+    (test,) = result.tests
+    return test.failure
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with a tool that says nothing of what it touches, beside a folder `elsewhere`."""
+    root = tmp_path / "project"
+    for folder in (root / "spells", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    (root / "shop.py").write_text(
+        "from llmspell import tool\n@tool\ndef price() -> int:\n    'What it costs.'\n    return 3\n"
+    )
+    for name in ("project/spells/buy.lua", "project/beside.lua", "elsewhere/beside.lua"):
+        (tmp_path / name).write_text("return price{}")
+    return Project(root, Settings(tools=ToolSettings(modules=[str(root / "shop.py")])))
+
+
+@pytest.mark.parametrize("spell", ["return price{}", "beside.lua", "buy"])
+async def test_what_a_strangers_test_runs_is_a_strangers(project, tmp_path, spell):
+    line = f'expect(Test.run("{spell}").result):to_be(3)'
+    found = await strange(tmp_path / "elsewhere", line, project)
+    assert "may not call the tool price" in found.message
+    assert await strange(project.root, line, project) is None
+
+
+async def test_a_test_reads_no_file_that_is_not_its_own(project, tmp_path):
+    away = tmp_path / "away.lua"
+    away.write_text("no Lua")
+    for folder, path in (
+        (project.root, away),
+        (tmp_path / "elsewhere", away),
+        (tmp_path / "elsewhere", project.root / "beside.lua"),
+    ):
+        for line in (
+            f'Test.run("{path}", {{catch = true}})',
+            f'Test.run("buy", {{recorded = "{path}"}})',
+        ):
+            found = await strange(folder, line, project)
+            assert f"Test.run may not read {path}" in found.message
+    line = f'expect(Test.run("{away}", {{catch = true}}).error.code):to_be("spell_syntax")'
+    granted = Grants(read=(str(away),))
+    assert await strange(project.root, line, project, grants=granted) is None
 
 
 async def test_a_folder_is_granted_and_goes_away(failure, tmp_path):
