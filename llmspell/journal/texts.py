@@ -11,6 +11,7 @@ import json
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from hashlib import blake2b
+from struct import Struct
 from typing import Any, Protocol
 
 from llmspell.state.encoding import decode, encode
@@ -30,11 +31,14 @@ BLOB = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)"
 LINK = "INSERT OR IGNORE INTO links VALUES (?, ?, ?)"
 
 _INTEGERS = range(-(2**63), 2**63)
+_length = Struct("<Q").pack
 
 
 def digest(*parts: bytes) -> bytes:
     """What stands for some bytes: 16 of them."""
-    framed = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    framed = b""
+    for part in parts:
+        framed += _length(len(part)) + part
     return blake2b(framed, digest_size=16).digest()
 
 

@@ -26,6 +26,9 @@ _INTEGERS = range(-(2**63), 2**63)
 
 _STRINGS, _TABLES = {str}, {dict, list}
 
+Write = Callable[[str], None]
+Quoted = Callable[[str], str]
+
 
 def encode(value: Value, most: int = MAX_BYTES, *, in_order: bool = False) -> str:
     """The value's text, which can be written as UTF-8.
@@ -70,65 +73,68 @@ def decode(text: str) -> Value:
         ) from error
 
 
-def _text(value: Value, quoted: Callable[[str], str], in_order: bool) -> str:
+def _text(value: Value, quoted: Quoted, in_order: bool) -> str:
     if type(value) not in _TABLES:
         return _atom(value, quoted)
     pieces: list[str] = []
-    _Writer(pieces.append, quoted, in_order).put(value, 0)
+    _put(value, 0, pieces.append, quoted, in_order)
     return "".join(pieces)
 
 
-class _Writer:
-    """Writes values piece by piece."""
+def _put(value: Value, depth: int, write: Write, quoted: Quoted, in_order: bool) -> None:
+    """Write a value piece by piece; `depth` is how many tables it is in."""
+    kind = type(value)
+    if kind is dict:
+        _put_table(value, _deeper(depth), write, quoted, in_order)
+    elif kind is list:
+        _put_list(value, _deeper(depth), write, quoted, in_order)
+    else:
+        write(_atom(value, quoted))
 
-    __slots__ = ("_in_order", "_quoted", "_write")
 
-    def __init__(
-        self,
-        write: Callable[[str], None],
-        quoted: Callable[[str], str],
-        in_order: bool,
-    ) -> None:
-        self._write, self._quoted, self._in_order = write, quoted, in_order
+def _put_list(items: list[Value], depth: int, write: Write, quoted: Quoted, in_order: bool) -> None:
+    before = "["
+    for item in items:
+        write(before)
+        _put(item, depth, write, quoted, in_order)
+        before = ","
+    write("]" if items else "[]")
 
-    def put(self, value: Value, depth: int) -> None:
-        kind = type(value)
-        if kind is dict:
-            self._put_table(value, _deeper(depth))
-        elif kind is list:
-            self._put_list(value, _deeper(depth))
-        else:
-            self._write(_atom(value, self._quoted))
 
-    def _put_list(self, items: list[Value], depth: int) -> None:
-        write, put, before = self._write, self.put, "["
-        for item in items:
-            write(before)
-            put(item, depth)
-            before = ","
-        write("]" if items else "[]")
-
-    def _put_table(self, table: dict[Any, Value], depth: int) -> None:
-        keys = sorted(table, key=str) if self._in_order and len(table) > 1 else table
-        if not _STRINGS.issuperset(map(type, table)) or (len(table) == 1 and _TAGS & table.keys()):
-            self._put_pairs(table, keys, depth)
-            return
-        write, put, quoted, before = self._write, self.put, self._quoted, "{"
-        for key in keys:
+def _put_table(
+    table: dict[Any, Value], depth: int, write: Write, quoted: Quoted, in_order: bool
+) -> None:
+    keys = sorted(table, key=str) if in_order and len(table) > 1 else table
+    if not _STRINGS.issuperset(map(type, table)) or (len(table) == 1 and _TAGS & table.keys()):
+        _put_pairs(table, keys, depth, write, quoted, in_order)
+        return
+    before = "{"
+    for key in keys:
+        item = table[key]
+        if type(item) in _TABLES:
             write(f"{before}{quoted(key)}:")
-            put(table[key], depth)
-            before = ","
-        write("}" if table else "{}")
+            _put(item, depth, write, quoted, in_order)
+        else:
+            write(f"{before}{quoted(key)}:{_atom(item, quoted)}")
+        before = ","
+    write("}" if table else "{}")
 
-    def _put_pairs(self, table: dict[Any, Value], keys: Iterable[Any], depth: int) -> None:
-        before = '{"$table":[['
-        for key in keys:
-            self._write(before)
-            self.put(_key(key), 0)
-            self._write(",")
-            self.put(table[key], depth)
-            before = "],["
-        self._write("]]}")
+
+def _put_pairs(
+    table: dict[Any, Value],
+    keys: Iterable[Any],
+    depth: int,
+    write: Write,
+    quoted: Quoted,
+    in_order: bool,
+) -> None:
+    before = '{"$table":[['
+    for key in keys:
+        write(before + _atom(_key(key), quoted))
+        write(",")
+        _put(table[key], depth, write, quoted, in_order)
+        before = "],["
+    write("]]}")
 
 
 def _deeper(depth: int) -> int:
@@ -140,7 +146,7 @@ def _deeper(depth: int) -> int:
     return depth + 1
 
 
-def _atom(value: Value, quoted: Callable[[str], str]) -> str:
+def _atom(value: Value, quoted: Quoted) -> str:
     kind = type(value)
     if kind is str:
         return quoted(value)
