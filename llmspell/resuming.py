@@ -67,14 +67,19 @@ def grants_of(table: Mapping[str, Any]) -> Grants:
     return Grants(**{k: None if v is None else tuple(v) for k, v in found.items()})
 
 
-def granted_then(run: RecordedRun) -> Grants:
-    """What a run that goes on was granted, which does not count where it comes from elsewhere."""
-    return NOTHING if run.setup.get("imported") else grants_of(run.setup["grants"])
+def granted_then(run: RecordedRun, spell: Spell) -> Grants:
+    """What a run was granted, as far as it holds when it goes on with that spell."""
+    return grants_of(run.setup["grants"]) if _grants_hold(run, spell) else NOTHING
 
 
-def approved_then(run: RecordedRun) -> list[str]:
-    """What was approved of beforehand in a run that goes on, as above."""
-    return [] if run.setup.get("imported") else list(approvals_of(run).given)
+def approved_then(run: RecordedRun, spell: Spell) -> list[str]:
+    """What was approved of beforehand, as above."""
+    return list(approvals_of(run).given) if _grants_hold(run, spell) else []
+
+
+def _grants_hold(run: RecordedRun, spell: Spell) -> bool:
+    """They were given to this run, here, and not to the user's own spell in a stranger's place."""
+    return "ungranted" not in run.setup and (spell.trusted or not run.trusted)
 
 
 def limits_of(run: RecordedRun) -> Limits:

@@ -70,7 +70,7 @@ class Terms:
 
         params = resuming.params_now(run, spell)
         permissions = await self._granting.permissions(spell)
-        permissions.grant(resuming.granted_then(run))
+        permissions.grant(resuming.granted_then(run, spell))
         approvals = self._approvals.also(spell.approve)
         return Launch(
             spell,
@@ -78,7 +78,7 @@ class Terms:
             run.arguments,
             permissions,
             self._limits.lowered(spell.limits),
-            Approvals(approvals.wanted, [*approvals.given, *resuming.approved_then(run)]),
+            Approvals(approvals.wanted, [*approvals.given, *resuming.approved_then(run, spell)]),
             self._budget.lowered(spell.limits),
             resuming.models_of(run),
         )

@@ -102,15 +102,18 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: Changed) -> str:
         step = step_of(reader.effects(run, beside=True), at, run.id)
     rows: list[Row] = []
     spell: dict[str, Any] = {}
+    setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
     if change.spell is not None:
         source = stored_bytes(journal.redaction.data(change.spell.source), rows)
         path = change.spell.path and str(change.spell.path)
-        spell = {"source": source, "path": path, "file": change.spell.file}
+        own = run.trusted and change.spell.trusted
+        spell = {"source": source, "path": path, "file": change.spell.file, "trusted": own}
+        if run.trusted and not own:
+            setup["ungranted"] = True
     text = journal.redaction.text_of
     params = text(dict(change.params))
-    setup = text_of(run.setup | {"models": run.setup.get("models", {}) | change.models})
     id_ = new_id()
-    copied = Change(params, setup, spell, tuple(rows))
+    copied = Change(params, text_of(setup), spell, tuple(rows))
     copy_before(journal.writer.db, journal.path, run, step, id_, copied)
     return id_
 
@@ -150,7 +153,7 @@ def _go_on(
     """Write down that it runs, and with what, and forget leaves that are done again."""
     rows: list[Row] = []
     text = stored_bytes(journal.redaction.data(beginning.source), rows)
-    kept = {key: value for key, value in run.setup.items() if key != "imported"}
+    kept = {key: value for key, value in run.setup.items() if key != "ungranted"}
     setup = stored(text_of(plain(kept | beginning.setup)), rows)
     rows.append((_GOES_ON, (text, setup, run.number)))
     forget = "DELETE FROM effects WHERE run = ? AND number = ?"

@@ -68,7 +68,7 @@ def _check_ids(file: Path, runs: list[RecordedRun]) -> None:
 def _make_strange(target: sqlite3.Connection, number: int, run: RecordedRun) -> None:
     """Have it be resumed as what comes from elsewhere: see `resuming.granted_then`."""
     rows: list[Row] = []
-    setup = stored(text_of(plain(run.setup | {"imported": True})), rows)
+    setup = stored(text_of(plain(run.setup | {"ungranted": True})), rows)
     sql = "UPDATE runs SET trusted = 0, path = NULL, setup = ? WHERE number = ?"
     rows.append((sql, (setup, number)))
     rows.append(("UPDATE begun SET answer = NULL WHERE run = ?", (number,)))

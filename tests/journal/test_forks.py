@@ -4,9 +4,19 @@ import pytest
 
 from llmspell import Runtime, tool
 from llmspell.config import Project
-from llmspell.errors import ConfigError, JournalMismatch, ProviderError, ReplayError, RunNotFound
+from llmspell.errors import (
+    ConfigError,
+    JournalMismatch,
+    LimitExceeded,
+    ProviderError,
+    ReplayError,
+    RunNotFound,
+)
 from llmspell.journal.reader import Reader
+from llmspell.limits import Limits
+from llmspell.permissions import Grants
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spell import parse_spell
 from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -208,3 +218,62 @@ async def test_paths_runs_and_parameters_that_are_not_there(runtime, spell):
             await runtime.fork("1999", "0/1")
         with pytest.raises(ConfigError, match="no parameter named 'least'"):
             await runtime.fork("last", "0/1", params={"least": 1})
+
+
+STRANGE = """
+State.set("tea", 1)
+local function code(f, args) local _, problem = try(f, args) return problem and problem.code or "done" end
+return {code(note, {line = "x"}), code(read_file, {path = "poem.lua"})}
+"""
+
+
+def the_run(folder):
+    with Reader.open(folder / ".llmspell" / "runs.db") as reader:
+        return reader.run("last")
+
+
+def a_file(folder):
+    file = folder / "strange.lua"
+    file.write_text(STRANGE)
+    return file
+
+
+def a_text(_):
+    return parse_spell(STRANGE.encode(), name="tea", file="tea.lua", trusted=False)
+
+
+@pytest.mark.parametrize("given", [a_file, a_text])
+async def test_a_strangers_spell_is_granted_nothing_of_the_other_run(
+    runtime, spell, tmp_path, tmp_path_factory, notes, given
+):
+    spell.write_text('State.set("tea", 1) State.set("tea", 2)')
+    granted, elsewhere = Grants(read=(str(tmp_path),)), tmp_path_factory.mktemp("elsewhere")
+    async with Runtime(project=Project(tmp_path), grants=granted) as generous:
+        await generous.run(spell)
+    refused = ["permission_denied"] * 2
+    strange = given(elsewhere)
+    async with runtime:
+        assert await runtime.fork(the_run(tmp_path).id, "0/1", spell=strange) == refused
+        forked = the_run(tmp_path)
+        assert (forked.trusted, notes) == (False, [])
+        assert await runtime.fork(forked.id, "0/1", spell=spell) is None
+        assert not the_run(tmp_path).trusted
+
+
+async def test_a_run_whose_file_is_no_longer_the_users_own_loses_its_grants(
+    tmp_path, tmp_path_factory
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "tea.lua"
+    elsewhere.write_text(STRANGE)
+    spell = tmp_path / "tea.lua"
+    spell.write_text('State.set("tea", 1) State.set("tea", 2)')
+    granted = Grants(tool=("note",), read=(str(tmp_path),))
+    async with Runtime(
+        project=Project(tmp_path), grants=granted, limits=Limits(effects=1)
+    ) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.run(spell)
+    spell.unlink()
+    spell.symlink_to(elsewhere)
+    async with Runtime(project=Project(tmp_path)) as runtime:
+        assert (await runtime.resume(the_run(tmp_path).id))[1] == "permission_denied"
