@@ -6,6 +6,7 @@ import time
 from typing import Any, NamedTuple
 
 from llmspell.cli.report import Misuse
+from llmspell.errors import ProviderError
 from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.choose import EMBEDDED
 from llmspell.providers.messages import Message, ModelRequest
@@ -14,6 +15,7 @@ from llmspell.providers.provider import ModelName
 from llmspell.runtime import Runtime
 from llmspell.spending.prices import Prices
 
+_NOT_FOUND = 404
 _TOKENS = 64  # of the answer, which may begin with some thoughts
 
 
@@ -64,7 +66,12 @@ async def _default(provider: str, models: Models) -> str:
     listed = CATALOGUE.get(provider)
     if listed and listed.default_model:
         return str(ModelName(provider, listed.default_model))
-    offered = await models.offered(provider)
+    try:
+        offered = await models.offered(provider)
+    except ProviderError as error:
+        if error.status == _NOT_FOUND:
+            error.hint = "it lists no models, or its base URL is wrong; name one with --model"
+        raise
     if not offered:
         raise Misuse(f"{provider} lists no model", hint="name one with --model")
     return f"{provider}/{offered[0]}"

@@ -92,7 +92,7 @@ def test_a_check_says_what_it_cost(llmspell, model, project):
         ),
         (["test", "--model", "test/404"], "no, not now (HTTP 404)", "check the model's name"),
         (["test", "--model", "garbage"], "the answer is not JSON", ""),
-        (["test"], "test: ", ""),  # it has no list of models either
+        (["test"], "test: ", "name one with --model"),  # it has no list of models either
         (["opnai"], "no provider named 'opnai'", "did you mean 'openai'"),
         (["groq"], "groq: no API key", "set the environment variable GROQ_API_KEY"),
         (["ollama", "--model", "x"], "ollama: cannot connect to", "start it with `ollama serve`"),
