@@ -71,15 +71,12 @@ def run_spell() -> Callable[..., SpellRun]:
 def scripted_model() -> Callable[..., ScriptedProvider]:
     """Makes models that say what they are told to: `scripted_model("Hello.", …)`.
 
-    What they were not asked for in the end fails the test.
+    `remaining` of one is how many of its replies were not asked for.
     """
     from llmspell.providers.scripted import ScriptedProvider
 
-    made: list[ScriptedProvider] = []
-
     def make(*replies: Reply, name: str = "scripted") -> ScriptedProvider:
-        made.append(ScriptedProvider(replies, name=name))
-        return made[-1]
+        return ScriptedProvider(replies, name=name)
 
     return make
 
@@ -106,7 +103,8 @@ def fake_openai(
 ) -> Callable[[Iterable[Any]], FakeServer]:
     """A fake server in place of OpenAI: runtimes made in the test ask it for `openai/…`.
 
-    `fake_openai(["Hello."])`. The key is one that opens nothing.
+    `fake_openai(["Hello."])`; `run_spell` and `stage` ask it with `script=None`. The key is one
+    that opens nothing.
     """
 
     def start(script: Iterable[Any] = ("Hello.",)) -> FakeServer:

@@ -36,7 +36,7 @@ class SpellRun:
         result: What the spell returned.
         error: What ended it, if it failed.
         printed: The lines that it printed.
-        model: The script, and every request that was made of any model.
+        model: The script, and every request that was made of any model it speaks for.
         store: What `State` keeps, as the run left it.
         asked: What people were asked.
         watching: Every effect.
@@ -112,7 +112,7 @@ async def run_text(source: str, *, name: str = "test", **options: Any) -> SpellR
 @asynccontextmanager
 async def stage(
     *,
-    script: Iterable[Reply] | Callable[[ModelRequest], Any] = (),
+    script: Iterable[Reply] | Callable[[ModelRequest], Any] | None = (),
     tools: Mapping[str, ToolFunction] | None = None,
     state: Mapping[str, Value] | None = None,
     scopes: Mapping[str, Mapping[str, Value]] | None = None,
@@ -128,6 +128,7 @@ async def stage(
 
     Args:
         script: What models say, whatever they are called, in turn; or a function that says it.
+            With None nothing is scripted: models are asked where they are, such as a `FakeServer`.
         tools: Functions in place of tools, by name. Others do what they always do.
         state: What `State` holds from the start.
         scopes: What `State.scope(name)` holds, by name.
@@ -141,7 +142,7 @@ async def stage(
             unless this says so.
     """
     project = project or find_project()
-    model = ScriptedProvider(script, name="*")
+    model = ScriptedProvider(script or (), name="*")
     store, watching = runtime.pop("store", None) or MemoryStore(), Watching()
     for scope, entries in {"": state or {}, **(scopes or {})}.items():
         for key, value in entries.items():
@@ -154,7 +155,7 @@ async def stage(
     async with Runtime(
         project=project,
         model=runtime.pop("model", project.settings.model or MODEL),
-        providers=[model, *runtime.pop("providers", ())],
+        providers=[*([] if script is None else [model]), *runtime.pop("providers", ())],
         store=store,
         grants=grants,
         limits=limits,

@@ -83,13 +83,21 @@ def test_the_other_fixtures(passes):
             assert server.requests[0].bearer == "sk-fake"
             assert server.requests[0].json["model"] == "gpt-5.4-mini"
 
+        def test_a_spell_asks_a_fake_server(fake_openai, run_spell):
+            server = fake_openai(["Hello."])
+            run = run_spell("ask.lua", model="openai/gpt-5.4-mini", script=None)
+            assert run.result == "Hello."
+            assert run.requests == []
+            assert len(server.requests) == 1
+
         def test_fake_server(fake_server):
             import httpx2
 
             url = fake_server(["Hello."]).url
             body = {"model": "m", "messages": []}
             assert "Hello." in httpx2.post(f"{url}/v1/chat/completions", json=body).text
-        """
+        """,
+        ask="return (Agent.create{}:prompt('?'))",
     )
 
 
