@@ -6,7 +6,7 @@ API, in the version the SDK asks for, or the model refuses is not sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.anthropic_content import conversation
 from llmspell.providers.anthropic_models import Traits, traits
@@ -14,7 +14,7 @@ from llmspell.providers.anthropic_schema import held_to
 from llmspell.providers.anthropic_thinking import effort, max_tokens, thinking
 from llmspell.providers.body_parts import instructions
 from llmspell.providers.http_provider import Body
-from llmspell.providers.messages import ModelRequest, ToolSpec
+from llmspell.providers.messages import ModelRequest, ToolResult, ToolSpec, Unknown
 
 if TYPE_CHECKING:
     from llmspell.providers.endpoints import Endpoint
@@ -54,9 +54,10 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
         "messages": conversation(messages, endpoint),
     }
     body |= {name: value for name, value in optional.items() if value not in (None, [], {})}
-    if request.cache:
+    own = {**endpoint.extra_body, **request.extra_body}
+    if request.cache and not _marks_itself(request, own):
         _set_breakpoints(body)
-    return body | dict(endpoint.extra_body) | request.extra_body
+    return body | own
 
 
 def can_be_held_to(schema: Body, model: str) -> bool:
@@ -121,3 +122,12 @@ def _set_breakpoints(body: Body) -> None:
             if content[at].get("type") in _CACHEABLE:
                 content[at] = content[at] | _BREAKPOINT
                 break
+
+
+def _marks_itself(request: ModelRequest, own: Body) -> bool:
+    """Whether the spell says what to cache: the API takes four marks, in a certain order."""
+    blocks = [block for message in request.messages for block in message.content]
+    blocks += [b for result in blocks if isinstance(result, ToolResult) for b in result.content]
+    parts: list[Any] = [own, *(block.data for block in blocks if isinstance(block, Unknown))]
+    parts += [part for field in own.values() if isinstance(field, list) for part in field]
+    return any("cache_control" in part for part in parts if isinstance(part, dict))

@@ -477,6 +477,23 @@ def test_the_cache_is_marked_four_times_at_most():
     ]
 
 
+HOUR = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "own"),
+    [
+        (HI, HOUR),
+        (HI, {"system": [text("Be brief.", **HOUR)]}),
+        (Message.of("user", Unknown(text("hi", **HOUR))), {}),
+        (Message("tool", (ToolResult("a", (Unknown(text("hi", **HOUR)),)),)), {}),
+    ],
+)
+def test_a_spell_that_marks_the_cache_itself_is_left_to_that(said, own):
+    body = sent(said, tools=(WEATHER,), system="Be brief.", cache=True, extra_body=own)
+    assert json.dumps(body).count("cache_control") == 1
+
+
 def test_marks_are_put_on_copies():
     kept = Unknown({"type": "text", "text": "hi"})
     body = sent(Message.of("user", kept), cache=True)
