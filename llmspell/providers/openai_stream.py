@@ -159,17 +159,21 @@ class _Calls:
             function = part.get("function")
             function = function if isinstance(function, dict) else {}
             id_, name = string(part.get("id")), string(function.get("name"))
-            place = self._place(part.get("index"), id_, name)
             arguments = function.get("arguments")
             if arguments is None:
                 arguments = ""
             elif not isinstance(arguments, str):
                 arguments = write_json(arguments)
+            place = self._place(part.get("index"), id_, "" if self._said(id_, arguments) else name)
             call = self.begun[place]
             call["id"] = call["id"] or id_
             call["function"]["name"] = call["function"]["name"] or name
             call["function"]["arguments"] += arguments
             yield ToolCallDelta(place, id_, name, arguments)
+
+    def _said(self, id_: str, more: str) -> bool:
+        """Whether a part only says once more which call it is about."""
+        return bool(id_) and not more and any(call["id"] == id_ for call in self.begun)
 
     def _place(self, index: Any, id_: str, name: str) -> int:
         """Which call a part belongs to; some servers do not count them, or count each as 0."""

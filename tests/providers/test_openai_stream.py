@@ -183,6 +183,15 @@ OSLO, ROME = '{"city": "Oslo"}', '{"city": "Rome"}'
         ),
         pytest.param(
             [
+                calling(call(0, "a", "w", OSLO)),
+                calling(call(0, "a", "w", "")),
+                calling(call(1, "b", "w", ROME)),
+                calling(call(0, "a", "w"), call(1, "b", "w", "")),
+            ],
+            id="named again at the end",
+        ),
+        pytest.param(
+            [
                 calling(call(1, "b", "w", '{"city"'), call(0, "a", "w", '{"city": ')),
                 calling(call(0, arguments='"Oslo"}'), call(1, arguments=': "Rome"}')),
             ],
