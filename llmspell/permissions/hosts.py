@@ -52,9 +52,22 @@ def _parts(url: str) -> tuple[str, int | None, int | None]:
         port = parts.port
     except ValueError:
         return "", None, None
-    host = (parts.hostname or "").rstrip(".")
+    host = _asked_for(parts.hostname or "").rstrip(".")
     default = _PORTS.get(parts.scheme)
     return str(read_address(host) or host), default if port is None else port, default
+
+
+def _asked_for(host: str) -> str:
+    """A host as a client asks for it: a name beyond ASCII has a form within (RFC 5891)."""
+    if host.isascii():
+        return host
+    import idna
+
+    below = "*." if host.startswith("*.") else ""
+    try:
+        return below + idna.encode(host.removeprefix(below)).decode()
+    except UnicodeError:  # nobody can ask for it
+        return host
 
 
 def _granted_parts(granted: str) -> tuple[str, int | None]:

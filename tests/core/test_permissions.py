@@ -227,6 +227,21 @@ def test_hosts_that_are_granted(grant, url):
     assert net(grant, url)
 
 
+@pytest.mark.parametrize("grant", ["bücher.de", "BÜCHER.de:443", "xn--bcher-kva.de", "bücher。de"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://bücher.de/", "https://Bücher.de.", "//xn--bcher-kva.de:443", "//bücher。de:443"],
+)
+def test_a_name_beyond_ascii_is_the_one_that_is_asked_for(grant, url):
+    need = Need("net", url)
+    assert Grants(net=(grant,)).allows(need)
+    assert Grants(net=(grant,)).forbids(need)
+    assert need.place.removesuffix(":443") == "xn--bcher-kva.de"
+    below = Need("net", "https://tee.xn--bcher-kva.de")
+    assert Grants(net=("*.bücher.de",)).allows(below)
+    assert not Grants(net=("*.bücher.de",)).allows(need)
+
+
 @pytest.mark.parametrize(
     ("grant", "url"),
     [
