@@ -143,22 +143,31 @@ def enforceable(schema: Body) -> bool:
 
     See OpenAI's guide to structured outputs, "Supported schemas".
     """
-    return schema.get("type") == "object" and _strict(schema)
+    return schema.get("type") == "object" and "anyOf" not in schema and _strict(schema)
 
 
 def _strict(schema: Any) -> bool:
     if not isinstance(schema, dict) or not schema.keys() <= _STRICT_WORDS:
         return False
+    if "$ref" in schema:
+        return len(schema) == 1  # beside which nothing else may stand
     properties, named = schema.get("properties", {}), schema.get("$defs", {})
-    if not isinstance(properties, dict) or not isinstance(named, dict):
-        return False
-    if schema.get("type") == "object" and (
-        schema.get("additionalProperties") is not False
-        or not all(name in schema.get("required", ()) for name in properties)
-    ):
+    if not isinstance(properties, dict) or not isinstance(named, dict) or not _says_what(schema):
         return False
     inner = [*properties.values(), *named.values(), *schema.get("anyOf", ())]
     return all(map(_strict, inner)) and ("items" not in schema or _strict(schema["items"]))
+
+
+def _says_what(schema: Body) -> bool:
+    """Whether nothing is left open: each value has a type, each list items, a table all its keys."""
+    kind = schema.get("type")
+    kinds = kind if isinstance(kind, list) else [kind]
+    if "object" in kinds and (
+        schema.get("additionalProperties") is not False
+        or not all(name in schema.get("required", ()) for name in schema.get("properties", ()))
+    ):
+        return False
+    return (kind is not None or "anyOf" in schema) and ("array" not in kinds or "items" in schema)
 
 
 def _message(message: Message, endpoint: Endpoint) -> Iterable[Body]:

@@ -337,6 +337,15 @@ def test_extra_body_has_the_last_word():
         (CITY | {"properties": {"city": {"type": "array", "items": {"type": "object"}}}}, False),
         (CITY | {"properties": {"city": {"anyOf": [{"type": "null"}, True]}}}, False),
         (CITY | {"properties": []}, False),
+        (CITY | {"properties": {"city": {"type": ["string", "null"]}}}, True),
+        (CITY | {"properties": {"city": {"anyOf": [{"type": "null"}, CITY]}}}, True),
+        (CITY | {"properties": {"city": {"$ref": "#/$defs/a"}}, "$defs": {"a": CITY}}, True),
+        (CITY | {"properties": {"city": {"$ref": "#", "title": "Another"}}}, False),
+        (CITY | {"properties": {"city": {}}}, False),  # any value
+        (CITY | {"properties": {"city": {"enum": ["Oslo"]}}}, False),
+        (CITY | {"properties": {"city": {"type": "array"}}}, False),  # any list
+        (CITY | {"properties": {"city": {"type": ["object", "null"]}}}, False),
+        (CITY | {"anyOf": [CITY]}, False),
         ({"type": "array", "items": CITY}, False),
         ({}, False),
     ],
