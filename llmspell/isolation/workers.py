@@ -15,6 +15,7 @@ from llmspell.isolation.template import Template
 from llmspell.isolation.watch import Watch
 from llmspell.isolation.worker import Worker
 from llmspell.lua.image import Image
+from llmspell.steps import within
 
 _MEMORY = struct.Struct("<Q")
 _ALLOWANCE = 3  # times the memory limit: Lua's own, and a message as bytes on its way in and out
@@ -83,7 +84,8 @@ class Workers:
             with theirs:
                 await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
                 template.fork(theirs)
-            await asyncio.wait_for(worker.greet(), _PATIENCE)
+            # `asyncio.wait_for` of Python 3.11 may keep a cancellation to itself.
+            await within(_PATIENCE, worker.greet())
         except (OSError, EOFError, TimeoutError) as error:
             raise IsolationError(
                 f"the process for a spell does not start: {str(error) or type(error).__name__}",

@@ -78,6 +78,23 @@ async def test_cancelling_a_run_ends_its_process(runtime):
         assert not any(_state(pid) == "R" for pid in _workers())
 
 
+async def test_a_run_cancelled_just_as_its_process_has_begun_does_nothing(runtime, monkeypatch):
+    greet, done = Worker.greet, []
+
+    async def cancelling(worker):
+        await greet(worker)
+        asyncio.get_running_loop().call_soon(run.cancel)
+
+    await runtime.execute("return 1")
+    monkeypatch.setattr(Worker, "greet", cancelling)
+    runtime.events.subscribe("done", done.append)
+    source = "Event.publish('done') Task.sleep(30)"
+    run = asyncio.create_task(runtime.execute(source))
+    with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
+        await run
+    assert done == []
+
+
 async def test_a_process_that_dies_ends_its_run_only(runtime):
     async def die():
         with pytest.raises(SpellError, match="process ended: SIGKILL"):
