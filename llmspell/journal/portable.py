@@ -12,7 +12,7 @@ from llmspell.errors import JournalError
 from llmspell.journal.database import open_to_read, open_to_write, schema
 from llmspell.journal.reader import Reader, RecordedRun
 from llmspell.journal.recording import is_id
-from llmspell.journal.texts import Row, Stored, digest, heads_of, stored, text_of, unpacked
+from llmspell.journal.texts import Row, Stored, content_of, digest, heads_of, stored, text_of
 from llmspell.values import plain
 
 _OF_A_RUN = ("effects", "begun", "composites", "turns")
@@ -93,8 +93,8 @@ def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> i
             rows = source.execute("SELECT * FROM blobs WHERE digest = ?", (name,)).fetchall()
             if not rows:
                 raise JournalError(f"the journal is damaged: the value {name.hex()} is missing")
-            _, packed, data = rows[0]
-            _check_digest(name, unpacked(packed, data))
+            if content_of(*rows[0]) is None:
+                raise _other(name)
             _insert(target, "blobs", rows[0])
     except sqlite3.Error as error:
         raise schema().failure(error, "the file") from error
@@ -145,7 +145,8 @@ def _copy_chains(
             if row is None:
                 raise JournalError(f"the journal is damaged: the link {link.hex()} is missing")
             _, before, item = row
-            _check_digest(link, before, _content(source, item))
+            if digest(before, _content(source, item)) != link:
+                raise _other(link)
             _insert(target, "links", row)
             link = before
             if isinstance(item, bytes):
@@ -155,11 +156,10 @@ def _copy_chains(
 def _content(source: sqlite3.Connection, item: Stored) -> bytes:
     if isinstance(item, str):
         return item.encode("utf-8", "surrogatepass")
-    row = source.execute("SELECT packed, data FROM blobs WHERE digest = ?", (item,)).fetchone()
-    return unpacked(*row) if row else b""
+    row = source.execute("SELECT * FROM blobs WHERE digest = ?", (item,)).fetchone()
+    return (row and content_of(*row)) or b""
 
 
-def _check_digest(name: bytes, *parts: bytes) -> None:
+def _other(name: bytes) -> JournalError:
     """What another run has stored may go by the same name."""
-    if digest(*parts) != name:
-        raise JournalError(f"the journal is damaged: the value {name.hex()} is another one")
+    return JournalError(f"the journal is damaged: the value {name.hex()} is another one")

@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +27,7 @@ from typing import Any, Literal, Self
 from llmspell.errors import JournalError, RunNotFound
 from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
-from llmspell.journal.texts import Stored, heads_of, value_of
+from llmspell.journal.texts import Stored, content_of, heads_of, value_of
 from llmspell.values import Value
 
 Status = Literal["running", "suspended", "completed", "failed", "killed"]
@@ -306,8 +305,10 @@ class Reader(AbstractContextManager["Reader"]):
         row = self._rows("SELECT packed, data FROM blobs WHERE digest = ?", (digest,))
         if not row:
             raise self._damaged(f"the value {digest.hex()} is missing")
-        packed, data = row[0]
-        return zlib.decompress(data) if packed else data
+        content = content_of(digest, *row[0])
+        if content is None:
+            raise self._damaged(f"the value {digest.hex()} is another one")
+        return content
 
     def arguments(self, args: Stored, lists: str | None) -> dict[str, Value]:
         found: dict[str, Value] = value_of(self.text(args)) or {}

@@ -97,8 +97,13 @@ def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
     return name
 
 
-def unpacked(packed: int, data: bytes) -> bytes:
-    return zlib.decompress(data) if packed else data
+def content_of(name: bytes, packed: int, data: bytes) -> bytes | None:
+    """The content of the blob of that digest; None if it is damaged."""
+    try:
+        found = zlib.decompress(data) if packed else data
+        return found if digest(found) == name else None
+    except (zlib.error, TypeError):
+        return None
 
 
 class Arguments:

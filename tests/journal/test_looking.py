@@ -283,13 +283,27 @@ async def test_an_id_that_is_none_is_not_taken_in(tmp_path, file, id_):
 )
 async def test_no_value_is_taken_in_under_the_name_of_another(tmp_path, file, change):
     await recorded(tmp_path)
-    there = tmp_path / "other.db"
+    await recorded(tmp_path / "elsewhere", "return 1", [])
+    there = tmp_path / "elsewhere" / ".llmspell" / "runs.db"
     with closing(sqlite3.connect(file)) as db, db:
         assert db.execute(change).rowcount
     with pytest.raises(JournalError, match="is another one"):
         import_runs(file, there)
     with Reader.open(there) as reader:
-        assert reader.runs() == []
+        assert [run.result for run in reader.runs()] == [1]
+
+
+@pytest.mark.parametrize("data", ["x'0102'", "'text'", "7", "zeroblob(length(data))"])
+@pytest.mark.parametrize("packed", [0, 1])
+async def test_a_damaged_value_is_told(tmp_path, file, data, packed):
+    await recorded(tmp_path)
+    with closing(sqlite3.connect(file)) as db, db:
+        assert db.execute(f"UPDATE blobs SET packed = {packed}, data = {data}").rowcount
+    with (
+        Reader.open(file) as reader,
+        pytest.raises(JournalError, match=r"is damaged: the value [0-9a-f]+ is another one"),
+    ):
+        spans_of(reader, reader.run("last"))
 
 
 async def test_an_export_overwrites_nothing(tmp_path, file):
