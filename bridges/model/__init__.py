@@ -37,7 +37,8 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 
 def _costs(effect: Effect) -> Estimate:
-    return of_request(effect.bound["wanted"], streamed=effect.bound["stream"])
+    wanted, models = effect.bound["wanted"], effect.run[Models]
+    return of_request(wanted, streamed=effect.bound["stream"], sent=models.as_sent)
 
 
 def _listening(effect: Effect) -> Stream | None:

@@ -60,6 +60,12 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     return body | own
 
 
+def longest_answer(request: ModelRequest, model: str, endpoint: Endpoint) -> int:
+    """The most tokens that may be asked for: what is thought may come on top of the answer."""
+    thought = thinking(request, traits(model), endpoint, forced=False)
+    return max_tokens(request, _MAX_TOKENS, thought)
+
+
 def can_be_held_to(schema: Body, model: str) -> bool:
     """Whether the model's answer can be made to fit the schema."""
     return traits(model).schema and held_to(schema) is not None

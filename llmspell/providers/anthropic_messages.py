@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from llmspell.providers.anthropic_answer import response_from
-from llmspell.providers.anthropic_body import can_be_held_to, request_body
+from llmspell.providers.anthropic_body import can_be_held_to, longest_answer, request_body
 from llmspell.providers.anthropic_thinking import BETA
 from llmspell.providers.http_provider import Assembly, Body, HttpProvider
 from llmspell.providers.provider import ModelName
@@ -32,6 +33,12 @@ class AnthropicMessages(HttpProvider):
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
         body = request_body(request, model, self.endpoint)
         return body | {"stream": True} if stream else body
+
+    def as_sent(self, request: ModelRequest) -> ModelRequest:
+        if request.max_tokens is not None:
+            model = ModelName.parse(request.model).model
+            request = replace(request, max_tokens=longest_answer(request, model, self.endpoint))
+        return super().as_sent(request)
 
     def answers_by_tool(self, request: ModelRequest) -> bool:
         held = can_be_held_to(request.output or {}, ModelName.parse(request.model).model)

@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
@@ -119,6 +120,12 @@ class HttpProvider(ABC):
         for shown in withholding.rest():
             yield shown
         yield self.response(withholding.cleaned(assembly.answer()), request)
+
+    def as_sent(self, request: ModelRequest) -> ModelRequest:
+        """The request with all that bounds its answer: what the endpoint adds counts as asked for."""
+        if not self.endpoint.extra_body:
+            return request
+        return replace(request, extra_body={**self.endpoint.extra_body, **request.extra_body})
 
     async def list_models(self) -> list[str]:
         """The models the server says it has. Raises ProviderError."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmspell.errors import ProviderError
+from llmspell.errors import LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.settings import ProviderSettings
 from llmspell.providers.sharing import Sharing
@@ -95,6 +95,15 @@ class Models:
         provider = self._provider(ModelName.parse(request.model).provider)
         stream = getattr(provider, "stream", None)
         return _at_once(provider, request) if stream is None else stream(request)
+
+    def as_sent(self, request: ModelRequest) -> ModelRequest:
+        """The request with the bounds that its provider really sends; see `HttpProvider.as_sent`."""
+        try:
+            provider = self._provider(ModelName.parse(request.model).provider)
+        except LlmspellError:
+            return request  # nobody gets it, or only something in between answers
+        sent = getattr(provider, "as_sent", None)
+        return request if sent is None else sent(request)
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
         """Make texts vectors. Raises ProviderError, UnknownEffect for an unknown provider."""

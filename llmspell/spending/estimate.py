@@ -40,9 +40,14 @@ class Estimate:
         return self._count()
 
 
-def of_request(request: ModelRequest, *, streamed: bool = False) -> Estimate:
-    """By the size of the request, and by what it allows of an answer."""
-    return Estimate(models_of(request), lambda: _usage(request), streamed=streamed)
+def of_request(
+    request: ModelRequest,
+    *,
+    streamed: bool = False,
+    sent: Callable[[ModelRequest], ModelRequest] = lambda request: request,
+) -> Estimate:
+    """By the size of the request, and by what it allows of an answer once it is `sent`."""
+    return Estimate(models_of(request), lambda: _usage(sent(request)), streamed=streamed)
 
 
 def _usage(request: ModelRequest) -> Usage:

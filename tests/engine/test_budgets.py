@@ -9,11 +9,14 @@ from llmspell import Budget
 from llmspell.config import Project, Settings
 from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
 from llmspell.limits import Limits
+from llmspell.providers.anthropic_messages import AnthropicMessages
+from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelResponse, TextDelta, Usage
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.runtime import Runtime
 from llmspell.spending.prices import Price
 from llmspell.state import MemoryStore
+from llmspell.testing.fakes import FakeServer
 
 pytestmark = pytest.mark.anyio
 
@@ -425,6 +428,34 @@ async def test_middleware_that_answers_in_place_of_a_model_costs_nothing(spend, 
     assert await spend(source, middleware=[kept], budget=Budget(usd=1)) == outcome
     assert spend.runtime.spent == {}
     assert spend.provider.requests == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "endpoint", "room"),
+    [
+        ("max_tokens = 10, reasoning = 'high'", {}, 16_394),
+        ("max_tokens = 10", {"extra_body": {"max_tokens": 3000}}, 3000),
+    ],
+)
+async def test_what_a_provider_adds_to_the_bound_of_an_answer_is_reserved_too(
+    spend, asked, endpoint, room
+):
+    source = f"return (Agent.create{{model = 'anthropic/claude-opus-4-5', {asked}}}:prompt('Hi'))"
+
+    async def run(tokens):
+        server = FakeServer("Fine.")
+        where = Endpoint("anthropic", "https://api.anthropic.com", key="sk-x", **endpoint)
+        provider = AnthropicMessages(where, transport=server.transport())
+        try:
+            return await spend(source, provider=provider, budget=Budget(tokens=tokens)), server
+        except LimitExceeded:
+            return None, server
+
+    refused, unasked = await run(room)
+    assert (refused, unasked.requests) == (None, [])
+    said, asked_once = await run(room + 100)
+    assert (said, len(asked_once.requests)) == ("Fine.", 1)
+    assert asked_once.requests[0].json["max_tokens"] == room
 
 
 async def test_all_runs_of_a_runtime_are_summed_up_and_have_a_budget_each(tmp_path):
