@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmspell.cli.output import harmless
 from llmspell.config import find_project
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def command(left: str, right: str, as_json: bool, debug: bool) -> None:  # noqa:
 
 def _show(difference: Difference) -> None:
     effect = difference.left or difference.right
-    print(f"\n{difference.path}  {effect.name if effect else ''}  {_WORDS[difference.what]}")
+    name = harmless(effect.name) if effect else ""
+    print(f"\n{harmless(difference.path)}  {name}  {_WORDS[difference.what]}")
     for sign, one in (("-", difference.left), ("+", difference.right)):
         if one is not None:
             _paint(f"{sign} {_said(one, difference.what)}")
@@ -69,7 +71,7 @@ def _said(effect: RecordedEffect, what: str) -> str:
 
 
 def _paint(line: str) -> None:
-    click.secho(line, fg="red" if line.startswith("-") else "green")
+    click.secho(harmless(line), fg="red" if line.startswith("-") else "green")
 
 
 def _as_json(difference: Difference) -> dict[str, Any]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TextIO
 
 from llmspell.errors import LlmspellError, SpellError
 from llmspell.values import Value, in_order, legible
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def harmless(text: str) -> str:
+    """The text with all that a terminal would act upon escaped, but for line ends and tabs."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def write_line(to: TextIO, line: str | bytes) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 
+from llmspell.cli.output import harmless
 from llmspell.cli.report import Misuse
 from llmspell.config import find_project
 from llmspell.durations import seconds_in
@@ -63,7 +64,7 @@ def prune_command(older: str | None, keep: int | None) -> None:
 
 def _line(run: RecordedRun) -> str:
     began = datetime.fromtimestamp(run.started).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - for people
-    return f"{run.id}  {began}  {run.status:<9}  {run.spell}"
+    return f"{run.id}  {began}  {run.status:<9}  {harmless(run.spell)}"
 
 
 def _table(run: RecordedRun) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmspell.cli.output import write_line
+from llmspell.cli.output import harmless, write_line
 from llmspell.cli.report import Misuse
 from llmspell.config import find_project
 
@@ -79,12 +79,12 @@ def _show_tree(reader: Reader, run: RecordedRun) -> None:
 
     root = spans_of(reader, run)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDEST)
-    console.print(Text.assemble((run.spell, "bold"), f"  run {run.id}"))
+    console.print(Text.assemble((harmless(run.spell), "bold"), f"  run {run.id}"))
     facts = "  ".join(f"{name} {value}" for name, value in Totals.of(root).facts(run))
     console.print(Text(facts, "dim"))
     if run.error:
         where = f"{run.error['where']}: " if run.error.get("where") else ""
-        console.print(Text(f"{where}{run.error['message']}", "red"))
+        console.print(Text(harmless(f"{where}{run.error['message']}"), "red"))
     tree = Tree(_line(root), guide_style="dim")
     _grow(tree, root)
     console.print(tree)
@@ -101,14 +101,14 @@ def _line(span: Span) -> Any:
     from llmspell.journal.totals import duration
 
     style = {"error": "red", "cancelled": "yellow", "unfinished": "yellow"}.get(span.outcome, "")
-    line = Text.assemble((f"{span.path}  ", "dim"), (span.name, style))
+    line = Text.assemble((f"{harmless(span.path)}  ", "dim"), (harmless(span.name), style))
     if span.label:
-        line.append(f" {span.label}")
+        line.append(f" {harmless(span.label)}")
     line.append(f"  {duration(span.seconds)}", "dim")
     if span.effect is not None and span.effect.usage:
         line.append(f"  {_usage(span.effect.usage)}", "dim")
     if span.outcome != "ok":
-        line.append(f"  {_came_to(span)}", style)
+        line.append(f"  {harmless(_came_to(span))}", style)
     return line
 
 
@@ -136,10 +136,13 @@ def _show_effect(reader: Reader, run: RecordedRun, path: str) -> None:
     if effect is None:
         hint = f"the paths are in: llmspell show {run.id}"
         raise Misuse(f"the run has no recorded effect at {path}", hint=hint)
-    click.secho(f"{effect.name} at {path}, {effect.kind}, {duration(effect.seconds)}", bold=True)
-    print(f"\narguments\n{shown(effect.args)}")
+    name = harmless(effect.name)
+    click.secho(f"{name} at {path}, {effect.kind}, {duration(effect.seconds)}", bold=True)
+    print(f"\narguments\n{harmless(shown(effect.args))}")
     if effect.kind != "cancelled":
-        print(f"\n{'error' if effect.kind == 'error' else 'result'}\n{shown(effect.outcome)}")
+        print(
+            f"\n{'error' if effect.kind == 'error' else 'result'}\n{harmless(shown(effect.outcome))}"
+        )
     if effect.usage:
         print(f"\nusage\n{_usage(effect.usage)}")
 
@@ -155,10 +158,10 @@ def _show_conversation(reader: Reader, run: RecordedRun, agent: str) -> None:
     for number, one in enumerate(chosen):
         if number:
             print()
-        click.secho(f"{one.agent} at {one.path}, {one.model}", bold=True)
+        click.secho(harmless(f"{one.agent} at {one.path}, {one.model}"), bold=True)
         for who, what in lines_of(one):
             click.secho(f"{who}:", fg="cyan", nl=False)
-            print(f" {what}")
+            print(f" {harmless(what)}")
 
 
 def _as_json(reader: Reader, run: RecordedRun) -> dict[str, Any]:

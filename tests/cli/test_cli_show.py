@@ -67,6 +67,36 @@ def test_a_page_is_written(run, llmspell, project):
     assert "<!doctype html>" in (project / "run.html").read_text()
 
 
+HOSTILE = """
+State.set("\\27[2Jkey", "\\27]0;title\\7")
+pcall(State.get, "\\u{9b}31m")
+local clown = Agent.create{name = "\\27[2Jclown", model = "none/none"}
+pcall(clown.prompt, clown, "\\27[2Jhello")
+error{code = "odd", message = "\\27[2Jgone\\nand\\tmore"}
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["show"],
+        ["show", "last", "--effect", "0/0"],
+        ["show", "last", "--conversation", "\x1b[2Jclown"],
+        ["diff", "last", "last"],
+    ],
+)
+def test_what_was_recorded_does_nothing_to_a_terminal(llmspell, write, command):
+    write("\x1b[2J.lua", HOSTILE)
+    assert llmspell("run", "\x1b[2J.lua").code == 1
+    shown = llmspell(*command)
+    assert shown.code == 0
+    assert not set(shown.out) & {"\x1b", "\x07", "\x9b"}
+    if command == ["show"]:
+        assert "state.set \\x1b[2Jkey" in shown.out
+        assert "\\x1b[2Jgone\nand" in shown.out
+
+
 def test_a_run_that_is_not_there(run, llmspell):
     assert "there is no journal" in llmspell("show").err
     run()
