@@ -82,13 +82,20 @@ def _embedder(effect: Effect) -> str:
     return wanted or effect.run[Models].embedder()
 
 
+def _embedding_costs(effect: Effect) -> Estimate:
+    """What vectors may cost; those of no texts need nobody."""
+    models = [_embedder(effect)] if effect.bound["texts"] else []
+    return Estimate(models, lambda: _tokens(effect))
+
+
 def _tokens(effect: Effect) -> Usage:
     return Usage(input_tokens=sum(map(tokens_in, effect.bound["texts"])))
 
 
 @bridge.effect(
     needs=lambda effect: [("the spell", Need("llm", _embedder(effect)))],
-    costs=lambda effect: Estimate([_embedder(effect)], lambda: _tokens(effect)),
+    costs=_embedding_costs,
+    repeatable=True,
 )
 async def embed(
     effect: Effect, texts: list[str], model: str | None = None, dimensions: int | None = None
@@ -100,7 +107,7 @@ async def embed(
     return (await models.embed(request)).as_plain()
 
 
-@bridge.effect(name="list")
+@bridge.effect(name="list", repeatable=True)
 async def list_models(effect: Effect, provider: str | None = None) -> list[str]:
     """The models a provider says it has; by default that of the default model."""
     models = effect.run[Models]

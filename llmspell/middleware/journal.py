@@ -26,8 +26,8 @@ class Journal:
             return noted if composites else call
         leaf = Leaves(recording, call, again=handler.may_repeat, so_far=handler.so_far).perform
         is_leaf, replayed = handler.is_leaf, handler.replayed
-        paid = handler.costs is not None and not recording.is_replay
-        if handler.leaf is True and not replayed and not paid:
+        costs = None if recording.is_replay else handler.costs
+        if handler.leaf is True and not replayed and not costs:
             return leaf
 
         def recorded(effect: Effect) -> Answer[Value]:
@@ -35,7 +35,7 @@ class Journal:
                 return noted(effect)
             if replayed and (known := recording.recorded(effect.path)):
                 replayed(effect, known)
-            if paid and recording.has_recorded(effect.path):
+            if costs and recording.has_recorded(effect.path) and costs(effect).models:
                 return _paid_before(effect, leaf(effect))
             return leaf(effect)
 

@@ -31,8 +31,10 @@ class Paying:
         self._accounts, self._prices = accounts, prices
 
     async def perform(self, effect: Effect) -> Value:
-        paying = self._accounts.of(effect.path)
         estimate = self._estimate(effect)
+        if not estimate.models:
+            return _free(await settled(self._call(effect)))
+        paying = self._accounts.of(effect.path)
         model = estimate.models[0]
         loading = self._prices.loading(model)
         reserved = Cost(Usage(), 0.0, firm=estimate.streamed)
@@ -72,6 +74,13 @@ class Paying:
         if usd is not None:
             result["usage"] = usage.as_plain() | {"usd": usd}
         return Cost(usage, usd)
+
+
+def _free(result: Value) -> Value:
+    """What came without anybody being asked."""
+    if not isinstance(result, dict) or not isinstance(result.get("usage"), dict):
+        return result
+    return result | {"usage": result["usage"] | {"usd": 0.0}}
 
 
 def _may_be_billed(error: BaseException) -> bool:

@@ -26,6 +26,7 @@ class Estimate:
 
     Attributes:
         models: Those that may answer: the one that is asked, and others that the request names.
+            None at all where nobody is asked.
         streamed: Whether the spell may hold up the answer.
     """
 

@@ -62,6 +62,17 @@ def lua(tmp_path, isolate, fake):
     return run
 
 
+async def test_no_texts_are_no_call(lua):
+    source = """
+        local none, response = Model.embed({})
+        Model.embed({})
+        Model.embed("a")
+        return {none, response.usage.usd}
+    """
+    assert await lua(source, budget=Budget(calls=1)) == [[], 0.0]
+    assert lua.runtime.spent["fake/vectors"].calls == 1
+
+
 async def test_many_texts_and_one(lua, fake):
     source = """
         local many, response = Model.embed({"a", "bcd"}, {dimensions = 2, model = "fake/other"})

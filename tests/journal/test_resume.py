@@ -25,6 +25,8 @@ from llmspell.journal.database import MIGRATIONS
 from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, due_runs
 from llmspell.limits import Budget, Limits
+from llmspell.providers.embedding import Embeddings
+from llmspell.providers.messages import Usage
 from llmspell.providers.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -142,6 +144,25 @@ async def test_a_budget_is_raised_and_what_was_spent_counts(new_runtime, write):
     async with new_runtime(**options, budget=Budget(calls=4)) as runtime:
         assert await runtime.resume(ids[0]) == "done"
     assert len(model.requests) == 4
+
+
+async def test_vectors_of_no_texts_count_for_nothing_when_a_run_goes_on(new_runtime, write):
+    class Measuring(ScriptedProvider):
+        async def embed(self, request):
+            return Embeddings([[1.0] for _ in request.texts], Usage(3), request.model)
+
+    ids = []
+    source = """
+        Model.embed({}, {model = "scripted/v"})
+        Model.embed("a", {model = "scripted/v"})
+        Model.embed("b", {model = "scripted/v"})
+    """
+    options = {"providers": [Measuring([])]}
+    async with new_runtime(**options, budget=Budget(calls=1)) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.run(write(source), begun=ids.append)
+    async with new_runtime(**options, budget=Budget(calls=2)) as runtime:
+        await runtime.resume(ids[0])
 
 
 async def test_a_spell_may_be_edited_where_it_has_not_come_to(stopped, new_runtime, write):
