@@ -141,7 +141,7 @@ def _refused(
         details["retry_after"] = retry_after
     unpaid = code in _UNPAID
     bad_key = _google_detail(said, "ErrorInfo").get("reason") == "API_KEY_INVALID"  # with a 400
-    hint = _status_hint(endpoint, _UNAUTHORIZED[0] if bad_key else status)
+    hint = _status_hint(endpoint, _UNAUTHORIZED[0] if bad_key else status, retry_after)
     return ProviderError(
         f"{endpoint.name}: {shown}" + (f" (HTTP {status})" if status is not None else ""),
         status=status,
@@ -187,7 +187,9 @@ def _server_hint(endpoint: Endpoint) -> str:
     return f"check the network, and {where} if it is set"
 
 
-def _status_hint(endpoint: Endpoint, status: int | None) -> str | None:
+def _status_hint(
+    endpoint: Endpoint, status: int | None, retry_after: float | None = None
+) -> str | None:
     if status in _UNAUTHORIZED:
         if endpoint.key_env is None:
             return (
@@ -202,7 +204,8 @@ def _status_hint(endpoint: Endpoint, status: int | None) -> str | None:
     if status in _REDIRECT:
         return f"it has moved: correct base_url in [providers.{endpoint.name}]"
     later = status in _RETRYABLE or status in _SERVER_ERRORS
-    return "try again later, or ask for less at once" if later else None
+    when = f"in {math.ceil(retry_after)} s" if retry_after else "later"
+    return f"try again {when}, or ask for less at once" if later else None
 
 
 def _words(said: Any) -> tuple[str, str | None]:
