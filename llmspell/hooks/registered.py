@@ -166,7 +166,7 @@ class RegisteredHook:
             return self._asked_beside(call, aside, at_work)
 
         place = Effect(NAME, about, aside.path, effect.run)
-        return decided(recording, place, ask)
+        return decided(recording, place, effect.args, ask)
 
     def _asked_beside(self, call: HookCall, aside: Effect, at_work: AtWork) -> Answer[HookResult]:
         """The same as `_asked`; its own effects have paths beside that of the effect."""

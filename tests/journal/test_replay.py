@@ -17,6 +17,7 @@ from llmspell.errors import (
     RunSuspended,
     SpellRuntimeError,
 )
+from llmspell.hooks.hook import Part
 from llmspell.journal import past
 from llmspell.limits import Limits
 from llmspell.providers.messages import Message, ModelResponse, TextDelta, ToolCall, Usage
@@ -295,6 +296,23 @@ async def test_decisions_of_hooks_in_python_are_recorded(twice):
     """
     assert await twice(source, hooks=[hook]) == [1010, "replaced", "hook_halted"]
     assert hook.asked == [1, 2, 3]
+
+
+async def test_a_hook_may_change_arguments_beside_a_function(twice):
+    class Renames(Hook):
+        priority = 1
+
+        def parts(self):
+            yield Part("renames", "before:state.update", self.rename)
+
+        def rename(self, call):
+            return Modify({**call.effect.args, "key": "mine"})
+
+    source = """
+    State.update("yours", function(old) return (old or 0) + work{n = 1} end)
+    return {State.get("mine"), State.get("yours")}
+    """
+    assert await twice(source, hooks=[Renames()]) == [10]
 
 
 async def test_a_hook_may_refuse_the_run(twice):
