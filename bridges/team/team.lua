@@ -73,14 +73,28 @@ local function ask_one(member, response, input)
   return reply.answer
 end
 
+local function is_member(value)
+  return type(value) == "function" or (type(value) == "table" and value.prompt ~= nil)
+end
+
+local function check_options(callee, options)
+  for _, name in ipairs({ "judge", "combine" }) do
+    if options[name] ~= nil and not is_member(options[name]) then
+      fail("invalid_arguments", callee .. ": " .. name .. " is no agent, team or function")
+    end
+  end
+  if options.key ~= nil and type(options.key) ~= "function" then
+    fail("invalid_arguments", callee .. ": key is no function")
+  end
+end
+
 local function new(callee, options, work)
   if type(options) ~= "table" then
     fail("invalid_arguments", callee .. ": takes a table of members and options")
   end
   local members, own = {}, {}
   for number, member in ipairs(options) do
-    local kind = type(member)
-    if kind ~= "function" and not (kind == "table" and member.prompt) then
+    if not is_member(member) then
       fail("invalid_arguments", callee .. ": member " .. number .. " is no agent, team or function")
     end
     members[number] = member
@@ -93,6 +107,7 @@ local function new(callee, options, work)
       own[field] = value
     end
   end
+  check_options(callee, own)
   local team = { name = own.name or "team", members = members, options = own, work = work }
   return setmetatable(team, { __index = methods, __name = "team" })
 end
@@ -152,28 +167,46 @@ local function key_of(answer)
   return match(lower(text_of(answer)), "^[%s%p]*(.-)[%s%p]*$")
 end
 
+-- What an answer counts as; nil for that of a member who abstains.
+local function choice_of(answer, key)
+  if answer == nil then
+    return nil
+  end
+  local choice = key(answer)
+  local kind = type(choice)
+  if kind == "table" or kind == "function" or kind == "thread" or choice ~= choice then
+    local what = kind == "number" and "nan" or "a " .. kind
+    fail("invalid_arguments", "Team.vote: key returned " .. what .. ", which equals no other key")
+  end
+  return choice
+end
+
 ---The answer that most members give, or among equals the one that was given by an earlier member.
----@param members table a list of members; key: fun(answer): what makes answers the same
+---@param members table a list of members; key: fun(answer): what makes answers the same, nil if it does not count
 ---@return TeamHandle
 function Team.vote(members)
   return new("Team.vote", members, function(team, input, response)
     local key = team.options.key or key_of
-    local votes, first, best = {}, {}, nil
-    response.answers = ask_all(team, response, same(input))
-    for _, answer in ipairs(response.answers) do
-      local choice = key(answer)
-      votes[choice] = (votes[choice] or 0) + 1
-      if first[choice] == nil then
-        first[choice] = answer
+    local answers = ask_all(team, response, same(input))
+    local votes, first, order, best = {}, {}, {}, nil
+    for number = 1, #team.members do
+      local choice = choice_of(answers[number], key)
+      if choice ~= nil then
+        if votes[choice] == nil then
+          votes[choice], first[choice], order[#order + 1] = 0, answers[number], choice
+        end
+        votes[choice] = votes[choice] + 1
       end
     end
-    for _, answer in ipairs(response.answers) do
-      local choice = key(answer)
+    for _, choice in ipairs(order) do
       if best == nil or votes[choice] > votes[best] then
         best = choice
       end
     end
-    response.votes = votes
+    if best == nil then
+      fail("agent_error", "Team.vote: all members of " .. team.name .. " abstained")
+    end
+    response.answers, response.votes = answers, votes
     return first[best]
   end)
 end
@@ -184,9 +217,10 @@ local function others_say(team, input, answers, own)
     asked, attachments = input.text, input.attachments
   end
   local said = {}
-  for number, answer in ipairs(answers) do
-    if number ~= own then
-      said[#said + 1] = format("%s says:\n%s", name_of(team.members[number], number), text_of(answer))
+  for number, member in ipairs(team.members) do
+    local answer = answers[number]
+    if number ~= own and answer ~= nil then
+      said[#said + 1] = format("%s says:\n%s", name_of(member, number), text_of(answer))
     end
   end
   local ask_for = own and "Weigh what the others say, and give your answer anew."

@@ -75,6 +75,30 @@ async def test_vote_by_a_key(script):
     assert result == {"n": 2}
 
 
+async def test_who_answers_nothing_or_nothing_that_counts_abstains(script):
+    result, _ = await script("""
+        local function says(answer) return function() return answer end end
+        local silent = Team.vote{says(nil), says("b"), says("a"), says("a")}
+        local number = function(answer) return answer:match("%d+") end
+        local odd = Team.vote{says("no idea"), says("it is 7"), says("7!"), says("8"), key = number}
+        local answer, response = silent:prompt("?")
+        local counted, other = odd:prompt("?")
+        return {answer, response.votes, response.answers[2], counted, other.votes}
+    """)
+    assert result == ["a", {"a": 2, "b": 1}, "b", "it is 7", {"7": 2, "8": 1}]
+
+
+async def test_the_judge_sees_all_that_was_said_though_one_said_nothing(script):
+    _, requests = await script("""
+        local function quiet() return nil end
+        return (Team.debate{who("a"), quiet, who("b"), rounds = 1, judge = who("j")}:prompt("go"))
+    """)
+    final = requests[-1].messages[0].text
+    assert "a says:\na(go)" in final
+    assert "b says:\nb(go)" in final
+    assert "member 2" not in final
+
+
 async def test_debate_shows_the_others_answers_and_lets_a_judge_decide(script):
     result, requests = await script(
         """
@@ -120,6 +144,18 @@ async def test_teams_are_members_and_tools(script):
         ("Team.vote{}", "no members"),
         ("Team.debate('x')", "takes a table"),
         ("Team.parallel{who('a'), 5}", "member 2 is no agent"),
+        ("Team.vote{function() end}:prompt('x')", "all members of team abstained"),
+        (
+            "Team.vote{function() return 1 end, key = function() return {} end}:prompt('x')",
+            "key returned a table",
+        ),
+        (
+            "Team.vote{function() return 1 end, key = function() return 0/0 end}:prompt('x')",
+            "key returned nan",
+        ),
+        ("Team.vote{who('a'), key = 'n'}", "key is no function"),
+        ("Team.debate{who('a'), judge = 'ann'}", "judge is no agent"),
+        ("Team.parallel{who('a'), combine = 1}", "combine is no agent"),
         ("Team.sequential{function() error('broken', 0) end}:prompt('x')", "broken"),
     ],
 )
