@@ -96,7 +96,7 @@ def create(
     return agent.id
 
 
-@bridge.effect()
+@bridge.effect(repeatable=True)
 def template(effect: Effect, name: str) -> dict[str, Value]:
     """What a file describes an agent by: {options}, or {source, file} of one in Lua."""
     found = effect.run[Templates].find(name)

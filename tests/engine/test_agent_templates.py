@@ -125,3 +125,8 @@ def test_the_nearest_folder_goes_first(folder, tmp_path_factory):
     assert templates.find("twin").description == "Says it twice."
     with pytest.raises(InvalidArguments):
         templates.find("judge").options()
+
+
+async def test_to_read_a_template_is_done_again_when_a_run_goes_on(new_runtime):
+    async with new_runtime() as runtime:
+        assert runtime.bridges.handler("agent.template").repeatable is True
