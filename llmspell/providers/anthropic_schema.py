@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from llmspell.providers.body_parts import senseless
 from llmspell.providers.strict_json import write_json
 
 Schema = dict[str, Any]
@@ -26,11 +27,16 @@ def held_to(schema: Schema) -> Schema | None:
 
     There are none for tables with keys of any name, for values of any type, and for types that
     hold themselves.
+
+    Raises:
+        InvalidArguments: It is no schema.
     """
     try:
         held = _held(schema)
     except (_NoWordsError, ValueError):
         return None
+    except (TypeError, AttributeError, RecursionError):
+        raise senseless(schema) from None
     named = held.get("$defs", {})
     uses = {name: set(_uses(inner)) for name, inner in named.items()}
     everywhere = set(_uses(held))

@@ -102,6 +102,18 @@ def base64_text(data: bytes | None) -> str:
     return base64.b64encode(data or b"").decode()
 
 
+def senseless(schema: dict[str, Any]) -> InvalidArguments:
+    """For a schema that is none, such as a hook may have made of one."""
+    from llmspell.schema import check_schema
+
+    try:
+        check_schema(schema)
+        problem = "no model can be given it"
+    except ValueError as error:
+        problem = str(error)
+    return InvalidArguments("model.request", [f"a schema in it is none: {problem}"])
+
+
 def schema_in_words(schema: dict[str, Any]) -> str:
     """For models that cannot be held to a schema: what the system message says of it."""
     text = json_text(schema, "the output schema")

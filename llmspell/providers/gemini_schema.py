@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmspell.providers.body_parts import senseless
 from llmspell.providers.strict_json import write_json
 
 Schema = dict[str, Any]
@@ -22,7 +23,18 @@ _LISTED = {"anyOf", "oneOf", "prefixItems"}
 
 
 def accepted(schema: Schema) -> Schema:
-    """The schema in the words Gemini knows."""
+    """The schema in the words Gemini knows.
+
+    Raises:
+        InvalidArguments: It is no schema.
+    """
+    try:
+        return _accepted(schema)
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        raise senseless(schema) from None
+
+
+def _accepted(schema: Schema) -> Schema:
     if "$ref" in schema:  # beside which nothing else may stand
         kept = {"$ref": schema["$ref"]}
         return kept | {"$defs": _each(schema["$defs"])} if "$defs" in schema else kept
@@ -44,7 +56,7 @@ def _known(name: str, value: Any) -> Schema:
     if name in _NAMED and isinstance(value, dict):
         return {name: _each(value)}
     if name in _ONE:
-        return {name: accepted(value) if isinstance(value, dict) else value}
+        return {name: _accepted(value) if isinstance(value, dict) else value}
     if name in _LISTED and isinstance(value, list):
         return {name: [_any_or(inner) for inner in value]}
     choices = [value] if name == "const" else value
@@ -59,7 +71,7 @@ def _each(schemas: Any) -> Schema:
 
 def _any_or(schema: Any) -> Schema:
     """The schema; `true`, which stands for anything, becomes an empty one."""
-    return accepted(schema) if isinstance(schema, dict) else {}
+    return _accepted(schema) if isinstance(schema, dict) else {}
 
 
 def _listable(value: Any) -> bool:

@@ -4,6 +4,8 @@ import pytest
 
 from llmspell.config import Project, Settings
 from llmspell.providers.catalogue import KINDS
+from llmspell.providers.endpoints import Endpoint
+from llmspell.providers.gemini import Gemini
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.settings import ProviderSettings
 from llmspell.testing.fakes import FakeServer, Reasoning
@@ -122,3 +124,34 @@ def first_turn_of_the_model(kind, body):
         return body["input"][begin : begin + 3]
     turns = body["messages" if kind == "anthropic" else "contents"]
     return turns[1]["content" if kind == "anthropic" else "parts"]
+
+
+REWRITTEN = """
+    Hook.before("model.request", function(call)
+        call.args.%s
+        return Hook.modify(call.args)
+    end)
+    local agent = Agent.create{tools = {}, output = {n = "integer"}}
+    local ok, problem = pcall(agent.prompt, agent, "How many?")
+    return {problem.code, problem.message}
+"""
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "output = {type = 'object', description = 5}",
+        "tools = {{name = 't', schema = {properties = {a = {description = {}}}}}}",
+    ],
+)
+async def test_a_hook_that_makes_nonsense_of_a_schema_is_told(part, new_runtime, tmp_path):
+    server = FakeServer()
+    where = Endpoint("mock", "https://mock.example")
+    provider = Gemini(where, transport=server.transport())
+    options = {"providers": [provider], "model": "mock/gemini-3-pro"}
+    async with new_runtime(project=Project(tmp_path, Settings()), **options) as runtime:
+        code, message = await runtime.execute(REWRITTEN % part, name="test.lua")
+    assert code == "invalid_arguments"
+    assert "description: " in message
+    assert "is not of type 'string'" in message
+    assert server.requests == []
