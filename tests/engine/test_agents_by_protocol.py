@@ -141,7 +141,7 @@ REWRITTEN = """
     "part",
     [
         "output = {type = 'object', description = 5}",
-        "tools = {{name = 't', schema = {properties = {a = {description = {}}}}}}",
+        "tools = {{name = 't', schema = {properties = {a = {description = 5}}}}}",
     ],
 )
 async def test_a_hook_that_makes_nonsense_of_a_schema_is_told(part, new_runtime, tmp_path):
