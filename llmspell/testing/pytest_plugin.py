@@ -100,15 +100,15 @@ def fake_server() -> Iterator[Callable[..., FakeServer]]:
 @pytest.fixture
 def fake_openai(
     fake_server: Callable[..., FakeServer], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Iterable[Any]], FakeServer]:
+) -> Callable[..., FakeServer]:
     """A fake server in place of OpenAI: runtimes made in the test ask it for `openai/…`.
 
     `fake_openai(["Hello."])`; `run_spell` and `stage` ask it with `script=None`. The key is one
     that opens nothing.
     """
 
-    def start(script: Iterable[Any] = ("Hello.",)) -> FakeServer:
-        server = fake_server(script)
+    def start(script: Iterable[Any] = ("Hello.",), **options: Any) -> FakeServer:
+        server = fake_server(script, **options)
         monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
         monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
         return server

@@ -12,9 +12,10 @@ from anyio.from_thread import start_blocking_portal
 
 from llmspell.testing.fakes.anthropic import Anthropic
 from llmspell.testing.fakes.dialect import Dialect
-from llmspell.testing.fakes.faults import Said, refused, wire_of
+from llmspell.testing.fakes.faults import Fault, Said, refused, wire_of
 from llmspell.testing.fakes.gemini import Gemini
 from llmspell.testing.fakes.loopback import Loopback
+from llmspell.testing.fakes.offers import Offer, Vectors, letters, offer_of
 from llmspell.testing.fakes.openai_chat import OpenAIChat
 from llmspell.testing.fakes.openai_responses import OpenAIResponses
 from llmspell.testing.fakes.requests import Received
@@ -38,6 +39,9 @@ class FakeServer:
     Args:
         script: Replies, in turn; one that is not in a list answers every request.
         key: The only one that is let in; None for any.
+        models: Those it lists, whatever it is asked for; or what goes wrong with the list, such as
+            `refused(503)`. To list them takes no reply of the script.
+        vectors: Makes a text a vector; or what goes wrong with vectors, which take no reply either.
 
     Attributes:
         requests: Every request so far.
@@ -49,12 +53,19 @@ class FakeServer:
     url: str
 
     def __init__(
-        self, script: Reply | Iterable[Reply] = "Hello.", *, key: str | None = None
+        self,
+        script: Reply | Iterable[Reply] = "Hello.",
+        *,
+        key: str | None = None,
+        models: Iterable[str] | Fault | Wire = ("some-model",),
+        vectors: Vectors | Fault | Wire = letters,
     ) -> None:
         whole = isinstance(script, str) or not isinstance(script, Iterable)
         self._always = script if whole else None
         self._replies = [] if whole else list(script)  # type: ignore[arg-type]
         self._key = key
+        self._models = models if isinstance(models, (Fault, Wire)) else tuple(models)
+        self._vectors = vectors
         self._given = 0
         self.requests: list[Received] = []
         self.connections = 0
@@ -64,18 +75,24 @@ class FakeServer:
     async def answer(self, request: Received) -> Wire:
         """What a request gets to hear."""
         self.requests.append(request)
-        dialect = next((d for d in DIALECTS if d.answers(request.path)), None)
+        offer = offer_of(request)
+        dialect = _dialect(request, offer)
         if dialect is None:
             return _nothing_there(request)
         if self._key is not None and dialect.key(request) != self._key:
             return refused(401, "Incorrect API key provided.").wire(dialect, request)
         try:
-            problem = dialect.problem(request)
+            problem = (offer or dialect).problem(request)
         except ValueError as error:
             problem = f"We could not parse the JSON body of your request: {error}"
         if problem:
             return refused(400, problem).wire(dialect, request)
-        return wire_of(await self._next(request), dialect, request)
+        if offer is None:
+            return wire_of(await self._next(request), dialect, request)
+        has = self._models if offer.lists else self._vectors
+        if isinstance(has, (Fault, Wire)):
+            return wire_of(has, dialect, request)
+        return Wire.json(offer.body(request, has))
 
     async def _next(self, request: Received) -> Said:
         number, self._given = self._given, self._given + 1
@@ -126,6 +143,12 @@ class FakeServer:
 
     def __exit__(self, *_: object) -> None:
         self._thread.close()
+
+
+def _dialect(request: Received, offer: Offer | None) -> Dialect | None:
+    if offer is not None:
+        return next(d for d in DIALECTS if d.name == offer.protocol)
+    return next((d for d in DIALECTS if d.answers(request.path)), None)
 
 
 def _nothing_there(request: Received) -> Wire:
