@@ -179,7 +179,8 @@ class Driver:
             if call.outcome is None:
                 await call.settled()
         except (asyncio.CancelledError, GeneratorExit):
-            self._deliver(messages.abort(number))
+            if call.outcome is None:
+                self._deliver(messages.abort(number))
             raise
         finally:
             del self._calls[number]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmspell.concurrency import cancel
 from llmspell.effects import Effect
+from llmspell.errors import EffectError
 from llmspell.journal.leaves import beside
 from llmspell.journal.recording import Recording
 from llmspell.steps import TookTooLong, in_time
@@ -64,23 +65,26 @@ async def _until_recorded(
     effect: Effect, mark: str, seconds: float, work: Coroutine[Any, Any, T], waits_for: Any
 ) -> T:
     limit, failures = asyncio.timeout(None), list[Exception]()
+    ended = False
 
     async def expire() -> None:
         try:
             await beside(effect, mark, _nothing())
         except Exception as error:  # noqa: BLE001 - who waits is to hear of it
             failures.append(error)
-        limit.reschedule(0)
+        if not ended:
+            limit.reschedule(0)
 
     clock = asyncio.create_task(expire())
     try:
-        return await in_time(seconds, work, waits_for, limit)
-    except TookTooLong:
-        if failures:
-            raise failures[0] from None
-        raise
+        # It may have ended then as well, just as its time was up: nobody heard what came of it.
+        with suppress(EffectError, TookTooLong):
+            await in_time(seconds, work, waits_for, limit)
+        ended = True
+        await clock
     finally:
         await cancel([clock])
+    raise failures[0] if failures else TookTooLong(f"took more than {seconds:g} seconds")
 
 
 @contextmanager

@@ -168,6 +168,21 @@ async def test_what_depended_on_the_time_is_the_same_though_none_passes(twice, s
     await twice(source, providers=[ScriptedProvider(never)], model="scripted/any")
 
 
+async def test_a_hook_that_answers_just_as_its_time_is_up_is_too_late_again(twice):
+    source = """
+    local function compute() local x = 0 for i = 1, 40000 do x = x + i end end
+    Hook.before("tool.call", function() State.get("x") return Hook.skip() end, {timeout = 0.001})
+    local function call(n) compute() try(fail, {n = n}) compute() end
+    Task.all{
+      function() call(1) end,
+      function() try(fail, {n = 2}) compute() end,
+      function() compute() State.set("a", 1) compute() end,
+    }
+    """
+    for _ in range(20):
+        await twice(source)
+
+
 class Random(Hook):
     async def on_tool_result(self, call):
         return Replace(str(os.urandom(4).hex()))
