@@ -123,7 +123,8 @@ def _items(message: Message, endpoint: Endpoint, *, kept: bool) -> Iterable[Body
         ):
             raise misplaced(block, message.role)
     content = message.content
-    if all(isinstance(block, Text) for block in content):
+    one_text = len(content) <= 1 and all(isinstance(block, Text) for block in content)
+    if one_text or message.role == "system":
         return ({"role": message.role, "content": message.text},)
     return ({"role": message.role, "content": [_part(b, message.role, endpoint) for b in content]},)
 

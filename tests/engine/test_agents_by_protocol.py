@@ -57,6 +57,22 @@ async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
     assert "And in short?" in third
 
 
+async def test_an_attached_text_stands_apart_from_the_prompt(kind, new_runtime, tmp_path):
+    source = """
+        local note = {data = "Buy tea.", name = "note.md"}
+        return (Agent.create{}:prompt{text = "Read this", attachments = {note}})
+    """
+    async with FakeServer("Done.") as server:
+        own = ProviderSettings(base_url=server.url + version(kind), kind=kind)
+        settings = Settings(providers={"mock": own}, model="mock/m")
+        async with new_runtime(project=Project(tmp_path, settings)) as runtime:
+            await runtime.execute(source, name="test.lua")
+    body = server.requests[0].json
+    turn = (body.get("messages") or body.get("input") or body["contents"])[-1]
+    parts = turn.get("content") or turn["parts"]
+    assert [part["text"] for part in parts] == ["Read this", "note.md:\nBuy tea.\n"]
+
+
 SIGNATURE = "dGhvdWdodCB3ZWF0aGVy"
 
 
