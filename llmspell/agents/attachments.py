@@ -65,17 +65,26 @@ def _linked(url: str) -> Block:
 
 
 def _block(data: bytes, name: str, kind: str | None = None) -> Block:
+    heard = kind is not None and kind.startswith(("audio/", "video/"))
     kind = kind or _by_content(data) or _by_name(name)
     if kind in _PICTURES:
         return Image(data, kind)
     if kind == "application/pdf":
         return File(data, kind, name)
+    text = None if heard else _text_of(data)
+    if text is not None:
+        return Text(f"{name}:\n{text}\n")
+    if kind is None:
+        _refuse(f"{name} is neither text nor of a kind known here: give its media_type")
+    return File(data, kind, name)
+
+
+def _text_of(data: bytes) -> str | None:
+    """The data as text; None when it is none. No text has a zero byte in it."""
     try:
-        return Text(f"{name}:\n{data.decode()}\n")
+        return None if b"\0" in data else data.decode()
     except UnicodeDecodeError:
-        if kind is None:
-            _refuse(f"{name} is neither text nor of a kind known here: give its media_type")
-        return File(data, kind, name)
+        return None
 
 
 def _by_content(data: bytes) -> str | None:

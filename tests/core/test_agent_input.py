@@ -14,6 +14,7 @@ pytestmark = pytest.mark.anyio
 
 URL = "https://example.com/cat.png"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
+QUIET = b"RIFF\x2c\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00data" + bytes(8)
 PDF = b"%PDF-1.7 \xff"
 
 
@@ -102,6 +103,8 @@ async def test_any_value_is_a_message_or_refused(value):
         ("a.pdf", PDF, File(PDF, "application/pdf", "a.pdf")),
         ("plain.pdf", b"%PDF-1.7", File(b"%PDF-1.7", "application/pdf", "plain.pdf")),
         ("a.mp3", b"ID3\xff", File(b"ID3\xff", "audio/mpeg", "a.mp3")),
+        ("quiet.wav", QUIET, File(QUIET, "audio/wav", "quiet.wav")),
+        ("a.md", b"ID3 is a kind of tag", Text("a.md:\nID3 is a kind of tag\n")),
         ("a.lua", b"print(1)", Text("a.lua:\nprint(1)\n")),
         ("Makefile", "é".encode(), Text("Makefile:\né\n")),
         ("a.svg", b"<svg/>", Text("a.svg:\n<svg/>\n")),
@@ -116,6 +119,12 @@ async def test_a_file_is_shown_as_what_it_is(read, tmp_path, name, data, block):
     assert read.run.paths == [("0/1/0", "tool.call")]
     given_data = await read({"text": "look", "attachments": [{"data": data, "name": name}]})
     assert given_data == message
+
+
+async def test_what_is_said_to_be_a_recording_is_one(read):
+    entry = {"data": "RIFF, all of it below 128", "media_type": "audio/wav", "name": "a.wav"}
+    (_, block) = (await read({"text": "listen", "attachments": [entry]})).content
+    assert block == File(b"RIFF, all of it below 128", "audio/wav", "a.wav")
 
 
 async def test_a_document_at_a_url_is_a_file(read):
