@@ -2,7 +2,8 @@
 
 local host = ...
 local perform, fail = host.perform, host.fail
-local type, next, sqrt = type, next, math.sqrt
+local type, next = type, next
+local sqrt, max, min = math.sqrt, math.max, math.min
 
 ---@class Model
 local Model = {}
@@ -63,7 +64,8 @@ function Model.similarity(a, b)
     local x, y = a[i], b[i]
     dot, aa, bb = dot + x * y, aa + x * x, bb + y * y
   end
-  return aa * bb > 0 and dot / (sqrt(aa) * sqrt(bb)) or 0.0
+  local cosine = aa * bb > 0 and dot / (sqrt(aa) * sqrt(bb)) or 0.0
+  return max(-1.0, min(1.0, cosine)) -- roots are not exact
 end
 
 return { Model = Model }

@@ -112,7 +112,7 @@ class Models:
         if embed is None:
             raise ProviderError(
                 f"{name} makes no vectors",
-                hint="local/minilm does, and models of providers that speak OpenAI's protocol",
+                hint="local/minilm does, and models of providers that speak OpenAI's or Gemini's protocol",
             )
         made: Embeddings = await embed(request)
         return made

@@ -168,6 +168,12 @@ async def test_similarity_is_the_cosine(lua, pairs):
     assert -1.000001 <= found <= 1.000001
 
 
+async def test_nothing_is_nearer_than_the_same(lua):
+    same = "{0.1, 0.1, 0.3}"
+    assert await lua(f"return Model.similarity({same}, {same})") == 1.0
+    assert await lua(f"return Model.similarity({same}, {{-0.1, -0.1, -0.3}})") == -1.0
+
+
 @pytest.mark.parametrize("vectors", ["{1}, {1, 2}", "{1}", "1, 2", "{}, 'x'"])
 async def test_what_are_no_two_vectors(lua, vectors):
     with pytest.raises(SpellRuntimeError) as caught:
