@@ -18,11 +18,11 @@ from llmspell.formats import read_table
 from llmspell.frozen import Frozen
 from llmspell.limits import Budget, Limits, Seconds
 from llmspell.permissions import KINDS, Grants, targets_in
+from llmspell.permissions.paths import SETTINGS_FILES
 from llmspell.providers.settings import ProviderSettings
 from llmspell.spending.prices import Price
 
-FILES = ("llmspell.toml", "llmspell.yaml", "llmspell.yml", "llmspell.json")
-"""What the settings' file may be called; a project has one."""
+FILES = SETTINGS_FILES
 
 G = TypeVar("G", bound=Grants)
 
@@ -249,6 +249,18 @@ def find_project(start: Path | None = None) -> Project:
         if (folder / ".llmspell").is_dir():
             return Project(folder)
     return Project(start)
+
+
+def python_files(settings: Settings) -> list[str]:
+    """The files of Python that settings name, and that are loaded into the host."""
+    named = [
+        *settings.tools.modules,
+        *(hook.module for hook in settings.hooks),
+        *(middleware.module for middleware in settings.middleware),
+        *(plugin.module for plugin in settings.plugins),
+    ]
+    places = [(name or "").partition(":")[0] for name in named]
+    return [place for place in places if place.endswith(".py")]
 
 
 def _only(files: list[Path]) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from llmspell.config import FILES, Project
+from llmspell.config import FILES, Project, python_files
 from llmspell.frozen import Frozen
 from llmspell.permissions import NOTHING, Grants, Need, Permissions, Reply
 from llmspell.providers.models import Models
@@ -40,8 +40,9 @@ class Granting:
     ) -> None:
         self._granted, self._ask, self._models = granted, ask, models
         folder = project.root / ".llmspell"
-        # A spell that could write these could grant itself what it likes.
-        files = [str(project.root / name) for name in FILES]
+        # A spell that could write these could grant itself what it likes. Others of these names are
+        # denied anyway; these may also be links to what has another name.
+        files = [str(project.root / name) for name in FILES] + python_files(project.settings)
         decisive = Grants(write=(str(folder), *files))
         self._denied = denied.merged(decisive)
         self._remembered = Remembered(folder / "grants.json")

@@ -8,7 +8,13 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from llmspell.frozen import Frozen
 from llmspell.permissions.hosts import EVERY_HOST, EVERY_PUBLIC_HOST, host_in, host_matcher
-from llmspell.permissions.paths import path_matcher, place_of, program_matcher, program_place
+from llmspell.permissions.paths import (
+    decides,
+    path_matcher,
+    place_of,
+    program_matcher,
+    program_place,
+)
 
 Kind = Literal["read", "write", "net", "run", "env", "tool", "llm"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -50,6 +56,12 @@ def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
     if EVERYTHING in targets and (kind != "net" or len(targets) == 1):
         return ()
     return targets or None
+
+
+def is_always_denied(need: Need) -> bool:
+    """Whether nothing can grant it: to write what decides what later runs may do."""
+    place = place_of(need.target) if need.kind == "write" else None
+    return place is not None and decides(place)
 
 
 class Grants(Frozen):

@@ -8,7 +8,7 @@ from copy import copy
 from typing import Literal
 
 from llmspell.errors import PermissionDenied
-from llmspell.permissions.grants import NOTHING, Grants, Kind, Need
+from llmspell.permissions.grants import NOTHING, Grants, Kind, Need, is_always_denied
 from llmspell.permissions.wording import flag, what_is_done
 
 Reply = Literal["once", "run", "always", "no"]
@@ -61,14 +61,17 @@ class Permissions:
     def allows(self, need: Need) -> bool:
         return (
             self.granted.allows(need)
-            and not self.denied.forbids(need)
+            and not self._forbids(need)
             and (self._parent is None or self._parent.allows(need))
         )
 
     def denies(self, need: Need) -> bool:
         """Whether it is denied, so that nothing can grant it."""
         outer = self._parent is not None and self._parent.denies(need)
-        return outer or self.denied.forbids(need)
+        return outer or self._forbids(need)
+
+    def _forbids(self, need: Need) -> bool:
+        return self.denied.forbids(need) or is_always_denied(need)
 
     def denies_any(self, kind: Kind) -> bool:
         """Whether anything of a kind is denied."""
@@ -126,10 +129,10 @@ class Permissions:
         return NOTHING
 
     def _check_own(self, need: Need, by: str) -> None:
-        if self.denied.forbids(need):
+        if self._forbids(need):
             hint = f"--deny-{need.kind}, or {need.kind} under [permissions.deny], forbids it"
             if need.kind == "write":
-                hint += "; the project's settings and .llmspell/ are always denied"
+                hint += "; settings, .llmspell/ and Python that settings name are always denied"
             raise _denied(need, f"{_told(need, by)}: it is denied", hint=hint)
         if self.granted.allows(need):
             return

@@ -3,6 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+SETTINGS_FILES = ("llmspell.toml", "llmspell.yaml", "llmspell.yml", "llmspell.json")
+"""What the settings' file may be called; a project has one."""
+
+DECISIVE_FOLDERS = frozenset({".llmspell", "__pycache__"})
+
 _LEADS_NOWHERE = (OSError, RuntimeError, ValueError)
 """What is raised for a circle of links, an unknown home, and what can be no path."""
 
@@ -24,6 +29,14 @@ def path_matcher(path: str) -> Callable[[str], bool]:
         return place is not None and above is not None and place.is_relative_to(above)
 
     return matches
+
+
+def decides(place: Path) -> bool:
+    """Whether what is at a place would decide on later runs, of this project or of another one.
+
+    Settings, what llmspell keeps of a project, and Python that was compiled. A place is resolved.
+    """
+    return place.name in SETTINGS_FILES or not DECISIVE_FOLDERS.isdisjoint(place.parts)
 
 
 def program_matcher(program: str) -> Callable[[str], bool]:

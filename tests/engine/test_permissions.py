@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from llmspell import Grants, tool
+from llmspell.config import find_project
 from llmspell.effects import Effect
 from llmspell.errors import ConfigError, PermissionDenied, SpellRuntimeError
 from llmspell.granting import Question
@@ -125,14 +126,57 @@ async def test_what_is_denied_is_not_found_in_folders(run, files):
 
 
 @pytest.mark.parametrize(
-    "path", ["llmspell.toml", "llmspell.json", ".llmspell/grants.json", "way/state.db"]
+    "path",
+    [
+        *("llmspell.toml", "llmspell.json", ".llmspell/grants.json", "way/state.db"),
+        *("data/llmspell.toml", "data/llmspell.yaml", "data/.llmspell/grants.json"),
+        *("new/.llmspell", "data/secret/../llmspell.yml", "elsewhere/grants.json"),
+        *("data/__pycache__/shop.cpython-311.pyc", "link.txt", "inner/llmspell.toml"),
+    ],
 )
 async def test_no_spell_can_write_what_decides_on_it(run, files, path):
     (files / ".llmspell").mkdir()
     (files / "way").symlink_to(".llmspell")
+    (files / "data" / ".llmspell").mkdir()
+    (files / "elsewhere").symlink_to("data/.llmspell")
+    (files / "link.txt").symlink_to("data/llmspell.json")
+    (files / "inner").symlink_to("data")
+    before = sorted(files.rglob("*"))
+    write = f"write_file{{path = {path!r}, content = '', create_folders = true}}"
     with pytest.raises(SpellRuntimeError, match="it is denied"):
+        await run(write, grants=Grants.all())
+    assert sorted(files.rglob("*")) == before
+
+
+async def test_no_spell_can_delete_or_add_to_what_decides_on_another_project(run, files):
+    decisive = files / "data" / "llmspell.toml"
+    decisive.write_text("[limits]\n")
+    for call in ("delete_file{path = p}", "write_file{path = p, content = 'x', append = true}"):
+        with pytest.raises(SpellRuntimeError, match="it is denied"):
+            await run(f"local p = 'data/llmspell.toml' {call}", grants=Grants.all())
+    assert decisive.read_text() == "[limits]\n"
+
+
+async def test_no_spell_can_write_python_that_the_settings_name(run, files):
+    module = files / "own.py"
+    module.write_text("async def through(effect, following):\n    return await following(effect)\n")
+    entry = {"name": "own", "module": "own.py:through"}
+    (files / "llmspell.toml").write_text(
+        f"[[middleware]]\nname = {entry['name']!r}\nmodule = {entry['module']!r}\n"
+    )
+    (files / "also.py").symlink_to("own.py")
+    project = find_project(files)
+    for path in ("own.py", "also.py"):
+        write = f"write_file{{path = {path!r}, content = ''}}"
+        with pytest.raises(SpellRuntimeError, match="it is denied"):
+            await run(write, grants=Grants.all(), project=project)
+    await run("write_file{path = 'other.py', content = ''}", grants=Grants.all(), project=project)
+
+
+async def test_what_is_named_like_settings_may_be_written(run, files):
+    for path in ("data/llmspell.toml.txt", "data/llmspell", "data/my.llmspell"):
         await run(f"write_file{{path = {path!r}, content = ''}}", grants=Grants.all())
-    assert not (files / path).exists()
+        assert (files / path).exists()
 
 
 async def test_without_anybody_to_ask_the_flag_is_told(run, files):
