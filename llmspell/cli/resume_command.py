@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.report import Misuse
+from llmspell.cli.report import Misuse, telling_damage
 from llmspell.cli.running import do_work
 from llmspell.config import find_project
 from llmspell.journal.labels import shown
@@ -29,10 +29,11 @@ def _resume(run: str | None, due: bool, unfinished: str, **values: Any) -> None:
     if run is not None:
         resume(run, options, unfinished)
         return
-    with Reader.open(find_project().journal_file) as reader:
-        ids = [found.id for found in due_runs(reader)]
-    for id_ in ids:
-        _resume_apart(id_)
+    with telling_damage() as damaged:
+        with Reader.open(find_project().journal_file) as reader:
+            ids = [found.id for found in due_runs(reader, damaged)]
+        for id_ in ids:
+            _resume_apart(id_)
 
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
@@ -53,7 +54,7 @@ def _resume_apart(run: str) -> None:
 
     print(f"resuming {run}", file=sys.stderr)
     words = [word for word in sys.argv[1:] if word != "--due"]
-    command = [sys.executable, "-m", "llmspell", *words, run]
+    command = [sys.executable, "-P", "-m", "llmspell", *words, run]
     subprocess.run(command, check=False)  # noqa: S603 - it says itself what went wrong
 
 

@@ -109,7 +109,7 @@ class LocalServer:
         }
         with tempfile.TemporaryFile() as log:
             self._process = await anyio.open_process(
-                [sys.executable, "-m", _MODULE],
+                [sys.executable, "-P", "-m", _MODULE],
                 stderr=log,
                 start_new_session=True,  # Ctrl-C in the terminal is for us to handle, not for it
             )

