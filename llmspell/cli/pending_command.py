@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from llmspell.cli.asking import shown_args
+from llmspell.cli.report import telling_damage
 from llmspell.config import find_project
 from llmspell.human import Approval
 from llmspell.journal.pending import Pending, pending
@@ -27,15 +28,16 @@ def command(as_json: bool) -> None:
     """
     file = find_project().journal_file
     found: list[Pending] = []
-    if file.exists():
-        with Reader.open(file) as reader:
-            found = pending(reader)
-    if as_json:
-        print(json.dumps([_table(one) for one in found], indent=2, ensure_ascii=False))
-    elif not found:
-        print("nothing is pending")
-    for one in () if as_json else found:
-        _show(one)
+    with telling_damage() as damaged:
+        if file.exists():
+            with Reader.open(file) as reader:
+                found = pending(reader, damaged)
+        if as_json:
+            print(json.dumps([_table(one) for one in found], indent=2, ensure_ascii=False))
+        elif not found:
+            print("nothing is pending")
+        for one in () if as_json else found:
+            _show(one)
 
 
 def _show(pending: Pending) -> None:

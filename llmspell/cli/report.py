@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -58,6 +58,18 @@ def reporting(*, debug: bool) -> Iterator[None]:
         print(describe(error), file=sys.stderr)
         code = exit_code(error)
     _end(code)
+
+
+@contextmanager
+def telling_damage() -> Iterator[Callable[[JournalError], None]]:
+    """Tell of damaged runs once what can be done with the others is done."""
+    found: list[JournalError] = []
+    yield found.append
+    sys.stdout.flush()
+    for error in found[:-1]:
+        print(describe(error), file=sys.stderr)
+    if found:
+        raise found[-1]
 
 
 def exit_code(error: Exception) -> int:

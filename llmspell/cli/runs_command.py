@@ -9,7 +9,7 @@ from datetime import datetime
 import click
 
 from llmspell.cli.output import harmless
-from llmspell.cli.report import Misuse
+from llmspell.cli.report import Misuse, telling_damage
 from llmspell.config import find_project
 from llmspell.durations import seconds_in
 from llmspell.journal.pruning import prune
@@ -32,8 +32,8 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
     if not file.exists():
         print("[]" if as_json else "no run has been recorded here")
         return
-    with Reader.open(file) as reader:
-        runs = reader.runs(limit=limit, spell=spell)
+    with Reader.open(file) as reader, telling_damage() as damaged:
+        runs = reader.runs(limit=limit, spell=spell, damaged=damaged)
         if as_json:
             print(json.dumps([_table(run) for run in runs], ensure_ascii=False, indent=2))
             return

@@ -99,7 +99,11 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: Changed) -> str:
         JournalError: The file is damaged, or cannot be written.
     """
     with Reader.open(journal.path) as reader:
-        step = step_of(reader.effects(run, beside=True), at, run.id)
+        effects = reader.effects(run, beside=True)
+        step = step_of(effects, at, run.id)
+        for effect in effects:
+            if effect.number < step.number:
+                _ = effect.args, effect.outcome  # what is damaged is not copied
     rows: list[Row] = []
     spell: dict[str, Any] = {}
     setup = run.setup | {"models": run.setup.get("models", {}) | change.models}

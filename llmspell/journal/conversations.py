@@ -40,18 +40,24 @@ def conversations_of(reader: Reader, run: RecordedRun) -> list[Conversation]:
             continue
         prompt = parent_of(span.path) or span.path
         args, outcome = span.effect.args, span.effect.outcome
-        messages = list(args.get("messages") or [])
-        if span.effect.kind == "ok":
-            messages.append(outcome["message"])
-        agent, model, system = names.get(prompt, prompt), str(args["model"]), args.get("system")
+        messages = _messages(args.get("messages"))
+        if span.effect.kind == "ok" and isinstance(outcome, dict):
+            messages += _messages([outcome.get("message")])
+        agent, model, system = names.get(prompt, prompt), str(args.get("model")), args.get("system")
         found[prompt] = Conversation(prompt, agent, model, system, messages)
     return list(found.values())
+
+
+def _messages(value: Value) -> list[dict[str, Value]]:
+    """Those that a value holds: somebody else may have made the record."""
+    found = value if isinstance(value, list) else []
+    return [message for message in found if isinstance(message, dict)]
 
 
 def lines_of(conversation: Conversation) -> Iterator[tuple[str, str]]:
     """Who says what, in order."""
     if conversation.system:
-        yield "system", conversation.system
+        yield "system", shown(conversation.system)
     for message in conversation.messages:
         content = message.get("content")
         for block in content if isinstance(content, list) else [content]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from llmspell.errors import ReplayError, RunNotFound
+from llmspell.errors import JournalError, ReplayError, RunNotFound
 from llmspell.human import Approval, Decision, Question
 from llmspell.journal import again
 from llmspell.journal.journal import Journal
@@ -27,23 +28,34 @@ class Pending:
         """What is wanted."""
         args, spell = self.effect.args, self.run.file
         if self.effect.name == "human.approve":
-            return Approval(spell, str(args.get("what")), dict(args.get("args") or {}))
-        choices, default = args.get("choices") or [], args.get("default")
-        return Question(spell, str(args.get("question")), tuple(choices), default)
+            wanted = args.get("args")
+            with_ = wanted if isinstance(wanted, dict) else {}
+            return Approval(spell, str(args.get("what")), with_)
+        choices, default = args.get("choices"), args.get("default")
+        choices = tuple(map(str, choices)) if isinstance(choices, list) else ()
+        default = default if isinstance(default, str) else None
+        return Question(spell, str(args.get("question")), choices, default)
 
 
-def pending(reader: Reader) -> list[Pending]:
-    """What waits for a person and has no answer yet, the oldest first."""
+def pending(reader: Reader, damaged: Callable[[JournalError], None]) -> list[Pending]:
+    """What waits for a person and has no answer yet, the oldest first.
+
+    `damaged` is told of runs that cannot be read.
+    """
     now = time.time()
-    found = [
-        Pending(run, begun)
-        for run in reader.runs()
-        if run.status in ("suspended", "killed")
-        for begun in reader.begun(run)
-        if begun.name in _KINDS and begun.answer is None
-    ]
+    found: list[Pending] = []
+    for run in reader.runs(damaged=damaged):
+        if run.status in ("suspended", "killed"):
+            try:
+                found += [Pending(run, b) for b in reader.begun(run) if _waits(b)]
+            except JournalError as error:
+                damaged(error)
     open_ = [p for p in found if p.effect.due is None or p.effect.due > now]
     return sorted(open_, key=lambda p: p.effect.started)
+
+
+def _waits(begun: BegunEffect) -> bool:
+    return begun.name in _KINDS and begun.answer is None
 
 
 def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pending:
@@ -55,7 +67,7 @@ def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pendi
     id_ = None if run is None else reader.run(run).id
     found = [
         p
-        for p in pending(reader)
+        for p in pending(reader, _ignore)
         if isinstance(p.about, kind) and id_ in (None, p.run.id) and path in (None, p.effect.path)
     ]
     if len(found) == 1:
@@ -65,6 +77,10 @@ def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pendi
         raise RunNotFound(f"no such {what} is pending", hint="list them with: llmspell pending")
     places = ", ".join(f"{p.run.id} {p.effect.path}" for p in found)
     raise RunNotFound(f"several {what}s are pending", hint=f"say which: {places}")
+
+
+def _ignore(_: JournalError) -> None:
+    """It is not the one that is meant, or else it is told by its id."""
 
 
 def answer(journal: Journal, pending: Pending, text: str) -> None:

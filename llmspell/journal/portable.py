@@ -11,8 +11,8 @@ from llmspell import sqlite_file
 from llmspell.errors import JournalError
 from llmspell.journal.database import open_to_read, open_to_write, schema
 from llmspell.journal.reader import Reader, RecordedRun
-from llmspell.journal.recording import is_id
-from llmspell.journal.texts import Row, Stored, content_of, digest, heads_of, stored, text_of
+from llmspell.journal.sound import heads_of
+from llmspell.journal.texts import Row, Stored, content_of, digest, stored, text_of
 from llmspell.values import plain
 
 _OF_A_RUN = ("effects", "begun", "composites", "turns")
@@ -26,6 +26,8 @@ def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
     """
     if file.exists():
         raise JournalError(f"{file} is there already", hint="name another file, or remove it")
+    with Reader.open(journal) as reader:
+        reader.check(run)
     try:
         with closing(open_to_read(journal)) as source, closing(_opened(file)) as target:
             _copy(source, run.number, target)
@@ -47,7 +49,8 @@ def import_runs(file: Path, journal: Path) -> list[str]:
     """
     with Reader.open(file) as reader:
         runs = reader.runs()
-        _check_ids(file, runs)
+        for run in runs:
+            reader.check(run)
     with closing(open_to_read(file)) as source, closing(_opened(journal)) as target:
         for run in runs:
             if target.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
@@ -57,12 +60,6 @@ def import_runs(file: Path, journal: Path) -> list[str]:
             for run in reversed(runs):
                 _make_strange(target, _copy(source, run.number, target), run)
     return [run.id for run in runs]
-
-
-def _check_ids(file: Path, runs: list[RecordedRun]) -> None:
-    """An id is also the name of a file, and is shown."""
-    if not all(is_id(run.id) for run in runs):
-        raise JournalError(f"{file} is damaged: a run in it has an id that is none")
 
 
 def _make_strange(target: sqlite3.Connection, number: int, run: RecordedRun) -> None:
@@ -81,7 +78,7 @@ def _opened(file: Path) -> sqlite3.Connection:
 
 
 def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> int:
-    """Copy the rows of a run, and all that they stand for; its number there."""
+    """Copy the rows of a run that was checked, and all that they stand for; its number there."""
     try:
         number = _copy_row(source, run, target)
         for table in _OF_A_RUN:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from llmspell.journal.database import open_to_write, schema
 from llmspell.journal.locks import is_running
+from llmspell.journal.reader import damaged
+from llmspell.journal.recording import is_id
+from llmspell.journal.sound import Unsound, heads_of
 from llmspell.sqlite_file import transaction
 
 _OF_A_RUN = ("effects", "begun", "composites", "turns")
@@ -36,7 +39,8 @@ _FORGET_BLOBS = """
 def prune(path: Path, *, before: float | None = None, keep: int | None = None) -> int:
     """Delete runs that ended `before` a time, and all but the newest `keep`; how many that were.
 
-    Those that some process is at stay. Raises JournalError.
+    Those that some process is at stay. Raises JournalError, also when a run that would be left is so
+    damaged that nobody knows what it needs.
     """
     if not path.exists() or (before is None and keep is None):
         return 0
@@ -47,13 +51,14 @@ def prune(path: Path, *, before: float | None = None, keep: int | None = None) -
                 gone = [
                     number
                     for number, id_ in _candidates(db, before, keep)
-                    if not is_running(path, id_)
+                    if not (is_id(id_) and is_running(path, id_))
                 ]
                 for number in gone:
                     db.execute("DELETE FROM runs WHERE number = ?", (number,))
                     for table in _OF_A_RUN:
                         db.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608 - constants
                 if gone:
+                    _check_lists(db, path)
                     db.execute(_FORGET_LINKS)
                     db.execute(_FORGET_BLOBS)
             if gone:
@@ -61,6 +66,19 @@ def prune(path: Path, *, before: float | None = None, keep: int | None = None) -
             return len(gone)
     except sqlite3.Error as error:
         raise schema().failure(error, str(path)) from error
+
+
+def _check_lists(db: sqlite3.Connection, path: Path) -> None:
+    """What is needed is known only if the lists of all runs that are left can be read."""
+    for table in ("effects", "begun"):
+        sql = f"SELECT lists, min(run) FROM {table} WHERE lists IS NOT NULL GROUP BY lists"  # noqa: S608 - constants
+        for lists, run in db.execute(sql):
+            try:
+                _ = dict(heads_of(lists))
+            except Unsound:
+                ids = db.execute("SELECT id FROM runs WHERE number = ?", (run,)).fetchone()
+                id_ = ids[0] if ids and is_id(ids[0]) else f"number {run}"
+                raise damaged(str(path), f"{table}.lists cannot be read", id_) from None
 
 
 def _candidates(

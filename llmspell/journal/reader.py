@@ -14,21 +14,36 @@ second effect on behalf of `0.2/5`.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from llmspell.errors import JournalError, RunNotFound
 from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
-from llmspell.journal.texts import Stored, content_of, heads_of, value_of
+from llmspell.journal.recording import is_id
+from llmspell.journal.sound import (
+    Unsound,
+    answer_of,
+    arguments_of,
+    error_of,
+    heads_of,
+    setup_of,
+    table_of,
+    unsound,
+    usage_of,
+    value_of,
+)
+from llmspell.journal.texts import Stored, bytes_of, content_of, digest, digest_of, text_in
 from llmspell.values import Value
+
+T = TypeVar("T")
 
 Status = Literal["running", "suspended", "completed", "failed", "killed"]
 Kind = Literal["ok", "error", "cancelled"]
@@ -85,12 +100,14 @@ class RecordedRun:
     @cached_property
     def source(self) -> bytes:
         """The text of the spell."""
-        return self._reader.blob(self._source)
+        return self._reader.blob(self._source, self.id)
 
     @cached_property
     def result(self) -> Value:
         """What it returned."""
-        return None if self._result is None else value_of(self._reader.text(self._result))
+        if self._result is None:
+            return None
+        return self._reader.read(value_of, "runs.result", self.id, self._result)
 
 
 @dataclass(frozen=True)
@@ -122,16 +139,18 @@ class RecordedEffect:
     _args: Stored = field(repr=False)
     _lists: str | None = field(repr=False)
     _outcome: Stored = field(repr=False)
+    _run: str = field(repr=False)
     _reader: Reader = field(repr=False, compare=False)
 
     @property
     def args(self) -> dict[str, Value]:
-        return self._reader.arguments(self._args, self._lists)
+        return self._reader.arguments(self.name, self._args, self._lists, self.digest, self._run)
 
     @cached_property
     def outcome(self) -> Value:
         """The result; of an error, {code, message, details, hint, retryable}."""
-        return value_of(self._reader.text(self._outcome))
+        made = error_of if self.kind == "error" else value_of
+        return self._reader.read(made, f"the outcome at {self.path}", self._run, self._outcome)
 
 
 @dataclass(frozen=True)
@@ -191,6 +210,7 @@ class Reader(AbstractContextManager["Reader"]):
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         self._db, self._path = db, path
         self._texts: dict[bytes, str] = {}
+        self._remembered = 0  # characters of these
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -212,13 +232,30 @@ class Reader(AbstractContextManager["Reader"]):
     def close(self) -> None:
         self._db.close()
 
-    def runs(self, *, limit: int = -1, spell: str | None = None) -> list[RecordedRun]:
-        """The runs, the newest first; of one spell if named."""
+    def runs(
+        self,
+        *,
+        limit: int = -1,
+        spell: str | None = None,
+        damaged: Callable[[JournalError], None] | None = None,
+    ) -> list[RecordedRun]:
+        """The runs, the newest first; of one spell if named.
+
+        `damaged` is told of each that cannot be read, which is left out; without it that is raised.
+        """
         rows = self._rows(
             f"SELECT {_RUN} FROM runs WHERE spell = ?1 OR ?1 IS NULL ORDER BY number DESC LIMIT ?2",  # noqa: S608 - constants
             (spell, limit),
         )
-        return [self._run(row) for row in rows]
+        runs = []
+        for row in rows:
+            try:
+                runs.append(self._run(row))
+            except JournalError as error:
+                if damaged is None:
+                    raise
+                damaged(error)
+        return runs
 
     def run(self, id_: str) -> RecordedRun:
         """The run of an id, or of the beginning of one; `last` is the newest.
@@ -236,7 +273,7 @@ class Reader(AbstractContextManager["Reader"]):
         if not found or not id_:
             hint = "list them with: llmspell runs"
             raise RunNotFound(f"no run {id_} in {self._path}", hint=hint)
-        ids = [row[1] for row in found]
+        ids = [str(row[1]) for row in found]
         if len(found) > 1 and ids[0] != id_:
             hint = f"write more of it: {', '.join(ids)}"
             raise RunNotFound(f"several runs begin with {id_}", hint=hint)
@@ -248,103 +285,178 @@ class Reader(AbstractContextManager["Reader"]):
         Those `beside` effects are what host code decided or learned in the midst of one, such as
         what a hook in Python said; a mark in their path tells them: `0/5!0`.
         """
-        columns = ", ".join(column.removeprefix("_") for column in _EFFECT)
-        sql = f"SELECT {columns} FROM effects WHERE run = ? ORDER BY number"  # noqa: S608 - constants
+        sql = f"SELECT {', '.join(_EFFECT)} FROM effects WHERE run = ? ORDER BY number"  # noqa: S608 - constants
         rows = self._rows(sql, (run.number,))
-        return [self._effect(row) for row in rows if beside or not is_beside(row[1])]
+        effects = [self._effect(row, run.id) for row in rows]
+        return [effect for effect in effects if beside or not is_beside(effect.path)]
 
     def begun(self, run: RecordedRun) -> list[BegunEffect]:
         """Leaves that have begun and not ended, of which that matters."""
-        rows = self._rows(
-            "SELECT path, name, digest, args, lists, started, due, answer FROM begun WHERE run = ?",
-            (run.number,),
-        )
-        return [
-            BegunEffect(
-                path,
-                name,
-                digest,
-                self.arguments(args, lists),
-                started,
-                due,
-                answer and value_of(answer),
-            )
-            for path, name, digest, args, lists, started, due, answer in rows
-        ]
+        sql = f"SELECT {', '.join(_BEGUN)} FROM begun WHERE run = ?"  # noqa: S608 - constants
+        return [self._begun(row, run.id) for row in self._rows(sql, (run.number,))]
 
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:
         """Its effects that are made of others, in order of their beginning."""
-        rows = self._rows(
-            "SELECT path, name, label, kind, started, seconds FROM composites WHERE run = ?"
-            " ORDER BY started",
-            (run.number,),
-        )
-        return [CompositeEffect(*row) for row in rows]
+        sql = f"SELECT {', '.join(_COMPOSITE)} FROM composites WHERE run = ? ORDER BY started"  # noqa: S608 - constants
+        rows = self._rows(sql, (run.number,))
+        checked = [self._checked("composites", _COMPOSITE, row, run.id) for row in rows]
+        return [CompositeEffect(**values) for values in checked]
 
     def turns(self, run: RecordedRun) -> list[Turn]:
         """What Lua was told at turns where that was not the only possibility."""
-        sql = "SELECT turn, under, batch FROM turns WHERE run = ? ORDER BY turn"
-        return [Turn(*row) for row in self._rows(sql, (run.number,))]
+        sql = f"SELECT {', '.join(_TURN)} FROM turns WHERE run = ? ORDER BY turn"  # noqa: S608 - constants
+        rows = [
+            self._checked("turns", _TURN, row, run.id) for row in self._rows(sql, (run.number,))
+        ]
+        return [Turn(row["turn"], row["under"], row["batch"]) for row in rows]
 
-    def _effect(self, row: tuple[Any, ...]) -> RecordedEffect:
-        values = dict(zip(_EFFECT, row, strict=True))
+    def check(self, run: RecordedRun) -> None:
+        """Read all that is recorded of a run. Raises JournalError."""
+        _ = run.source, run.result, self.begun(run), self.composites(run), self.turns(run)
+        for effect in self.effects(run, beside=True):
+            _ = effect.args, effect.outcome
+
+    def _effect(self, row: tuple[Any, ...], run: str) -> RecordedEffect:
+        values = self._checked("effects", _EFFECT, row, run)
         usage = values.pop("usage")
-        return RecordedEffect(**values, usage=json.loads(usage) if usage else None, _reader=self)
+        if usage is not None:
+            usage = self.read(usage_of, f"the usage at {values['path']}", run, usage)
+        for name in ("args", "lists", "outcome"):
+            values[f"_{name}"] = values.pop(name)
+        return RecordedEffect(**values, usage=usage, _run=run, _reader=self)
 
-    def text(self, stored: Stored) -> str:
+    def _begun(self, row: tuple[Any, ...], run: str) -> BegunEffect:
+        values = self._checked("begun", _BEGUN, row, run)
+        name, path, answer = values["name"], values["path"], values["answer"]
+        stored = values["args"], values.pop("lists"), values["digest"]
+        values["args"] = self.arguments(name, *stored, run)
+        if answer is not None:
+            said = partial(answer_of, name)
+            values["answer"] = self.read(said, f"the answer at {path}", run, answer)
+        return BegunEffect(**values)
+
+    def text(self, stored: Stored, run: str) -> str:
         if isinstance(stored, str):
             return stored
         found = self._texts.get(stored)
         if found is None:
-            found = self.blob(stored).decode("utf-8", "surrogatepass")
-            if len(self._texts) < _REMEMBERED:
+            try:
+                found = text_in(self.blob(stored, run))
+            except UnicodeDecodeError:
+                raise self._damaged(f"the value {stored.hex()} is no text", run) from None
+            if self._remembered + len(found) < _REMEMBERED:
+                self._remembered += len(found)
                 self._texts[stored] = found
         return found
 
-    def blob(self, digest: bytes) -> bytes:
-        row = self._rows("SELECT packed, data FROM blobs WHERE digest = ?", (digest,))
+    def blob(self, name: bytes, run: str) -> bytes:
+        row = self._rows("SELECT packed, data FROM blobs WHERE digest = ?", (name,))
         if not row:
-            raise self._damaged(f"the value {digest.hex()} is missing")
-        content = content_of(digest, *row[0])
+            raise self._damaged(f"the value {name.hex()} is missing", run)
+        content = content_of(name, *row[0])
         if content is None:
-            raise self._damaged(f"the value {digest.hex()} is another one")
+            raise self._damaged(f"the value {name.hex()} is another one", run)
         return content
 
-    def arguments(self, args: Stored, lists: str | None) -> dict[str, Value]:
-        found: dict[str, Value] = value_of(self.text(args)) or {}
-        return found | {name: self._chain(head) for name, head in heads_of(lists)}
+    def read(self, made: Callable[[str], T], what: str, run: str, stored: Stored) -> T:
+        """What is made of a text; `what` says which it is."""
+        try:
+            return made(self.text(stored, run))
+        except Unsound:
+            raise self._damaged(f"{what} cannot be read", run) from None
 
-    def _chain(self, head: bytes) -> list[Value]:
-        rows = self._rows(_CHAIN, (head,))
-        return [value_of(self.text(item)) for (item,) in reversed(rows)]
+    def arguments(
+        self, name: str, args: Stored, lists: str | None, known: bytes, run: str
+    ) -> dict[str, Value]:
+        """The arguments of an effect of that name, whose digest is known."""
+        text = self.text(args, run)
+        if digest_of(name, text, lists) != known:
+            raise self._damaged(f"the arguments of {name} are not those of its digest", run)
+        found = self.read(table_of, f"a table of arguments of {name}", run, text)
+        heads = self.read(lambda _: dict(heads_of(lists)), f"a list for {name}", run, lists or "")
+        return found | {key: self._chain(head, run) for key, head in heads.items()}
+
+    def _chain(self, head: bytes, run: str) -> list[Value]:
+        items, wanted = [], head
+        for link, before, item in self._rows(_CHAIN, (head,)):
+            if type(before) is not bytes or not isinstance(item, (str, bytes)) or link != wanted:
+                break
+            text = self.text(item, run)
+            if digest(before, bytes_of(text)) != link:
+                raise self._damaged(f"the link {link.hex()} is another one", run)
+            items.append(self.read(value_of, f"the link {link.hex()}", run, text))
+            wanted = before
+        if wanted:
+            raise self._damaged(f"the link {wanted.hex()} is missing", run)
+        return items[::-1]
 
     def _run(self, row: tuple[Any, ...]) -> RecordedRun:
-        values = dict(zip(_COLUMNS, row, strict=True))
-        values["setup"] = self.text(values["setup"])
-        for name in ("params", "arguments", "setup"):
-            values[name] = value_of(values[name])
-        values["params"] = values["params"] or {}
-        values["error"] = value_of(values["error"]) if values["error"] else None
+        number, id_ = row[:2]
+        run = id_ if is_id(id_) else f"number {number}"
+        values = self._checked("runs", _COLUMNS, row, run)
+        for name, made in _MADE.items():
+            if values[name] is not None:
+                values[name] = self.read(made, f"runs.{name}", run, values[name])
         values["trusted"] = bool(values["trusted"])
-        if values["status"] == "running" and not is_running(self._path, values["id"]):
+        if values["status"] == "running" and not is_running(self._path, run):
             values["status"] = "killed"
         source, result = values.pop("source"), values.pop("result")
         return RecordedRun(**values, _source=source, _result=result, _reader=self)
 
+    def _checked(
+        self, table: str, columns: tuple[str, ...], row: tuple[Any, ...], run: str
+    ) -> dict[str, Any]:
+        """A row by its columns. Raises JournalError when one holds what it cannot."""
+        values = dict(zip(columns, row, strict=True))
+        if column := unsound(table, values):
+            raise self._damaged(f"{table}.{column} cannot be read", run)
+        return values
+
     def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         try:
-            return self._db.execute(sql, values).fetchall()
+            return self._fetched(sql, values)
         except sqlite3.Error as error:
             raise schema().failure(error, str(self._path)) from error
 
-    def _damaged(self, what: str) -> JournalError:
-        return JournalError(f"the journal in {self._path} is damaged: {what}")
+    def _fetched(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if "UTF-8" not in str(error):
+                raise
+        self._db.text_factory = _text_or_bytes  # so that the column is told
+        return self._db.execute(sql, values).fetchall()
+
+    def _damaged(self, what: str, run: str) -> JournalError:
+        return damaged(str(self._path), what, run)
 
 
-def due_runs(reader: Reader) -> list[RecordedRun]:
-    """The runs that are suspended until a time which has come, the longest due first."""
+def damaged(path: str, what: str, run: str) -> JournalError:
+    """The error that tells of damage in a journal."""
+    return JournalError(
+        f"the journal in {path} is damaged: {what}, in the run {run}",
+        hint="restore it from a backup, or move it away",
+        details={"path": path, "run": run},
+    )
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def due_runs(
+    reader: Reader, damaged: Callable[[JournalError], None] | None = None
+) -> list[RecordedRun]:
+    """The runs that are suspended until a time which has come, the longest due first.
+
+    `damaged` is told of those that cannot be read; without it that is raised.
+    """
     now = time.time()
-    due = [(run.due, run) for run in reader.runs() if run.status == "suspended" and run.due]
+    runs = reader.runs(damaged=damaged)
+    due = [(run.due, run) for run in runs if run.status == "suspended" and run.due]
     return [run for when, run in sorted(due, key=lambda pair: pair[0]) if when <= now]
 
 
@@ -356,7 +468,7 @@ def is_beside(path: str) -> bool:
     return path.rfind(MARK) > max(path.rfind("/"), path.rfind("."))
 
 
-_REMEMBERED = 10_000  # texts
+_REMEMBERED = 64 << 20  # characters
 
 _COLUMNS = (
     *("number", "id", "spell", "file", "path", "trusted", "params", "arguments", "seed", "setup"),
@@ -364,14 +476,25 @@ _COLUMNS = (
     *("source", "result"),
 )
 _RUN = ", ".join(_COLUMNS)
+_MADE: dict[str, Callable[[str], Any]] = {
+    "params": table_of,
+    "arguments": arguments_of,
+    "setup": setup_of,
+    "error": error_of,
+}
 _EFFECT = (
     *("number", "path", "name", "digest", "kind", "asked", "turn", "started", "seconds", "usage"),
-    *("_args", "_lists", "_outcome"),
+    *("args", "lists", "outcome"),
 )
+_BEGUN = ("path", "name", "digest", "args", "lists", "started", "due", "answer")
+_COMPOSITE = ("path", "name", "label", "kind", "started", "seconds")
+_TURN = ("turn", "under", "batch")
 
+# Without UNION ALL, so that it ends should a link stand before itself.
 _CHAIN = """
-    WITH RECURSIVE chain (before, item) AS (
-        SELECT before, item FROM links WHERE digest = ?
-        UNION ALL SELECT links.before, links.item FROM chain JOIN links ON digest = chain.before
-    ) SELECT item FROM chain
+    WITH RECURSIVE chain (digest, before, item) AS (
+        SELECT digest, before, item FROM links WHERE digest = ?
+        UNION SELECT links.digest, links.before, links.item
+        FROM chain JOIN links ON links.digest = chain.before
+    ) SELECT digest, before, item FROM chain
 """

@@ -147,4 +147,5 @@ def _is_task(path: str) -> bool:
 
 def place_of(path: str) -> tuple[int, ...]:
     """What paths are sorted by."""
-    return tuple(int(part) if part.isdigit() else 0 for part in path.replace("/", ".").split("."))
+    parts = path.replace("/", ".").split(".")
+    return tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)

@@ -197,7 +197,7 @@ def _contents(span: Span) -> Iterator[tuple[str, Any]]:
         yield "gen_ai.input.messages", shown(effect.args.get("messages"))
         if effect.args.get("system"):
             yield "gen_ai.system_instructions", shown(effect.args["system"])
-        if effect.kind == "ok":
+        if effect.kind == "ok" and isinstance(effect.outcome, dict):
             yield "gen_ai.output.messages", shown([effect.outcome.get("message")])
     elif effect.name == "tool.call":
         yield "gen_ai.tool.call.arguments", shown(effect.args.get("args"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, Protocol
 
-from llmspell.state.encoding import decode, encode
+from llmspell.state.encoding import encode
 from llmspell.values import LuaFunction, Value
 
 INLINE = 400
@@ -42,6 +42,11 @@ def digest(*parts: bytes) -> bytes:
     return blake2b(framed, digest_size=16).digest()
 
 
+def digest_of(name: str, args: str, lists: str | None) -> bytes:
+    """What stands for the name of an effect and its arguments as they are stored."""
+    return digest(bytes_of(name), bytes_of(args), bytes_of(lists or ""))
+
+
 class TextOf(Protocol):
     """Gives a value's text, as `text_of` does."""
 
@@ -61,12 +66,13 @@ def text_of(value: Value, *, in_order: bool = False) -> str:
         return encode(_storable(value), LONGEST, in_order=in_order)
 
 
-def _bytes(text: str) -> bytes:
+def bytes_of(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def value_of(text: str) -> Value:
-    return decode(text)
+def text_in(data: bytes) -> str:
+    """The text that bytes stand for. Raises UnicodeDecodeError."""
+    return data.decode("utf-8", "surrogatepass")
 
 
 def _storable(value: Value) -> Value:
@@ -85,7 +91,7 @@ def stored(text: str, rows: list[Row]) -> Stored:
     """What stands for a text; rows that are to be written with it are appended."""
     if len(text) <= INLINE:
         return text
-    return stored_bytes(_bytes(text), rows)
+    return stored_bytes(bytes_of(text), rows)
 
 
 def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
@@ -100,10 +106,19 @@ def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
 def content_of(name: bytes, packed: int, data: bytes) -> bytes | None:
     """The content of the blob of that digest; None if it is damaged."""
     try:
-        found = zlib.decompress(data) if packed else data
+        found = _unpacked(data) if packed else data
         return found if digest(found) == name else None
     except (zlib.error, TypeError):
         return None
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What was packed, and never more than can have been."""
+    unpacking = zlib.decompressobj()
+    found = unpacking.decompress(data, LONGEST + 1)
+    if not unpacking.eof or len(found) > LONGEST:
+        raise zlib.error("it is larger than what is stored, or its end is missing")
+    return found
 
 
 class Arguments:
@@ -141,14 +156,14 @@ class Arguments:
             self.lists = json.dumps(heads)
             args = {key: value for key, value in args.items() if key not in heads}
         text = text_of(args, in_order=True) if args else "{}"
-        self.digest = digest(_bytes(name), _bytes(text), _bytes(self.lists or ""))
+        self.digest = digest_of(name, text, self.lists)
         self.args: Stored = stored(text, self.rows)
 
     def _chain(self, items: list[Value], text_of: TextOf, known: Container[bytes]) -> bytes:
         last = b""
         for item in items:
             text = text_of(item, in_order=True)
-            link = digest(last, _bytes(text))
+            link = digest(last, bytes_of(text))
             if link not in known:
                 kept = stored(text, self.rows)
                 self.rows.append((LINK, (link, last, kept)))
@@ -158,9 +173,3 @@ class Arguments:
 
 def _is_chain(items: list[Value]) -> bool:
     return len(items) > 0 and all(type(item) is dict for item in items)
-
-
-def heads_of(lists: str | None) -> Iterator[tuple[str, bytes]]:
-    """The chains of an effect's `lists`: names, and digests of the last links."""
-    for key, head in (json.loads(lists) if lists else {}).items():
-        yield key, bytes.fromhex(head)

@@ -67,7 +67,7 @@ def decode(text: str) -> Value:
     """
     try:
         return json.loads(text, object_hook=_untagged if '{"$' in text else None)
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise StateError(
             f"a stored value is damaged: {error}", hint="delete the key, or set it anew"
         ) from error
@@ -187,7 +187,7 @@ def _untagged(table: dict[str, Any]) -> Any:
         if tag == "$number":
             return float(content)
         if tag == "$table":
-            return dict(content)
+            return {_key(key): item for key, item in content}
     return table
 
 

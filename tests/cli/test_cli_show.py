@@ -1,7 +1,11 @@
 """Looking at recorded runs, and taking them elsewhere, by the command line."""
 
 import json
+import sqlite3
+import subprocess
+import sys
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -225,3 +229,45 @@ def test_a_run_is_forked(llmspell, write):
     wrong = llmspell("fork", "last", "--at", "0/1", "--set", "c=1", "--tools", "more.py")
     assert wrong.code == 2
     assert "no parameter named 'c'" in wrong.err
+
+
+def test_a_damaged_run_is_told_and_the_others_are_listed(llmspell, project):
+    for _ in range(2):
+        llmspell("exec", "return 1")
+    with closing(sqlite3.connect(project / ".llmspell" / "runs.db")) as db, db:
+        db.execute("UPDATE runs SET setup = '{}' WHERE number = 1")
+        ((damaged,),) = db.execute("SELECT id FROM runs WHERE number = 1")
+        ((sound,),) = db.execute("SELECT id FROM runs WHERE number = 2")
+    for command, out in (
+        (("runs",), f"{sound}  "),
+        (("pending",), "nothing is pending\n"),
+        (("resume", "--due"), ""),
+        (("show", damaged), ""),
+        (("show", damaged, "--html", "page.html"), ""),
+        (("replay", damaged), ""),
+        (("resume", damaged), ""),
+        (("diff", damaged, sound), ""),
+        (("fork", damaged, "--at", "0/0"), ""),
+        (("export", damaged, "it.run"), ""),
+    ):
+        done = llmspell(*command)
+        assert done.code == 5, command
+        assert done.out.startswith(out)
+        assert f"damaged: runs.setup cannot be read, in the run {damaged}" in done.err
+    assert not (project / "page.html").exists()
+    assert not (project / "it.run").exists()
+
+
+def test_no_python_of_the_current_folder_is_imported(llmspell, project, environ):
+    """What a run may write is not what the process is made of that goes on with it."""
+    assert llmspell("exec", "--park", "Task.sleep('2h')").code == 6
+    (project / "click.py").write_text("print('taken over')")
+    with closing(sqlite3.connect(project / ".llmspell" / "runs.db")) as db, db:
+        db.execute("UPDATE runs SET due = 1")
+        db.execute("UPDATE begun SET due = 1")
+    command = [sys.executable, "-P", "-m", "llmspell", "resume", "--due"]
+    done = subprocess.run(command, cwd=project, env=environ, capture_output=True, check=False)
+    assert b"resuming" in done.stderr
+    assert done.stdout == b""
+    with closing(sqlite3.connect(project / ".llmspell" / "runs.db")) as db:
+        assert list(db.execute("SELECT status FROM runs")) == [("completed",)]
