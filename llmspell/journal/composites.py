@@ -22,9 +22,11 @@ _ENDED = """
 class Composites:
     """Notes when one began and how it ended; each note is written with what is committed next."""
 
-    def __init__(self, writer: Writer, run: int, leaving: Callable[[], bool]) -> None:
-        """`leaving` says whether the run stops to be resumed, so that what is cancelled goes on."""
-        self._writer, self._run, self._leaving = writer, run, leaving
+    def __init__(
+        self, writer: Writer, run: int, unless_it_stops: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """`unless_it_stops` does something unless the run does, to be resumed."""
+        self._writer, self._run, self._unless_it_stops = writer, run, unless_it_stops
 
     def perform(self, effect: Effect, call: Perform) -> Answer[Value]:
         note = (self._run, effect.path, effect.name, label_of(effect.name, effect.args))
@@ -49,8 +51,11 @@ class Composites:
             kind = "error"
             raise
         finally:
-            if kind != "cancelled" or not self._leaving():
-                self._ended(path, kind, begin)
+            end = partial(self._ended, path, kind, begin)
+            if kind == "cancelled":
+                self._unless_it_stops(end)
+            else:
+                end()
         return result
 
     def _ended(self, path: str, kind: str, begin: float) -> None:

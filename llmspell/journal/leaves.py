@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -114,6 +115,7 @@ class Leaves:
         return verdict
 
     def _ask(self, effect: Effect, arguments: Arguments) -> Asked:
+        self._recording.goes_on()
         asked = Asked(effect, arguments, self._ledger.ended)
         self._recording.open[effect.path] = asked
         return asked
@@ -150,9 +152,9 @@ class Leaves:
     def cancelled(self, asked: Asked) -> None:
         """Nobody waits for a leaf any more, unless that is because the run stops."""
         recording = self._recording
-        if not recording.leaving():
-            text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
-            self._ledger.end_later(asked, "cancelled", text, None, recording.turn)
+        text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
+        what = (asked, "cancelled", text, _billed(asked.effect), recording.turn)
+        recording.unless_it_stops(partial(self._ledger.end_later, *what))
         recording.close(asked)
 
     def _succeeded(self, asked: Asked, result: Value) -> None:
@@ -175,7 +177,8 @@ class Leaves:
             self._recording.close(asked)
             return
         seen = error if isinstance(error, EffectError) else _internal(asked.name, error)
-        self._end(asked, "error", self._recording.text_of(seen.as_table()))
+        text = self._recording.text_of(seen.as_table())
+        self._end(asked, "error", text, _billed(asked.effect))
 
     def _end(self, asked: Asked, kind: str, text: str, usage: Value = None) -> None:
         self._recording.close(asked)
@@ -247,6 +250,12 @@ class _Again:
         if not self._begun:
             self._begun = True
             self._past.drop(self._recorded)
+
+
+def _billed(effect: Effect) -> Value:
+    """What an attempt that gave no answer used; another one is not billed for it."""
+    usage, effect.billed = effect.billed, None
+    return usage
 
 
 def _internal(name: str, error: Exception) -> EffectError:

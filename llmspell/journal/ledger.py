@@ -62,9 +62,9 @@ class Ledger:
         self._writer, self._lock, self._number = writer, lock, number
         self.known: set[bytes] = set()
 
-    def composites(self, leaving: Callable[[], bool]) -> Composites:
+    def composites(self, unless_it_stops: Callable[[Callable[[], None]], None]) -> Composites:
         """Notes of effects that are made of others."""
-        return Composites(self._writer, self._number, leaving)
+        return Composites(self._writer, self._number, unless_it_stops)
 
     def begin(self, asked: Asked, due: float | None = None) -> None:
         """A leaf begins, and that is known before it does. Raises JournalError."""

@@ -22,7 +22,7 @@ from llmspell.errors import (
     effect_error_from,
 )
 from llmspell.journal.labels import shown
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import MARK, Reader, RecordedEffect, RecordedRun, is_beside
 from llmspell.values import Value
 
 STUCK = 1.0
@@ -37,12 +37,17 @@ class Batch(NamedTuple):
 
 
 class Recorded:
-    """A leaf that was recorded, and how far it has come this time."""
+    """A leaf that was recorded, and how far it has come this time.
 
-    __slots__ = ("asked", "effect", "future", "given")
+    Attributes:
+        ended: Those that its outcome put an end to. They are asked for before it is given.
+    """
+
+    __slots__ = ("asked", "effect", "ended", "future", "given")
 
     def __init__(self, effect: RecordedEffect) -> None:
         self.effect = effect
+        self.ended: list[Recorded] = []
         self.asked = self.given = False
         self.future: asyncio.Future[None] | None = None
 
@@ -90,6 +95,7 @@ class Past:
         ended = [r for r in all_ if r.effect.kind != "cancelled"]
         self._order = [r for r in ended if not self._inside(r.effect.path)]
         self._all = all_
+        self._note_ended()
         self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
         asked = [r.effect.asked for r in self._by_asking]
         self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
@@ -140,6 +146,11 @@ class Past:
         """What was recorded of the next leaf of that path, however it ended; None when nothing was."""
         left = self._found.get(path)
         return left[0].effect.outcome if left else None
+
+    def usage(self, path: str) -> dict[str, Value] | None:
+        """What the next leaf of that path used."""
+        left = self._found.get(path)
+        return left[0].effect.usage if left else None
 
     async def wait(self, recorded: Recorded) -> Value:
         """Its outcome, when that is due."""
@@ -235,12 +246,25 @@ class Past:
         if recorded.given:
             return True
         all_asked = recorded.asked and self._asked >= self._needed[self._next]
+        all_asked = all_asked and all(one.asked or one.given for one in recorded.ended)
         return all_asked and self._turn >= recorded.effect.turn
 
     def _give(self, recorded: Recorded) -> None:
         recorded.given = True
         if recorded.future is not None and not recorded.future.done():
             recorded.future.set_result(None)
+
+    def _note_ended(self) -> None:
+        """Note what was cancelled at once when the time of the effect around it was up."""
+        last: Recorded | None = None
+        for recorded in self._all:
+            effect = recorded.effect
+            if effect.kind != "cancelled":
+                last = recorded if is_beside(effect.path) else None
+            elif last and effect.asked < last.effect.number and not self._inside(effect.path):
+                around = last.effect.path[: last.effect.path.rfind(MARK)]
+                if effect.path.startswith((f"{around}/", f"{around}.")):
+                    last.ended.append(recorded)
 
     def _inside(self, path: str) -> bool:
         """Whether it was done on behalf of a recorded leaf, which answers for it."""

@@ -106,8 +106,9 @@ class Recording:
         self.stop: Callable[[LlmspellError], None] = lambda _: None
         self.ledger, self.text_of, self._unfinished = ledger, text_of, unfinished
         self._known = ledger.known if ledger else ()
-        self.composites = ledger and ledger.composites(lambda: self.leaving())  # noqa: PLW0108 - it is set later
+        self.composites = ledger and ledger.composites(self.unless_it_stops)
         self.open: dict[str, Asked] = {}
+        self._doubtful: list[Callable[[], None]] = []
         self.waits = Waits(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
         if past is not None:
             past.computing = lambda: self.computing > 0
@@ -138,6 +139,10 @@ class Recording:
         """What the leaf of that path came to, when that is known from before."""
         return self.past.outcome(path) if self.past else None
 
+    def usage(self, path: str) -> dict[str, Value] | None:
+        """What it used, when that is known from before."""
+        return self.past.usage(path) if self.past else None
+
     def arguments(self, effect: Effect) -> Arguments:
         """The arguments of a leaf, as they are stored."""
         return Arguments(effect.name, effect.args, self.text_of, self._known)
@@ -155,6 +160,24 @@ class Recording:
         """A leaf is not in progress any more."""
         del self.open[asked.path]
         self.waits.consider()
+
+    def unless_it_stops(self, note: Callable[[], None]) -> None:
+        """Note that an effect was cancelled; while the run seems to stop, only once it goes on.
+
+        It seems to as well when an effect cancels what is done on its behalf.
+        """
+        if self.leaving():
+            self._doubtful.append(note)
+        else:
+            self.goes_on()
+            note()
+
+    def goes_on(self) -> None:
+        """The run does not stop."""
+        if self._doubtful:
+            doubtful, self._doubtful = self._doubtful, []
+            for note in doubtful:
+                note()
 
     # Sleep, and people
 
@@ -197,6 +220,7 @@ class Recording:
 
     def turned(self, under: str, batch: str | None) -> None:
         """Lua has a turn; `batch` says what it is told, if it could have been told something else."""
+        self.goes_on()
         self.turn += 1
         if batch is not None and self.ledger:
             self.ledger.turned(self.turn, under, batch)

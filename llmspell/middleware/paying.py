@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
@@ -52,7 +53,8 @@ class Paying:
         except BaseException as error:
             if _may_be_billed(error):
                 asked = Usage(input_tokens=estimate.usage.input_tokens)
-                cost = Cost(asked, self._prices.usd(asked, model))
+                asked = replace(asked, usd=self._prices.usd(asked, model))
+                cost, effect.billed = Cost(asked, asked.usd), asked.as_plain()
             raise
         finally:
             self._accounts.settle(paying, reserved, model, cost)

@@ -183,6 +183,28 @@ async def test_a_hook_that_answers_just_as_its_time_is_up_is_too_late_again(twic
         await twice(source)
 
 
+async def test_what_a_budget_says_was_spent_is_the_same(twice):
+    async def answers(request):
+        if request.messages[-1].text == "wait":
+            await asyncio.sleep(60)
+        if request.messages[-1].text == "fail":
+            error = ProviderError("lost in the middle of the answer")
+            error.billed = True
+            raise error
+        return ModelResponse(Message.of("assistant", "Yes."), Usage(5, 1), model="of-today")
+
+    source = """
+    local a = Agent.create{budget = {seconds = 0.3}}
+    for _, text in ipairs{"fail", "answer", "wait"} do
+      local _, problem = pcall(a.prompt, a, text)
+      print(problem)
+      if problem and problem.details then return problem.details.spent end
+    end
+    """
+    spent = await twice(source, providers=[ScriptedProvider(answers)], model="scripted/any")
+    assert spent["scripted/any"]["calls"] == 3
+
+
 class Random(Hook):
     async def on_tool_result(self, call):
         return Replace(str(os.urandom(4).hex()))

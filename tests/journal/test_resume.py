@@ -15,6 +15,7 @@ from llmspell.errors import (
     JournalError,
     JournalMismatch,
     LimitExceeded,
+    ProviderError,
     ReplayError,
     RunBusy,
     RunSuspended,
@@ -26,7 +27,7 @@ from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, due_runs
 from llmspell.limits import Budget, Limits
 from llmspell.providers.embedding import Embeddings
-from llmspell.providers.messages import Usage
+from llmspell.providers.messages import ToolCall, Usage
 from llmspell.providers.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +145,56 @@ async def test_a_budget_is_raised_and_what_was_spent_counts(new_runtime, write):
     async with new_runtime(**options, budget=Budget(calls=4)) as runtime:
         assert await runtime.resume(ids[0]) == "done"
     assert len(model.requests) == 4
+
+
+async def test_what_was_spent_for_no_answer_counts_when_a_run_goes_on(new_runtime, write, journal):
+    async def answers(request):
+        if request.messages[-1].text == "wait":
+            await asyncio.sleep(60)
+        error = ProviderError("lost in the middle of the answer")
+        error.billed = request.messages[-1].text == "fail"
+        raise error
+
+    source = """
+        local a = Agent.create{}
+        pcall(a.prompt, a, "fail") pcall(a.prompt, a, "refuse")
+        pcall(Task.timeout, 0.05, function() a:prompt("wait") end)
+        State.set("x", 1)
+        a:prompt("fail")
+    """
+    ids = []
+    model = ScriptedProvider(answers)
+    options = {"providers": [model], "model": "scripted/any", "budget": Budget(calls=2)}
+    async with new_runtime(**options) as runtime:
+        with pytest.raises(LimitExceeded) as first:
+            await runtime.run(write(source), begun=ids.append)
+    asked = len(model.requests)
+    async with new_runtime(**options) as runtime:
+        with pytest.raises(LimitExceeded) as second:
+            await runtime.resume(ids[0])
+    assert second.value.message == first.value.message
+    assert len(model.requests) == asked
+    with journal() as reader:
+        effects = reader.effects(reader.run(ids[0]))
+    usages = [e.usage for e in effects if e.name == "model.request"]
+    assert [usage and usage["output_tokens"] for usage in usages] == [0, None, 0]
+
+
+async def test_a_tool_that_was_cancelled_with_its_agent_has_not_just_begun(new_runtime, journal):
+    model = ScriptedProvider(lambda _: ToolCall("1", "pay", {"n": 1}))
+    source = """
+        local a = Agent.create{tools = {"pay"}, timeout = 0.2}
+        print(select(2, pcall(a.prompt, a, "x")).code)
+    """
+    ids = []
+    options = {"tools": [pay], "providers": [model], "model": "scripted/any"}
+    async with new_runtime(**options) as runtime:
+        await runtime.execute(source, begun=ids.append)
+    with journal() as reader:
+        run = reader.run(ids[0])
+        assert reader.begun(run) == []
+        assert [e.kind for e in reader.effects(run) if e.name == "tool.call"] == ["cancelled"]
+        assert "unfinished" not in [e.kind for e in reader.composites(run)]
 
 
 async def test_vectors_of_no_texts_count_for_nothing_when_a_run_goes_on(new_runtime, write):
