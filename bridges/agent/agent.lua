@@ -326,6 +326,9 @@ end
 ---@param capabilities table {memory = {…}, tools = {…}, …}
 ---@return AgentHandle self
 function methods:with(capabilities)
+  if type(capabilities) ~= "table" then
+    fail("invalid_arguments", "agent:with: takes a table of capabilities, not a " .. type(capabilities))
+  end
   local given = {}
   for kind, settings in next, capabilities do
     given[kind] = settings_of(kind, settings)

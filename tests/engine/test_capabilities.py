@@ -222,6 +222,7 @@ async def test_what_is_wrong_is_said(script):
           said[i] = select(2, try(agent.with, agent, given)).code
         end
         said[5] = select(2, try(agent.remember, agent, "x")).hint
+        said[6] = select(2, try(agent.with, agent)).message
         return {said, #agent:capabilities()}
         """
     )
@@ -232,6 +233,7 @@ async def test_what_is_wrong_is_said(script):
             "agent_error",
             "invalid_arguments",
             "give it one: agent:with{memory = {}}",
+            "agent:with: takes a table of capabilities, not a nil",
         ],
         0,
     ]
