@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from llmspell.errors import ProviderError
+from llmspell.providers.body_parts import file_as_text
 from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.local import LocalServer
+from llmspell.providers.messages import File, Image, ToolResult
 from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.provider import ModelName
 
 if TYPE_CHECKING:
     from llmspell.providers.embedding import Embeddings, EmbedRequest
-    from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
+    from llmspell.providers.messages import Block, Delta, ModelRequest, ModelResponse
     from llmspell.providers.minilm import MiniLM
     from llmspell.providers.weights import Progress
 
@@ -60,8 +62,17 @@ class Embedded:
         return [one.name for one in kept_models()]
 
     async def _chat(self, request: ModelRequest) -> OpenAIChat:
-        """Speaks to the server of the model, which runs now."""
+        """Speaks to the server of the model, which runs now.
+
+        Raises:
+            ProviderError: It cannot run, or the request holds more than text.
+        """
         model = ModelName.parse(request.model).model
+        if any(map(_is_seen_or_heard, _blocks(request))):
+            raise ProviderError(
+                f"local/{model} reads text, and no pictures, documents or recordings",
+                hint="ask another model",
+            )
         server = self._servers.get(model)
         if server is None:
             server = self._servers[model] = LocalServer(model, progress=self._progress)
@@ -80,3 +91,16 @@ class Embedded:
         for server in self._servers.values():
             await server.close()
         self._chats.clear()
+
+
+def _blocks(request: ModelRequest) -> Iterator[Block]:
+    """All there are, with those that tools returned."""
+    for message in request.messages:
+        for block in message.content:
+            yield block
+            if isinstance(block, ToolResult):
+                yield from block.content
+
+
+def _is_seen_or_heard(block: Block) -> bool:
+    return isinstance(block, Image) or (isinstance(block, File) and file_as_text(block) is None)
