@@ -32,13 +32,18 @@ end
 ---@return number[]|number[][] vectors one for each text, or that of the only one
 ---@return table response {usage, model}
 function Model.embed(texts, options)
-  options = options or {}
-  local one = type(texts) == "string"
-  local answer = perform("model.embed", {
-    texts = one and { texts } or texts,
-    model = options.model,
-    dimensions = options.dimensions,
-  })
+  if options ~= nil and type(options) ~= "table" then
+    fail(
+      "invalid_arguments",
+      "Model.embed: options are a table, such as {model = …}, not a " .. type(options)
+    )
+  end
+  local one, args = type(texts) == "string", {}
+  for key, value in next, options or args do
+    args[key] = value
+  end
+  args.texts = one and { texts } or texts
+  local answer = perform("model.embed", args)
   local vectors = answer.vectors
   answer.vectors = nil
   return one and vectors[1] or vectors, answer

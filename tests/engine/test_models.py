@@ -62,6 +62,21 @@ def lua(tmp_path, isolate, fake):
     return run
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("{dimension = 2}", "dimension is not a parameter"),
+        ("{modle = 'fake/other'}", "modle is not a parameter"),
+        ("'fake/other'", "options are a table"),
+    ],
+)
+async def test_options_of_vectors_that_are_none_are_refused(lua, fake, options, said):
+    with pytest.raises(SpellRuntimeError, match=said) as caught:
+        await lua(f"local x = Model.embed('a', {options})")
+    assert caught.value.value["code"] == "invalid_arguments"
+    assert fake.embedded == []
+
+
 async def test_no_texts_are_no_call(lua):
     source = """
         local none, response = Model.embed({})
