@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 from programs import BREACH, Program
 from side_effects import Watch
 
-from llmspell import Limits, Runtime
+from llmspell import Budget, Limits, Runtime
 from llmspell.cli.report import describe
 from llmspell.config import Project
 from llmspell.errors import LimitExceeded, LlmspellError
@@ -32,7 +32,7 @@ PATIENCE = 1.5  # seconds after which a program that waits is cancelled
 MOST_WORK = 8  # seconds of processor time: a slice at its time limit, and what it may overdraw
 PROGRAMS = {1: 1, 2: 25}  # that share a runtime, by ring: processes are not made as fast as states
 ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
-LIMIT_NAMES = {field.name for field in fields(Limits)}
+LIMIT_NAMES = {field.name for field in fields(Limits)} | {"tokens"}
 
 HONEST = """
 local words = {}
@@ -120,6 +120,7 @@ class Trials:
                 store=MemoryStore(),
                 providers=[ScriptedProvider(self._reply)],
                 isolate=self._ring == 2,
+                budget=Budget(tokens=20_000),  # the model that makes vectors works right here
             )
         )
         self._answers = count()
