@@ -194,12 +194,12 @@ class RegisteredHook:
         return answer  # type: ignore[no-any-return]
 
     def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
-        if self.circuit.tripped:
-            if self.of_spell:
+        if self.of_spell:
+            if _depends_on_time(call, "circuit", self.circuit.tripped):
                 return self._if_admitted(call, at_work)
-            if not self.circuit.admits():
-                self._left_out(call)
-                return None
+        elif not self.circuit.admits():
+            self._left_out(call)
+            return None
         self.calls += 1
         if self.is_async:
             return self._awaited(call, at_work, None)
@@ -296,9 +296,10 @@ class RegisteredHook:
         from llmspell.hooks.results import Replace
 
         place = cache.place(call.effect)
-        if self.of_spell and self.kept.is_dated(place):
+        dated = self.of_spell and self.kept.is_dated(place)
+        if self.of_spell and _depends_on_time(call, "kept", dated):
             return self._found_by_then(call, cache, place)
-        found = self.kept.find(place)
+        found = None if dated else self.kept.find(place)
         return cache if found is None else Replace(found[0])
 
     async def _found_by_then(self, call: HookCall, cache: Cache, place: Place) -> HookResult:
@@ -318,3 +319,11 @@ class RegisteredHook:
                 f"hook {self.id!r} {call.phase} {call.effect.name} is required, but it failed "
                 f"{self.circuit.in_a_row} times in a row"
             )
+
+
+def _depends_on_time(call: HookCall, what: str, now: bool) -> bool:
+    """Whether something depends on the time now, or did when that was recorded."""
+    recording = call.effect.run[Recording]
+    if recording and recording.repeats:
+        return recording.has_recorded(call.effect.mark(what))
+    return now

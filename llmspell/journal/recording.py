@@ -129,6 +129,14 @@ class Recording:
         """Whether leaves are in progress."""
         return bool(self.open)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether what happens now is known from before."""
+        past = self.past
+        return past is not None and (
+            self.is_replay or not past.over or past.has_turns_after(self.turn)
+        )
+
     def has_recorded(self, path: str) -> bool:
         """Whether the leaf of that path is answered from the record."""
         return self.past is not None and path in self.past

@@ -205,6 +205,23 @@ async def test_what_a_budget_says_was_spent_is_the_same(twice):
     assert spent["scripted/any"]["calls"] == 3
 
 
+async def test_a_hook_whose_time_was_up_is_left_out_of_the_same_calls_again(twice):
+    source = """
+    local function compute() local x = 0 for i = 1, 40000 do x = x + i end end
+    local hook = {timeout = 0.001, max_failures = 1, cool_down = 0.002}
+    Hook.before("tool.call", function() State.get("x") return Hook.skip() end, hook)
+    Hook.before("tool.call", function() State.get("x") return Hook.skip() end, hook)
+    return Task.map({1, 2, 3, 4, 5, 6}, function(n)
+      compute() State.increment("a")
+      local first = try(work, {n = n})
+      compute()
+      return {first or 0, try(work, {n = n}) or 0}
+    end)
+    """
+    for _ in range(20):
+        await twice(source)
+
+
 class Random(Hook):
     async def on_tool_result(self, call):
         return Replace(str(os.urandom(4).hex()))
