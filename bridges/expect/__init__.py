@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from llmspell.bridge import Bridge
+from llmspell.lua.messages import as_text
 from llmspell.testing.snapshots import Snapshots
 
 
@@ -9,8 +10,13 @@ def bridge_to(snapshots: Snapshots) -> Bridge:
     bridge = Bridge("expect", __file__)
 
     @bridge.effect()
-    def snapshot(text: str, name: str | None = None) -> str | None:
+    def snapshot(text: str | bytes, name: str | bytes | None = None) -> bytes | None:
         """Compare a text with the one that is kept; that one if they differ."""
-        return snapshots.compare(text, name)
+        kept = snapshots.compare(_exactly(text), None if name is None else as_text(name))
+        return None if kept is None else kept.encode("utf-8", "surrogateescape")
 
     return bridge
+
+
+def _exactly(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")

@@ -4,6 +4,7 @@ from typing import Any
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
+from llmspell.lua.messages import as_text
 from llmspell.permissions import Kind
 from llmspell.testing.file_run import FileRun
 from llmspell.testing.from_lua import outcome, run_from_lua
@@ -15,14 +16,14 @@ def bridge_to(file: FileRun) -> Bridge:
     bridge = Bridge("test", __file__)
 
     @bridge.effect()
-    def wanted(name: str) -> bool:
+    def wanted(name: str | bytes) -> bool:
         """Whether the test of that name is to be run."""
-        return file.wants(name)
+        return file.wants(as_text(name))
 
     @bridge.effect()
-    def begin(name: str, skip: bool = False) -> bool:
+    def begin(name: str | bytes, skip: bool = False) -> bool:
         """A test is next; whether it is to be run."""
-        return file.begin(name, skip=skip)
+        return file.begin(as_text(name), skip=skip)
 
     @bridge.effect()
     async def deadline() -> float:
@@ -30,9 +31,10 @@ def bridge_to(file: FileRun) -> Bridge:
         return await file.deadline()
 
     @bridge.effect()
-    def finish(name: str, error: dict[str, Any] | None = None) -> None:
+    def finish(name: str | bytes, error: dict[str, str | bytes] | None = None) -> None:
         """A test has ended."""
-        file.finish(name, error)
+        told = None if error is None else {key: as_text(text) for key, text in error.items()}
+        file.finish(as_text(name), told)
 
     @bridge.effect()
     def folder(effect: Effect, files: dict[str, str]) -> str:

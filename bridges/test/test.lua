@@ -8,6 +8,10 @@ local type, next, ipairs, pcall, error = type, next, ipairs, pcall, error
 local setmetatable, rawlen, pack = setmetatable, rawlen, table.pack
 local find, gsub = string.find, string.gsub
 
+local function on_one_line(value)
+  return (gsub(inspect(value), "%s*\n%s*", " "))
+end
+
 -- describe and it
 
 local function new_group(name, parent)
@@ -69,7 +73,7 @@ local function adder(add)
   function made.each(list, name, fn)
     for i = 1, rawlen(list) do
       local case = list[i]
-      local shown = type(case) == "string" and case or gsub(inspect(case), "%s*\n%s*", " ")
+      local shown = type(case) == "string" and case or on_one_line(case)
       local full = name .. " " .. i
       if find(name, "%s", 1, true) then
         full = gsub(name, "%%s", (gsub(shown, "%%", "%%%%")))
@@ -116,11 +120,19 @@ local function around(own, list, outermost_first)
   end
 end
 
+local function text(value)
+  return type(value) == "string" and value or nil
+end
+
+-- A table without a message of its own says what it holds, unless it has a text.
 local function told(err)
-  if type(err) == "table" then
-    return { code = err.code, message = tostring(err.message), where = err.where, hint = err.hint }
+  if type(err) ~= "table" then
+    return { message = tostring(err) }
+  elseif text(err.message) then
+    return { message = err.message, where = text(err.where), hint = text(err.hint) }
   end
-  return { message = tostring(err) }
+  local said = tostring(err)
+  return { message = find(said, "^table: ") and on_one_line(err) or said }
 end
 
 local function finish(name, ok, err)

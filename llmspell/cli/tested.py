@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def write_junit(results: Sequence[FileTested], file: Path) -> None:
         suite = SubElement(root, "testsuite", numbers | {"name": _display(result.path)})
         for test in result.tests:
             where = {"classname": _display(result.path), "time": f"{test.seconds:.3f}"}
-            case = SubElement(suite, "testcase", where | {"name": test.name})
+            case = SubElement(suite, "testcase", where | {"name": _in_xml(test.name)})
             if test.status == "skipped":
                 SubElement(case, "skipped")
             if test.failure:
@@ -124,8 +125,17 @@ def write_junit(results: Sequence[FileTested], file: Path) -> None:
 def _add_failure(case: Any, failure: Failure, kind: str) -> None:
     from xml.etree.ElementTree import SubElement
 
-    first = failure.message.split("\n")[0]
-    SubElement(case, kind, message=first).text = f"{failure.where or ''}: {failure.message}"
+    message = _in_xml(failure.message)
+    text = f"{failure.where}: {message}" if failure.where else message
+    SubElement(case, kind, message=message.split("\n")[0]).text = text
+
+
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _in_xml(text: str) -> str:
+    """The text with all escaped that XML has no way to say, or to say so that it stays."""
+    return _NOT_IN_XML.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _display(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from llmspell.config import Project
 from llmspell.effects import Effect
@@ -107,12 +107,12 @@ class FileRun:
             timer.cancel()
         return seconds
 
-    def finish(self, name: str, error: dict[str, Any] | None) -> None:
+    def finish(self, name: str, error: dict[str, str] | None) -> None:
         seconds = time.perf_counter() - self._begun
         if error is None:
             self._ended(Tested(name, "passed", seconds))
             return
-        message, where = str(error["message"]), error.get("where")
+        message, where = error["message"], error.get("where")
         if where is None and (placed := _PLACED.match(message)):  # Lua's own errors begin with it
             where, message = placed.groups()
         failure = Failure(message, where, self.spell.line_at(where), error.get("hint"))

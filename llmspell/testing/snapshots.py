@@ -12,7 +12,8 @@ _MARGIN = "    "
 class Snapshots:
     """Those of one file of tests: `__snapshots__/NAME.snap` beside it.
 
-    Each has a line with its name, and its lines below that, four spaces in.
+    Each has a line with its name, and its lines below that, four spaces in. Bytes that are no
+    UTF-8 are kept as they are, and stand in texts as Python's `surrogateescape` has them.
 
     Attributes:
         test: Name of the test that runs; snapshots without a name of their own are counted in it.
@@ -33,7 +34,7 @@ class Snapshots:
         if name is None:
             self._counts[self.test] += 1
             name = str(self._counts[self.test])
-        full = f"{self.test}: {name}"
+        full = f"{self.test}: {name}".replace("\n", "\\n")
         kept = self._kept.get(full)
         if kept is not None and kept != text and not self._update:
             self._seen[full] = kept
@@ -48,7 +49,8 @@ class Snapshots:
         if self.written or stale:
             kept = {n: t for n, t in (self._kept | self._seen).items() if n not in stale}
             self.file.parent.mkdir(exist_ok=True)
-            self.file.write_text("".join(_written(n, kept[n]) for n in sorted(kept)), "utf-8")
+            content = "".join(_written(n, kept[n]) for n in sorted(kept))
+            self.file.write_bytes(content.encode("utf-8", "surrogateescape"))
         return len(stale)
 
 
@@ -60,7 +62,8 @@ def _written(name: str, text: str) -> str:
 def _read(file: Path) -> dict[str, str]:
     kept: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in file.read_text("utf-8").removesuffix("\n").split("\n"):
+    content = file.read_bytes().decode("utf-8", "surrogateescape")
+    for line in content.removesuffix("\n").split("\n"):
         if line.startswith(_MARK):
             lines = kept[line.removeprefix(_MARK)] = []
         else:

@@ -75,6 +75,16 @@ def test_as_junit(llmspell, tea, project, write):
     assert suites["broken_test.lua"].get("errors") == "1"
 
 
+def test_junit_of_what_xml_has_no_way_to_say(llmspell, project, write):
+    write("a_test.lua", r'it("a\0<b>\27[31m", function() error("\27[0m\u{FFFF}\r\nhot\255") end)')
+    assert llmspell("test", "--junit", "out.xml").code == 1
+    (case,) = ET.parse(project / "out.xml").getroot()[0]
+    assert case.get("name") == r"a\x00<b>\x1b[31m"
+    failure = case.find("failure")
+    assert failure.get("message") == r"\x1b[0m\uffff\r"
+    assert failure.text == "a_test.lua:1: " + r"\x1b[0m\uffff\r" + "\nhot" + r"\xff"
+
+
 def test_a_file_that_cannot_be_run_fails_and_the_others_go_on(llmspell, tea, write):
     write("broken_test.lua", "\nlocal =")
     done = llmspell("test")

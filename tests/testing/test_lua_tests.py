@@ -543,6 +543,37 @@ async def test_snapshots_are_kept_compared_and_updated(run, tmp_path):
     assert "=== a" not in (tmp_path / "__snapshots__" / "some_test.snap").read_text()
 
 
+async def test_snapshots_of_bytes_and_of_a_file_that_is_no_text(run, tmp_path):
+    source = r"""
+        it("a", function() snapshot("\255\r\nb") snapshot({"\254"}, "n\253") end)
+        it("\255 b", function() snapshot("\\xff") end)
+    """
+    for written in (3, 0):
+        result = await run(source)
+        assert statuses(result) == {"a": "passed", "\\xff b": "passed"}
+        assert result.written == written
+    other = await run(source.replace("255", "250"))
+    assert "- \\xff\r\n+ \\xfa\r" in other.tests[0].failure.message
+    (tmp_path / "__snapshots__" / "some_test.snap").write_bytes(b"\xff\xfe=== a")
+    assert (await run(source)).written == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "message", "where"),
+    [
+        ('"\\255 bad"', "\\xff bad", "some_test.lua:2"),
+        ("{code = 1, of = {2}}", "{ code = 1, of = { 2 } }", None),
+        ("{message = {1}}", "{ message = { 1 } }", None),
+        ("{message = 'cold', where = 5, hint = {}}", "cold", None),
+        ("setmetatable({}, {__tostring = function() return 'tea' end})", "tea", None),
+        ("false", "false", None),
+    ],
+)
+async def test_whatever_a_test_raises_is_told(raised, message, where, failure):
+    found = await failure(f"error({raised})")
+    assert (found.message, found.where) == (message, where)
+
+
 async def test_a_filter_drops_no_snapshots(run, tmp_path):
     source = 'it("a", function() snapshot("1") end) it("b", function() snapshot("2") end)'
     await run(source)
@@ -550,16 +581,15 @@ async def test_a_filter_drops_no_snapshots(run, tmp_path):
     assert result.stale == 0
 
 
-@given(st.dictionaries(st.text("ab :=\n ", min_size=1), st.text("a= \n\t{é"), max_size=4))
+@given(st.dictionaries(st.text("ab :=\n ", min_size=1), st.text("a= \n\r\t{é\udcff"), max_size=4))
 def test_every_text_comes_back_as_it_was(tmp_path_factory, texts):
     file = tmp_path_factory.mktemp("snapshots") / "x_test.lua"
     first, second = Snapshots(file), Snapshots(file)
-    names = {name.replace("\n", " "): text for name, text in texts.items()}
-    for name, text in names.items():
+    for name, text in texts.items():
         first.compare(text, name)
     first.save(whole=True)
     second = Snapshots(file)
-    for name, text in names.items():
+    for name, text in texts.items():
         assert second.compare(text, name) is None
     assert second.written == 0
 
