@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _GOES_ON = """
     UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
-    WHERE number = ?
+    WHERE id = ?
 """
 
 
@@ -73,6 +73,7 @@ def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judg
         retried = _failed_last(effects) if run.status == "failed" else []
         begun = {begun.path: begun for begun in reader.begun(run)}
         _go_on(journal, run, beginning, retried)
+        reader.run(run.id)  # whoever prunes may not have seen the lock
     except BaseException:
         reader.close()
         lock.release()
@@ -134,7 +135,7 @@ def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Reco
 
 
 def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
-    """Keep what a person says of a leaf that waits; whether it still does.
+    """Keep what a person says of a leaf that waits; whether it still did.
 
     Raises:
         RunBusy: A process is at the run.
@@ -143,9 +144,10 @@ def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
     lock = RunLock(journal.path, run.id)
     try:
         with Reader.open(journal.path) as reader:
-            waits = any(begun.path == path for begun in reader.begun(run))
-        said = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
-        journal.writer.commit([(said, (journal.redaction.text_of(answer), run.number, path))])
+            waits = any(b.path == path and b.answer is None for b in reader.begun(run))
+        if waits:
+            said = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
+            journal.writer.commit([(said, (journal.redaction.text_of(answer), run.number, path))])
     finally:
         lock.release()
     return waits
@@ -159,7 +161,7 @@ def _go_on(
     text = stored_bytes(journal.redaction.data(beginning.source), rows)
     kept = {key: value for key, value in run.setup.items() if key != "ungranted"}
     setup = stored(text_of(plain(kept | beginning.setup)), rows)
-    rows.append((_GOES_ON, (text, setup, run.number)))
+    rows.append((_GOES_ON, (text, setup, run.id)))
     forget = "DELETE FROM effects WHERE run = ? AND number = ?"
     rows += [(forget, (run.number, effect.number)) for effect in retried]
     journal.writer.commit(rows)

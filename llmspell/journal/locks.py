@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from llmspell.errors import RunBusy
+
+_LOOK = 0.001
+"""Seconds in which somebody who looks whether the lock is taken has looked."""
+_LOOKS = 1000
 
 
 class RunLock:
@@ -18,7 +23,7 @@ class RunLock:
         self._descriptor = self._taken(run)
 
     def _taken(self, run: str) -> int:
-        while True:
+        for _ in range(_LOOKS):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -26,12 +31,16 @@ class RunLock:
                 if _same(descriptor, self._path):
                     return descriptor
             except BlockingIOError:
-                os.close(descriptor)
-                raise RunBusy(
-                    f"another process is at the run {run}",
-                    hint="wait until it has ended, or end it",
-                ) from None
-            os.close(descriptor)  # whoever had it has removed the file meanwhile
+                if not _is_free(descriptor):
+                    os.close(descriptor)
+                    break
+                time.sleep(_LOOK)
+            os.close(
+                descriptor
+            )  # somebody looked, or whoever had it has removed the file meanwhile
+        raise RunBusy(
+            f"another process is at the run {run}", hint="wait until it has ended, or end it"
+        )
 
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -46,12 +55,18 @@ def is_running(journal: Path, run: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _is_free(descriptor)
     finally:
         os.close(descriptor)
-    return False
+
+
+def _is_free(descriptor: int) -> bool:
+    """Whether nobody has that lock, apart from those who look at it as this does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _same(descriptor: int, path: Path) -> bool:

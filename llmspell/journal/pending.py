@@ -98,4 +98,4 @@ def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
 
 def _keep(journal: Journal, pending: Pending, said: Value) -> None:
     if not again.tell(journal, pending.run, pending.effect.path, said):
-        raise ReplayError(f"the run {pending.run.id} has gone on meanwhile")
+        raise ReplayError(f"the run {pending.run.id} does not wait for that any more")

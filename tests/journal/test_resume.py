@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import shutil
 import sqlite3
+import threading
 
 import pytest
 
@@ -18,11 +21,14 @@ from llmspell.errors import (
     ProviderError,
     ReplayError,
     RunBusy,
+    RunNotFound,
     RunSuspended,
     SpellRuntimeError,
     UnfinishedEffect,
 )
+from llmspell.journal import again, pending
 from llmspell.journal.database import MIGRATIONS
+from llmspell.journal.locks import is_running
 from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, due_runs
 from llmspell.limits import Budget, Limits
@@ -298,6 +304,48 @@ async def test_one_process_at_a_time(new_runtime, write):
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
+
+
+async def test_whoever_looks_whether_a_run_is_at_work_keeps_nobody_from_it(
+    new_runtime, file, stopped
+):
+    run = await stopped(THREE, 2)
+    lock = file.parent / "running" / run
+    looking = os.open(lock, os.O_RDONLY | os.O_CREAT)
+    fcntl.flock(looking, fcntl.LOCK_SH)  # as is_running does, for a moment
+    threading.Timer(0.05, os.close, [looking]).start()
+    async with new_runtime(tools=[work, pay]) as runtime:
+        assert await runtime.resume(run) == [10, 20, 30]
+
+
+async def test_a_run_that_is_pruned_just_as_it_goes_on(new_runtime, file, stopped, monkeypatch):
+    def go_on(*args):
+        monkeypatch.setattr("llmspell.journal.pruning.is_running", lambda *_: False)
+        assert prune(file, keep=0) == 1
+        going_on(*args)
+
+    run = await stopped(THREE, 2)
+    done = len(CALLS)
+    going_on = again._go_on
+    monkeypatch.setattr(again, "_go_on", go_on)
+    async with new_runtime(tools=[work, pay]) as runtime:
+        with pytest.raises(RunNotFound, match=f"no run {run}"):
+            await runtime.resume(run)
+    assert len(CALLS) == done
+    assert not is_running(file, run)
+
+
+async def test_a_question_that_has_an_answer_is_not_answered_once_more(new_runtime, file, write):
+    ids = []
+    async with new_runtime() as runtime:
+        with pytest.raises(RunSuspended):
+            await runtime.run(write("return Human.ask('Tea?')"), begun=ids.append)
+        with Reader.open(file) as reader:
+            [first], [second] = pending.pending(reader), pending.pending(reader)
+        pending.answer(runtime._open_journal(), first, "yes")
+        with pytest.raises(ReplayError, match="does not wait for that any more"):
+            pending.answer(runtime._open_journal(), second, "no")
+        assert await runtime.resume(ids[0]) == "yes"
 
 
 async def test_a_run_that_has_ended(new_runtime, write):
