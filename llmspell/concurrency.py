@@ -22,6 +22,16 @@ async def settled(answer: Answer[T]) -> T:
     return answer
 
 
+def is_cancelled() -> bool:
+    """Whether somebody cancels the running task.
+
+    Nobody does when what it waits for was cancelled by others, such as a task of a tool's own: that
+    it hears of in the same way, and yet it is a failure like any other.
+    """
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 class Followed(Generic[T]):
     """An answer that takes time, and `follow`, which awaits it and does something more.
 

@@ -17,6 +17,7 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any, cast
 
+from llmspell.concurrency import is_cancelled
 from llmspell.errors import (
     EffectError,
     InvalidResult,
@@ -385,11 +386,15 @@ class Driver:
                 reply = self._reply(task, name, functions, await result)
             except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
                 reply = self._refusal(task, name, functions, error)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as error:
                 result.close()  # it may not have begun
-                if self._inline is pending or self._forget_abandoning() > 0:
+                if self._inline is not pending:
+                    if self._forget_abandoning() > 0:
+                        raise
+                    continue  # the effect was abandoned, not the run
+                if is_cancelled() or self.is_leaving():
                     raise
-                continue  # the effect was abandoned, not the run
+                reply = self._refusal(task, name, functions, error)
             if self._inline is pending:
                 self._inline, self._serving = None, False
                 self._inbox.append(reply)
@@ -421,6 +426,10 @@ class Driver:
             reply = self._reply(task, name, functions, await result)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             reply = self._refusal(task, name, functions, error)
+        except asyncio.CancelledError as error:
+            if is_cancelled() or self.is_leaving():
+                raise
+            reply = self._refusal(task, name, functions, error)
         if self._tasks.pop(task, None):  # else it was cancelled, and took no notice
             self._deliver(reply)
 
@@ -432,7 +441,7 @@ class Driver:
         return reply + _releases(functions) if functions else reply
 
     def _refusal(
-        self, task: int, name: str, functions: list[LuaFunction], error: Exception
+        self, task: int, name: str, functions: list[LuaFunction], error: BaseException
     ) -> bytes:
         if isinstance(error, LimitExceeded):
             self._fatal = error

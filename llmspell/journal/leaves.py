@@ -8,7 +8,7 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from llmspell.concurrency import Answer, settled
+from llmspell.concurrency import Answer, is_cancelled, settled
 from llmspell.effects import Effect, Perform
 from llmspell.errors import (
     EffectError,
@@ -140,9 +140,13 @@ class Leaves:
         """Await a leaf, and record what comes of it."""
         try:
             result = yield from answer.__await__()
-        except asyncio.CancelledError:
-            self.cancelled(asked)
-            raise
+        except asyncio.CancelledError as error:
+            if is_cancelled() or self._recording.leaving():
+                self.cancelled(asked)
+                raise
+            failure = _internal(asked.name, error)
+            self._failed(asked, failure)
+            raise failure from error
         except Exception as error:
             self._failed(asked, error)
             raise
@@ -258,7 +262,7 @@ def _billed(effect: Effect) -> Value:
     return usage
 
 
-def _internal(name: str, error: Exception) -> EffectError:
+def _internal(name: str, error: BaseException) -> EffectError:
     """What a spell sees of an exception that is none of ours."""
     return EffectError(f"{name} failed: internal error ({type(error).__name__})")
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import is_cancelled, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError, MiddlewareFailed
 from llmspell.events import Events
@@ -78,6 +79,10 @@ class _Passage:
                 return self._checked(await self._middleware.function(effect, self._call_next))
         except LlmspellError:
             raise
+        except asyncio.CancelledError as error:
+            if error is self._error or is_cancelled():
+                raise
+            raise self._failed(effect, "what it waited for was cancelled") from error
         except Exception as error:
             if error is self._error:
                 raise

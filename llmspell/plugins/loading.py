@@ -31,7 +31,18 @@ def find_class(entry: PluginSettings) -> type[Plugin]:
         raise PluginError(f"{reference} is no plugin", hint="it has to be a subclass of Plugin")
     if not isinstance(getattr(found, "name", None), str):
         raise PluginError(f"{reference} has no name", hint='give the class a name = "…"')
+    if found.settings_model is not None and not _is_model(found.settings_model):
+        raise PluginError(
+            f"{reference} has a settings_model that is no model",
+            hint="it has to be a subclass of pydantic's BaseModel",
+        )
     return found
+
+
+def _is_model(found: object) -> bool:
+    from pydantic import BaseModel
+
+    return isinstance(found, type) and issubclass(found, BaseModel)
 
 
 def _not_installed(name: str) -> PluginError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmspell.concurrency import Answer, settled
+from llmspell.concurrency import Answer, is_cancelled, settled
 from llmspell.config import PluginSettings
 from llmspell.errors import ConfigError, LlmspellError, PluginError
 from llmspell.importing import place_of
@@ -94,7 +95,7 @@ async def _start(
     from anyio import CancelScope, current_time
 
     timeout = wanted.entry.timeout
-    with CancelScope(deadline=current_time() + timeout) as scope:
+    with CancelScope(deadline=current_time() + timeout) as scope, _cancelled_from_outside():
         answer: Answer[None] = wanted.plugin.on_startup(runtime)
         await settled(answer)
     if scope.cancelled_caught:
@@ -112,7 +113,7 @@ async def _stop(wanted: Wanted, runtime: Runtime) -> None:
     from anyio import move_on_after
 
     try:
-        with move_on_after(wanted.entry.timeout, shield=True) as scope:
+        with move_on_after(wanted.entry.timeout, shield=True) as scope, _cancelled_from_outside():
             answer: Answer[None] = wanted.plugin.on_shutdown()
             await settled(answer)
     except Exception as error:
@@ -126,6 +127,17 @@ async def _stop(wanted: Wanted, runtime: Runtime) -> None:
     runtime.events.tell(
         "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {said}"}
     )
+
+
+@contextmanager
+def _cancelled_from_outside() -> Iterator[None]:
+    """Have a plugin's own cancellations, such as that of a task it ends, be failures of it."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise RuntimeError("it waited for something that was cancelled") from error
 
 
 def _report(runtime: Runtime, name: str, entry: PluginSettings, error: Exception) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import is_cancelled, settled
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
 from llmspell.permissions import Need
@@ -187,6 +188,11 @@ class FunctionTool(Tool, Generic[P, R]):
             result = await self._run(kwargs)
         except LlmspellError:
             raise
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            said = "what it waited for was cancelled"
+            raise ToolError(f"{self.name}: {said}", details={"type": "CancelledError"}) from error
         except Exception as error:
             kind = type(error).__name__
             said = f"{kind}: {error}" if str(error) else kind

@@ -1,5 +1,6 @@
 """Plugins in a runtime: how they start and stop, what they bring, and what happens when they fail."""
 
+import asyncio
 import logging
 import sys
 from typing import ClassVar
@@ -206,7 +207,10 @@ async def test_an_unknown_store_is_refused_at_the_start(new_runtime):
 # Failures
 
 
-@pytest.mark.parametrize("how", ["raises", "hangs", "is gone", "is no plugin", "has no name"])
+@pytest.mark.parametrize(
+    "how",
+    ["raises", "hangs", "ends a task", "is gone", "is no plugin", "has no name", "has no model"],
+)
 async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, caplog, diary, how):
     class Hangs(Diary):
         name = "broken"
@@ -217,7 +221,9 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     kinds = {
         "raises": fails("on_startup"),
         "hangs": Hangs,
+        "ends a task": fails("on_startup", asyncio.CancelledError()),
         "is no plugin": dict,
+        "has no model": type("Untyped", (One,), {"settings_model": dict}),
         "has no name": type("Nameless", (Plugin,), {}),
     }
     if how in kinds:
@@ -227,6 +233,8 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     said = {
         "raises": "OSError: no kettle (",
         "hangs": "its start-up took more than 0.05 seconds",
+        "ends a task": "RuntimeError: it waited for something that was cancelled",
+        "has no model": "has a settings_model that is no model",
         "is gone": "No module named 'no_such'",
         "is no plugin": "is no plugin",
         "has no name": "has no name",
@@ -270,13 +278,26 @@ async def test_a_shut_down_that_fails_or_hangs_holds_nobody_up(new_runtime, capl
             await anyio.sleep_forever()
 
     module = sys.modules["company_plugins"]
-    module.Hangs, module.Broken = Hangs, fails("on_shutdown")
-    plugins = [entry("Two"), entry("Hangs", timeout=0.02), entry("Broken")]
+
+    class Ends(One):
+        name = "ends"
+
+        async def on_shutdown(self):
+            task = asyncio.create_task(asyncio.sleep(60))
+            task.cancel()
+            await task
+
+    module.Hangs, module.Broken, module.Ends = Hangs, fails("on_shutdown"), Ends
+    plugins = [entry("Two"), entry("Hangs", timeout=0.02), entry("Broken"), entry("Ends")]
     with anyio.fail_after(5):
         async with new_runtime({"plugins": plugins}):
             pass
     assert diary[-1] == "two stopped"
     assert "the shut-down of plugin 'broken' failed: OSError: no kettle" in caplog.text
+    assert (
+        "the shut-down of plugin 'ends' failed: RuntimeError: it waited for something"
+        in caplog.text
+    )
     assert "the shut-down of plugin 'one' was broken off after 0.02 seconds" in caplog.text
 
 
