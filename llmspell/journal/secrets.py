@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from llmspell.encoded import in_base64
 from llmspell.journal.texts import text_of
 from llmspell.values import Value
 
@@ -24,7 +25,8 @@ class Redaction:
 
     def __init__(self, secrets: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
         words = {word for secret in secrets for word in secret.split() if len(word) >= _SHORTEST}
-        forms = {form for word in words for form in _forms(word)}
+        ways = {way for word in words for way in {word} | in_base64(word)}
+        forms = {form for way in ways for form in _forms(way)}
         self._words = sorted(forms, key=len, reverse=True)
         self._patterns = [re.compile(pattern) for pattern in patterns]
 

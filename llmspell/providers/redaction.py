@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 
+from llmspell.encoded import in_base64
 from llmspell.providers.strict_json import write_json
 
 BLOT = "[redacted]"
@@ -37,7 +38,9 @@ def names_a_secret(name: str) -> bool:
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """The text with `[redacted]` in place of secrets, of parts of them, and of likely keys."""
     hidden = bytearray(len(text))
-    for secret in secrets:
+    secrets = list(secrets)
+    encoded = {way for word in _words(secrets) for way in in_base64(word)}
+    for secret in (*secrets, *encoded):
         for start, end in _shared(text, secret):
             hidden[start:end] = b"\x01" * (end - start)
     for match in _LOOKS_LIKE_KEY.finditer(text):
@@ -62,8 +65,12 @@ def without_whole(text: str, secrets: Iterable[str]) -> str:
 
 def forms_of(secrets: Iterable[str]) -> list[str]:
     """Each way in which a word of a secret may stand in an answer; short words are no secret."""
-    words = {word for secret in secrets for word in secret.split() if len(word) >= _STRETCH}
-    return sorted({form for word in words for form in {word} | _in_json(word)}, reverse=True)
+    ways = {way for word in _words(secrets) for way in {word} | in_base64(word)}
+    return sorted({form for way in ways for form in {way} | _in_json(way)}, reverse=True)
+
+
+def _words(secrets: Iterable[str]) -> set[str]:
+    return {word for secret in secrets for word in secret.split() if len(word) >= _STRETCH}
 
 
 def _in_json(text: str) -> set[str]:

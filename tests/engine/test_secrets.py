@@ -3,9 +3,11 @@ looks at what the run put out.
 """
 
 import asyncio
+import base64
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -44,6 +46,10 @@ def called(text):
     return completion({"tool_calls": [{"id": text, "type": "function", "function": function}]})
 
 
+def in_base64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
 def about_keys(_sent):
     return answer(completion({"content": ABOUT_KEYS}))
 
@@ -54,6 +60,8 @@ ECHOES = {
     "nested": lambda s: answer({"detail": [{"headers": {"authorization": s}}]}, "422 No"),
     "written": lambda s: answer({"error": json.dumps({"got": s})}, "400 No"),
     "text": lambda s: answer(f"no access with {s}".encode(), "403 No", "text/plain"),
+    "base64": lambda s: answer({"error": {"message": f"bad {in_base64(s)}", "code": 7}}, "401 No"),
+    "basic": lambda s: answer(completion({"content": in_base64(f"user:{s}")})),
     "page": lambda s: answer(f"<p>{s}</p>".encode(), "200 OK", "text/html"),
     "redirect": lambda s: answer(b"", "302 Found", "text/plain", f"location: https://a.b/?{s}"),
     "headers": lambda s: answer(b"{}", f"429 {s}", s, f"retry-after: {s}", f"set-cookie: k={s}"),
@@ -128,12 +136,19 @@ def check_settings_of(provider):
 def leaks(text):
     """The parts of the secrets that a text holds."""
     written = text.replace("\\/", "/").replace('\\"', '"')
+    written += "".join(from_base64(run) for run in re.findall(r"[\w+/-]{12,}", written))
     return [
         secret[n : n + 8]
         for secret in (KEY, TOKEN)
         for n in range(len(secret) - 7)
         if secret[n : n + 8] in written
     ]
+
+
+def from_base64(run):
+    """What a text stands for, wherever in it base64 begins."""
+    cut = [run[n:][: (len(run) - n) // 4 * 4] for n in range(4)]
+    return "".join(base64.b64decode(one, altchars=b"-_").decode("latin-1") for one in cut)
 
 
 @pytest.fixture

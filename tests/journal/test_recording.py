@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from functools import partial
 
 import pytest
@@ -135,10 +137,12 @@ async def test_secrets_are_not_recorded(new_runtime, tmp_path, monkeypatch, jour
         await runtime.execute(
             f"State.set('k', {{[[{key}]], JSON.encode([[{key}]])}}) return [[{key}]]"
         )
+        await runtime.execute(f"return [[{base64.b64encode(f'user:{key}'.encode()).decode()}]]")
     for file in (tmp_path / ".llmspell").iterdir():
         if file.is_file():
             assert b"0123456789" not in file.read_bytes()
     with journal() as reader:
-        [run] = reader.runs()
+        encoded, run = reader.runs()
         assert run.result == "[redacted]"
+        assert re.fullmatch(r".{1,8}\[redacted\].{0,3}", encoded.result)
         assert reader.effects(run)[0].args["value"][0] == "[redacted]"

@@ -1,3 +1,4 @@
+import base64
 import json
 
 from hypothesis import given
@@ -45,6 +46,17 @@ def test_a_secret_is_found_as_json_may_write_it():
             shown = without_whole(written, [secret])
             assert BLOT in shown
             assert "0123" not in shown
+
+
+@given(st.binary(max_size=4), st.binary(max_size=4), st.sampled_from([KEY, "ab/+~?" * 3]))
+def test_a_key_in_base64_is_found_in_whatever_it_stands(before, after, key):
+    """As Basic authentication has it, after a user and a colon."""
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(before + key.encode() + after).decode()
+        for shown in (redacted(f"got {text}", [key]), without_whole(f"got {text}", [key])):
+            assert BLOT in shown
+            left = shown.removeprefix("got ").replace(BLOT, "")
+            assert len(left) <= len(text) - len(key)
 
 
 def test_keys_given_to_servers_that_want_none_are_no_secret():
