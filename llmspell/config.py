@@ -6,10 +6,12 @@ checked against them by pydantic.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import asdict, field, replace
+from collections.abc import Sequence
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from llmspell.belonging import refuse_others
 from llmspell.durations import seconds_in
@@ -285,7 +287,7 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
         settings = TypeAdapter(Settings).validate_python(table)
     except ValidationError as error:
         found = [(_place(e["loc"], table), e["type"], e["msg"]) for e in error.errors()]
-        unknown = [place for place, kind, _ in found if kind == _UNKNOWN]
+        unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
         # Without pydantic's error, which quotes the file: somebody may have written a key there.
         problems = [_problem(*parts) for parts in found]
         raise ConfigError(source, problems, hint=_hint(unknown)) from None
@@ -317,23 +319,41 @@ def _problem(place: str, kind: str, message: str) -> str:
     return f"{place}: {message[0].lower()}{message[1:]}"
 
 
-def _hint(unknown: list[str]) -> str | None:
-    """Settings with a name like those which there are not, or else what there is."""
+def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
+    """Keys with names like those which there are not, or else what there is in that table."""
     if not unknown:
         return None
     import difflib
 
-    sections = asdict(Settings())
-    listed = {"hooks": HookSettings, "middleware": MiddlewareSettings, "plugins": PluginSettings}
-    entries = {section: asdict(kind("")) for section, kind in listed.items()}
-    known = [
-        *sections,
-        *(f"{s}.{key}" for s, keys in (sections | entries).items() for key in keys or ()),
-    ]
-    similar = [found[0] for n in unknown if (found := difflib.get_close_matches(n, known, n=1))]
+    similar = []
+    for *table, name in sorted(unknown, key=len):
+        keys = _keys_at(table)
+        inner = [] if table else [f"{key}.{k}" for key in keys for k in _keys_at([key])]
+        if found := difflib.get_close_matches(str(name), [*keys, *inner], n=1):
+            similar.append(_named([*table, found[0]]))
     if similar:
         return f"did you mean {' and '.join(dict.fromkeys(similar))}?"
-    return f"settings are {', '.join(sections)}"
+    table = list(unknown[0][:-1])
+    of = f" of {_named(table)}" if table else ""
+    return f"settings{of} are {', '.join(_keys_at(table))}"
+
+
+def _named(location: Sequence[int | str]) -> str:
+    """A key as docs write it: for all entries of a list."""
+    return ".".join(part for part in location if isinstance(part, str))
+
+
+def _keys_at(location: Sequence[int | str]) -> list[str]:
+    """The keys of a table of settings, or of an entry of such a list; none where any can be."""
+    kind: Any = Settings
+    for part in location:
+        if dataclasses.is_dataclass(kind):
+            kind = get_type_hints(kind)[str(part)]
+        else:  # a table or a list of such
+            kind = next((of for of in get_args(kind) if dataclasses.is_dataclass(of)), None)
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)[0]
+    return [key.name for key in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
 
 
 def _relative_to(folder: Path, settings: Settings) -> Settings:

@@ -109,6 +109,45 @@ def test_a_key_of_a_list_that_is_nearly_right_is_suggested():
     assert error.hint == "did you mean plugins.enabled?"
 
 
+PROVIDER_KEYS = (
+    *("base_url", "api_key_env", "headers", "query", "timeout", "connect_timeout"),
+    *("first_timeout", "total_timeout", "max_retries", "concurrency", "requests_per_minute"),
+    *("share", "extra_body", "kind", "quirks"),
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "hint"),
+    [
+        ({"state": {"bakend": "x"}}, "did you mean state.backend?"),
+        ({"backend": "sqlite"}, "did you mean state.backend?"),
+        ({"state": {"x": 1}}, "settings of state are backend, synchronous"),
+        ({"providers": {"a.b": {"timeot": 1}}}, "did you mean providers.a.b.timeout?"),
+        (
+            {"providers": {"providers": {"urll": "x"}}},
+            f"settings of providers.providers are {', '.join(PROVIDER_KEYS)}",
+        ),
+        ({"permissions": {"deny": {"reed": []}}}, "did you mean permissions.deny.read?"),
+        (
+            {"permissions": {"deny": {"x": []}}},
+            "settings of permissions.deny are read, write, net, run, env, tool, llm",
+        ),
+        (
+            {"prices": {"a/b": {"input": 1, "x": 2}}},
+            "settings of prices.a/b are input, output, cached, cache_written",
+        ),
+        (
+            {"hooks": [{"name": "retry", "attempts": 3}]},
+            "settings of hooks are name, module, effects, priority, required, settings",
+        ),
+        ({"middleware": [{"name": "metrics", "bfore": "x"}]}, "did you mean middleware.before?"),
+    ],
+    ids=str,
+)
+def test_what_is_like_a_wrong_key_is_suggested_or_what_its_table_has(table, hint):
+    assert refused(table).hint == hint
+
+
 def test_every_wrong_key_is_named():
     assert len(refused({"a": 1, "model": 2, "state": {"backend": 3}}).problems) == 3
     assert len(refused({"limits": {"memory": 0, "time": -1}}).problems) == 2
