@@ -123,6 +123,11 @@ def in_order(value: Value) -> Value:
     return value
 
 
+def as_text(value: Value) -> str:
+    """A Lua string as text to show, whatever its bytes."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
 def legible(value: Value) -> Value:
     """The value in order, with text for what JSON has no form for: bytes and functions."""
     if isinstance(value, bytes):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from llmspell.bridge import Bridge
-from llmspell.lua.messages import as_text
 from llmspell.testing.snapshots import Snapshots
+from llmspell.values import as_text
 
 
 def bridge_to(snapshots: Snapshots) -> Bridge:

@@ -4,11 +4,10 @@ from typing import Any
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
-from llmspell.lua.messages import as_text
 from llmspell.permissions import Kind
 from llmspell.testing.file_run import FileRun
 from llmspell.testing.from_lua import outcome, run_from_lua
-from llmspell.values import Value
+from llmspell.values import Value, as_text
 
 
 def bridge_to(file: FileRun) -> Bridge:

@@ -14,8 +14,8 @@ from llmspell.errors import (
     effect_error_from,
 )
 from llmspell.limits import Limits, how_to_raise
-from llmspell.lua.messages import Failure, Kill, as_text
-from llmspell.values import Value
+from llmspell.lua.messages import Failure, Kill
+from llmspell.values import Value, as_text
 
 _PLACE = re.compile(r"^([^\n:]+:\d{1,9}): ")
 _TOO_LARGE = re.compile(r"\(limit message = (\d{1,16}) bytes\)$")

@@ -23,7 +23,7 @@ from struct import Struct
 from typing import NamedTuple, Protocol
 
 from llmspell.lua.codec import MalformedMessage, decode, encode
-from llmspell.values import LuaFunction, Value
+from llmspell.values import LuaFunction, Value, as_text
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
 _head, _head_at = _HEAD.pack, _HEAD.unpack_from
@@ -204,11 +204,6 @@ class Reader:
         except UnicodeDecodeError:
             self._receiver.printed(text)
         return end
-
-
-def as_text(value: Value) -> str:
-    """A Lua string as text to show, whatever its bytes."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def killed(kill: Kill, *, after: bytes = b"k") -> bytes:

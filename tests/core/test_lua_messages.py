@@ -8,8 +8,8 @@ from plain_values import text, values
 
 from llmspell.lua import messages
 from llmspell.lua.codec import MalformedMessage, decode, encode
-from llmspell.lua.messages import Failure, Reader, as_text
-from llmspell.values import LuaFunction, NotPlain
+from llmspell.lua.messages import Failure, Reader
+from llmspell.values import LuaFunction, NotPlain, as_text
 
 STANDING = b"w"
 
