@@ -71,8 +71,8 @@ async def _do(
     to = sys.stderr if options.json else sys.stdout
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
     console = Console()
-    questions = Questions(console, progress.paused)
-    screen = Screen(to, progress, questions)
+    screen = Screen(to, progress, console)
+    questions = screen.questions
     set_up_logging(options.log_level, debug=options.debug, writer=screen.write_line)
     observers: list[Observer] = [*more_observers, *([Narrator()] if options.narrated else [])]
     if progress.shown and not options.quiet:

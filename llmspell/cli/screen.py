@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self, TextIO
@@ -8,17 +9,22 @@ from typing import Self, TextIO
 from llmspell.cli.output import write_text
 from llmspell.cli.progress import Progress
 from llmspell.cli.questions import Questions
+from llmspell.console import Console
 
 
 class Screen:
     """Where the texts of a spell and the lines of the log go, around questions and progress.
 
     A spell may leave a line unfinished. On a terminal nothing else is then put behind it.
+
+    Attributes:
+        questions: Those of the runtime and of spells, which are answered at a console.
     """
 
-    def __init__(self, to: TextIO, progress: Progress, questions: Questions) -> None:
+    def __init__(self, to: TextIO, progress: Progress, console: Console) -> None:
         """Write the texts `to` a stream."""
-        self._to, self._progress, self._questions = to, progress, questions
+        self._to, self._progress = to, progress
+        self.questions = Questions(console, self.aside)
         self._on_terminal = to.isatty()
 
     def __enter__(self) -> Self:
@@ -34,11 +40,18 @@ class Screen:
 
     def write(self, text: str | bytes, /) -> None:
         """Write a text of the spell, as soon as no question is on the screen."""
-        self._questions.after(partial(self._write, text))
+        self.questions.after(partial(self._write, text))
 
     def write_line(self, write: Callable[[], None]) -> None:
         """The same with a line of somebody else's, who writes it."""
-        self._questions.after(partial(self._write_line, write))
+        self.questions.after(partial(self._write_line, write))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Make room for a question, which may have awaits in it."""
+        self.end_line()
+        with self._progress.paused():
+            yield
 
     def end_line(self) -> None:
         """End the line that a spell has left unfinished."""

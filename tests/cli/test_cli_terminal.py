@@ -120,6 +120,26 @@ def test_the_same_before_an_error(terminal):
     assert seen.screen.lines[:2] == ["begun", "error: exec:1: stop"]
 
 
+def test_a_question_of_the_runtime_begins_a_line(terminal):
+    lua = """
+        Console.write("begun ")
+        local tea = Human.ask("Tea?")
+        Console.write(tea, " and ")
+        pcall(read_file, {path = "/etc/passwd"})
+        Console.write("end")
+    """
+    seen = terminal("exec", lua)
+    seen.wait_for("> ")
+    seen.type("green\n")
+    seen.wait_for("Allow it?")
+    seen.type("n\n")
+    assert seen.wait() == 0
+    lines = seen.screen.lines
+    assert lines[:4] == ["begun", "exec asks: Tea?", "> green", "green and"]
+    assert lines[4].startswith("exec: read_file wants to read /etc/passwd")
+    assert lines[-1] == "end"
+
+
 def test_a_question_that_is_written_is_answered_on_its_line(terminal, tools):
     lua = "Console.write('name? ') local name = Console.read_line() nap{seconds = 0.6} return name"
     seen = terminal("exec", tools, lua)
