@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import field
 from math import inf
-from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, SpellFailed
 from llmspell.frozen import Frozen
+from llmspell.journal.leaves import beside
+from llmspell.journal.recording import Recording
 from llmspell.limits import Limits
 from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.spell import Spell
@@ -18,9 +21,7 @@ from llmspell.spending.accounts import Accounts
 from llmspell.values import Value
 from llmspell.written import Written
 
-if TYPE_CHECKING:
-    import anyio
-
+_MEMORY = "memory"
 SHARE = 4  # of these fit into the memory limit when none says how much it wants
 
 
@@ -50,13 +51,14 @@ class Children:
     """Runs the children of one run.
 
     Together they have as much memory as their parent: one that finds too little left waits until
-    others have ended.
+    others have ended. They begin in the order in which they were asked for, and when one that
+    waited began is recorded.
     """
 
     def __init__(self, limits: Limits, permissions: Permissions, start: Start) -> None:
         self._limits, self._permissions, self._start = limits, permissions, start
         self._free = limits.memory
-        self._waiting: list[anyio.Event] = []
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def run(self, effect: Effect, child: Child) -> Value:
         """Run one; what it returns.
@@ -70,7 +72,7 @@ class Children:
         limits = self._limits.lowered(own).lowered(child.spell.limits)
         permissions = self._permissions.within(child.grants)
         try:
-            async with self._memory(limits.memory):
+            async with self._memory(effect, limits.memory):
                 return await self._start(effect, child, permissions, limits)
         except LlmspellError as error:
             if isinstance(error, LimitExceeded):
@@ -82,16 +84,40 @@ class Children:
             raise SpellFailed(child.spell.name, error) from error
 
     @asynccontextmanager
-    async def _memory(self, size: int) -> AsyncIterator[None]:
-        while size > self._free:
-            import anyio
-
-            self._waiting.append(anyio.Event())
-            await self._waiting[-1].wait()
+    async def _memory(self, effect: Effect, size: int) -> AsyncIterator[None]:
+        await self._turn(effect, size)
         self._free -= size
         try:
             yield
         finally:
             self._free += size
-            while self._waiting:
-                self._waiting.pop().set()
+            self._admit()
+
+    async def _turn(self, effect: Effect, size: int) -> None:
+        """Wait until there is enough memory, or as long as was recorded."""
+        recording = effect.run[Recording]
+        again = recording is not None and recording.repeats
+        if again and recording.has_recorded(effect.mark(_MEMORY)):
+            await beside(effect, _MEMORY, _nothing())
+        elif (self._waiting or size > self._free) and not (again and recording.is_replay):
+            await self._enough(size)
+            if not again:
+                await beside(effect, _MEMORY, _nothing())
+
+    async def _enough(self, size: int) -> None:
+        waiter = size, asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter[1]
+        finally:
+            self._waiting.remove(waiter)
+            asyncio.get_running_loop().call_soon(self._admit)
+
+    def _admit(self) -> None:
+        """Have the next one begin if there is enough for it; it looks after the one behind it."""
+        if self._waiting and self._waiting[0][0] <= self._free and not self._waiting[0][1].done():
+            self._waiting[0][1].set_result(None)
+
+
+async def _nothing() -> None:
+    pass

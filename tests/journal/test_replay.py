@@ -222,6 +222,19 @@ async def test_a_hook_whose_time_was_up_is_left_out_of_the_same_calls_again(twic
         await twice(source)
 
 
+async def test_spells_that_waited_for_memory_begin_in_the_same_order(twice):
+    source = """
+    local order = {}
+    Task.map({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, function(n)
+      Spell.run("Task.sleep(" .. (n * 7 % 5) / 1000 .. ") State.increment('a') State.increment('b')")
+      order[#order + 1] = n
+    end)
+    return order
+    """
+    for _ in range(4):
+        await twice(source)
+
+
 class Random(Hook):
     async def on_tool_result(self, call):
         return Replace(str(os.urandom(4).hex()))
