@@ -340,8 +340,10 @@ async def test_a_question_that_has_an_answer_is_not_answered_once_more(new_runti
     async with new_runtime() as runtime:
         with pytest.raises(RunSuspended):
             await runtime.run(write("return Human.ask('Tea?')"), begun=ids.append)
+        damaged = []
         with Reader.open(file) as reader:
-            [first], [second] = pending.pending(reader), pending.pending(reader)
+            [first], [second] = (pending.pending(reader, damaged.append) for _ in range(2))
+        assert damaged == []
         pending.answer(runtime._open_journal(), first, "yes")
         with pytest.raises(ReplayError, match="does not wait for that any more"):
             pending.answer(runtime._open_journal(), second, "no")
