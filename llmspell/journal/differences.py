@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 from llmspell.journal.spans import place_of
+from llmspell.journal.texts import text_of
+from llmspell.values import Value
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ def _difference(left: RecordedEffect | None, right: RecordedEffect | None) -> st
         return "only"
     if left.name != right.name:
         return "effect"
-    if left.args != right.args:
+    if not _same(left.args, right.args):
         return "arguments"
-    if left.kind != right.kind or left.outcome != right.outcome:
+    if left.kind != right.kind or not _same(left.outcome, right.outcome):
         return "outcome"
     return None
+
+
+def _same(left: Value, right: Value) -> bool:
+    """Whether Lua cannot tell them apart: nan is itself here, and 1 is neither 1.0 nor true."""
+    return text_of(left, in_order=True) == text_of(right, in_order=True)

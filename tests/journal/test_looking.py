@@ -155,6 +155,22 @@ async def test_a_run_differs_in_nothing_from_itself(tmp_path, file):
         assert differences(reader, run, run) == (8, [])
 
 
+async def test_values_differ_when_lua_can_tell_them_apart(tmp_path, file):
+    source = "for i = 1, 3 do State.set('k' .. i, params.v[i]) end"
+    values = [{"nan": float("nan"), "x": 1}, 1, 1], [{"x": 1, "nan": float("nan")}, 1.0, True]
+    async with Runtime(project=Project(tmp_path)) as runtime:
+        for v in values:
+            spell = parse_spell(
+                f"--- /// spell\n--- params.v = []\n--- ///\n{source}".encode(), name="x", file="x"
+            )
+            await runtime.run(spell, params={"v": v})
+    with Reader.open(file) as reader:
+        right, left = reader.runs()
+        same, found = differences(reader, left, right)
+    assert same == 1
+    assert [(d.path, d.what) for d in found] == [("0/1", "arguments"), ("0/2", "arguments")]
+
+
 async def test_the_page_holds_the_record_and_nothing_that_is_fetched(tmp_path, file):
     await recorded(tmp_path)
     with Reader.open(file) as reader:
