@@ -61,7 +61,10 @@ class JournalSettings(Frozen):
     redact: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        seconds_in(self.retention)
+        try:
+            seconds_in(self.retention)
+        except ValueError as error:
+            raise ValueError(f"retention: {error}") from error
         for pattern in self.redact:
             _check_pattern(pattern)
 
@@ -70,7 +73,7 @@ def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        raise ValueError(f"redact: {pattern!r} is no regular expression: {error}") from error
 
 
 class ToolSettings(Frozen):
@@ -315,7 +318,7 @@ def _place(location: tuple[int | str, ...], table: Any) -> str:
 def _problem(place: str, kind: str, message: str) -> str:
     if kind == _UNKNOWN:
         return f"{place} is no setting"
-    message = message.removeprefix("Value error, ")
+    message = message.removeprefix("Value error, ").replace("valid tuple", "valid list")
     return f"{place}: {message[0].lower()}{message[1:]}"
 
 

@@ -206,6 +206,7 @@ def test_the_schema_knows_the_plugins_of_the_project(llmspell, settings):
     good = {"name": "shop", "settings": {"city": "Oslo"}}
     assert check.is_valid(json.loads(llmspell("config", "show", "--json").out))
     assert check.is_valid({"plugins": [good], "limits": {"memory": "64MiB", "time": 0.5}})
+    assert check.is_valid({"$schema": "schema.json", "plugins": [good]})
     for bad in ({"plugins": [good | {"settings": {"town": "Oslo"}}]}, {"limits": {"memory": -1}}):
         assert not check.is_valid(bad)
     assert schema["properties"]["model"]["description"].startswith("Model of agents")
