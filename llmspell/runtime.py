@@ -15,7 +15,7 @@ from llmspell.assembling import all_bridges, all_hooks, all_middleware, all_tool
 from llmspell.bridge import Bridge
 from llmspell.config import Project, find_project
 from llmspell.console import Console
-from llmspell.errors import LimitExceeded
+from llmspell.errors import LimitExceeded, LlmspellError
 from llmspell.events import Events
 from llmspell.finding import find_spell
 from llmspell.granting import Ask
@@ -163,6 +163,7 @@ class Runtime:
         self._record = settings.journal.record if record is None else record
         self._park = park
         self._journal: Journal | None = None
+        self._begun_runs: Runs | None = None
         self._output = _StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
@@ -207,8 +208,8 @@ class Runtime:
             cleanup.push_async_callback(self.models.close)
             cleanup.push_async_callback(self._stores.close)
             cleanup.callback(self._close_journal)
-            self._runs = self._made_runs()
-            cleanup.push_async_callback(self._runs.close)
+            self._begun_runs = runs = self._made_runs()
+            cleanup.push_async_callback(runs.close)
             await self._tell("runtime.start")
             self._cleanup = cleanup.pop_all()
         self.events.tell("runtime.started", None)
@@ -225,6 +226,15 @@ class Runtime:
         finally:
             self.events.tell("runtime.stopped", None)
             await self._cleanup.__aexit__(kind, error, traceback)
+
+    @property
+    def _runs(self) -> Runs:
+        if self._begun_runs is None:
+            raise LlmspellError(
+                "no spell can run before the runtime has started",
+                hint="use it within: async with Runtime(…) as runtime",
+            )
+        return self._begun_runs
 
     @property
     def records(self) -> bool:

@@ -1,7 +1,7 @@
 ---@meta Event
 
 local host = ...
-local perform, fail = host.perform, host.fail
+local perform, fail, with_options = host.perform, host.fail, host.with_options
 local setmetatable, type = setmetatable, type
 
 ---News for whoever subscribed to topics of that kind: other spells, the host, or this spell.
@@ -29,23 +29,12 @@ local function id_of(subscription, callee)
   return id
 end
 
-local function check_options(options, callee)
-  if options ~= nil and type(options) ~= "table" then
-    fail("invalid_arguments", callee .. ": the options must be a table, not a " .. type(options))
+local function subscribe(args)
+  local timeout = args.timeout
+  if not args["function"] then
+    args.timeout = nil -- of a function
   end
-  return options or {}
-end
-
-local function subscribe(pattern, fn, options)
-  local id = perform("event.subscribe", {
-    pattern = pattern,
-    ["function"] = fn,
-    size = options.size,
-    overflow = options.overflow,
-    replay = options.replay,
-    timeout = fn and options.timeout,
-  })
-  return setmetatable({ id = id, pattern = pattern }, handle)
+  return setmetatable({ id = perform("event.subscribe", args), pattern = args.pattern }, handle), timeout
 end
 
 ---The next event of a subscription, or nil after so many seconds without one.
@@ -85,16 +74,15 @@ function Event.subscribe(pattern, fn, options)
   if fn ~= nil and type(fn) ~= "function" then
     fail("invalid_arguments", "Event.subscribe: argument 2 must be a function, not a " .. type(fn))
   end
-  return subscribe(pattern, fn, check_options(options, "Event.subscribe"))
+  return (subscribe(with_options({ pattern = pattern, ["function"] = fn }, options, "Event.subscribe")))
 end
 
 ---Iterate over the events of the topics a pattern stands for, from now on.
 ---@param pattern string
 ---@param options? {timeout: number, size: integer, overflow: "drop_oldest"|"wait", replay: integer}
 function Event.stream(pattern, options)
-  options = check_options(options, "Event.stream")
-  local subscription = subscribe(pattern, nil, options)
-  local request = { id = subscription.id, timeout = options.timeout, lasting = false }
+  local subscription, timeout = subscribe(with_options({ pattern = pattern }, options, "Event.stream"))
+  local request = { id = subscription.id, timeout = timeout, lasting = false }
   local function next_event()
     return perform("event.receive", request)
   end
@@ -106,8 +94,7 @@ end
 ---@param options? {timeout: number, replay: integer}
 ---@return EventRecord?
 function Event.wait(pattern, options)
-  options = check_options(options, "Event.wait")
-  return perform("event.wait", { pattern = pattern, timeout = options.timeout, replay = options.replay })
+  return perform("event.wait", with_options({ pattern = pattern }, options, "Event.wait"))
 end
 
 ---The subscriptions of this spell.

@@ -20,18 +20,8 @@ local function register(phase, point, fn, options)
   if type(fn) ~= "function" then
     fail("invalid_arguments", "Hook: argument 2 must be a function, not a " .. type(fn))
   end
-  options = options or {}
-  local id = perform("hook.register", {
-    point = point,
-    phase = phase,
-    ["function"] = host.hook(fn),
-    priority = options.priority,
-    name = options.name,
-    timeout = options.timeout,
-    required = options.required,
-    max_failures = options.max_failures,
-    cool_down = options.cool_down,
-  })
+  local args = { point = point, phase = phase, ["function"] = host.hook(fn) }
+  local id = perform("hook.register", host.with_options(args, options, "Hook"))
   return setmetatable({ id = id }, handle)
 end
 

@@ -16,14 +16,7 @@ local Human = {}
 ---@param options? HumanOptions
 ---@return string
 function Human.ask(question, options)
-  local args = { question = question }
-  if options ~= nil and type(options) ~= "table" then
-    fail("invalid_arguments", "Human.ask takes options in a table", "write Human.ask(question, {…})")
-  end
-  for key, value in next, options or {} do
-    args[key] = value
-  end
-  return perform("human.ask", args)
+  return perform("human.ask", host.with_options({ question = question }, options, "Human.ask"))
 end
 
 ---Has a person approve of something. Raises not_approved when that is refused.

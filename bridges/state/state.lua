@@ -1,7 +1,7 @@
 ---@meta State
 
 local host = ...
-local perform, fail = host.perform, host.fail
+local perform, fail, with_options = host.perform, host.fail, host.with_options
 local setmetatable, type = setmetatable, type
 
 local methods = {}
@@ -45,7 +45,7 @@ local function in_scope(scope)
   ---@param value any
   ---@param options? {ttl: number} seconds to keep it
   function self.set(key, value, options)
-    perform("state.set", { key = key, value = value, ttl = options and options.ttl, scope = scope })
+    perform("state.set", with_options({ key = key, value = value, scope = scope }, options, "State.set"))
   end
 
   ---Replace a value by what fn makes of it, atomically.
@@ -89,12 +89,8 @@ local function in_scope(scope)
   end
 
   local function watch(pattern, fn, options)
-    local id = perform("state.watch", {
-      pattern = pattern,
-      ["function"] = fn,
-      timeout = options and options.timeout,
-      scope = scope,
-    })
+    local args = { pattern = pattern, ["function"] = fn, scope = scope }
+    local id = perform("state.watch", with_options(args, options, "State.watch"))
     return setmetatable({ id = id }, handle)
   end
 

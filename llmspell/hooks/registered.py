@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,7 +11,7 @@ from fnmatch import fnmatchcase
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from llmspell.concurrency import Answer, settled
+from llmspell.concurrency import Answer, is_cancelled, settled
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError
 from llmspell.events import Events
@@ -252,6 +253,11 @@ class RegisteredHook:
                 said = done.value
             else:  # only what waits needs a timer
                 said = await self._in_time(call, work, waits_for)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            self.failed(call, RuntimeError("what it awaited was cancelled"))
+            return None
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
             return None

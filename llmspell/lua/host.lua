@@ -2,6 +2,7 @@
 
 local part = ...
 local later = part("arguments").later
+local next, type = next, type
 
 -- A function of a spell as a hook: the host calls it with what the table is made of that it takes,
 -- which costs less than a table.
@@ -14,7 +15,22 @@ local function hook(fn)
   end
 end
 
+-- The arguments of an effect, and with them the options of a call: the host refuses unknown ones.
+local function with_options(args, options, callee)
+  if options ~= nil and type(options) ~= "table" then
+    local problem = callee .. ": the options must be a table, not a " .. type(options)
+    part("errors").fail("invalid_arguments", problem)
+  end
+  for key, value in next, options or {} do
+    if args[key] == nil then
+      args[key] = value
+    end
+  end
+  return args
+end
+
 return {
+  with_options = with_options,
   perform = part("scheduler").perform,
   fail = later("errors", "fail"),
   null = part("codec").null,

@@ -78,3 +78,22 @@ async def test_they_are_failures(tmp_path, call, record):
         if record:
             assert await runtime.replay(ids[0]) == result
     assert asyncio.current_task().cancelling() == 0
+
+
+@pytest.mark.parametrize("record", [True, False], ids=["recorded", "not recorded"])
+async def test_a_hook_that_meets_one_has_failed_and_is_passed_over(tmp_path, record):
+    async def hook(_):
+        await ended()
+
+    ids, failures = [], []
+    async with Runtime(project=Project(tmp_path), store=MemoryStore(), record=record) as runtime:
+        runtime.hooks.register("before:state.get", hook)
+        runtime.events.subscribe("hook.failed", failures.append)
+        with anyio.fail_after(10):
+            assert (
+                await runtime.execute("return State.get('x') or 'none'", begun=ids.append) == "none"
+            )
+            await anyio.sleep(0.05)
+        assert [f.data["message"] for f in failures] == ["what it awaited was cancelled"]
+        if record:
+            assert await runtime.replay(ids[0]) == "none"

@@ -449,3 +449,32 @@ async def test_json_of_too_many_values_is_refused(lua):
     assert (
         await lua(r"""return #JSON.decode('["' .. ('\\",'):rep(1000001) .. '"]')[1]""") == 2000002
     )
+
+
+@pytest.mark.parametrize(
+    ("call", "said", "hint"),
+    [
+        ("State.set('k', 1, {tll = 3})", "state.set: tll is not a parameter", "ttl"),
+        ("State.watch('k', print, {timout = 3})", "state.watch: timout is not", "timeout"),
+        ("State.set('k', 1, 3)", "State.set: the options must be a table, not a number", None),
+        ("Event.subscribe('k', {relpay = 3})", "event.subscribe: relpay is not", "replay"),
+        ("Event.subscribe('k', print, {siz = 3})", "event.subscribe: siz is not", "size"),
+        ("Event.stream('k', {timout = 3})", "event.subscribe: timout is not", "timeout"),
+        ("Event.wait('k', {timout = 3})", "event.wait: timout is not", "timeout"),
+        ("Event.wait('k', 'x')", "Event.wait: the options must be a table, not a string", None),
+        ("Hook.before('x.y', print, {prioriy = 3})", "hook.register: prioriy is not", "priority"),
+        (
+            "Hook.at('run.end', print, true)",
+            "Hook: the options must be a table, not a boolean",
+            None,
+        ),
+        ("Human.ask('k', {choises = {}})", "human.ask: choises is not", "choices"),
+        ("Human.ask('k', 1)", "Human.ask: the options must be a table, not a number", None),
+    ],
+)
+async def test_an_option_that_is_not_there_is_refused(lua, call, said, hint):
+    problem = await lua(
+        f"local e = select(2, try(function() {call} end)) return {{e.message, e.hint}}"
+    )
+    assert problem[0].startswith(said)
+    assert hint is None or problem[1] == f"did you mean {hint}?"

@@ -5,7 +5,13 @@ import pytest
 
 from llmspell import Limits, Runtime, tool
 from llmspell.config import Project, check_settings
-from llmspell.errors import ConfigError, LimitExceeded, PluginError, SpellNotFound
+from llmspell.errors import (
+    ConfigError,
+    LimitExceeded,
+    LlmspellError,
+    PluginError,
+    SpellNotFound,
+)
 from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -298,3 +304,10 @@ async def test_what_is_written_counts_as_output(tmp_path, lines):
             await runtime.execute("for i = 1, 11 do Console.write('1234567890') end")
     assert caught.value.limit == "output"
     assert lines == ["1234567890" * 10]
+
+
+async def test_a_runtime_that_has_not_started_says_so(tmp_path):
+    runtime = Runtime(project=Project(tmp_path))
+    with pytest.raises(LlmspellError, match="before the runtime has started") as caught:
+        await runtime.execute("return 1")
+    assert "async with Runtime" in caught.value.hint
