@@ -14,6 +14,7 @@ from llmspell.cli.report import Misuse, telling_damage
 from llmspell.cli.running import do_work
 from llmspell.config import find_project
 from llmspell.journal.labels import shown
+from llmspell.journal.locks import is_running
 from llmspell.journal.reader import BegunEffect, Reader, due_runs
 from llmspell.journal.recording import Judge, Verdict
 from llmspell.runtime import Runtime
@@ -30,10 +31,12 @@ def _resume(run: str | None, due: bool, unfinished: str, **values: Any) -> None:
         resume(run, options, unfinished)
         return
     with telling_damage() as damaged:
-        with Reader.open(find_project().journal_file) as reader:
+        file = find_project().journal_file
+        with Reader.open(file) as reader:
             ids = [found.id for found in due_runs(reader, damaged)]
         for id_ in ids:
-            _resume_apart(id_)
+            if not is_running(file, id_):
+                _resume_apart(id_)
 
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:

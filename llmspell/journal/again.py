@@ -27,6 +27,10 @@ _GOES_ON = """
 """
 
 
+# Who prunes, and did not see the lock, has ended once something else could be written.
+_AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
+
+
 class Changed(Frozen):
     """What a fork is to have otherwise than its origin.
 
@@ -72,8 +76,9 @@ def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judg
         effects = reader.effects(run, beside=True)
         retried = _failed_last(effects) if run.status == "failed" else []
         begun = {begun.path: begun for begun in reader.begun(run)}
-        _go_on(journal, run, beginning, retried)
-        reader.run(run.id)  # whoever prunes may not have seen the lock
+        going_on = _going_on(journal, run, beginning, retried)
+        journal.writer.commit([(_AWAIT_PRUNING, (run.id,))])
+        reader.run(run.id)
     except BaseException:
         reader.close()
         lock.release()
@@ -84,7 +89,7 @@ def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judg
         run.id,
         run.seed,
         text_of=journal.redaction.text_of,
-        ledger=Ledger(journal.writer, lock, run.number, ended=ended),
+        ledger=Ledger(journal.writer, lock, run.number, ended=ended, held=going_on),
         past=past,
         unfinished=Unfinished(begun, judge),
     )
@@ -153,18 +158,17 @@ def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
     return waits
 
 
-def _go_on(
+def _going_on(
     journal: Journal, run: RecordedRun, beginning: Beginning, retried: Sequence[RecordedEffect]
-) -> None:
-    """Write down that it runs, and with what, and forget leaves that are done again."""
+) -> list[Row]:
+    """Says that it runs, and with what, and has leaves forgotten that are done again."""
     rows: list[Row] = []
     text = stored_bytes(journal.redaction.data(beginning.source), rows)
     kept = {key: value for key, value in run.setup.items() if key != "ungranted"}
     setup = stored(text_of(plain(kept | beginning.setup)), rows)
     rows.append((_GOES_ON, (text, setup, run.id)))
     forget = "DELETE FROM effects WHERE run = ? AND number = ?"
-    rows += [(forget, (run.number, effect.number)) for effect in retried]
-    journal.writer.commit(rows)
+    return rows + [(forget, (run.number, effect.number)) for effect in retried]
 
 
 def _check_unended(run: RecordedRun) -> None:

@@ -115,6 +115,8 @@ class Leaves:
         return verdict
 
     def _ask(self, effect: Effect, arguments: Arguments) -> Asked:
+        if self._ledger.held is not None:
+            self._ledger.go_on()
         self._recording.goes_on()
         asked = Asked(effect, arguments, self._ledger.ended)
         self._recording.open[effect.path] = asked

@@ -55,12 +55,26 @@ class Ledger:
     Attributes:
         ended: The number of the last leaf that has ended.
         known: Digests of some of what this run has written by content.
+        held: What is written once a run that is taken up goes on beyond its record; None since then.
     """
 
-    def __init__(self, writer: Writer, lock: RunLock, number: int, *, ended: int = 0) -> None:
-        self.ended = ended
+    def __init__(
+        self,
+        writer: Writer,
+        lock: RunLock,
+        number: int,
+        *,
+        ended: int = 0,
+        held: list[Row] | None = None,
+    ) -> None:
+        self.ended, self.held = ended, held
         self._writer, self._lock, self._number = writer, lock, number
         self.known: set[bytes] = set()
+
+    def go_on(self) -> None:
+        """What is recorded from now on is new. Raises JournalError."""
+        held, self.held = self.held, None
+        self._writer.commit(held or ())
 
     def composites(self, unless_it_stops: Callable[[Callable[[], None]], None]) -> Composites:
         """Notes of effects that are made of others."""
@@ -97,6 +111,8 @@ class Ledger:
 
     def turned(self, turn: int, under: str, batch: str) -> None:
         """Lua was told a batch; that is known before anything later is."""
+        if self.held is not None:
+            self.go_on()
         self._writer.add([(_TURN, (self._number, turn, under, batch))])
 
     def finish(
@@ -113,7 +129,7 @@ class Ledger:
         kept: Stored | None = None if result is None else stored(result, rows)
         what = (status, reason, due, time.time(), kept, error)
         try:
-            self._writer.commit([*rows, (_RUN, (*what, self._number))])
+            self._writer.commit([*(self.held or ()), *rows, (_RUN, (*what, self._number))])
         finally:
             self._lock.release()
 
@@ -122,7 +138,10 @@ class Ledger:
         rows: list[Row] = []
         outcome = stored(text, rows)
         rows.append((_AMEND, (outcome, self._number, path, outcome)))
-        self._writer.add(rows)
+        if self.held is None:
+            self._writer.add(rows)
+        else:
+            self.held += rows
 
     def leave(self) -> None:
         """Another process may go on with the run, which is as it was."""

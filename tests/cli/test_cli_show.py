@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from llmspell.journal.locks import RunLock
+
 SPELL = """
 State.set("cups", 2)
 pcall(read_file, {path = "/etc/passwd"})
@@ -271,3 +273,15 @@ def test_no_python_of_the_current_folder_is_imported(llmspell, project, environ)
     assert done.stdout == b""
     with closing(sqlite3.connect(project / ".llmspell" / "runs.db")) as db:
         assert list(db.execute("SELECT status FROM runs")) == [("completed",)]
+
+
+def test_a_due_run_that_another_process_goes_on_with_is_left_to_it(llmspell, project):
+    assert llmspell("exec", "--park", "Task.sleep('2h')").code == 6
+    file = project / ".llmspell" / "runs.db"
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("UPDATE runs SET due = 1")
+        ((run,),) = db.execute("SELECT id FROM runs")
+    lock = RunLock(file, run)
+    assert llmspell("resume", "--due") == (0, "", "")
+    lock.release()
+    assert f"resuming {run}" in llmspell("resume", "--due", "--park").err

@@ -306,6 +306,31 @@ async def test_one_process_at_a_time(new_runtime, write):
             await run
 
 
+async def test_a_run_that_did_not_go_on_is_as_it_was(stopped, new_runtime, write, file):
+    module = file.parents[1] / "m.lua"
+    module.write_text("return 'one'")
+    run = await stopped(f"local m = require('m') {THREE}", 3)
+
+    def recorded():
+        with Reader.open(file) as reader:
+            found = reader.run(run)
+            return (
+                found.status,
+                found.reason,
+                found.source,
+                [e.outcome for e in reader.effects(found)],
+            )
+
+    before = recorded()
+    assert before[:2] == ("suspended", "limit")
+    write(f"local m = require('m') {THREE}".replace("n = 1", "n = 7"))
+    module.write_text("return 'another'")
+    async with new_runtime(tools=[work, pay]) as runtime:
+        with pytest.raises(JournalMismatch):
+            await runtime.resume(run)
+    assert recorded() == before
+
+
 async def test_whoever_looks_whether_a_run_is_at_work_keeps_nobody_from_it(
     new_runtime, file, stopped
 ):
@@ -322,12 +347,12 @@ async def test_a_run_that_is_pruned_just_as_it_goes_on(new_runtime, file, stoppe
     def go_on(*args):
         monkeypatch.setattr("llmspell.journal.pruning.is_running", lambda *_: False)
         assert prune(file, keep=0) == 1
-        going_on(*args)
+        return going_on(*args)
 
     run = await stopped(THREE, 2)
     done = len(CALLS)
-    going_on = again._go_on
-    monkeypatch.setattr(again, "_go_on", go_on)
+    going_on = again._going_on
+    monkeypatch.setattr(again, "_going_on", go_on)
     async with new_runtime(tools=[work, pay]) as runtime:
         with pytest.raises(RunNotFound, match=f"no run {run}"):
             await runtime.resume(run)
