@@ -32,8 +32,8 @@ def test_front_matter_is_complete(name):
 
 
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.stem)
-async def test_the_tests_of_a_spell(file, tmp_path):
-    result = await run_tests(file, Project(tmp_path))
+async def test_the_tests_of_a_spell(file):
+    result = await run_tests(file, Project(file.parent))
     assert result.failure is None
     assert result.tests
     assert [test for test in result.tests if test.status != "passed"] == []

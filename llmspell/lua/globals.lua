@@ -7,7 +7,7 @@ local config, env, tostring = part("config"), part("library").env, part("basics"
 local next, ipairs, select, type = next, ipairs, select, type
 local setmetatable, rawget, rawset = setmetatable, rawget, rawset
 local get_metatable, set_metatable = debug.getmetatable, debug.setmetatable
-local concat, pack, unpack = table.concat, table.pack, table.unpack
+local concat, pack = table.concat, table.pack
 local spack, find, match = string.pack, string.find, string.match
 
 local PRINT <const> = 5 -- a record of the outbox, see messages.py
@@ -48,13 +48,7 @@ function env.print(...)
   write(concat(texts, "\t", 1, texts.n) .. "\n")
 end
 
-function env.try(f, ...)
-  local results = pack(guard.pcall(f, ...))
-  if results[1] then
-    return unpack(results, 2, results.n)
-  end
-  return nil, results[2]
-end
+env.try = part("arguments").later("rarities", "try")
 
 function env.require(name)
   return part("modules")(name)
@@ -62,11 +56,7 @@ end
 
 local function call_tool(name, args, ...)
   if args ~= nil and type(args) ~= "table" or select("#", ...) > 0 then
-    part("errors").fail(
-      "invalid_arguments",
-      name .. " takes one table of named arguments",
-      "write " .. name .. "{name = value}"
-    )
+    part("refusals").misuse(name)
   end
   return scheduler.perform("tool.call", { name = name, args = args or {} })
 end

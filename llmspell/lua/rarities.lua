@@ -1,4 +1,4 @@
--- Basic functions that are called rarely.
+-- Basic functions that many spells never call.
 
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
@@ -84,6 +84,17 @@ local function spell_xpcall(f, handler, ...)
   return handled(handler, protected(f, ...))
 end
 
+local function result_or_error(ok, ...)
+  if ok then
+    return ...
+  end
+  return nil, (...)
+end
+
+local function try(f, ...)
+  return result_or_error(protected(f, ...))
+end
+
 -- How much memory is in use depends on the collector's pace, so spells are not told.
 local gc_answers = { collect = 0, step = true, isrunning = true, count = 100.0 }
 
@@ -100,5 +111,6 @@ return {
   setmetatable = spell_setmetatable,
   show = show,
   tonumber = spell_tonumber,
+  try = try,
   xpcall = spell_xpcall,
 }

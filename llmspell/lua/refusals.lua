@@ -20,6 +20,15 @@ local function bar(name, closing)
   parking.park() -- it was cancelled
 end
 
+-- A tool was not called with named arguments.
+local function misuse(name)
+  part("errors").fail(
+    "invalid_arguments",
+    name .. " takes one table of named arguments",
+    "write " .. name .. "{name = value}"
+  )
+end
+
 -- Answers a task whose request cannot be passed on.
 local function answer(task, name, message)
   if message == OUT_OF_MEMORY then
@@ -45,4 +54,4 @@ local function finish(task, reply, refused)
   return reply
 end
 
-return { answer = answer, bar = bar, finish = finish }
+return { answer = answer, bar = bar, finish = finish, misuse = misuse }

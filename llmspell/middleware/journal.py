@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.journal.leaves import Leaves
 from llmspell.journal.recording import Recording
 from llmspell.spending.accounts import Accounts
-from llmspell.spending.estimate import Estimate
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.spending.estimate import Estimate
 
 
 class Journal:

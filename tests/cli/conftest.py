@@ -334,7 +334,7 @@ def model(write):
         return f"--model=test/{mood}"
 
     option.asked = threading.Event()
-    with FakeServer(reply) as server:
+    with FakeServer(reply, models=refused(404, "no, not now")) as server:
         write("llmspell.toml", f'[providers.test]\nbase_url = "{server.url}/v1"\n')
         yield option
 

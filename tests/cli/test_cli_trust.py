@@ -82,7 +82,7 @@ def test_the_home_folder_vouches_for_nothing(llmspell, write, tools, project):
 def test_a_spell_by_address(llmspell, tools, stray, site):
     done = llmspell(tools, f"{site}/stray.lua?token=secret")
     assert done.code == 3
-    assert done.err.startswith("error: stray.lua: ")
+    assert done.err.startswith("error: stray.lua:1: ")
     assert done.err.endswith(REFUSED)
     assert "secret" not in done.err
     assert llmspell("--allow-tool=add", tools, f"{site}/stray.lua") == (0, "2\n", "")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -199,7 +200,8 @@ class SlowIndex:
             head = f"content-type: text/html\r\ncontent-length: {len(body)}\r\nconnection: close"
         writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
         await writer.drain()
-        await reader.read()  # until pip hangs up
+        with suppress(ConnectionResetError):
+            await reader.read()  # until pip hangs up
         writer.close()
 
 
