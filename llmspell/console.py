@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -15,8 +16,9 @@ class Console:
     hold its lock.
     """
 
-    def __init__(self, descriptor: int = 0) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int = 0, *, entered: Callable[[], None] = lambda: None) -> None:
+        """Read a descriptor; `entered` is told when a person has typed a line, and pressed Enter."""
+        self._descriptor, self._entered = descriptor, entered
         self._pending = b""
         self._ended = False
         self._reading = asyncio.Lock()
@@ -27,10 +29,14 @@ class Console:
         The prompt is shown on stderr when a person is there to read it.
         """
         async with self._reading:
-            if prompt and os.isatty(self._descriptor):
+            typed = os.isatty(self._descriptor)
+            if prompt and typed:
                 sys.stderr.write(prompt)
                 sys.stderr.flush()
-            return await self._next_line()
+            line = await self._next_line()
+            if typed and line is not None:
+                self._entered()
+            return line
 
     async def read_answer(self, question: str) -> str | None:
         """The line that a person types after having seen the question, or None for no more.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
@@ -32,10 +32,16 @@ def set_way_back(command: str) -> None:
     _ending.way_back = command
 
 
+def keep_line_if(unfinished: Callable[[], bool]) -> None:
+    """From now on, what stands on the terminal's last line is kept if that is unfinished."""
+    _ending.line_is_unfinished = unfinished
+
+
 class _Ending:
     """How the process ends when a signal ends it."""
 
     way_back: str | None = None
+    line_is_unfinished: Callable[[], bool] = staticmethod(lambda: False)
     word, code = "interrupted", INTERRUPTED
 
 
@@ -44,7 +50,8 @@ _ending = _Ending()
 
 def end_interrupted() -> NoReturn:
     """Say so, put the terminal in order, and end the process without waiting for anything."""
-    tidy = f"{_SHOW_CURSOR}{_CLEAR_LINE}" if os.isatty(2) else ""
+    new_line = "\n" if _ending.line_is_unfinished() else _CLEAR_LINE
+    tidy = f"{_SHOW_CURSOR}{new_line}" if os.isatty(2) else ""
     hint = f"hint: go on with: {_ending.way_back}\n" if _ending.way_back else ""
     with suppress(OSError):
         os.write(2, f"{tidy}{_ending.word}\n{hint}".encode())

@@ -70,8 +70,6 @@ class Progress:
             self._update()
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
-        if effect.name == "console.read_line":
-            self.midline = False  # the person has pressed Enter
         if what := subject(effect):
             self._active -= Counter([what])
             self._update()

@@ -11,14 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmspell.cli.bill import Bill
-from llmspell.cli.interrupt import interruptible, set_way_back
+from llmspell.cli.interrupt import interruptible, keep_line_if, set_way_back
 from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
 from llmspell.cli.output import for_people, for_programs, write_line
 from llmspell.cli.progress import Progress
-from llmspell.cli.questions import Questions
 from llmspell.cli.screen import Screen
-from llmspell.console import Console
 from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
@@ -70,9 +68,8 @@ async def _do(
 ) -> Value:
     to = sys.stderr if options.json else sys.stdout
     progress = Progress(shown=sys.stderr.isatty() and not options.narrated)
-    console = Console()
-    screen = Screen(to, progress, console)
-    questions = screen.questions
+    keep_line_if(lambda: progress.midline)
+    screen = Screen(to, progress)
     set_up_logging(options.log_level, debug=options.debug, writer=screen.write_line)
     observers: list[Observer] = [*more_observers, *([Narrator()] if options.narrated else [])]
     if progress.shown and not options.quiet:
@@ -84,19 +81,19 @@ async def _do(
             **options.runtime_arguments(),
             observers=observers,
             output=screen,
-            console=console,
-            ask=questions if somebody and not options.no_prompt else None,
-            person=_person(console, questions) if somebody else None,
+            console=screen.console,
+            ask=screen.questions if somebody and not options.no_prompt else None,
+            person=_person(screen) if somebody else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
             bill.of(runtime.spent)
             return await work(runtime, partial(_begun, recorded=runtime.records))
 
 
-def _person(console: Console, questions: Questions) -> Person:
+def _person(screen: Screen) -> Person:
     from llmspell.cli.asking import Asking
 
-    return Asking(console, questions)
+    return Asking(screen.console, screen.questions)
 
 
 def _begun(run: str, *, recorded: bool) -> None:

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
 from llmspell.cli.output import write_text
 from llmspell.cli.progress import Progress
@@ -12,31 +11,25 @@ from llmspell.cli.questions import Questions
 from llmspell.console import Console
 
 
-class Screen:
+class Screen(AbstractContextManager["Screen"]):
     """Where the texts of a spell and the lines of the log go, around questions and progress.
 
     A spell may leave a line unfinished. On a terminal nothing else is then put behind it.
 
     Attributes:
-        questions: Those of the runtime and of spells, which are answered at a console.
+        console: Where a person types.
+        questions: Those of the runtime and of spells, which are answered there.
     """
 
-    def __init__(self, to: TextIO, progress: Progress, console: Console) -> None:
+    def __init__(self, to: TextIO, progress: Progress) -> None:
         """Write the texts `to` a stream."""
         self._to, self._progress = to, progress
-        self.questions = Questions(console, self.aside)
         self._on_terminal = to.isatty()
+        self.console = Console(entered=self._begin_line)
+        self.questions = Questions(self.console, self._aside)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.end_line()
+    def __exit__(self, *_: object) -> None:
+        self._end_line()
 
     def write(self, text: str | bytes, /) -> None:
         """Write a text of the spell, as soon as no question is on the screen."""
@@ -47,17 +40,20 @@ class Screen:
         self.questions.after(partial(self._write_line, write))
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
+    def _aside(self) -> Iterator[None]:
         """Make room for a question, which may have awaits in it."""
-        self.end_line()
+        self._end_line()
         with self._progress.paused():
             yield
 
-    def end_line(self) -> None:
+    def _end_line(self) -> None:
         """End the line that a spell has left unfinished."""
         if self._progress.midline:
-            self._progress.midline = False
+            self._begin_line()
             write_text(self._to, "\n")
+
+    def _begin_line(self) -> None:
+        self._progress.midline = False
 
     def _write(self, text: str | bytes) -> None:
         with self._progress.aside():
@@ -68,5 +64,5 @@ class Screen:
 
     def _write_line(self, write: Callable[[], None]) -> None:
         with self._progress.aside():
-            self.end_line()
+            self._end_line()
             write()

@@ -150,6 +150,24 @@ def test_a_question_that_is_written_is_answered_on_its_line(terminal, tools):
     assert seen.screen.lines == ["name? Ada", "Ada"]
 
 
+@pytest.mark.parametrize("flag", ["-v", "-q"])
+def test_a_line_that_was_entered_is_ended(terminal, flag):
+    seen = terminal("exec", flag, "Console.write('name? ') return Console.read_line()")
+    seen.wait_for("name? ")
+    seen.type("Ada\n")
+    assert seen.wait() == 0
+    assert seen.sent == "name? Ada\r\nAda\r\n"
+
+
+def test_ctrl_c_leaves_what_was_written(terminal):
+    seen = terminal("exec", "Console.write('begun') while true do end")
+    seen.wait_for("begun")
+    seen.type("\x03")
+    assert seen.wait() == 130
+    assert seen.screen.lines[0].startswith("begun")
+    assert seen.screen.lines[1] == "interrupted"
+
+
 def test_an_error_ends_it(terminal, model):
     lua = "local x = Agent.create{}:prompt('hello')"
     seen = terminal("exec", model("500"), lua)
