@@ -62,10 +62,7 @@ end
 ---@param options? AgentOptions
 ---@return AgentHandle
 function Agent.create(options)
-  local args = {}
-  for key, value in next, options or {} do
-    args[key] = value
-  end
+  local args = host.with_options({}, options, "Agent.create")
   for _, field in ipairs({ "tools", "handoff" }) do
     if type(args[field]) == "table" then
       args[field] = as_tools(args[field])

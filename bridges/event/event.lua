@@ -30,11 +30,7 @@ local function id_of(subscription, callee)
 end
 
 local function subscribe(args)
-  local timeout = args.timeout
-  if not args["function"] then
-    args.timeout = nil -- of a function
-  end
-  return setmetatable({ id = perform("event.subscribe", args), pattern = args.pattern }, handle), timeout
+  return setmetatable({ id = perform("event.subscribe", args), pattern = args.pattern }, handle)
 end
 
 ---The next event of a subscription, or nil after so many seconds without one.
@@ -74,14 +70,17 @@ function Event.subscribe(pattern, fn, options)
   if fn ~= nil and type(fn) ~= "function" then
     fail("invalid_arguments", "Event.subscribe: argument 2 must be a function, not a " .. type(fn))
   end
-  return (subscribe(with_options({ pattern = pattern, ["function"] = fn }, options, "Event.subscribe")))
+  return subscribe(with_options({ pattern = pattern, ["function"] = fn }, options, "Event.subscribe"))
 end
 
 ---Iterate over the events of the topics a pattern stands for, from now on.
 ---@param pattern string
 ---@param options? {timeout: number, size: integer, overflow: "drop_oldest"|"wait", replay: integer}
 function Event.stream(pattern, options)
-  local subscription, timeout = subscribe(with_options({ pattern = pattern }, options, "Event.stream"))
+  local args = with_options({ pattern = pattern }, options, "Event.stream")
+  local timeout = args.timeout
+  args.timeout = nil
+  local subscription = subscribe(args)
   local request = { id = subscription.id, timeout = timeout, lasting = false }
   local function next_event()
     return perform("event.receive", request)

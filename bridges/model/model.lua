@@ -32,18 +32,9 @@ end
 ---@return number[]|number[][] vectors one for each text, or that of the only one
 ---@return table response {usage, model}
 function Model.embed(texts, options)
-  if options ~= nil and type(options) ~= "table" then
-    fail(
-      "invalid_arguments",
-      "Model.embed: options are a table, such as {model = …}, not a " .. type(options)
-    )
-  end
-  local one, args = type(texts) == "string", {}
-  for key, value in next, options or args do
-    args[key] = value
-  end
-  args.texts = one and { texts } or texts
-  local answer = perform("model.embed", args)
+  local one = type(texts) == "string"
+  local args = { texts = one and { texts } or texts }
+  local answer = perform("model.embed", host.with_options(args, options, "Model.embed"))
   local vectors = answer.vectors
   answer.vectors = nil
   return one and vectors[1] or vectors, answer

@@ -1,7 +1,7 @@
 ---@meta Spell
 
 local host = ...
-local perform, fail = host.perform, host.fail
+local perform = host.perform
 
 ---@class Spell
 local Spell = {}
@@ -20,14 +20,7 @@ local Spell = {}
 ---@param options? SpellOptions
 ---@return any
 function Spell.run(spell, options)
-  local args = { spell = spell }
-  if options ~= nil and type(options) ~= "table" then
-    fail("invalid_arguments", "Spell.run takes options in a table", "write Spell.run(spell, {…})")
-  end
-  for key, value in next, options or {} do
-    args[key] = value
-  end
-  return perform("spell.run", args)
+  return perform("spell.run", host.with_options({ spell = spell }, options, "Spell.run"))
 end
 
 return { Spell = Spell }

@@ -16,7 +16,7 @@ local load = part("loading")
 env.load = load
 
 -- Where a variable is to be closed, `return f()` is no tail call, so that an error has a line.
-local KEEPS_LINES <const> = "local llmspell <close> = nil; "
+local KEEPS_LINES <const> = "local _keeps_lines_of_llmspell <close> = nil; "
 
 -- The function of a whole file; nil and what is wrong.
 local function load_text(source, name)

@@ -4,7 +4,7 @@ local match = string.match
 
 local FILES <const> =
   "spells reach files by tools, such as read_file{path = ...}, not by io, os.remove or os.rename"
-local STREAMS <const> = FILES .. "; Console reads lines, and writes"
+local STREAMS <const> = FILES .. "; Console.lines reads, Console.write writes"
 local CODE <const> = "spells load text with load and modules with require, not by dofile or loadfile"
 local BYTECODE <const> = "string.dump is not there, since bytecode cannot be loaded; keep the source text"
 

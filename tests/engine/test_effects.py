@@ -469,6 +469,10 @@ async def test_json_of_too_many_values_is_refused(lua):
             None,
         ),
         ("Human.ask('k', {choises = {}})", "human.ask: choises is not", "choices"),
+        ("Agent.create{tols = {}}", "agent.create: tols is not", "tools"),
+        ("Agent.create('k')", "Agent.create: the options must be a table, not a string", None),
+        ("Spell.run('k', {grant = {}})", "spell.run: grant is not", "grants"),
+        ("Spell.run('k', 1)", "Spell.run: the options must be a table, not a number", None),
         ("Human.ask('k', 1)", "Human.ask: the options must be a table, not a number", None),
     ],
 )

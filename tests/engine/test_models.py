@@ -67,7 +67,7 @@ def lua(tmp_path, isolate, fake):
     [
         ("{dimension = 2}", "dimension is not a parameter"),
         ("{modle = 'fake/other'}", "modle is not a parameter"),
-        ("'fake/other'", "options are a table"),
+        ("'fake/other'", "the options must be a table, not a string"),
     ],
 )
 async def test_options_of_vectors_that_are_none_are_refused(lua, fake, options, said):
