@@ -12,7 +12,7 @@ from math import inf
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, SpellFailed
 from llmspell.frozen import Frozen
-from llmspell.journal.leaves import beside
+from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
 from llmspell.limits import Limits
 from llmspell.permissions import NOTHING, Grants, Permissions
@@ -96,13 +96,13 @@ class Children:
     async def _turn(self, effect: Effect, size: int) -> None:
         """Wait until there is enough memory, or as long as was recorded."""
         recording = effect.run[Recording]
-        again = recording is not None and recording.repeats
+        again = recording is not None and recording.follows_record
         if again and recording.has_recorded(effect.mark(_MEMORY)):
-            await beside(effect, _MEMORY, _nothing())
+            await noted(effect, _MEMORY)
         elif (self._waiting or size > self._free) and not (again and recording.is_replay):
             await self._enough(size)
             if not again:
-                await beside(effect, _MEMORY, _nothing())
+                await noted(effect, _MEMORY)
 
     async def _enough(self, size: int) -> None:
         waiter = size, asyncio.get_running_loop().create_future()
@@ -117,7 +117,3 @@ class Children:
         """Have the next one begin if there is enough for it; it looks after the one behind it."""
         if self._waiting and self._waiting[0][0] <= self._free and not self._waiting[0][1].done():
             self._waiting[0][1].set_result(None)
-
-
-async def _nothing() -> None:
-    pass

@@ -24,8 +24,6 @@ from llmspell.permissions.paths import SETTINGS_FILES
 from llmspell.providers.settings import ProviderSettings
 from llmspell.spending.prices import Price
 
-FILES = SETTINGS_FILES
-
 G = TypeVar("G", bound=Grants)
 
 _UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
@@ -248,8 +246,8 @@ def find_project(start: Path | None = None) -> Project:
     except FileNotFoundError:
         raise ConfigError("the current folder", ["it is not there any more"]) from None
     for folder in (start, *start.parents):
-        refuse_others((folder / name for name in (*FILES, ".llmspell")), start)
-        if files := [folder / name for name in FILES if (folder / name).is_file()]:
+        refuse_others((folder / name for name in (*SETTINGS_FILES, ".llmspell")), start)
+        if files := [folder / name for name in SETTINGS_FILES if (folder / name).is_file()]:
             return Project(folder, read_settings(_only(files)), files[0])
         if (folder / ".llmspell").is_dir():
             return Project(folder)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmspell.concurrency import Answer
+from llmspell.effect_paths import BESIDE
 from llmspell.signature import Signature
 from llmspell.values import LuaFunction, Value
 
@@ -88,11 +89,11 @@ class Effect:
     def mark(self, name: str) -> str:
         """The path of what is learned beside this effect: another one each time it is done again."""
         again = f"-{self.repeats}" if self.repeats else ""
-        return f"{self.path}!{name}{again}"
+        return f"{self.path}{BESIDE}{name}{again}"
 
     def aside(self, number: int) -> Effect:
         """This effect for what is done beside it, with a path of its own for effects of that."""
-        twin = Effect(self.name, self.args, f"{self.path}!{number}", self.run)
+        twin = Effect(self.name, self.args, f"{self.path}{BESIDE}{number}", self.run)
         twin.bound = self.bound
         return twin
 

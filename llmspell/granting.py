@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from llmspell.config import FILES, Project, python_files
+from llmspell.config import Project, python_files
 from llmspell.frozen import Frozen
 from llmspell.permissions import NOTHING, Grants, Need, Permissions, Reply
+from llmspell.permissions.paths import SETTINGS_FILES
 from llmspell.providers.models import Models
 from llmspell.remembered import Remembered
 from llmspell.spell import Spell
@@ -42,7 +43,9 @@ class Granting:
         folder = project.root / ".llmspell"
         # A spell that could write these could grant itself what it likes. Others of these names are
         # denied anyway; these may also be links to what has another name.
-        files = [str(project.root / name) for name in FILES] + python_files(project.settings)
+        files = [str(project.root / name) for name in SETTINGS_FILES] + python_files(
+            project.settings
+        )
         decisive = Grants(write=(str(folder), *files))
         self._denied = denied.merged(decisive)
         self._remembered = Remembered(folder / "grants.json")

@@ -24,6 +24,7 @@ FLOORS = {
     "llmspell.version": 0,
     "llmspell.written": 0,
     "llmspell.durations": 0,
+    "llmspell.effect_paths": 0,
     "llmspell.encoded": 0,
     "llmspell.addresses": 0,
     "llmspell.buckets": 0,

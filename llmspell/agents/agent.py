@@ -13,6 +13,7 @@ from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.context import Context
 from llmspell.agents.counter import Counter
 from llmspell.agents.streams import Stream
+from llmspell.effect_paths import is_within
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
@@ -142,7 +143,7 @@ class Agent:
 
     def check_not_inside(self, path: str) -> None:
         """Refuse a prompt that the agent itself brought about, as it would wait for itself."""
-        if any(path.startswith((f"{p}/", f"{p}.", f"{p}!")) for p in self.active):
+        if any(is_within(path, active) for active in self.active):
             raise AgentError(
                 f"agent {self.name!r} was prompted by its own tool",
                 hint="give the tool an agent of its own, such as agent:fork()",

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmspell.effect_paths import all_around
+
 if TYPE_CHECKING:
     from llmspell.agents.agent import Agent
 
@@ -11,8 +13,4 @@ class Speakers(dict[str, "Agent"]):
 
     def around(self, path: str) -> int:
         """How many prompts a path is inside of."""
-        found = 0
-        while path and self:
-            path = path[: max(path.rfind("/"), path.rfind("."), 0)]
-            found += path in self
-        return found
+        return sum(around in self for around in all_around(path))

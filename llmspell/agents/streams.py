@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from llmspell.concurrency import Answer
+from llmspell.effect_paths import is_within
 from llmspell.errors import EffectError
 from llmspell.values import Value
 
@@ -58,7 +59,7 @@ class Stream:
 
     def holds_up(self, path: str) -> bool:
         """Whether whoever takes the events waits for what is done at a path."""
-        return path.startswith((f"{self._reader}/", f"{self._reader}.", f"{self._reader}!"))
+        return is_within(path, self._reader)
 
     def put(self, *events: Event | Piece) -> None:
         """Add a group of events, or of pieces that nothing is added to."""

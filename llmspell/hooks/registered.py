@@ -12,6 +12,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import Answer, is_cancelled, settled
+from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError
 from llmspell.events import Events
@@ -77,11 +78,7 @@ class AtWork(set[tuple[int, str]]):
     def includes(self, owner: object, path: str) -> bool:
         """Whether the effect of that path, or one around it, is the owner's own work."""
         who = id(owner)
-        while path:
-            if (who, path) in self:
-                return True
-            path = path[: max(path.rfind("/"), path.rfind("."), path.rfind("!"), 0)]
-        return False
+        return (who, path) in self or any((who, around) in self for around in all_around(path))
 
 
 @dataclass(eq=False, slots=True)
@@ -330,6 +327,6 @@ class RegisteredHook:
 def _depends_on_time(call: HookCall, what: str, now: bool) -> bool:
     """Whether something depends on the time now, or did when that was recorded."""
     recording = call.effect.run[Recording]
-    if recording and recording.repeats:
+    if recording and recording.follows_record:
         return recording.has_recorded(call.effect.mark(what))
     return now

@@ -25,8 +25,6 @@ _GOES_ON = """
     UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
     WHERE id = ?
 """
-
-
 # Who prunes, and did not see the lock, has ended once something else could be written.
 _AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llmspell import sqlite_file
+from llmspell.effect_paths import is_within
 from llmspell.errors import ReplayError
 from llmspell.journal.database import schema
 from llmspell.journal.reader import RecordedEffect, RecordedRun
@@ -40,7 +41,7 @@ def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
         ReplayError: There is none.
     """
     for effect in effects:  # in the order in which they ended
-        if effect.path == at or effect.path.startswith((f"{at}/", f"{at}.", f"{at}!")):
+        if effect.path == at or is_within(effect.path, at):
             return effect
     similar = difflib.get_close_matches(at, [effect.path for effect in effects], n=3)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"see: llmspell show {run}"

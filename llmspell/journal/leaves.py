@@ -116,8 +116,8 @@ class Leaves:
 
     def _ask(self, effect: Effect, arguments: Arguments) -> Asked:
         if self._ledger.held is not None:
-            self._ledger.go_on()
-        self._recording.goes_on()
+            self._ledger.go_beyond()
+        self._recording.settle_doubts()
         asked = Asked(effect, arguments, self._ledger.ended)
         self._recording.open[effect.path] = asked
         return asked
@@ -204,6 +204,14 @@ async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) ->
         return await settled(Leaves(recording, lambda _: work).perform(place))
     finally:
         work.close()
+
+
+async def noted(effect: Effect, mark: str) -> None:
+    """Note beside an effect that something has happened; or wait until it had, if that was recorded."""
+    await beside(effect, mark, _nothing())
+
+
+async def _nothing() -> None: ...
 
 
 class _GivenUp:

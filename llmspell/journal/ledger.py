@@ -71,8 +71,8 @@ class Ledger:
         self._writer, self._lock, self._number = writer, lock, number
         self.known: set[bytes] = set()
 
-    def go_on(self) -> None:
-        """What is recorded from now on is new. Raises JournalError."""
+    def go_beyond(self) -> None:
+        """The run goes beyond its record. Raises JournalError."""
         held, self.held = self.held, None
         self._writer.commit(held or ())
 
@@ -112,7 +112,7 @@ class Ledger:
     def turned(self, turn: int, under: str, batch: str) -> None:
         """Lua was told a batch; that is known before anything later is."""
         if self.held is not None:
-            self.go_on()
+            self.go_beyond()
         self._writer.add([(_TURN, (self._number, turn, under, batch))])
 
     def finish(

@@ -35,9 +35,8 @@ class RunLock:
                     os.close(descriptor)
                     break
                 time.sleep(_LOOK)
-            os.close(
-                descriptor
-            )  # somebody looked, or whoever had it has removed the file meanwhile
+            # Somebody looked, or whoever had it has removed the file meanwhile.
+            os.close(descriptor)
         raise RunBusy(
             f"another process is at the run {run}", hint="wait until it has ended, or end it"
         )

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from llmspell.effect_paths import BESIDE, all_above, is_beside, is_on_behalf
 from llmspell.errors import (
     EffectError,
     JournalExhausted,
@@ -22,7 +23,7 @@ from llmspell.errors import (
     effect_error_from,
 )
 from llmspell.journal.labels import shown
-from llmspell.journal.reader import MARK, Reader, RecordedEffect, RecordedRun, is_beside
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 from llmspell.values import Value
 
 STUCK = 1.0
@@ -191,7 +192,7 @@ class Past:
     def loosen(self, path: str) -> None:
         """What was recorded on behalf of a leaf that did not end is no part of the order."""
         for recorded in self._all:
-            if recorded.effect.path.startswith((f"{path}/", f"{path}.")) and not recorded.given:
+            if is_on_behalf(recorded.effect.path, path) and not recorded.given:
                 recorded.given = True
         self._go_on()
 
@@ -258,20 +259,20 @@ class Past:
         """Note what was cancelled at once when the time of the effect around it was up."""
         last: Recorded | None = None
         for recorded in self._all:
-            effect = recorded.effect
-            if effect.kind != "cancelled":
-                last = recorded if is_beside(effect.path) else None
-            elif last and effect.asked < last.effect.number and not self._inside(effect.path):
-                around = last.effect.path[: last.effect.path.rfind(MARK)]
-                if effect.path.startswith((f"{around}/", f"{around}.")):
-                    last.ended.append(recorded)
+            if recorded.effect.kind != "cancelled":
+                last = recorded if is_beside(recorded.effect.path) else None
+            elif last and self._ends(last.effect, recorded.effect):
+                last.ended.append(recorded)
+
+    def _ends(self, expiry: RecordedEffect, cancelled: RecordedEffect) -> bool:
+        """Whether that the time of something was up, a note beside it, cancelled a leaf."""
+        path, around = cancelled.path, expiry.path.rpartition(BESIDE)[0]
+        in_progress = cancelled.asked < expiry.number
+        return in_progress and is_on_behalf(path, around) and not self._inside(path)
 
     def _inside(self, path: str) -> bool:
         """Whether it was done on behalf of a recorded leaf, which answers for it."""
-        while path := path[: max(path.rfind("/"), path.rfind("."), 0)]:
-            if path in self._found:
-                return True
-        return False
+        return any(above in self._found for above in all_above(path))
 
     def _watch(self) -> None:
         if not self._watching:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from llmspell.effect_paths import is_beside
 from llmspell.errors import JournalError, RunNotFound
 from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
@@ -458,14 +459,6 @@ def due_runs(
     runs = reader.runs(damaged=damaged)
     due = [(run.due, run) for run in runs if run.status == "suspended" and run.due]
     return [run for when, run in sorted(due, key=lambda pair: pair[0]) if when <= now]
-
-
-MARK = "!"
-
-
-def is_beside(path: str) -> bool:
-    """Whether what has that path is beside an effect, and not on behalf of what is."""
-    return path.rfind(MARK) > max(path.rfind("/"), path.rfind("."))
 
 
 _REMEMBERED = 64 << 20  # characters

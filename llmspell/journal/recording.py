@@ -130,7 +130,7 @@ class Recording:
         return bool(self.open)
 
     @property
-    def repeats(self) -> bool:
+    def follows_record(self) -> bool:
         """Whether what happens now is known from before."""
         past = self.past
         return past is not None and (
@@ -177,11 +177,11 @@ class Recording:
         if self.leaving():
             self._doubtful.append(note)
         else:
-            self.goes_on()
+            self.settle_doubts()
             note()
 
-    def goes_on(self) -> None:
-        """The run does not stop."""
+    def settle_doubts(self) -> None:
+        """The run does not stop, so what was cancelled was not because of that."""
         if self._doubtful:
             doubtful, self._doubtful = self._doubtful, []
             for note in doubtful:
@@ -228,7 +228,7 @@ class Recording:
 
     def turned(self, under: str, batch: str | None) -> None:
         """Lua has a turn; `batch` says what it is told, if it could have been told something else."""
-        self.goes_on()
+        self.settle_doubts()
         self.turn += 1
         if batch is not None and self.ledger:
             self.ledger.turned(self.turn, under, batch)

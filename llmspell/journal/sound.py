@@ -57,18 +57,17 @@ def table_of(text: str) -> dict[str, Value]:
 
 def error_of(text: str) -> dict[str, Value]:
     """The error that a text stands for: {code, message, where, hint, details}. Raises Unsound."""
-    value = value_of(text)
-    sound = _is_table(value) and all(check(value.get(name)) for name, check in _ERROR.items())
-    if not sound:
-        raise Unsound
-    return value  # type: ignore[no-any-return]
+    return _checked_table(text, _ERROR)
 
 
 def setup_of(text: str) -> dict[str, Any]:
     """What a run ran with, as a text stands for it. Raises Unsound."""
+    return _checked_table(text, _SETUP)
+
+
+def _checked_table(text: str, checks: Mapping[str, Check]) -> dict[str, Value]:
     value = value_of(text)
-    sound = _is_table(value) and all(check(value.get(name)) for name, check in _SETUP.items())
-    if not sound:
+    if not (_is_table(value) and all(check(value.get(name)) for name, check in checks.items())):
         raise Unsound
     return value  # type: ignore[no-any-return]
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llmspell.effect_paths import BESIDE, all_above, is_beside
 from llmspell.journal.labels import label_of
-from llmspell.journal.reader import MARK, Reader, RecordedEffect, RecordedRun, is_beside
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 
 Kind = Literal["task", "composite", "leaf", "unfinished"]
 
@@ -134,11 +135,8 @@ def _measure(span: Span) -> None:
 
 def parent_of(path: str) -> str | None:
     """The path of what a task or an effect stands under; None for the main task."""
-    cut = max(path.rfind("/"), path.rfind("."))
-    if cut <= 0:
-        return None
-    above = path[:cut]
-    return above.rpartition(MARK)[0] if is_beside(above) else above
+    above = next(all_above(path), None)
+    return above.rpartition(BESIDE)[0] if above and is_beside(above) else above
 
 
 def _is_task(path: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llmspell.concurrency import cancel
 from llmspell.effects import Effect
 from llmspell.errors import EffectError
-from llmspell.journal.leaves import beside
+from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
 from llmspell.steps import TookTooLong, in_time
 
@@ -57,7 +57,7 @@ async def in_recorded_time(
     try:
         return await in_time(seconds, work, waits_for, limit)
     except TookTooLong:
-        await beside(effect, mark, _nothing())
+        await noted(effect, mark)
         raise
 
 
@@ -69,7 +69,7 @@ async def _until_recorded(
 
     async def expire() -> None:
         try:
-            await beside(effect, mark, _nothing())
+            await noted(effect, mark)
         except Exception as error:  # noqa: BLE001 - who waits is to hear of it
             failures.append(error)
         if not ended:
@@ -103,7 +103,7 @@ def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[CancelScope
         try:
             if not recording.has_recorded(effect.mark(mark)):
                 await (asyncio.Event().wait() if recording.is_replay else asyncio.sleep(seconds))
-            await beside(effect, mark, _nothing())
+            await noted(effect, mark)
         except Exception as error:  # noqa: BLE001 - who waits is to hear of it
             failures.append(error)
         scope.cancel()
@@ -116,7 +116,3 @@ def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[CancelScope
         clock.cancel()
     if failures:
         raise failures[0]
-
-
-async def _nothing() -> None:
-    pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from llmspell.effect_paths import is_within
 from llmspell.journal.recording import Recording
 from llmspell.lua import messages
 
@@ -104,10 +105,9 @@ class Turns:
         for message in inbox:
             self._hold(message)
         path = self._asked.get(task, "")
-        inside = (f"c{path}/", f"c{path}.", f"c{path}!")
         kept = []
         for name, message in self.held:
-            if name.startswith(inside):
+            if name.startswith("c") and is_within(name[1:], path):
                 self._dropped.add(messages.head_of(message)[1])
             elif name != str(task):
                 kept.append((name, message))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
 from llmspell.limits import Budget, read_limits, units
@@ -44,9 +45,9 @@ class Accounts:
     def of(self, path: str) -> list[Account]:
         """Those that pay for the effect of a path, innermost first."""
         found: dict[Account, None] = {}
-        while path and self._at:
-            found |= dict.fromkeys(reversed(self._at.get(path, ())))
-            path = path[: max(path.rfind("/"), path.rfind("."), path.rfind("!"), 0)]
+        places = (path, *all_around(path)) if self._at else ()
+        for place in places:
+            found |= dict.fromkeys(reversed(self._at.get(place, ())))
         return [*found, self._run, *self._total]
 
     def resume(self, path: str, model: str, usage: Usage) -> None:

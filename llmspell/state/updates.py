@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
 from llmspell.concurrency import settled
+from llmspell.effect_paths import is_within
 from llmspell.errors import StateError
 from llmspell.state.store import Steps, Updater
 from llmspell.values import Value
@@ -38,7 +39,7 @@ class _Turn:
 
     def inside(self, other: _Turn) -> bool:
         """Whether it is part of what the other's updater does."""
-        if other.caller and self.caller.startswith((f"{other.caller}/", f"{other.caller}.")):
+        if other.caller and is_within(self.caller, other.caller):
             return True
         outer = self.outer
         return outer is not None and (outer is other or outer.inside(other))
