@@ -168,27 +168,15 @@ class RegisteredHook:
 
     def _asked_beside(self, call: HookCall, aside: Effect, at_work: AtWork) -> Answer[HookResult]:
         """The same as `_asked`; its own effects have paths beside that of the effect."""
-        effect = call.effect
-
-        async def asked(answer: Awaitable[HookResult]) -> HookResult:
-            try:
-                return await answer
-            finally:
-                put_back()
-
-        def put_back() -> None:
-            call.effect = effect
-            effect.args = aside.args
-
-        call.effect = aside
+        effect, call.effect = call.effect, aside
         try:
             answer: Any = self._asked(call, at_work)
         except BaseException:
-            put_back()
+            _put_back(effect, call)
             raise
         if hasattr(answer, "__await__"):
-            return asked(answer)
-        put_back()
+            return _put_back_after(answer, effect, call)
+        _put_back(effect, call)
         return answer  # type: ignore[no-any-return]
 
     def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
@@ -322,6 +310,20 @@ class RegisteredHook:
                 f"hook {self.id!r} {call.phase} {call.effect.name} is required, but it failed "
                 f"{self.circuit.in_a_row} times in a row"
             )
+
+
+def _put_back(effect: Effect, call: HookCall) -> None:
+    """The call is of the effect itself again, whose arguments the hook may have changed."""
+    effect.args, call.effect = call.effect.args, effect
+
+
+async def _put_back_after(
+    answer: Awaitable[HookResult], effect: Effect, call: HookCall
+) -> HookResult:
+    try:
+        return await answer
+    finally:
+        _put_back(effect, call)
 
 
 def _depends_on_time(call: HookCall, what: str, now: bool) -> bool:

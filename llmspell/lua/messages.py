@@ -27,7 +27,7 @@ from llmspell.values import LuaFunction, Value, as_text
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
 _head, _head_at = _HEAD.pack, _HEAD.unpack_from
-_nothing = Struct("<BIc").pack
+_call, _nothing = Struct("<BIH").pack, Struct("<BIc").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
@@ -225,8 +225,8 @@ def refusal(task: int, error: dict[str, Value]) -> bytes:
 
 def call(number: int, path: str, function: LuaFunction, args: list[Value]) -> bytes:
     """Call a function of the spell in a new task. Raises NotPlain."""
-    head = _head(_CALL, number) + _with_length(_SHORT, path.encode())
-    return head + _FUNCTION.pack(function.id) + encode(args)
+    place = path.encode()
+    return _call(_CALL, number, len(place)) + place + _FUNCTION.pack(function.id) + encode(args)
 
 
 def release(function: LuaFunction) -> bytes:
