@@ -140,7 +140,7 @@ class Engine:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])
             args = {}
-        self._effects += 1
+        self._effects += 1  # as in `count`: this is where each effect of a spell passes
         if self._effects > self._free_effects:
             self._judge_effects()
         chain = self._chains.get(name) or self._chain(name)

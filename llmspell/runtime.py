@@ -236,6 +236,9 @@ class Runtime:
             )
         return self._begun_runs
 
+    def _output_or(self, given: Output | None) -> Output:
+        return self._output if given is None else given
+
     @property
     def records(self) -> bool:
         """Whether its runs are recorded."""
@@ -268,7 +271,7 @@ class Runtime:
         if not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
         launch = await self._terms.launch(spell, params or {}, arguments)
-        run = self._runs.run(launch, self._output if output is None else output, begun)
+        run = self._runs.run(launch, self._output_or(output), begun)
         return await self._explained(spell, run)
 
     async def resume(
@@ -311,8 +314,7 @@ class Runtime:
         resuming.check_tools(found, self.tools)
         judge = unfinished if callable(unfinished) else always
         recording = again.resume(journal, found, launch.beginning(self.tools), judge)
-        output = self._output if output is None else output
-        done = self._runs.run_recorded(recording, launch, output, begun)
+        done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
         return await self._explained(spell, done)
 
     async def fork(
@@ -379,9 +381,10 @@ class Runtime:
         found = again.find(journal, run)
         launch = launch_of(found)
         recording = again.replay(journal, found, until=until)
-        output = self._output if output is None else output
         tools = found.setup["tools"]
-        return await self._runs.run_recorded(recording, launch, output, tools=tools)
+        return await self._runs.run_recorded(
+            recording, launch, self._output_or(output), tools=tools
+        )
 
     async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
         """What a run returns; a limit it broke says what sets that."""
