@@ -6,17 +6,24 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 IpAddress = IPv4Address | IPv6Address
 
+_LOOPBACK: dict[int, IpAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 _INTERNET = IPv6Network("2000::/3")  # RFC 4291: all of IPv6's global unicast that is given out
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address is in the last 32 bits
 
 
 def read_address(text: str) -> IpAddress | None:
-    """The address a text is; None when it is none. An IPv4 address in IPv6's clothes is bared."""
+    """The address that a text leads to; None when it is no address.
+
+    An IPv4 address in IPv6's clothes is bared, and who asks for "no address in particular",
+    0.0.0.0 or ::, gets to this machine.
+    """
     try:
         address = ip_address(text)
     except ValueError:
         return None
-    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return _LOOPBACK[address.version] if address.is_unspecified else address
 
 
 def is_public(address: IpAddress) -> bool:

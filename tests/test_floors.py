@@ -31,6 +31,7 @@ FLOORS = {
     "llmspell.callers": 0,
     "llmspell.clock": 0,
     "llmspell.frozen": 0,
+    "llmspell.packing": 0,
     "llmspell.formats": 1,
     "llmspell.importing": 1,
     "llmspell.sqlite_file": 1,

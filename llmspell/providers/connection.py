@@ -19,6 +19,7 @@ import anyio
 import httpx2
 
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
+from llmspell.packing import check_packing
 from llmspell.providers.failures import interrupted, nonsense, refused, unreachable
 from llmspell.providers.pace import Pace
 from llmspell.providers.redaction import LOGGER, Redacting, without_whole
@@ -339,6 +340,8 @@ def _table(endpoint: Endpoint, answer: Any | _Failure) -> dict[str, Any]:
 def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
     """The body as it comes, unpacked."""
     packed = "content-encoding" in response.headers
+    if packed:
+        check_packing(response)
     # What is not packed comes much cheaper without all that could unpack it.
     pieces = (
         response.aiter_bytes() if packed else aiter(cast("httpx2.AsyncByteStream", response.stream))

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
+from llmspell.packing import check_packing
 from llmspell.tools.reach import Reach
 from llmspell.tools.tool import tool
 
@@ -126,7 +127,7 @@ def _explained(url: str, method: str, timeout: float) -> Iterator[None]:
         ours = isinstance(error, httpx2.LocalProtocolError)
         what = "cannot connect to" if unsent else "the exchange failed with"
         raise ToolError(
-            f"{what} {url}: {error or type(error).__name__}",
+            f"{what} {url}: {str(error) or type(error).__name__}",
             details={"url": url, "type": type(error).__name__},
             retryable=unsent or (method in _IDEMPOTENT and not ours),
         ) from error
@@ -215,6 +216,7 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 
 async def _body(response: httpx2.Response, max_bytes: int) -> bytes:
     """The decoded body."""
+    check_packing(response)
     body = bytearray()
     async for piece in response.aiter_bytes():
         body += piece

@@ -68,6 +68,8 @@ def test_addresses_that_are_none_of_the_internet(text):
 def test_an_address_is_read_without_its_clothes():
     assert str(read_address("::ffff:10.0.0.5")) == "10.0.0.5"
     assert str(read_address("FE80::1")) == "fe80::1"
+    assert str(read_address("0.0.0.0")) == str(read_address("::ffff:0:0")) == "127.0.0.1"
+    assert str(read_address("::")) == "::1"
     assert [read_address(t) for t in ("", "example.com", "127.1", "10.0.0.0/8", "[::1]")] == [
         None
     ] * 5

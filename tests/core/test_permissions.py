@@ -221,6 +221,8 @@ def test_what_leads_nowhere_is_denied_and_explained(place, path):
         ("[::1]", "http://[0:0:0:0:0:0:0:1]:81/"),
         ("::FFFF:1", "http://[::ffff:1]/"),
         ("127.0.0.1", "http://[::ffff:127.0.0.1]/"),
+        ("localhost", "http://0.0.0.0/"),
+        ("localhost", "http://[::]/"),
     ],
 )
 def test_hosts_that_are_granted(grant, url):

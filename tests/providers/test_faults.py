@@ -370,6 +370,12 @@ async def test_an_answer_that_unpacks_without_end(fail, http):
     assert error.message == "test: the answer is larger than 32 MiB"
 
 
+async def test_an_answer_that_is_packed_more_than_once_is_not_unpacked(fail, http, completion):
+    body = gzip.compress(gzip.compress(json.dumps(completion()).encode()))
+    error, _ = await fail(http(body, content_encoding="gzip, gzip"))
+    assert error.message == "test: the answer cannot be decompressed"
+
+
 async def test_a_compressed_answer(serve, provider_at, http, completion):
     body = gzip.compress(json.dumps(completion()).encode())
     async with serve(http(body, content_encoding="gzip")) as (_, url), provider_at(url) as provider:

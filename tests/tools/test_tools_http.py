@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 import json
 import socket
@@ -74,6 +75,9 @@ class Site(BaseHTTPRequestHandler):
 
     def packed(self):
         self.reply(200, gzip.compress(b"x" * 5_000_000), content_encoding="gzip")
+
+    def packed_thrice(self):
+        self.reply(200, gzip.compress(b"x"), content_encoding="gzip, Identity, deflate,gzip")
 
     def badly_packed(self):
         self.reply(200, b"no gzip", content_encoding="gzip")
@@ -251,6 +255,12 @@ async def test_a_body_that_is_not_packed_as_it_says(call, site):
     assert not caught.value.retryable
 
 
+async def test_a_body_that_is_packed_more_than_once_is_not_unpacked(call, site):
+    with pytest.raises(ToolError, match="more than once: gzip, deflate, gzip") as caught:
+        await call(http_request, url=f"{site.url}/packed_thrice")
+    assert not caught.value.retryable
+
+
 async def test_nobody_there(call, site):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -258,6 +268,14 @@ async def test_nobody_there(call, site):
         with pytest.raises(ToolError, match="cannot connect to") as caught:
             await call(http_request, url=url, method="POST")
     assert caught.value.retryable
+
+
+async def test_who_hangs_up_at_once(call):
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ToolError, match=r"cannot connect to .*/: \w"):
+            await call(http_request, url=f"https://127.0.0.1:{port}/")
 
 
 async def test_tls_that_is_none(call, site):
@@ -471,7 +489,7 @@ async def test_localhost_is_granted_by_its_name(call, site):
 
 
 async def test_a_denied_address_is_denied_by_every_name(call, site):
-    for host in ("localhost", "127.1", "127.0.0.1"):
+    for host in ("localhost", "127.1", "127.0.0.1", "0.0.0.0", "0", "[::ffff:0.0.0.0]"):
         permissions = Permissions(Grants.all(), Grants(net=("127.0.0.0/8",)))
         with pytest.raises(PermissionDenied, match=r"may not reach 127\.0\.0\.1"):
             await call(http_request, permissions, url=f"http://{host}:{site.server_port}/")
