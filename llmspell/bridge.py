@@ -12,6 +12,7 @@ from llmspell.effects import Handler
 from llmspell.errors import PluginError, UnknownEffect
 from llmspell.lua.image import LuaPart
 from llmspell.registry import Loading, Registry
+from llmspell.suggestions import similar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -159,10 +160,8 @@ class Bridges(Registry[Bridge]):
         bridge = self.get(effect.partition(".")[0])
         if bridge is not None and effect in bridge.handlers:
             return bridge.handlers[effect]
-        import difflib
-
         names = [name for b in self.values() for name in b.handlers]
-        raise UnknownEffect("effect", effect, difflib.get_close_matches(effect, names))
+        raise UnknownEffect("effect", effect, similar(effect, names))
 
 
 class _BuiltIn(Registry[Bridge]):

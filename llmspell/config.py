@@ -23,6 +23,7 @@ from llmspell.permissions import KINDS, Grants, targets_in
 from llmspell.permissions.paths import SETTINGS_FILES
 from llmspell.providers.settings import ProviderSettings
 from llmspell.spending.prices import Price
+from llmspell.suggestions import similar
 
 G = TypeVar("G", bound=Grants)
 
@@ -324,16 +325,13 @@ def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
     """Keys with names like those which there are not, or else what there is in that table."""
     if not unknown:
         return None
-    import difflib
-
-    similar = []
+    meant = []
     for *table, name in sorted(unknown, key=len):
         keys = _keys_at(table)
         inner = [] if table else [f"{key}.{k}" for key in keys for k in _keys_at([key])]
-        if found := difflib.get_close_matches(str(name), [*keys, *inner], n=1):
-            similar.append(_named([*table, found[0]]))
-    if similar:
-        return f"did you mean {' and '.join(dict.fromkeys(similar))}?"
+        meant += [_named([*table, found]) for found in similar(str(name), [*keys, *inner], most=1)]
+    if meant:
+        return f"did you mean {' and '.join(dict.fromkeys(meant))}?"
     table = list(unknown[0][:-1])
     of = f" of {_named(table)}" if table else ""
     return f"settings{of} are {', '.join(_keys_at(table))}"

@@ -25,6 +25,7 @@ from llmspell.middleware import Middleware, compose
 from llmspell.spell import Spell
 from llmspell.spending.account import Account
 from llmspell.state.watchers import Watchers
+from llmspell.suggestions import did_you_mean
 from llmspell.tools.registry import Tools
 from llmspell.values import LuaFunction, Value
 from llmspell.written import Written
@@ -174,7 +175,4 @@ def _similar_tool(message: str, tools: Tools) -> str | None:
     missing = re.fullmatch(r"attempt to call a nil value \(global '(\w+)'\)", message)
     if missing is None:
         return None
-    import difflib
-
-    similar = difflib.get_close_matches(missing[1], list(tools), n=1)
-    return f"did you mean {similar[0]}?" if similar else "list the tools with: llmspell tools"
+    return did_you_mean(missing[1], tools, otherwise="list the tools with: llmspell tools")

@@ -11,6 +11,7 @@ from llmspell.config import Project, find_project
 from llmspell.errors import SpellNotFound
 from llmspell.ownership import is_own, shipped_folder
 from llmspell.spell import Spell, parse_spell
+from llmspell.suggestions import did_you_mean
 
 
 def find_spell(name: str, project: Project | None = None) -> Spell:
@@ -114,8 +115,6 @@ def _name_of(path: Path) -> str:
 
 
 def _not_found(name: str, project: Project) -> SpellNotFound:
-    import difflib
-
     path = Path(name)
     for file in (path, path / "main.lua"):
         try:
@@ -132,8 +131,8 @@ def _not_found(name: str, project: Project) -> SpellNotFound:
         return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
     if isdir(name):  # noqa: PTH112 - see _is_file
         return SpellNotFound(f"the folder {name} has no main.lua", hint="name a file in it")
-    similar = difflib.get_close_matches(name, named_spells(project))
-    hint = f"did you mean {' or '.join(similar)}?" if similar else "list them with: llmspell spells"
+    known = named_spells(project)
+    hint = did_you_mean(name, known, most=3, otherwise="list them with: llmspell spells")
     return SpellNotFound(f"no spell named {name}", hint=hint)
 
 

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Generic, Self, TypeVar
 
 from llmspell.errors import UnknownEffect
+from llmspell.suggestions import similar
 
 FIRST_VERSION = "1"
 
@@ -203,9 +204,7 @@ class Registry(Mapping[str, T], Searchable[T]):
         plain, version, _ = name.partition("@")
         if version and (versions := self.versions(plain)):
             return [f"{plain}@{known}" for known in versions]
-        import difflib
-
-        return difflib.get_close_matches(plain, list(self), n=3, cutoff=0.6)
+        return similar(plain, self)
 
 
 class Loading(Mapping[str, T]):

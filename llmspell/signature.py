@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, cast, get_type_hints
 
 from llmspell.errors import InvalidArguments
+from llmspell.suggestions import similar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,12 +152,10 @@ class Signature:
 
     def _meant(self, error: ValidationError) -> str | None:
         """What was meant by names that no parameter has but one nearly has."""
-        from difflib import get_close_matches
-
         names = [parameter.name for parameter in self.parameters]
         unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
-        similar = [found[0] for name in unknown if (found := get_close_matches(name, names, n=1))]
-        return f"did you mean {' and '.join(dict.fromkeys(similar))}?" if similar else None
+        meant = [one for name in unknown for one in similar(name, names, most=1)]
+        return f"did you mean {' and '.join(dict.fromkeys(meant))}?" if meant else None
 
     @property
     def usage(self) -> str:

@@ -39,6 +39,7 @@ FLOORS = {
     "llmspell.concurrency": 0,
     "llmspell.console": 0,
     "llmspell.steps": 0,
+    "llmspell.suggestions": 0,
     "llmspell.limits": 0,
     "llmspell.signature": 1,
     "llmspell.parameters": 1,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmspell.errors import InvalidArguments, UnknownEffect
 from llmspell.frozen import Frozen
+from llmspell.suggestions import similar
 from llmspell.values import NotPlain, Value, plain
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -65,11 +66,7 @@ class Templates:
         """The template of that name. Raises UnknownEffect."""
         found = self.all().get(name)
         if found is None:
-            import difflib
-
-            raise UnknownEffect(
-                "agent template", name, difflib.get_close_matches(name, list(self.all()))
-            )
+            raise UnknownEffect("agent template", name, similar(name, self.all()))
         return found
 
     def all(self) -> Mapping[str, Template]:

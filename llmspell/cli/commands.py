@@ -71,18 +71,15 @@ def _is_spell(name: str) -> bool:
 
 
 def _unknown(name: str) -> click.UsageError:
-    import difflib
-
     from llmspell.cli.report import Misuse
     from llmspell.config import find_project
     from llmspell.finding import named_spells
+    from llmspell.suggestions import did_you_mean
 
     if name in named_spells(find_project()):
         hint = f"run the spell of that name with: llmspell run {name}"
-    elif similar := difflib.get_close_matches(name, COMMANDS, n=1):
-        hint = f"did you mean {similar[0]}?"
     else:
-        hint = "see: llmspell --help"
+        hint = did_you_mean(name, COMMANDS, otherwise="see: llmspell --help")
     return Misuse(f"no command or file named {name}", hint=hint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from llmspell.providers.choose import EMBEDDED, Choice
 from llmspell.providers.endpoints import endpoint
 from llmspell.providers.provider import ModelName
 from llmspell.runtime import Runtime
+from llmspell.suggestions import did_you_mean
 
 SECONDS = 5.0
 """How long the model's server may take to answer."""
@@ -186,8 +186,7 @@ async def _answers(choice: Choice, project: Project, *, offline: bool) -> Findin
 def _listed(name: ModelName, models: list[str], base_url: str) -> Finding:
     if not models or name.model in models or f"{name.model}:latest" in models:
         return Finding("answers", "ok", base_url)
-    similar = difflib.get_close_matches(name.model, models, n=3)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else f"see {base_url}/models"
+    hint = did_you_mean(name.model, models, most=3, otherwise=f"see {base_url}/models")
     return Finding("answers", "warning", f"{base_url} does not list {name.model}", hint)
 
 

@@ -6,6 +6,7 @@ import click
 
 from llmspell.cli.report import Misuse
 from llmspell.limits import Budget, Limits, units
+from llmspell.suggestions import did_you_mean
 
 
 def limit_option() -> click.Option:
@@ -51,9 +52,6 @@ def _read(
 
 
 def _instead_of(name: str, kind: type) -> str:
-    import difflib
-
     known = units(kind)
-    similar = difflib.get_close_matches(name, known, n=1)
     what = "limits are" if kind is Limits else "a budget has"
-    return f"did you mean {similar[0]}?" if similar else f"{what} {', '.join(known)}"
+    return did_you_mean(name, known, otherwise=f"{what} {', '.join(known)}")

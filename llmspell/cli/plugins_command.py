@@ -9,6 +9,7 @@ from llmspell.cli.report import Misuse
 from llmspell.config import find_project
 from llmspell.plugins.known import Known, known_plugins
 from llmspell.plugins.schema import settings_of
+from llmspell.suggestions import did_you_mean
 
 
 @click.group("plugins")
@@ -57,10 +58,7 @@ def info(name: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoev
 
 
 def _unknown(name: str, known: list[str]) -> Misuse:
-    import difflib
-
-    similar = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {similar[0]}?" if similar else "list them with: llmspell plugins list"
+    hint = did_you_mean(name, known, otherwise="list them with: llmspell plugins list")
     return Misuse(f"no plugin named {name!r}", hint=hint)
 
 

@@ -20,6 +20,7 @@ from llmspell.errors import StateError
 from llmspell.state import MemoryStore, SqliteStore, Store
 from llmspell.state.encoding import encode
 from llmspell.state.transfer import meant
+from llmspell.suggestions import did_you_mean
 from llmspell.values import Value
 
 T = TypeVar("T")
@@ -170,13 +171,11 @@ def import_(file: Path, scope: str | None, replace: bool) -> None:
 
 
 async def _no_key(store: Store, scope: str, key: str) -> StateError:
-    import difflib
-
-    similar = difflib.get_close_matches(key, await settled(store.keys(scope)), n=1)
+    known = await settled(store.keys(scope))
     place = f" in the scope {scope!r}" if scope else ""
     return StateError(
         f"no key {key!r}{place}",
-        hint=f"did you mean {similar[0]}?" if similar else "see: llmspell state list",
+        hint=did_you_mean(key, known, otherwise="see: llmspell state list"),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sqlite3
 import time
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from llmspell.errors import ReplayError
 from llmspell.journal.database import schema
 from llmspell.journal.reader import RecordedEffect, RecordedRun
 from llmspell.journal.texts import Row
+from llmspell.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
     for effect in effects:  # in the order in which they ended
         if effect.path == at or is_within(effect.path, at):
             return effect
-    similar = difflib.get_close_matches(at, [effect.path for effect in effects], n=3)
-    hint = f"did you mean {' or '.join(similar)}?" if similar else f"see: llmspell show {run}"
+    paths = [effect.path for effect in effects]
+    hint = did_you_mean(at, paths, most=3, otherwise=f"see: llmspell show {run}")
     raise ReplayError(f"the run {run} recorded nothing at {at}", hint=hint)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from llmspell.config import PluginSettings
 from llmspell.errors import ConfigError, PluginError
 from llmspell.importing import installed, load_object
 from llmspell.plugins.plugin import Plugin
+from llmspell.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -46,10 +46,8 @@ def _is_model(found: object) -> bool:
 
 
 def _not_installed(name: str) -> PluginError:
-    similar = difflib.get_close_matches(name, installed(GROUP), n=1)
-    hint = "install its package, or set module for one of your own"
-    if similar:
-        hint = f"did you mean {similar[0]}?"
+    otherwise = "install its package, or set module for one of your own"
+    hint = did_you_mean(name, installed(GROUP), otherwise=otherwise)
     return PluginError(f"no plugin named {name!r} is installed", hint=hint)
 
 

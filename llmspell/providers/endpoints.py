@@ -13,6 +13,7 @@ from llmspell.providers.catalogue import CATALOGUE, KINDS, Listed
 from llmspell.providers.quirks import NO_QUIRKS, Quirks
 from llmspell.providers.redaction import secrets_in
 from llmspell.providers.settings import ProviderSettings
+from llmspell.suggestions import similar
 
 if TYPE_CHECKING:
     import httpx2
@@ -67,10 +68,7 @@ def endpoint(
     listed = CATALOGUE.get(name)
     own = settings.get(name)
     if listed is None and own is None:
-        import difflib
-
-        known = sorted({*CATALOGUE, *settings})
-        raise UnknownEffect("provider", name, difflib.get_close_matches(name, known))
+        raise UnknownEffect("provider", name, similar(name, sorted({*CATALOGUE, *settings})))
     own = own or ProviderSettings()
     elsewhere = own.base_url or environ.get(_variable(name)) or _own_variable(name, environ)
     listed = listed or Listed("")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import math
 import operator
 import re
@@ -13,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmspell.errors import ToolError
+from llmspell.suggestions import did_you_mean
 from llmspell.tools.tool import tool
 
 Number = int | float
@@ -111,8 +111,7 @@ def _named(name: str, variables: dict[str, Number]) -> Number:
     known = _CONSTANTS | variables
     if name in known:
         return _bounded(known[name])
-    similar = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {similar[0]}?" if similar else "give its value in variables"
+    hint = did_you_mean(name, known, otherwise="give its value in variables")
     raise ToolError(f"no number named {name!r}", hint=hint, details={"name": name})
 
 
@@ -122,8 +121,7 @@ def _called(name: str, values: list[Number]) -> Number:
             return _FUNCTIONS[name](*values)
         except TypeError as error:
             raise ToolError(f"{name} does not take {len(values)} values") from error
-    similar = difflib.get_close_matches(name, list(_FUNCTIONS), n=1)
-    hint = f"did you mean {similar[0]}?" if similar else f"there are {', '.join(_FUNCTIONS)}"
+    hint = did_you_mean(name, _FUNCTIONS, otherwise=f"there are {', '.join(_FUNCTIONS)}")
     raise ToolError(f"no function named {name!r}", hint=hint, details={"name": name})
 
 
