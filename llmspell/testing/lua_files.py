@@ -20,6 +20,7 @@ from llmspell.state import MemoryStore
 from llmspell.testing.file_run import FileRun, Plan, Tell
 from llmspell.testing.results import Failure, FileTested
 from llmspell.testing.spell_runs import MODEL
+from llmspell.testing.stand_ins import Answers
 
 SUFFIX = "_test.lua"
 
@@ -98,13 +99,15 @@ async def list_tests(file: Path, project: Project) -> tuple[list[str], Failure |
 async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any]) -> None:
     source = b"return run_tests(function(...) " + spell.source + b"\nend, ...)"
     models = [ScriptedProvider([], name="*")]
-    options: dict[str, Any] = {"model": MODEL, "providers": models, "record": False}
+    options: dict[str, Any] = {"model": MODEL, "providers": models}
+    # Nobody takes up a file of tests where it stopped.
+    always = {"record": False, "person": Answers(())}
     async with Runtime(
         project=run.project,
         store=MemoryStore(),
         bridges=[_bridge("expect", run.snapshots), _bridge("test", run)],
         output=output,
-        **options | runtime,
+        **options | runtime | always,
     ) as made:
         await made.run(replace(spell, source=source))
 

@@ -148,7 +148,9 @@ async def stage(
         for key, value in entries.items():
             await settled(store.set(scope, key, value))
     run = SpellRun(model, store, watching)
-    person = None if answers is None else Answers(answers)
+    record = runtime.pop("record", False)
+    # Who is recorded waits for a person, as it does outside of tests.
+    person = None if record and answers is None else Answers(answers or ())
     if person:
         run.asked = person.asked
     more = runtime.pop("middleware", ())
@@ -161,7 +163,7 @@ async def stage(
         limits=limits,
         person=person,
         console=Lines(lines),
-        record=runtime.pop("record", False),
+        record=record,
         isolate=runtime.pop("isolate", False),
         middleware=[watching, Failing(faults), *more],
         output=lambda line: run.printed.append(_text(line)),

@@ -104,4 +104,7 @@ class Answers:
         for answer in self._answers:
             return answer
         what = asked.text if isinstance(asked, Question) else asked.what
-        raise NobodyToAsk(f"the test has no answer for: {what}")
+        raise NobodyToAsk(
+            f"the test has no answer for: {what}",
+            hint="give the run its answers: Test.run(SPELL, {answers = {…}}), or in Python answers=[…]",
+        )

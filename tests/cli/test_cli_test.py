@@ -130,3 +130,12 @@ def test_misuse(arguments, problem, llmspell):
     done = llmspell("test", *arguments)
     assert done.code == 2
     assert problem.lower() in done.err.lower()
+
+
+def test_nobody_is_there_and_nothing_is_recorded(llmspell, write):
+    write("ask_test.lua", 'it("asks", function() Human.ask("Tea?") end)')
+    done = llmspell("test", "--timeout=600")
+    assert done.code == 1
+    assert "ask_test.lua:1: the test has no answer for: Tea?" in done.out
+    assert "hint: give the run its answers: Test.run(SPELL, {answers = " in done.out
+    assert llmspell("runs").out == "no run has been recorded here\n"
