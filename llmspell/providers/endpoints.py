@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, fields, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmspell.errors import ConfigError, UnknownEffect
 from llmspell.providers.catalogue import CATALOGUE, KINDS, Listed
 from llmspell.providers.quirks import NO_QUIRKS, Quirks
 from llmspell.providers.redaction import secrets_in
-from llmspell.providers.settings import ProviderSettings
+from llmspell.providers.settings import ProviderSettings, RequestSettings
 from llmspell.suggestions import similar
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from llmspell.providers.provider import Provider
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A provider as it will be spoken to. Its repr shows no key, header, query or `extra_body`.
+class Endpoint(RequestSettings):
+    """A provider as it will be asked. Its repr does not show the key either.
 
     Attributes:
         key_env: The variable the key is in, or should be in; None when no key is needed.
@@ -33,16 +32,6 @@ class Endpoint:
     base_url: str
     key_env: str | None = None
     key: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 600.0
-    connect_timeout: float = 10.0
-    first_timeout: float | None = None
-    total_timeout: float | None = None
-    max_retries: int = 2
-    concurrency: int | None = None
-    requests_per_minute: float | None = None
-    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     kind: str = "openai"
     quirks: Quirks = NO_QUIRKS
 
@@ -78,23 +67,15 @@ def endpoint(
     if name == "openai" and not _is_openais(base_url):
         kind, quirks = "openai", replace(quirks, max_tokens_field="max_tokens")
     _check(name, base_url, key_env, key, own)
+    asked = {setting.name: getattr(own, setting.name) for setting in fields(RequestSettings)}
     return Endpoint(
-        name=name,
-        base_url=base_url,
-        key_env=key_env,
-        key=key,
-        headers=own.headers,
-        query=own.query,
-        timeout=own.timeout,
-        connect_timeout=own.connect_timeout,
-        first_timeout=own.first_timeout,
-        total_timeout=own.total_timeout,
-        max_retries=own.max_retries,
-        concurrency=own.concurrency,
-        requests_per_minute=own.requests_per_minute,
-        extra_body=own.extra_body,
+        name,
+        base_url,
+        key_env,
+        key,
         kind=own.kind or kind,
         quirks=quirks.changed(own.quirks),
+        **asked,
     )
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import KW_ONLY, field
 from typing import Any
 
 from llmspell.frozen import Frozen
 from llmspell.providers.quirks import NO_QUIRKS
 
 
-class ProviderSettings(Frozen):
-    """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
+class RequestSettings(Frozen):
+    """How a provider is asked: the settings that its requests are made by.
 
-    Its repr shows no headers, query or `extra_body`, which may hold secrets.
+    The repr shows no headers, query or `extra_body`, which may hold secrets.
 
     Attributes:
-        base_url: What stands before the paths of the protocol, such as `/chat/completions`.
-        api_key_env: The environment variable that holds the key.
         headers: Sent with every request.
         query: Added to the URL of every request, such as Azure's `api-version`.
         timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
@@ -27,14 +25,10 @@ class ProviderSettings(Frozen):
         max_retries: How often a request no answer began for is sent again.
         concurrency: Requests that may be under way at once; by default any number.
         requests_per_minute: How many may begin in a minute; by default any number.
-        share: Whether identical requests that are under way at once are sent only once.
         extra_body: Put into every request.
-        kind: The wire protocol, one of `llmspell.providers.catalogue.KINDS`.
-        quirks: Those of `llmspell.providers.quirks.Quirks` in which it differs from the listed.
     """
 
-    base_url: str | None = None
-    api_key_env: str | None = None
+    _: KW_ONLY
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 600.0
@@ -44,8 +38,23 @@ class ProviderSettings(Frozen):
     max_retries: int = 2
     concurrency: int | None = None
     requests_per_minute: float | None = None
-    share: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+class ProviderSettings(RequestSettings):
+    """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
+
+    Attributes:
+        base_url: What stands before the paths of the protocol, such as `/chat/completions`.
+        api_key_env: The environment variable that holds the key.
+        share: Whether identical requests that are under way at once are sent only once.
+        kind: The wire protocol, one of `llmspell.providers.catalogue.KINDS`.
+        quirks: Those of `llmspell.providers.quirks.Quirks` in which it differs from the listed.
+    """
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    share: bool = False
     kind: str | None = None
     quirks: Mapping[str, Any] = field(default_factory=dict)
 

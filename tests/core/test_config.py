@@ -113,9 +113,9 @@ def test_a_key_of_a_list_that_is_nearly_right_is_suggested():
 
 
 PROVIDER_KEYS = (
-    *("base_url", "api_key_env", "headers", "query", "timeout", "connect_timeout"),
-    *("first_timeout", "total_timeout", "max_retries", "concurrency", "requests_per_minute"),
-    *("share", "extra_body", "kind", "quirks"),
+    *("headers", "query", "timeout", "connect_timeout", "first_timeout", "total_timeout"),
+    *("max_retries", "concurrency", "requests_per_minute", "extra_body"),
+    *("base_url", "api_key_env", "share", "kind", "quirks"),
 )
 
 
