@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
 from llmspell.errors import NotApproved
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.reader import RecordedEffect
 
 _SUBJECTS = ("name", "model", "key", "topic", "spell", "agent")
 
@@ -42,7 +46,7 @@ class Approvals:
         return any(matches(what, rule) for rule in self.given)
 
 
-def what_is(effect: Effect) -> str:
+def what_is(effect: Effect | RecordedEffect) -> str:
     """The effect and whom it is about, as rules name them."""
     named = (effect.args.get(key) for key in _SUBJECTS)
     subject = next((value for value in named if isinstance(value, str)), None)

@@ -123,9 +123,11 @@ class Human:
 
 
 def _nobody(about: Question | Approval) -> NobodyToAsk:
+    from shlex import quote
+
     if isinstance(about, Question):
         why, hint = f"the spell asks: {about.text}", "run it on a terminal"
     else:
         why = f"{about.what} needs somebody's approval"
-        hint = f"run it on a terminal, or approve beforehand: --approve={about.what}"
+        hint = f"run it on a terminal, or approve beforehand: --approve={quote(about.what)}"
     return NobodyToAsk(f"{why}, and nobody is there", hint=hint)

@@ -9,8 +9,10 @@ from typing import Any
 
 from llmspell.approvals import Approvals
 from llmspell.config import Project
-from llmspell.errors import ReplayError
+from llmspell.effect_paths import BESIDE
+from llmspell.errors import NobodyToAsk, NotApproved, ReplayError
 from llmspell.finding import read_spell
+from llmspell.human import Approval, Person
 from llmspell.journal.reader import RecordedRun
 from llmspell.limits import Budget, Limits
 from llmspell.permissions import KINDS, NOTHING, Grants
@@ -75,6 +77,39 @@ def granted_then(run: RecordedRun, spell: Spell) -> Grants:
 def approved_then(run: RecordedRun, spell: Spell) -> list[str]:
     """What was approved of beforehand, as above."""
     return list(approvals_of(run).given) if _grants_hold(run, spell) else []
+
+
+async def approve_again(
+    run: RecordedRun,
+    recorded: Mapping[str, Approval],
+    approvals: Approvals,
+    person: Person | None,
+) -> list[str]:
+    """Have what was approved of elsewhere approved of here; the paths of the approvals.
+
+    Raises:
+        NotApproved: Somebody refused.
+        NobodyToAsk: Nobody is there.
+    """
+    from shlex import quote
+
+    for path, approval in recorded.items():
+        what = approval.what
+        if approvals.is_given(what):
+            continue
+        if person is None:
+            raise NobodyToAsk(
+                f"{what} was approved of where the run {run.id} comes from, and nobody is here to approve",
+                hint=f"resume it on a terminal, or approve beforehand: --approve={quote(what)}",
+            )
+        decision = await person.decide(approval)
+        if not decision.approved or decision.args is not None:
+            reason = "it can only be done as recorded" if decision.approved else decision.reason
+            error = NotApproved(what, reason)
+            at = path.rpartition(BESIDE)[0] or path
+            error.hint = f"to take another way from there: llmspell fork {run.id} --at {at}"
+            raise error
+    return list(recorded)
 
 
 def _grants_hold(run: RecordedRun, spell: Spell) -> bool:

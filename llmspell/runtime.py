@@ -299,10 +299,13 @@ class Runtime:
             RunBusy: Another process is at it.
             JournalMismatch: The spell asks for another effect than the recorded one.
             UnfinishedEffect: It could not be resumed without an answer.
+            NotApproved, NobodyToAsk: The record is from elsewhere, and holds an approval of something
+                that is to be done yet, which nobody here gave.
             Exception: What `run` raises.
         """
         from llmspell import resuming
         from llmspell.journal import again
+        from llmspell.journal.approved import approved_elsewhere
 
         async def always(_: BegunEffect) -> Verdict:
             return unfinished  # type: ignore[return-value]
@@ -313,7 +316,10 @@ class Runtime:
         launch = await self._terms.launch_again(found, spell)
         resuming.check_tools(found, self.tools)
         judge = unfinished if callable(unfinished) else always
-        recording = again.resume(journal, found, launch.beginning(self.tools), judge)
+        recorded = approved_elsewhere(journal.path, found)
+        approved = await resuming.approve_again(found, recorded, launch.approvals, self._person)
+        beginning = launch.beginning(self.tools)
+        recording = again.resume(journal, found, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
         return await self._explained(spell, done)
 

@@ -53,11 +53,19 @@ def find(journal: Journal, id_: str) -> RecordedRun:
         return run
 
 
-def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judge) -> Recording:
+def resume(
+    journal: Journal,
+    run: RecordedRun,
+    beginning: Beginning,
+    judge: Judge,
+    *,
+    approved: Sequence[str] = (),
+) -> Recording:
     """Take a run up again; what was recorded is answered, then it goes on.
 
     `beginning` is what it goes on with: the spell may have been edited, limits raised. `judge`
-    decides about what had begun when the run stopped.
+    decides about what had begun when the run stopped. `approved` are the paths of approvals from
+    elsewhere that were given here as well.
 
     The leaf whose error ended a run that failed is done again.
 
@@ -72,9 +80,9 @@ def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judg
         run = reader.run(run.id)  # another process may have gone on with it meanwhile
         _check_unended(run)
         effects = reader.effects(run, beside=True)
-        retried = _failed_last(effects) if run.status == "failed" else []
+        kept = answered(run, effects)
         begun = {begun.path: begun for begun in reader.begun(run)}
-        going_on = _going_on(journal, run, beginning, retried)
+        going_on = _going_on(journal, run, beginning, approved, effects[len(kept) :])
         journal.writer.commit([(_AWAIT_PRUNING, (run.id,))])
         reader.run(run.id)
     except BaseException:
@@ -82,7 +90,7 @@ def resume(journal: Journal, run: RecordedRun, beginning: Beginning, judge: Judg
         lock.release()
         raise
     ended = effects[-1].number if effects else 0
-    past = Past(run, effects[: len(effects) - len(retried)], reader)
+    past = Past(run, kept, reader)
     return Recording(
         run.id,
         run.seed,
@@ -111,6 +119,9 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: Changed) -> str:
     rows: list[Row] = []
     spell: dict[str, Any] = {}
     setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
+    if elsewhere := setup.get("elsewhere"):
+        last = min(elsewhere["last"], step.number - 1)
+        setup["elsewhere"] = elsewhere | {"last": last}
     if change.spell is not None:
         source = stored_bytes(journal.redaction.data(change.spell.source), rows)
         path = change.spell.path and str(change.spell.path)
@@ -156,13 +167,25 @@ def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
     return waits
 
 
+def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[RecordedEffect]:
+    """Those of its leaves that are answered from the record when it goes on; others are done again."""
+    failed = len(_failed_last(effects)) if run.status == "failed" else 0
+    return effects[: len(effects) - failed]
+
+
 def _going_on(
-    journal: Journal, run: RecordedRun, beginning: Beginning, retried: Sequence[RecordedEffect]
+    journal: Journal,
+    run: RecordedRun,
+    beginning: Beginning,
+    approved: Sequence[str],
+    retried: Sequence[RecordedEffect],
 ) -> list[Row]:
     """Says that it runs, and with what, and has leaves forgotten that are done again."""
     rows: list[Row] = []
     text = stored_bytes(journal.redaction.data(beginning.source), rows)
     kept = {key: value for key, value in run.setup.items() if key != "ungranted"}
+    if elsewhere := kept.get("elsewhere"):
+        kept["elsewhere"] = elsewhere | {"approved": [*elsewhere["approved"], *approved]}
     setup = stored(text_of(plain(kept | beginning.setup)), rows)
     rows.append((_GOES_ON, (text, setup, run.id)))
     forget = "DELETE FROM effects WHERE run = ? AND number = ?"

@@ -115,7 +115,9 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
 
 - runs: one row a run. `status` is running, suspended, completed or failed; a running one whose lock
   nobody holds has been killed. `setup` is what it ran with: grants, limits, versions; `ungranted`
-  in it says that none of these grants hold when it goes on. `due` is when a suspended one is
+  in it says that none of these grants hold when it goes on; `elsewhere`, of a run that was taken in,
+  up to which of its effects others have recorded it, and the paths of those approvals among them
+  that were given here as well. `due` is when a suspended one is
   to go on by itself. `origin` is the run it was forked from, at `origin_path`.
 - effects: one row a leaf that has ended, in the order in which they ended. `digest` is of its name
   and arguments; `lists` are arguments that are lists, by name, each as the digest of its last link.

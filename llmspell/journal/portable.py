@@ -63,9 +63,12 @@ def import_runs(file: Path, journal: Path) -> list[str]:
 
 
 def _make_strange(target: sqlite3.Connection, number: int, run: RecordedRun) -> None:
-    """Have it be resumed as what comes from elsewhere: see `resuming.granted_then`."""
+    """Have it be resumed as what comes from elsewhere: see `resuming`."""
     rows: list[Row] = []
-    setup = stored(text_of(plain(run.setup | {"ungranted": True})), rows)
+    sql = "SELECT coalesce(max(number), 0) FROM effects WHERE run = ?"
+    (last,) = target.execute(sql, (number,)).fetchone()
+    strange = {"ungranted": True, "elsewhere": {"last": last, "approved": []}}
+    setup = stored(text_of(plain(run.setup | strange)), rows)
     sql = "UPDATE runs SET trusted = 0, path = NULL, setup = ? WHERE number = ?"
     rows.append((sql, (setup, number)))
     rows.append(("UPDATE begun SET answer = NULL WHERE run = ?", (number,)))
