@@ -1,6 +1,7 @@
 """Capabilities of agents, by Python, in a run without a Lua state."""
 
 import logging
+from asyncio import CancelledError
 
 import anyio
 import pytest
@@ -242,19 +243,120 @@ async def test_one_that_cannot_be_attached_is_not_there(agents, error, said):
     assert (await made.ask(agent))["text"] == "fine"
 
 
+class Bringing(Failing):
+    """Brings what it is given."""
+
+    type = "bringing"
+
+    def __init__(self, tools=(), hooks=()):
+        super().__init__("nowhere")
+        self._brought = tools, hooks
+
+    def tools(self):
+        return self._brought[0]
+
+    def hooks(self):
+        return self._brought[1]
+
+
+def _untimely():
+    late = Seen([])
+    late.timeout = 0
+    return late
+
+
 @pytest.mark.parametrize(
-    ("failing", "error"),
-    [(Failing("hooks", KeyError("x")), KeyError), (Failing("tools"), UnknownEffect)],
+    ("failing", "error", "said"),
+    [
+        (Failing("hooks", KeyError("x")), AgentError, "'failing' of agent 'agent': .*'x'"),
+        (Failing("tools"), UnknownEffect, "no_such_tool"),
+        (Bringing(tools=[len]), AgentError, "len>, which is no tool"),
+        (Bringing(tools=None), AgentError, "not iterable"),
+        (Bringing(hooks=[Seen([]), 7]), AgentError, "7, which is no Hook"),
+        (Bringing(hooks=[Seen([]), _untimely()]), AgentError, "timeout must be above 0"),
+    ],
 )
-async def test_one_whose_parts_cannot_be_had_is_detached(agents, failing, error):
+async def test_one_whose_parts_cannot_be_had_is_detached(agents, failing, error, said):
     made = agents()
     agent = made.agent()
-    with pytest.raises(error):
+    with pytest.raises(error, match=said):
         await agent.with_capability(failing, made.effect)
     assert failing.detached == 1
     assert not agent.capabilities
     assert made.run[Hooks].own() == []
     assert agent.tools == ()
+
+
+@pytest.mark.parametrize("where", ["attach", "detach"])
+async def test_a_cancellation_of_its_own_is_a_failure_of_it(agents, where):
+    made = agents()
+    agent, cancelled, other = made.agent(), Failing(where, CancelledError()), Failing("nowhere")
+    other.name = "other"
+    await agent.with_capability(other, made.effect)
+    with made.run[Events].stream("capability.failed") as told:
+        if where == "attach":
+            with pytest.raises(AgentError, match="what it waited for was cancelled"):
+                await agent.with_capability(cancelled, made.effect)
+        else:
+            await agent.with_capability(cancelled, made.effect)
+        await made.run[Agents].end_run(made.run)
+        assert (await told.receive(1)).data["phase"] == where
+    assert other.detached == 1
+
+
+async def test_a_failure_without_words_is_told_by_its_type(agents):
+    made = agents()
+    with pytest.raises(AgentError, match="attach failed: KeyError"):
+        await made.agent().with_capability(Failing("attach", KeyError()), made.effect)
+
+
+async def test_attach_and_detach_need_not_be_async(agents):
+    seen = []
+
+    class Plain(Capability):
+        type = "plain"
+
+        def attach(self, agent, effect):
+            seen.append("attach")
+
+        def detach(self, agent, effect):
+            seen.append("detach")
+
+    made = agents()
+    await made.agent().with_capability(Plain(), made.effect)
+    await made.run[Agents].end_run(made.run)
+    assert seen == ["attach", "detach"]
+
+
+async def test_all_are_detached_at_the_end_though_a_limit_is_broken(agents, caplog):
+    made = agents()
+    error = LimitExceeded("full", limit="effects", value=5)
+    given = [Failing("detach", error) for _ in range(3)]
+    one, other = made.agent("one"), made.agent("other")
+    for number, failing in enumerate(given):
+        failing.name = f"number {number}"
+        await (one, one, other)[number].with_capability(failing, made.effect)
+    await made.run[Agents].end_run(made.run)
+    assert [failing.detached for failing in given] == [1, 1, 1]
+    assert "'number 1' of agent 'one': detach failed: full" in caplog.text
+
+
+async def test_one_that_cannot_be_described_does_not_hide_the_others(agents, caplog):
+    class Shy(Capability):
+        type = "shy"
+
+        def __init__(self, answer):
+            self.answer, self.name = answer, f"{answer}"
+
+        def describe(self):
+            return {"size": 1 / self.answer} if self.answer == 0 else {"size": self.answer}
+
+    made = agents()
+    agent = made.agent()
+    for answer in (0, {1}.__iter__(), 3):
+        await agent.with_capability(Shy(answer), made.effect)
+    assert [c.get("size") for c in agent.capabilities.describe()] == [None, None, 3]
+    assert "capability '0' cannot be described: ZeroDivisionError" in caplog.text
 
 
 async def test_a_failing_detach_is_reported_and_the_capability_gone(agents, caplog):
@@ -282,6 +384,20 @@ async def test_failing_instructions_are_passed_over_unless_required(agents):
     )
     with pytest.raises(HookFailed, match="no line"):
         await made.ask(agent)
+
+
+async def test_instructions_that_are_no_text_are_passed_over(agents, caplog):
+    class Counted(Capability):
+        type = "counted"
+
+        async def instructions(self, agent, effect):
+            return 7
+
+    made = agents("fine")
+    agent = made.agent()
+    await agent.with_capability(Counted(), made.effect)
+    assert (await made.ask(agent))["text"] == "fine"
+    assert "instructions() is 7, which is no text" in caplog.text
 
 
 async def test_a_limit_that_attaching_breaks_ends_the_run(agents):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.capabilities.scoped import Instructing, Scoped
-from llmspell.effects import Effect
-from llmspell.errors import AgentError, EffectError, LlmspellError
+from llmspell.concurrency import Answer, is_cancelled, settled
+from llmspell.effects import Effect, Run
+from llmspell.errors import AgentError, EffectError, LimitExceeded, LlmspellError, UnknownEffect
 from llmspell.events import Events
 from llmspell.hooks import Hook, Hooks
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
-from llmspell.values import Value
+from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
     from llmspell.agents.agent import Agent
 
 log = logging.getLogger("llmspell.agents")
+
+Phase: TypeAlias = Literal["attach", "detach"]
 
 
 class MadeWith(Capability):
@@ -77,7 +81,7 @@ class Capabilities(Mapping[str, Capability]):
         """What there is to say of each: {name, type, tools, …}."""
         return [
             {
-                **entry.capability.describe(),
+                **_said_of(entry.capability),
                 "name": name,
                 "type": entry.capability.type,
                 "tools": [t if isinstance(t, str) else t.name for t in entry.tools],
@@ -89,7 +93,7 @@ class Capabilities(Mapping[str, Capability]):
         """Give the agent one more; one of the same name is taken away first.
 
         Raises:
-            AgentError: It cannot be attached; then nothing of it is there.
+            AgentError: It cannot be attached; then nothing of it is there, nor the old one.
             UnknownEffect: It brings a tool that there is not.
         """
         name = capability.name or capability.type
@@ -99,9 +103,12 @@ class Capabilities(Mapping[str, Capability]):
         await self._do("attach", capability, effect)
         try:
             self._bring(entry, effect)
-        except Exception:
+        except UnknownEffect:
             await self._detach(capability, effect)
             raise
+        except Exception as error:
+            await self._detach(capability, effect)
+            raise self._failed("attach", capability, effect, error) from error
         self._attached[name] = entry
         self._set_tools()
 
@@ -113,9 +120,16 @@ class Capabilities(Mapping[str, Capability]):
         return len(found)
 
     async def clear(self, effect: Effect) -> None:
-        """Take away all that it was given, the last first."""
+        """Take away all that it was given, the last first.
+
+        A limit of the run that one breaks is reported: the others are still to be detached.
+        """
         for name in [n for n, c in reversed(list(self.items())) if not isinstance(c, MadeWith)]:
-            await self._take_away(name, effect)
+            capability = self[name]
+            try:
+                await self._take_away(name, effect)
+            except LimitExceeded as error:
+                log.warning("%s", self._failed("detach", capability, effect, error))
 
     async def adopt(self, others: Capabilities, effect: Effect) -> None:
         """Have those of the agent that this one is a fork of, and no others."""
@@ -137,12 +151,21 @@ class Capabilities(Mapping[str, Capability]):
         for tool in entry.tools:
             if isinstance(tool, str):
                 run[Tools].find(tool)
+            elif not isinstance(tool, Tool):
+                raise TypeError(f"tools() has {tool!r}, which is no tool; @tool makes one")
         own = list(capability.hooks())
+        for hook in own:
+            if not isinstance(hook, Hook):
+                raise TypeError(f"hooks() has {hook!r}, which is no Hook")
         if type(capability).instructions is not Capability.instructions:
             own.append(Instructing(capability, entry.agents))
         entry.hooks = [Scoped(hook, capability, entry.agents) for hook in own]
-        for hook in entry.hooks:
-            run[Hooks].add(hook)
+        try:
+            for hook in entry.hooks:
+                run[Hooks].add(hook)
+        except Exception:
+            self._remove_hooks(entry, run)
+            raise
 
     async def _take_away(self, name: str, effect: Effect) -> None:
         entry = self._attached.pop(name)
@@ -150,9 +173,12 @@ class Capabilities(Mapping[str, Capability]):
         if self._agent in entry.agents:
             entry.agents.remove(self._agent)
         if not entry.agents:
-            for hook in entry.hooks:
-                effect.run[Hooks].remove(hook)
+            self._remove_hooks(entry, effect.run)
         await self._detach(entry.capability, effect)
+
+    def _remove_hooks(self, entry: _Attached, run: Run) -> None:
+        for hook in entry.hooks:
+            run[Hooks].remove(hook)
 
     def _set_tools(self) -> None:
         """The agent's tools are those of its capabilities; of two of a name the later one."""
@@ -173,29 +199,49 @@ class Capabilities(Mapping[str, Capability]):
             except AgentError as error:
                 log.warning("%s", error)
 
-    async def _do(
-        self, what: Literal["attach", "detach"], capability: Capability, effect: Effect
-    ) -> None:
+    async def _do(self, what: Phase, capability: Capability, effect: Effect) -> None:
         """Have a capability do something in its time. Raises AgentError, and limits of the run."""
-        from anyio import fail_after
+        from anyio import move_on_after
 
-        work: Callable[[Agent, Effect], Coroutine[Any, Any, None]] = getattr(capability, what)
+        work: Callable[[Agent, Effect], Answer[None]] = getattr(capability, what)
         try:
-            with fail_after(capability.timeout):
-                await work(self._agent, effect)
+            with move_on_after(capability.timeout):
+                await settled(work(self._agent, effect))
+                return
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            said = RuntimeError("what it waited for was cancelled")
+            raise self._failed(what, capability, effect, said) from error
         except Exception as error:
             if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
                 raise
             raise self._failed(what, capability, effect, error) from error
+        late = TimeoutError(f"it took more than {capability.timeout:g} seconds")
+        raise self._failed(what, capability, effect, late)
 
     def _failed(
-        self, what: str, capability: Capability, effect: Effect, error: Exception
+        self, what: Phase, capability: Capability, effect: Effect, error: Exception
     ) -> AgentError:
         name, agent = capability.name or capability.type, self._agent.name
-        said = str(error) or f"it took more than {capability.timeout:g} seconds"
+        said = str(error) or type(error).__name__
         about = {"capability": name, "agent": agent, "phase": what, "message": said}
         effect.run[Events].tell("capability.failed", {**about, "run": effect.run.id})
         return AgentError(
             f"capability {name!r} of agent {agent!r}: {what} failed: {said}",
             hint=getattr(error, "hint", None),
         )
+
+
+def _said_of(capability: Capability) -> dict[str, Value]:
+    """What it says of itself; nothing, with a warning, where it fails to."""
+    try:
+        return {name: plain(value) for name, value in capability.describe().items()}
+    except Exception as error:  # noqa: BLE001 - a capability may raise anything
+        log.warning(
+            "capability %r cannot be described: %s: %s",
+            capability.name or capability.type,
+            type(error).__name__,
+            error,
+        )
+        return {}

@@ -59,5 +59,7 @@ class Instructing(Hook):
         said = await self._capability.instructions(agent, call.effect)
         if not said:
             return None
+        if not isinstance(said, str):
+            raise TypeError(f"instructions() is {said!r}, which is no text")
         system = call.effect.args.get("system")
         return Modify({**call.effect.args, "system": f"{system}\n\n{said}" if system else said})
