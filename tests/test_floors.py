@@ -30,6 +30,7 @@ FLOORS = {
     "llmspell.buckets": 0,
     "llmspell.callers": 0,
     "llmspell.clock": 0,
+    "llmspell.closing": 0,
     "llmspell.frozen": 0,
     "llmspell.packing": 0,
     "llmspell.formats": 1,

@@ -44,6 +44,11 @@ class _Ending:
     line_is_unfinished: Callable[[], bool] = staticmethod(lambda: False)
     word, code = "interrupted", INTERRUPTED
 
+    def by(self, number: int) -> None:
+        """It is the signal of that number."""
+        if number == signal.SIGTERM:
+            self.word, self.code = "terminated", TERMINATED
+
 
 _ending = _Ending()
 
@@ -77,6 +82,7 @@ def interruptible() -> Iterator[None]:
                 and not stopped.wait(GRACE)
                 and speaking.acquire(False)
             ):
+                _ending.by(number[0])
                 end_interrupted()
 
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -97,9 +103,9 @@ def interruptible() -> Iterator[None]:
         os.close(writing)
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
+def _terminate(number: int, _frame: FrameType | None) -> None:
     """End as at SIGINT, which asyncio knows how to."""
-    _ending.word, _ending.code = "terminated", TERMINATED
+    _ending.by(number)
     signal.raise_signal(signal.SIGINT)
 
 

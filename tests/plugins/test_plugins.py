@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from asyncio import CancelledError
 from typing import ClassVar
 
 import anyio
@@ -195,6 +196,111 @@ async def test_one_that_brings_nonsense_is_left_out_whole(new_runtime, caplog, d
     assert diary == ["clash started", "clash stopped", "one started", "one stopped"]
     assert "plugin 'clash' did not start and is left out: " in caplog.text
     assert said in caplog.text
+
+
+class Around:
+    """Middleware that is told when the runtime starts and stops."""
+
+    after = "trace"
+
+    def __init__(self, diary, name="around", fails_at=None):
+        self.diary, self.name, self.fails_at = diary, name, fails_at
+
+    def wrap(self, handler, call, run):
+        return call
+
+    def _at(self, when):
+        if self.fails_at == when:
+            raise OSError("no lid")
+        self.diary.append(f"{self.name} {when}")
+
+    def open(self, runtime):
+        self._at("open")
+
+    def close(self):
+        self._at("close")
+
+
+async def test_one_whose_middleware_does_not_open_is_left_out_whole(new_runtime, caplog, diary):
+    class Kitchen(Diary):
+        name = "kitchen"
+
+        def middleware(self):
+            return [Around(diary), Around(diary, "broken", "open")]
+
+    sys.modules["company_plugins"].Kitchen = Kitchen
+    async with new_runtime({"plugins": [entry("Kitchen"), entry("One")]}) as runtime:
+        assert list(runtime.plugins) == ["one"]
+        assert not {"around", "broken"} & {one.name for one in runtime.middleware}
+    kitchen = ["kitchen started", "around open", "around close", "kitchen stopped"]
+    assert diary == [*kitchen, "one started", "one stopped"]
+    assert "middleware 'broken' could not be opened: OSError: no lid" in caplog.text
+
+
+async def test_what_cannot_be_closed_keeps_nothing_else_from_it(new_runtime, caplog, diary):
+    class Leaking(MemoryStore):
+        async def close(self):
+            raise OSError("the store leaks")
+
+    class Leaks(One):
+        def stores(self):
+            return {"leaking": Leaking}
+
+        def providers(self):
+            first, second = ScriptedProvider([]), ScriptedProvider([])
+            first.name, second.name = "first", "second"
+            first.close = fails_to_close
+            second.close = second_closed
+            return [first, second]
+
+        def middleware(self):
+            return [Around(diary, "broken", "close"), Around(diary)]
+
+    async def fails_to_close():
+        raise CancelledError
+
+    async def second_closed():
+        diary.append("second closed")
+
+    settings = {"state": {"backend": "leaking"}}
+    async with new_runtime(settings, store=None, plugins=[Leaks()]) as runtime:
+        assert await runtime.execute("State.set('a', 1) return State.get('a')") == 1
+    opened = ["one started", "broken open", "around open"]
+    assert diary == [*opened, "second closed", "around close", "one stopped"]
+    for said in (
+        "the provider 'first' could not be closed: what it waited for was cancelled",
+        "the store 'leaking' could not be closed: OSError: the store leaks",
+        "middleware 'broken' could not be closed: OSError: no lid",
+    ):
+        assert said in caplog.text
+
+
+async def test_what_does_not_end_to_close_is_left_behind(new_runtime, caplog, monkeypatch):
+    monkeypatch.setattr("llmspell.closing.CLOSE_SECONDS", 0.01)
+    provider = ScriptedProvider([])
+    provider.close = anyio.sleep_forever
+    async with new_runtime(providers=[provider]):
+        pass
+    said = "the provider 'scripted' could not be closed: it took more than 0.01 seconds"
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("maker", "said"),
+    [(lambda: 1 / 0, "ZeroDivisionError"), (lambda: 5, "5 is no store: it has no method read")],
+)
+async def test_a_store_that_cannot_be_opened_fails_what_asks_it(new_runtime, maker, said):
+    class Shelf(One):
+        def stores(self):
+            return {"shelf": maker}
+
+    settings = {"state": {"backend": "shelf"}}
+    async with new_runtime(settings, store=None, plugins=[Shelf()]) as runtime:
+        code, message = await runtime.execute(
+            "local _, e = try(State.get, 'a') return {e.code, e.message}"
+        )
+        assert code == "state_error"
+        assert f"the store 'shelf' could not be opened: {said}" in message
 
 
 async def test_an_unknown_store_is_refused_at_the_start(new_runtime):

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from llmspell.concurrency import Answer, is_cancelled
+
+CLOSE_SECONDS = 30.0
+
+log = logging.getLogger("llmspell")
+
+
+async def close(what: str, close: Callable[[], Answer[object]]) -> None:
+    """Have something close that a runtime worked with.
+
+    That it fails, or takes too long, is logged: the result of a run is there by then, and others are
+    still to be closed.
+    """
+    limit = None
+    try:
+        answer = close()
+        if hasattr(answer, "__await__"):
+            async with asyncio.timeout(CLOSE_SECONDS) as limit:
+                await answer
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        _report(what, "what it waited for was cancelled")
+    except Exception as error:
+        late = limit is not None and limit.expired()
+        said = f"{type(error).__name__}: {error}"
+        _report(what, f"it took more than {CLOSE_SECONDS:g} seconds" if late else said)
+        log.debug("its traceback", exc_info=error)
+
+
+def _report(what: str, said: str) -> None:
+    log.warning("%s could not be closed: %s", what, said)
