@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import json
-
 import click
 
 from llmspell.agents.templates import SHIPPED, Template, Templates
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.report import Misuse
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError, UnknownEffect
@@ -12,12 +11,11 @@ from llmspell.errors import LlmspellError, UnknownEffect
 
 @click.command("agents")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option()
+@debug_option
 def command(
     name: str | None,
     as_json: bool,
-    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """List the agents that files describe, the project's and the shipped ones, or show one.
 
@@ -27,7 +25,7 @@ def command(
     if name is not None:
         _show(_find(templates, name), as_json)
     elif as_json:
-        print(json.dumps([_about(t) for t in templates.all().values()], indent=2))
+        print_json([_about(t) for t in templates.all().values()])
     else:
         _list(templates)
 
@@ -69,6 +67,6 @@ def _about(template: Template) -> dict[str, str]:
 def _show(template: Template, as_json: bool) -> None:
     if as_json:
         options = {} if template.is_lua else {"options": template.options()}
-        print(json.dumps(_about(template) | options, indent=2, ensure_ascii=False))
+        print_json(_about(template) | options)
     else:
         print(template.source.decode("utf-8", "replace"), end="")

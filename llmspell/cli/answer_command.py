@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import click
 
-from llmspell.cli.deciding import DEBUG, decide_about
+from llmspell.cli.common import debug_option
+from llmspell.cli.deciding import decide_about
 from llmspell.cli.report import Misuse
 from llmspell.human import Question
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, answer
 
 
-def _answer(place: tuple[str, ...]) -> None:
+@click.command("answer")
+@click.argument("place", nargs=-1, required=True, metavar="[RUN [PATH]] TEXT")
+@debug_option
+def command(place: tuple[str, ...]) -> None:
+    """Answer a question that a run waits with.
+
+    RUN and PATH, as `llmspell pending` shows them, say which, where there are several.
+    """
     *where, text = place
     if len(where) > len(("run", "path")):
         raise Misuse("too many arguments", hint="put the answer in quotes")
@@ -24,15 +32,3 @@ def _answer(place: tuple[str, ...]) -> None:
             raise Misuse(str(error), hint="see: llmspell pending") from error
 
     decide_about(run, path, Question, tell)
-
-
-command = click.Command(
-    "answer",
-    callback=_answer,
-    params=[
-        click.Argument(["place"], nargs=-1, required=True, metavar="[RUN [PATH]] TEXT"),
-        DEBUG,
-    ],
-    help="Answer a question that a run waits with. RUN and PATH, as `llmspell pending` shows them, say "
-    "which, where there are several.",
-)

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
 import click
 
-from llmspell.cli.deciding import DEBUG, decide_about, place_arguments
+from llmspell.cli.asking import typed_value
+from llmspell.cli.common import debug_option
+from llmspell.cli.deciding import decide_about, place_arguments
 from llmspell.cli.report import Misuse
 from llmspell.human import Approval, Decision
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, decide
 
 
-def _approve(run: str | None, path: str | None, changes: tuple[str, ...]) -> None:
+@click.command("approve")
+@place_arguments
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Have it done with another argument; the value as JSON, or as text.",
+)
+@debug_option
+def command(run: str | None, path: str | None, changes: tuple[str, ...]) -> None:
+    """Approve of an effect that a run waits with.
+
+    RUN and PATH, as `llmspell pending` shows them, say which, where there are several.
+    """
     decide_about(run, path, Approval, partial(_decide, changes=changes))
 
 
@@ -27,30 +42,5 @@ def _decide(journal: Journal, pending: Pending, changes: tuple[str, ...]) -> Non
             raise Misuse(f"--set {change}: it needs a value", hint="write it as name=value")
         assert isinstance(pending.about, Approval)  # noqa: S101 - it was looked for
         args = pending.about.args if args is None else args
-        args = {**args, name: _value(value)}
+        args = {**args, name: typed_value(value)}
     decide(journal, pending, Decision(approved=True, args=args))
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-command = click.Command(
-    "approve",
-    callback=_approve,
-    params=[
-        *place_arguments(),
-        click.Option(
-            ["--set", "changes"],
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Have it done with another argument; the value as JSON, or as text.",
-        ),
-        DEBUG,
-    ],
-    help="Approve of an effect that a run waits with. RUN and PATH, as `llmspell pending` shows them, "
-    "say which, where there are several.",
-)

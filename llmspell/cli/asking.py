@@ -62,11 +62,12 @@ class Asking:
         while line := (await self._console.read_answer(prompt) or "").strip():
             name, equals, value = line.partition("=")
             if equals and name.strip():
-                changed[name.strip()] = _value(value.strip())
+                changed[name.strip()] = typed_value(value.strip())
         return changed
 
 
-def _value(text: str) -> Value:
+def typed_value(text: str) -> Value:
+    """What a person means who types an argument: JSON, or else the text itself."""
     try:
         value: Value = json.loads(text)
     except ValueError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.report import Misuse, describe, exit_code
 from llmspell.cli.sources import spell_of
@@ -34,12 +35,11 @@ class _Checked:
 
 @click.command("check")
 @click.argument("spells", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option()
+@debug_option
 def command(
     spells: tuple[str, ...],
     as_json: bool,
-    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """Read spells without running them: those given, or all of the project.
 
@@ -50,10 +50,8 @@ def command(
     with interruptible():  # Lua's compiler may take long
         checked = [_check(name, project) for name in spells or _of(project)]
     if as_json:
-        import json
-
         shown = [_as_json(one, project) for one in checked]
-        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        print_json(shown)
     else:
         for one in checked:
             _show(one, project)

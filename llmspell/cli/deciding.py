@@ -7,6 +7,7 @@ from contextlib import closing
 
 import click
 
+from llmspell.cli.common import Command
 from llmspell.config import find_project
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, find
@@ -26,11 +27,7 @@ def decide_about(run: str | None, path: str | None, kind: type, tell: Tell) -> N
     print(f"go on with: llmspell resume {found.run.id}")
 
 
-def place_arguments() -> list[click.Parameter]:
-    """Which effect is meant, new ones at each call."""
-    return [click.Argument(["run"], required=False), click.Argument(["path"], required=False)]
-
-
-DEBUG = click.Option(
-    ["--debug"], is_flag=True, expose_value=False, help="Python tracebacks of errors."
-)
+def place_arguments(command: Command) -> Command:
+    """The arguments that say which effect is meant."""
+    path = click.argument("path", required=False)
+    return click.argument("run", required=False)(path(command))

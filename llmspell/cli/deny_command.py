@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import click
 
-from llmspell.cli.deciding import DEBUG, decide_about, place_arguments
+from llmspell.cli.common import debug_option
+from llmspell.cli.deciding import decide_about, place_arguments
 from llmspell.human import Approval, Decision
 from llmspell.journal.pending import decide
 
 
-def _deny(run: str | None, path: str | None, reason: str) -> None:
+@click.command("deny")
+@place_arguments
+@click.option("--reason", default="", help="Why, for the spell and the model.")
+@debug_option
+def command(run: str | None, path: str | None, reason: str) -> None:
+    """Refuse an effect that a run waits with.
+
+    RUN and PATH, as `llmspell pending` shows them, say which, where there are several.
+    """
     decision = Decision(approved=False, reason=reason)
     decide_about(run, path, Approval, lambda journal, one: decide(journal, one, decision))
-
-
-command = click.Command(
-    "deny",
-    callback=_deny,
-    params=[
-        *place_arguments(),
-        click.Option(["--reason"], default="", help="Why, for the spell and the model."),
-        DEBUG,
-    ],
-    help="Refuse an effect that a run waits with. RUN and PATH, as `llmspell pending` shows them, say "
-    "which, where there are several.",
-)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.output import harmless
 from llmspell.config import find_project
 
@@ -20,9 +21,9 @@ _WIDEST = 100
 @click.command("diff")
 @click.argument("left")
 @click.argument("right")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def command(left: str, right: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+@json_option()
+@debug_option
+def command(left: str, right: str, as_json: bool) -> None:
     """Show where two recorded runs part, and what each of them cost."""
     from llmspell.journal.differences import differences
     from llmspell.journal.reader import Reader
@@ -33,7 +34,7 @@ def command(left: str, right: str, as_json: bool, debug: bool) -> None:  # noqa:
         same, found = differences(reader, *runs)
         if as_json:
             rows = [_as_json(difference) for difference in found]
-            print(json.dumps({"same": same, "differences": rows}, indent=2, ensure_ascii=False))
+            print_json({"same": same, "differences": rows})
             return
         for sign, run in zip("-+", runs, strict=True):
             facts = Totals.over(reader.effects(run)).facts(run)

@@ -4,17 +4,18 @@ import sys
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
+
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command("doctor")
 @click.option("--offline", is_flag=True, help="Do not ask the model's server whether it is there.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option()
+@debug_option
 def command(
     offline: bool,
     as_json: bool,
-    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """Look at what spells need here: settings, state, isolation, keys, the default model.
 
@@ -26,9 +27,7 @@ def command(
 
     found = asyncio.run(examine(offline=offline))
     if as_json:
-        import json
-
-        print(json.dumps([finding._asdict() for finding in found], indent=2, ensure_ascii=False))
+        print_json([finding._asdict() for finding in found])
     else:
         for finding in found:
             standing = click.style(f"{finding.standing:<7}", fg=_COLOURS[finding.standing])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from llmspell.cli.common import debug_option
 from llmspell.cli.output import write_line
 from llmspell.config import find_project
 
@@ -18,8 +19,8 @@ from llmspell.config import find_project
 @click.option(
     "--contents", is_flag=True, help="With --otel: prompts, answers, arguments and results as well."
 )
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def command(run: str, file: Path | None, otel: bool, contents: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+@debug_option
+def command(run: str, file: Path | None, otel: bool, contents: bool) -> None:
     """Write a recorded run into a file of its own, by default RUN.run.
 
     It can be taken in elsewhere with `llmspell import`. With --otel, it is sent where

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from llmspell.cli.common import debug_option
 from llmspell.config import find_project
 
 
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def command(file: Path, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+@debug_option
+def command(file: Path) -> None:
     """Take in what `llmspell export` has written, all of it or nothing; print the runs' ids."""
     from llmspell.journal.portable import import_runs
 

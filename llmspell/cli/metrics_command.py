@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from llmspell.cli.common import debug_option
 from llmspell.cli.output import write_line
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError
@@ -20,8 +21,8 @@ name = "metrics\""""
 
 @click.command("metrics")
 @click.option("--clear", is_flag=True, help="Begin anew; nothing is printed.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def command(clear: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+@debug_option
+def command(clear: bool) -> None:
     """Print what was measured in this project, in the text format of Prometheus.
 
     It is measured by the middleware `metrics`: effects, models, hooks and events. Each run adds to

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.output import size
 from llmspell.cli.progress import Progress
@@ -16,25 +16,27 @@ from llmspell.runtime import Runtime
 
 @click.group("models", invoke_without_command=True)
 @click.option("--provider", metavar="NAME", help="List what that provider offers.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option()
+@debug_option
 @click.pass_context
 def command(
     context: click.Context,
     provider: str | None,
     as_json: bool,
-    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """List the models that run on this machine, pull and remove them."""
     if context.invoked_subcommand:
         return
     if provider and provider != "local":
         names = [f"{provider}/{name}" for name in asyncio.run(_offered(provider))]
-        print(json.dumps(names, indent=2, ensure_ascii=False) if as_json else "\n".join(names))
+        if as_json:
+            print_json(names)
+        else:
+            print("\n".join(names))
         return
     found = kept_models()
     if as_json:
-        print(json.dumps([_as_json(one) for one in found], indent=2, ensure_ascii=False))
+        print_json([_as_json(one) for one in found])
         return
     width = max(len(one.name) for one in found)
     for one in found:
@@ -44,8 +46,8 @@ def command(
 @command.command("pull")
 @click.argument("model")
 @click.option("--name", help="What to call it; by default as the file is called.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def pull(model: str, name: str | None, debug: bool) -> None:  # noqa: ARG001 - see above
+@debug_option
+def pull(model: str, name: str | None) -> None:
     """Have a model here: download one that llmspell knows, or keep a copy of a GGUF file."""
     model = model.removeprefix("local/")
     file = Path(model).expanduser()
@@ -62,8 +64,8 @@ def pull(model: str, name: str | None, debug: bool) -> None:  # noqa: ARG001 - s
 
 @command.command("remove")
 @click.argument("model")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def remove(model: str, debug: bool) -> None:  # noqa: ARG001 - see above
+@debug_option
+def remove(model: str) -> None:
     """Delete a model's file from this machine."""
     kept = remove_model(model.removeprefix("local/"))
     print(f"removed local/{kept.name}: {size(kept.size or 0)} in {kept.file}")

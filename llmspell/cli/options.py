@@ -58,6 +58,13 @@ def run_options() -> list[click.Option]:
             default=None,
             help="Run the spell in a process of its own; by default one that is not yours.",
         ),
+        *output_options(),
+    ]
+
+
+def output_options() -> list[click.Option]:
+    """Those that say what is shown, new ones at each call."""
+    return [
         click.Option(
             ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
         ),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 import click
 
 from llmspell.cli.asking import shown_args
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.report import telling_damage
 from llmspell.config import find_project
 from llmspell.human import Approval
@@ -19,8 +19,8 @@ from llmspell.values import legible
 
 
 @click.command("pending")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks of errors.")
+@json_option()
+@debug_option
 def command(as_json: bool) -> None:
     """List what recorded runs wait for a person to say: questions, and effects to approve of.
 
@@ -33,7 +33,7 @@ def command(as_json: bool) -> None:
             with Reader.open(file) as reader:
                 found = pending(reader, damaged)
         if as_json:
-            print(json.dumps([_table(one) for one in found], indent=2, ensure_ascii=False))
+            print_json([_table(one) for one in found])
         elif not found:
             print("nothing is pending")
         for one in () if as_json else found:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.report import Misuse
 from llmspell.config import find_project
 from llmspell.plugins.known import Known, known_plugins
@@ -18,13 +19,13 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def list_plugins(as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+@json_option()
+@debug_option
+def list_plugins(as_json: bool) -> None:
     """List the plugins of the project in the order of their start, then the other installed ones."""
     found = known_plugins(find_project())
     if as_json:
-        print(json.dumps([_as_json(one) for one in found], indent=2, ensure_ascii=False))
+        print_json([_as_json(one) for one in found])
         return
     width = max((len(one.name) for one in found), default=0)
     for one in found:
@@ -34,9 +35,9 @@ def list_plugins(as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoever 
 
 @command.command("info")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with the schema of its settings.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def info(name: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoever reports looks at it
+@json_option("As JSON, with the schema of its settings.")
+@debug_option
+def info(name: str, as_json: bool) -> None:
     """Show a plugin: what it brings, and its settings."""
     known = {one.name: one for one in known_plugins(find_project())}
     if name not in known:
@@ -44,7 +45,7 @@ def info(name: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - whoev
     one = known[name]
     if as_json:
         schema = {"schema": settings_of(one.found)} if one.found else {}
-        print(json.dumps(_as_json(one) | schema, indent=2, ensure_ascii=False))
+        print_json(_as_json(one) | schema)
         return
     click.secho(one.name, bold=True)
     if one.description:

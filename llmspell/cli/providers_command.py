@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from llmspell.cli.checked import Checked, check
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError
 from llmspell.providers.catalogue import CATALOGUE
@@ -18,16 +19,16 @@ _HEADINGS = ("provider", "protocol", "base URL", "key", "default model")
 
 
 @click.group("providers", invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option()
+@debug_option
 @click.pass_context
-def command(context: click.Context, as_json: bool, debug: bool) -> None:  # noqa: ARG001 - see report
+def command(context: click.Context, as_json: bool) -> None:
     """List the providers of models: where they are, and whether their keys are set."""
     if context.invoked_subcommand:
         return
     found = providers(find_project())
     if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
         return
     rows = [_row(one) for one in found]
     widths = [max(len(row[n]) for row in [_HEADINGS, *rows]) for n in range(len(_HEADINGS))]
@@ -39,13 +40,13 @@ def command(context: click.Context, as_json: bool, debug: bool) -> None:  # noqa
 @command.command("check")
 @click.argument("name")
 @click.option("--model", metavar="NAME", help="The model to ask; by default the provider's own.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
-def check_provider(name: str, model: str | None, as_json: bool, debug: bool) -> None:  # noqa: ARG001
+@json_option()
+@debug_option
+def check_provider(name: str, model: str | None, as_json: bool) -> None:
     """Make one small, real request, and say what came of it. The exit code is 1 if it fails."""
     found = asyncio.run(check(name, model))
     if as_json:
-        print(json.dumps(found._asdict(), indent=2, ensure_ascii=False))
+        print_json(found._asdict())
     else:
         _show(found)
 

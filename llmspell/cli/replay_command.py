@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from llmspell.cli.options import RunOptions
+from llmspell.cli.options import RunOptions, output_options
 from llmspell.cli.running import do_work
 from llmspell.config import find_project
 from llmspell.effects import Effect
@@ -71,14 +71,7 @@ command = click.Command(
             metavar="FILE.py",
             help="Python file or module with tools; those of the record are known without it.",
         ),
-        click.Option(
-            ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
-        ),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Log what the spell does."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="No progress display, only errors."),
-        click.Option(
-            ["--debug"], is_flag=True, help="Log everything; Python tracebacks of errors."
-        ),
+        *output_options(),
     ],
     help="Do a run again from its record: the same output and the same result, and nothing is done "
     "outside. Its id may be cut short.",

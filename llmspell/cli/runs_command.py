@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.output import harmless
 from llmspell.cli.report import Misuse, telling_damage
 from llmspell.config import find_project
@@ -21,8 +21,8 @@ _SHOWN = 20
 @click.group("runs", invoke_without_command=True)
 @click.option("--spell", metavar="NAME", help="Those of this spell.")
 @click.option("-n", "--limit", default=_SHOWN, show_default=True, help="How many, at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks.")
+@json_option("Print them as JSON.")
+@debug_option
 @click.pass_context
 def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) -> None:
     """List recorded runs, the newest first."""
@@ -35,7 +35,7 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
     with Reader.open(file) as reader, telling_damage() as damaged:
         runs = reader.runs(limit=limit, spell=spell, damaged=damaged)
         if as_json:
-            print(json.dumps([_table(run) for run in runs], ensure_ascii=False, indent=2))
+            print_json([_table(run) for run in runs])
             return
         for run in runs:
             print(_line(run))
@@ -44,7 +44,7 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
 @command.command("prune")
 @click.option("--older", metavar="TIME", help="Those that ended longer ago, such as 30d or 12h.")
 @click.option("--keep", metavar="N", type=int, help="All but the newest N.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks.")
+@debug_option
 def prune_command(older: str | None, keep: int | None) -> None:
     """Delete runs, and what only they need. Without options, as [journal] retention says.
 

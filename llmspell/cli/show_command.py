@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.output import harmless, write_line
 from llmspell.cli.report import Misuse
 from llmspell.config import find_project
@@ -36,15 +36,14 @@ _WIDEST = 10_000  # characters of a line that goes into a pipe
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a page with a waterfall into a file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option("Everything, as JSON.")
+@debug_option
 def command(
     run: str,
     effect: str | None,
     conversation: str | None,
     html: Path | None,
     as_json: bool,
-    debug: bool,  # noqa: ARG001 - whoever reports looks at it
 ) -> None:
     """Show a recorded run: its tasks, agents and effects with times, tokens and cost.
 
@@ -64,7 +63,7 @@ def command(
         elif conversation is not None:
             _show_conversation(reader, found, conversation)
         elif as_json:
-            print(json.dumps(_as_json(reader, found), ensure_ascii=False, indent=2))
+            print_json(_as_json(reader, found))
         else:
             _show_tree(reader, found)
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.output import for_people, write_line
 from llmspell.cli.report import Misuse
 from llmspell.concurrency import settled
@@ -56,7 +57,6 @@ def _in_store(use: Callable[[Store], Awaitable[T]], *, to_write: bool = False) -
 
 
 _scope = click.option("--scope", metavar="NAME", help="The keys of this scope.")
-_debug = click.option("--debug", is_flag=True, expose_value=False, help="Python tracebacks.")
 
 
 @click.group("state")
@@ -67,8 +67,8 @@ def command() -> None:
 @command.command("get")
 @click.argument("key")
 @_scope
-@click.option("--json", "as_json", is_flag=True, help="Exactly, as one line of JSON.")
-@_debug
+@json_option("Exactly, as one line of JSON.")
+@debug_option
 def get(key: str, scope: str | None, as_json: bool) -> None:
     """Print the value of a key: text and bytes as they are, anything else as JSON."""
 
@@ -89,9 +89,9 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 @click.argument("key")
 @click.argument("value")
 @_scope
-@click.option("--json", "as_json", is_flag=True, help="VALUE is JSON, as `get --json` prints it.")
+@json_option("VALUE is JSON, as `get --json` prints it.")
 @click.option("--ttl", type=float, metavar="SECONDS", help="Keep it for so long only.")
-@_debug
+@debug_option
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
     """Store a text, or JSON, under a key. `-` for VALUE reads standard input."""
     content = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
@@ -102,8 +102,8 @@ def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | Non
 @command.command("list")
 @click.argument("pattern", default="*")
 @_scope
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with whole values.")
-@_debug
+@json_option("As JSON, with whole values.")
+@debug_option
 def listing(pattern: str, scope: str | None, as_json: bool) -> None:
     """List the keys of every scope, or those that match a pattern with `*`, with their values."""
     from fnmatch import fnmatchcase
@@ -116,7 +116,7 @@ def listing(pattern: str, scope: str | None, as_json: bool) -> None:
         if fnmatchcase(key, pattern)
     ]
     if as_json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     width = max((len(_shown(row["key"])) for row in rows), default=0)
     heading = ""
@@ -130,7 +130,7 @@ def listing(pattern: str, scope: str | None, as_json: bool) -> None:
 @command.command("delete")
 @click.argument("key")
 @_scope
-@_debug
+@debug_option
 def delete(key: str, scope: str | None) -> None:
     """Remove a key."""
 
@@ -144,7 +144,7 @@ def delete(key: str, scope: str | None) -> None:
 @command.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), default="-")
 @_scope
-@_debug
+@debug_option
 def export(file: Path, scope: str | None) -> None:
     """Write everything, or one scope, as JSON into a file or to standard output."""
     document = _in_store(lambda store: settled(store.export(scope)))
@@ -159,7 +159,7 @@ def export(file: Path, scope: str | None) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @_scope
 @click.option("--replace", is_flag=True, help="Delete first what is there.")
-@_debug
+@debug_option
 def import_(file: Path, scope: str | None, replace: bool) -> None:
     """Store what `export` has written, all of it or nothing. `-` reads standard input."""
     content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()

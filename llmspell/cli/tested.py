@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from llmspell.cli.common import print_json
 from llmspell.testing.results import Failure, FileTested, Status, Tested
 
 _SIGNS: dict[Status, tuple[str, str]] = {
@@ -48,7 +48,7 @@ class Progress:
 def show_results(results: Sequence[FileTested], *, as_json: bool) -> None:
     """Print what failed, with places, and how many did what."""
     if as_json:
-        print(json.dumps([_as_table(result) for result in results], indent=2, ensure_ascii=False))
+        print_json([_as_table(result) for result in results])
         return
     for name, failure in _failures(results):
         click.echo()

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection
 
 import click
 
+from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.report import Misuse
 from llmspell.errors import UnknownEffect
 from llmspell.runtime import Runtime
@@ -20,8 +20,8 @@ from llmspell.tools.tool import Tool
 @click.option("--category", help="Only those of a category.")
 @click.option("--tag", help="Only those that have a tag.")
 @click.option("--search", metavar="TEXT", help="Only those that have its words; the best first.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with schemas.")
-@click.option("--debug", is_flag=True, help="Python tracebacks of errors.")
+@json_option("As JSON, with schemas.")
+@debug_option
 def command(
     name: str | None,
     modules: tuple[str, ...],
@@ -29,13 +29,12 @@ def command(
     tag: str | None,
     search: str | None,
     as_json: bool,
-    debug: bool,  # noqa: ARG001 - whoever reports errors looks at it
 ) -> None:
     """List the tools spells can call, or show one of them."""
     tools = asyncio.run(_tools([tool for module in modules for tool in load_module(module)]))
     chosen = [_find(tools, name)] if name else _choose(tools, category, tag, search)
     if as_json:
-        print(json.dumps([tool.describe() for tool in chosen], indent=2, ensure_ascii=False))
+        print_json([tool.describe() for tool in chosen])
     elif name:
         _show(chosen[0], tools.versions(chosen[0].name))
     else:

@@ -1,0 +1,29 @@
+"""What most commands have in common: `--json`, `--debug`, and how JSON is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,  # `llmspell.cli.main` looks for it, whatever the command is
+    help="Python tracebacks of errors.",
+)
+
+
+def json_option(help: str = "As JSON.") -> Callable[[Command], Command]:  # noqa: A002 - as click's
+    """The option `--json`, which the command gets as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help=help)
+
+
+def print_json(value: Any) -> None:
+    """Print a plain value as JSON, on several lines."""
+    import json
+
+    print(json.dumps(value, indent=2, ensure_ascii=False))
