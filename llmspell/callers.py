@@ -1,12 +1,18 @@
-"""What goes on calling the functions of a spell, until that has ended."""
+"""What calls the functions of a spell again and again, until the run has ended."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, KeysView
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import cancel
+from llmspell.errors import EffectError
+from llmspell.steps import TookTooLong
+
+if TYPE_CHECKING:
+    from llmspell.effects import Effect
+    from llmspell.values import LuaFunction, Value
 
 
 class Callers:
@@ -37,3 +43,21 @@ class Callers:
     async def cancel(self) -> None:
         """End all, and calls in progress."""
         await cancel(list(self._tasks.values()))
+
+
+async def problem_in_call(
+    effect: Effect, function: LuaFunction, argument: Value, number: int, seconds: float
+) -> str | None:
+    """Call a function of the spell, for so many seconds at most; what went wrong, or None.
+
+    `number` tells the call from others that the effect makes.
+    """
+    from llmspell.journal.timing import within_recorded
+
+    try:
+        await within_recorded(effect, f"time{number}", seconds, effect.call(function, argument))
+    except TookTooLong:
+        return f"it took more than {seconds:g} s"
+    except EffectError as error:
+        return f"{error.where}: {error}" if error.where else str(error)
+    return None

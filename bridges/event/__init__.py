@@ -7,12 +7,11 @@ from itertools import count
 from typing import Literal
 
 from llmspell.bridge import Bridge
+from llmspell.callers import problem_in_call
 from llmspell.effects import Effect
-from llmspell.errors import EffectError, InvalidArguments, LlmspellError
+from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events
 from llmspell.events.inboxes import Inboxes
-from llmspell.journal.timing import within_recorded
-from llmspell.steps import TookTooLong
 from llmspell.values import LuaFunction, NotPlain, Value
 
 log = logging.getLogger("llmspell.events")
@@ -148,12 +147,5 @@ async def _call(
     effect: Effect, id_: str, function: LuaFunction, event: Value, number: int, seconds: float
 ) -> None:
     subscription = effect.run[Inboxes].find(id_).subscription
-    call = effect.call(function, event)
-    try:
-        await within_recorded(effect, f"time{number}", seconds, call)
-    except (EffectError, TookTooLong) as error:
-        late = isinstance(error, TookTooLong)
-        what = f"it took more than {seconds:g} s" if late else str(error)
-        if where := getattr(error, "where", None):
-            what = f"{where}: {what}"
-        subscription.report(event["topic"], id_, what, effect.run[Events].tell)
+    if problem := await problem_in_call(effect, function, event, number, seconds):
+        subscription.report(event["topic"], id_, problem, effect.run[Events].tell)

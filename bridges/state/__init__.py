@@ -5,15 +5,14 @@ from collections.abc import Awaitable
 from itertools import count
 
 from llmspell.bridge import Bridge
+from llmspell.callers import problem_in_call
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, LlmspellError
 from llmspell.events import Events
 from llmspell.journal.recording import Recording
-from llmspell.journal.timing import within_recorded
 from llmspell.state import Store
 from llmspell.state.watchers import Watchers
-from llmspell.steps import TookTooLong
 from llmspell.values import LuaFunction, Value
 
 log = logging.getLogger("llmspell.state")
@@ -183,14 +182,7 @@ async def _call(
     effect: Effect, id_: str, function: LuaFunction, change: Value, number: int, seconds: float
 ) -> None:
     """A watcher that fails, or takes too long, is reported and passed over."""
-    call = effect.call(function, change)
-    try:
-        await within_recorded(effect, f"time{number}", seconds, call)
-    except (EffectError, TookTooLong) as error:
-        late = isinstance(error, TookTooLong)
-        what = f"it took more than {seconds:g} s" if late else str(error)
-        if where := getattr(error, "where", None):
-            what = f"{where}: {what}"
-        log.warning("the watch %s failed at a change of %r: %s", id_, change["key"], what)
-        data = {"subscriber": id_, "topic": f"state {change['key']}", "error": what}
+    if problem := await problem_in_call(effect, function, change, number, seconds):
+        log.warning("the watch %s failed at a change of %r: %s", id_, change["key"], problem)
+        data = {"subscriber": id_, "topic": f"state {change['key']}", "error": problem}
         effect.run[Events].tell("subscriber.failed", data)
