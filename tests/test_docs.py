@@ -30,7 +30,9 @@ from pathlib import Path
 import pytest
 
 from llmspell import Runtime
-from llmspell.config import check_settings, find_project, read_settings
+from llmspell.config import find_project
+from llmspell.config.checking import check_settings
+from llmspell.config.project import read_settings
 from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.weights import fetch
 

@@ -4,7 +4,8 @@ import anyio
 import pytest
 
 from llmspell import Limits, Runtime, tool
-from llmspell.config import Project, check_settings
+from llmspell.config import Project
+from llmspell.config.checking import check_settings
 from llmspell.errors import (
     ConfigError,
     LimitExceeded,

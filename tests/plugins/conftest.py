@@ -1,7 +1,8 @@
 import pytest
 
 from llmspell import Runtime
-from llmspell.config import Project, check_settings
+from llmspell.config import Project
+from llmspell.config.checking import check_settings
 from llmspell.state import MemoryStore
 
 

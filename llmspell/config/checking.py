@@ -1,0 +1,91 @@
+"""Checks a table of settings, and says which keys are wrong and what may have been meant."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from llmspell.config.settings import Settings
+from llmspell.errors import ConfigError
+from llmspell.permissions import KINDS, Grants, targets_in
+from llmspell.suggestions import similar
+
+G = TypeVar("G", bound=Grants)
+
+_UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
+
+
+def check_settings(table: dict[str, Any], source: str) -> Settings:
+    """Settings from a plain table; `source` names it in errors. Raises ConfigError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        settings = TypeAdapter(Settings).validate_python(table)
+    except ValidationError as error:
+        found = [(_place(e["loc"], table), e["type"], e["msg"]) for e in error.errors()]
+        unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
+        # Without pydantic's error, which quotes the file: somebody may have written a key there.
+        problems = [_problem(*parts) for parts in found]
+        raise ConfigError(source, problems, hint=_hint(unknown)) from None
+    granted = _targets_read(settings.permissions)
+    return replace(settings, permissions=replace(granted, deny=_targets_read(granted.deny)))
+
+
+def _targets_read(grants: G) -> G:
+    return replace(grants, **{kind: targets_in(kind, grants[kind] or ()) for kind in KINDS})
+
+
+def _place(location: tuple[int | str, ...], table: Any) -> str:
+    """A key, such as `state.backend`; an entry of a list goes by its name, if it says one."""
+    names = []
+    for part in location:
+        try:
+            table = table[part]
+        except (LookupError, TypeError):
+            table = None
+        name = table.get("name") if isinstance(part, int) and isinstance(table, dict) else None
+        names.append(str(name or part))
+    return ".".join(names)
+
+
+def _problem(place: str, kind: str, message: str) -> str:
+    if kind == _UNKNOWN:
+        return f"{place} is no setting"
+    message = message.removeprefix("Value error, ").replace("valid tuple", "valid list")
+    return f"{place}: {message[0].lower()}{message[1:]}"
+
+
+def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
+    """Keys with names like those which there are not, or else what there is in that table."""
+    if not unknown:
+        return None
+    meant = []
+    for *table, name in sorted(unknown, key=len):
+        keys = _keys_at(table)
+        inner = [] if table else [f"{key}.{k}" for key in keys for k in _keys_at([key])]
+        meant += [_named([*table, found]) for found in similar(str(name), [*keys, *inner], most=1)]
+    if meant:
+        return f"did you mean {' and '.join(dict.fromkeys(meant))}?"
+    table = list(unknown[0][:-1])
+    of = f" of {_named(table)}" if table else ""
+    return f"settings{of} are {', '.join(_keys_at(table))}"
+
+
+def _named(location: Sequence[int | str]) -> str:
+    """A key as docs write it: for all entries of a list."""
+    return ".".join(part for part in location if isinstance(part, str))
+
+
+def _keys_at(location: Sequence[int | str]) -> list[str]:
+    """The keys of a table of settings, or of an entry of such a list; none where any can be."""
+    kind: Any = Settings
+    for part in location:
+        if dataclasses.is_dataclass(kind):
+            kind = get_type_hints(kind)[str(part)]
+        else:  # a table or a list of such
+            kind = next((of for of in get_args(kind) if dataclasses.is_dataclass(of)), None)
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)[0]
+    return [key.name for key in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []

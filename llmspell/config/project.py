@@ -1,0 +1,111 @@
+"""A project: the folder whose settings hold for the spells that are run in it."""
+
+from __future__ import annotations
+
+from dataclasses import field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from llmspell.belonging import refuse_others
+from llmspell.config.settings import Settings, ToolSettings
+from llmspell.errors import ConfigError
+from llmspell.formats import read_table
+from llmspell.frozen import Frozen
+from llmspell.permissions import Grants
+from llmspell.permissions.paths import SETTINGS_FILES
+
+G = TypeVar("G", bound=Grants)
+
+
+class Project(Frozen):
+    """A folder with settings.
+
+    Attributes:
+        root: The folder; `.llmspell/` is in it.
+        file: Where the settings were read from, or None.
+    """
+
+    root: Path
+    settings: Settings = field(default_factory=Settings)
+    file: Path | None = None
+
+    @property
+    def state_file(self) -> Path:
+        return self.root / ".llmspell" / "state.db"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.root / ".llmspell" / "metrics.prom"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.root / ".llmspell" / "runs.db"
+
+    @property
+    def spell_folders(self) -> list[Path]:
+        return [self.root / "spells"]
+
+
+def find_project(start: Path | None = None) -> Project:
+    """The project around a folder: the nearest with a file of settings or `.llmspell/`, or itself.
+
+    Raises:
+        ConfigError: With every wrong key of the file, or because another user put it there.
+    """
+    try:
+        start = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise ConfigError("the current folder", ["it is not there any more"]) from None
+    for folder in (start, *start.parents):
+        refuse_others((folder / name for name in (*SETTINGS_FILES, ".llmspell")), start)
+        if files := [folder / name for name in SETTINGS_FILES if (folder / name).is_file()]:
+            return Project(folder, read_settings(_only(files)), files[0])
+        if (folder / ".llmspell").is_dir():
+            return Project(folder)
+    return Project(start)
+
+
+def _only(files: list[Path]) -> Path:
+    if len(files) > 1:
+        there = " and ".join(file.name for file in files)
+        raise ConfigError(
+            str(files[0].parent), [f"{there} are both there"], hint="keep the settings in one file"
+        )
+    return files[0]
+
+
+def read_settings(file: Path) -> Settings:
+    """The settings of one file; paths in it count from its folder. Raises ConfigError."""
+    from llmspell.config.checking import check_settings
+
+    return _relative_to(file.parent, check_settings(read_table(file), str(file)))
+
+
+def _relative_to(folder: Path, settings: Settings) -> Settings:
+    def placed(module: str | None) -> str | None:
+        """A module, or something in it; a file as the place where it is."""
+        file = (module or "").partition(":")[0]
+        return str(folder / module) if module and file.endswith(".py") else module
+
+    granted = _below(folder, settings.permissions)
+    granted = replace(granted, deny=_below(folder, granted.deny))
+    return replace(
+        settings,
+        permissions=granted,
+        tools=ToolSettings(tuple(str(placed(module)) for module in settings.tools.modules)),
+        hooks=tuple(replace(h, module=placed(h.module)) for h in settings.hooks),
+        middleware=tuple(replace(m, module=placed(m.module)) for m in settings.middleware),
+        plugins=tuple(replace(p, module=placed(p.module)) for p in settings.plugins),
+    )
+
+
+def _below(folder: Path, grants: G) -> G:
+    def resolved(path: str) -> str:
+        return str(folder / (Path(path).expanduser() if path[:1] == "~" else path))
+
+    return replace(
+        grants,
+        read=grants.read and tuple(map(resolved, grants.read)),
+        write=grants.write and tuple(map(resolved, grants.write)),
+        run=grants.run and tuple(resolved(p) if "/" in p else p for p in grants.run),
+    )
