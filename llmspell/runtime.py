@@ -25,6 +25,7 @@ from llmspell.limits import Budget, Limits
 from llmspell.lua.image import build
 from llmspell.middleware import Middleware
 from llmspell.middleware.function import MiddlewareFunction
+from llmspell.middleware.life import open_middleware
 from llmspell.middleware.trace import Observer, Observers
 from llmspell.permissions import NOTHING, Grants
 from llmspell.providers.models import Models
@@ -201,10 +202,8 @@ class Runtime:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)
-            given = self._middleware
-            self._open(given, cleanup)
+            open_middleware(self._middleware, self, cleanup)
             await self._start_plugins(cleanup)
-            self._open([m for m in self._middleware if m not in given], cleanup)
             cleanup.push_async_callback(self.models.close)
             cleanup.push_async_callback(self._stores.close)
             cleanup.callback(self._close_journal)
@@ -472,13 +471,6 @@ class Runtime:
             self.plugins = await start_plugins(self, registries, self._given_plugins, cleanup)
             self._middleware = registries.middleware
         self._stores.check()
-
-    def _open(self, middleware: Iterable[Middleware], cleanup: AsyncExitStack) -> None:
-        for one in middleware:
-            if begin := getattr(one, "open", None):
-                begin(self)
-            if close := getattr(one, "close", None):
-                cleanup.callback(close)
 
     def _open_journal(self) -> Journal:
         if self._journal is None:

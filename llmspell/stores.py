@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llmspell.closing import close
 from llmspell.config import Project
-from llmspell.errors import ConfigError
+from llmspell.errors import ConfigError, StateError
 from llmspell.state import Store
+from llmspell.state.store import Steps
 
 if TYPE_CHECKING:
     from llmspell.plugins.bringing import StoreMaker
+
+
+_METHODS = [
+    name
+    for kind in (Steps, Store)
+    for name in vars(kind)
+    if not name.startswith("_") and name != "once"  # a store may not have that
+]
 
 
 class Stores:
@@ -34,19 +44,39 @@ class Stores:
             raise ConfigError(source, [problem], hint=hint)
 
     def open(self) -> Store:
+        """The store. Raises StateError when what a plugin brought makes none."""
         if self._store is None:
-            self._store = self.makers[self._project.settings.state.backend]()
+            backend = self._project.settings.state.backend
+            self._store = _made(backend, self.makers[backend])
         return self._store
 
     async def close(self) -> None:
         if self._store is not None and self._store is not self._given:
-            await self._store.close()
+            await close(f"the store {self._project.settings.state.backend!r}", self._store.close)
 
     def _open_sqlite(self) -> Store:
         from llmspell.state import SqliteStore
 
         settings = self._project.settings.state
         return SqliteStore(self._project.state_file, synchronous=settings.synchronous)
+
+
+def _made(backend: str, maker: StoreMaker) -> Store:
+    try:
+        made = maker()
+    except Exception as error:
+        raise _no_store(backend, f"{type(error).__name__}: {error}") from error
+    for method in _METHODS:
+        if not callable(getattr(made, method, None)):
+            raise _no_store(backend, f"{made!r} is no store: it has no method {method}")
+    return made
+
+
+def _no_store(backend: str, said: str) -> StateError:
+    return StateError(
+        f"the store {backend!r} could not be opened: {said}",
+        hint="mend the plugin that brings it, or set another state.backend",
+    )
 
 
 def _open_memory() -> Store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from llmspell.bridge import Bridge, Bridges
 from llmspell.hooks import Hooks
-from llmspell.middleware import Middleware, arrange
+from llmspell.middleware import Middleware, arrange, as_middleware
 from llmspell.plugins.plugin import Plugin
 from llmspell.providers.models import Models
 from llmspell.state import Store
@@ -35,8 +35,14 @@ class Registries:
     middleware: tuple[Middleware, ...]
 
 
-def bring(plugin: Plugin, to: Registries) -> None:
-    """Register everything the plugin brings. What it raises leaves the registries as they were."""
+def bring(plugin: Plugin, to: Registries, open_all: Callable[[Sequence[Middleware]], None]) -> None:
+    """Register everything the plugin brings. What it raises leaves the registries as they were.
+
+    Args:
+        plugin: The plugin, started.
+        to: What it adds to.
+        open_all: Called with its middleware, once that has its place.
+    """
     with ExitStack() as undo:
         for given in plugin.tools():
             tool = given if isinstance(given, Tool) else FunctionTool(given)
@@ -60,7 +66,10 @@ def bring(plugin: Plugin, to: Registries) -> None:
             undo.callback(to.stores.pop, name)
         undo.callback(_remove_hooks_but, to.hooks.own(), to.hooks)
         plugin.hooks(to.hooks)
-        to.middleware = arrange(plugin.middleware(), to.middleware)
+        middleware = [as_middleware(given) for given in plugin.middleware()]
+        arranged = arrange(middleware, to.middleware)
+        open_all(middleware)
+        to.middleware = arranged
         undo.pop_all()
 
 

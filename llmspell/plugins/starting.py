@@ -12,6 +12,7 @@ from llmspell.concurrency import Answer, is_cancelled, settled
 from llmspell.config import PluginSettings
 from llmspell.errors import ConfigError, LlmspellError, PluginError
 from llmspell.importing import place_of
+from llmspell.middleware.life import open_middleware
 from llmspell.plugins.bringing import Registries, bring
 from llmspell.plugins.loading import make_plugin
 from llmspell.plugins.plugin import Plugin
@@ -100,12 +101,10 @@ async def _start(
         await settled(answer)
     if scope.cancelled_caught:
         raise TimeoutError(f"its start-up took more than {timeout:g} seconds")
-    try:
-        bring(wanted.plugin, registries)
-    except BaseException:
-        await _stop(wanted, runtime)
-        raise
-    cleanup.push_async_callback(_stop, wanted, runtime)
+    async with AsyncExitStack() as begun:
+        begun.push_async_callback(_stop, wanted, runtime)
+        bring(wanted.plugin, registries, lambda brought: open_middleware(brought, runtime, begun))
+        cleanup.push_async_exit(begun.pop_all())
 
 
 async def _stop(wanted: Wanted, runtime: Runtime) -> None:

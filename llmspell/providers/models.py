@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from llmspell.closing import close
 from llmspell.errors import LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.settings import ProviderSettings
@@ -138,8 +139,8 @@ class Models:
         return names
 
     async def close(self) -> None:
-        for provider in self.providers.values():
-            await provider.close()
+        for name, provider in self.providers.items():
+            await close(f"the provider {name!r}", provider.close)
 
     def _provider(self, name: str) -> Provider:
         provider = self.providers.get(name) or self.providers.get("*")
