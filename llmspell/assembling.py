@@ -12,7 +12,7 @@ from llmspell.hooks import Hook, Hooks
 from llmspell.importing import installed
 from llmspell.middleware import Middleware, arrange
 from llmspell.middleware.function import MiddlewareFunction
-from llmspell.tools.loading import load_module, load_reference
+from llmspell.tools.loading import load_module
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import FunctionTool, Tool
 
@@ -24,7 +24,7 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
         PluginError: One cannot be loaded, or two have the same name and version.
     """
     tools = Tools.with_builtin_tools().with_category_index()
-    found = [load_reference(value) for value in installed("llmspell.tools").values()]
+    found = _offered("llmspell.tools", Tool, "tool")
     for module in project.settings.tools.modules:
         found += load_module(module)
     found += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
@@ -39,16 +39,19 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
 
 def all_bridges(given: Iterable[Bridge]) -> Bridges:
     """The built-in bridges, those of installed packages, and those given. Raises PluginError."""
-    bridges = []
-    for name, value in installed("llmspell.bridges").items():
-        module, _, attribute = value.partition(":")
-        try:
-            from importlib import import_module
+    return Bridges([*_offered("llmspell.bridges", Bridge, "bridge"), *given])
 
-            bridges.append(getattr(import_module(module), attribute or "bridge"))
-        except (ImportError, AttributeError) as error:
-            raise PluginError(f"the bridge {name!r} cannot be loaded: {error}") from error
-    return Bridges([*bridges, *given])
+
+def _offered(group: str, kind: Any, what: str) -> list[Any]:
+    """What installed packages offer of a kind. Raises PluginError when it cannot be loaded."""
+    found = []
+    for offer in installed(group):
+        one = offer.load(what=f"the {what} {offer.name!r}")
+        if not isinstance(one, kind):
+            hint = f"mend or uninstall {offer.package}, which offers it"
+            raise PluginError(f"{offer.reference} is no {what}", hint=hint)
+        found.append(one)
+    return found
 
 
 def all_hooks(project: Project, given: Iterable[Hook]) -> Hooks:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmspell.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+_OFFERS = "entry_points.txt"
 
 
 def load_python(name: str, *, what: str) -> ModuleType:
@@ -89,17 +93,57 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def installed(group: str) -> Mapping[str, str]:
-    """What installed packages offer in an entry-point group: name to `module:object`.
+class Offer(NamedTuple):
+    """What an installed package offers in an entry-point group.
+
+    Attributes:
+        name: What the package calls it.
+        reference: Where it is: `module:object`.
+        package: The package, and
+        version: its version.
+    """
+
+    name: str
+    reference: str
+    package: str
+    version: str
+
+    def load(self, *, what: str) -> Any:
+        """The object. Raises PluginError, which says whose it is."""
+        try:
+            return load_object(self.reference, what=what)
+        except PluginError as error:
+            error.hint = f"mend or uninstall {self.package}, which offers it; {error.hint}"
+            raise
+
+
+def installed(group: str) -> list[Offer]:
+    """What installed packages offer in an entry-point group.
 
     importlib.metadata takes 20 ms to import, so it is asked only when some package has an
     entry point of ours at all.
-    """
-    marker = f"[{group}]".encode()
-    for folder in map(Path, sys.path):
-        for file in folder.glob("*.dist-info/entry_points.txt"):
-            if marker in file.read_bytes():
-                from importlib.metadata import entry_points
 
-                return {entry.name: entry.value for entry in entry_points(group=group)}
-    return {}
+    Raises:
+        PluginError: When a package says so in a form that cannot be read.
+    """
+    marker = f"[{group}]"
+    files = (f for folder in map(Path, sys.path) for f in folder.glob(f"*.dist-info/{_OFFERS}"))
+    if not any(marker.encode() in file.read_bytes() for file in files):
+        return []
+    from importlib.metadata import distributions
+
+    found: dict[str, list[Offer]] = {}
+    for package in distributions():
+        # Of two copies of a package the first is imported.
+        if marker in (package.read_text(_OFFERS) or "") and package.name not in found:
+            found[package.name] = _offers_of(package, group)
+    return [offer for offers in found.values() for offer in offers]
+
+
+def _offers_of(package: Distribution, group: str) -> list[Offer]:
+    try:
+        entries = package.entry_points.select(group=group)
+    except (TypeError, ValueError) as error:
+        message = f"{_OFFERS} of the package {package.name} cannot be read: {error}"
+        raise PluginError(message, hint="install it anew, or uninstall it") from error
+    return [Offer(e.name, e.value, package.name, package.version) for e in entries]

@@ -60,12 +60,8 @@ class Known:
         """Name and version of the package that it was installed with."""
         if self.entry.module:
             return None
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group=GROUP, name=self.name):
-            if point.dist is not None:
-                return point.dist.name, point.dist.version
-        return None
+        offers = [offer for offer in installed(GROUP) if offer.name == self.name]
+        return (offers[0].package, offers[0].version) if len(offers) == 1 else None
 
 
 def known_plugins(project: Project) -> list[Known]:
@@ -73,8 +69,9 @@ def known_plugins(project: Project) -> list[Known]:
     entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
     source = str(project.file or project.root)
     listed = [_look_at(entry, source, listed=True) for entry in entries]
-    named = {entry.name for entry in entries if not entry.module}
-    others = [PluginSettings(name) for name in sorted(installed(GROUP)) if name not in named]
+    named = {entry.name or "" for entry in entries if not entry.module}
+    offered = {offer.name for offer in installed(GROUP)}
+    others = [PluginSettings(name) for name in sorted(offered.difference(named))]
     return [*listed, *(_look_at(entry, source, listed=False) for entry in others)]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.config import PluginSettings
 from llmspell.errors import ConfigError, PluginError
-from llmspell.importing import installed, load_object
+from llmspell.importing import Offer, installed, load_object
 from llmspell.plugins.plugin import Plugin
 from llmspell.suggestions import did_you_mean
 
@@ -23,10 +23,11 @@ def find_class(entry: PluginSettings) -> type[Plugin]:
     Raises:
         PluginError: When it is not installed, cannot be imported, or is no plugin.
     """
-    reference = entry.module or installed(GROUP).get(entry.name or "")
-    if reference is None:
-        raise _not_installed(entry.name or "")
-    found = load_object(reference, what="the plugin")
+    if entry.module:
+        reference, found = entry.module, load_object(entry.module, what="the plugin")
+    else:
+        offer = _find_offer(entry.name or "")
+        reference, found = offer.reference, offer.load(what="the plugin")
     if not (isinstance(found, type) and issubclass(found, Plugin)):
         raise PluginError(f"{reference} is no plugin", hint="it has to be a subclass of Plugin")
     if not isinstance(getattr(found, "name", None), str):
@@ -45,9 +46,24 @@ def _is_model(found: object) -> bool:
     return isinstance(found, type) and issubclass(found, BaseModel)
 
 
+def _find_offer(name: str) -> Offer:
+    """What a package offers as a plugin of that name. Raises PluginError for none and for several."""
+    offers = [offer for offer in installed(GROUP) if offer.name == name]
+    if not offers:
+        raise _not_installed(name)
+    if len(offers) > 1:
+        packages = " and ".join(offer.package for offer in offers)
+        references = " or ".join(f'"{offer.reference}"' for offer in offers)
+        raise PluginError(
+            f"there are several plugins named {name!r}, of {packages}",
+            hint=f"say which: set module = {references} as well",
+        )
+    return offers[0]
+
+
 def _not_installed(name: str) -> PluginError:
     otherwise = "install its package, or set module for one of your own"
-    hint = did_you_mean(name, installed(GROUP), otherwise=otherwise)
+    hint = did_you_mean(name, [offer.name for offer in installed(GROUP)], otherwise=otherwise)
     return PluginError(f"no plugin named {name!r} is installed", hint=hint)
 
 

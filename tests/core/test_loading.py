@@ -1,11 +1,15 @@
+import shutil
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
+from llmspell.assembling import all_bridges, all_tools
+from llmspell.config import Project, check_settings
 from llmspell.errors import PluginError
-from llmspell.importing import installed
+from llmspell.importing import Offer, installed
+from llmspell.plugins.known import known_plugins
 from llmspell.tools.catalogue import BUILTIN
 from llmspell.tools.loading import load_module, load_reference
 from llmspell.tools.registry import BuiltInTools, Tools
@@ -165,14 +169,17 @@ def install(tmp_path, monkeypatch):
         (info / "entry_points.txt").write_text(entry_points)
 
     monkeypatch.syspath_prepend(tmp_path)
-    return install
+    yield install
+    for name in ("rain", "snow", "sky"):
+        sys.modules.pop(name, None)
 
 
 def test_entry_points_of_a_group(install):
     install("spell_weather", "[llmspell.tools]\nweather = spell_weather:weather\n")
     install("other", "[llmspell.toolsets]\nx = y:z\n[console_scripts]\na = b:c\n")
-    assert installed("llmspell.tools") == {"weather": "spell_weather:weather"}
-    assert installed("llmspell.nothing") == {}
+    offer = Offer("weather", "spell_weather:weather", "spell_weather", "1.0")
+    assert installed("llmspell.tools") == [offer]
+    assert installed("llmspell.nothing") == []
 
 
 def test_odd_places_on_the_path(install, tmp_path, monkeypatch):
@@ -181,4 +188,61 @@ def test_odd_places_on_the_path(install, tmp_path, monkeypatch):
     for place in (file, tmp_path / "gone", ""):
         monkeypatch.syspath_prepend(str(place))
     install("spell_weather", "[llmspell.tools]\nweather = a:b\n")
-    assert installed("llmspell.tools") == {"weather": "a:b"}
+    assert [offer.reference for offer in installed("llmspell.tools")] == ["a:b"]
+
+
+def test_packages_may_call_what_they_offer_alike(install, tmp_path):
+    for package in ("rain", "snow"):
+        install(package, f"[llmspell.tools]\nweather = {package}:{package}\n")
+        code = f"from llmspell import tool\n@tool\ndef {package}() -> str:\n    'W.'\n"
+        (tmp_path / f"{package}.py").write_text(code)
+    tools = all_tools(Project(tmp_path), ())
+    assert {"rain", "snow"} <= set(tools)
+
+
+def test_of_two_copies_of_a_package_the_first_counts(install, tmp_path, monkeypatch):
+    install("rain", "[llmspell.tools]\nold = a:b\n")
+    (tmp_path / "newer").mkdir()
+    shutil.copytree(tmp_path / "rain-1.0.dist-info", tmp_path / "newer" / "rain-1.0.dist-info")
+    monkeypatch.syspath_prepend(tmp_path / "newer")
+    file = tmp_path / "newer" / "rain-1.0.dist-info" / "entry_points.txt"
+    file.write_text("[llmspell.tools]\nnew = a:b\n")
+    assert [offer.name for offer in installed("llmspell.tools")] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import no_such_module_here", "No module named 'no_such_module_here'"),
+        ("raise OSError('no sky')", "OSError: no sky"),
+        ("sky = 5", "sky:sky is no"),
+        ("", "module 'sky' has no attribute 'sky'"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["tool", "bridge"])
+def test_what_a_package_offers_in_vain_names_the_package(install, tmp_path, code, said, kind):
+    install("rain", f"[llmspell.{kind}s]\nweather = sky:sky\n")
+    (tmp_path / "sky.py").write_text(code)
+    make = {"tool": lambda: all_tools(Project(tmp_path), ()), "bridge": lambda: all_bridges(())}
+    with pytest.raises(PluginError, match=said) as caught:
+        make[kind]()
+    assert caught.value.hint.startswith("mend or uninstall rain, which offers it")
+
+
+def test_entry_points_that_cannot_be_read_name_the_package(install):
+    install("rain", "[llmspell.tools]\nweather\n")
+    install("other", "[console_scripts]\nweather\n")
+    with pytest.raises(PluginError, match=r"entry_points\.txt of the package rain cannot be read"):
+        installed("llmspell.tools")
+
+
+def test_a_plugin_that_two_packages_offer_is_not_guessed(install, tmp_path):
+    for package in ("rain", "snow"):
+        install(package, f"[llmspell.plugins]\nweather = {package}:W\n")
+    project = Project(tmp_path, check_settings({"plugins": [{"name": "weather"}]}, "x"))
+    (known,) = known_plugins(project)
+    assert known.standing == "broken"
+    assert known.package is None
+    assert "there are several plugins named 'weather', of" in known.error.message
+    assert '"rain:W"' in known.error.hint
+    assert '"snow:W"' in known.error.hint
