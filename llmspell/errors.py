@@ -316,12 +316,6 @@ class SpellFailed(EffectError):
         )
 
 
-class WorkflowError(EffectError):
-    """A workflow's step failed and nothing handled it."""
-
-    code = "workflow_error"
-
-
 class LimitExceeded(LlmspellError):
     """A limit ended the run; no pcall catches it.
 
