@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from llmspell.concurrency import Answer, is_cancelled
+from llmspell.concurrency import Answer, as_failure
 
 CLOSE_SECONDS = 30.0
 
@@ -23,10 +23,8 @@ async def close(what: str, close: Callable[[], Answer[object]]) -> None:
         if hasattr(answer, "__await__"):
             async with asyncio.timeout(CLOSE_SECONDS) as limit:
                 await answer
-    except asyncio.CancelledError:
-        if is_cancelled():
-            raise
-        _report(what, "what it waited for was cancelled")
+    except asyncio.CancelledError as error:
+        _report(what, str(as_failure(error)))
     except Exception as error:
         late = limit is not None and limit.expired()
         said = f"{type(error).__name__}: {error}"

@@ -32,6 +32,16 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def as_failure(error: asyncio.CancelledError) -> Exception:
+    """The failure that a cancellation is which nobody meant for the running task.
+
+    Raises the cancellation itself when somebody did: see `is_cancelled`.
+    """
+    if is_cancelled():
+        raise error
+    return RuntimeError("what it waited for was cancelled")
+
+
 class Followed(Generic[T]):
     """An answer that takes time, and `follow`, which awaits it and does something more.
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import MethodType, TracebackType
 from typing import Any, Literal, Self
 
+from llmspell.concurrency import as_failure
 from llmspell.events.event import Backlog, Event
 from llmspell.events.topics import Pattern
 from llmspell.values import Value
@@ -259,10 +260,8 @@ class Handling(Subscription):
             if hasattr(answer, "__await__"):
                 async with asyncio.timeout(self.timeout) as limit:
                     await answer
-        except asyncio.CancelledError:
-            if (task := _current_task()) is None or task.cancelling():
-                raise
-            self._failed(event, "it was cancelled")
+        except asyncio.CancelledError as error:
+            self._failed(event, str(as_failure(error)))
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             late = limit is not None and limit.expired()
             self._failed(event, f"it took more than {self.timeout:g} s" if late else repr(error))

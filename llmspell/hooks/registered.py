@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from llmspell.concurrency import Answer, is_cancelled, settled
+from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError
@@ -238,10 +238,8 @@ class RegisteredHook:
                 said = done.value
             else:  # only what waits needs a timer
                 said = await self._in_time(call, work, waits_for)
-        except asyncio.CancelledError:
-            if is_cancelled():
-                raise
-            self.failed(call, RuntimeError("what it awaited was cancelled"))
+        except asyncio.CancelledError as error:
+            self.failed(call, as_failure(error))
             return None
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)

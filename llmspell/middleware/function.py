@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from llmspell.concurrency import is_cancelled, settled
+from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError, MiddlewareFailed
 from llmspell.events import Events
@@ -80,9 +80,9 @@ class _Passage:
         except LlmspellError:
             raise
         except asyncio.CancelledError as error:
-            if error is self._error or is_cancelled():
+            if error is self._error:
                 raise
-            raise self._failed(effect, "what it waited for was cancelled") from error
+            raise self._failed(effect, str(as_failure(error))) from error
         except Exception as error:
             if error is self._error:
                 raise

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from llmspell.concurrency import Answer, is_cancelled, settled
+from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.config import PluginSettings
 from llmspell.errors import ConfigError, LlmspellError, PluginError
 from llmspell.importing import place_of
@@ -134,9 +134,7 @@ def _cancelled_from_outside() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
-        if is_cancelled():
-            raise
-        raise RuntimeError("it waited for something that was cancelled") from error
+        raise as_failure(error) from error
 
 
 def _report(runtime: Runtime, name: str, entry: PluginSettings, error: Exception) -> None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from llmspell.concurrency import is_cancelled, settled
+from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
 from llmspell.permissions import Need
@@ -189,10 +189,8 @@ class FunctionTool(Tool, Generic[P, R]):
         except LlmspellError:
             raise
         except asyncio.CancelledError as error:
-            if is_cancelled():
-                raise
-            said = "what it waited for was cancelled"
-            raise ToolError(f"{self.name}: {said}", details={"type": "CancelledError"}) from error
+            details = {"type": "CancelledError"}
+            raise ToolError(f"{self.name}: {as_failure(error)}", details=details) from error
         except Exception as error:
             kind = type(error).__name__
             said = f"{kind}: {error}" if str(error) else kind

@@ -159,7 +159,7 @@ async def test_a_handlers_own_timeout_and_cancellation_are_failures_as_any(bus, 
     await bus.publish("a", 1)
     await settle()
     assert subscription.failed == 2
-    assert "it was cancelled" in caplog.text
+    assert "what it waited for was cancelled" in caplog.text
     assert "TimeoutError()" in caplog.text
 
 

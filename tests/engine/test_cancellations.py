@@ -94,6 +94,6 @@ async def test_a_hook_that_meets_one_has_failed_and_is_passed_over(tmp_path, rec
                 await runtime.execute("return State.get('x') or 'none'", begun=ids.append) == "none"
             )
             await anyio.sleep(0.05)
-        assert [f.data["message"] for f in failures] == ["what it awaited was cancelled"]
+        assert [f.data["message"] for f in failures] == ["what it waited for was cancelled"]
         if record:
             assert await runtime.replay(ids[0]) == "none"

@@ -339,7 +339,7 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     said = {
         "raises": "OSError: no kettle (",
         "hangs": "its start-up took more than 0.05 seconds",
-        "ends a task": "RuntimeError: it waited for something that was cancelled",
+        "ends a task": "RuntimeError: what it waited for was cancelled",
         "has no model": "has a settings_model that is no model",
         "is gone": "No module named 'no_such'",
         "is no plugin": "is no plugin",
@@ -400,10 +400,7 @@ async def test_a_shut_down_that_fails_or_hangs_holds_nobody_up(new_runtime, capl
             pass
     assert diary[-1] == "two stopped"
     assert "the shut-down of plugin 'broken' failed: OSError: no kettle" in caplog.text
-    assert (
-        "the shut-down of plugin 'ends' failed: RuntimeError: it waited for something"
-        in caplog.text
-    )
+    assert "the shut-down of plugin 'ends' failed: RuntimeError: what it waited for" in caplog.text
     assert "the shut-down of plugin 'one' was broken off after 0.02 seconds" in caplog.text
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.capabilities.scoped import Instructing, Scoped
-from llmspell.concurrency import Answer, is_cancelled, settled
+from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError, EffectError, LimitExceeded, LlmspellError, UnknownEffect
 from llmspell.events import Events
@@ -209,10 +209,7 @@ class Capabilities(Mapping[str, Capability]):
                 await settled(work(self._agent, effect))
                 return
         except asyncio.CancelledError as error:
-            if is_cancelled():
-                raise
-            said = RuntimeError("what it waited for was cancelled")
-            raise self._failed(what, capability, effect, said) from error
+            raise self._failed(what, capability, effect, as_failure(error)) from error
         except Exception as error:
             if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
                 raise
