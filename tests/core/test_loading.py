@@ -6,7 +6,8 @@ import textwrap
 import pytest
 
 from llmspell.assembling import all_bridges, all_tools
-from llmspell.config import Project, check_settings
+from llmspell.config import Project
+from llmspell.config.checking import check_settings
 from llmspell.errors import PluginError
 from llmspell.importing import Offer, installed
 from llmspell.plugins.known import known_plugins
