@@ -116,3 +116,15 @@ def test_on_a_terminal_before_anything_was_shown(terminal):
     seen.wait_for("ready")
     seen.interrupt()
     assert seen.wait() == 130
+
+
+@pytest.mark.parametrize("what", ["an effect", "Lua"])
+@pytest.mark.parametrize("where", ["--no-isolate", "--isolate"])
+def test_who_is_terminated_says_that(started, what, where):
+    with started("exec", where, CASES[what]) as process:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.3)  # so that it computes for long
+        process.terminate()
+        assert process.wait(20) == 143
+        said = process.stderr.read()
+        assert re.fullmatch(SAID.replace(b"interrupted", b"terminated"), said)
