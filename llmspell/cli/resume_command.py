@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.report import Misuse, telling_damage
+from llmspell.cli.report import FAILED, Misuse, telling_damage
 from llmspell.cli.running import do_work
 from llmspell.config import find_project
+from llmspell.errors import RunBusy, RunSuspended
 from llmspell.journal.labels import shown
 from llmspell.journal.locks import is_running
-from llmspell.journal.reader import BegunEffect, Reader, due_runs
+from llmspell.journal.reader import BegunEffect, Reader, due_runs, is_due
 from llmspell.journal.recording import Judge, Verdict
 from llmspell.runtime import Runtime
 from llmspell.values import Value
@@ -24,19 +26,35 @@ _UNFINISHED = ("ask", "again", "skip", "fail")
 
 
 def _resume(run: str | None, due: bool, unfinished: str, **values: Any) -> None:
-    if due == (run is not None):
+    if run is None and not due:
         raise Misuse("name a run, or give --due", hint="list them with: llmspell runs")
     options = RunOptions.of(values)
-    if run is not None:
+    if run is None:
+        _resume_all_due()
+    elif not due:
         resume(run, options, unfinished)
-        return
+    elif _is_due(run):
+        with suppress(RunBusy):  # another process goes on with it
+            resume(run, options, unfinished)
+
+
+def _resume_all_due() -> None:
+    """Go on with all that are due, each in a process of its own: one that fails stops no other."""
+    file = find_project().journal_file
     with telling_damage() as damaged:
-        file = find_project().journal_file
         with Reader.open(file) as reader:
             ids = [found.id for found in due_runs(reader, damaged)]
-        for id_ in ids:
-            if not is_running(file, id_):
-                _resume_apart(id_)
+        codes = [_resume_apart(id_) for id_ in ids if _is_due(id_)]
+    if any(code not in (0, RunSuspended.exit_code) for code in codes):
+        sys.exit(FAILED)
+
+
+def _is_due(run: str) -> bool:
+    """Whether its time has come, and no other process goes on with it or has done so."""
+    file = find_project().journal_file
+    with Reader.open(file) as reader:
+        found = reader.run(run)
+    return is_due(found) and not is_running(file, found.id)
 
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
@@ -51,14 +69,13 @@ def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
     do_work(work, options)
 
 
-def _resume_apart(run: str) -> None:
-    """Go on with one of several runs, in a process of its own: one that fails stops no other."""
+def _resume_apart(run: str) -> int:
+    """Go on with one of several runs in a process of its own; its exit code."""
     import subprocess
 
     print(f"resuming {run}", file=sys.stderr)
-    words = [word for word in sys.argv[1:] if word != "--due"]
-    command = [sys.executable, "-P", "-m", "llmspell", *words, run]
-    subprocess.run(command, check=False)  # noqa: S603 - it says itself what went wrong
+    command = [sys.executable, "-P", "-m", "llmspell", *sys.argv[1:], run]
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - it says itself what went wrong
 
 
 async def _ask(begun: BegunEffect) -> Verdict:
@@ -82,7 +99,11 @@ command = GrantingCommand(
     callback=_resume,
     params=[
         click.Argument(["run"], required=False),
-        click.Option(["--due"], is_flag=True, help="Go on with every run whose sleep is over."),
+        click.Option(
+            ["--due"],
+            is_flag=True,
+            help="Go on with every run whose sleep is over, or with RUN if it is.",
+        ),
         click.Option(
             ["--unfinished"],
             type=click.Choice(_UNFINISHED),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from llmspell.errors import ReplayError
+from llmspell.errors import ReplayError, RunBusy
 from llmspell.frozen import Frozen
 from llmspell.journal.forking import Change, copy_before, step_of
 from llmspell.journal.ledger import Ledger
@@ -77,7 +77,8 @@ def resume(
     lock = RunLock(journal.path, run.id)
     reader = Reader.open(journal.path)
     try:
-        run = reader.run(run.id)  # another process may have gone on with it meanwhile
+        seen, run = run, reader.run(run.id)
+        _check_untouched(seen, run)
         _check_unended(run)
         effects = reader.effects(run, beside=True)
         kept = answered(run, effects)
@@ -89,13 +90,13 @@ def resume(
         reader.close()
         lock.release()
         raise
-    ended = effects[-1].number if effects else 0
+    last = effects[-1].number if effects else 0
     past = Past(run, kept, reader)
     return Recording(
         run.id,
         run.seed,
         text_of=journal.redaction.text_of,
-        ledger=Ledger(journal.writer, lock, run.number, ended=ended, held=going_on),
+        ledger=Ledger(journal.writer, lock, run.number, ended=last, held=going_on),
         past=past,
         unfinished=Unfinished(begun, judge),
     )
@@ -190,6 +191,15 @@ def _going_on(
     rows.append((_GOES_ON, (text, setup, run.id)))
     forget = "DELETE FROM effects WHERE run = ? AND number = ?"
     return rows + [(forget, (run.number, effect.number)) for effect in retried]
+
+
+def _check_untouched(seen: RecordedRun, run: RecordedRun) -> None:
+    """Raise RunBusy if a run has been gone on with since it was seen."""
+    if run.ended != seen.ended:
+        raise RunBusy(
+            f"another process has just gone on with the run {run.id}",
+            hint=f"see what became of it: llmspell show {run.id}",
+        )
 
 
 def _check_unended(run: RecordedRun) -> None:

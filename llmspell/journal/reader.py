@@ -455,10 +455,13 @@ def due_runs(
 
     `damaged` is told of those that cannot be read; without it that is raised.
     """
-    now = time.time()
-    runs = reader.runs(damaged=damaged)
-    due = [(run.due, run) for run in runs if run.status == "suspended" and run.due]
-    return [run for when, run in sorted(due, key=lambda pair: pair[0]) if when <= now]
+    due = filter(is_due, reader.runs(damaged=damaged))
+    return sorted(due, key=lambda run: run.due or 0.0)
+
+
+def is_due(run: RecordedRun) -> bool:
+    """Whether it is suspended until a time which has come."""
+    return run.status == "suspended" and bool(run.due) and (run.due or 0.0) <= time.time()
 
 
 _REMEMBERED = 64 << 20  # characters

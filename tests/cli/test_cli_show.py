@@ -285,3 +285,49 @@ def test_a_due_run_that_another_process_goes_on_with_is_left_to_it(llmspell, pro
     assert llmspell("resume", "--due") == (0, "", "")
     lock.release()
     assert f"resuming {run}" in llmspell("resume", "--due", "--park").err
+
+
+def parked(llmspell, project, *spells):
+    """Runs that slept, and whose time has come; their ids."""
+    for n, then in enumerate(spells):
+        assert llmspell("exec", "--park", f"Task.sleep('2h') {then} -- {n}").code == 6
+    with closing(sqlite3.connect(project / ".llmspell" / "runs.db")) as db, db:
+        db.execute("UPDATE runs SET due = number")
+        db.execute("UPDATE begun SET due = 1")
+        return [run for (run,) in db.execute("SELECT id FROM runs ORDER BY number")]
+
+
+def due_in_a_process(project, environ, *words):
+    command = [sys.executable, "-P", "-m", "llmspell", "resume", "--due", *words]
+    return subprocess.Popen(
+        command, cwd=project, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_a_due_run_that_fails_stops_no_other_and_is_told(llmspell, project, environ):
+    bad, good = parked(llmspell, project, "error('no tea')", "print('tea')")
+    with due_in_a_process(project, environ) as process:
+        out, err = process.communicate()
+    assert (process.returncode, out) == (1, b"tea\n")
+    assert f"resuming {bad}\nerror: exec:1: no tea" in err.decode()
+    assert f"resuming {good}\n" in err.decode()
+
+
+def test_two_who_go_on_with_what_is_due_do_nothing_twice(llmspell, project, environ):
+    """Nor does one of them go on with what failed meanwhile in the other."""
+    spells = [f"print({n}) error('no tea')" for n in range(3)]
+    parked(llmspell, project, *spells)
+    with due_in_a_process(project, environ) as one, due_in_a_process(project, environ) as other:
+        outs = [process.communicate() for process in (one, other)]
+    assert sorted("".join(out.decode() for out, _ in outs).split()) == ["0", "1", "2"]
+    errors = "".join(err.decode() for _, err in outs)
+    assert errors.count("error: exec:1: no tea") == errors.count("error:") == 3
+
+
+def test_one_run_only_if_it_is_due(llmspell, project):
+    run, asleep = parked(llmspell, project, "print('tea')", "print('cake')")
+    with closing(sqlite3.connect(project / ".llmspell" / "runs.db")) as db, db:
+        db.execute("UPDATE runs SET due = 1e10 WHERE id = ?", (asleep,))
+    assert llmspell("resume", "--due", asleep) == (0, "", "")
+    assert llmspell("resume", "--due", run) == (0, "tea\n", "")
+    assert llmspell("resume", "--due", run) == (0, "", "")

@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -304,6 +305,21 @@ async def test_one_process_at_a_time(new_runtime, write):
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
+
+
+async def test_a_run_that_went_on_elsewhere_since_it_was_looked_at(
+    stopped, new_runtime, file, monkeypatch
+):
+    """It is taken up on other terms than it has now; and what failed meanwhile is not wanted again."""
+    run = await stopped(THREE, 1)
+    seen = again.find(SimpleNamespace(path=file), run)
+    async with new_runtime(tools=[work], limits=Limits(effects=2)) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.resume(run)
+        monkeypatch.setattr(again, "find", lambda *_: seen)
+        with pytest.raises(RunBusy, match="has just gone on"):
+            await runtime.resume(run)
+    assert CALLS == [1, 2]
 
 
 async def test_a_run_that_did_not_go_on_is_as_it_was(stopped, new_runtime, write, file):
