@@ -141,6 +141,7 @@ class Events:
 
         Raises:
             ValueError: When the pattern is none, or an option makes no sense.
+            TypeError: When the handler cannot be called.
         """
         subscription = Handling(
             pattern,
@@ -231,8 +232,8 @@ class Events:
         return route
 
     def _add(self, subscription: Subscription, replay: int) -> None:
-        if replay < 0:
-            raise ValueError(f"replay: must not be negative, not {replay}")
+        if not isinstance(replay, int) or replay < 0:
+            raise ValueError(f"replay: must be a whole number, not negative, not {replay}")
         if replay:
             matching = [e for e in self._history if subscription.matches(e.topic)]
             subscription.replay(matching[-replay:])

@@ -48,8 +48,8 @@ class Subscription:
     ) -> None:
         """Prepare. Raises ValueError for what is no pattern, size or overflow."""
         self._pattern = Pattern(pattern)
-        if size < 1:
-            raise ValueError(f"size: must be at least 1, not {size}")
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"size: must be a whole number of at least 1, not {size}")
         if overflow not in ("drop_oldest", "wait"):
             raise ValueError(f'overflow: must be "drop_oldest" or "wait", not {overflow!r}')
         self.size, self.overflow = size, overflow
@@ -207,6 +207,10 @@ class Handling(Subscription):
         timeout: float | None = TIMEOUT,
     ) -> None:
         super().__init__(pattern, size=size, overflow=overflow)
+        if not callable(handler):
+            raise TypeError(f"handler: must be a function, not {handler!r}")
+        if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+            raise ValueError(f"timeout: must be a number of seconds above 0, not {timeout!r}")
         self.timeout, self._tell = timeout, tell
         self._handler = self._weakly(handler) if weak else lambda: handler
         self._name = getattr(handler, "__qualname__", type(handler).__qualname__)

@@ -435,11 +435,30 @@ async def test_what_the_runtime_says_goes_outward_and_nothing_else_does():
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": 0}, {"overflow": "explode"}, {"replay": -1}], ids=lambda o: next(iter(o))
+    "options",
+    [{"size": 0}, {"size": 1.5}, {"overflow": "explode"}, {"replay": -1}, {"replay": 1.5}],
+    ids=str,
 )
 async def test_options_that_make_no_sense(bus, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         bus.stream("a", **options)
+    assert bus.statistics().subscriptions == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"handler": None},
+        {"handler": 5},
+        {"timeout": 0},
+        {"timeout": float("nan")},
+        {"timeout": "1"},
+    ],
+    ids=str,
+)
+async def test_what_cannot_handle_events_is_refused_at_once(bus, given):
+    with pytest.raises((ValueError, TypeError), match=next(iter(given))):
+        bus.subscribe("a", **{"handler": print} | given)
     assert bus.statistics().subscriptions == 0
 
 
