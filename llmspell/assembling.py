@@ -66,7 +66,8 @@ def all_middleware(
     project: Project, given: Iterable[Middleware | MiddlewareFunction]
 ) -> tuple[Middleware, ...]:
     """What effects pass, outermost first. Raises ConfigError."""
-    return arrange([*_configured_middleware(project), *given])
+    configured = arrange(_configured_middleware(project), source=str(project.file))
+    return arrange(given, configured)
 
 
 def _configured_hooks(project: Project) -> list[Hook]:

@@ -44,3 +44,6 @@ def construct(kind: type, settings: dict[str, Any], *, place: str, source: str) 
         return kind(**placed)
     except ValueError as error:
         raise ConfigError(source, [f"{place}: {error}"]) from error
+    except Exception as error:
+        problem = f"{place}: {type(error).__name__}: {error}"
+        raise ConfigError(source, [problem], hint="see the traceback with --debug") from error

@@ -8,6 +8,7 @@ from llmspell.config import HookSettings
 from llmspell.constructing import construct
 from llmspell.errors import ConfigError
 from llmspell.hooks.hook import Hook
+from llmspell.hooks.points import parse_point
 from llmspell.hooks.selective import EffectHook
 from llmspell.importing import load_object
 
@@ -48,6 +49,7 @@ def _make(entry: HookSettings, source: str) -> Hook:
         if not isinstance(hook, EffectHook):
             raise ConfigError(source, [f"{place}.effects: it has points of its own"])
         hook.effects = entry.effects
+        _check_effects(hook, f"{place}.effects", source)
     if entry.required is not None:
         hook.required = entry.required
     if entry.priority is not None:
@@ -55,6 +57,14 @@ def _make(entry: HookSettings, source: str) -> Hook:
         if isinstance(hook, EffectHook):
             hook.innermost = False
     return hook
+
+
+def _check_effects(hook: EffectHook, place: str, source: str) -> None:
+    try:
+        for effect in hook.effects:
+            parse_point(f"before:{effect}")
+    except ValueError as error:
+        raise ConfigError(source, [f"{place}: {effect!r} stands for no effect"]) from error
 
 
 def _hint(name: str | None) -> str:

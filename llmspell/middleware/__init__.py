@@ -51,9 +51,17 @@ ORDER: tuple[Middleware, ...] = (
 
 
 def arrange(
-    extra: Iterable[Middleware | MiddlewareFunction], order: Sequence[Middleware] = ORDER
+    extra: Iterable[Middleware | MiddlewareFunction],
+    order: Sequence[Middleware] = ORDER,
+    *,
+    source: str = "the runtime",
 ) -> tuple[Middleware, ...]:
     """The order with more middleware put in its place, one after the other.
+
+    Args:
+        extra: What is to have a place.
+        order: Where.
+        source: Who wants that, for errors.
 
     Raises:
         ConfigError: When one names no place, a place that is not there, or a name taken.
@@ -63,15 +71,15 @@ def arrange(
         more = as_middleware(given)
         names = [m.name for m in arranged]
         if more.name in names:
-            raise ConfigError("middleware", [f"two are named {more.name!r}"])
+            raise ConfigError(source, [f"middleware: two are named {more.name!r}"])
         before, after = getattr(more, "before", None), getattr(more, "after", None)
         anchor = before or after
-        problem = f"{more.name!r} says before or after {anchor!r}, which is not there"
+        problem = f"middleware {more.name!r} says before or after {anchor!r}, which is not there"
         if before and after:
-            problem = f"{more.name!r} says both before and after"
+            problem = f"middleware {more.name!r} says both before and after"
         if anchor not in names or (before and after):
             hint = f"set its `before` or `after` to one of {', '.join(names)}"
-            raise ConfigError("middleware", [problem], hint=hint)
+            raise ConfigError(source, [problem], hint=hint)
         arranged.insert(names.index(anchor) + (0 if before else 1), more)
     return tuple(arranged)
 

@@ -44,9 +44,12 @@ class Price(Frozen):
     cache_written: float | None = None
 
     def __post_init__(self) -> None:
-        amounts = (self.input, self.output, self.cached, self.cache_written)
-        if any(amount is not None and not 0 <= amount < float("inf") for amount in amounts):
-            raise ValueError("a price is a number of US dollars, and not negative")
+        for name in ("input", "output", "cached", "cache_written"):
+            amount: float | None = getattr(self, name)
+            if amount is not None and not 0 <= amount < float("inf"):
+                raise ValueError(
+                    f"{name}: a price is a number of US dollars, and not negative, not {amount:g}"
+                )
 
     def usd(self, usage: Usage) -> float:
         """What these tokens cost."""

@@ -95,7 +95,36 @@ def test_middleware_of_the_settings(llmspell, settings):
     settings('[[middleware]]\nname = "logging"\nafter = "tracing"\n')
     done = llmspell("exec", "return 1")
     assert done.code == 2
-    assert "'logging' says before or after 'tracing', which is not there" in done.err
+    said = "llmspell.toml: middleware 'logging' says before or after 'tracing', which is not there"
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            'name = "retry"\neffects = ["tool.*", ""]',
+            "hooks.retry.effects: '' stands for no effect",
+        ),
+        (
+            'module = "odd.py:Odd"',
+            "odd.py:Odd.settings: RuntimeError: no such luck",
+        ),
+    ],
+)
+def test_a_hook_that_cannot_be_made_names_the_file_and_key(llmspell, settings, write, entry, said):
+    write(
+        "odd.py",
+        "from llmspell import Hook\n"
+        "class Odd(Hook):\n"
+        "    def __init__(self):\n"
+        "        raise RuntimeError('no such luck')\n",
+    )
+    settings(f"[[hooks]]\n{entry}\n")
+    done = llmspell("exec", "return 1")
+    assert done.code == 2
+    assert "llmspell.toml: " in done.err
+    assert said in done.err
 
 
 def test_the_list_of_plugins(llmspell, settings):

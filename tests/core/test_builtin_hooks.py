@@ -292,6 +292,12 @@ async def test_guard_is_required(make, monkeypatch):
         await run.do("probe.work")
 
 
+@pytest.mark.parametrize("ttl", [0, -1, float("nan")])
+def test_cache_refuses_to_keep_for_no_time(ttl):
+    with pytest.raises(ValueError, match="ttl is a number of seconds above 0"):
+        Caching(ttl=ttl)
+
+
 @pytest.mark.parametrize("deny", [["("], []])
 def test_guard_refuses_patterns_that_are_none(deny):
     with pytest.raises(ValueError, match=r"regular expression|empty"):

@@ -32,6 +32,8 @@ class Caching(EffectHook):
             shared: Keep results for all runs that have the same permissions, not each run for
                 itself. Not for tools that spells define: two spells may mean two by one name.
         """
+        if ttl is not None and not ttl > 0:
+            raise ValueError(f"ttl is a number of seconds above 0, not {ttl!r}")
         super().__init__(effects=effects, only=only)
         self.ttl, self.shared = ttl, shared
 
