@@ -1,7 +1,7 @@
-"""JSON over HTTP with one provider: pooled, tried again where that is safe, bounded.
+"""JSON over HTTP with one provider: pooled, and tried again where that is safe.
 
-The only module of the providers that speaks HTTP, so that a wire protocol is a matter of two
-tables: what goes out and what comes in. It uses the transport of httpx2 without its client, which
+The only place where the providers speak HTTP, so that a wire protocol is a matter of two tables:
+what goes out and what comes in, which `llmspell.providers.answers` reads. It uses the transport of httpx2 without its client, which
 looks at each request for cookies, redirects and ways to log in that no provider has.
 """
 
@@ -11,20 +11,20 @@ import logging
 import random
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
 
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
-from llmspell.packing import check_packing
-from llmspell.providers.failures import interrupted, nonsense, refused, unreachable
+from llmspell.providers.answers import EVENTS, AnswerReader, Failure, as_table
+from llmspell.providers.failures import interrupted, unreachable
 from llmspell.providers.pace import Pace
-from llmspell.providers.redaction import LOGGER, Redacting, without_whole
-from llmspell.providers.server_events import EventReader, ServerEvent
-from llmspell.providers.strict_json import read_json, write_json
+from llmspell.providers.redaction import LOGGER, Redacting
+from llmspell.providers.server_events import ServerEvent
+from llmspell.providers.strict_json import write_json
 from llmspell.providers.transport import Pools
 from llmspell.providers.turns import Turns
 from llmspell.steps import TookTooLong, within
@@ -36,23 +36,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(LOGGER)
 
-MAX_ANSWER = 32 << 20  # bytes
 MAX_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 FIRST_PAUSE = 0.5  # seconds; doubled each time
 LONGEST_PAUSE = 8.0
 LAST_WAIT = 0.5  # seconds for a connection to end after the last event of an answer
 
-_MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
-_EVENTS = "text/event-stream"
 _OK = range(200, 300)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """`again`: whether the request can be sent once more without being answered twice."""
-
-    error: ProviderError
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +89,7 @@ class Connection:
         self._headers = {name.lower(): value for name, value in given.raw}
         self.secrets = endpoint.secrets
         self._log_filter = Redacting(self.secrets)
+        self._answers = AnswerReader(endpoint, self.secrets)
         self._transport = transport
         self._max_retries = endpoint.max_retries if max_retries is None else max_retries
         self._turns = Turns(endpoint.concurrency, endpoint.requests_per_minute)
@@ -128,7 +118,7 @@ class Connection:
             ProviderError: See `llmspell.providers.failures`.
         """
         asked = _Asked("POST", path, _encode(body), key=key, patience=patience)
-        return _table(self._endpoint, await self._request(asked))
+        return as_table(self._endpoint, await self._request(asked))
 
     async def get(self, path: str) -> Any:
         """What is answered there, as JSON gives it. Raises as `post` does."""
@@ -147,44 +137,24 @@ class Connection:
         From a server that does not stream it is the table `post` gives, alone.
         """
         asked = _Asked(
-            "POST", path, _encode(body), accept=_EVENTS.encode(), key=key, patience=patience
+            "POST", path, _encode(body), accept=EVENTS.encode(), key=key, patience=patience
         )
         pace = Pace(self._endpoint)
-        failure: _Failure | None = None
+        failure: Failure | None = None
         async with self._answered(asked, pace) as response:
             try:
-                async for events in pace.keep(self._events(response)):
+                async for events in pace.keep(self._answers.events(response)):
                     yield events
             except httpx2.HTTPError as error:
-                failure = _Failure(interrupted(self._endpoint, error))
+                failure = Failure(interrupted(self._endpoint, error))
         if failure:
             raise failure.error
-
-    async def _events(
-        self, response: httpx2.Response
-    ) -> AsyncGenerator[list[ServerEvent] | dict[str, Any], None]:
-        content_type = response.headers.get("content-type", "")
-        if "json" in content_type:
-            yield _table(self._endpoint, await self._answer(response))
-            return
-        if not content_type.startswith(_EVENTS):
-            body, _ = await _read(response, _MAX_ERROR)
-            raise self._unreadable(content_type, body, wanted="a stream of events")
-        reader = EventReader()
-        async with _body(response) as pieces:
-            async for piece in pieces:
-                if events := reader.feed(piece):
-                    yield events
-                if reader.pending > MAX_ANSWER:
-                    raise self._too_large()
-        if events := reader.feed(b"", final=True):
-            yield events
 
     async def _request(self, asked: _Asked) -> Any:
         pace = Pace(self._endpoint, streams=False)
         async with self._answered(asked, pace) as response:
-            outcome = await pace.of(self._whole(response))
-        if isinstance(outcome, _Failure):
+            outcome = await pace.of(self._answers.whole(response))
+        if isinstance(outcome, Failure):
             raise outcome.error
         return outcome
 
@@ -206,7 +176,7 @@ class Connection:
         while True:
             await self._turns.attempt()
             outcome = await pace.of(self._send(asked, transport))
-            if not isinstance(outcome, _Failure):
+            if not isinstance(outcome, Failure):
                 return outcome
             pause = _pause(attempt, outcome.error)
             longest = MAX_WAIT if asked.patience is None else asked.patience
@@ -225,19 +195,19 @@ class Connection:
     # along: those of the network may quote what was sent.
     async def _send(
         self, asked: _Asked, transport: httpx2.AsyncBaseTransport
-    ) -> httpx2.Response | _Failure:
+    ) -> httpx2.Response | Failure:
         request = self._request_of(asked)
         try:
             response = await transport.handle_async_request(request)
         except httpx2.ReadTimeout as error:
-            return _Failure(unreachable(self._endpoint, error))
+            return Failure(unreachable(self._endpoint, error))
         except httpx2.HTTPError as error:
-            return _Failure(unreachable(self._endpoint, error), again=True)
+            return Failure(unreachable(self._endpoint, error), again=True)
         log.debug("%s %s: %d", asked.method, request.url, response.status_code)
         if response.status_code in _OK:
             return response
         try:
-            return await self._refusal(response)
+            return await self._answers.refusal(response)
         finally:
             await response.aclose()
 
@@ -257,45 +227,6 @@ class Connection:
             headers=headers,
             stream=httpx2.ByteStream(asked.content),
             extensions=self._extensions,
-        )
-
-    async def _whole(self, response: httpx2.Response) -> Any | _Failure:
-        try:
-            return await self._answer(response)
-        except httpx2.HTTPError as error:
-            return _Failure(interrupted(self._endpoint, error))
-
-    async def _refusal(self, response: httpx2.Response) -> _Failure:
-        try:
-            body, _ = await _read(response, _MAX_ERROR)
-        except httpx2.HTTPError:
-            body = b""  # the status says enough
-        error = refused(self._endpoint, response.status_code, response.headers, body)
-        return _Failure(error, again=error.retryable)
-
-    async def _answer(self, response: httpx2.Response) -> Any | _Failure:
-        body, whole = await _read(response, MAX_ANSWER)
-        if not whole:
-            return _Failure(self._too_large())
-        try:
-            return read_json(without_whole(body.decode(), self.secrets))
-        except ValueError:
-            return _Failure(self._unreadable(response.headers.get("content-type", ""), body))
-
-    def _too_large(self) -> ProviderError:
-        what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
-        return nonsense(self._endpoint, what, retry=False)
-
-    def _unreadable(self, content_type: str, body: bytes, *, wanted: str = "JSON") -> ProviderError:
-        if wanted == "JSON" and ("json" in content_type or not content_type):
-            return nonsense(self._endpoint, "the answer is not JSON, or not all of it")
-        shown = body[:200].decode("utf-8", "replace")
-        return nonsense(
-            self._endpoint,
-            f"the answer is {content_type.partition(';')[0] or 'of no type'}, not {wanted}",
-            hint=f"is {self._endpoint.base_url} the API's base URL? Most end in /v1",
-            body=shown,
-            retry=False,
         )
 
     def _open(self) -> Pools:
@@ -327,39 +258,6 @@ async def let_end(events: AsyncGenerator[Any, None]) -> None:
 async def _passed_over(events: AsyncGenerator[Any, None]) -> None:
     async for _ in events:
         pass
-
-
-def _table(endpoint: Endpoint, answer: Any | _Failure) -> dict[str, Any]:
-    if isinstance(answer, _Failure):
-        raise answer.error
-    if not isinstance(answer, dict):
-        raise nonsense(endpoint, "the answer is not a JSON object")
-    return answer
-
-
-def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
-    """The body as it comes, unpacked."""
-    packed = "content-encoding" in response.headers
-    if packed:
-        check_packing(response)
-    # What is not packed comes much cheaper without all that could unpack it.
-    pieces = (
-        response.aiter_bytes() if packed else aiter(cast("httpx2.AsyncByteStream", response.stream))
-    )
-    return aclosing(cast("AsyncGenerator[bytes, None]", pieces))
-
-
-async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it."""
-    pieces: list[bytes] = []
-    size = 0
-    async with _body(response) as stream:
-        async for piece in stream:
-            size += len(piece)
-            if size > limit:
-                return b"".join(pieces), False
-            pieces.append(piece)
-    return b"".join(pieces), True
 
 
 def _pause(attempt: int, error: ProviderError) -> float:

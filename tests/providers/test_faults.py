@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
-from llmspell.providers.connection import MAX_ANSWER
+from llmspell.providers.answers import MAX_ANSWER
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest
 from llmspell.providers.openai_chat import OpenAIChat

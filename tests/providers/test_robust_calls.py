@@ -130,7 +130,7 @@ async def test_a_compressed_stream(serve, provider_at, http):
 
 
 async def test_an_event_without_end(serve, provider_at, monkeypatch):
-    monkeypatch.setattr("llmspell.providers.connection.MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr("llmspell.providers.answers.MAX_ANSWER", 1 << 20)
     babble = streaming(chunk("Hel"), b"data: ", *[b"x" * (1 << 16)] * 64)
     async with serve(babble) as (_, url), provider_at(url) as provider:
         with pytest.raises(ProviderError) as caught:

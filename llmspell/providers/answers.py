@@ -1,0 +1,145 @@
+"""Reads what a server answers over HTTP: JSON, events or a refusal, no more of it than is sensible."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx2
+
+from llmspell.errors import ProviderError
+from llmspell.packing import check_packing
+from llmspell.providers.failures import interrupted, nonsense, refused
+from llmspell.providers.redaction import without_whole
+from llmspell.providers.server_events import EventReader, ServerEvent
+from llmspell.providers.strict_json import read_json
+
+if TYPE_CHECKING:
+    from llmspell.providers.endpoints import Endpoint
+
+MAX_ANSWER = 32 << 20  # bytes
+EVENTS = "text/event-stream"
+
+_MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, returned rather than raised: see `Connection._send`.
+
+    Attributes:
+        again: Whether the request can be sent once more without being answered twice.
+    """
+
+    error: ProviderError
+    again: bool = False
+
+
+class AnswerReader:
+    """Reads the answers of an endpoint, and takes its secrets out of them."""
+
+    def __init__(self, endpoint: Endpoint, secrets: list[str]) -> None:
+        self._endpoint, self._secrets = endpoint, secrets
+
+    async def whole(self, response: httpx2.Response) -> Any | Failure:
+        """What the body says in JSON."""
+        try:
+            return await self._json(response)
+        except httpx2.HTTPError as error:
+            return Failure(interrupted(self._endpoint, error))
+
+    async def events(
+        self, response: httpx2.Response
+    ) -> AsyncGenerator[list[ServerEvent] | dict[str, Any], None]:
+        """The events of a stream, those together that come at once; or the table sent instead.
+
+        Raises:
+            ProviderError: It is neither, or too large.
+            httpx2.HTTPError: The connection broke.
+        """
+        content_type = response.headers.get("content-type", "")
+        if "json" in content_type:
+            yield as_table(self._endpoint, await self._json(response))
+            return
+        if not content_type.startswith(EVENTS):
+            body, _ = await _read(response, _MAX_ERROR)
+            raise self._unreadable(content_type, body, wanted="a stream of events")
+        reader = EventReader()
+        async with _body(response) as pieces:
+            async for piece in pieces:
+                if events := reader.feed(piece):
+                    yield events
+                if reader.pending > MAX_ANSWER:
+                    raise self._too_large()
+        if events := reader.feed(b"", final=True):
+            yield events
+
+    async def refusal(self, response: httpx2.Response) -> Failure:
+        """What a status that is no success means."""
+        try:
+            body, _ = await _read(response, _MAX_ERROR)
+        except httpx2.HTTPError:
+            body = b""  # the status says enough
+        error = refused(self._endpoint, response.status_code, response.headers, body)
+        return Failure(error, again=error.retryable)
+
+    async def _json(self, response: httpx2.Response) -> Any | Failure:
+        body, whole = await _read(response, MAX_ANSWER)
+        if not whole:
+            return Failure(self._too_large())
+        try:
+            return read_json(without_whole(body.decode(), self._secrets))
+        except ValueError:
+            return Failure(self._unreadable(response.headers.get("content-type", ""), body))
+
+    def _too_large(self) -> ProviderError:
+        what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
+        return nonsense(self._endpoint, what, retry=False)
+
+    def _unreadable(self, content_type: str, body: bytes, *, wanted: str = "JSON") -> ProviderError:
+        if wanted == "JSON" and ("json" in content_type or not content_type):
+            return nonsense(self._endpoint, "the answer is not JSON, or not all of it")
+        shown = body[:200].decode("utf-8", "replace")
+        return nonsense(
+            self._endpoint,
+            f"the answer is {content_type.partition(';')[0] or 'of no type'}, not {wanted}",
+            hint=f"is {self._endpoint.base_url} the API's base URL? Most end in /v1",
+            body=shown,
+            retry=False,
+        )
+
+
+def as_table(endpoint: Endpoint, answer: Any | Failure) -> dict[str, Any]:
+    """The answer if it is a JSON object. Raises ProviderError."""
+    if isinstance(answer, Failure):
+        raise answer.error
+    if not isinstance(answer, dict):
+        raise nonsense(endpoint, "the answer is not a JSON object")
+    return answer
+
+
+def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
+    """The body as it comes, unpacked."""
+    packed = "content-encoding" in response.headers
+    if packed:
+        check_packing(response)
+    # What is not packed comes much cheaper without all that could unpack it.
+    pieces = (
+        response.aiter_bytes() if packed else aiter(cast("httpx2.AsyncByteStream", response.stream))
+    )
+    return aclosing(cast("AsyncGenerator[bytes, None]", pieces))
+
+
+async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it."""
+    pieces: list[bytes] = []
+    size = 0
+    async with _body(response) as stream:
+        async for piece in stream:
+            size += len(piece)
+            if size > limit:
+                return b"".join(pieces), False
+            pieces.append(piece)
+    return b"".join(pieces), True
