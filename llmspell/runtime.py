@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -41,7 +40,7 @@ from llmspell.terms import Given, Terms, launch_of
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
 from llmspell.values import Value, plain
-from llmspell.written import Output
+from llmspell.written import Output, StandardOutput
 
 if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes
@@ -165,7 +164,7 @@ class Runtime:
         self._park = park
         self._journal: Journal | None = None
         self._begun_runs: Runs | None = None
-        self._output = _StandardOutput() if output is None else output
+        self._output = StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
         self._shared: dict[type, Any] = {
@@ -199,6 +198,11 @@ class Runtime:
         """What the effects of its runs pass, outermost first."""
         return self._middleware
 
+    @property
+    def records(self) -> bool:
+        """Whether its runs are recorded."""
+        return self._record
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)
@@ -226,23 +230,6 @@ class Runtime:
             self.events.tell("runtime.stopped", None)
             await self._cleanup.__aexit__(kind, error, traceback)
 
-    @property
-    def _runs(self) -> Runs:
-        if self._begun_runs is None:
-            raise LlmspellError(
-                "no spell can run before the runtime has started",
-                hint="use it within: async with Runtime(…) as runtime",
-            )
-        return self._begun_runs
-
-    def _output_or(self, given: Output | None) -> Output:
-        return self._output if given is None else given
-
-    @property
-    def records(self) -> bool:
-        """Whether its runs are recorded."""
-        return self._record
-
     async def run(
         self,
         spell: str | Path | Spell,
@@ -258,7 +245,7 @@ class Runtime:
             spell: A path, a name, or a spell already read.
             params: Its parameters.
             arguments: What `arg` and `...` hold in it.
-            output: Gets what it prints, as above.
+            output: Gets what it prints; by default the runtime's does.
             begun: Told the run's id before it does anything.
 
         Raises:
@@ -290,7 +277,7 @@ class Runtime:
             run: Its id, or the beginning of that.
             unfinished: What to do about an effect that had begun when the run stopped, when it may
                 not simply be done again: do it `again`, `skip` it with the result nil, or `fail`.
-            output: Gets what it prints, as above, from the first.
+            output: Gets all that it prints, from the first line on; by default the runtime's does.
             begun: Told the run's id before it does anything.
 
         Raises:
@@ -345,7 +332,7 @@ class Runtime:
             params: Parameters that are to be other ones.
             models: The models to ask from there on in place of others, by the names of those.
             spell: The spell to go on with, in place of the recorded one's file.
-            output: Gets what it prints, as above, from the first.
+            output: Gets all that it prints, from the first line on; by default the runtime's does.
             begun: Told the new run's id before it does anything.
 
         Raises:
@@ -372,7 +359,7 @@ class Runtime:
         Args:
             run: Its id, or the beginning of that.
             until: The path of an effect before which to stop, by raising `RunSuspended`.
-            output: Gets what it prints, as above.
+            output: Gets what it prints; by default the runtime's does.
 
         Raises:
             RunNotFound: There is no such run.
@@ -390,14 +377,6 @@ class Runtime:
         return await self._runs.run_recorded(
             recording, launch, self._output_or(output), tools=tools
         )
-
-    async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
-        """What a run returns; a limit it broke says what sets that."""
-        try:
-            return await run
-        except LimitExceeded as error:
-            self._terms.explain(error, spell)
-            raise
 
     async def execute(
         self,
@@ -432,6 +411,26 @@ class Runtime:
             self._shared[Project] = self.project
             self._terms = Terms(self._given, self.project, self.models)
         return changed
+
+    @property
+    def _runs(self) -> Runs:
+        if self._begun_runs is None:
+            raise LlmspellError(
+                "no spell can run before the runtime has started",
+                hint="use it within: async with Runtime(…) as runtime",
+            )
+        return self._begun_runs
+
+    def _output_or(self, given: Output | None) -> Output:
+        return self._output if given is None else given
+
+    async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
+        """What a run returns; a limit it broke says what sets that."""
+        try:
+            return await run
+        except LimitExceeded as error:
+            self._terms.explain(error, spell)
+            raise
 
     async def _tell(self, point: str, **args: Value) -> None:
         """Tell hooks of a point in the runtime's life."""
@@ -482,14 +481,3 @@ class Runtime:
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
-
-
-class _StandardOutput:
-    def write(self, text: str | bytes, /) -> None:
-        if isinstance(text, str):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        else:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(text)
-            sys.stdout.buffer.flush()

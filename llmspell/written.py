@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +21,19 @@ class TextWriter(Protocol):
 
 Output = Callable[[Text], None] | TextWriter
 """Gets each line that a spell prints, without its end; or, with a method `write`, each piece."""
+
+
+class StandardOutput:
+    """Writes to stdout, whatever that is at the moment."""
+
+    def write(self, text: Text, /) -> None:
+        if isinstance(text, str):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text)
+            sys.stdout.buffer.flush()
 
 
 class Written:
