@@ -27,8 +27,8 @@ def answer_interrupts() -> None:
         signal.signal(signal.SIGINT, _end_at_signal)
 
 
-def set_way_back(command: str) -> None:
-    """From now on, whoever interrupts is told how to go on."""
+def set_way_back(command: str | None) -> None:
+    """From now on, whoever interrupts is told how to go on, if there is something left to do."""
     _ending.way_back = command
 
 

@@ -87,7 +87,9 @@ async def _do(
             progress=None if options.quiet else progress.download,
         ) as runtime:
             bill.of(runtime.spent)
-            return await work(runtime, partial(_begun, recorded=runtime.records))
+            result = await work(runtime, partial(_begun, recorded=runtime.records))
+            set_way_back(None)  # what is left is to close
+            return result
 
 
 def _person(screen: Screen) -> Person:

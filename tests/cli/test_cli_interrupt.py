@@ -128,3 +128,18 @@ def test_who_is_terminated_says_that(started, what, where):
         assert process.wait(20) == 143
         said = process.stderr.read()
         assert re.fullmatch(SAID.replace(b"interrupted", b"terminated"), said)
+
+
+def test_while_plugins_stop_there_is_nothing_to_go_on_with(started, write, seconds_to_end):
+    write(
+        "slow.py",
+        "import asyncio\nfrom llmspell import Plugin\nclass Slow(Plugin):\n    name = 'slow'\n"
+        "    async def on_shutdown(self):\n        print('stops', flush=True)\n"
+        "        await asyncio.sleep(60)\n",
+    )
+    write("llmspell.toml", "[[plugins]]\nmodule = 'slow.py:Slow'\n")
+    with started("exec", "print('ready')") as process:
+        assert process.stdout.readline() + process.stdout.readline() == b"ready\nstops\n"
+        assert seconds_to_end(process) < 5
+        assert process.returncode == 130
+        assert process.stderr.read() == b"interrupted\n"
