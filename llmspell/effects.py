@@ -46,7 +46,6 @@ class Effect:
         run: Where its services, hooks and other effects are.
         bound: The arguments checked and converted for the handler, by the middleware `validate`.
         repeats: How often it was done again.
-        billed: What is to be paid for it though no answer came; None for nothing.
         made_of: What the arguments are the plain form of, where whoever asks has that at hand. A
             handler may use a part of it that still has that form: hooks may have changed the arguments.
     """
@@ -55,7 +54,6 @@ class Effect:
         "_calls",
         "_children",
         "args",
-        "billed",
         "bound",
         "made_of",
         "name",
@@ -70,7 +68,6 @@ class Effect:
         self.path = path
         self.run = run
         self.made_of: object = None
-        self.billed: dict[str, Value] | None = None
         self._children = self._calls = self.repeats = 0
 
     def perform(self, name: str, /, **args: Value) -> Coroutine[Any, Any, Value]:

@@ -136,5 +136,22 @@ def models_of(run: RecordedRun) -> Substitutes:
     return Substitutes(run.setup.get("models", {}))
 
 
+def budget_then(run: RecordedRun, spell: Spell, usual: Budget) -> Budget:
+    """What a run may spend when it goes on: the usual, but for what it was given.
+
+    What was given elsewhere may only be less.
+    """
+    given = (run.setup.get("given") or {}).get("budget") or {}
+    if _grants_hold(run, spell):
+        return replace(usual, **given)
+    return usual.lowered({n: most for n, most in given.items() if isinstance(most, (int, float))})
+
+
+def model_then(run: RecordedRun) -> str | None:
+    """The model that agents of a run were given which name none; None for that of the settings."""
+    given = run.setup.get("given") or {}
+    return given.get("model") if "ungranted" not in run.setup else None
+
+
 def budget_of(run: RecordedRun) -> Budget:
     return Budget(**run.setup["budget"])

@@ -33,6 +33,7 @@ from llmspell.providers.models import Substitutes
 from llmspell.spell import Spell
 from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
+from llmspell.spending.prices import Prices
 from llmspell.state import Store
 from llmspell.tools.registry import Tools
 from llmspell.values import Value, plain
@@ -56,6 +57,7 @@ class Launch(Frozen):
     approvals: Approvals
     budget: Budget
     models: Substitutes = field(default_factory=Substitutes)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def beginning(self, tools: Tools) -> Beginning:
         """What of it the journal keeps; of the tools, those that are not built in."""
@@ -70,6 +72,7 @@ class Launch(Frozen):
             "approvals": {"wanted": self.approvals.wanted, "given": self.approvals.given},
             "budget": plain(self.budget),
             "models": dict(self.models),
+            "given": dict(self.given),
             "tools": [tool.describe() for tool in tools.own().values()],
             "versions": {"llmspell": VERSION, "python": platform.python_version()},
         }
@@ -100,6 +103,7 @@ class Runs:
         isolate: Callable[[Spell], bool],
         person: Person | None,
         open_journal: Callable[[], Journal] | None,
+        before: Account,
         park: float | None = None,
     ) -> None:
         """Prepare.
@@ -114,12 +118,13 @@ class Runs:
             isolate: Whether a spell is to run in a process of its own.
             person: Who is there to be asked.
             open_journal: Gives the journal, if runs are to be recorded.
+            before: What runs that are resumed had paid before is charged to it too.
             park: Seconds of sleep from which a recorded run stops when all of it sleeps.
         """
         self._shared = services
         self._image, self._bridges, self._middleware = image, bridges, middleware
         self._modules, self._open_store, self._isolate = modules, open_store, isolate
-        self._person = person
+        self._person, self._before = person, before
         self._open_journal, self._park = open_journal, park
         self._workers: list[Workers] = []
 
@@ -156,6 +161,9 @@ class Runs:
         services[Recording] = recording
         if recording.is_replay:
             _replay_in(services, tools)
+        else:
+            prices = self._shared[Prices]
+            services[Accounts].resume(recording.before, prices, self._before)
         with recording.to_its_end() as end:
             seed = recording.seed
             end.result = await self._execute(recording.id, seed, launch, services)

@@ -71,6 +71,7 @@ class Runtime:
         models: The models runs can ask.
         plugins: The plugins that were started, by name.
         spent: What its runs have spent on models, by model.
+        spent_before: What those of them that it resumed had spent before.
     """
 
     def __init__(
@@ -153,7 +154,14 @@ class Runtime:
         )
         self._person = person
         self._given = Given(
-            grants or NOTHING, denied or NOTHING, ask, tuple(approved), limits, budget, isolate
+            grants or NOTHING,
+            denied or NOTHING,
+            ask,
+            tuple(approved),
+            limits,
+            budget,
+            isolate,
+            model,
         )
         self._terms = Terms(self._given, self.project, self.models)
         self.bridges = all_bridges(bridges)
@@ -167,6 +175,8 @@ class Runtime:
         self._output = StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
+        self._before = Account(Budget(), "runs before they were resumed")
+        self.spent_before: Spending = self._before.spent
         self._shared: dict[type, Any] = {
             Account: account,
             Console: console or Console(),
@@ -447,6 +457,7 @@ class Runtime:
             person=self._person,
             isolate=self._isolates,
             open_journal=self._open_journal if self._record else None,
+            before=self._before,
             park=self._park,
         )
 

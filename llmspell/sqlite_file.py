@@ -133,7 +133,7 @@ def _prepare(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> None:
     db.execute(f"PRAGMA page_size = {schema.page_size}")
     _switch_to_wal(db)
     if version < len(schema.migrations):
-        _migrate(db, schema)
+        migrate(db, schema)
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:
@@ -153,7 +153,8 @@ def _switch_to_wal(db: sqlite3.Connection) -> None:
             return
 
 
-def _migrate(db: sqlite3.Connection, schema: Schema[Any]) -> None:
+def migrate(db: sqlite3.Connection, schema: Schema[Any]) -> None:
+    """Give an open file the schema of this version."""
     with transaction(db, "IMMEDIATE"):
         version = _number(db, "PRAGMA user_version")  # another process may have been faster
         for statements in schema.migrations[version:]:

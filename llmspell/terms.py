@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmspell.approvals import Approvals
 from llmspell.config import Project
@@ -31,6 +32,7 @@ class Given(NamedTuple):
     limits: Limits | None
     budget: Budget | None
     isolate: bool | None
+    model: str | None = None
 
 
 class Terms:
@@ -48,6 +50,7 @@ class Terms:
         self._approvals = Approvals(settings.approve.effects, given.approved)
         self._limits = given.limits or settings.limits
         self._budget = given.budget or settings.budget
+        self._usual, self._model = settings.budget, given.model
         self._isolate = settings.isolate if given.isolate is None else given.isolate
 
     async def launch(
@@ -62,16 +65,22 @@ class Terms:
             self._limits.lowered(spell.limits),
             self._approvals.also(spell.approve),
             self._budget.lowered(spell.limits),
+            given=self._to_keep(self._budget),
         )
 
     async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
-        """What a recorded run goes on with: what it was granted and approved of holds still."""
+        """What a recorded run goes on with: what it was granted and approved of holds still.
+
+        So does its budget, where none is given now.
+        """
         from llmspell import resuming
 
         params = resuming.params_now(run, spell)
         permissions = await self._granting.permissions(spell)
         permissions.grant(resuming.granted_then(run, spell))
         approvals = self._approvals.also(spell.approve)
+        budget = resuming.budget_then(run, spell, self._usual)
+        budget = replace(budget, **_unlike(self._budget, self._usual))
         return Launch(
             spell,
             params,
@@ -79,9 +88,14 @@ class Terms:
             permissions,
             self._limits.lowered(spell.limits),
             Approvals(approvals.wanted, [*approvals.given, *resuming.approved_then(run, spell)]),
-            self._budget.lowered(spell.limits),
+            budget.lowered(spell.limits),
             resuming.models_of(run),
+            given=self._to_keep(budget, resuming.model_then(run)),
         )
+
+    def _to_keep(self, budget: Budget, model: str | None = None) -> dict[str, Any]:
+        """What of a run's terms is not from the settings, and holds when it goes on."""
+        return {"budget": _unlike(budget, self._usual), "model": self._model or model}
 
     def isolates(self, spell: Spell) -> bool:
         """Whether it runs in a process of its own."""
@@ -92,6 +106,12 @@ class Terms:
         of = self._budget if error.limit in units(Budget) else self._limits
         if error.value < (getattr(of, error.limit) or inf):
             error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
+
+
+def _unlike(budget: Budget, usual: Budget) -> dict[str, Any]:
+    """What of a budget is otherwise than usual."""
+    amounts = asdict(budget)
+    return {name: most for name, most in amounts.items() if most != getattr(usual, name)}
 
 
 def launch_of(run: RecordedRun) -> Launch:

@@ -37,7 +37,7 @@ def command(left: str, right: str, as_json: bool) -> None:
             print_json({"same": same, "differences": rows})
             return
         for sign, run in zip("-+", runs, strict=True):
-            facts = Totals.over(reader.effects(run)).facts(run)
+            facts = Totals.of(reader, run).facts(run)
             said = "  ".join(f"{name} {value}" for name, value in facts)
             _paint(f"{sign} {run.id}  {run.spell}  {said}")
         print(f"{same:,} effects the same, {len(found):,} different")

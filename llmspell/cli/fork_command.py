@@ -9,6 +9,7 @@ import click
 
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.report import Misuse
+from llmspell.cli.resume_command import as_then
 from llmspell.cli.running import do_work
 from llmspell.runtime import Runtime
 from llmspell.values import Value
@@ -30,7 +31,7 @@ def _fork(
     async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
         return await runtime.fork(run, at, params=changed, models=instead, spell=spell, begun=begun)
 
-    do_work(work, options)
+    do_work(work, as_then(run, options))
 
 
 def _pairs(option: str, given: tuple[str, ...] | list[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from llmspell.journal.labels import shown
 from llmspell.journal.locks import is_running
 from llmspell.journal.reader import BegunEffect, Reader, due_runs, is_due
 from llmspell.journal.recording import Judge, Verdict
+from llmspell.resuming import model_then
 from llmspell.runtime import Runtime
 from llmspell.values import Value
 
@@ -59,6 +61,7 @@ def _is_due(run: str) -> bool:
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
     """Go on with a run, and print what it returns."""
+    options = as_then(run, options)
     somebody = os.isatty(0) and os.isatty(2)
     asking = unfinished == "ask" and somebody
     judge: Verdict | Judge = _ask if asking else "fail" if unfinished == "ask" else unfinished  # type: ignore[assignment]
@@ -67,6 +70,14 @@ def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
         return await runtime.resume(run, unfinished=judge, begun=begun)
 
     do_work(work, options)
+
+
+def as_then(run: str, options: RunOptions) -> RunOptions:
+    """With the model that a run was given, unless one is given now."""
+    if options.model:
+        return options
+    with Reader.open(find_project().journal_file) as reader:
+        return replace(options, model=model_then(reader.run(run)))
 
 
 def _resume_apart(run: str) -> int:

@@ -86,7 +86,7 @@ async def _do(
             person=_person(screen) if somebody else None,
             progress=None if options.quiet else progress.download,
         ) as runtime:
-            bill.of(runtime.spent)
+            bill.of(runtime.spent, runtime.spent_before)
             result = await work(runtime, partial(_begun, recorded=runtime.records))
             set_way_back(None)  # what is left is to close
             return result

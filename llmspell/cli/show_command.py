@@ -79,7 +79,7 @@ def _show_tree(reader: Reader, run: RecordedRun) -> None:
     root = spans_of(reader, run)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDEST)
     console.print(Text.assemble((harmless(run.spell), "bold"), f"  run {run.id}"))
-    facts = "  ".join(f"{name} {value}" for name, value in Totals.of(root).facts(run))
+    facts = "  ".join(f"{name} {value}" for name, value in Totals.of(reader, run).facts(run))
     console.print(Text(facts, "dim"))
     if run.error:
         where = f"{run.error['where']}: " if run.error.get("where") else ""
@@ -113,6 +113,8 @@ def _line(span: Span) -> Any:
 
 def _usage(usage: dict[str, Any]) -> str:
     said = f"{usage.get('input_tokens', 0)} in, {usage.get('output_tokens', 0)} out"
+    if usage.get("unanswered"):
+        said = f"at most {said}"
     if usage.get("cached_tokens"):
         said += f", {usage['cached_tokens']} cached"
     if isinstance(usage.get("usd"), (int, float)):

@@ -12,6 +12,7 @@ from llmspell.journal.forking import Change, copy_before, step_of
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
 from llmspell.journal.past import Past
+from llmspell.journal.payments import Payments
 from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
 from llmspell.journal.texts import Row, stored, stored_bytes, text_of
@@ -83,7 +84,13 @@ def resume(
         effects = reader.effects(run, beside=True)
         kept = answered(run, effects)
         begun = {begun.path: begun for begun in reader.begun(run)}
-        going_on = _going_on(journal, run, beginning, approved, effects[len(kept) :])
+        retried = effects[len(kept) :]
+        paid = reader.payments(run)
+        payments = Payments(journal.writer, run.number, paid[-1].number if paid else 0)
+        moved = payments.of_forgotten(retried)
+        going_on = _going_on(journal, run, beginning, approved, retried)
+        going_on += map(payments.begun, moved)
+        paid += [*moved, *(effect.payment for effect in kept if effect.payment)]
         journal.writer.commit([(_AWAIT_PRUNING, (run.id,))])
         reader.run(run.id)
     except BaseException:
@@ -96,9 +103,12 @@ def resume(
         run.id,
         run.seed,
         text_of=journal.redaction.text_of,
-        ledger=Ledger(journal.writer, lock, run.number, ended=last, held=going_on),
+        ledger=Ledger(
+            journal.writer, lock, run.number, ended=last, held=going_on, payments=payments
+        ),
         past=past,
         unfinished=Unfinished(begun, judge),
+        before=paid,
     )
 
 
@@ -143,10 +153,12 @@ def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Reco
     reader = Reader.open(journal.path)
     try:
         past = Past(run, reader.effects(run, beside=True), reader, until=until)
+        paid = reader.payments(run)
     except BaseException:
         reader.close()
         raise
-    return Recording(run.id, run.seed, text_of=journal.redaction.text_of, ledger=None, past=past)
+    text_of = journal.redaction.text_of
+    return Recording(run.id, run.seed, text_of=text_of, ledger=None, past=past, before=paid)
 
 
 def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:

@@ -107,6 +107,19 @@ MIGRATIONS = (
         """,
     ),
     ("ALTER TABLE begun ADD COLUMN answer TEXT",),
+    (
+        """
+        CREATE TABLE payments (
+            run INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            path TEXT NOT NULL,
+            model TEXT NOT NULL,
+            usage TEXT NOT NULL,
+            answered INTEGER NOT NULL,
+            PRIMARY KEY (run, number)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 """Statements that lead from schema version n to n+1, the file's `user_version`.
 
@@ -125,6 +138,9 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
   one was asked for; `turn`, how many turns Lua had had when it ended.
 - begun: leaves that have begun and not ended; only those of which it matters. `answer` is what a
   person said of one that waits for that.
+- payments: requests to models that no leaf in `effects` tells of. One is there from before it begins
+  until it is part of the leaf that it was made for; so that of a process which was killed stays. `usage`
+  is what it used or, unless it was `answered`, the most it may have.
 - composites: notes of the effects that are made of others, for who looks at the run; `label` is
   what one was about, `kind` as in effects, or unfinished.
 - turns: what Lua was told at one turn, where that was not the only thing it could have been told:
@@ -155,6 +171,15 @@ def open_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
     return db
 
 
+def _as_of_now(old: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy of what an earlier version wrote, in memory."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    old.backup(db)
+    old.close()
+    sqlite_file.migrate(db, schema())
+    return db
+
+
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open a journal that is there, and change nothing. Raises JournalError."""
     if not path.is_file():
@@ -163,10 +188,10 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         try:
-            sqlite_file.check_version(db, str(path), schema())
+            version = sqlite_file.check_version(db, str(path), schema())
+            return db if version == len(MIGRATIONS) else _as_of_now(db)
         except BaseException:
             db.close()
             raise
     except sqlite3.Error as error:
         raise schema().failure(error, str(path)) from error
-    return db

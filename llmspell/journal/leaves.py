@@ -159,14 +159,14 @@ class Leaves:
         """Nobody waits for a leaf any more, unless that is because the run stops."""
         recording = self._recording
         text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
-        what = (asked, "cancelled", text, _billed(asked.effect), recording.turn)
+        what = (asked, "cancelled", text, recording.turn)
         recording.unless_it_stops(partial(self._ledger.end_later, *what))
         recording.close(asked)
 
     def _succeeded(self, asked: Asked, result: Value) -> None:
         recording = self._recording
         if self._lazily and result is None:
-            self._ledger.end_later(asked, "ok", "null", None, recording.turn)
+            self._ledger.end_later(asked, "ok", "null", recording.turn)
             recording.close(asked)
             return
         try:
@@ -175,8 +175,7 @@ class Leaves:
             unplain = _unplain(asked.name, result, error)
             self._failed(asked, unplain)
             raise unplain from error
-        usage = result.get("usage") if type(result) is dict else None
-        self._end(asked, "ok", text, usage)
+        self._end(asked, "ok", text)
 
     def _failed(self, asked: Asked, error: Exception) -> None:
         if isinstance(error, STOPS):
@@ -184,11 +183,11 @@ class Leaves:
             return
         seen = error if isinstance(error, EffectError) else _internal(asked.name, error)
         text = self._recording.text_of(seen.as_table())
-        self._end(asked, "error", text, _billed(asked.effect))
+        self._end(asked, "error", text)
 
-    def _end(self, asked: Asked, kind: str, text: str, usage: Value = None) -> None:
+    def _end(self, asked: Asked, kind: str, text: str) -> None:
         self._recording.close(asked)
-        self._ledger.end(asked, kind, text, usage, self._recording.turn)
+        self._ledger.end(asked, kind, text, self._recording.turn)
 
 
 async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) -> Value:
@@ -264,12 +263,6 @@ class _Again:
         if not self._begun:
             self._begun = True
             self._past.drop(self._recorded)
-
-
-def _billed(effect: Effect) -> Value:
-    """What an attempt that gave no answer used; another one is not billed for it."""
-    usage, effect.billed = effect.billed, None
-    return usage
 
 
 def _internal(name: str, error: BaseException) -> EffectError:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from llmspell.effects import Effect
 from llmspell.journal.composites import Composites
 from llmspell.journal.locks import RunLock
+from llmspell.journal.payments import Payment, Payments
 from llmspell.journal.texts import BLOB, LINK, Arguments, Row, Stored, stored
 from llmspell.journal.writer import Writer
-from llmspell.values import Value
 
 _EFFECT = "INSERT INTO effects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _BEGUN = (
@@ -38,14 +38,18 @@ class Asked:
         arguments: What it was asked for with.
         after: The number of the last leaf that had ended by then.
         begun: Whether it is written down that it has begun.
+        payment: What is to be paid for it, if anything.
     """
 
-    __slots__ = ("after", "arguments", "begin", "begun", "effect", "name", "path", "started")
+    __slots__ = (
+        *("after", "arguments", "begin", "begun", "effect", "name", "path", "payment", "started"),
+    )
 
     def __init__(self, effect: Effect, arguments: Arguments, after: int) -> None:
         self.effect, self.arguments, self.after = effect, arguments, after
         self.path, self.name = effect.path, effect.name
         self.begun = False
+        self.payment: Payment | None = None
         self.started, self.begin = time.time(), time.perf_counter()
 
 
@@ -56,6 +60,7 @@ class Ledger:
         ended: The number of the last leaf that has ended.
         known: Digests of some of what this run has written by content.
         held: What is written once a run that is taken up goes on beyond its record; None since then.
+        payments: What requests of it cost.
     """
 
     def __init__(
@@ -66,8 +71,10 @@ class Ledger:
         *,
         ended: int = 0,
         held: list[Row] | None = None,
+        payments: Payments | None = None,
     ) -> None:
         self.ended, self.held = ended, held
+        self.payments = payments or Payments(writer, number)
         self._writer, self._lock, self._number = writer, lock, number
         self.known: set[bytes] = set()
 
@@ -88,12 +95,12 @@ class Ledger:
         """A sleep begins, which will have ended then. It is known soon."""
         self._writer.add_soon(self._beginning(asked, due))
 
-    def end(self, asked: Asked, kind: str, text: str, usage: Value, turn: int) -> None:
+    def end(self, asked: Asked, kind: str, text: str, turn: int) -> None:
         """A leaf has ended, and that is known before anyone hears of it. Raises JournalError."""
-        self.end_later(asked, kind, text, usage, turn)
+        self.end_later(asked, kind, text, turn)
         self._writer.commit()
 
-    def end_later(self, asked: Asked, kind: str, text: str, usage: Value, turn: int) -> None:
+    def end_later(self, asked: Asked, kind: str, text: str, turn: int) -> None:
         """The same, and it is known before anything later is."""
         self.ended += 1
         arguments = asked.arguments
@@ -105,7 +112,10 @@ class Ledger:
             rows.append((_ENDED, (self._number, asked.path)))
         what = (asked.path, asked.name, arguments.digest, arguments.args, arguments.lists)
         when = (asked.after, turn, asked.started, time.perf_counter() - asked.begin)
-        used = json.dumps(usage) if type(usage) is dict else None
+        used = None
+        if payment := asked.payment:
+            used = json.dumps(payment.as_plain())
+            rows.append(self.payments.gone(payment))
         rows.append((_EFFECT, (self._number, self.ended, *what, kind, outcome, *when, used)))
         self._writer.add(rows)
 

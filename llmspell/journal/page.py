@@ -25,7 +25,7 @@ def page_of(reader: Reader, run: RecordedRun) -> str:
         "spell": run.spell,
         "when": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
         "error": _error_line(run),
-        "facts": Totals.of(root).facts(run),
+        "facts": Totals.of(reader, run).facts(run),
         "rows": [_row(depth, span, root.started) for depth, span in root.walk()],
     }
     # "<" could end the script that the record stands in.

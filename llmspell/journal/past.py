@@ -11,7 +11,7 @@ import asyncio
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from llmspell.effect_paths import BESIDE, all_above, is_beside, is_on_behalf
 from llmspell.errors import (
@@ -25,6 +25,9 @@ from llmspell.errors import (
 from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.payments import Payment
 
 STUCK = 1.0
 """Seconds without a step after which a run will not go on as it did."""
@@ -148,10 +151,10 @@ class Past:
         left = self._found.get(path)
         return left[0].effect.outcome if left else None
 
-    def usage(self, path: str) -> dict[str, Value] | None:
-        """What the next leaf of that path used."""
+    def payment(self, path: str) -> Payment | None:
+        """What was paid for the next leaf of that path."""
         left = self._found.get(path)
-        return left[0].effect.usage if left else None
+        return left[0].effect.payment if left else None
 
     async def wait(self, recorded: Recorded) -> Value:
         """Its outcome, when that is due."""

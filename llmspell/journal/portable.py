@@ -15,7 +15,7 @@ from llmspell.journal.sound import heads_of
 from llmspell.journal.texts import Row, Stored, content_of, digest, stored, text_of
 from llmspell.values import plain
 
-_OF_A_RUN = ("effects", "begun", "composites", "turns")
+_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns")
 
 
 def export_run(journal: Path, run: RecordedRun, file: Path) -> None:

@@ -13,7 +13,7 @@ from llmspell.journal.recording import is_id
 from llmspell.journal.sound import Unsound, heads_of
 from llmspell.sqlite_file import transaction
 
-_OF_A_RUN = ("effects", "begun", "composites", "turns")
+_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns")
 
 # What the runs that are left refer to, directly or by chains.
 _HEADS = """

@@ -18,16 +18,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from llmspell.effect_paths import is_beside
-from llmspell.errors import JournalError, RunNotFound
+from llmspell.errors import JournalError, LlmspellError, RunNotFound
 from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
+from llmspell.journal.payments import Payment
 from llmspell.journal.recording import is_id
 from llmspell.journal.sound import (
     Unsound,
@@ -42,6 +43,8 @@ from llmspell.journal.sound import (
     value_of,
 )
 from llmspell.journal.texts import Stored, bytes_of, content_of, digest, digest_of, text_in
+from llmspell.providers.messages import Usage
+from llmspell.providers.plain import usage_from_plain
 from llmspell.values import Value
 
 T = TypeVar("T")
@@ -124,7 +127,8 @@ class RecordedEffect:
         asked: The number of the last leaf that had ended when this one was asked for.
         turn: How many turns Lua had had when it ended.
         started: Seconds since 1970; `seconds` is how long it took.
-        usage: What a model says it used: {input_tokens, output_tokens, …}; or None.
+        usage: What the `model` that was asked used: {model, input_tokens, output_tokens, …}, or the
+            most that it may have if it is `unanswered`; None where none was asked.
     """
 
     number: int
@@ -142,6 +146,14 @@ class RecordedEffect:
     _outcome: Stored = field(repr=False)
     _run: str = field(repr=False)
     _reader: Reader = field(repr=False, compare=False)
+
+    @cached_property
+    def payment(self) -> Payment | None:
+        """What was paid for it; None for nothing."""
+        if self.usage is None:
+            return None
+        model = self.usage.get("model") or self.args.get("model")
+        return self._reader.payment(0, self.path, model, self.usage, self._run)
 
     @property
     def args(self) -> dict[str, Value]:
@@ -296,6 +308,30 @@ class Reader(AbstractContextManager["Reader"]):
         sql = f"SELECT {', '.join(_BEGUN)} FROM begun WHERE run = ?"  # noqa: S608 - constants
         return [self._begun(row, run.id) for row in self._rows(sql, (run.number,))]
 
+    def payments(self, run: RecordedRun) -> list[Payment]:
+        """What was paid for requests that are part of no leaf."""
+        sql = f"SELECT {', '.join(_PAYMENT)} FROM payments WHERE run = ? ORDER BY number"  # noqa: S608 - constants
+        found = []
+        for row in self._rows(sql, (run.number,)):
+            values = self._checked("payments", _PAYMENT, row, run.id)
+            number, path = values["number"], values["path"]
+            usage = self.read(usage_of, f"the usage at {path}", run.id, values["usage"]) or {}
+            if not values["answered"]:
+                usage = usage | {"unanswered": True}
+            found.append(self.payment(number, path, values["model"], usage, run.id))
+        return found
+
+    def payment(
+        self, number: int, path: str, model: Value, usage: dict[str, Value], run: str
+    ) -> Payment:
+        """What a usage stands for, as it is stored."""
+        counted = {name: usage[name] for name in _COUNTED if name in usage}
+        try:
+            used = usage_from_plain(counted)
+        except LlmspellError:
+            raise self._damaged(f"the usage at {path} cannot be read", run) from None
+        return Payment(number, path, str(model), used, answered="unanswered" not in usage)
+
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:
         """Its effects that are made of others, in order of their beginning."""
         sql = f"SELECT {', '.join(_COMPOSITE)} FROM composites WHERE run = ? ORDER BY started"  # noqa: S608 - constants
@@ -314,6 +350,7 @@ class Reader(AbstractContextManager["Reader"]):
     def check(self, run: RecordedRun) -> None:
         """Read all that is recorded of a run. Raises JournalError."""
         _ = run.source, run.result, self.begun(run), self.composites(run), self.turns(run)
+        self.payments(run)
         for effect in self.effects(run, beside=True):
             _ = effect.args, effect.outcome
 
@@ -483,6 +520,8 @@ _EFFECT = (
     *("args", "lists", "outcome"),
 )
 _BEGUN = ("path", "name", "digest", "args", "lists", "started", "due", "answer")
+_PAYMENT = ("number", "path", "model", "usage", "answered")
+_COUNTED = [field.name for field in fields(Usage)]
 _COMPOSITE = ("path", "name", "label", "kind", "started", "seconds")
 _TURN = ("turn", "under", "batch")
 

@@ -6,11 +6,11 @@ import math
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from llmspell.clock import now
 from llmspell.effects import Effect
@@ -22,7 +22,9 @@ from llmspell.values import Value
 
 if TYPE_CHECKING:
     from llmspell.journal.past import Past
+    from llmspell.journal.payments import Payment
     from llmspell.journal.reader import BegunEffect
+    from llmspell.providers.messages import Usage
 
 Verdict = Literal["again", "skip", "fail"]
 """What to do about a leaf of which nobody knows whether it was done."""
@@ -69,6 +71,7 @@ class Recording:
         past: What was recorded before, when the run is done again.
         ledger: Where it is written; None for who only replays.
         text_of: Gives a value's text, without secrets.
+        before: What had been paid before it was taken up.
         open: Leaves in progress, by path.
         waits: Those that only wait.
         computing: How many Lua states compute apart from the event loop.
@@ -88,6 +91,7 @@ class Recording:
         ledger: Ledger | None,
         past: Past | None = None,
         unfinished: Unfinished | None = None,
+        before: Sequence[Payment] = (),
     ) -> None:
         """Prepare.
 
@@ -98,6 +102,7 @@ class Recording:
             ledger: Where it is written; without one nothing is done that was not recorded.
             past: What was recorded before.
             unfinished: What had begun before.
+            before: What had been paid before.
         """
         self.id, self.seed, self.turn, self.past = id, seed, 0, past
         self.computing = 0
@@ -106,6 +111,11 @@ class Recording:
         self.stop: Callable[[LlmspellError], None] = lambda _: None
         self.ledger, self.text_of, self._unfinished = ledger, text_of, unfinished
         self._known = ledger.known if ledger else ()
+        self.before = before
+        self._lost: dict[str, list[Payment]] = {}
+        for payment in before:
+            if payment.number:
+                self._lost.setdefault(payment.path, []).append(payment)
         self.composites = ledger and ledger.composites(self.unless_it_stops)
         self.open: dict[str, Asked] = {}
         self._doubtful: list[Callable[[], None]] = []
@@ -147,9 +157,40 @@ class Recording:
         """What the leaf of that path came to, when that is known from before."""
         return self.past.outcome(path) if self.past else None
 
-    def usage(self, path: str) -> dict[str, Value] | None:
-        """What it used, when that is known from before."""
-        return self.past.usage(path) if self.past else None
+    def payment(self, path: str) -> Payment | None:
+        """What was paid for it, when that is known from before."""
+        return self.past.payment(path) if self.past else None
+
+    def take_lost(self, path: str) -> list[Payment]:
+        """What was paid before for the effect of that path, and is part of no leaf. Only once."""
+        return self._lost.pop(path, []) if self._lost else []
+
+    def pay(self, path: str, model: str, usage: Usage) -> Payment:
+        """A request begins on behalf of an effect, and may use that.
+
+        It is known before it does, so it has been paid should it never end. Raises JournalError.
+        """
+        ledger = cast("Ledger", self.ledger)  # without one, nobody is asked
+        payment = ledger.payments.begin(path, model, usage)
+        if asked := self.open.get(path):
+            if asked.payment is not None:
+                ledger.payments.keep(asked.payment)
+            asked.payment = payment
+        return payment
+
+    def paid(self, payment: Payment, usage: Usage | None, *, answered: bool) -> None:
+        """A request has ended, and used that; None for nothing."""
+        ledger = cast("Ledger", self.ledger)
+        asked = self.open.get(payment.path)
+        in_leaf = asked is not None and asked.payment is payment
+        if usage is not None:
+            payment.usage, payment.answered = usage, answered
+            if not in_leaf:
+                ledger.payments.keep(payment)
+            return
+        ledger.payments.drop(payment)
+        if asked is not None and in_leaf:
+            asked.payment = None
 
     def arguments(self, effect: Effect) -> Arguments:
         """The arguments of a leaf, as they are stored."""

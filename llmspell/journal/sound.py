@@ -217,6 +217,12 @@ def _read(kind: type, table: dict[str, Any]) -> bool:
     return True
 
 
+def _are_given(value: Any) -> bool:
+    if not _is_table(value) or not _or_none(_is_text)(value.get("model")):
+        return False
+    return value.get("budget") in (None, []) or _is_budget(value["budget"])
+
+
 _ERROR: dict[str, Check] = {
     "code": _is_text,
     "message": _is_text,
@@ -232,6 +238,7 @@ _SETUP: dict[str, Check] = {
     "denied": _are_grants,
     "approvals": _are_approvals,
     "models": _or_none(_are_models),
+    "given": _or_none(_are_given),
     "tools": _are_tools,
 }
 
@@ -282,6 +289,13 @@ _COLUMNS: dict[str, dict[str, Check]] = {
         "started": _is_time,
         "due": _or_none(_is_number),
         "answer": _or_none(_is_text),
+    },
+    "payments": {
+        "number": _is_integer,
+        "path": _is_path,
+        "model": _is_text,
+        "usage": _is_text,
+        "answered": _one_of(0, 1),
     },
     "composites": {
         "path": _is_path,

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
-from llmspell.journal.reader import RecordedEffect, RecordedRun
-from llmspell.journal.spans import Span
+from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.spending.spent import Spent, in_dollars, unanswered
 
 _MINUTE = 60
 
 
 @dataclass
 class Totals:
-    """Sums over leaf effects; `usd` counts what has a known price."""
+    """How many leaves there were, and what was spent on models."""
 
     effects: int = 0
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    usd: float = 0.0
+    spent: Spent = field(default_factory=Spent)
 
     @classmethod
-    def of(cls, root: Span) -> Totals:
-        return cls.over(span.effect for _, span in root.walk() if span.effect)
-
-    @classmethod
-    def over(cls, effects: Iterable[RecordedEffect]) -> Totals:
-        totals = cls()
-        for effect in effects:
-            totals.effects += 1
-            usage = effect.usage
-            if usage is None:
-                continue
-            totals.calls += 1
-            totals.input_tokens += _number(usage, "input_tokens")
-            totals.output_tokens += _number(usage, "output_tokens")
-            totals.cached_tokens += _number(usage, "cached_tokens")
-            usd = usage.get("usd")
-            totals.usd += usd if isinstance(usd, (int, float)) else 0.0
+    def of(cls, reader: Reader, run: RecordedRun) -> Self:
+        effects = reader.effects(run)
+        totals = cls(len(effects))
+        payments = [effect.payment for effect in effects if effect.payment]
+        for payment in (*payments, *reader.payments(run)):
+            usage = payment.usage
+            totals.spent.add(usage, usage.usd, answered=payment.answered)
         return totals
 
     def facts(self, run: RecordedRun) -> list[tuple[str, str]]:
@@ -47,20 +33,14 @@ class Totals:
         facts = [("status", run.status), ("effects", f"{self.effects:,}")]
         if run.ended is not None:
             facts.append(("time", duration(run.ended - run.started)))
-        if self.calls:
-            tokens = self.input_tokens + self.output_tokens
+        if spent := self.spent.calls and self.spent:
             facts += [
-                ("model calls", f"{self.calls:,}"),
-                ("tokens", f"{tokens:,}"),
-                ("cached", f"{self.cached_tokens:,}"),
-                ("cost", f"${self.usd:.4f}" if self.usd else "unknown"),
+                ("model calls", f"{spent.calls:,}{unanswered(spent)}"),
+                ("tokens", f"{spent.tokens:,}"),
+                ("cached", f"{spent.cached_tokens:,}"),
+                ("cost", in_dollars(spent)),
             ]
         return facts
-
-
-def _number(usage: dict[str, object], name: str) -> int:
-    value = usage.get(name)
-    return value if isinstance(value, int) else 0
 
 
 def duration(seconds: float) -> str:

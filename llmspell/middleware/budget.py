@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from llmspell.effects import Handler, Perform, Run
+from llmspell.journal.recording import Recording
 from llmspell.spending.accounts import Accounts
 from llmspell.spending.prices import Prices
 
@@ -18,4 +19,4 @@ class Budgeting:
             return call
         from llmspell.middleware.paying import Paying
 
-        return Paying(handler.costs, call, run[Accounts], run[Prices]).perform
+        return Paying(handler.costs, call, run[Accounts], run[Prices], run[Recording]).perform

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.journal.leaves import Leaves
+from llmspell.journal.payments import Payment
 from llmspell.journal.recording import Recording
 from llmspell.spending.accounts import Accounts
+from llmspell.spending.prices import Prices
 from llmspell.values import Value
-
-if TYPE_CHECKING:
-    from llmspell.spending.estimate import Estimate
 
 
 class Journal:
@@ -31,9 +30,13 @@ class Journal:
 
         if handler.leaf is False:
             return noted if composites else call
-        leaf = Leaves(recording, call, again=handler.may_repeat, so_far=handler.so_far).perform
-        is_leaf, replayed, costs = handler.is_leaf, handler.replayed, handler.costs
-        if handler.leaf is True and not replayed and not costs:
+        leaf: Perform = Leaves(
+            recording, call, again=handler.may_repeat, so_far=handler.so_far
+        ).perform
+        if handler.costs:
+            leaf = _paid_for(recording, leaf)
+        is_leaf, replayed = handler.is_leaf, handler.replayed
+        if handler.leaf is True and not replayed:
             return leaf
 
         def recorded(effect: Effect) -> Answer[Value]:
@@ -41,19 +44,27 @@ class Journal:
                 return noted(effect)
             if replayed and (known := recording.recorded(effect.path)):
                 replayed(effect, known)
-            if costs and (usage := recording.usage(effect.path)):
-                return _paid_before(effect, leaf, partial(_pay, effect, costs, usage))
             return leaf(effect)
 
         return recorded
 
 
-def _pay(effect: Effect, costs: Callable[[Effect], Estimate], usage: dict[str, Value]) -> None:
-    """What was paid for before counts for the budgets, and is in what they say."""
-    from llmspell.providers.plain import usage_from_plain
+def _paid_for(recording: Recording, leaf: Perform) -> Perform:
+    """A leaf that has whoever pays for it pay again, once that is there again, what was paid before."""
 
-    if models := costs(effect).models:
-        effect.run[Accounts].resume(effect.path, models[0], usage_from_plain(usage))
+    def paid(effect: Effect) -> Answer[Value]:
+        for lost in recording.take_lost(effect.path):
+            _pay(effect, lost)
+        if payment := recording.payment(effect.path):
+            return _paid_before(effect, leaf, partial(_pay, effect, payment))
+        return leaf(effect)
+
+    return paid
+
+
+def _pay(effect: Effect, payment: Payment) -> None:
+    """What was paid for before counts for the budgets, and is in what they say."""
+    effect.run[Accounts].resume_at(effect.path, payment, effect.run[Prices])
 
 
 def _paid_before(effect: Effect, leaf: Perform, pay: Callable[[], None]) -> Answer[Value]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
 from llmspell.errors import EffectTimeout, ProviderError
+from llmspell.journal.recording import Recording
 from llmspell.providers.messages import Usage
 from llmspell.providers.plain import usage_from_plain
 from llmspell.spending.account import Cost
@@ -27,9 +28,11 @@ class Paying:
         call: Perform,
         accounts: Accounts,
         prices: Prices,
+        recording: Recording | None,
     ) -> None:
         self._estimate, self._call = estimate, call
         self._accounts, self._prices = accounts, prices
+        self._recording = recording if recording and recording.ledger else None
 
     async def perform(self, effect: Effect) -> Value:
         estimate = self._estimate(effect)
@@ -38,26 +41,32 @@ class Paying:
         paying = self._accounts.of(effect.path)
         model = estimate.models[0]
         loading = self._prices.loading(model)
+        weighs = any(account.weighs for account in paying)
+        if loading and (weighs or len(estimate.models) > 1):
+            await loading
+            loading = None
         reserved = Cost(Usage(), 0.0, firm=estimate.streamed)
-        if any(account.weighs for account in paying):
-            if loading:
-                await loading
+        if weighs:
             reserved = Cost(estimate.usage, self._dearest(estimate), firm=estimate.streamed)
         await self._accounts.reserve(paying, reserved, model)
-        cost = FREE
+        cost, payment, recording = FREE, None, self._recording
         try:
+            if recording:
+                usd = None if loading else self._dearest(estimate)
+                payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
             result = await settled(self._call(effect))
             if loading:
                 await loading
             cost = self._settle(result, model)
         except BaseException as error:
             if _may_be_billed(error):
-                asked = Usage(input_tokens=estimate.usage.input_tokens)
-                asked = replace(asked, usd=self._prices.usd(asked, model))
-                cost, effect.billed = Cost(asked, asked.usd), asked.as_plain()
+                cost = Cost(estimate.usage, self._dearest(estimate), answered=False)
             raise
         finally:
             self._accounts.settle(paying, reserved, model, cost)
+            if recording and payment:
+                used = replace(cost.usage, usd=cost.usd) if cost.calls else None
+                recording.paid(payment, used, answered=cost.answered)
         return result
 
     def _dearest(self, estimate: Estimate) -> float | None:

@@ -28,6 +28,7 @@ class Cost(NamedTuple):
 
     Attributes:
         usd: None when the price is not known.
+        answered: Whether that is what it did come to; otherwise nobody knows, and it is the most it may.
         firm: Whether nobody may wait for it to come to less: a stream ends when the spell likes,
             which may be waiting.
     """
@@ -36,6 +37,7 @@ class Cost(NamedTuple):
     usd: float | None
     calls: int = 1
     firm: bool = False
+    answered: bool = True
 
     @property
     def tokens(self) -> int:
@@ -107,12 +109,7 @@ class Account:
         one = self.spent.get(model)
         if one is None:
             one = self.spent[model] = Spent()
-        one.calls += cost.calls
-        one.input_tokens += cost.usage.input_tokens
-        one.output_tokens += cost.usage.output_tokens
-        one.cached_tokens += cost.usage.cached_tokens
-        one.usd += cost.usd or 0.0
-        one.unpriced += cost.calls if cost.usd is None else 0
+        one.add(cost.usage, cost.usd, answered=cost.answered)
         for name in self._bounds:
             self._used[name] += getattr(cost, name) or 0
 

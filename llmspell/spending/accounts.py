@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ from llmspell.limits import Budget, read_limits, units
 from llmspell.spending.account import Account, Cost
 
 if TYPE_CHECKING:
-    from llmspell.providers.messages import Usage
+    from llmspell.journal.payments import Payment
+    from llmspell.spending.prices import Prices
 
 
 class Accounts:
@@ -50,12 +51,18 @@ class Accounts:
             found |= dict.fromkeys(reversed(self._at.get(place, ())))
         return [*found, self._run, *self._total]
 
-    def resume(self, path: str, model: str, usage: Usage) -> None:
-        """Count a call that was made, and paid, before the run was resumed."""
-        cost = Cost(usage, usage.usd)
+    def resume(self, payments: Iterable[Payment], prices: Prices, before: Account) -> None:
+        """Have the run, and `before`, have paid what it did before it was resumed."""
+        for payment in payments:
+            cost = _cost(payment, prices)
+            self._run.charge(payment.model, cost)
+            before.charge(payment.model, cost)
+
+    def resume_at(self, path: str, payment: Payment, prices: Prices) -> None:
+        """Have those inside of the run have paid it, now that the run is there again."""
         for account in self.of(path):
-            if account not in self._total:
-                account.charge(model, cost)
+            if account is not self._run and account not in self._total:
+                account.charge(payment.model, _cost(payment, prices))
 
     def check(self, path: str) -> None:
         """Raise the LimitExceeded of one of these that is to end its run, if there is any."""
@@ -88,6 +95,12 @@ class Accounts:
         for turn in turns:
             if not turn.done():
                 turn.set_result(None)
+
+
+def _cost(payment: Payment, prices: Prices) -> Cost:
+    usage = payment.usage
+    usd = prices.usd(usage, payment.model) if usage.usd is None else usage.usd
+    return Cost(usage, usd, answered=payment.answered)
 
 
 def account_for(effect: Effect, amounts: Mapping[str, object], whose: str, target: str) -> Account:

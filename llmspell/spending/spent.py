@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.providers.messages import Usage
 
 
 @dataclass
@@ -16,6 +19,8 @@ class Spent:
         calls: Requests that were answered, or may have been.
         usd: What they cost, as far as prices are known.
         unpriced: Of the calls, those whose price is not known.
+        unanswered: Of the calls, those of which nobody knows what they used: they count as what they may
+            have at most.
     """
 
     calls: int = 0
@@ -24,10 +29,21 @@ class Spent:
     cached_tokens: int = 0
     usd: float = 0.0
     unpriced: int = 0
+    unanswered: int = 0
 
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    def add(self, usage: Usage, usd: float | None, *, answered: bool) -> None:
+        """Count one more call."""
+        self.calls += 1
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.usd += usd or 0.0
+        self.unpriced += usd is None
+        self.unanswered += not answered
 
     def __iadd__(self, other: Spent) -> Self:
         for field in fields(self):
@@ -53,7 +69,7 @@ class Spending(dict[str, Spent]):
     def __str__(self) -> str:
         """For people: `openai/x: 3 calls, 1,234 tokens, $0.0123; …`."""
         return "; ".join(
-            f"{model}: {counted(one.calls, 'call')}, {counted(one.tokens, 'token')}, {in_dollars(one)}"
+            f"{model}: {in_calls(one)}, {counted(one.tokens, 'token')}, {in_dollars(one)}"
             for model, one in self.items()
         )
 
@@ -62,11 +78,20 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def in_calls(spent: Spent) -> str:
+    """`3 calls`, and how many of them had no answer."""
+    return counted(spent.calls, "call") + unanswered(spent)
+
+
+def unanswered(spent: Spent) -> str:
+    return f" ({spent.unanswered:,} unanswered)" if spent.unanswered else ""
+
+
 def in_dollars(spent: Spent) -> str:
-    """`$0.0123`, and whether there is more of which the price is not known."""
+    """`$0.0123`, and whether it may be less, or there is more of which the price is not known."""
     if spent.unpriced == spent.calls and spent.calls:
         return "price unknown"
-    shown = amount(spent.usd)
+    shown = f"at most {amount(spent.usd)}" if spent.unanswered and spent.usd else amount(spent.usd)
     return (
         f"{shown} and {counted(spent.unpriced, 'call')} of unknown price"
         if spent.unpriced

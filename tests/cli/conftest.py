@@ -320,7 +320,7 @@ def model(write):
     """A provider named `test` in the project's llmspell.toml, whose models are called as they are:
     `ok`, `slow-2`, a status, or one of `MOODS`.
 
-    `model.asked` is set as soon as one was asked.
+    `model.asked` is set as soon as one was asked; `model.server` is the server.
     """
 
     def reply(request):
@@ -336,6 +336,7 @@ def model(write):
     option.asked = threading.Event()
     with FakeServer(reply, models=refused(404, "no, not now")) as server:
         write("llmspell.toml", f'[providers.test]\nbase_url = "{server.url}/v1"\n')
+        option.server = server
         yield option
 
 

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.errors import BudgetExceeded, LimitExceeded, UnknownPrice
+from llmspell.journal.payments import Payment
 from llmspell.limits import Budget
 from llmspell.providers.messages import Usage
 from llmspell.spending.account import Account, Cost
 from llmspell.spending.accounts import Accounts
+from llmspell.spending.prices import Price, Prices
 
 
 def cost(usd=0.0, tokens=0):
@@ -74,9 +76,15 @@ async def test_a_stream_in_progress_is_not_waited_for():
 def test_what_was_paid_before_a_run_was_resumed_counts_and_is_not_paid_again():
     run, agent, total = account(usd=1), account(), account()
     accounts = Accounts(run, total)
+    before, prices = account(), Prices({"a/*": Price(0, 50_000)}, {})
+    paid = Payment(0, "0/1/0", "a/b", Usage(10, 5, usd=0.75), answered=True)
+    lost = Payment(1, "0/1/0", "a/b", Usage(10, 5))
+    accounts.resume([paid, lost], prices, before)
     with accounts.at("0/1", agent):
-        accounts.resume("0/1/0", "a/b", Usage(10, 5, usd=0.75))
-    assert str(run.spent) == str(agent.spent) == "a/b: 1 call, 15 tokens, $0.7500"
+        accounts.resume_at("0/1/0", lost, prices)
+    in_all = "a/b: 2 calls (1 unanswered), 30 tokens, at most $1.0000"
+    assert str(run.spent) == str(before.spent) == in_all
+    assert str(agent.spent) == "a/b: 1 call (1 unanswered), 15 tokens, at most $0.2500"
     assert total.spent == {}
     with pytest.raises(LimitExceeded):
         run.check(cost(0.5), "a/b")

@@ -360,7 +360,7 @@ async def test_what_failed_costs_what_it_may_have_cost(spend):
     assert spend.runtime.spent == {}
     await spend(source, cut_off)
     spent = spend.runtime.spent["scripted/known"]
-    assert (spent.calls, spent.output_tokens) == (1, 0)
+    assert (spent.calls, spent.unanswered, spent.output_tokens) == (1, 1, 1)
     assert 0 < spent.input_tokens < 20
 
 

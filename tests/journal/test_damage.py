@@ -41,6 +41,7 @@ COLUMNS = {
         *("started", "seconds", "usage"),
     ),
     "begun": ("path", "name", "digest", "args", "lists", "started", "due", "answer"),
+    "payments": ("path", "model", "usage", "answered"),
     "composites": ("path", "name", "label", "kind", "started", "seconds"),
     "turns": ("turn", "under", "batch"),
     "blobs": ("digest", "packed", "data"),

@@ -102,15 +102,15 @@ async def test_sums(tmp_path, file):
     await recorded(tmp_path)
     with Reader.open(file) as reader:
         run = reader.run("last")
-        totals = Totals.of(spans_of(reader, run))
+        totals = Totals.of(reader, run)
         facts = dict(totals.facts(run))
-    assert totals.calls == 2
+    assert totals.spent.calls == 2
     assert totals.effects == 8
-    assert totals.input_tokens > 0
-    assert totals.output_tokens > 0
+    assert totals.spent.input_tokens > 0
+    assert totals.spent.output_tokens > 0
     assert facts["status"] == "completed"
     assert facts["model calls"] == "2"
-    assert facts["tokens"] == f"{totals.input_tokens + totals.output_tokens:,}"
+    assert facts["tokens"] == f"{totals.spent.tokens:,}"
 
 
 @pytest.mark.parametrize(
