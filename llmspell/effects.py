@@ -159,8 +159,13 @@ class Handler:
         """Gives the arguments `perform` will call the function with."""
         if self.bind is not None:
             return self.bind
-        bind, name = self.signature.bind, self.name
-        return lambda effect: bind(effect.args, target=name)
+        bind, name, needed = self.signature.bind, self.name, self.signature.needs_arguments
+
+        def check(effect: Effect) -> dict[str, Any]:
+            args = effect.args
+            return bind(args, target=name) if args or needed else {}
+
+        return check
 
     @cached_property
     def perform(self) -> Perform:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from llmspell.bridge import Bridges
 from llmspell.concurrency import Answer, settled
@@ -114,7 +114,8 @@ class Engine:
                     await end(self)
 
     def __getitem__(self, service: type[S]) -> S:
-        return cast("S", self._services[service])
+        found: S = self._services[service]
+        return found
 
     async def perform(self, effect: Effect) -> Value:
         self.count()

@@ -85,7 +85,8 @@ class Signature:
         return found
 
     @cached_property
-    def _required(self) -> bool:
+    def needs_arguments(self) -> bool:
+        """Whether a caller has to give any."""
         return any(p.default is p.empty for p in self.parameters)
 
     @cached_property
@@ -132,7 +133,7 @@ class Signature:
         Raises:
             InvalidArguments: With one problem per field. `target` names the callee in it.
         """
-        if not arguments and not self._required:
+        if not arguments and not self.needs_arguments:
             return {}
         try:
             return self._checked(arguments)

@@ -26,7 +26,8 @@ def at_once(steps: Steps[Answer[T]]) -> Answer[T]:
     try:
         awaited = next(steps)
     except StopIteration as done:
-        return cast("Answer[T]", done.value)
+        result: Answer[T] = done.value
+        return result
     return _Rest(steps, awaited)
 
 
@@ -42,8 +43,8 @@ async def taken(steps: Steps[Answer[T]]) -> T:
             else:
                 awaited = steps.send(result)
     except StopIteration as done:
-        result = done.value
-    return cast("T", await result if hasattr(result, "__await__") else result)
+        answer: Answer[T] = done.value
+    return await answer if hasattr(answer, "__await__") else answer
 
 
 class _Rest(Generic[T]):

@@ -41,10 +41,11 @@ class HookCall:
         path: Where in the run the effect is.
     """
 
-    __slots__ = ("_asides", "_notes", "effect", "error", "path", "phase", "result")
+    __slots__ = ("_asides", "_notes", "_of", "effect", "error", "path", "phase", "result")
 
     def __init__(self, phase: Phase, effect: Effect) -> None:
-        self.phase, self.effect, self.path = phase, effect, effect.path
+        self.phase, self.path = phase, effect.path
+        self.effect = self._of = effect
         self._asides = 0
         self.result: Value = None
         self.error: EffectError | None = None
@@ -54,6 +55,12 @@ class HookCall:
         """The effect for the next thing that is done beside it."""
         self._asides += 1
         return self.effect.aside(self._asides - 1)
+
+    def come_back(self) -> None:
+        """Be of the effect itself again, whose arguments a hook beside it may have changed."""
+        if self.effect is not self._of:
+            self._of.args = self.effect.args
+            self.effect = self._of
 
     @property
     def notes(self) -> dict[Any, Any]:
@@ -168,15 +175,13 @@ class RegisteredHook:
 
     def _asked_beside(self, call: HookCall, aside: Effect, at_work: AtWork) -> Answer[HookResult]:
         """The same as `_asked`; its own effects have paths beside that of the effect."""
-        effect, call.effect = call.effect, aside
+        call.effect = aside
+        answer: Any = None
         try:
-            answer: Any = self._asked(call, at_work)
-        except BaseException:
-            _put_back(effect, call)
-            raise
-        if hasattr(answer, "__await__"):
-            return _put_back_after(answer, effect, call)
-        _put_back(effect, call)
+            answer = self._asked(call, at_work)
+        finally:
+            if not hasattr(answer, "__await__"):
+                call.come_back()
         return answer  # type: ignore[no-any-return]
 
     def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
@@ -229,24 +234,28 @@ class RegisteredHook:
         mark = (id(self.owner), call.effect.path)
         at_work.add(mark)
         try:
-            work = self.function(call) if begun is None else begun
-            if type(work) is not CoroutineType:
-                work = settled(work)
             try:
-                waits_for = work.send(None)
-            except StopIteration as done:
-                said = done.value
-            else:  # only what waits needs a timer
-                said = await self._in_time(call, work, waits_for)
+                work = self.function(call) if begun is None else begun
+                if type(work) is not CoroutineType:
+                    work = settled(work)
+                try:
+                    waits_for = work.send(None)
+                except StopIteration as done:
+                    said = done.value
+                else:  # only what waits needs a timer
+                    said = await self._in_time(call, work, waits_for)
+            finally:
+                at_work.discard(mark)
         except asyncio.CancelledError as error:
             self.failed(call, as_failure(error))
-            return None
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
-            return None
+        else:
+            answer: Any = self._accepted(call, said)
+            return await answer if hasattr(answer, "__await__") else answer  # type: ignore[no-any-return]
         finally:
-            at_work.discard(mark)
-        return await settled(self._accepted(call, said))
+            call.come_back()
+        return None
 
     def _in_time(
         self, call: HookCall, work: Coroutine[Any, Any, HookResult], waits_for: Any
@@ -261,11 +270,14 @@ class RegisteredHook:
         """What a hook of a spell says, unless it is left out still."""
         from llmspell.hooks.deciding import learned
 
-        if not await learned(call.effect, "circuit", self.circuit.admits):
-            self._left_out(call)
-            return None
-        self.calls += 1
-        return await self._awaited(call, at_work, None)
+        try:
+            if not await learned(call.effect, "circuit", self.circuit.admits):
+                self._left_out(call)
+                return None
+            self.calls += 1
+            return await self._awaited(call, at_work, None)
+        finally:
+            call.come_back()
 
     def _accepted(self, call: HookCall, said: HookResult) -> Answer[HookResult]:
         if said is not None:
@@ -308,20 +320,6 @@ class RegisteredHook:
                 f"hook {self.id!r} {call.phase} {call.effect.name} is required, but it failed "
                 f"{self.circuit.in_a_row} times in a row"
             )
-
-
-def _put_back(effect: Effect, call: HookCall) -> None:
-    """The call is of the effect itself again, whose arguments the hook may have changed."""
-    effect.args, call.effect = call.effect.args, effect
-
-
-async def _put_back_after(
-    answer: Awaitable[HookResult], effect: Effect, call: HookCall
-) -> HookResult:
-    try:
-        return await answer
-    finally:
-        _put_back(effect, call)
 
 
 def _depends_on_time(call: HookCall, what: str, now: bool) -> bool:
