@@ -69,32 +69,28 @@ class Chunk(BaseModel):
     usage: dict[str, int] | None = None
 
 
-async def bare(url: str) -> None:
-    headers = {"authorization": f"Bearer {KEY}"}
-    async with httpx2.AsyncClient(trust_env=False, headers=headers) as client:
-        for _ in range(CALLS):
-            body = {
-                "model": "mock",
-                "messages": [{"role": "user", "content": "Hello"}],
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
-            pieces = 0
-            async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
-                async for event in httpx2.EventSource(response):
-                    if event.data != "[DONE]":
-                        read = Chunk.model_validate_json(event.data)
-                        pieces += sum(bool(choice.delta.content) for choice in read.choices)
-            assert pieces == PIECES
+async def bare(client: httpx2.AsyncClient, url: str) -> None:
+    for _ in range(CALLS):
+        body = {
+            "model": "mock",
+            "messages": [{"role": "user", "content": "Hello"}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        pieces = 0
+        async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+            async for event in httpx2.EventSource(response):
+                if event.data != "[DONE]":
+                    read = Chunk.model_validate_json(event.data)
+                    pieces += sum(bool(choice.delta.content) for choice in read.choices)
+        assert pieces == PIECES
 
 
-async def provider(url: str) -> None:
+async def provider(chat: OpenAIChat) -> None:
     request = ModelRequest("mock/mock", (Message.of("user", "Hello"),))
-    chat = OpenAIChat(Endpoint("mock", url, key=KEY))
     for _ in range(CALLS):
         async with aclosing(chat.stream(request)) as parts:
             assert len([part async for part in parts]) == PIECES + 1
-    await chat.close()
 
 
 async def spell(runtime: Runtime) -> None:
@@ -111,15 +107,18 @@ async def spell(runtime: Runtime) -> None:
 
 async def measure(url: str) -> None:
     settings = Settings(providers={"mock": ProviderSettings(base_url=url)}, model="mock/mock")
+    headers = {"authorization": f"Bearer {KEY}"}
+    chat = OpenAIChat(Endpoint("mock", url, key=KEY))
     with TemporaryDirectory() as folder:
         given = {"project": Project(Path(folder), settings), "limits": Limits()}
         async with (
+            httpx2.AsyncClient(trust_env=False, headers=headers) as client,
             Runtime(store=MemoryStore(), record=False, **given) as plain,
             Runtime(store=MemoryStore(), **given) as recording,
         ):
             works = {
-                "bare httpx2 + pydantic": lambda: bare(url),
-                "a provider's stream": lambda: provider(url),
+                "bare httpx2 + pydantic": lambda: bare(client, url),
+                "a provider's stream": lambda: provider(chat),
                 "agent:stream and agent:reset": lambda: spell(plain),
                 "the same, recorded": lambda: spell(recording),
             }
@@ -129,6 +128,7 @@ async def measure(url: str) -> None:
                     begin = time.process_time()
                     await work()
                     times[name].append((time.process_time() - begin) / CALLS * 1e3)
+            await chat.close()
     base = min(times["bare httpx2 + pydantic"])
     print(f"an answer of {PIECES} pieces, CPU")
     for name, taken in times.items():

@@ -84,12 +84,11 @@ class ChatAssembly:
 
     def _note(self, chunk: Body) -> None:
         """What a chunk says of the whole answer."""
-        groq = chunk.get("x_groq")
-        error = chunk.get("error") or (isinstance(groq, dict) and groq.get("error"))
-        if error:
+        if isinstance(groq := chunk.get("x_groq"), dict):
+            chunk = groq | {name: value for name, value in chunk.items() if value}
+        if error := chunk.get("error"):
             raise failed_inside(self._endpoint, error)
-        usage = chunk.get("usage") or (isinstance(groq, dict) and groq.get("usage"))
-        if usage:
+        if usage := chunk.get("usage"):
             self._answer["usage"] = usage
         if "id" not in self._answer:
             self._answer |= {name: chunk[name] for name in ("id", "model") if chunk.get(name)}

@@ -9,10 +9,14 @@ from typing import Any, NoReturn
 
 def read_json(text: str) -> Any:
     """The value. Raises ValueError."""
+    text = text.strip(_SPACE)
     try:
-        return _decoder.decode(text)
+        value, end = _decoder.raw_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if end < len(text):
+        raise ValueError("something follows the value")
+    return value
 
 
 def write_json(value: Any) -> str:
@@ -36,6 +40,7 @@ def _finite(text: str) -> float:
     return number
 
 
+_SPACE = " \t\n\r"
 _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 # ASCII, so that half a surrogate pair, which models do write, can be sent back.
 _encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
