@@ -82,8 +82,10 @@ class TookTooLong(TimeoutError):
     """It was not done in the seconds given; other than a `TimeoutError` of its own."""
 
 
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of a coroutine that may take so long; a timer is set only once it waits.
+async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of a coroutine that may take so long, if there is a limit.
+
+    A timer is set only once it waits.
 
     Raises:
         TookTooLong: When it did not end in time; it was cancelled.
@@ -96,7 +98,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def in_time(
-    seconds: float,
+    seconds: float | None,
     work: Coroutine[Any, Any, T],
     waits_for: Any,
     limit: asyncio.Timeout | None = None,
@@ -104,7 +106,7 @@ async def in_time(
     """What comes of a coroutine that has begun, and yielded what it waits for.
 
     Args:
-        seconds: How many it may take.
+        seconds: How many it may take; None for any number.
         work: The coroutine.
         waits_for: What it yielded.
         limit: Says instead when they are over.

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import MethodType, TracebackType
 from typing import Any, Literal, Self
 
-from llmspell.concurrency import as_failure
+from llmspell.concurrency import as_failure, settled
 from llmspell.events.event import Backlog, Event
 from llmspell.events.topics import Pattern
+from llmspell.steps import TookTooLong, within
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.events")
@@ -258,17 +259,16 @@ class Handling(Subscription):
         if handler is None:
             return
         self.delivered += 1
-        limit = None
         try:
             answer = handler(event)
             if hasattr(answer, "__await__"):
-                async with asyncio.timeout(self.timeout) as limit:
-                    await answer
+                await within(self.timeout, settled(answer))
         except asyncio.CancelledError as error:
             self._failed(event, str(as_failure(error)))
+        except TookTooLong:
+            self._failed(event, f"it took more than {self.timeout:g} s")
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            late = limit is not None and limit.expired()
-            self._failed(event, f"it took more than {self.timeout:g} s" if late else repr(error))
+            self._failed(event, repr(error))
 
     def _failed(self, event: Event, what: str) -> None:
         self.report(event.topic, self._name, what, self._tell)
