@@ -37,18 +37,32 @@ def read_table(file: Path) -> dict[str, Any]:
     return table
 
 
+def _text(file: Path) -> str:
+    return file.read_text("utf-8-sig")  # some editors begin a file with a mark of its encoding
+
+
 def _toml(file: Path) -> Any:
     import tomllib
 
-    return tomllib.loads(file.read_text("utf-8"))
+    return tomllib.loads(_text(file))
 
 
 def _json(file: Path) -> Any:
     import json
 
-    table = json.loads(file.read_text("utf-8"))
+    table = json.loads(_text(file), object_pairs_hook=_table)
     if isinstance(table, dict):
         table.pop("$schema", None)  # which editors look at
+    return table
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError for a key that is there twice, as TOML does."""
+    table: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in table:
+            raise ValueError(f"the key {key!r} is there twice")
+        table[key] = value
     return table
 
 
@@ -58,10 +72,33 @@ def _yaml(file: Path) -> Any:
     except ImportError:
         hint = "install it with: pip install 'llmspell[yaml]'; or write llmspell.toml"
         raise ConfigError(str(file), ["YAML needs PyYAML"], hint=hint) from None
+
+    loader = yaml.SafeLoader(_text(file))
     try:
-        return yaml.safe_load(file.read_text("utf-8"))
+        node = loader.get_single_node()
+        _check_keys(node, set())
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def _check_keys(node: Any, checked: set[Any]) -> None:
+    """Raise ValueError for a key that is there twice, which PyYAML does not mind."""
+    if node in checked or getattr(node, "id", "scalar") == "scalar":
+        return
+    checked.add(node)
+    if node.id == "sequence":
+        for item in node.value:
+            _check_keys(item, checked)
+        return
+    names: set[tuple[str, str]] = set()
+    for key, value in node.value:
+        name = key.tag, str(key.value)
+        if name in names:
+            line = key.start_mark.line + 1
+            raise ValueError(f"the key {key.value!r} is there twice, again in line {line}")
+        names.add(name)
+        _check_keys(value, checked)
 
 
 _FORMS: dict[str, tuple[str, Callable[[Path], Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -58,7 +59,8 @@ def find_project(start: Path | None = None) -> Project:
         raise ConfigError("the current folder", ["it is not there any more"]) from None
     for folder in (start, *start.parents):
         refuse_others((folder / name for name in (*SETTINGS_FILES, ".llmspell")), start)
-        if files := [folder / name for name in SETTINGS_FILES if (folder / name).is_file()]:
+        # A link to nowhere counts: what is to be denied may be said there.
+        if files := [f for name in SETTINGS_FILES if os.path.lexists(f := folder / name)]:
             return Project(folder, read_settings(_only(files)), files[0])
         if (folder / ".llmspell").is_dir():
             return Project(folder)
@@ -71,6 +73,9 @@ def _only(files: list[Path]) -> Path:
         raise ConfigError(
             str(files[0].parent), [f"{there} are both there"], hint="keep the settings in one file"
         )
+    if not files[0].is_file():
+        problem = "it is no file, or a link to none"
+        raise ConfigError(str(files[0]), [problem], hint="make it one, or remove it")
     return files[0]
 
 

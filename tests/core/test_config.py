@@ -1,5 +1,6 @@
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -286,6 +287,13 @@ def test_settings_are_the_same_in_each_form(write, tmp_path, name):
         ("llmspell.json", "[]", "holds no settings by name"),
         ("llmspell.json", '{"modle": "a/b"}', "modle is no setting"),
         ("llmspell.json", "[" * 100_000, "llmspell.json"),
+        ("llmspell.json", '{"limits": {"time": 1, "time": 2}}', "the key 'time' is there twice"),
+        (
+            "llmspell.yaml",
+            "limits:\n  time: 1\n  time: 2",
+            "'time' is there twice, again in line 3",
+        ),
+        ("llmspell.yaml", "plugins: [{name: a, name: b}]", "'name' is there twice"),
         ("llmspell.yaml", "a: [", "line 1"),
         ("llmspell.yaml", "- a", "holds no settings by name"),
         (
@@ -302,6 +310,29 @@ def test_a_broken_file_of_any_form_is_told(write, tmp_path, name, text, said):
         find_project(tmp_path)
     assert name in caught.value.message
     assert said in caught.value.message
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_file_may_begin_with_a_mark_of_its_encoding(write, tmp_path, name):
+    write(f"\ufeff{FORMS[name]}", name)
+    assert find_project(tmp_path).settings.model == "a/b"
+
+
+def test_yaml_may_refer_to_itself(write):
+    text = (
+        "model: &m a/b\nembedder: *m\nproviders:\n  x: &x {timeout: 5}\n  y: {<<: *x, timeout: 6}\n"
+    )
+    settings = read_settings(write(text, "llmspell.yaml"))
+    assert settings.embedder == "a/b"
+    assert [settings.providers[name].timeout for name in "xy"] == [5, 6]
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_has_the_name_of_the_file_and_is_none_is_not_passed_over(tmp_path, name, make):
+    make(tmp_path / name)
+    with pytest.raises(ConfigError, match=f"{name}: it is no file, or a link to none"):
+        find_project(tmp_path)
 
 
 def test_an_empty_file_of_yaml_sets_nothing(write):
