@@ -38,7 +38,7 @@ class Searchable(Generic[T]):
         """The tags in order, each with its things in order of their names."""
         found: dict[str, list[T]] = {}
         for thing in self.values():
-            for tag in _tags(thing):
+            for tag in dict.fromkeys(_tags(thing)):
                 found.setdefault(tag, []).append(thing)
         return dict(sorted(found.items()))
 
@@ -127,8 +127,18 @@ class Registry(Mapping[str, T], Searchable[T]):
         return {name: thing for name, thing in self._own.items() if "@" not in name}
 
     def remove(self, name: str) -> None:
-        """Take out one version, `weather@1`, or all that this registry has, `weather`."""
+        """Take out one version, `weather@1`, or all that this registry has, `weather`.
+
+        Nothing happens where there is none.
+
+        Raises:
+            ValueError: It is the parent's, and would be there still.
+        """
         plain, one, _ = name.partition("@")
+        if name not in self._own and self._parent is not None and name in self._parent:
+            raise ValueError(
+                f"the {self.kind} {name!r} is built in, or shared, and cannot be removed"
+            )
         with self._writing:
             gone = {name, plain} if one else {name, *_full_names(plain, self._own)}
             things = {n: thing for n, thing in self._own.items() if n not in gone}

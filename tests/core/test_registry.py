@@ -51,7 +51,10 @@ def test_a_child_sees_its_parent_and_hides_what_it_redefines(tools):
     assert "later" in child
     child.remove("read_file")
     assert child["read_file"] == "READ_FILE"
-    child.remove("write_file")  # it is the parent's
+    with pytest.raises(
+        ValueError, match="'write_file' is built in, or shared, and cannot be removed"
+    ):
+        child.remove("write_file")
     assert "write_file" in child
 
 
@@ -212,7 +215,7 @@ def library():
     ):
         shared.register(entry.name, entry)
     for entry in (
-        Entry("stamp", "post", ("mail",), "Put a stamp on."),
+        Entry("stamp", "post", ("mail", "mail"), "Put a stamp on."),
         Entry("weigh", "post", (), "How heavy a letter, or other mail, is."),
         Entry("email", "net", ("inbox",), "Send a letter over the wire."),
         Entry("camel", "zoo", (), "It blackmails nobody."),
