@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmspell.providers.failures import nonsense
 from llmspell.providers.messages import Block, ToolCall
 from llmspell.providers.strict_json import read_json, write_json
 
 if TYPE_CHECKING:
+    from llmspell.providers.endpoints import Endpoint
     from llmspell.providers.messages import ModelRequest
 
 
@@ -27,6 +29,17 @@ def tool_call(
     if not id or not isinstance(id, str) or id in earlier:
         id = _made_up_id(request, len(earlier))  # noqa: A001
     return ToolCall(id, name, *_arguments(arguments))
+
+
+def piece_of(text: str, endpoint: Endpoint) -> dict[str, Any]:
+    """A piece of a streamed answer. Raises ProviderError when it is no JSON object."""
+    try:
+        piece = read_json(text)
+    except ValueError:
+        piece = None
+    if not isinstance(piece, dict):
+        raise nonsense(endpoint, "a piece of the answer is not a JSON object")
+    return piece
 
 
 def _made_up_id(request: ModelRequest, index: int) -> str:

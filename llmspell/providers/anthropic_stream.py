@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.answer_parts import string
+from llmspell.providers.answer_parts import piece_of, string
 from llmspell.providers.anthropic_answer import check_error
 from llmspell.providers.failures import nonsense
 from llmspell.providers.http_provider import Body
@@ -36,7 +36,7 @@ class MessageAssembly:
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         if event.name in _NO_NEWS:
             return ()
-        data = self._read(event.data)
+        data = piece_of(event.data, self._endpoint)
         kind = data.get("type")
         if kind == "content_block_delta":
             return self._open_block(data).add(_table(data, "delta"))
@@ -51,15 +51,6 @@ class MessageAssembly:
         else:
             check_error(data, self._endpoint)
         return ()
-
-    def _read(self, text: str) -> Body:
-        try:
-            data = read_json(text)
-        except ValueError:
-            data = None
-        if not isinstance(data, dict):
-            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
-        return data
 
     def _begin(self, index: Any, body: Body) -> Iterable[Delta]:
         if not isinstance(index, int):

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from llmspell.providers.answer_parts import count, string
+from llmspell.providers.answer_parts import count, piece_of, string
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
-from llmspell.providers.strict_json import read_json
 
 if TYPE_CHECKING:
     from llmspell.providers.endpoints import Endpoint
@@ -44,12 +43,7 @@ class ResponsesAssembly:
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         if event.name in _SAID_ELSEWHERE or event.data == "[DONE]":
             return ()
-        try:
-            data = read_json(event.data)
-        except ValueError:
-            data = None
-        if not isinstance(data, dict):
-            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
+        data = piece_of(event.data, self._endpoint)
         read = self._readers.get(string(data.get("type")))
         if read is not None:
             return read(data)

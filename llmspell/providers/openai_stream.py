@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.answer_parts import string
+from llmspell.providers.answer_parts import piece_of, string
 from llmspell.providers.failures import failed_inside, nonsense
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
@@ -39,7 +39,7 @@ class ChatAssembly:
         if event.data == _END:
             self.ended = True
             return ()
-        chunk = self._chunk(event.data)
+        chunk = piece_of(event.data, self._endpoint)
         self._note(chunk)
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None
@@ -72,15 +72,6 @@ class ChatAssembly:
             message["tool_calls"] = self._calls.begun
         choice = {"message": message, "finish_reason": self._finish_reason}
         return self._answer | {"choices": [choice]}
-
-    def _chunk(self, data: str) -> Body:
-        try:
-            chunk = read_json(data)
-        except ValueError:
-            chunk = None
-        if not isinstance(chunk, dict):
-            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
-        return chunk
 
     def _note(self, chunk: Body) -> None:
         """What a chunk says of the whole answer."""
