@@ -114,6 +114,19 @@ def _text(value: Any) -> str:
     raise NotPlain(f"a {type(value).__qualname__} cannot be passed to Lua")
 
 
+def text_or_bytes(data: bytes) -> str | bytes:
+    """A Lua string as Python has it: text if it is UTF-8, and else the bytes."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """The bytes of such a string."""
+    return text.encode() if isinstance(text, str) else text
+
+
 def in_order(value: Value) -> Value:
     """The value with the keys of its tables sorted: in Lua they have no order."""
     if isinstance(value, dict):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from llmspell.errors import LimitExceeded
+from llmspell.values import as_bytes, text_or_bytes
 
 Text = str | bytes
 """What a spell writes: bytes where that is no UTF-8."""
@@ -76,21 +77,14 @@ class _Lines:
         self._begun: list[bytes] = []
 
     def write(self, text: Text, /) -> None:
-        data = text.encode() if isinstance(text, str) else text
+        data = as_bytes(text)
         self._begun.append(data)
         if b"\n" in data:
             line, _, rest = b"".join(self._begun).rpartition(b"\n")
             self._begun = [rest] if rest else []
-            self._output(_text(line))
+            self._output(text_or_bytes(line))
 
     def end(self) -> None:
         """Whatever has begun is a line."""
         if any(self._begun):
             self.write("\n")
-
-
-def _text(data: bytes) -> Text:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data

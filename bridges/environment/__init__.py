@@ -8,6 +8,7 @@ from llmspell.effects import Effect
 from llmspell.errors import PermissionDenied
 from llmspell.permissions import Need
 from llmspell.providers.catalogue import key_variables
+from llmspell.values import text_or_bytes
 
 bridge = Bridge("environment", __file__)
 
@@ -30,9 +31,4 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 def get(name: str) -> str | bytes | None:
     """The value of an environment variable: text, bytes when it is no UTF-8, None when unset."""
     value = os.environb.get(os.fsencode(name))
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value
+    return None if value is None else text_or_bytes(value)

@@ -22,7 +22,7 @@ from llmspell.state import MemoryStore, SqliteStore, Store
 from llmspell.state.encoding import encode
 from llmspell.state.transfer import meant
 from llmspell.suggestions import did_you_mean
-from llmspell.values import Value
+from llmspell.values import Value, text_or_bytes
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
     """Store a text, or JSON, under a key. `-` for VALUE reads standard input."""
     content = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
-    stored = meant(_parsed(content, "the value")) if as_json else _text_or_bytes(content)
+    stored = meant(_parsed(content, "the value")) if as_json else text_or_bytes(content)
     _in_store(lambda s: settled(s.set(scope or "", key, stored, ttl)), to_write=True)
 
 
@@ -185,13 +185,6 @@ def _parsed(content: bytes, place: str) -> Value:
     except (ValueError, RecursionError) as error:
         raise Misuse(f"{place} is no JSON: {error}", hint='text is written as "text"') from error
     return parsed
-
-
-def _text_or_bytes(content: bytes) -> Value:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content
 
 
 def _line(row: dict[str, Any]) -> str:

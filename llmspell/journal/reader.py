@@ -45,7 +45,7 @@ from llmspell.journal.sound import (
 from llmspell.journal.texts import Stored, bytes_of, content_of, digest, digest_of, text_in
 from llmspell.providers.messages import Usage
 from llmspell.providers.plain import usage_from_plain
-from llmspell.values import Value
+from llmspell.values import Value, text_or_bytes
 
 T = TypeVar("T")
 
@@ -462,7 +462,7 @@ class Reader(AbstractContextManager["Reader"]):
         except sqlite3.OperationalError as error:
             if "UTF-8" not in str(error):
                 raise
-        self._db.text_factory = _text_or_bytes  # so that the column is told
+        self._db.text_factory = text_or_bytes  # so that the column is told
         return self._db.execute(sql, values).fetchall()
 
     def _damaged(self, what: str, run: str) -> JournalError:
@@ -476,13 +476,6 @@ def damaged(path: str, what: str, run: str) -> JournalError:
         hint="restore it from a backup, or move it away",
         details={"path": path, "run": run},
     )
-
-
-def _text_or_bytes(data: bytes) -> str | bytes:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
 
 
 def due_runs(

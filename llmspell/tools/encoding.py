@@ -6,20 +6,9 @@ from typing import Literal
 
 from llmspell.errors import ToolError
 from llmspell.tools.tool import tool
+from llmspell.values import as_bytes, text_or_bytes
 
 Algorithm = Literal["md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "blake2b"]
-
-
-def _bytes(data: str | bytes) -> bytes:
-    return data.encode() if isinstance(data, str) else data
-
-
-def _text(data: bytes) -> str | bytes:
-    """Text if it is UTF-8, or the bytes."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
 
 
 @tool(category="encoding", pure=True)
@@ -32,7 +21,7 @@ def hash(data: str | bytes, algorithm: Algorithm = "sha256") -> str:  # noqa: A0
     """
     import hashlib
 
-    return hashlib.new(algorithm, _bytes(data), usedforsecurity=False).hexdigest()
+    return hashlib.new(algorithm, as_bytes(data), usedforsecurity=False).hexdigest()
 
 
 @tool(category="encoding", pure=True)
@@ -46,7 +35,7 @@ def hmac(key: str | bytes, data: str | bytes, algorithm: Algorithm = "sha256") -
     """
     from hmac import digest
 
-    return digest(_bytes(key), _bytes(data), algorithm).hex()
+    return digest(as_bytes(key), as_bytes(data), algorithm).hex()
 
 
 @tool(category="encoding", pure=True)
@@ -68,7 +57,7 @@ async def base64_encode(data: str | bytes, url_safe: bool = False) -> str:
     import base64
 
     encode = base64.urlsafe_b64encode if url_safe else base64.b64encode
-    return encode(_bytes(data)).decode()
+    return encode(as_bytes(data)).decode()
 
 
 @tool(category="encoding", pure=True)
@@ -88,7 +77,7 @@ async def base64_decode(text: str) -> str | bytes:
         raise ToolError(
             "the text is not Base64", hint="it may hold A-Z, a-z, 0-9, + and / or - and _, and ="
         ) from error
-    return _text(data)
+    return text_or_bytes(data)
 
 
 @tool(category="encoding", pure=True)
@@ -112,4 +101,4 @@ async def url_decode(text: str) -> str | bytes:
     """
     from urllib.parse import unquote_to_bytes
 
-    return _text(unquote_to_bytes(text))
+    return text_or_bytes(unquote_to_bytes(text))

@@ -29,6 +29,7 @@ from llmspell.tools.granted import (
     opened_folder,
 )
 from llmspell.tools.tool import tool
+from llmspell.values import as_bytes
 
 MAX_FILE = 100_000_000
 
@@ -119,7 +120,7 @@ def write_file(
         append: Add to the end of the file instead of replacing it.
         create_folders: Make the folders on the way that do not exist.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = as_bytes(content)
     place = judged(effect, "write", path, by="write_file")
     write = _append if append else _replace
     missing = ("its folder does not exist", "create_folders = true makes it")

@@ -23,6 +23,7 @@ from llmspell.effects import Effect
 from llmspell.errors import ToolError
 from llmspell.permissions import Need, Permissions
 from llmspell.tools.tool import tool
+from llmspell.values import as_bytes, text_or_bytes
 
 MAX_OUTPUT = 100_000_000
 
@@ -81,11 +82,11 @@ async def run_program(
     permissions, need = effect.run[Permissions], Need("run", place)
     if not permissions.allows(need):  # PATH leads elsewhere than when the name was judged
         permissions.check(need, by="run_program")
-    data = stdin.encode() if isinstance(stdin, str) else stdin
+    data = as_bytes(stdin)
     with _explained(program, timeout), anyio.fail_after(timeout):
         async with _started(place, [program, *(args or [])], data, _folder(cwd)) as process:
             stdout, stderr = await _output(process, program, max_bytes)
-    return ProgramResult(process.returncode, _decoded(stdout), _decoded(stderr))
+    return ProgramResult(process.returncode, text_or_bytes(stdout), text_or_bytes(stderr))
 
 
 def _place(program: str) -> str:
@@ -188,9 +189,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-async def _output(
-    process: subprocess.Popen[bytes], program: str, most: int
-) -> tuple[bytearray, bytearray]:
+async def _output(process: subprocess.Popen[bytes], program: str, most: int) -> tuple[bytes, bytes]:
     """All that a program writes until it ends.
 
     Raises:
@@ -217,11 +216,4 @@ async def _output(
 
     pipes = [collect(process.stdout, stdout), collect(process.stderr, stderr)]
     await gather([*pipes, _ended(process)])
-    return stdout, stderr
-
-
-def _decoded(output: bytearray) -> str | bytes:
-    try:
-        return output.decode()
-    except UnicodeDecodeError:
-        return bytes(output)
+    return bytes(stdout), bytes(stderr)
