@@ -86,10 +86,12 @@ class Driver:
         *,
         limits: Limits,
         output: Callable[[Text], None],
-        turns: Callable[[Callable[[], None]], Turns] | None = None,
+        turns: Callable[[Callable[[], None], Callable[[bool], int]], Turns] | None = None,
     ) -> None:
-        """Prepare; `turns`, given what wakes this driver, makes the record of what Lua is told."""
-        self._turns = turns(self._schedule) if turns else None
+        """Prepare; `turns`, given what wakes this driver and numbers calls, makes the record of what
+        Lua is told.
+        """
+        self._turns = turns(self._schedule, self._new_call) if turns else None
         self._vm = vm
         self._reader = messages.Reader(self)
         self._perform = perform
@@ -106,6 +108,7 @@ class Driver:
         self._abandoned = 0  # how often the runner was cancelled for an effect, and has not heard
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, _Call] = {}
+        self._unclaimed: dict[int, _Call] = {}
         self._last_call = 0
         self._asleep: asyncio.Future[None] | None = None
         self._outcome: Value | Exception = None
@@ -165,12 +168,15 @@ class Driver:
         """
         if self._done:
             raise EffectError("the spell has ended, and its functions with it")
-        self._last_call += 1
-        number = self._last_call
-        call = self._calls[number] = _Call()
+        number = self._new_call()
+        message = messages.call(number, path, function, args)
+        again = self._turns.called(path, message) if self._turns else None
+        number = again or number
+        call = self._calls[number] = self._unclaimed.pop(number, _Call())
         try:
-            message = messages.call(number, path, function, args)
-            if self._inline and not (self._scheduled or self._elsewhere):
+            if again:
+                pass  # it is told as it was
+            elif self._inline and not (self._scheduled or self._elsewhere):
                 self._inbox.append(message)
                 self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
                 if self._abandoned:
@@ -188,6 +194,13 @@ class Driver:
         if type(call.outcome) is tuple:
             return call.outcome[0]
         raise cast("EffectError", call.outcome)
+
+    def _new_call(self, unclaimed: bool = False) -> int:
+        """The number of a new call; of one `unclaimed` by who will want its outcome that is kept."""
+        self._last_call += 1
+        if unclaimed:
+            self._unclaimed[self._last_call] = _Call()
+        return self._last_call
 
     # What Lua says: the protocol `Receiver`.
 
@@ -224,13 +237,13 @@ class Driver:
     def returned(self, call: int, value: Value) -> None:
         if call == 0:
             self._conclude(value)
-        elif waiting := self._calls.get(call):
+        elif waiting := self._calls.get(call) or self._unclaimed.get(call):
             waiting.settle((value,))
 
     def failed(self, call: int, failure: messages.Failure) -> None:
         if call == 0:
             self._finish(spell_error(failure))
-        elif waiting := self._calls.get(call):
+        elif waiting := self._calls.get(call) or self._unclaimed.get(call):
             waiting.settle(callback_error(failure))
 
     def printed(self, text: Text) -> None:
@@ -333,8 +346,8 @@ class Driver:
             self._die(turn.kill)
             return False
         self._more = turn.more
-        held = self._turns and self._turns.held  # it may be due now
-        return bool(self._inbox or turn.more or held)
+        expected = self._turns and self._turns.expects  # it may be due now
+        return bool(self._inbox or turn.more or expected)
 
     def _die(self, kill: messages.Kill) -> None:
         if self._fatal:

@@ -62,7 +62,9 @@ class Engine:
         self._effects = 0
         self._free_effects = 0 if parent else self[Limits].effects
         recording = self[Recording]
-        turns = partial(Turns, recording, self._under) if recording else None
+        # What a leaf runs is not run again, so nobody needs to know what it was told.
+        apart = recording is None or (parent is not None and recording.is_of_leaf(parent.path))
+        turns = None if apart else partial(Turns, recording, self._under)
         output = self[Written].print
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
         if recording and not parent:
@@ -162,6 +164,9 @@ class Engine:
 
     def _chain(self, name: str) -> Perform:
         chain = compose(self._middleware, self._bridges.handler(name), self)
+        recording: Recording | None = self[Recording]
+        if recording and (past := recording.past):
+            chain = recording.unclaimed.gated(chain, beyond=lambda: past.over)
         self._chains[name] = chain
         return chain
 

@@ -19,6 +19,7 @@ from llmspell.events import Events
 from llmspell.hooks.circuit import Circuit
 from llmspell.hooks.kept import Kept, Place
 from llmspell.hooks.points import Phase
+from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
 from llmspell.steps import in_time
 from llmspell.values import Value
@@ -145,15 +146,18 @@ class RegisteredHook:
             HookFailed: It fails and is required.
             LimitExceeded: Its work broke a limit of the run.
         """
-        if (
-            self.removed
-            or (at_work and at_work.includes(self.owner, call.effect.path))
-            or (self.only is not None and not self.only(call.effect))
-        ):
+        if self.removed or (self.only is not None and not self.only(call.effect)):
+            return None
+        path, recording = call.effect.path, call.effect.run[Recording]
+        busy = bool(at_work) and at_work.includes(self.owner, path)
+        if recording and recording.is_of_call(path):
+            aside = call.aside()
+            if _is_noted(aside, "busy", busy):
+                return noted(aside, "busy")
+        elif busy:
             return None
         if self.of_spell:
             return self._asked_beside(call, call.aside(), at_work)
-        recording = call.effect.run[Recording]
         if recording and not recording.over:
             return self._recorded(recording, call, at_work)
         return self._asked(call, at_work)
@@ -186,7 +190,7 @@ class RegisteredHook:
 
     def _asked(self, call: HookCall, at_work: AtWork) -> Answer[HookResult]:
         if self.of_spell:
-            if _depends_on_time(call, "circuit", self.circuit.tripped):
+            if _is_noted(call.effect, "circuit", self.circuit.tripped):
                 return self._if_admitted(call, at_work)
         elif not self.circuit.admits():
             self._left_out(call)
@@ -298,7 +302,7 @@ class RegisteredHook:
 
         place = cache.place(call.effect)
         dated = self.of_spell and self.kept.is_dated(place)
-        if self.of_spell and _depends_on_time(call, "kept", dated):
+        if self.of_spell and _is_noted(call.effect, "kept", dated):
             return self._found_by_then(call, cache, place)
         found = None if dated else self.kept.find(place)
         return cache if found is None else Replace(found[0])
@@ -322,9 +326,9 @@ class RegisteredHook:
             )
 
 
-def _depends_on_time(call: HookCall, what: str, now: bool) -> bool:
-    """Whether something depends on the time now, or did when that was recorded."""
-    recording = call.effect.run[Recording]
+def _is_noted(effect: Effect, what: str, now: bool) -> bool:
+    """Whether something is to be noted that is the case now, or was when that was recorded."""
+    recording = effect.run[Recording]
     if recording and recording.follows_record:
-        return recording.has_recorded(call.effect.mark(what))
+        return recording.has_recorded(effect.mark(what))
     return now

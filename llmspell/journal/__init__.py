@@ -11,6 +11,8 @@ leaves.py     its leaves: performed and recorded, or answered
 waits.py      leaves that only wait, and when the run is parked
 past.py       gives recorded outcomes back in their order
 turns.py      what Lua is told at each of its turns
+calls.py      what of that are calls which leaves made
+unclaimed.py  those that leaves which have to be done again have yet to make
 journal.py    begins records
 again.py      takes them up again: to resume, replay or fork, and to keep what people answer
 labels.py     what effects were about, for people

@@ -120,6 +120,18 @@ MIGRATIONS = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        """
+        CREATE TABLE calls (
+            run INTEGER NOT NULL,
+            turn INTEGER NOT NULL,
+            path TEXT NOT NULL,
+            function INTEGER NOT NULL,
+            args NOT NULL,
+            PRIMARY KEY (run, turn, path)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 """Statements that lead from schema version n to n+1, the file's `user_version`.
 
@@ -145,6 +157,8 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
   what one was about, `kind` as in effects, or unfinished.
 - turns: what Lua was told at one turn, where that was not the only thing it could have been told:
   `batch` names the messages, `under` the run of a child, or is empty.
+- calls: which of these messages are made again from the record: calls of functions of the spell that
+  were made in the midst of a leaf. `path` is as in `batch`, `function` what stands for the function.
 - blobs: zlib'd where `packed`.
 - links: of lists: each the digest of the one before, and an item.
 """

@@ -82,7 +82,8 @@ def copy_before(
                 db.execute(statement, values)
             number = _copy_row(db, run.number, row)
             _copy(db, "effects", run.number, number, "number < ?", step.number)
-            _copy(db, "turns", run.number, number, "turn <= ?", step.turn)
+            for table in ("turns", "calls"):
+                _copy(db, table, run.number, number, "turn <= ?", step.turn)
             _copy(db, "composites", run.number, number, "started <= ?", step.started)
     except sqlite3.Error as error:
         raise schema().failure(error, str(path)) from error

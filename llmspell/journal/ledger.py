@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from llmspell.effects import Effect
 from llmspell.journal.composites import Composites
@@ -21,6 +21,7 @@ _BEGUN = (
 _ENDED = "DELETE FROM begun WHERE run = ? AND path = ?"
 _AMEND = "UPDATE effects SET outcome = ? WHERE run = ? AND path = ? AND outcome IS NOT ?"
 _TURN = "INSERT INTO turns VALUES (?, ?, ?, ?)"
+_CALL = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)"
 _RUN = """
     UPDATE runs SET status = ?, reason = ?, due = ?, ended = ?, result = ?, error = ?
     WHERE number = ?
@@ -28,6 +29,9 @@ _RUN = """
 
 
 _MOST_KNOWN = 10_000
+
+Call = tuple[str, int, str]
+"""Of a function of the spell: the path of its task, what stands for the function, the arguments' text."""
 
 
 class Asked:
@@ -119,11 +123,17 @@ class Ledger:
         rows.append((_EFFECT, (self._number, self.ended, *what, kind, outcome, *when, used)))
         self._writer.add(rows)
 
-    def turned(self, turn: int, under: str, batch: str) -> None:
-        """Lua was told a batch; that is known before anything later is."""
+    def turned(self, turn: int, under: str, batch: str, calls: Sequence[Call] = ()) -> None:
+        """Lua was told a batch; that is known before anything later is.
+
+        `calls` are those in it that are to be made again from the record.
+        """
         if self.held is not None:
             self.go_beyond()
-        self._writer.add([(_TURN, (self._number, turn, under, batch))])
+        rows: list[Row] = []
+        for path, function, text in calls:
+            rows.append((_CALL, (self._number, turn, path, function, stored(text, rows))))
+        self._writer.add([(_TURN, (self._number, turn, under, batch)), *self._new(rows)])
 
     def finish(
         self,

@@ -1,7 +1,7 @@
 """What a run did before: gives recorded outcomes back, in the order in which they came.
 
 Lua does the same again if it is told the same in the same batches, and what is told depends on
-nothing but the outcomes of leaves. So each outcome is held back until those before it have been
+nothing but the outcomes of leaves, and on the calls that they made meanwhile. So each outcome is held back until those before it have been
 given, all leaves have been asked for that had been by then, and Lua has had as many turns.
 """
 
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmspell.effect_paths import BESIDE, all_above, is_beside, is_on_behalf
@@ -22,6 +23,7 @@ from llmspell.errors import (
     RunSuspended,
     effect_error_from,
 )
+from llmspell.journal.calls import RecordedCall
 from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
 from llmspell.values import Value
@@ -34,10 +36,11 @@ STUCK = 1.0
 
 
 class Batch(NamedTuple):
-    """What Lua was told at one turn: the names of the messages."""
+    """What Lua was told at one turn: the names of the messages, and calls that leaves made."""
 
     under: str
     names: list[str]
+    calls: dict[str, RecordedCall]
 
 
 class Recorded:
@@ -95,16 +98,17 @@ class Past:
         self._found: dict[str, deque[Recorded]] = {}  # of a path: those that are to be asked for
         for recorded in all_:
             self._found.setdefault(recorded.effect.path, deque()).append(recorded)
+        self._turns = _turns(run, reader)
+        self._calls = _calls(self._turns)
+        self._last_made = _last_made(self._turns, self._calls)
         # One that was cancelled may have been so before it was asked for this time.
         ended = [r for r in all_ if r.effect.kind != "cancelled"]
-        self._order = [r for r in ended if not self._inside(r.effect.path)]
+        self._order = [r for r in ended if not self.answers_for(r.effect.path)]
         self._all = all_
         self._note_ended()
         self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
         asked = [r.effect.asked for r in self._by_asking]
         self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
-        turns = reader.turns(run)
-        self._turns = {turn.number: Batch(turn.under, _names(turn.batch)) for turn in turns}
         self._last_turn = max(self._turns, default=0)
         self._next = self._asked = self._turn = self._steps = 0
         self._beyond: list[tuple[str, str, asyncio.Future[None]]] = []
@@ -193,9 +197,9 @@ class Past:
         await future
 
     def loosen(self, path: str) -> None:
-        """What was recorded on behalf of a leaf that did not end is no part of the order."""
+        """What a leaf did that did not end is no part of the order."""
         for recorded in self._all:
-            if is_on_behalf(recorded.effect.path, path) and not recorded.given:
+            if not recorded.given and self._did(path, recorded.effect.path):
                 recorded.given = True
         self._go_on()
 
@@ -205,6 +209,14 @@ class Past:
 
     def has_turns_after(self, turn: int) -> bool:
         return turn < self._last_turn
+
+    def makes_calls_after(self, turn: int, under: str) -> bool:
+        """Whether a Lua state is told calls after that turn which leaves made, or that one was aborted."""
+        return turn < self._last_made.get(under, 0)
+
+    def calls_at(self, path: str) -> deque[RecordedCall]:
+        """The calls that a leaf made at that path, without those where it has been again."""
+        return self._calls.get(path) or deque()
 
     def ready(self, turn: int) -> bool:
         """Whether all has been given that had ended before the turn after that one."""
@@ -271,11 +283,21 @@ class Past:
         """Whether that the time of something was up, a note beside it, cancelled a leaf."""
         path, around = cancelled.path, expiry.path.rpartition(BESIDE)[0]
         in_progress = cancelled.asked < expiry.number
-        return in_progress and is_on_behalf(path, around) and not self._inside(path)
+        return in_progress and is_on_behalf(path, around) and not self.answers_for(path)
 
-    def _inside(self, path: str) -> bool:
-        """Whether it was done on behalf of a recorded leaf, which answers for it."""
-        return any(above in self._found for above in all_above(path))
+    def answers_for(self, path: str) -> bool:
+        """Whether a recorded leaf did what is at that path, and not the spell: it is not done again."""
+        for above in all_above(path):
+            if above in self._calls:
+                return False
+            if above in self._found:
+                return True
+        return False
+
+    def _did(self, leaf: str, path: str) -> bool:
+        """Whether what is at a path was done by that leaf, and not by the spell."""
+        between = takewhile(lambda above: above != leaf, all_above(path))
+        return is_on_behalf(path, leaf) and not any(above in self._calls for above in between)
 
     def _watch(self) -> None:
         if not self._watching:
@@ -345,8 +367,36 @@ class Past:
         return error
 
 
-def _names(batch: str) -> list[str]:
-    return batch.split(",") if batch else []
+def _turns(run: RecordedRun, reader: Reader) -> dict[int, Batch]:
+    """What Lua was told, by the number of the turn."""
+    turns = {
+        turn.number: Batch(turn.under, turn.batch.split(",") if turn.batch else [], {})
+        for turn in reader.turns(run)
+    }
+    for call in reader.calls(run):
+        if call.turn in turns:
+            turns[call.turn].calls[f"c{call.path}"] = call
+    return turns
+
+
+def _calls(turns: dict[int, Batch]) -> dict[str, deque[RecordedCall]]:
+    """The calls that leaves made, by path."""
+    found: dict[str, deque[RecordedCall]] = {}
+    for batch in turns.values():
+        for call in batch.calls.values():
+            found.setdefault(batch.under + call.path, deque()).append(call)
+    return found
+
+
+def _last_made(turns: dict[int, Batch], calls: Container[str]) -> dict[str, int]:
+    """The last turn of each state, by what it is under, at which it was told of such calls."""
+    return {
+        batch.under: turn
+        for turn, batch in turns.items()
+        if any(
+            name.startswith(("c", "a")) and batch.under + name[1:] in calls for name in batch.names
+        )
+    }
 
 
 def _error(table: dict[str, Value]) -> EffectError:

@@ -15,7 +15,7 @@ from llmspell.journal.sound import heads_of
 from llmspell.journal.texts import Row, Stored, content_of, digest, stored, text_of
 from llmspell.values import plain
 
-_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns")
+_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
 
 
 def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
@@ -125,7 +125,8 @@ def _blobs(source: sqlite3.Connection, run: int) -> Iterator[bytes]:
     """The digests that stand in the rows of a run for what is large."""
     holders = (
         *((column, "runs", "number") for column in ("source", "setup", "result")),
-        *(("args", "effects", "run"), ("outcome", "effects", "run"), ("args", "begun", "run")),
+        *(("args", "effects", "run"), ("outcome", "effects", "run")),
+        *(("args", "begun", "run"), ("args", "calls", "run")),
     )
     for column, table, key in holders:
         sql = f"SELECT {column} FROM {table} WHERE {key} = ? AND typeof({column}) = 'blob'"  # noqa: S608 - constants

@@ -13,7 +13,7 @@ from llmspell.journal.recording import is_id
 from llmspell.journal.sound import Unsound, heads_of
 from llmspell.sqlite_file import transaction
 
-_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns")
+_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
 
 # What the runs that are left refer to, directly or by chains.
 _HEADS = """
@@ -31,7 +31,7 @@ _FORGET_BLOBS = """
     SELECT source FROM runs
     UNION SELECT setup FROM runs UNION SELECT result FROM runs
     UNION SELECT args FROM effects UNION SELECT outcome FROM effects
-    UNION SELECT args FROM begun UNION SELECT item FROM links
+    UNION SELECT args FROM begun UNION SELECT args FROM calls UNION SELECT item FROM links
     ) WHERE typeof(source) = 'blob')
 """
 

@@ -26,6 +26,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from llmspell.effect_paths import is_beside
 from llmspell.errors import JournalError, LlmspellError, RunNotFound
+from llmspell.journal.calls import RecordedCall
 from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
 from llmspell.journal.payments import Payment
@@ -347,10 +348,22 @@ class Reader(AbstractContextManager["Reader"]):
         ]
         return [Turn(row["turn"], row["under"], row["batch"]) for row in rows]
 
+    def calls(self, run: RecordedRun) -> list[RecordedCall]:
+        """The calls of its functions that were made in the midst of leaves."""
+        sql = f"SELECT {', '.join(_CALL)} FROM calls WHERE run = ? ORDER BY turn"  # noqa: S608 - constants
+        rows = [
+            self._checked("calls", _CALL, row, run.id) for row in self._rows(sql, (run.number,))
+        ]
+        return [
+            RecordedCall(row["turn"], row["path"], row["function"], row["args"], run.id, self)
+            for row in rows
+        ]
+
     def check(self, run: RecordedRun) -> None:
         """Read all that is recorded of a run. Raises JournalError."""
         _ = run.source, run.result, self.begun(run), self.composites(run), self.turns(run)
         self.payments(run)
+        _ = [call.args for call in self.calls(run)]
         for effect in self.effects(run, beside=True):
             _ = effect.args, effect.outcome
 
@@ -517,6 +530,7 @@ _PAYMENT = ("number", "path", "model", "usage", "answered")
 _COUNTED = [field.name for field in fields(Usage)]
 _COMPOSITE = ("path", "name", "label", "kind", "started", "seconds")
 _TURN = ("turn", "under", "batch")
+_CALL = ("turn", "path", "function", "args")
 
 # Without UNION ALL, so that it ends should a link stand before itself.
 _CHAIN = """

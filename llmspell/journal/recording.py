@@ -13,10 +13,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, cast
 
 from llmspell.clock import now
+from llmspell.effect_paths import all_above
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, ReplayError, RunSuspended
-from llmspell.journal.ledger import Asked, Ledger
+from llmspell.journal.ledger import Asked, Call, Ledger
 from llmspell.journal.texts import Arguments, TextOf
+from llmspell.journal.unclaimed import Unclaimed
 from llmspell.journal.waits import Waits
 from llmspell.values import Value
 
@@ -73,6 +75,8 @@ class Recording:
         text_of: Gives a value's text, without secrets.
         before: What had been paid before it was taken up.
         open: Leaves in progress, by path.
+        calls: The paths of calls of functions of the spell that leaves made, so far.
+        unclaimed: Those of them that leaves which are to be done again have yet to make.
         waits: Those that only wait.
         computing: How many Lua states compute apart from the event loop.
         leaving: Whether the run stops to be resumed, so that leaves which are cancelled have not
@@ -118,6 +122,8 @@ class Recording:
                 self._lost.setdefault(payment.path, []).append(payment)
         self.composites = ledger and ledger.composites(self.unless_it_stops)
         self.open: dict[str, Asked] = {}
+        self.calls: set[str] = set()
+        self.unclaimed = Unclaimed()
         self._doubtful: list[Callable[[], None]] = []
         self.waits = Waits(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
         if past is not None:
@@ -205,9 +211,24 @@ class Recording:
         assert self._unfinished is not None  # noqa: S101 - `has_begun` says so
         return self._unfinished.effects.pop(path), self._unfinished.judge
 
+    def is_of_leaf(self, path: str) -> bool:
+        """Whether what is done at a path is done by a leaf in progress, and not by the spell."""
+        if self.open:
+            for above in all_above(path):
+                if above in self.calls:
+                    return False
+                if above in self.open:
+                    return True
+        return False
+
+    def is_of_call(self, path: str) -> bool:
+        """Whether what is done at a path is done by the spell since a leaf called it, now or then."""
+        return bool(self.calls) and any(above in self.calls for above in all_above(path))
+
     def close(self, asked: Asked) -> None:
         """A leaf is not in progress any more."""
         del self.open[asked.path]
+        self.unclaimed.ended(asked.path)
         self.waits.consider()
 
     def unless_it_stops(self, note: Callable[[], None]) -> None:
@@ -267,12 +288,15 @@ class Recording:
 
     # Turns and the end
 
-    def turned(self, under: str, batch: str | None) -> None:
-        """Lua has a turn; `batch` says what it is told, if it could have been told something else."""
+    def turned(self, under: str, batch: str | None, calls: Sequence[Call] = ()) -> None:
+        """Lua has a turn; `batch` says what it is told, if it could have been told something else.
+
+        `calls` are those in it that leaves made.
+        """
         self.settle_doubts()
         self.turn += 1
         if batch is not None and self.ledger:
-            self.ledger.turned(self.turn, under, batch)
+            self.ledger.turned(self.turn, under, batch, calls)
         if self.past is not None:
             self.past.turned(self.turn)
 

@@ -306,4 +306,10 @@ _COLUMNS: dict[str, dict[str, Check]] = {
         "seconds": _is_duration,
     },
     "turns": {"turn": _is_integer, "under": _is_text, "batch": _is_text},
+    "calls": {
+        "turn": _is_integer,
+        "path": _is_path,
+        "function": lambda value: type(value) is int and 0 <= value < 1 << 32,
+        "args": _is_stored,
+    },
 }

@@ -1,7 +1,8 @@
 """What a Lua state is told at each of its turns: written down, or told again as it was.
 
 A spell does the same again if it is told the same in the same batches. Mostly there is only one
-thing that it could be told; where more is under way, its order is chance, and is recorded.
+thing that it could be told; where more is under way, its order is chance, and is recorded. Calls that
+leaves make are recorded themselves, since nobody makes them when the leaf is answered from the record.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmspell.effect_paths import is_within
+from llmspell.journal.calls import storable
 from llmspell.journal.recording import Recording
 from llmspell.lua import messages
+from llmspell.values import LuaFunction
 
 if TYPE_CHECKING:
-    from llmspell.journal.past import Past
+    from llmspell.journal.calls import RecordedCall
+    from llmspell.journal.ledger import Call
+    from llmspell.journal.past import Batch, Past
 
 Named = tuple[str, bytes]
 """A message and what it is called in the record: whom it answers, calls or aborts."""
@@ -28,20 +33,39 @@ class Turns:
         waits: Whether the next batch is not complete yet, or is another state's.
     """
 
-    def __init__(self, recording: Recording, under: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        under: str,
+        wake: Callable[[], None],
+        number: Callable[[bool], int],
+    ) -> None:
         """Prepare.
 
         Args:
             recording: Of the run.
             under: The path of the effect that runs a child, with a slash; empty for none.
             wake: Has the driver ask for a batch again.
+            number: Gives a number to a call that is made from the record; told whether somebody may
+                want its outcome.
         """
         self.held: list[Named] = []
         self.waits = False
         self._recording, self._under, self._wake = recording, under, wake
+        self._number = number
+        self._made: dict[str, int] = {}
         self._calls: dict[int, str] = {}
         self._dropped: set[int] = set()
         self._asked: dict[int, str] = {}
+
+    @property
+    def expects(self) -> bool:
+        """Whether there may be something to tell though no message comes."""
+        recording = self._recording
+        past = recording.past
+        return bool(self.held) or (
+            past is not None and past.makes_calls_after(recording.turn, self._under)
+        )
 
     def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
         """The batch of the next turn; None when it is not complete, or another state's turn comes.
@@ -71,15 +95,18 @@ class Turns:
         if past is not None and past.has_turns_after(recording.turn):
             recorded = past.batch(recording.turn + 1)
             if recorded is not None and recorded.under == self._under:
-                return self._told(past, recorded.names)
+                return self._told(past, recorded)
             if recorded is not None or self._under:
                 self._wait(past)
                 return None
         if not (self.held or more):
             return None
         batch, self.held = self.held, []
-        forced = alone and len(batch) < 2 and not (recording.open or self._under)  # noqa: PLR2004
-        recording.turned(self._under, None if forced else ",".join(name for name, _ in batch))
+        of_leaves = [named for named in batch if self._is_of_leaf(named[0])]
+        forced = alone and len(batch) < 2 and not (recording.open or self._under or of_leaves)  # noqa: PLR2004
+        names = None if forced else ",".join(name for name, _ in batch)
+        calls = [self._as_recorded(*named) for named in of_leaves if named[0].startswith("c")]
+        recording.turned(self._under, names, calls)
         return b"".join(message for _, message in batch)
 
     def _is_forced(self, message: bytes) -> bool:
@@ -87,10 +114,29 @@ class Turns:
         recording = self._recording
         if recording.open or self.held or self._under or messages.is_end(message):
             return False
+        kind, number = messages.head_of(message)
+        if kind == "abort" and self._is_of_leaf(f"a{self._calls.get(number, '')}"):
+            return False
         past, turn = recording.past, recording.turn
         if past is not None and not (past.ready(turn) and past.batch(turn + 1) is None):
             return False
         return not recording.leaving()
+
+    def called(self, path: str, message: bytes) -> int | None:
+        """Host code calls a function of the spell; the number of the call if the record makes it."""
+        recording, place = self._recording, self._under + path
+        if not recording.is_of_leaf(place):
+            return None
+        recording.calls.add(place)
+        recording.unclaimed.claim(place)
+        left = recording.past and recording.past.calls_at(place)
+        again = left.popleft() if left else None
+        if not again or (path, again.function, again.text) != self._as_recorded(path, message):
+            return None
+        if again.number is None:
+            again.number = self._number(True)
+            self._calls[again.number] = path
+        return again.number
 
     def asks(self, task: int, path: str) -> None:
         """A task asks for the effect of that path."""
@@ -132,20 +178,47 @@ class Turns:
     def came_back(self) -> None:
         self._recording.computing -= 1
 
-    def _told(self, past: Past, names: list[str]) -> bytes | None:
+    def _told(self, past: Past, recorded: Batch) -> bytes | None:
         """What the record says, if all of it is there."""
-        there = dict(self.held)
-        if not all(name in there for name in names):
+        names, calls = recorded.names, recorded.calls
+        there = {name: message for name, message in self.held if name not in calls}
+        if not all(name in there or name in calls or name in self._made for name in names):
             self._wait(past)
             return None
-        self.held = [named for named in self.held if named[0] not in names]
+        told = [there.get(name) or self._made_again(past, name, calls.get(name)) for name in names]
+        self.held = [named for named in self.held if named[0] in calls or named[0] not in names]
         self._recording.turned(self._under, None)
-        return b"".join(there[name] for name in names)
+        return b"".join(told)
+
+    def _made_again(self, past: Past, name: str, call: RecordedCall | None) -> bytes:
+        """A call that a leaf made, as it is recorded; or that the last such call was aborted."""
+        if call is None:
+            return messages.abort(self._made[name])
+        place = self._under + call.path
+        if call.number is None:
+            yet = not (past.answers_for(place) or self._recording.is_replay)
+            unclaimed = yet and call in past.calls_at(place)
+            call.number = self._number(unclaimed)
+            self._calls[call.number] = call.path
+            if unclaimed:
+                self._recording.unclaimed.add(place)
+        self._recording.calls.add(place)
+        self._made[f"a{call.path}"] = call.number
+        return messages.call(call.number, call.path, LuaFunction(call.function), call.args)
 
     def _wait(self, past: Past | None) -> None:
         self.waits = True
         if past is not None:
             past.hold(self._wake)
+
+    def _is_of_leaf(self, name: str) -> bool:
+        """Whether a message of that name is a call that a leaf made, or aborts one."""
+        calls = self._recording.calls
+        return bool(calls) and name.startswith(("c", "a")) and self._under + name[1:] in calls
+
+    def _as_recorded(self, name: str, message: bytes) -> Call:
+        function, args = messages.called(message)
+        return name.removeprefix("c"), function.id, self._recording.text_of(storable(args))
 
     def _name(self, message: bytes) -> str:
         """What a message is called: a task's number, or c or a and the path of a call."""

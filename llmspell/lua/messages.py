@@ -267,5 +267,12 @@ def path_of_call(message: bytes) -> str:
     return message[7 : 7 + _short_at(message, 5)[0]].decode()
 
 
+def called(message: bytes) -> tuple[LuaFunction, list[Value]]:
+    """The function that a call is of, and its arguments."""
+    at = 7 + _short_at(message, 5)[0]
+    function = LuaFunction(_FUNCTION.unpack_from(message, at)[0])
+    return function, decode(message, at + _FUNCTION.size, [])[0]
+
+
 def _with_length(length: Struct, data: bytes) -> bytes:
     return length.pack(len(data)) + data

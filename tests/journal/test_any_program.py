@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from llmspell import Runtime, tool
+from llmspell import Effect, Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import LlmspellError
 from llmspell.providers.messages import ToolCall
@@ -30,11 +30,33 @@ async def work(n: int) -> int:
     return n * 2
 
 
+@tool(idempotent=True)
+async def many(effect: Effect, n: int) -> str:
+    """Does this and that which the spell has hooks, tools and subscribers for, some of it at once."""
+    await effect.perform("state.set", key=f"k{n % 3}", value=n)
+    wanted = [
+        ("tool.call", {"name": "mine", "args": {"n": n}}),
+        ("event.publish", {"topic": "t", "data": n}),
+        ("state.increment", {"key": "sum"}),
+    ][: 1 + n % 3]
+    if n % 5 == 4:
+        agent = await effect.perform("agent.create", tools=["mine", "many"][: 1 + n % 2])
+        wanted.append(("agent.run", {"agent": agent, "input": "x" * n}))
+    try:
+        async with asyncio.timeout(0.004 if n % 4 == 3 else None):
+            work = (effect.perform(name, **args) for name, args in wanted)
+            done = await asyncio.gather(*work, return_exceptions=True)
+    except TimeoutError:
+        return "too late"
+    return " ".join(type(one).__name__ for one in done)
+
+
 def says(request):
     last = request.messages[-1]
     if last.role == "tool":
         return "so it is"
-    return ToolCall("1", "own" if len(last.text) % 2 else "work", {"n": len(last.text) % 5})
+    offered = [one.name for one in request.tools]
+    return ToolCall("1", offered[len(last.text) % len(offered)], {"n": len(last.text) % 5})
 
 
 NUMBERS = st.integers(0, 20)
@@ -54,6 +76,13 @@ LEAVES = st.one_of(
         lambda n: (
             "Hook.before('tool.call', function(c) note('hook') "
             f"if c.args.args.n == {n % 5} then return {{type = 'replace', result = {n}}} end end)"
+        )
+    ),
+    NUMBERS.map(lambda n: f"note(try(many, {{n = {n}}}))"),
+    NUMBERS.map(
+        lambda n: (
+            f"Hook.{('before', 'after')[n % 2]}('state.*', function(c) note('state ' .. c.args.key) "
+            f"{('', 'Task.sleep(0.001)', 'work{n = 1}', 'State.get(c.args.key)')[n % 4]} end)"
         )
     ),
     NUMBERS.map(lambda n: f"Event.publish('t', {n})"),
@@ -91,6 +120,11 @@ HEAD = """
 local noted = {}
 local function note(...) noted[#noted + 1] = tostring((...)) print(...) end
 local own = {name = "own", params = {n = "integer"}, run = function(a) note("own") return work{n = a.n} end}
+Tool.define{name = "mine", params = {n = "integer"}, run = function(a)
+  note("mine " .. a.n)
+  if a.n % 3 == 2 then Task.sleep(0.002) end
+  return State.increment("mine") + math.random(10)
+end}
 Event.subscribe("t", function(e) note("event " .. e.data) end)
 """
 TAIL = "\nreturn noted"
@@ -126,7 +160,7 @@ async def once_and_again(program, after):
     with TemporaryDirectory() as folder:
         options = {
             "project": Project(Path(folder)),
-            "tools": [work],
+            "tools": [work, many],
             "providers": [ScriptedProvider(says)],
             "model": "scripted/any",
             "output": lines.append,

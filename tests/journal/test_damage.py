@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from looking import recorded
 
-from llmspell import Runtime
+from llmspell import Effect, Runtime, tool
 from llmspell.config import ApproveSettings, Project, Settings
 from llmspell.errors import JournalError, LlmspellError, RunSuspended
 from llmspell.human import Approval, Question
@@ -27,6 +27,8 @@ from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, due_runs
 
 ASKING = """
+Hook.before("state.set", function(c) c.args.key = nil end)
+keep{}
 State.set("words", {"tea", "milk"})
 Task.all{function() Human.ask("Tea?") end, function() State.delete("words") end}
 """
@@ -44,6 +46,7 @@ COLUMNS = {
     "payments": ("path", "model", "usage", "answered"),
     "composites": ("path", "name", "label", "kind", "started", "seconds"),
     "turns": ("turn", "under", "batch"),
+    "calls": ("turn", "path", "function", "args"),
     "blobs": ("digest", "packed", "data"),
     "links": ("digest", "before", "item"),
 }
@@ -82,6 +85,11 @@ NONSENSE = (
 )
 
 
+@tool
+async def keep(effect: Effect) -> None:
+    await effect.perform("state.set", key="kept", value="x" * 500)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A journal with a run that ended and one that waits for people."""
@@ -90,7 +98,8 @@ def made(tmp_path_factory):
     async def make():
         await recorded(folder)
         waiting = Settings(approve=ApproveSettings(("state.delete",)))
-        async with Runtime(project=Project(folder, waiting), output=lambda _: None) as runtime:
+        options = {"tools": [keep], "output": lambda _: None}
+        async with Runtime(project=Project(folder, waiting), **options) as runtime:
             with pytest.raises(RunSuspended):
                 await runtime.execute(ASKING, name="ask.lua")
 
@@ -137,7 +146,8 @@ def look(file):
 async def do_again(file, ids):
     """All that goes on with runs, or does them again: each error is one of ours."""
     told = []
-    async with Runtime(project=Project(file.parent.parent), output=lambda _: None) as runtime:
+    options = {"tools": [keep], "output": lambda _: None}
+    async with Runtime(project=Project(file.parent.parent), **options) as runtime:
         for what in (runtime.replay, runtime.resume, lambda id_: runtime.fork(id_, "0/1")):
             for id_ in ids:
                 try:
@@ -230,6 +240,8 @@ def test_whatever_a_column_holds_going_on_is_safe(made, tmp_path, place, value, 
         ("UPDATE effects SET kind = 'fine'", "effects.kind cannot be read"),
         ("UPDATE effects SET usage = '7'", "the usage at .* cannot be read"),
         ("UPDATE effects SET usage = ''", "the usage at .* cannot be read"),
+        ("UPDATE calls SET args = '7'", "a table of arguments at .* cannot be read"),
+        ("UPDATE calls SET function = 0.5", "calls.function cannot be read"),
         ("UPDATE composites SET seconds = 9e999", "composites.seconds cannot be read"),
         ("DELETE FROM blobs", "the value [0-9a-f]+ is missing"),
         ("DELETE FROM links", "the link [0-9a-f]+ is missing"),
@@ -255,6 +267,7 @@ def look_at_all(file):
     with Reader.open(file) as reader:
         for run in reader.runs():
             page_of(reader, run)
+            reader.check(run)
 
 
 def everything(file):

@@ -1,0 +1,96 @@
+"""Calls of functions of a spell that host code makes in the midst of a leaf, as they are recorded.
+
+A leaf is answered from the record, and then nothing calls the spell on its behalf. But what a
+function of the spell does is a part of the run, so these calls are made again from the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from llmspell.journal.sound import Unsound, value_of
+from llmspell.journal.texts import Stored
+from llmspell.lua.codec import encode
+from llmspell.values import LuaFunction, NotPlain, Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.reader import Reader
+
+_TAG = "$function"
+
+
+def storable(value: Value) -> Value:
+    """A value without functions: `{"$function": 7}` stands for one, and what reads like that is
+    `{"$function": [x]}`.
+    """
+    if isinstance(value, LuaFunction):
+        return {_TAG: value.id}
+    if isinstance(value, dict):
+        table = {key: storable(item) for key, item in value.items()}
+        return {_TAG: [table[_TAG]]} if table.keys() == {_TAG} else table
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    return value
+
+
+def args_of(text: str) -> list[Value]:
+    """The arguments that a text stands for, functions among them. Raises Unsound."""
+    args = _restored(value_of(text))
+    try:
+        encode(args)
+    except NotPlain as error:
+        raise Unsound from error
+    if type(args) is not list:
+        raise Unsound
+    return args
+
+
+def _restored(value: Value) -> Value:
+    if isinstance(value, dict):
+        return _function_or_table(value[_TAG]) if value.keys() == {_TAG} else _table(value)
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return value
+
+
+def _table(table: dict[Value, Value]) -> dict[Value, Value]:
+    return {key: _restored(item) for key, item in table.items()}
+
+
+def _function_or_table(content: Value) -> Value:
+    if type(content) is int and 0 <= content < 1 << 32:
+        return LuaFunction(content)
+    if type(content) is list and len(content) == 1:
+        return _table({_TAG: content[0]})
+    raise Unsound
+
+
+@dataclass(eq=False)
+class RecordedCall:
+    """A call that a Lua state was told of.
+
+    Attributes:
+        turn: At which turn.
+        path: Of the task that answered it, as the state has it.
+        function: The number of the function.
+        number: What it is numbered with when it is made again; None until then.
+    """
+
+    turn: int
+    path: str
+    function: int
+    _args: Stored = field(repr=False)
+    _run: str = field(repr=False)
+    _reader: Reader = field(repr=False)
+    number: int | None = None
+
+    @property
+    def text(self) -> str:
+        """That of its arguments."""
+        return self._reader.text(self._args, self._run)
+
+    @property
+    def args(self) -> list[Value]:
+        what = f"a table of arguments at {self.path}"
+        return self._reader.read(args_of, what, self._run, self._args)
