@@ -86,6 +86,6 @@ def _look_at(entry: PluginSettings, source: str, *, listed: bool) -> Known:
         return Known(name, entry, listed, found)
     try:
         settings = check_plugin_settings(found, entry.settings, name, source)
-    except ConfigError as error:
+    except (ConfigError, PluginError) as error:
         return Known(name, entry, listed, found, error=error)
     return Known(name, entry, listed, found, settings)

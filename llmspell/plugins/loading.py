@@ -30,7 +30,8 @@ def find_class(entry: PluginSettings) -> type[Plugin]:
         reference, found = offer.reference, offer.load(what="the plugin")
     if not (isinstance(found, type) and issubclass(found, Plugin)):
         raise PluginError(f"{reference} is no plugin", hint="it has to be a subclass of Plugin")
-    if not isinstance(getattr(found, "name", None), str):
+    name = getattr(found, "name", None)
+    if not (isinstance(name, str) and name):
         raise PluginError(f"{reference} has no name", hint='give the class a name = "…"')
     if found.settings_model is not None and not _is_model(found.settings_model):
         raise PluginError(
@@ -86,7 +87,7 @@ def make_plugin(entry: PluginSettings, source: str) -> Plugin:
 def check_plugin_settings(
     found: type[Plugin], given: dict[str, Any], name: str, source: str
 ) -> BaseModel | None:
-    """Settings as the plugin's model has them. Raises ConfigError."""
+    """Settings as the plugin's model has them. Raises ConfigError, or PluginError if that fails."""
     place = f"plugins.{name}.settings"
     if found.settings_model is None:
         problems = [f"{place}.{key} is no setting" for key in given]
@@ -103,6 +104,9 @@ def check_plugin_settings(
         hint = f"settings of {name} are {', '.join(fields)}"
         # Without pydantic's error, which quotes the settings: there may be secrets.
         raise ConfigError(source, problems, hint=hint) from None
+    except Exception as error:
+        message = f"its settings cannot be checked: {type(error).__name__}: {error}"
+        raise PluginError(message) from error
 
 
 def _problem(place: str, location: tuple[int | str, ...], kind: str, message: str) -> str:

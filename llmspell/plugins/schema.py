@@ -45,7 +45,18 @@ def settings_of(plugin: type[Plugin]) -> dict[str, Any]:
     """The schema of a plugin's settings. Keys that are no field are refused, at any depth."""
     if plugin.settings_model is None:
         return {"type": "object", "maxProperties": 0}
-    schema = plugin.settings_model.model_json_schema()
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Lenient(GenerateJsonSchema):
+        """What no schema can tell of, such as a function, may be anything."""
+
+        def emit_warning(self, kind: str, detail: str) -> None:
+            """A default that is no JSON is left out, and that is all."""
+
+        def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:  # noqa: ARG002 - an interface
+            return {}
+
+    schema = plugin.settings_model.model_json_schema(schema_generator=Lenient)
     for part in (schema, *schema.get("$defs", {}).values()):
         if "properties" in part:
             part["additionalProperties"] = False

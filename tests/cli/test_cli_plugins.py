@@ -241,6 +241,29 @@ def test_the_schema_knows_the_plugins_of_the_project(llmspell, settings):
     assert schema["properties"]["model"]["description"].startswith("Model of agents")
 
 
+def test_settings_that_no_schema_can_tell_of_may_be_anything(llmspell, settings, write):
+    write(
+        "odd.py",
+        "from collections.abc import Callable\n"
+        "from pydantic import BaseModel\n"
+        "from llmspell import Plugin\n"
+        "class Settings(BaseModel):\n"
+        "    call: Callable[[], int] = lambda: 1\n"
+        "    size: int = 1\n"
+        "class Odd(Plugin):\n"
+        "    name = 'odd'\n"
+        "    settings_model = Settings\n",
+    )
+    settings('[[plugins]]\nmodule = "odd.py:Odd"\n')
+    assert "size  integer" in llmspell("plugins", "info", "odd").out
+    done = llmspell("config", "schema")
+    assert done.err == ""
+    (named,) = json.loads(done.out)["$defs"]["PluginSettings"]["allOf"]
+    properties = named["then"]["properties"]["settings"]["properties"]
+    assert properties["size"]["type"] == "integer"
+    assert properties["call"].keys() <= {"title"}
+
+
 def test_doctor_looks_at_plugins(llmspell, settings):
     settings(f'{LISTED}[[plugins]]\nname = "gone"\n[[plugins]]\nname = "lost"\nrequired = true\n')
     found = llmspell("doctor", "--offline").out

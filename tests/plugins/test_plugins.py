@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import anyio
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from llmspell import Modify, Plugin
 from llmspell.bridge import Bridge
@@ -313,9 +313,27 @@ async def test_an_unknown_store_is_refused_at_the_start(new_runtime):
 # Failures
 
 
+class BrokenSettings(BaseModel):
+    @model_validator(mode="before")
+    @classmethod
+    def broken(cls, given):
+        raise RuntimeError("no such luck")
+
+
 @pytest.mark.parametrize(
     "how",
-    ["raises", "hangs", "ends a task", "is gone", "is no plugin", "has no name", "has no model"],
+    [
+        *(
+            "raises",
+            "hangs",
+            "ends a task",
+            "is gone",
+            "is no plugin",
+            "has no name",
+            "has no model",
+        ),
+        *("has an empty name", "has a broken model"),
+    ],
 )
 async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, caplog, diary, how):
     class Hangs(Diary):
@@ -331,6 +349,8 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
         "is no plugin": dict,
         "has no model": type("Untyped", (One,), {"settings_model": dict}),
         "has no name": type("Nameless", (Plugin,), {}),
+        "has an empty name": type("Nameless", (Plugin,), {"name": ""}),
+        "has a broken model": type("Odd", (One,), {"settings_model": BrokenSettings}),
     }
     if how in kinds:
         sys.modules["company_plugins"].Broken = kinds[how]
@@ -344,6 +364,8 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
         "is gone": "No module named 'no_such'",
         "is no plugin": "is no plugin",
         "has no name": "has no name",
+        "has an empty name": "has no name",
+        "has a broken model": "its settings cannot be checked: RuntimeError: no such luck",
     }[how]
     async with new_runtime({"plugins": [entry("One"), broken, entry("Two")]}) as runtime:
         assert await runtime.execute("return 1") == 1
