@@ -105,6 +105,7 @@ class Driver:
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._serving = False
+        self._over: Callable[[], None] = lambda: None  # says that the last such effect has ended
         self._abandoned = 0  # how often the runner was cancelled for an effect, and has not heard
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, _Call] = {}
@@ -144,6 +145,9 @@ class Driver:
             self._done = True
             self._vm.close()
             await self._cancel_all()
+            self._over()
+            if self._turns:
+                self._turns.ended()
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
@@ -166,6 +170,8 @@ class Driver:
         Raises:
             EffectError: When the function fails, or the spell has ended.
         """
+        if self._turns and (given_up := self._turns.calls(path)):
+            await given_up
         if self._done:
             raise EffectError("the spell has ended, and its functions with it")
         number = self._new_call()
@@ -227,7 +233,9 @@ class Driver:
         if task in self._begun:
             self._begun.pop(task)[-1].close()
         elif task in self._tasks:
-            self._tasks.pop(task).cancel()
+            served = self._tasks.pop(task)
+            self._abandon(task, served)
+            served.cancel()
         elif self._inline and self._inline[0] == task:
             self._abandon_inline()
         if self._turns:
@@ -431,6 +439,7 @@ class Driver:
     def _forget_abandoning(self) -> int:
         """Take back that the runner was cancelled for an effect; how often it was besides."""
         self._abandoned -= 1
+        self._over()
         return self._runner.uncancel() - self._abandoned
 
     async def _serve(self, pending: _Pending) -> None:
@@ -467,17 +476,26 @@ class Driver:
             error = EffectError(f"{name} failed: internal error ({type(error).__name__})")
         return messages.refusal(task, error.as_table()) + _releases(functions)
 
+    def _abandon(self, task: int, served: asyncio.Task[None]) -> None:
+        if self._turns:
+            over = self._turns.abandoned(task)
+            served.add_done_callback(lambda _: over())
+
     def _abandon_inline(self) -> None:
         pending, self._inline = self._inline, None
         if self._serving:
             self._serving = False
             self._abandoned += 1
             self._runner.cancel()
+            if self._turns and pending:
+                self._over = self._turns.abandoned(pending[0])
         elif pending:  # the runner has not got to it
             pending[-1].close()
 
     def _finish(self, outcome: Value | Exception) -> None:
         self._done, self._outcome = True, outcome
+        for task, served in self._tasks.items():
+            self._abandon(task, served)
         self._wake()
         if self._inline:
             self._abandon_inline()

@@ -27,6 +27,11 @@ def is_beside(path: str) -> bool:
     return path.rfind(BESIDE) > _last_step(path)
 
 
+def is_task(path: str) -> bool:
+    """Whether a path is of a task that a spell or an effect began, and not of an effect."""
+    return path.rfind(".") > max(path.rfind("/"), path.rfind(BESIDE))
+
+
 def all_around(path: str) -> Iterator[str]:
     """What a path is within, the nearest first."""
     while path := path[: max(_last_step(path), path.rfind(BESIDE), 0)]:

@@ -70,6 +70,8 @@ class Leaves:
         recording = self._recording
         if recording.over:
             return self._call(effect)
+        if given_up := recording.abandoned.find(effect.path):
+            return given_up
         arguments = recording.arguments(effect)
         past = recording.past
         if past is None:
@@ -79,9 +81,9 @@ class Leaves:
             if effect.name == MODULE and not recording.is_replay:
                 return self._anew(effect)
             return recorded.outcome() if recorded.given else _Again(past, recorded)
-        if past.over and not recording.is_replay and not recording.has_begun(effect.path):
-            return self._live(effect, arguments)
-        return self._afterwards(past, effect, arguments)
+        goes_on = past.over and not recording.is_replay and not recording.has_begun(effect.path)
+        do = self._live if goes_on else partial(self._afterwards, past)
+        return do(effect, arguments)
 
     def _anew(self, effect: Effect) -> Answer[Value]:
         """A module as it is now: it may have been edited since, as the spell may."""

@@ -16,6 +16,7 @@ from llmspell.clock import now
 from llmspell.effect_paths import all_above
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, ReplayError, RunSuspended
+from llmspell.journal.abandoned import Abandoned
 from llmspell.journal.ledger import Asked, Call, Ledger
 from llmspell.journal.texts import Arguments, TextOf
 from llmspell.journal.unclaimed import Unclaimed
@@ -78,6 +79,7 @@ class Recording:
         calls: The paths of calls of functions of the spell that leaves made, so far.
         unclaimed: Those of them that leaves which are to be done again have yet to make.
         waits: Those that only wait.
+        abandoned: Those that the spell does not wait for any more.
         computing: How many Lua states compute apart from the event loop.
         leaving: Whether the run stops to be resumed, so that leaves which are cancelled have not
             ended; set by whoever drives it.
@@ -109,6 +111,7 @@ class Recording:
             before: What had been paid before.
         """
         self.id, self.seed, self.turn, self.past = id, seed, 0, past
+        self.abandoned = Abandoned()
         self.computing = 0
         self.over = False
         self.leaving: Callable[[], bool] = lambda: False

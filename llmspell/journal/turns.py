@@ -8,6 +8,7 @@ leaves make are recorded themselves, since nobody makes them when the leaf is an
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llmspell.effect_paths import is_within
@@ -17,6 +18,7 @@ from llmspell.lua import messages
 from llmspell.values import LuaFunction
 
 if TYPE_CHECKING:
+    from llmspell.journal.abandoned import GivenUp
     from llmspell.journal.calls import RecordedCall
     from llmspell.journal.ledger import Call
     from llmspell.journal.past import Batch, Past
@@ -57,6 +59,8 @@ class Turns:
         self._calls: dict[int, str] = {}
         self._dropped: set[int] = set()
         self._asked: dict[int, str] = {}
+        if under:
+            recording.abandoned.runs_child(under[:-1])
 
     @property
     def expects(self) -> bool:
@@ -89,6 +93,9 @@ class Turns:
         """The same of what is held."""
         recording = self._recording
         past = recording.past
+        if self._is_abandoned():
+            self._wait(None)
+            return None
         if recording.leaving() or (past is not None and not past.ready(recording.turn)):
             self._wait(past)
             return None
@@ -138,9 +145,28 @@ class Turns:
             self._calls[again.number] = path
         return again.number
 
+    def _is_abandoned(self) -> bool:
+        """Whether the spell around this one does not wait for it any more."""
+        abandoned, under = self._recording.abandoned, self._under
+        return bool(under and abandoned.find_around(under[:-1]))
+
     def asks(self, task: int, path: str) -> None:
         """A task asks for the effect of that path."""
         self._asked[task] = path
+
+    def abandoned(self, task: int) -> Callable[[], None]:
+        """The effect that a task asked for is being cancelled; who calls the result says that it was."""
+        path = f"{self._under}{self._asked[task]}"
+        self._recording.abandoned.add(path)
+        return partial(self._recording.abandoned.over, path)
+
+    def calls(self, path: str) -> GivenUp | None:
+        """What to await in the place of calling a function of the spell in a task of that path, if anything."""
+        return self._recording.abandoned.find(f"{self._under}{path}".rpartition(".")[0])
+
+    def ended(self) -> None:
+        """The state has no more turns."""
+        self._recording.abandoned.child_ended(self._under[:-1])
 
     def drop(self, task: int, inbox: list[bytes]) -> None:
         """Forget what there is on account of an effect that nobody waits for any more.

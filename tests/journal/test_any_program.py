@@ -197,3 +197,26 @@ async def once_and_again(program, after):
 @given(PROGRAMS, st.integers(1, 40))
 def test_any_program_is_the_same_again(program, after):
     asyncio.run(asyncio.wait_for(once_and_again(program, after), 60))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        # Hooks that come while an agent is at work are there for the same of its requests.
+        (
+            "local agent = Agent.create{tools = {'work'}}"
+            " Task.all{function() note(agent:prompt('x')) end, function() for i = 1, 6 do"
+            " Task.sleep(0) Hook.before('model.request', function() print(i) end) end end}"
+        ),
+        # An agent that was abandoned calls no tool any more.
+        (
+            "Task.map({1, 2}, function(i) Task.sleep(0.002)"
+            " Task.map({0, 1}, function() Event.publish('t', 3) end)"
+            " local t = Task.spawn(function() Agent.create{tools = {own}}:prompt('7') end)"
+            " Task.sleep(0.002) t:cancel() end) Task.sleep(0.01)"
+        ),
+    ],
+)
+def test_what_chance_decides_is_not_decided_anew(program):
+    for _ in range(3):
+        asyncio.run(asyncio.wait_for(once_and_again(program, 1000), 60))
