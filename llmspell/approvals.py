@@ -73,7 +73,7 @@ async def approve(
     """
     asked: dict[str, Value] = {"what": what, "args": args}
     if beside:
-        asking = Effect("human.approve", asked, effect.mark("approval"), effect.run)
+        asking = effect.beside("human.approve", asked, effect.mark("approval"))
     else:
         asking = effect.child("human.approve", asked)
     decision = await effect.run.perform(asking)

@@ -46,6 +46,8 @@ class Effect:
         run: Where its services, hooks and other effects are.
         bound: The arguments checked and converted for the handler, by the middleware `validate`.
         repeats: How often it was done again.
+        seen: Which hooks there were when the spell asked for it, or for what it is on behalf of, see
+            `Hooks.seen`. None says nothing about that.
         made_of: What the arguments are the plain form of, where whoever asks has that at hand. A
             handler may use a part of it that still has that form: hooks may have changed the arguments.
     """
@@ -60,6 +62,7 @@ class Effect:
         "path",
         "repeats",
         "run",
+        "seen",
     )
 
     def __init__(self, name: str, args: dict[str, Value], path: str, run: Run) -> None:
@@ -67,6 +70,7 @@ class Effect:
         self.args = self.bound = args
         self.path = path
         self.run = run
+        self.seen: tuple[int, ...] | None = None
         self.made_of: object = None
         self._children = self._calls = self.repeats = 0
 
@@ -79,9 +83,15 @@ class Effect:
 
     def child(self, name: str, args: dict[str, Value]) -> Effect:
         """The next effect on behalf of this one, yet to be performed."""
-        child = Effect(name, args, f"{self.path}/{self._children}", self.run)
+        path = f"{self.path}/{self._children}"
         self._children += 1
-        return child
+        return self.beside(name, args, path)
+
+    def beside(self, name: str, args: dict[str, Value], path: str) -> Effect:
+        """An effect of another path that is done on account of this one."""
+        other = Effect(name, args, path, self.run)
+        other.seen = self.seen
+        return other
 
     def mark(self, name: str) -> str:
         """The path of what is learned beside this effect: another one each time it is done again."""
@@ -90,7 +100,7 @@ class Effect:
 
     def aside(self, number: int) -> Effect:
         """This effect for what is done beside it, with a path of its own for effects of that."""
-        twin = Effect(self.name, self.args, f"{self.path}{BESIDE}{number}", self.run)
+        twin = self.beside(self.name, self.args, f"{self.path}{BESIDE}{number}")
         twin.bound = self.bound
         return twin
 

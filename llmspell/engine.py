@@ -58,7 +58,8 @@ class Engine:
         self._bridges = bridges
         self._middleware = middleware
         self._chains: dict[str, Perform] = {}
-        self[Hooks].listen(self._chains.clear)
+        self[Hooks].listen(self._hooks_changed)
+        self._hooks_changed()
         self._effects = 0
         self._free_effects = 0 if parent else self[Limits].effects
         recording = self[Recording]
@@ -79,7 +80,9 @@ class Engine:
             HookFailed: A required one failed.
             Exception: What `Driver.run` raises.
         """
-        life = Life(self, f"{self._under}run", {"run": self.id, "spell": spell.name})
+        life = Life(
+            self, f"{self._under}run", {"run": self.id, "spell": spell.name}, self._seen[1:]
+        )
         try:
             await life.started(params)
             result = await self._execute(spell, params, arguments)
@@ -148,7 +151,9 @@ class Engine:
         if self._effects > self._free_effects:
             self._judge_effects()
         chain = self._chains.get(name) or self._chain(name)
-        return chain(Effect(name, args, self._under + path, self))
+        effect = Effect(name, args, self._under + path, self)
+        effect.seen = self._seen
+        return chain(effect)
 
     def count(self) -> None:
         """Count one more effect: of this run, or of one on its behalf. Raises LimitExceeded."""
@@ -161,6 +166,13 @@ class Engine:
             raise LimitExceeded("too many effects", limit="effects", value=self[Limits].effects)
         if self._parent:
             self._parent.run.count()
+
+    def _hooks_changed(self) -> None:
+        """Those of this run or of one around it. Of these a spell sees what its parent saw."""
+        self._chains.clear()
+        seen = self[Hooks].seen
+        around = self._parent.seen if self._parent else None
+        self._seen = seen if around is None else (seen[0], *around)
 
     def _chain(self, name: str) -> Perform:
         chain = compose(self._middleware, self._bridges.handler(name), self)

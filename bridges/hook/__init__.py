@@ -40,6 +40,7 @@ def register(
             required=required,
             max_failures=max_failures,
             cool_down=cool_down,
+            by_spell=True,
         )
     except ValueError as error:
         raise InvalidArguments("Hook", [str(error)]) from error
@@ -62,7 +63,7 @@ def use(
     except ConfigError as error:
         raise InvalidArguments("Hook.use", error.problems, hint=error.hint) from error
     made.id = name or f"{hook}-{effect.path}"
-    effect.run[Hooks].add(made)
+    effect.run[Hooks].add(made, by_spell=True)
     return made.id
 
 

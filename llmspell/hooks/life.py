@@ -12,6 +12,7 @@ from llmspell.errors import EffectError, HookFailed, HookHalted, LimitExceeded, 
 from llmspell.events import Events
 from llmspell.hooks.registered import AtWork, HookCall
 from llmspell.hooks.registry import Hooks
+from llmspell.hooks.seeing import Seen, seen_by
 from llmspell.journal.recording import Recording
 from llmspell.values import LuaFunction, Value
 
@@ -34,7 +35,8 @@ async def tell(hooks: Hooks, point: Effect, at_work: AtWork | None = None) -> No
     """
     begins = point.name in BEGINNINGS
     call = HookCall("at", point)
-    for hook in hooks.matching(point.name).get("at", ()):
+    seen = await settled(seen_by(point, hooks))
+    for hook in hooks.matching(point.name, seen).get("at", ()):
         try:
             said = await settled(hook.ask(call, hooks.at_work if at_work is None else at_work))
             if said is not None:
@@ -64,12 +66,14 @@ class Life:
     Args:
         path: Under this, effects that the hooks perform have their paths.
         about: Arguments of each point.
+        seen: Which hooks there were around it when its parent asked for it, if it has one.
     """
 
-    def __init__(self, run: Run, path: str, about: dict[str, Value]) -> None:
+    def __init__(self, run: Run, path: str, about: dict[str, Value], seen: Seen = ()) -> None:
         own = run[Hooks]
         self._hooks, self._at_work = own.outer or own, own.at_work
         self._stem, self._about = Effect("run", {}, path, run), about
+        self._stem.seen = seen
 
     async def started(self, params: dict[str, Value]) -> None:
         """Raises HookHalted and HookFailed, and then it must not start."""

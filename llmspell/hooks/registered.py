@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -105,6 +106,8 @@ class RegisteredHook:
         owner: Whose it is: the object a method belongs to, or the function.
         kept: Where what it caches is kept.
         circuit: Leaves it out when it fails again and again.
+        since: After how many changes by the spell it was there; 0 if that did not register it.
+        until: After how many it was no longer.
         removed: It is not called any more, by dispatches under way neither.
         calls: How often it was called.
         failures: How often it raised, took too long or answered nonsense.
@@ -123,6 +126,8 @@ class RegisteredHook:
     kept: Kept
     circuit: Circuit
     only: Callable[[Effect], bool] | None = None
+    since: int = 0
+    until: float = math.inf
     removed: bool = False
     calls: int = 0
     failures: int = 0
@@ -146,29 +151,30 @@ class RegisteredHook:
             HookFailed: It fails and is required.
             LimitExceeded: Its work broke a limit of the run.
         """
-        if self.removed or (self.only is not None and not self.only(call.effect)):
-            return None
         path, recording = call.effect.path, call.effect.run[Recording]
         busy = bool(at_work) and at_work.includes(self.owner, path)
-        if recording and recording.is_of_call(path):
-            aside = call.aside()
-            if _is_noted(aside, "busy", busy):
-                return noted(aside, "busy")
-        elif busy:
+        chance = bool(recording) and recording.is_of_call(path)  # whether it is that it is busy
+        if (busy and not chance) or (self.only is not None and not self.only(call.effect)):
             return None
+        passed = busy or self.removed
+        if not recording or recording.over:
+            if self.of_spell and not passed:
+                return self._asked_beside(call, call.aside(), at_work)
+            return None if passed else self._asked(call, at_work)
+        aside = call.aside()
+        if _is_noted(aside, "passed", passed):
+            return noted(aside, "passed")
         if self.of_spell:
-            return self._asked_beside(call, call.aside(), at_work)
-        if recording and not recording.over:
-            return self._recorded(recording, call, at_work)
-        return self._asked(call, at_work)
+            return self._asked_beside(call, aside, at_work)
+        return self._recorded(recording, call, aside, at_work)
 
     def _recorded(
-        self, recording: Recording, call: HookCall, at_work: AtWork
+        self, recording: Recording, call: HookCall, aside: Effect, at_work: AtWork
     ) -> Answer[HookResult]:
         """The same, and what it says is recorded, or was."""
         from llmspell.hooks.deciding import NAME, decided
 
-        effect, aside = call.effect, call.aside()
+        effect = call.effect
         about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
 
         def ask() -> Answer[HookResult]:
@@ -327,7 +333,7 @@ class RegisteredHook:
 
 
 def _is_noted(effect: Effect, what: str, now: bool) -> bool:
-    """Whether something is to be noted that is the case now, or was when that was recorded."""
+    """Whether something that chance or time decides is the case now, or was when that was recorded."""
     recording = effect.run[Recording]
     if recording and recording.follows_record:
         return recording.has_recorded(effect.mark(what))

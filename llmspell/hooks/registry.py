@@ -30,18 +30,23 @@ class Hooks:
     Attributes:
         outer: Those around these: of a run, the runtime's; of a child, those of its parent.
         at_work: What the hooks do right now, in this run and those around it.
+        seen: How often a spell has changed its hooks so far, in this run, the one around it, and so on.
     """
 
     def __init__(self, outer: Hooks | None = None) -> None:
         self.outer = outer
         self.at_work: AtWork = outer.at_work if outer and outer.outer else AtWork()
+        self.seen: tuple[int, ...] = ()
         self._own: tuple[tuple[int, RegisteredHook], ...] = ()
+        self._gone: list[tuple[int, RegisteredHook]] = []  # what a spell removed
+        self._changes = 0
         self._all: tuple[RegisteredHook, ...] | None = None
         self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - its own kind
         self._listeners: list[Callable[[], None]] = []
         self._kept = Kept()
         if outer:
             outer.listen(self._changed)
+            self.seen = (0, *outer.seen)
 
     def register(
         self,
@@ -57,6 +62,7 @@ class Hooks:
         cool_down: float = COOL_DOWN,
         owner: object = None,
         only: Callable[[Effect], bool] | None = None,
+        by_spell: bool = False,
     ) -> RegisteredHook:
         """Add a hook at one or several points of one phase.
 
@@ -72,6 +78,7 @@ class Hooks:
             cool_down: … for so many seconds.
             owner: Whose work its own effects are; by default the function's.
             only: Which effects of those names it is for; by default all.
+            by_spell: Whether the spell does so: effects can tell what it had registered by a moment.
 
         Raises:
             ValueError: There is no such point, or a number makes no sense.
@@ -95,18 +102,20 @@ class Hooks:
             kept=self._kept,
             circuit=Circuit(max_failures, cool_down),
             only=only,
+            since=self._next_change(by_spell=by_spell),
         )
         self._own = (*self._own, (number, hook))
         self._changed()
         return hook
 
-    def add(self, hook: Hook) -> list[RegisteredHook]:
+    def add(self, hook: Hook, *, by_spell: bool = False) -> list[RegisteredHook]:
         """Register those methods of a `Hook` that its class overrides."""
         register = partial(
             self.register,
             timeout=hook.timeout,
             required=hook.required,
             owner=hook,
+            by_spell=by_spell,
         )
         name = hook.id or type(hook).__name__
         return [
@@ -147,6 +156,9 @@ class Hooks:
         for entry in self._own:
             if entry[1] is hook or entry[1].owner is hook:
                 entry[1].removed = True
+                if entry[1].since:
+                    entry[1].until = self._next_change(by_spell=True)
+                    self._gone.append(entry)
             else:
                 kept.append(entry)
         self._own = tuple(kept)
@@ -159,17 +171,27 @@ class Hooks:
     def all(self) -> tuple[RegisteredHook, ...]:
         """Every hook, in the order in which they run."""
         if self._all is None:
-            ordered = sorted(self._entries(), key=lambda entry: (-entry[1].priority, entry[0]))
-            self._all = tuple(hook for _, hook in ordered)
+            self._all = _ordered(self._entries())
         return self._all
 
-    def matching(self, name: str) -> dict[Phase, tuple[RegisteredHook, ...]]:
-        """The hooks of an effect or point by phase, in the order in which they run; no empty phases."""
+    def matching(
+        self, name: str, seen: tuple[int, ...] | None = None
+    ) -> dict[Phase, tuple[RegisteredHook, ...]]:
+        """The hooks of an effect or point by phase, in the order in which they run; no empty phases.
+
+        `seen` says of when: those there were as this registry's `seen` was that.
+        """
+        then = self.all() if seen in (None, self.seen) else _ordered(self._entries_at(seen))
         found: dict[Phase, tuple[RegisteredHook, ...]] = {}
-        for hook in self.all():
+        for hook in then:
             if hook.matches(name):
                 found[hook.phase] = (*found.get(hook.phase, ()), hook)
         return found
+
+    def change(self, name: str) -> bool:
+        """Whether a spell has registered a hook for an effect or point of that name, ever."""
+        mine = any(hook.since and hook.matches(name) for _, hook in (*self._own, *self._gone))
+        return mine or (self.outer is not None and self.outer.change(name))
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever `matching` may answer differently."""
@@ -187,7 +209,26 @@ class Hooks:
         outer = self.outer._entries() if self.outer else []  # noqa: SLF001
         return [*outer, *self._own]
 
+    def _entries_at(self, seen: tuple[int, ...]) -> list[tuple[int, RegisteredHook]]:
+        if self.outer is None:
+            return self._entries()
+        own = [e for e in (*self._own, *self._gone) if e[1].since <= seen[0] < e[1].until]
+        return [*self.outer._entries_at(seen[1:]), *own]  # noqa: SLF001
+
+    def _next_change(self, *, by_spell: bool) -> int:
+        """The number of a change that is made now; 0 of one that the spell does not make."""
+        if by_spell:
+            self._changes += 1
+        return self._changes if by_spell else 0
+
     def _changed(self) -> None:
         self._all = None
+        if self.outer:
+            self.seen = (self._changes, *self.outer.seen)
         for listener in self._listeners:
             listener()
+
+
+def _ordered(entries: list[tuple[int, RegisteredHook]]) -> tuple[RegisteredHook, ...]:
+    """Hooks in the order in which they run."""
+    return tuple(hook for _, hook in sorted(entries, key=lambda e: (-e[1].priority, e[0])))
