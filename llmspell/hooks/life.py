@@ -83,11 +83,11 @@ class Life:
         await self._tell("run.end", result=result)
 
     async def failed(self, error: BaseException) -> None:
-        """The same, even though the run may have been cancelled. A replay tells nobody."""
+        """The same, even though the run may have been cancelled. A replay that ends tells nobody."""
         recording = self._stem.run[Recording]
-        if recording and recording.is_replay:
-            return
         if recording and (recording.leaving() or self._stem.path == "run"):
+            if recording.is_replay:
+                return
             recording.over = True
         if not self._hooks.all():
             return

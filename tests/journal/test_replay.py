@@ -288,6 +288,20 @@ async def test_so_is_one_that_failed(twice, source, kind):
         await twice(source, limits=Limits(effects=50, instructions=10_000_000))
 
 
+@pytest.mark.parametrize("ends", ["error('oh')", "Task.sleep(9)"])
+async def test_a_hook_is_told_again_that_a_spell_of_a_spell_did_not_complete(twice, ends):
+    result = await twice(
+        """
+        local told
+        Hook.at("run.end", function(c) State.set("a", 1) told = c.args.error.code end)
+        pcall(Task.timeout, 1, function() Spell.run("ENDS") end)
+        Task.sleep(0.01)
+        return told
+        """.replace("ENDS", ends)
+    )
+    assert result == ("cancelled" if "sleep" in ends else "spell_runtime")
+
+
 @pytest.mark.parametrize("isolate", [True, False])
 async def test_slices_elsewhere_are_no_different(twice, isolate):
     source = """
