@@ -6,12 +6,11 @@ They are kept by the SHA-256 of the spell's text: one that was changed is asked 
 from __future__ import annotations
 
 import logging
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from llmspell.permissions import KINDS, NOTHING, Grants, Kind
+from llmspell.whole_files import replace_file
 
 log = logging.getLogger("llmspell.permissions")
 
@@ -39,7 +38,9 @@ class Remembered:
                 self._file.replace(self._file.with_suffix(".broken"))
                 known = {}
             known[key] = Grants.from_lists(known.get(key, {})).merged(grants).as_lists()
-            _write(self._file, json.dumps(known, indent=2) + "\n")
+            self._file.parent.mkdir(exist_ok=True)
+            text = json.dumps(known, indent=2) + "\n"
+            replace_file(self._file, text.encode(), mode=0o600)
         except OSError as error:
             log.warning("%s: it cannot be remembered: %s", self._file, error.strerror)
 
@@ -78,19 +79,3 @@ def _are_lists(entry: Any) -> bool:
         kind in KINDS and isinstance(targets, list) and all(isinstance(t, str) for t in targets)
         for kind, targets in entry.items()
     )
-
-
-def _write(file: Path, text: str) -> None:
-    """Replace the file in one step, for its owner alone."""
-    file.parent.mkdir(exist_ok=True)
-    new = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(descriptor)
-        new.replace(file)
-    finally:
-        with suppress(FileNotFoundError):
-            new.unlink()

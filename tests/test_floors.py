@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 
 # A module may import its own floor and those below. The longest name that fits counts.
 FLOORS = {
-    "llmspell.belonging": 0,
     "llmspell.errors": 0,
     "llmspell.values": 0,
     "llmspell.version": 0,
+    "llmspell.whole_files": 0,
     "llmspell.written": 0,
     "llmspell.durations": 0,
     "llmspell.effect_paths": 0,
@@ -60,8 +60,8 @@ FLOORS = {
     "llmspell.lua": 3,
     "llmspell.modules": 3,
     "llmspell.providers": 3,
-    "llmspell.recording": 3,
     "llmspell.requested": 3,
+    "llmspell.requesting": 3,
     "llmspell.spell": 3,
     "llmspell.spending": 3,
     "llmspell.state": 3,

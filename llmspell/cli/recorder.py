@@ -37,7 +37,7 @@ class Recorder:
         Raises:
             ConfigError: Its front matter was changed meanwhile, and is wrong or cannot be added to.
         """
-        from llmspell.recording import record
+        from llmspell.requesting import record
 
         more = record(self._file, _used(self._run) if self._run else [])
         if quiet:

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from llmspell.belonging import refuse_others
+from llmspell.config.file_owners import refuse_others
 from llmspell.config.settings import Settings, ToolSettings
 from llmspell.errors import ConfigError
 from llmspell.formats import read_table

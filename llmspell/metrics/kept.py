@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from llmspell.metrics.exposition import Series, exposition, merged, read
+from llmspell.whole_files import replace_file
 
 
 class KeptMetrics:
@@ -28,15 +28,9 @@ class KeptMetrics:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.with_suffix(".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            replace(self.file, exposition(merged(self.read(), more)))
+            text = exposition(merged(self.read(), more))
+            replace_file(self.file, text.encode(), durable=False)
 
     def clear(self) -> None:
         """Begin anew."""
         self.file.unlink(missing_ok=True)
-
-
-def replace(file: Path, text: str) -> None:
-    """Put a whole file in the place of what is there. Raises OSError."""
-    new = file.with_name(f".{file.name}.{os.getpid()}")
-    new.write_bytes(text.encode())
-    new.replace(file)

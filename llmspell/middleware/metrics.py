@@ -11,10 +11,11 @@ from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.metrics.exposition import exposition
 from llmspell.metrics.figures import of_events, of_hooks, of_spending
-from llmspell.metrics.kept import KeptMetrics, replace
+from llmspell.metrics.kept import KeptMetrics
 from llmspell.metrics.measured import Measured, histogram
 from llmspell.middleware.selective import Selective
 from llmspell.values import Value
+from llmspell.whole_files import replace_file
 
 if TYPE_CHECKING:
     from llmspell.runtime import Runtime
@@ -103,7 +104,8 @@ class Metrics(Selective):
             )
         values = self.figures()
         if self.file is not None:
-            self._write(lambda file: replace(file, exposition(values)), self.file)
+            text = exposition(values).encode()
+            self._write(lambda file: replace_file(file, text, durable=False), self.file)
         if self._runtime is not None and self._keeps_for(self._runtime):
             kept = self._runtime.project.metrics_file
             self._write(lambda file: KeptMetrics(file).add(values), kept)

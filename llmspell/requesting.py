@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
+from stat import S_IMODE
 
 from llmspell.errors import ConfigError
 from llmspell.permissions import KINDS, Grants, Kind, Need
 from llmspell.requested import Asked, Requested
+from llmspell.whole_files import replace_file
 
 
 def record(spell: Path, needs: Iterable[Need]) -> Asked:
@@ -35,7 +35,7 @@ def record(spell: Path, needs: Iterable[Need]) -> Asked:
         requested = Requested(file.read_bytes(), comment=not apart)
         more = lacking(requested.asked, needs)
         if more:
-            _replace(file, requested.adding(more))
+            replace_file(file, requested.adding(more), mode=S_IMODE(file.stat().st_mode))
     except ValueError as error:
         hint = "write what it needs there by hand, under [permissions]"
         raise ConfigError(str(file), [f"front matter: {error}"], hint=hint) from error
@@ -77,16 +77,3 @@ def _target(need: Need) -> str:
     with suppress(ValueError):
         target = str(Path(target).relative_to(Path.cwd()))
     return f"./{target}" if target[0] in "~*" else target  # which mean something else
-
-
-def _replace(file: Path, text: bytes) -> None:
-    new = file.with_name(f".{file.name}.{uuid4().hex}")
-    try:
-        with new.open("xb") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        new.chmod(file.stat().st_mode)
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.permissions import KINDS, Grants, Need
-from llmspell.recording import lacking, record
 from llmspell.requested import Requested
+from llmspell.requesting import lacking, record
 from llmspell.spell import parse_spell
 
 BODY = b"print('\xff')\r\nreturn 1"
