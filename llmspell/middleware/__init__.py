@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 from llmspell.effects import Handler, Perform, Run
-from llmspell.errors import ConfigError
+from llmspell.errors import ConfigError, LlmspellError
 from llmspell.middleware.approval import Approval
 from llmspell.middleware.budget import Budgeting
 from llmspell.middleware.deadline import Deadline
+from llmspell.middleware.failing import failed
 from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
 from llmspell.middleware.hooking import Hooking
 from llmspell.middleware.journal import Journal
@@ -100,8 +101,25 @@ def as_middleware(given: Middleware | MiddlewareFunction) -> Middleware:
 
 
 def compose(order: Sequence[Middleware], handler: Handler, run: Run) -> Perform:
-    """The whole chain for one effect in one run; middleware with nothing to do is not in it."""
+    """The whole chain for one effect in one run; middleware with nothing to do is not in it.
+
+    Raises:
+        MiddlewareFailed: When one cannot say what stands in front of the effect.
+    """
     call = handler.perform
     for one in reversed(order):
-        call = one.wrap(handler, call, run)
+        call = _wrapped(one, handler, call, run)
     return call
+
+
+def _wrapped(one: Middleware, handler: Handler, call: Perform, run: Run) -> Perform:
+    try:
+        wrapped = one.wrap(handler, call, run)
+    except LlmspellError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise failed(one.name, handler.name, what, run) from error
+    if not callable(wrapped):
+        raise failed(one.name, handler.name, f"wrap gave {wrapped!r}, which is no function", run)
+    return wrapped

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -10,11 +9,9 @@ from functools import partial
 from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError, MiddlewareFailed
-from llmspell.events import Events
+from llmspell.middleware.failing import failed
 from llmspell.middleware.selective import Selective
 from llmspell.values import Value, plain
-
-log = logging.getLogger("llmspell.middleware")
 
 CallNext = Callable[[Effect], Awaitable[Value]]
 MiddlewareFunction = Callable[[Effect, CallNext], Awaitable[Value]]
@@ -123,12 +120,7 @@ class _Passage:
         return result if any(result is known for known in self._results) else plain(result)
 
     def _failed(self, effect: Effect, what: str) -> MiddlewareFailed:
-        name = self._middleware.name
-        error = MiddlewareFailed(f"middleware {name!r} at {effect.name}: {what}")
-        log.warning("%s", error)
-        about = {"middleware": name, "effect": effect.name, "message": what, "run": effect.run.id}
-        effect.run[Events].tell("middleware.failed", about)
-        return error
+        return failed(self._middleware.name, effect.name, what, effect.run)
 
 
 def middleware(

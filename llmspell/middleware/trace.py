@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import logging
 import time
 from typing import Protocol
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
+
+log = logging.getLogger("llmspell.middleware")
 
 
 class Observer(Protocol):
@@ -17,7 +20,28 @@ class Observer(Protocol):
 
 
 class Observers(list[Observer]):
-    """The observers of a run; fixed when it starts."""
+    """The observers of a runtime. One that fails is told of nothing more."""
+
+    def started(self, effect: Effect) -> None:
+        for observer in tuple(self):
+            try:
+                observer.started(effect)
+            except Exception as error:  # noqa: BLE001 - an observer may raise anything
+                self._drop(observer, error)
+
+    def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:
+        for observer in tuple(self):
+            try:
+                observer.finished(effect, seconds, error)
+            except Exception as failure:  # noqa: BLE001
+                self._drop(observer, failure)
+
+    def _drop(self, observer: Observer, error: Exception) -> None:
+        self.remove(observer)
+        kind = type(observer).__name__
+        said = f"{type(error).__name__}: {error}"
+        log.warning("the observer %s failed, and is told of nothing more: %s", kind, said)
+        log.debug("its traceback", exc_info=error)
 
 
 class Trace:
@@ -32,8 +56,7 @@ class Trace:
 
         async def traced(effect: Effect) -> Value:
             begin = time.perf_counter()
-            for observer in observers:
-                observer.started(effect)
+            observers.started(effect)
             error: BaseException | None = None
             try:
                 return await settled(call(effect))
@@ -41,7 +64,6 @@ class Trace:
                 error = caught
                 raise
             finally:
-                for observer in observers:
-                    observer.finished(effect, time.perf_counter() - begin, error)
+                observers.finished(effect, time.perf_counter() - begin, error)
 
         return traced

@@ -1,4 +1,5 @@
 import logging
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -11,9 +12,11 @@ from llmspell.errors import (
     HookHalted,
     InvalidArguments,
     LimitExceeded,
+    MiddlewareFailed,
     PermissionDenied,
     ToolError,
 )
+from llmspell.events import Events
 from llmspell.hooks import Halt, Hooks, Modify, Replace
 from llmspell.middleware import ORDER, arrange, compose
 from llmspell.middleware.trace import Observers
@@ -161,6 +164,50 @@ async def test_observers_see_everything_refusals_too(run):
         "PermissionDenied",
         "CancelledError",
     ]
+
+
+async def test_an_observer_that_fails_is_told_of_nothing_more(run, caplog):
+    class Fails(Witness):
+        def __init__(self, at):
+            super().__init__()
+            self.at = at
+
+        def started(self, effect):
+            super().started(effect)
+            if self.at == "started":
+                raise OSError("no eyes")
+
+        def finished(self, effect, seconds, error):
+            super().finished(effect, seconds, error)
+            if self.at == "finished":
+                raise OSError("no eyes")
+
+    early, late, witness = Fails("started"), Fails("finished"), Witness()
+    run[Observers].extend([early, late, witness])
+    assert [await run.do("probe.double", n=n) for n in (1, 2)] == [2, 4]
+    assert [len(one.seen) for one in (early, late, witness)] == [1, 2, 4]
+    said = "the observer Fails failed, and is told of nothing more: OSError: no eyes"
+    assert caplog.text.count(said) == 2
+
+
+# The chain
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (lambda handler, call, run: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda handler, call, run: None, "wrap gave None, which is no function"),
+    ],
+)
+async def test_middleware_that_cannot_be_put_around_an_effect_is_named(new_run, wrap, said):
+    broken = SimpleNamespace(name="broken", after="hooks", wrap=wrap)
+    run = new_run(order=arrange([broken]))
+    run.probe.effect("work")(lambda: 1)
+    with run[Events].stream("middleware.failed") as told:
+        with pytest.raises(MiddlewareFailed, match=f"'broken' at probe.work: {said}"):
+            await run.do("probe.work")
+        assert (await told.receive(1)).data["middleware"] == "broken"
 
 
 # Validate
