@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from llmspell.config import Project, python_files
 from llmspell.frozen import Frozen
 from llmspell.permissions import NOTHING, Grants, Need, Permissions, Reply
+from llmspell.permissions.code import Code
 from llmspell.permissions.paths import SETTINGS_FILES
 from llmspell.providers.models import Models
 from llmspell.remembered import Remembered
@@ -43,11 +45,12 @@ class Granting:
         folder = project.root / ".llmspell"
         # A spell that could write these could grant itself what it likes. Others of these names are
         # denied anyway; these may also be links to what has another name.
-        files = [str(project.root / name) for name in SETTINGS_FILES] + python_files(
-            project.settings
-        )
+        python = python_files(project.settings)
+        files = [str(project.root / name) for name in SETTINGS_FILES] + python
         decisive = Grants(write=(str(folder), *files))
         self._denied = denied.merged(decisive)
+        beside = dict.fromkeys(Path(file).resolve().parent for file in python)
+        self._code = Code(project.root.resolve(), tuple(beside))
         self._remembered = Remembered(folder / "grants.json")
 
     async def permissions(self, spell: Spell) -> Permissions:
@@ -55,7 +58,8 @@ class Granting:
         questions = _Questions(spell, self._ask, self._remembered, self._models)
         granted = self._granted.merged(self._by_default(spell))
         asks = self._ask is not None or not spell.trusted
-        permissions = Permissions(granted, self._denied, ask=questions if asks else None)
+        ask = questions if asks else None
+        permissions = Permissions(granted, self._denied, code=self._code, ask=ask)
         if spell.permissions:
             requested = Grants.from_lists(spell.permissions).resolved()
             missing = requested.beyond(granted).beyond(self._denied)

@@ -8,7 +8,16 @@ from copy import copy
 from typing import Literal
 
 from llmspell.errors import PermissionDenied
-from llmspell.permissions.grants import NOTHING, Grants, Kind, Need, is_always_denied
+from llmspell.permissions.code import Code
+from llmspell.permissions.grants import (
+    EVERYTHING,
+    NOTHING,
+    Grants,
+    Kind,
+    Need,
+    is_always_denied,
+)
+from llmspell.permissions.paths import place_of
 from llmspell.permissions.wording import flag, what_is_done
 
 Reply = Literal["once", "run", "always", "no"]
@@ -24,13 +33,19 @@ class Permissions:
     Attributes:
         granted: What it may do; what is denied wins.
         denied: What it may not, and cannot be granted.
+        code: What a grant to write a folder around it does not cover.
         used: What was judged and allowed: of paths where they lead, of URLs the host.
     """
 
     def __init__(
-        self, granted: Grants, denied: Grants = NOTHING, *, ask: Asker | None = None
+        self,
+        granted: Grants,
+        denied: Grants = NOTHING,
+        *,
+        code: Code | None = None,
+        ask: Asker | None = None,
     ) -> None:
-        self.granted, self.denied = granted, denied
+        self.granted, self.denied, self.code = granted, denied, code
         self.used: set[Need] = set()
         self._ask = ask
         self._asking = asyncio.Lock()
@@ -60,7 +75,7 @@ class Permissions:
 
     def allows(self, need: Need) -> bool:
         return (
-            self.granted.allows(need)
+            self._grants(need)
             and not self._forbids(need)
             and (self._parent is None or self._parent.allows(need))
         )
@@ -69,6 +84,14 @@ class Permissions:
         """Whether it is denied, so that nothing can grant it."""
         outer = self._parent is not None and self._parent.denies(need)
         return outer or self._forbids(need)
+
+    def _grants(self, need: Need) -> bool:
+        targets = self.granted.write
+        if need.kind == "write" and targets and self.code and EVERYTHING not in targets:
+            place = place_of(need.target)
+            targets = self.code.covered(place, targets) if place else ()
+            return Grants(write=targets or None).allows(need)
+        return self.granted.allows(need)
 
     def _forbids(self, need: Need) -> bool:
         return self.denied.forbids(need) or is_always_denied(need)
@@ -134,7 +157,7 @@ class Permissions:
             if need.kind == "write":
                 hint += "; settings, .llmspell/ and Python that settings name are always denied"
             raise _denied(need, f"{_told(need, by)}: it is denied", hint=hint)
-        if self.granted.allows(need):
+        if self._grants(need):
             return
         if not need.place:
             why = "it names no host" if need.kind == "net" else "it leads nowhere"
@@ -145,7 +168,12 @@ class Permissions:
         typed = need.kind in ("read", "write", "run")  # shown as it was given
         targets = [need.target] if typed else Grants.of(need)[need.kind] or ()
         hint = f"grant it with {flag(need.kind, targets)}"
-        raise _denied(need, _told(need, by), hint=hint)
+        why = (
+            ": it is code, and a grant of all around it is none"
+            if self.granted.allows(need)
+            else ""
+        )
+        raise _denied(need, f"{_told(need, by)}{why}", hint=hint)
 
 
 def _told(need: Need, by: str) -> str:

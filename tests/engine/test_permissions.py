@@ -173,6 +173,60 @@ async def test_no_spell_can_write_python_that_the_settings_name(run, files):
     await run("write_file{path = 'other.py', content = ''}", grants=Grants.all(), project=project)
 
 
+CODE = (
+    *("x.lua", "spells/x.lua", "lua_modules/x/init.lua", "spells/big/spell.toml", "shop.py"),
+    *("lib.cpython-311-x86_64-linux-gnu.so", "agents/poet.toml", "data/../x.lua", "way/x.lua"),
+)
+
+
+@pytest.mark.parametrize("path", CODE)
+async def test_a_grant_of_the_whole_project_is_none_of_its_code(run, files, path):
+    (files / "way").symlink_to("data")
+    write = f"write_file{{path = {path!r}, content = 'x', create_folders = true}}"
+    for folder in (".", str(files), str(files.parent), "/"):
+        with pytest.raises(SpellRuntimeError, match="it is code") as caught:
+            await run(write, grants=Grants(write=(folder,)))
+    assert caught.value.hint == f"grant it with --allow-write={path}"
+    inner = f"Spell.run({write!r}, {{grants = {{write = {{{path!r}}}}}}})"
+    with pytest.raises(SpellRuntimeError, match="it is code"):
+        await run(inner, grants=Grants(write=(".",)))
+    assert not list(files.rglob("x.lua"))
+    for granted in ((".", path), (), ("*",)):
+        await run(write, grants=Grants(write=granted))
+        (files / path).unlink()
+
+
+async def test_code_may_be_written_where_its_folder_is_granted(run, files):
+    grants = Grants(write=("spells", "data"))
+    await run(
+        "write_file{path = 'spells/x.lua', content = '', create_folders = true}", grants=grants
+    )
+    with pytest.raises(SpellRuntimeError, match=r"may not write x\.lua$"):
+        await run("write_file{path = 'x.lua', content = ''}", grants=grants)
+    for path in ("data/x.txt", "data/agents", "data/luar"):
+        await run(f"write_file{{path = {path!r}, content = ''}}", grants=Grants(write=(".",)))
+    elsewhere = files.parent / "elsewhere.lua"
+    grants = Grants(write=(str(files.parent),))
+    await run(f"write_file{{path = {str(elsewhere)!r}, content = ''}}", grants=grants)
+
+
+async def test_python_beside_what_the_settings_name_is_granted_by_its_own_name(run, files):
+    through = "async def through(effect, following):\n    return await following(effect)\n"
+    (files / "tools").mkdir()
+    (files / "tools" / "own.py").write_text(through)
+    (files / "llmspell.toml").write_text(
+        "[[middleware]]\nname = 'own'\nmodule = 'tools/own.py:through'\n"
+    )
+    options = {"project": find_project(files)}
+    for path in ("tools/csv.py", "tools/csv/__init__.py"):
+        write = f"write_file{{path = {path!r}, content = '', create_folders = true}}"
+        with pytest.raises(SpellRuntimeError, match="it is code"):
+            await run(write, grants=Grants(write=("tools",)), **options)
+        await run(write, grants=Grants(write=("tools/csv", path)), **options)
+    notes = "write_file{path = 'tools/notes.txt', content = ''}"
+    await run(notes, grants=Grants(write=("tools",)), **options)
+
+
 async def test_what_is_named_like_settings_may_be_written(run, files):
     for path in ("data/llmspell.toml.txt", "data/llmspell", "data/my.llmspell"):
         await run(f"write_file{{path = {path!r}, content = ''}}", grants=Grants.all())
