@@ -31,7 +31,7 @@ def load_python(name: str, *, what: str) -> ModuleType:
         raise PluginError(f"no file {name}", hint=f"looked in {Path.cwd()}")
     try:
         return _import_file(file) if file.suffix == ".py" else import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _cannot_load(name, what, error) from error
 
 
@@ -50,7 +50,7 @@ def load_object(reference: str, *, what: str) -> Any:
         raise _cannot_load(reference, what, error) from error
 
 
-def _cannot_load(name: str, what: str, error: Exception) -> PluginError:
+def _cannot_load(name: str, what: str, error: BaseException) -> PluginError:
     refused = PluginError(
         f"cannot load {what} from {name}: {type(error).__name__}: {error}",
         hint="see the traceback with --debug",
@@ -59,7 +59,7 @@ def _cannot_load(name: str, what: str, error: Exception) -> PluginError:
     return refused
 
 
-def place_of(error: Exception) -> str | None:
+def place_of(error: BaseException) -> str | None:
     """Where the code that was loaded failed: "weather.py:3"."""
     from traceback import extract_tb
 

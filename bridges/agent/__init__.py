@@ -105,7 +105,7 @@ def template(effect: Effect, name: str) -> dict[str, Value]:
     given = found.options()
     taken = {name: value for name, value in given.items() if name != "description"}
     bridge.handlers["agent.create"].signature.bind(taken, target=found.shown)
-    return {"options": given}
+    return {"options": given, "file": found.shown}
 
 
 async def _default(effect: Effect) -> str:

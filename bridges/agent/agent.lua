@@ -104,7 +104,14 @@ function Agent.from(name, overrides)
   for key, value in next, overrides do
     options[key] = value
   end
-  return Agent.create(options)
+  local made, agent = pcall(Agent.create, options)
+  if not made then
+    if type(agent) == "table" then
+      agent.message = (template.file or name) .. ": " .. agent.message
+    end
+    error(agent, 0)
+  end
+  return agent
 end
 
 ---The agents of the run that have a capability or a name, or that a text fits.

@@ -10,6 +10,7 @@ import click
 from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.output import harmless
 from llmspell.config import find_project
+from llmspell.spending.spent import counted
 
 if TYPE_CHECKING:
     from llmspell.journal.differences import Difference
@@ -40,7 +41,7 @@ def command(left: str, right: str, as_json: bool) -> None:
             facts = Totals.of(reader, run).facts(run)
             said = "  ".join(f"{name} {value}" for name, value in facts)
             _paint(f"{sign} {run.id}  {run.spell}  {said}")
-        print(f"{same:,} effects the same, {len(found):,} different")
+        print(f"{counted(same, 'effect')} the same, {len(found):,} different")
         for difference in found:
             _show(difference)
 

@@ -10,6 +10,7 @@ import click
 from llmspell.cli.common import debug_option
 from llmspell.cli.output import write_line
 from llmspell.config import find_project
+from llmspell.spending.spent import counted
 
 
 @click.command("export")
@@ -36,7 +37,7 @@ def command(run: str, file: Path | None, otel: bool, contents: bool) -> None:
             from llmspell.journal.telemetry import over_http, send
 
             number = send(reader, found, over_http(), contents=contents)
-            write_line(sys.stderr, f"{number} spans sent")
+            write_line(sys.stderr, f"{counted(number, 'span')} sent")
             return
         file = file or Path(f"{found.id}.run")
         export_run(journal, found, file)

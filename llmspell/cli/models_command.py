@@ -51,7 +51,7 @@ def pull(model: str, name: str | None) -> None:
     """Have a model here: download one that llmspell knows, or keep a copy of a GGUF file."""
     model = model.removeprefix("local/")
     file = Path(model).expanduser()
-    if file.suffix == ".gguf":
+    if file.suffix.lower() == ".gguf":
         kept = add_model(file, name or file.stem)
     elif name:
         raise Misuse(f"{model} has its name already", hint="--name is for the path of a GGUF file")

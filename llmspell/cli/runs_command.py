@@ -14,6 +14,7 @@ from llmspell.config import find_project
 from llmspell.durations import seconds_in
 from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.spending.spent import counted
 
 _SHOWN = 20
 
@@ -59,7 +60,7 @@ def prune_command(older: str | None, keep: int | None) -> None:
     except ValueError as error:
         raise Misuse(f"--older: {error}", hint="write it as 30d, 12h or 45m") from error
     deleted = prune(project.journal_file, before=before, keep=keep)
-    print(f"deleted {deleted} runs")
+    print(f"deleted {counted(deleted, 'run')}")
 
 
 def _line(run: RecordedRun) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from llmspell.cli.common import print_json
+from llmspell.spending.spent import counted
 from llmspell.testing.results import Failure, FileTested, Status, Tested
 
 _SIGNS: dict[Status, tuple[str, str]] = {
@@ -58,8 +59,8 @@ def show_results(results: Sequence[FileTested], *, as_json: bool) -> None:
     told = [f"{number} {status}" for status, number in counts.items() if number]
     snapshots = sum(result.written for result in results)
     stale = sum(result.stale for result in results)
-    told += [f"{snapshots} snapshots written"] if snapshots else []
-    told += [f"{stale} snapshots dropped"] if stale else []
+    told += [f"{counted(snapshots, 'snapshot')} written"] if snapshots else []
+    told += [f"{counted(stale, 'snapshot')} dropped"] if stale else []
     click.secho(", ".join(told) or "no test was run", fg="red" if counts["failed"] else "green")
 
 

@@ -80,7 +80,7 @@ def make_plugin(entry: PluginSettings, source: str) -> Plugin:
     settings = check_plugin_settings(found, entry.settings, name, source)
     try:
         return found(settings)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{type(error).__name__}: {error}") from error
 
 

@@ -62,7 +62,7 @@ async def start_plugins(
     for wanted in [*handed, *_load(runtime, {one.name for one in handed})]:
         try:
             await _start(wanted, runtime, registries, cleanup)
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
             _report(runtime, wanted.name, wanted.entry, error)
         else:
             started[wanted.name] = wanted.plugin
@@ -115,7 +115,7 @@ async def _stop(wanted: Wanted, runtime: Runtime) -> None:
         with move_on_after(wanted.entry.timeout, shield=True) as scope, _cancelled_from_outside():
             answer: Answer[None] = wanted.plugin.on_shutdown()
             await settled(answer)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = f"failed: {_said(error)}"
         log.debug("its traceback", exc_info=error)
     else:
@@ -137,7 +137,7 @@ def _cancelled_from_outside() -> Iterator[None]:
         raise as_failure(error) from error
 
 
-def _report(runtime: Runtime, name: str, entry: PluginSettings, error: Exception) -> None:
+def _report(runtime: Runtime, name: str, entry: PluginSettings, error: BaseException) -> None:
     """Say that one is left out; or raise PluginError, if it is required."""
     runtime.events.tell("plugin.failed", {"plugin": name, "message": _said(error)})
     if entry.required:
@@ -149,7 +149,7 @@ def _report(runtime: Runtime, name: str, entry: PluginSettings, error: Exception
     log.debug("its traceback", exc_info=error)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     if isinstance(error, LlmspellError):
         return f"{error.where}: {error.message}" if error.where else error.message
     place = place_of(error)

@@ -62,10 +62,14 @@ def add_model(file: Path, name: str) -> Kept:
     """
     if not _NAME.fullmatch(name) or name.endswith(".gguf"):
         raise ProviderError(
-            f"{name!r} cannot be a model's name", hint="letters, digits, '.', '_' and '-' can"
+            f"{name!r} cannot be a model's name",
+            hint="name it with --name: of letters, digits, '.', '_' and '-', without .gguf",
         )
-    if name == MINILM or kept_model(name) is not None:
-        hint = f"name it otherwise, or remove that one: llmspell models remove {name}"
+    kept = kept_model(name)
+    if name == MINILM or kept is not None:
+        hint = "name it otherwise: --name NAME"
+        if kept is not None and kept.download is None:
+            hint += f", or remove that one: llmspell models remove {name}"
         raise ProviderError(f"there is a model {name!r} already", hint=hint)
     folder = cache_folder()
     part = folder / f"{name}.part"

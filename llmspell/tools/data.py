@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llmspell.errors import ToolError
+from llmspell.spending.spent import counted
 from llmspell.tools.tool import tool
 
 
@@ -142,7 +143,7 @@ def _columns(names: list[str]) -> list[str]:
 def _named(columns: list[str], row: list[str], line: int) -> dict[str, str]:
     if len(row) > len(columns):
         raise ToolError(
-            f"line {line} has {len(row)} values for {len(columns)} columns",
+            f"line {line} has {counted(len(row), 'value')} for {counted(len(columns), 'column')}",
             hint="check the delimiter, or read it with header = false",
             details={"line": line},
         )

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmspell.errors import ToolError
+from llmspell.spending.spent import counted
 from llmspell.suggestions import did_you_mean
 from llmspell.tools.tool import tool
 
@@ -120,7 +121,7 @@ def _called(name: str, values: list[Number]) -> Number:
         try:
             return _FUNCTIONS[name](*values)
         except TypeError as error:
-            raise ToolError(f"{name} does not take {len(values)} values") from error
+            raise ToolError(f"{name} does not take {counted(len(values), 'value')}") from error
     hint = did_you_mean(name, _FUNCTIONS, otherwise=f"there are {', '.join(_FUNCTIONS)}")
     raise ToolError(f"no function named {name!r}", hint=hint, details={"name": name})
 

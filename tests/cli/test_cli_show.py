@@ -331,3 +331,9 @@ def test_one_run_only_if_it_is_due(llmspell, project):
     assert llmspell("resume", "--due", asleep) == (0, "", "")
     assert llmspell("resume", "--due", run) == (0, "tea\n", "")
     assert llmspell("resume", "--due", run) == (0, "", "")
+
+
+def test_one_is_one(llmspell, project):
+    llmspell("exec", "State.get('n')")
+    assert llmspell("diff", "last", "last").out.splitlines()[2] == "1 effect the same, 0 different"
+    assert llmspell("runs", "prune", "--keep", "0").out == "deleted 1 run\n"

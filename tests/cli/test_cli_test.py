@@ -100,11 +100,11 @@ def test_the_first_failure_may_be_the_last(llmspell, tea, write):
 def test_snapshots(llmspell, write, project):
     tests = 'it("a", function() snapshot("one") end)'
     write("a_test.lua", tests)
-    assert llmspell("test").out == "1 passed, 1 snapshots written\n"
+    assert llmspell("test").out == "1 passed, 1 snapshot written\n"
     write("a_test.lua", tests.replace("one", "two"))
     done = llmspell("test")
     assert (done.code, "the snapshot differs: expected" in done.out) == (1, True)
-    assert llmspell("test", "--update").out == "1 passed, 1 snapshots written\n"
+    assert llmspell("test", "--update").out == "1 passed, 1 snapshot written\n"
     assert "two" in (project / "__snapshots__" / "a_test.snap").read_text()
 
 

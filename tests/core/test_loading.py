@@ -83,6 +83,7 @@ def test_a_file_may_have_the_name_of_a_module(folder):
         ("1 +", "SyntaxError"),
         ("import no_such_module_at_all", "no_such_module_at_all"),
         ("raise RuntimeError('on purpose')", "on purpose"),
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
         ("from llmspell import tool\n@tool(reads=['pth'])\ndef f(path: str): ...", "'pth'"),
         ("x = 1", "defines no tool"),
     ],

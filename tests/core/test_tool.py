@@ -132,6 +132,7 @@ async def test_a_sync_tool_can_be_given_up(invoke):
         (KeyError("k"), "fails: KeyError: 'k'", "KeyError"),
         (TimeoutError(), "fails: TimeoutError", "TimeoutError"),
         (StopIteration("x"), "fails: ", "RuntimeError"),
+        (SystemExit(3), "fails: SystemExit: 3", "SystemExit"),
     ],
     ids=named,
 )

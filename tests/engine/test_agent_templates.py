@@ -58,6 +58,8 @@ async def test_an_agent_of_a_lua_file(script, folder):
     ("name", "text", "said"),
     [
         ("a.toml", "temprature = 1", "agents/a.toml: temprature is not a parameter"),
+        ("a.toml", "tools = ['nope']", "agents/a.toml: no tool named 'nope'"),
+        ("a.lua", "return {max_steps = 0}", "agents/a.lua: Agent.create: max_steps: must be"),
         ("a.toml", "x = ", "agents/a.toml"),
         ("a.toml", "seed = 2020-01-01", "agents/a.toml"),
         ("a.lua", "return 5", "agents/a.lua: it must return a table"),

@@ -326,6 +326,7 @@ class BrokenSettings(BaseModel):
         *(
             "raises",
             "hangs",
+            "exits",
             "ends a task",
             "is gone",
             "is no plugin",
@@ -345,6 +346,7 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     kinds = {
         "raises": fails("on_startup"),
         "hangs": Hangs,
+        "exits": fails("on_startup", SystemExit(0)),
         "ends a task": fails("on_startup", asyncio.CancelledError()),
         "is no plugin": dict,
         "has no model": type("Untyped", (One,), {"settings_model": dict}),
@@ -359,6 +361,7 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     said = {
         "raises": "OSError: no kettle (",
         "hangs": "its start-up took more than 0.05 seconds",
+        "exits": "SystemExit: 0 (",
         "ends a task": "RuntimeError: what it waited for was cancelled",
         "has no model": "has a settings_model that is no model",
         "is gone": "No module named 'no_such'",

@@ -1,5 +1,6 @@
 """The official SDKs, strict about what they read, understand every fake answer."""
 
+import httpx2
 import pytest
 
 from llmspell.providers.messages import Refusal, ToolCall
@@ -77,3 +78,16 @@ async def test_an_answer_that_was_too_long(hear, protocol):
 async def test_a_stream_that_trickles(hear):
     heard = await hear(trickled(Answer(TEXT, OSLO)))
     assert (heard.text, heard.calls) == (TEXT, [(OSLO.name, OSLO.arguments)])
+
+
+async def test_no_two_answers_have_items_of_the_same_id():
+    """As with OpenAI, whose server refuses a conversation in which two have."""
+    seen = []
+    async with httpx2.AsyncClient(
+        transport=FakeServer(Answer(Reasoning("Hm."), "Hi.")).transport()
+    ) as client:
+        for said in ("one", "two"):
+            body = {"model": "any", "input": said}
+            answer = await client.post("http://fake/v1/responses", json=body)
+            seen += [item["id"] for item in answer.json()["output"]]
+    assert len(set(seen)) == len(seen) == 4

@@ -107,6 +107,7 @@ async def test_csv_of_too_many_values_is_refused(call):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ("a\n1,2", "line 2 has 2 values for 1 column"),
         ("a,b\n1,2,3", "line 2 has 3 values for 2 columns"),
         ('a\n"x\ny"\n1,2', "line 4 has 2 values"),
         ("a,b,a", "columns of the same name: a"),

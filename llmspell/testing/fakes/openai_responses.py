@@ -7,6 +7,7 @@ official Python SDK.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from itertools import count
 from typing import Any
 
@@ -38,7 +39,7 @@ class OpenAIResponses:
         return missing(request.json, "model", "input")
 
     def body(self, answer: Answer, request: Received) -> Body:
-        items = [_item(part, id_) for part, id_ in _with_ids(answer)]
+        items = [_item(part, id_) for part, id_ in _with_ids(answer, request)]
         return _finished(answer, request, items) | answer.fields
 
     def events(self, answer: Answer, request: Received) -> list[bytes]:
@@ -115,10 +116,12 @@ def _finished(answer: Answer, request: Received, items: list[Body]) -> Body:
     )
 
 
-def _with_ids(answer: Answer) -> Iterator[tuple[Part, str]]:
+def _with_ids(answer: Answer, request: Received) -> Iterator[tuple[Part, str]]:
+    """The parts, each with an id that no part of the answer to another request has."""
+    answered = blake2b(request.body, digest_size=8).hexdigest()
     calls = ids(answer.parts, "call_")
     for at, part in enumerate(answer.parts):
-        yield part, calls.get(at, f"item_{at + 1:024}")
+        yield part, calls.get(at, f"item_{answered}{at + 1:08}")
 
 
 def _item(part: Part, id_: str) -> Body:
@@ -160,7 +163,7 @@ def _events(answer: Answer, request: Received) -> Iterator[Body]:
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
     items: list[Body] = []
-    for index, (part, id_) in enumerate(_with_ids(answer)):
+    for index, (part, id_) in enumerate(_with_ids(answer, request)):
         item = _item(part, id_)
         yield {"type": "response.output_item.added", "output_index": index, "item": _empty(item)}
         if not isinstance(part, Unknown):
