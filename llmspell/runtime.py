@@ -484,7 +484,7 @@ class Runtime:
 
     def _open_journal(self) -> Journal:
         if self._journal is None:
-            from llmspell.opening import open_journal
+            from llmspell.project_journal import open_journal
 
             self._journal = open_journal(self.project)
         return self._journal

@@ -78,7 +78,7 @@ FLOORS = {
     "llmspell.middleware": 4,
     "llmspell.ownership": 4,
     "llmspell.assembling": 5,
-    "llmspell.opening": 5,
+    "llmspell.project_journal": 5,
     "llmspell.stores": 5,
     "llmspell.resuming": 5,
     "llmspell.bridges": 5,

@@ -12,7 +12,7 @@ from llmspell.config import find_project
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, find
 from llmspell.journal.reader import Reader
-from llmspell.opening import open_journal
+from llmspell.project_journal import open_journal
 
 Tell = Callable[[Journal, Pending], None]
 

@@ -1,4 +1,4 @@
-"""Opens the journal of a project for writing."""
+"""The journal of a project, opened for writing."""
 
 from __future__ import annotations
 
