@@ -87,9 +87,19 @@ async def _until_recorded(
     raise failures[0] if failures else TookTooLong(f"took more than {seconds:g} seconds")
 
 
+class Expiry:
+    """Whether the time of something was up: as anyio's scopes say it, though it may have ended then."""
+
+    cancelled_caught = False
+
+
 @contextmanager
-def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[CancelScope]:
-    """The same as `anyio.move_on_after`, on behalf of an effect."""
+def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[Expiry | CancelScope]:
+    """The same as `anyio.move_on_after`, on behalf of an effect.
+
+    That the time was up is recorded, and counts from then on: what is inside may end at that moment, or
+    fail with an EffectError, and is too late.
+    """
     from anyio import CancelScope, move_on_after
 
     recording = effect.run[Recording]
@@ -97,21 +107,26 @@ def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[CancelScope
         with move_on_after(seconds) as scope:
             yield scope
         return
-    failures: list[Exception] = []
+    expiry, failures = Expiry(), list[Exception]()
+    expiry.cancelled_caught = known = recording.has_recorded(effect.mark(mark))
 
     async def expire() -> None:
         try:
-            if not recording.has_recorded(effect.mark(mark)):
+            if not known:
                 await (asyncio.Event().wait() if recording.is_replay else asyncio.sleep(seconds))
             await noted(effect, mark)
         except Exception as error:  # noqa: BLE001 - who waits is to hear of it
             failures.append(error)
+        expiry.cancelled_caught = True
         scope.cancel()
 
     clock = asyncio.create_task(expire())
     try:
         with CancelScope() as scope:
-            yield scope
+            yield expiry
+    except EffectError:
+        if not expiry.cancelled_caught:
+            raise
     finally:
         clock.cancel()
     if failures:

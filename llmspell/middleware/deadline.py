@@ -12,6 +12,8 @@ from llmspell.values import Value
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from llmspell.journal.timing import Expiry
+
 
 class Deadline:
     """Cancels an effect that takes longer than its handler says it may."""
@@ -31,16 +33,18 @@ class Deadline:
                 raise InvalidArguments(
                     effect.name, [f"timeout: {seconds!r} is no number of seconds"]
                 )
-            with _clock(effect, seconds, recorded=not handler.is_leaf(effect)):
-                return await settled(call(effect))
-            raise _timeout(effect, seconds)
+            with _clock(effect, seconds, recorded=not handler.is_leaf(effect)) as clock:
+                result = await settled(call(effect))
+            if clock.cancelled_caught:
+                raise _timeout(effect, seconds)
+            return result
 
         return limited
 
 
 def _clock(
     effect: Effect, seconds: float, *, recorded: bool
-) -> AbstractContextManager[CancelScope]:
+) -> AbstractContextManager[Expiry | CancelScope]:
     """Cancels what is inside when its time is up; of what is made of others that is recorded."""
     if recorded:
         from llmspell.journal.timing import moving_on

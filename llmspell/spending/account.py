@@ -14,9 +14,10 @@ from llmspell.spending.spent import Spending, Spent, amount, counted
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from llmspell.journal.timing import Expiry
     from llmspell.providers.messages import Usage
 
-Clock = Callable[[float], AbstractContextManager["CancelScope"]]
+Clock = Callable[[float], AbstractContextManager["Expiry | CancelScope"]]
 """Makes a scope that is cancelled after so many seconds."""
 
 AMOUNTS = ("usd", "tokens", "calls")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import pytest
 
-from llmspell import Capability, Halt, Hook, Modify, Replace, tool
+from llmspell import Capability, Effect, Halt, Hook, Modify, Replace, tool
+from llmspell.bridge import Bridge
 from llmspell.errors import (
+    EffectError,
     HookHalted,
     JournalExhausted,
     LimitExceeded,
@@ -181,6 +184,30 @@ async def test_a_hook_that_answers_just_as_its_time_is_up_is_too_late_again(twic
     """
     for _ in range(20):
         await twice(source)
+
+
+@pytest.mark.parametrize("ends", [None, EffectError("no")])
+async def test_an_effect_that_ends_just_as_its_time_is_up_is_too_late_again(twice, tmp_path, ends):
+    lua = "local host = ... return {nap = function(n) return host.perform('late.nap', {around = n}) end}"
+    (tmp_path / "late.lua").write_text(lua)
+    bridge = Bridge("late", str(tmp_path / "__init__.py"), globals=("nap",))
+
+    async def slowly(effect: Effect, around: int) -> None:
+        if around:
+            await asyncio.create_task(slowly(effect, around - 1))
+            return
+        await effect.perform("task.sleep", seconds=0.01)
+        time.sleep(0.06)  # noqa: ASYNC251 - so the time is up before those around hear of it
+
+    @bridge.effect(leaf=False, deadline=lambda _: 0.05)
+    async def nap(effect: Effect, around: int) -> str:
+        await asyncio.create_task(slowly(effect, around))
+        if ends:
+            raise ends
+        return "slept"
+
+    source = "for around = 0, 4 do print(select(2, pcall(nap, around))) end"
+    await twice(source, bridges=[bridge])
 
 
 async def test_what_a_budget_says_was_spent_is_the_same(twice):
