@@ -55,9 +55,9 @@ async def start_plugins(
 
     Raises:
         ConfigError: When the settings of one are wrong, or two have one name.
-        PluginError: When one that is required fails.
+        PluginError: When one that is required fails, or one handed over is none.
     """
-    handed = [Wanted(PluginSettings(plugin.name, required=True), plugin) for plugin in given]
+    handed = _handed_over(given)
     started: dict[str, Plugin] = {}
     for wanted in [*handed, *_load(runtime, {one.name for one in handed})]:
         try:
@@ -67,6 +67,20 @@ async def start_plugins(
         else:
             started[wanted.name] = wanted.plugin
     return started
+
+
+def _handed_over(given: Iterable[Plugin]) -> list[Wanted]:
+    """Those of Python, each of a name of its own. Raises PluginError."""
+    found: dict[str, Wanted] = {}
+    for plugin in given:
+        name = getattr(plugin, "name", None)
+        if not (isinstance(plugin, Plugin) and isinstance(name, str) and name):
+            hint = "hand over an object of a subclass of Plugin that has a name"
+            raise PluginError(f"{plugin!r} is no plugin", hint=hint)
+        if name in found:
+            raise PluginError(f"two plugins are named {name!r}")
+        found[name] = Wanted(PluginSettings(name, required=True), plugin)
+    return list(found.values())
 
 
 def _load(runtime: Runtime, taken: set[str]) -> list[Wanted]:

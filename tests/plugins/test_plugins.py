@@ -403,6 +403,24 @@ async def test_one_handed_over_in_python_has_to_start(new_runtime, diary):
     assert diary == ["one started", "two started", "two stopped", "one stopped"]
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([One(), One()], "two plugins are named 'one'"),
+        ([One], "<class '.*One'> is no plugin"),
+        ([type("Nameless", (Plugin,), {})()], "Nameless.* is no plugin"),
+        ([5], "5 is no plugin"),
+    ],
+)
+async def test_what_is_handed_over_has_to_be_plugins_of_different_names(
+    new_runtime, diary, given, said
+):
+    with pytest.raises(PluginError, match=said):
+        async with new_runtime(plugins=given):
+            pass
+    assert diary == []
+
+
 async def test_a_shut_down_that_fails_or_hangs_holds_nobody_up(new_runtime, caplog, diary):
     class Hangs(One):
         async def on_shutdown(self):
