@@ -172,6 +172,7 @@ class Runtime:
         self._park = park
         self._journal: Journal | None = None
         self._begun_runs: Runs | None = None
+        self._entered = False
         self._output = StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
@@ -214,6 +215,9 @@ class Runtime:
         return self._record
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise LlmspellError("a runtime is started once only", hint="make another one")
+        self._entered = True
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)
             open_middleware(self._middleware, self, cleanup)
@@ -238,6 +242,7 @@ class Runtime:
             await self._tell("runtime.stop")
         finally:
             self.events.tell("runtime.stopped", None)
+            self._begun_runs = None
             await self._cleanup.__aexit__(kind, error, traceback)
 
     async def run(
@@ -425,8 +430,13 @@ class Runtime:
     @property
     def _runs(self) -> Runs:
         if self._begun_runs is None:
+            when = (
+                "after the runtime has stopped"
+                if self._entered
+                else "before the runtime has started"
+            )
             raise LlmspellError(
-                "no spell can run before the runtime has started",
+                f"no spell can run {when}",
                 hint="use it within: async with Runtime(…) as runtime",
             )
         return self._begun_runs

@@ -312,3 +312,14 @@ async def test_a_runtime_that_has_not_started_says_so(tmp_path):
     with pytest.raises(LlmspellError, match="before the runtime has started") as caught:
         await runtime.execute("return 1")
     assert "async with Runtime" in caught.value.hint
+
+
+async def test_a_runtime_is_started_once_and_runs_nothing_when_it_has_stopped(tmp_path):
+    runtime = Runtime(project=Project(tmp_path))
+    async with runtime:
+        assert await runtime.execute("return 1") == 1
+    with pytest.raises(LlmspellError, match="after the runtime has stopped"):
+        await runtime.execute("return 1")
+    with pytest.raises(LlmspellError, match="started once only"):
+        async with runtime:
+            pass
