@@ -57,10 +57,10 @@ class Paying:
             result = await settled(self._call(effect))
             if loading:
                 await loading
-            cost = self._settle(result, model)
+            cost = self._settle(result, model, estimate)
         except BaseException as error:
             if _may_be_billed(error):
-                cost = Cost(estimate.usage, self._dearest(estimate), answered=False)
+                cost = self._at_most(estimate)
             raise
         finally:
             self._accounts.settle(paying, reserved, model, cost)
@@ -74,11 +74,17 @@ class Paying:
         amounts = [self._prices.usd(estimate.usage, model) for model in estimate.models]
         return None if None in amounts else max(amount or 0.0 for amount in amounts)
 
-    def _settle(self, result: Value, model: str) -> Cost:
+    def _at_most(self, estimate: Estimate) -> Cost:
+        """What it counts as where nobody says what it used."""
+        return Cost(estimate.usage, self._dearest(estimate), answered=False)
+
+    def _settle(self, result: Value, model: str, estimate: Estimate) -> Cost:
         """What the answer cost, which is put into it. A provider may have said so itself."""
         if not isinstance(result, dict) or "usage" not in result:
             return FREE  # middleware in between answered, and asked nobody
         usage = usage_from_plain(result["usage"])
+        if usage == Usage():
+            return self._at_most(estimate)
         usd = usage.usd
         if usd is None:
             usd = self._prices.usd(usage, result.get("model") or model, model)

@@ -21,8 +21,8 @@ class _Asked:
 class Sharing:
     """Asks once for identical requests that are in flight together.
 
-    The first of those who still wait gets the answer as it is. The others get it without its usage:
-    it was paid for once. The request ends when nobody waits for it any more.
+    The first of those who still wait gets the answer as it is. The others get it as one that used
+    nothing: it was paid for once. The request ends when nobody waits for it any more.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Sharing:
                 self._asked.pop(same, None)
                 asked.answer.cancel()
         if asked.paid:
-            return replace(response, usage=type(response.usage)())
+            return replace(response, usage=type(response.usage)(usd=0.0))
         asked.paid = True
         return response
 

@@ -79,19 +79,21 @@ def counted(number: int, what: str) -> str:
 
 
 def in_calls(spent: Spent) -> str:
-    """`3 calls`, and how many of them had no answer."""
+    """`3 calls`, and of how many of them no usage was reported."""
     return counted(spent.calls, "call") + unanswered(spent)
 
 
 def unanswered(spent: Spent) -> str:
-    return f" ({spent.unanswered:,} unanswered)" if spent.unanswered else ""
+    return f" ({spent.unanswered:,} unreported)" if spent.unanswered else ""
 
 
 def in_dollars(spent: Spent) -> str:
     """`$0.0123`, and whether it may be less, or there is more of which the price is not known."""
     if spent.unpriced == spent.calls and spent.calls:
         return "price unknown"
-    shown = f"at most {amount(spent.usd)}" if spent.unanswered and spent.usd else amount(spent.usd)
+    shown = amount(spent.usd)
+    if spent.unanswered and spent.usd >= _LEAST:
+        shown = f"at most {shown}"
     return (
         f"{shown} and {counted(spent.unpriced, 'call')} of unknown price"
         if spent.unpriced

@@ -58,14 +58,14 @@ def test_a_budget_holds_over_kills(priced, killed_while_asking, llmspell, write,
     done = llmspell("resume", "last")
     assert (done.code, done.out) == (4, "")
     assert "as that may cost $0.2000 and $0.1000 is left" in done.err
-    assert "spent on test/slow-60: 2 calls (2 unanswered)" in done.err
+    assert "spent on test/slow-60: 2 calls (2 unreported)" in done.err
     assert re.match(
-        r"0 calls, 0 tokens, \$0, .* s; before: 2 calls \(2 unanswered\), \d+ tokens, at most \$0.4000\n",
+        r"0 calls, 0 tokens, \$0, .* s; before: 2 calls \(2 unreported\), \d+ tokens, at most \$0.4000\n",
         done.err,
     )
     assert not model.asked.is_set()
     shown = llmspell("show", "last")
-    assert "model calls 2 (2 unanswered)" in shown.out
+    assert "model calls 2 (2 unreported)" in shown.out
     assert "cost at most $0.4000" in shown.out
 
 
@@ -87,7 +87,7 @@ def test_ctrl_c_says_what_it_may_cost(priced, killed_while_asking, llmspell, wri
         "run", priced("slow-60"), "--budget=0.30", "ask.lua", by=signal.SIGINT
     )
     assert code == 130
-    assert re.match(r"1 call \(1 unanswered\), \d+ tokens, at most \$0.2000, ", err)
+    assert re.match(r"1 call \(1 unreported\), \d+ tokens, at most \$0.2000, ", err)
     done = llmspell("resume", "last")
     assert (done.code, done.out) == (4, "")
     assert "$0.1000 is left" in done.err
@@ -111,14 +111,14 @@ def test_what_a_failed_attempt_may_have_cost_is_not_forgotten(priced, llmspell, 
     write("ask.lua", ASK)
     failed = llmspell("run", priced("half"), "--budget=0.50", "ask.lua")
     assert failed.code == 1
-    assert failed.err.startswith("1 call (1 unanswered), ")
+    assert failed.err.startswith("1 call (1 unreported), ")
     again = llmspell("resume", "last")
     assert again.code == 1
-    assert "; before: 1 call (1 unanswered)" in again.err
+    assert "; before: 1 call (1 unreported)" in again.err
     last = llmspell("resume", "last")
     assert last.code == 4
     assert "$0.1000 is left" in last.err
-    assert "2 calls (2 unanswered)" in llmspell("show", "last").out.replace(
+    assert "2 calls (2 unreported)" in llmspell("show", "last").out.replace(
         "model calls 2", "2 calls"
     )
 
@@ -138,7 +138,7 @@ def test_a_run_that_goes_on_goes_on_as_if_nothing_had_been_paid(
     assert json.loads(usage)["usd"] == 0.2
     assert "unanswered" not in json.loads(usage)
     shown = llmspell("show", "last").out
-    assert "model calls 2 (1 unanswered)" in shown
+    assert "model calls 2 (1 unreported)" in shown
     assert "cost at most $0.4000" in shown
 
 

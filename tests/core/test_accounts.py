@@ -82,9 +82,9 @@ def test_what_was_paid_before_a_run_was_resumed_counts_and_is_not_paid_again():
     accounts.resume([paid, lost], prices, before)
     with accounts.at("0/1", agent):
         accounts.resume_at("0/1/0", lost, prices)
-    in_all = "a/b: 2 calls (1 unanswered), 30 tokens, at most $1.0000"
+    in_all = "a/b: 2 calls (1 unreported), 30 tokens, at most $1.0000"
     assert str(run.spent) == str(before.spent) == in_all
-    assert str(agent.spent) == "a/b: 1 call (1 unanswered), 15 tokens, at most $0.2500"
+    assert str(agent.spent) == "a/b: 1 call (1 unreported), 15 tokens, at most $0.2500"
     assert total.spent == {}
     with pytest.raises(LimitExceeded):
         run.check(cost(0.5), "a/b")

@@ -13,6 +13,7 @@ from llmspell.providers.anthropic_messages import AnthropicMessages
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelResponse, TextDelta, Usage
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.providers.settings import ProviderSettings
 from llmspell.runtime import Runtime
 from llmspell.spending.prices import Price
 from llmspell.state import MemoryStore
@@ -471,3 +472,32 @@ async def test_all_runs_of_a_runtime_are_summed_up_and_have_a_budget_each(tmp_pa
         for _ in range(3):
             await runtime.execute(f"{ASK}return ask()")
         assert runtime.spent.total.calls == 3
+
+
+async def test_an_answer_whose_usage_nobody_reports_is_not_free(spend):
+    with pytest.raises(LimitExceeded, match=r"2 calls \(2 unreported\), 16 tokens"):
+        await spend(
+            f"{ASK}for _ = 1, 9 do ask() end",
+            lambda _: answer(usage=Usage()),
+            budget=Budget(tokens=20),
+        )
+    assert len(spend.provider.requests) == 2
+
+
+async def test_who_shares_the_answer_to_another_request_pays_nothing(tmp_path):
+    settings = Settings(
+        prices=PRICES, providers={"scripted": ProviderSettings(share=True)}, model="scripted/known"
+    )
+
+    async def slowly(_):
+        await anyio.sleep(0.05)
+        return answer()
+
+    source = f"{ASK}Task.map({{1, 2, 3}}, ask)"
+    provider = ScriptedProvider(slowly)
+    project = Project(tmp_path, settings)
+    async with Runtime(project=project, providers=[provider], store=MemoryStore()) as runtime:
+        await runtime.execute(source)
+        spent = runtime.spent["scripted/known"]
+    assert len(provider.requests) == 1
+    assert (spent.usd, spent.tokens, spent.unanswered) == (1.0, 2_000_000, 0)
