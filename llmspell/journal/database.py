@@ -156,7 +156,8 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
 - composites: notes of the effects that are made of others, for who looks at the run; `label` is
   what one was about, `kind` as in effects, or unfinished.
 - turns: what Lua was told at one turn, where that was not the only thing it could have been told:
-  `batch` names the messages, `under` the run of a child, or is empty.
+  `batch` names the messages, `under` the run of a child, or is empty. A run that has ended has one more,
+  whose `batch` is "end": it never comes.
 - calls: which of these messages are made again from the record: calls of functions of the spell that
   were made in the midst of a leaf. `path` is as in `batch`, `function` what stands for the function.
 - blobs: zlib'd where `packed`.

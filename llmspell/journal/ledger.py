@@ -21,6 +21,7 @@ _BEGUN = (
 _ENDED = "DELETE FROM begun WHERE run = ? AND path = ?"
 _AMEND = "UPDATE effects SET outcome = ? WHERE run = ? AND path = ? AND outcome IS NOT ?"
 _TURN = "INSERT INTO turns VALUES (?, ?, ?, ?)"
+_NO_TURN = "INSERT OR REPLACE INTO turns VALUES (?, ?, '', 'end')"
 _CALL = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?)"
 _RUN = """
     UPDATE runs SET status = ?, reason = ?, due = ?, ended = ?, result = ?, error = ?
@@ -134,6 +135,10 @@ class Ledger:
         for path, function, text in calls:
             rows.append((_CALL, (self._number, turn, path, function, stored(text, rows))))
         self._writer.add([(_TURN, (self._number, turn, under, batch)), *self._new(rows)])
+
+    def ended_before(self, turn: int) -> None:
+        """The run has come to its end, and has no such turn."""
+        self._writer.add([(_NO_TURN, (self._number, turn))])
 
     def finish(
         self,

@@ -318,6 +318,7 @@ class Recording:
             if self.past:
                 self.past.close()
         if self.ledger:
+            self.ledger.ended_before(self.turn + 1)
             self.ledger.finish("completed", result=self.text_of(end.result))
 
     def _stopped(self, error: BaseException) -> None:

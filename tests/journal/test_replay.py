@@ -210,6 +210,21 @@ async def test_an_effect_that_ends_just_as_its_time_is_up_is_too_late_again(twic
     await twice(source, bridges=[bridge])
 
 
+async def test_what_goes_on_as_a_run_ends_comes_as_far_again(twice):
+    """The run waits for its subscriber yet, and meanwhile what was cancelled comes to an end."""
+    source = """
+    Event.subscribe("t", function() end)
+    for i = 1, 4 do
+      Hook.after("state.*", function(c) print("hook", i) State.get(c.args.key) end)
+    end
+    local task = Task.spawn(function() work{n = 1} State.get("k") Task.sleep(0.002) end)
+    Task.sleep(0.002)
+    task:cancel()
+    print("end")
+    """
+    await twice(source)
+
+
 async def test_what_a_budget_says_was_spent_is_the_same(twice):
     async def answers(request):
         if request.messages[-1].text == "wait":
