@@ -352,7 +352,7 @@ def test_a_model_that_does_not_answer_well(llmspell, write, model, mood, said, h
     assert (done.code, done.out) == (1, "")
     lines = done.err.splitlines()
     if mood in ("garbage", "empty", "half"):  # what was answered has to be paid, whatever it was
-        assert lines.pop(0).startswith("1 call (1 unanswered), ")
+        assert lines.pop(0).startswith("1 call (1 unreported), ")
     assert lines[0].startswith(f"error: ask.lua:2: test: {said}")
     assert lines[1] == "  | print((agent:prompt('hello')))"
     assert hint is None or (lines[2].startswith("hint: ") and hint in lines[2])

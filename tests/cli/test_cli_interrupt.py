@@ -53,7 +53,7 @@ def test_while_it_waits_for_a_model(started, model, seconds_to_end):
         seconds_to_end(process)
         assert process.returncode == 130
         bill, said = process.stderr.read().split(b"\n", 1)
-        assert bill.startswith(b"1 call, ")
+        assert bill.startswith(b"1 call (1 unreported), ")
         assert re.fullmatch(SAID, said)
 
 
