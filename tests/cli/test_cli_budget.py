@@ -107,5 +107,9 @@ def test_settings_that_are_none(llmspell, write):
     )
     done = llmspell("exec", "return 1")
     assert done.code == 2
-    for key in ("budget.usd: must be", "budget.unknown_price: ", "prices.a/b: a price is a number"):
+    for key in (
+        "budget.usd: must be",
+        "budget.unknown_price: ",
+        "prices.a/b: input: a price is a number",
+    ):
         assert key in done.err
