@@ -156,7 +156,8 @@ class Driver:
         """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
         if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended)):
             return True
-        return self._inline is not None and self._runner.cancelling() > self._abandoned
+        told = self._turns.told[self._runner] if self._turns else self._abandoned
+        return self._inline is not None and self._runner.cancelling() > told
 
     def stop(self, error: LlmspellError) -> None:
         """End the run with an error, as from outside."""
@@ -439,6 +440,8 @@ class Driver:
     def _forget_abandoning(self) -> int:
         """Take back that the runner was cancelled for an effect; how often it was besides."""
         self._abandoned -= 1
+        if self._turns:
+            self._turns.told[self._runner] -= 1
         self._over()
         return self._runner.uncancel() - self._abandoned
 
@@ -488,6 +491,7 @@ class Driver:
             self._abandoned += 1
             self._runner.cancel()
             if self._turns and pending:
+                self._turns.told[self._runner] += 1
                 self._over = self._turns.abandoned(pending[0])
         elif pending:  # the runner has not got to it
             pending[-1].close()

@@ -101,8 +101,9 @@ class Life:
             await self._tell("run.end", error={"code": code, "message": str(error)})
 
     async def _tell(self, point: str, **args: Value) -> None:
+        told = self._stem.child(point, self._about | args)  # its path does not depend on hooks
         if self._hooks.all():
-            await tell(self._hooks, self._stem.child(point, self._about | args), self._at_work)
+            await tell(self._hooks, told, self._at_work)
 
 
 class _NoRun:

@@ -344,6 +344,23 @@ async def test_a_hook_is_told_again_that_a_spell_of_a_spell_did_not_complete(twi
     assert result == ("cancelled" if "sleep" in ends else "spell_runtime")
 
 
+async def test_a_spell_of_a_spell_that_cancels_one_of_its_own_goes_on_being_recorded(twice):
+    result = await twice(
+        """
+        return Spell.run([[
+          Hook.at("run.end", function(c) State.set("told", c.args.error.code) end)
+          local task = Task.spawn(function() Spell.run("Task.sleep(9)") end)
+          Hook.before("task.sleep", function(c) if c.args.seconds == 9 then task:cancel() end end)
+          pcall(task.await, task)
+          Task.sleep(0.05)
+          return {State.get("told"), math.random(1000)}
+        ]])
+        """,
+        isolate=False,
+    )
+    assert result[0] == "cancelled"
+
+
 @pytest.mark.parametrize("isolate", [True, False])
 async def test_slices_elsewhere_are_no_different(twice, isolate):
     source = """
