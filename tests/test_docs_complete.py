@@ -216,9 +216,13 @@ def test_the_page_of_the_command_line_has_every_exit_code():
 
 def test_the_page_of_the_architecture_shows_the_floors():
     section = (DOCS / "architecture.md").read_text("utf-8").partition("## Floors")[2]
-    shown = section.split("```")[1].splitlines()[1:]
+    shown: dict[str, list[str]] = {}
+    number = ""
+    for line in section.split("```")[1].splitlines()[1:]:
+        number = line[:3].strip() or number  # without one, the line belongs to the floor above
+        shown.setdefault(number, []).extend(line[3:].split(" · "))
     floors = runpy.run_path(str(ROOT / "tests" / "test_floors.py"))["FLOORS"]
-    names = {number: [] for number in sorted(set(floors.values()), reverse=True)}
-    for module, number in sorted(floors.items()):
-        names[number].append(module.removeprefix("llmspell."))
-    assert shown == [f" {' · '.join(floor)}" for floor in names.values()]
+    names: dict[str, list[str]] = {}
+    for module, floor in sorted(floors.items(), key=lambda entry: (-entry[1], entry[0])):
+        names.setdefault(str(floor), []).append(module.removeprefix("llmspell."))
+    assert list(shown.items()) == list(names.items())
