@@ -11,13 +11,13 @@ from llmspell.agents.calling import Record, call_tools, failure
 from llmspell.agents.context import HALF, Conversation, is_too_long
 from llmspell.agents.speakers import Speakers
 from llmspell.agents.speaking import handed_over, specs
-from llmspell.agents.streamed import INTERRUPTED
 from llmspell.agents.streams import Stopped, Stream
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, ProviderError
 from llmspell.events import Events
 from llmspell.events.life import told
 from llmspell.providers.messages import (
+    INTERRUPTED,
     Message,
     ModelRequest,
     ModelResponse,

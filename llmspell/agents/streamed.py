@@ -12,6 +12,7 @@ from contextlib import aclosing
 from llmspell.agents.streams import Piece, Stopped, Stream
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import (
+    INTERRUPTED,
     Delta,
     Message,
     ModelRequest,
@@ -22,8 +23,6 @@ from llmspell.providers.messages import (
 )
 from llmspell.providers.tokens import estimated_usage
 from llmspell.values import Value
-
-INTERRUPTED = "interrupted"  # the finish reason of an answer of which the spell wanted no more
 
 
 async def streamed(

@@ -8,7 +8,7 @@ from llmspell.concurrency import settled
 from llmspell.effects import Effect, Perform
 from llmspell.errors import EffectTimeout, ProviderError
 from llmspell.journal.recording import Recording
-from llmspell.providers.messages import Usage
+from llmspell.providers.messages import INTERRUPTED, Usage
 from llmspell.providers.plain import usage_from_plain
 from llmspell.spending.account import Cost
 from llmspell.spending.accounts import Accounts
@@ -16,7 +16,8 @@ from llmspell.spending.estimate import Estimate
 from llmspell.spending.prices import Prices
 from llmspell.values import Value
 
-FREE = Cost(Usage(), 0.0, calls=0)
+_NOTHING = Usage()
+FREE = Cost(_NOTHING, 0.0, calls=0)
 
 
 class Paying:
@@ -47,12 +48,16 @@ class Paying:
             loading = None
         reserved = Cost(Usage(), 0.0, firm=estimate.streamed)
         if weighs:
-            reserved = Cost(estimate.usage, self._dearest(estimate), firm=estimate.streamed)
+            reserved = Cost(
+                estimate.usage,
+                self._dearest(estimate.usage, estimate.models),
+                firm=estimate.streamed,
+            )
         await self._accounts.reserve(paying, reserved, model)
         cost, payment, recording = FREE, None, self._recording
         try:
             if recording:
-                usd = None if loading else self._dearest(estimate)
+                usd = None if loading else self._dearest(estimate.usage, estimate.models)
                 payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
             result = await settled(self._call(effect))
             if loading:
@@ -69,22 +74,28 @@ class Paying:
                 recording.paid(payment, used, answered=cost.answered)
         return result
 
-    def _dearest(self, estimate: Estimate) -> float | None:
-        """What the dearest of the models may cost; None if that of one is not known."""
-        amounts = [self._prices.usd(estimate.usage, model) for model in estimate.models]
+    def _dearest(self, usage: Usage, models: list[str]) -> float | None:
+        """What it costs with the dearest of the models; None if the price of one is not known."""
+        amounts = [self._prices.usd(usage, model) for model in models]
         return None if None in amounts else max(amount or 0.0 for amount in amounts)
 
-    def _at_most(self, estimate: Estimate) -> Cost:
-        """What it counts as where nobody says what it used."""
-        return Cost(estimate.usage, self._dearest(estimate), answered=False)
+    def _at_most(self, estimate: Estimate, seen: Usage = _NOTHING) -> Cost:
+        """What it counts as where nobody says what it used; what was seen of it is the least."""
+        most = estimate.usage
+        usage = Usage(
+            max(most.input_tokens, seen.input_tokens), max(most.output_tokens, seen.output_tokens)
+        )
+        return Cost(usage, self._dearest(usage, estimate.models), answered=False)
 
     def _settle(self, result: Value, model: str, estimate: Estimate) -> Cost:
         """What the answer cost, which is put into it. A provider may have said so itself."""
         if not isinstance(result, dict) or "usage" not in result:
             return FREE  # middleware in between answered, and asked nobody
         usage = usage_from_plain(result["usage"])
-        if usage == Usage():
+        if usage == _NOTHING:
             return self._at_most(estimate)
+        if result.get("finish_reason") == INTERRUPTED:
+            return self._at_most(estimate, usage)
         usd = usage.usd
         if usd is None:
             usd = self._prices.usd(usage, result.get("model") or model, model)

@@ -304,12 +304,16 @@ class Usage:
 _NO_USAGE = Usage()
 
 
+INTERRUPTED = "interrupted"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelResponse:
     """A model's answer.
 
     Attributes:
-        finish_reason: "stop", "length", "tool_calls", "content_filter", or the provider's word.
+        finish_reason: "stop", "length", "tool_calls", "content_filter", or the provider's word;
+            `INTERRUPTED` when whoever asked wanted no more, so that nobody reported its usage.
         model: The model that answered, which may be named more exactly than the request's.
         id: The provider's id of the answer; "" when it gives none.
     """

@@ -501,3 +501,26 @@ async def test_who_shares_the_answer_to_another_request_pays_nothing(tmp_path):
         spent = runtime.spent["scripted/known"]
     assert len(provider.requests) == 1
     assert (spent.usd, spent.tokens, spent.unanswered) == (1.0, 2_000_000, 0)
+
+
+@pytest.mark.parametrize(("limit", "output"), [(5000, 5000), (1, 2)])
+async def test_an_answer_that_is_broken_off_counts_as_what_it_may_have_come_to(
+    spend, limit, output
+):
+    """What the model made beside the pieces, such as thoughts that nobody sees, is billed as well."""
+
+    class Endless(ScriptedProvider):
+        async def stream(self, request):
+            self.requests.append(request)
+            yield TextDelta("One two")
+            await anyio.sleep(60)
+
+    source = f"""
+        local stream = Agent.create{{max_tokens = {limit}}}:stream("Hi")
+        for piece in stream, nil, nil, stream do break end
+        local usage = stream:response().usage
+        return {{usage.output_tokens, usage.usd == nil}}
+    """
+    assert await spend(source, provider=Endless([])) == [2, True]
+    spent = spend.runtime.spent["scripted/known"]
+    assert (spent.calls, spent.unanswered, spent.output_tokens) == (1, 1, output)
