@@ -41,7 +41,6 @@ async def streamed(
     except ProviderError as error:
         if stream.pieces:
             error.details["pieces"], error.retryable = stream.pieces, False
-            error.billed = True
         raise
     except Stopped:
         response = _as_far_as_it_came(request, stream.pieces)
@@ -51,16 +50,22 @@ async def streamed(
 async def _read(
     parts: AsyncGenerator[Delta | ModelResponse, None], stream: Stream
 ) -> ModelResponse:
-    async with aclosing(parts):
-        async for part in parts:
-            if type(part) is ModelResponse:
-                return part
-            if type(part) is TextDelta:
-                stream.tell(part.text)
-            elif type(part) is ReasoningDelta:
-                stream.tell({"reasoning": part.text})
-            if stream.is_full:
-                await stream.room()
+    begun = False
+    try:
+        async with aclosing(parts):
+            async for part in parts:
+                if type(part) is ModelResponse:
+                    return part
+                begun = True
+                if type(part) is TextDelta:
+                    stream.tell(part.text)
+                elif type(part) is ReasoningDelta:
+                    stream.tell({"reasoning": part.text})
+                if stream.is_full:
+                    await stream.room()
+    except ProviderError as error:
+        error.billed |= begun  # also for calls of tools, which are no pieces
+        raise
     raise ProviderError("the provider's answer had no end")
 
 

@@ -11,7 +11,7 @@ from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
 from llmspell.limits import Limits
 from llmspell.providers.anthropic_messages import AnthropicMessages
 from llmspell.providers.endpoints import Endpoint
-from llmspell.providers.messages import Message, ModelResponse, TextDelta, Usage
+from llmspell.providers.messages import Message, ModelResponse, TextDelta, ToolCallDelta, Usage
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.providers.settings import ProviderSettings
 from llmspell.runtime import Runtime
@@ -365,11 +365,14 @@ async def test_what_failed_costs_what_it_may_have_cost(spend):
     assert 0 < spent.input_tokens < 20
 
 
-async def test_an_answer_that_failed_once_it_had_begun_counts(spend):
+@pytest.mark.parametrize(
+    ("delta", "said"), [(TextDelta("Fi"), "Fi"), (ToolCallDelta(0, "c", "now"), "")]
+)
+async def test_an_answer_that_failed_once_it_had_begun_counts(spend, delta, said):
     class Breaking(ScriptedProvider):
         async def stream(self, request):
             self.requests.append(request)
-            yield TextDelta("Fi")
+            yield delta
             raise ProviderError("no GPU is free", status=503)
 
     provider = Breaking([])
@@ -378,7 +381,7 @@ async def test_an_answer_that_failed_once_it_had_begun_counts(spend):
         local ok = pcall(function() for piece in Agent.create{}:stream("Hi") do seen = seen .. piece end end)
         return {seen, ok}
     """
-    assert await spend(source, provider=provider) == ["Fi", False]
+    assert await spend(source, provider=provider) == [said, False]
     assert spend.runtime.spent["scripted/known"].calls == 1
 
 
