@@ -115,6 +115,11 @@ class Agent:
         await self.capabilities.remove(name, effect)
         return self
 
+    @property
+    def tool_names(self) -> list[str]:
+        """What its model may call, agents it hands over to aside."""
+        return [tool if isinstance(tool, str) else tool.name for tool in self.tools]
+
     def own_tool(self, name: str) -> Tool | None:
         """The agent's own tool of that name: a Lua function, another agent, or a certain version."""
         return next((t for t in self.tools if isinstance(t, Tool) and t.name == name), None)

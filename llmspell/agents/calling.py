@@ -11,8 +11,9 @@ from llmspell.agents.streams import Event, Stream
 from llmspell.approvals import Approvals, approve
 from llmspell.concurrency import gather
 from llmspell.effects import Effect
-from llmspell.errors import AgentError, EffectError
+from llmspell.errors import AgentError, EffectError, UnknownEffect
 from llmspell.providers.messages import Text, ToolCall, ToolResult
+from llmspell.suggestions import similar
 from llmspell.values import Value
 
 Record = dict[str, Value]
@@ -46,7 +47,9 @@ async def call_tools(
 async def _performed(
     effect: Effect, agent: Agent, call: ToolCall
 ) -> Coroutine[Any, Any, Value] | EffectError:
-    """The call to be awaited, or why there is none."""
+    """The call to be awaited, or why there is none: a model may call what its agent has, no more."""
+    if call.name not in agent.tool_names:
+        return UnknownEffect("tool", call.name, similar(call.name, agent.tool_names))
     if call.problem is not None:
         return AgentError(f"the arguments cannot be read: {call.problem}")
     args, what = call.arguments, f"tool.call:{call.name}"

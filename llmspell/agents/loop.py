@@ -134,16 +134,23 @@ class _Turn:
     def _hand_over(self, speaker: Agent) -> None:
         self.speaker = self.effect.run[Speakers][self.effect.path] = speaker
         self.payers.add(speaker.account)
-        self.tools = specs(speaker, self.effect.run[Tools])
+        self._offer()
         models = (speaker.model or self.model, *speaker.fallback)
         self.asking = Asking(
             self.effect, models, attempts=speaker.attempts, stream=self.stream, failed=self.failed
         )
 
+    def _offer(self) -> None:
+        """Let the model call what the speaker has now."""
+        self.had = self.speaker.tools
+        self.tools = specs(self.speaker, self.effect.run[Tools])
+
     # Asking
 
     async def _ask(self) -> ModelResponse:
         self._count_step()
+        if self.speaker.tools is not self.had:  # it was given some, or has lost some
+            self._offer()
         request = await self._fitting()
         try:
             response = await self.asking.ask(request, can_shorten=self._can_shorten)

@@ -434,3 +434,33 @@ async def test_the_default_model_and_why_it_is_the_one_are_logged_once(script, c
     caplog.set_level("INFO", logger="llmspell.models")
     await script("Task.map({1, 2}, function() Agent.create{}:prompt('x') end)", ["1", "2"])
     assert caplog.messages == ["The configured model is scripted/m."]
+
+
+async def test_a_model_may_call_only_what_its_agent_has(script):
+    called = []
+
+    @tool
+    def pay(amount: int) -> str:
+        called.append(amount)
+        return "paid"
+
+    result, requests = await script(
+        """
+        local _, response = Agent.create{tools = {"uuid"}}:prompt("go")
+        local other = Agent.create{name = "other", tools = {"pay"}}
+        local _, handed = Agent.create{name = "desk", handoff = {other}}:prompt("go")
+        return {response.tool_calls[1].error, handed.tool_calls[1].error, handed.tool_calls[2].result}
+        """,
+        [
+            ToolCall("1", "pay", {"amount": 100}),
+            "done",
+            [ToolCall("2", "pay", {"amount": 200}), ToolCall("3", "transfer_to_other")],
+            ToolCall("4", "pay", {"amount": 300}),
+            "done",
+        ],
+        tools=[pay],
+    )
+    assert result == ["no tool named 'pay'", "no tool named 'pay'", "paid"]
+    assert called == [300]
+    told = requests[1].messages[-1].content[0]
+    assert (told.is_error, told.content[0].text) == (True, "no tool named 'pay'")

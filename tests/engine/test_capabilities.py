@@ -267,3 +267,23 @@ async def test_who_a_conversation_was_handed_over_to_brings_its_own(script):
     )
     shown = [request.system.rpartition("- ")[2] for request in requests]
     assert shown == ["The desk is blue.", "Bills come on Monday.", "The desk is blue."]
+
+
+async def test_tools_come_and_go_while_the_agent_works(script):
+    result, requests = await script(
+        """
+        local agent
+        local function swap() agent:without("tools"):with{tools = {"calculate"}} return "ok" end
+        agent = Agent.create{tools = {{name = "swap", run = swap}}}:with{tools = {"uuid"}}
+        local _, response = agent:prompt("go")
+        return {response.tool_calls[2].error, response.tool_calls[3].result}
+        """,
+        [
+            ToolCall("1", "swap"),
+            [ToolCall("2", "uuid"), ToolCall("3", "calculate", {"expression": "6 * 7"})],
+            "done",
+        ],
+    )
+    assert result == ["no tool named 'uuid'", 42]
+    offered = [[spec.name for spec in request.tools] for request in requests]
+    assert offered == [["swap", "uuid"], ["swap", "calculate"], ["swap", "calculate"]]
