@@ -14,7 +14,7 @@ from llmspell.agents.templates import Templates
 from llmspell.bridge import Bridge
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
-from llmspell.errors import AgentError
+from llmspell.errors import AgentError, EffectError, InvalidArguments
 from llmspell.journal.leaves import beside
 from llmspell.providers.models import Models
 from llmspell.providers.plain import message_from_plain
@@ -59,6 +59,8 @@ def create(
     """Make an agent; its id."""
     options.at_least(1, max_steps=max_steps, parallel=parallel, attempts=attempts)
     options.at_least(0, retries=retries, max_tool_calls=max_tool_calls)
+    bounds = options.context(context)
+    options.check_models(model, fallback or [], bounds)
     asks = {
         "temperature": temperature,
         "top_p": top_p,
@@ -87,7 +89,7 @@ def create(
         approve=tuple(approve or ()),
         retries=retries,
         attempts=attempts,
-        context=options.context(context),
+        context=bounds,
         timeout=timeout,
         history=[message_from_plain(message) for message in history or []],
         account=account_for(effect, budget, f"agent {name!r}", "Agent.create") if budget else None,
@@ -105,7 +107,18 @@ def template(effect: Effect, name: str) -> dict[str, Value]:
     given = found.options()
     taken = {name: value for name, value in given.items() if name != "description"}
     bridge.handlers["agent.create"].signature.bind(taken, target=found.shown)
+    _check_models(effect.run[Models], taken, found.shown)
     return {"options": given, "file": found.shown}
+
+
+def _check_models(models: Models, given: dict[str, Value], target: str) -> None:
+    """Refuse, in the name of the file, models that cannot be asked."""
+    model, fallback = given.get("model"), given.get("fallback", [])
+    for name in [*([model] if model is not None else []), *fallback]:
+        try:
+            models.check(name)
+        except EffectError as error:
+            raise InvalidArguments(target, [error.message], hint=error.hint) from None
 
 
 async def _default(effect: Effect) -> str:

@@ -12,6 +12,7 @@ from llmspell.agents.context import Context, Strategy
 from llmspell.agents.speaking import transfer
 from llmspell.effects import Run
 from llmspell.errors import InvalidArguments
+from llmspell.providers.provider import ModelName
 from llmspell.schema import check_schema, schema_of
 from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.registry import Tools
@@ -31,6 +32,20 @@ def at_least(least: int, **numbers: int | None) -> None:
     ]
     if problems:
         raise _wrong(*problems)
+
+
+def check_models(model: str | None, fallback: Sequence[str], context: Context | None) -> None:
+    """Refuse names that are none: one of a fallback would be found out only once it is needed."""
+    summarises = context.model if context else None
+    named = [("model", model), *(("fallback", name) for name in fallback)]
+    for option, name in [*named, ("context.model", summarises)]:
+        if name is None:
+            continue
+        try:
+            ModelName.parse(name)
+        except InvalidArguments as error:
+            problems = [f"{option}: {problem}" for problem in error.details["problems"]]
+            raise InvalidArguments("Agent.create", problems, hint=error.hint) from None
 
 
 def tool(run: Run, entry: Value) -> str | Tool:

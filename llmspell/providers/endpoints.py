@@ -41,6 +41,16 @@ class Endpoint(RequestSettings):
         return secrets_in(self.key, {**self.headers, **self.query})
 
 
+def check_known(name: str, settings: Mapping[str, ProviderSettings]) -> None:
+    """Raise UnknownEffect where neither settings nor the catalogue have a provider of that name."""
+    if name in CATALOGUE or name in settings:
+        return
+    error = UnknownEffect("provider", name, similar(name, sorted({*CATALOGUE, *settings})))
+    if error.hint is None:
+        error.hint = "see which there are: llmspell providers"
+    raise error
+
+
 def endpoint(
     name: str, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
 ) -> Endpoint:
@@ -56,8 +66,7 @@ def endpoint(
     """
     listed = CATALOGUE.get(name)
     own = settings.get(name)
-    if listed is None and own is None:
-        raise UnknownEffect("provider", name, similar(name, sorted({*CATALOGUE, *settings})))
+    check_known(name, settings)
     own = own or ProviderSettings()
     elsewhere = own.base_url or environ.get(_variable(name)) or _own_variable(name, environ)
     listed = listed or Listed("")

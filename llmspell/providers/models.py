@@ -97,6 +97,20 @@ class Models:
         stream = getattr(provider, "stream", None)
         return _at_once(provider, request) if stream is None else stream(request)
 
+    def check(self, model: str) -> None:
+        """See that a model is named as they are, and that there is such a provider.
+
+        Raises:
+            InvalidArguments: It is no such name.
+            UnknownEffect: There is no such provider.
+        """
+        name = ModelName.parse(model).provider
+        if name == "local" or name in self.providers or "*" in self.providers:
+            return
+        from llmspell.providers.endpoints import check_known
+
+        check_known(name, self._settings)
+
     def as_sent(self, request: ModelRequest) -> ModelRequest:
         """The request with the bounds that its provider really sends; see `HttpProvider.as_sent`."""
         try:

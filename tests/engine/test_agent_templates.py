@@ -59,6 +59,9 @@ async def test_an_agent_of_a_lua_file(script, folder):
     [
         ("a.toml", "temprature = 1", "agents/a.toml: temprature is not a parameter"),
         ("a.toml", "tools = ['nope']", "agents/a.toml: no tool named 'nope'"),
+        ("a.toml", "model = 'gpt'", "agents/a.toml: model: 'gpt' does not name a provider"),
+        ("a.toml", "fallback = ['nope/x']", "agents/a.toml: no provider named 'nope'"),
+        ("a.lua", "return {model = 'gpt'}", "agents/a.lua: Agent.create: model: 'gpt' does not"),
         ("a.lua", "return {max_steps = 0}", "agents/a.lua: Agent.create: max_steps: must be"),
         ("a.toml", "x = ", "agents/a.toml"),
         ("a.toml", "seed = 2020-01-01", "agents/a.toml"),

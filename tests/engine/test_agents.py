@@ -339,7 +339,15 @@ async def test_tables_and_attachments_are_inputs(script):
         ("Agent.create{temprature = 1}", "temprature is not a parameter"),
         ("Agent.create{max_steps = 0}", "max_steps"),
         ("Agent.create{}:prompt('')", "empty"),
-        ("Agent.create{model = 'nonsense'}:prompt('x')", "provider and a model"),
+        (
+            "Agent.create{model = 'nonsense'}",
+            "model: 'nonsense' does not name a provider and a model",
+        ),
+        (
+            "Agent.create{fallback = {'gpt'}}",
+            "fallback: 'gpt' does not name a provider and a model",
+        ),
+        ("Agent.create{context = {model = 'gpt'}}", "context.model: 'gpt' does not name"),
         ("Agent.create{model = 'nobody/x'}:prompt('x')", "no provider named 'nobody'"),
     ],
 )

@@ -223,6 +223,7 @@ async def test_what_is_wrong_is_said(script):
         end
         said[5] = select(2, try(agent.remember, agent, "x")).hint
         said[6] = select(2, try(agent.with, agent)).message
+        said[7] = select(2, try(agent.with, agent, {model = "gpt"})).message
         return {said, #agent:capabilities()}
         """
     )
@@ -234,6 +235,7 @@ async def test_what_is_wrong_is_said(script):
             "invalid_arguments",
             "give it one: agent:with{memory = {}}",
             "agent:with: takes a table of capabilities, not a nil",
+            "model: 'gpt' does not name a provider and a model",
         ],
         0,
     ]

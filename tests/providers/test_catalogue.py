@@ -102,6 +102,9 @@ def test_an_unknown_provider_is_met_with_a_suggestion():
         endpoint("opena", {"gpu": ProviderSettings("http://gpu/v1")}, {})
     assert caught.value.message == "no provider named 'opena'"
     assert "'openai'" in caught.value.hint
+    with pytest.raises(UnknownEffect) as caught:
+        endpoint("xyz", {}, {})
+    assert caught.value.hint == "see which there are: llmspell providers"
 
 
 @pytest.mark.parametrize(

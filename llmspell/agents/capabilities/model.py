@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.effects import Effect
+from llmspell.providers.provider import ModelName
 from llmspell.values import Value
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Model(Capability):
             max_tokens: Length of one answer at most.
             reasoning: How much to think.
         """
+        if model is not None:
+            ModelName.parse(model)
         self.model = model
         asks = {"temperature": temperature, "max_tokens": max_tokens, "reasoning": reasoning}
         self._asks = {name: value for name, value in asks.items() if value is not None}
