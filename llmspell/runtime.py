@@ -353,11 +353,16 @@ class Runtime:
         Raises:
             RunNotFound: There is no such run.
             ReplayError: Nothing was recorded at that path.
+            InvalidArguments: A model's name is none.
             Exception: What `resume` raises.
         """
         from llmspell import resuming
         from llmspell.journal import again
+        from llmspell.providers.provider import ModelName
 
+        for pair in (models or {}).items():
+            for model in pair:
+                ModelName.parse(model)
         if spell is not None and not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
         journal = self._open_journal()

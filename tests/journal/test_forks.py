@@ -6,6 +6,7 @@ from llmspell import Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import (
     ConfigError,
+    InvalidArguments,
     JournalMismatch,
     LimitExceeded,
     ProviderError,
@@ -208,7 +209,7 @@ async def test_a_fork_of_a_fork(runtime, spell, notes):
     assert notes == ["end"]
 
 
-async def test_paths_runs_and_parameters_that_are_not_there(runtime, spell):
+async def test_paths_runs_and_parameters_that_are_not_there(runtime, spell, journal):
     async with runtime:
         await runtime.run(spell)
         with pytest.raises(ReplayError, match=r"recorded nothing at 0/44") as caught:
@@ -218,6 +219,11 @@ async def test_paths_runs_and_parameters_that_are_not_there(runtime, spell):
             await runtime.fork("1999", "0/1")
         with pytest.raises(ConfigError, match="no parameter named 'least'"):
             await runtime.fork("last", "0/1", params={"least": 1})
+        for models in ({"a": "scripted/b"}, {"scripted/a": "b"}):
+            with pytest.raises(InvalidArguments, match="does not name a provider and a model"):
+                await runtime.fork("last", "0/1", models=models)
+    with journal() as reader:
+        assert len(reader.runs()) == 1
 
 
 STRANGE = """
