@@ -84,6 +84,31 @@ async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
             task.exception()  # so that it counts as noticed
 
 
+async def in_own_task(work: Coroutine[Any, Any, T], leave: Callable[[], None]) -> T:
+    """What comes of work that has a task to itself.
+
+    So being cancelled from outside is told from what the work cancels itself, such as what takes too
+    long: `leave` is called first.
+    """
+    from anyio import CancelScope
+
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        leave()
+        task.cancel()
+        with CancelScope(shield=True):
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError:
+                    task.cancel()
+        if task.cancelled():
+            raise
+    return task.result()
+
+
 async def gather(
     coroutines: Sequence[Coroutine[Any, Any, T]], *, limit: int | None = None
 ) -> list[T]:

@@ -115,6 +115,7 @@ class Driver:
         self._outcome: Value | Exception = None
         self._fatal: LimitExceeded | ReplayError | RunSuspended | None = None
         self._resting: asyncio.Future[None] | None = None
+        self._runner: asyncio.Task[Any] | None = None
         self._done = self._left = False
 
     async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
@@ -125,7 +126,7 @@ class Driver:
             LimitExceeded: When it broke a limit.
             Exception: What the output raised.
         """
-        self._runner = cast("asyncio.Task[Value]", asyncio.current_task())
+        self._runner = asyncio.current_task()
         self._rest = rest
         self._inbox.append(main)
         self._vm.on_end(lambda: self._deliver(b""))
@@ -154,10 +155,20 @@ class Driver:
 
     def is_leaving(self) -> bool:
         """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
-        if self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended)):
-            return True
-        told = self._turns.told[self._runner] if self._turns else self._abandoned
-        return self._inline is not None and self._runner.cancelling() > told
+        return self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended))
+
+    def leave(self) -> None:
+        """The run is about to be cancelled from outside."""
+        self._left = True
+
+    def may_leave(self) -> bool:
+        """Whether it is perhaps being cancelled from outside, without a word.
+
+        The same is seen while the handler of an effect cancels itself, as when its time is up.
+        """
+        return self.is_leaving() or (
+            self._runner is not None and self._runner.cancelling() > self._abandoned
+        )
 
     def stop(self, error: LlmspellError) -> None:
         """End the run with an error, as from outside."""
@@ -440,10 +451,13 @@ class Driver:
     def _forget_abandoning(self) -> int:
         """Take back that the runner was cancelled for an effect; how often it was besides."""
         self._abandoned -= 1
-        if self._turns:
-            self._turns.told[self._runner] -= 1
         self._over()
-        return self._runner.uncancel() - self._abandoned
+        return self._running.uncancel() - self._abandoned
+
+    @property
+    def _running(self) -> asyncio.Task[Any]:
+        assert self._runner is not None  # noqa: S101 - it serves an effect
+        return self._runner
 
     async def _serve(self, pending: _Pending) -> None:
         task, name, functions, result = pending
@@ -489,9 +503,8 @@ class Driver:
         if self._serving:
             self._serving = False
             self._abandoned += 1
-            self._runner.cancel()
+            self._running.cancel()
             if self._turns and pending:
-                self._turns.told[self._runner] += 1
                 self._over = self._turns.abandoned(pending[0])
         elif pending:  # the runner has not got to it
             pending[-1].close()

@@ -69,8 +69,9 @@ class Engine:
         output = self[Written].print
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
         if recording and not parent:
-            recording.leaving = self._driver.is_leaving
-            recording.stop = self._driver.stop
+            driver = self._driver
+            recording.leaving, recording.may_leave = driver.is_leaving, driver.may_leave
+            recording.leave, recording.stop = driver.leave, driver.stop
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
         """Run the spell; what it returns.

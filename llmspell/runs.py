@@ -14,6 +14,7 @@ from llmspell.agents.templates import Templates
 from llmspell.approvals import Approvals
 from llmspell.bridge import Bridges
 from llmspell.children import Child, Children
+from llmspell.concurrency import in_own_task
 from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.engine import Engine
@@ -165,8 +166,8 @@ class Runs:
             prices = self._shared[Prices]
             services[Accounts].resume(recording.before, prices, self._before)
         with recording.to_its_end() as end:
-            seed = recording.seed
-            end.result = await self._execute(recording.id, seed, launch, services)
+            work = self._execute(recording.id, recording.seed, launch, services)
+            end.result = await in_own_task(work, lambda: recording.leave())  # noqa: PLW0108 - set later
         return end.result
 
     def _begun(self, launch: Launch) -> Recording | None:

@@ -7,7 +7,6 @@ How far that gets meanwhile is chance, so it begins nothing more.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Generator
 from typing import Any, Never
 
@@ -16,17 +15,11 @@ from llmspell.effect_paths import all_around, is_task
 
 
 class Abandoned:
-    """Those of one run, and of the runs on its behalf.
-
-    Attributes:
-        told: How often each task was cancelled for one, and has yet to hear of it. A spell that a spell
-            runs may be run in the same task.
-    """
+    """Those of one run, and of the runs on its behalf."""
 
     def __init__(self) -> None:
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._children: set[str] = set()
-        self.told: Counter[asyncio.Task[Any]] = Counter()
 
     def add(self, path: str) -> None:
         """The spell does not wait for the effect of that path any more."""

@@ -83,6 +83,8 @@ class Recording:
         computing: How many Lua states compute apart from the event loop.
         leaving: Whether the run stops to be resumed, so that leaves which are cancelled have not
             ended; set by whoever drives it.
+        may_leave: Whether it does perhaps; the same.
+        leave: Says that it is about to be cancelled; the same.
         stop: Stops the run with an error; set by whoever drives it.
         over: Whether the run has failed or stops: what is done yet, for hooks at its end, is no part
             of it and is not recorded. A run that is resumed ends anew.
@@ -115,6 +117,8 @@ class Recording:
         self.computing = 0
         self.over = False
         self.leaving: Callable[[], bool] = lambda: False
+        self.may_leave: Callable[[], bool] = lambda: False
+        self.leave: Callable[[], None] = lambda: None
         self.stop: Callable[[LlmspellError], None] = lambda _: None
         self.ledger, self.text_of, self._unfinished = ledger, text_of, unfinished
         self._known = ledger.known if ledger else ()
@@ -235,11 +239,8 @@ class Recording:
         self.waits.consider()
 
     def unless_it_stops(self, note: Callable[[], None]) -> None:
-        """Note that an effect was cancelled; while the run seems to stop, only once it goes on.
-
-        It seems to as well when an effect cancels what is done on its behalf.
-        """
-        if self.leaving():
+        """Note that an effect was cancelled; while the run stops perhaps, only once it goes on."""
+        if self.may_leave():
             self._doubtful.append(note)
         else:
             self.settle_doubts()

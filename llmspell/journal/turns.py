@@ -7,11 +7,9 @@ leaves make are recorded themselves, since nobody makes them when the leaf is an
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmspell.effect_paths import is_within
 from llmspell.journal.calls import storable
@@ -161,11 +159,6 @@ class Turns:
         path = f"{self._under}{self._asked[task]}"
         self._recording.abandoned.add(path)
         return partial(self._recording.abandoned.over, path)
-
-    @property
-    def told(self) -> Counter[asyncio.Task[Any]]:
-        """How often each task was cancelled for an effect that is abandoned, and has yet to hear of it."""
-        return self._recording.abandoned.told
 
     def calls(self, path: str) -> GivenUp | None:
         """What to await in the place of calling a function of the spell in a task of that path, if anything."""

@@ -5,7 +5,7 @@ import pytest
 from anyio import CancelScope, move_on_after, sleep
 
 from llmspell.callers import Callers
-from llmspell.concurrency import cancel
+from llmspell.concurrency import cancel, in_own_task
 
 pytestmark = pytest.mark.anyio
 
@@ -54,3 +54,45 @@ async def test_what_fails_at_its_end_is_passed_over(caplog):
 
 async def test_nothing_to_cancel():
     await cancel([])
+
+
+async def test_work_in_its_own_task_is_told_before_it_is_cancelled_and_left_to_clean_up():
+    told = []
+
+    async def work():
+        try:
+            await sleep(60)
+        finally:
+            assert told == ["leave"]
+            with CancelScope(shield=True):
+                await sleep(0.05)
+            told.append("cleaned up")
+
+    with move_on_after(0.01) as scope:
+        await in_own_task(work(), lambda: told.append("leave"))
+    assert scope.cancelled_caught
+    assert told == ["leave", "cleaned up"]
+
+
+async def test_work_in_its_own_task_may_have_ended_though_it_was_cancelled():
+    async def work():
+        try:
+            await sleep(60)
+        except asyncio.CancelledError:
+            return "done"
+
+    task = asyncio.create_task(in_own_task(work(), lambda: None))
+    await sleep(0.01)
+    task.cancel()
+    assert await task == "done"
+
+
+async def test_what_work_in_its_own_task_cancels_itself_does_not_count_as_leaving():
+    async def work():
+        async with asyncio.timeout(0.01):
+            await sleep(60)
+
+    told = []
+    with pytest.raises(TimeoutError):
+        await in_own_task(work(), lambda: told.append("leave"))
+    assert not told

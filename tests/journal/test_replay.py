@@ -225,6 +225,36 @@ async def test_what_goes_on_as_a_run_ends_comes_as_far_again(twice):
     await twice(source)
 
 
+@tool
+async def hasty(effect: Effect) -> str:
+    """Gives up soon, and cleans up for a while."""
+
+    async def lingering():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await effect.perform("event.publish", topic="t", data=1)
+            await asyncio.sleep(0.02)
+
+    try:
+        async with asyncio.timeout(0.01):
+            await asyncio.gather(lingering())
+    except TimeoutError:
+        return "too late"
+
+
+async def test_a_run_does_not_seem_to_stop_while_a_tool_cancels_its_own_work(twice):
+    source = """
+        local got = {}
+        Event.subscribe("t", function(e) got[#got + 1] = e.data end)
+        local said = hasty{}
+        Event.publish("t", 2)
+        Task.sleep(0.01)
+        return {said, got}
+    """
+    assert await twice(source, tools=[hasty]) == ["too late", [1, 2]]
+
+
 async def test_what_a_budget_says_was_spent_is_the_same(twice):
     async def answers(request):
         if request.messages[-1].text == "wait":
