@@ -42,6 +42,10 @@ def as_failure(error: asyncio.CancelledError) -> Exception:
     return RuntimeError("what it waited for was cancelled")
 
 
+class CancelledUnasked(asyncio.CancelledError):
+    """A cancellation before what was wanted had been asked of anybody, or while others want it too."""
+
+
 class Followed(Generic[T]):
     """An answer that takes time, and `follow`, which awaits it and does something more.
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import CancelledUnasked, settled
 from llmspell.effects import Effect, Perform
 from llmspell.errors import EffectTimeout, ProviderError
 from llmspell.journal.recording import Recording
@@ -115,4 +115,6 @@ def _may_be_billed(error: BaseException) -> bool:
     """Whether the provider may have begun to answer, and nobody says how much."""
     if isinstance(error, ProviderError):
         return error.billed
+    if isinstance(error, CancelledUnasked):
+        return False
     return isinstance(error, (asyncio.CancelledError, GeneratorExit, EffectTimeout))

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from llmspell.concurrency import CancelledUnasked
+
 if TYPE_CHECKING:
     from llmspell.providers.messages import ModelRequest, ModelResponse
 
@@ -40,6 +42,10 @@ class Sharing:
         asked.waiting += 1
         try:
             response = await asyncio.shield(asked.answer)
+        except asyncio.CancelledError as error:
+            if asked.waiting > 1:  # one of the others pays
+                raise CancelledUnasked(*error.args) from error
+            raise
         finally:
             asked.waiting -= 1
             if not asked.waiting and not asked.answer.done():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
 from llmspell.buckets import Bucket
+from llmspell.concurrency import CancelledUnasked
 
 
 class Turns:
@@ -31,8 +33,12 @@ class Turns:
             return
         if self._slots is None:  # it belongs to the event loop of who asks first
             self._slots = anyio.Semaphore(self._at_once)
-        async with self._slots:
+        with _unasked():
+            await self._slots.acquire()
+        try:
             yield
+        finally:
+            self._slots.release()
 
     async def attempt(self) -> None:
         """Before an attempt; waits until it may begin."""
@@ -43,7 +49,17 @@ class Turns:
         bucket.tokens -= 1
         if pause:
             try:
-                await anyio.sleep(pause)
+                with _unasked():
+                    await anyio.sleep(pause)
             except BaseException:
                 bucket.tokens += 1  # it did not begin
                 raise
+
+
+@contextmanager
+def _unasked() -> Iterator[None]:
+    """Around a wait before anything is sent: a cancellation says so."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        raise CancelledUnasked(*error.args) from error

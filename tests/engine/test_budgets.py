@@ -17,7 +17,7 @@ from llmspell.providers.settings import ProviderSettings
 from llmspell.runtime import Runtime
 from llmspell.spending.prices import Price
 from llmspell.state import MemoryStore
-from llmspell.testing.fakes import FakeServer
+from llmspell.testing.fakes import FakeServer, stalled
 
 pytestmark = pytest.mark.anyio
 
@@ -527,3 +527,42 @@ async def test_an_answer_that_is_broken_off_counts_as_what_it_may_have_come_to(
     assert await spend(source, provider=Endless([])) == [2, True]
     spent = spend.runtime.spent["scripted/known"]
     assert (spent.calls, spent.unanswered, spent.output_tokens) == (1, 1, output)
+
+
+async def test_what_is_cancelled_before_it_was_sent_costs_nothing(spend):
+    server = FakeServer(stalled("Fine."))
+    where = Endpoint("anthropic", "https://api.anthropic.com", key="sk-x", concurrency=1)
+    provider = AnthropicMessages(where, transport=server.transport())
+    source = """
+        pcall(Task.timeout, 0.3, function()
+          Task.map({1, 2, 3}, function()
+            Agent.create{model = "anthropic/claude-opus-4-5", max_tokens = 100}:prompt("Hi")
+          end)
+        end)
+    """
+    await spend(source, provider=provider)
+    assert len(server.requests) == 1
+    assert spend.runtime.spent.total.calls == 1
+
+
+async def test_who_does_not_wait_for_a_shared_answer_any_more_leaves_the_bill_to_others(tmp_path):
+    async def slowly(_):
+        await anyio.sleep(0.4)
+        return answer()
+
+    source = f"""{ASK}
+        Task.all{{
+          function() pcall(Task.timeout, 0.1, ask) end,
+          function() return ask() end,
+        }}
+    """
+    settings = Settings(
+        prices=PRICES, providers={"scripted": ProviderSettings(share=True)}, model="scripted/known"
+    )
+    provider = ScriptedProvider(slowly)
+    project = Project(tmp_path, settings)
+    async with Runtime(project=project, providers=[provider], store=MemoryStore()) as runtime:
+        await runtime.execute(source)
+        spent = runtime.spent["scripted/known"]
+    assert len(provider.requests) == 1
+    assert (spent.calls, spent.usd, spent.unanswered) == (1, 1.0, 0)
