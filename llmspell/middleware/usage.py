@@ -45,7 +45,7 @@ class TokenUsage(Selective):
 
         async def counted(effect: Effect) -> Value:
             result = await settled(call(effect))
-            model = effect.args["model"]
+            model = effect.bound["wanted"].model  # a fork may ask another one than the spell does
             used = Usage(**result["usage"])
             if used.usd is None:
                 usd = effect.run[Prices].usd(used, result.get("model") or model, model)

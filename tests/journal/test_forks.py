@@ -3,7 +3,7 @@
 import pytest
 
 from llmspell import Runtime, tool
-from llmspell.config import Project
+from llmspell.config import Project, Settings
 from llmspell.errors import (
     ConfigError,
     InvalidArguments,
@@ -13,11 +13,14 @@ from llmspell.errors import (
     ReplayError,
     RunNotFound,
 )
+from llmspell.hooks.builtin.costs import Costs
 from llmspell.journal.reader import Reader
 from llmspell.limits import Limits
+from llmspell.middleware.usage import TokenUsage
 from llmspell.permissions import Grants
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
+from llmspell.spending.prices import Price
 from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -90,6 +93,34 @@ async def test_what_came_before_is_not_done_again(runtime, spell, notes, provide
         assert (new.origin, new.origin_path) == (old.id, "0/4/0")
         assert new.result == forked
         assert old.result == ["scripted/a 1", "scripted/a 3", "scripted/a 5"]
+
+
+async def test_what_another_model_costs_is_counted_as_its_own(tmp_path, spell, provider, notes):
+    @tool
+    def note(line: str) -> int:
+        notes.append(line)
+        return len(notes)
+
+    prices = {"scripted/a": Price(1e6), "scripted/b": Price(2e6)}
+    costs, usage = Costs(), TokenUsage()
+    async with Runtime(
+        project=Project(tmp_path, Settings(prices=prices)),
+        tools=[note],
+        providers=[provider],
+        hooks=[costs],
+        middleware=[usage],
+        store=MemoryStore(),
+        output=lambda _: None,
+    ) as runtime:
+        await runtime.run(spell)
+        costs.spent.clear()
+        usage.requests.clear()
+        usage.used.clear()
+        await runtime.fork("last", "0/4/0", models={"scripted/a": "scripted/b"})
+    assert usage.requests == {"scripted/b": 2}
+    used = usage.used["scripted/b"]
+    assert used.usd == costs.spent["scripted/b"].usd == 2 * used.input_tokens
+    assert list(costs.spent) == list(usage.used) == ["scripted/b"]
 
 
 async def test_a_step_that_is_made_of_others_is_parted_at_its_first(runtime, spell, notes):

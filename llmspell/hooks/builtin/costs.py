@@ -39,7 +39,7 @@ class Costs(EffectHook):
     def after(self, call: HookCall) -> None:
         if self not in call.notes:
             return
-        model = call.effect.args["model"]
+        model = call.effect.bound["wanted"].model  # a fork may ask another one than the spell does
         usage = Usage(**call.result["usage"])
         usd = usage.usd
         if usd is None:
