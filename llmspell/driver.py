@@ -105,8 +105,8 @@ class Driver:
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._serving = False
-        self._over: Callable[[], None] = lambda: None  # says that the last such effect has ended
         self._abandoned = 0  # how often the runner was cancelled for an effect, and has not heard
+        self._over: Callable[[], None] = lambda: None  # says that the last such effect has ended
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, _Call] = {}
         self._unclaimed: dict[int, _Call] = {}
