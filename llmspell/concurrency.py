@@ -94,12 +94,12 @@ async def in_own_task(work: Coroutine[Any, Any, T], leave: Callable[[], None]) -
     So being cancelled from outside is told from what the work cancels itself, such as what takes too
     long: `leave` is called first.
     """
-    from anyio import CancelScope
-
     task = asyncio.get_running_loop().create_task(work)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
+        from anyio import CancelScope
+
         leave()
         task.cancel()
         with CancelScope(shield=True):
