@@ -235,7 +235,8 @@ class Recording:
     def close(self, asked: Asked) -> None:
         """A leaf is not in progress any more."""
         del self.open[asked.path]
-        self.unclaimed.ended(asked.path)
+        if self.unclaimed:
+            self.unclaimed.ended(asked.path)
         self.waits.consider()
 
     def unless_it_stops(self, note: Callable[[], None]) -> None:

@@ -121,9 +121,10 @@ class Turns:
         recording = self._recording
         if recording.open or self.held or self._under or messages.is_end(message):
             return False
-        kind, number = messages.head_of(message)
-        if kind == "abort" and self._is_of_leaf(f"a{self._calls.get(number, '')}"):
-            return False
+        if recording.calls:
+            kind, number = messages.head_of(message)
+            if kind == "abort" and self._is_of_leaf(f"a{self._calls.get(number, '')}"):
+                return False
         past, turn = recording.past, recording.turn
         if past is not None and not (past.ready(turn) and past.batch(turn + 1) is None):
             return False

@@ -22,6 +22,9 @@ class Unclaimed:
     def __init__(self) -> None:
         self._calls: dict[str, asyncio.Future[None]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
     def add(self, path: str) -> None:
         """One is made, and its leaf is not there yet."""
         self._calls[path] = asyncio.get_running_loop().create_future()
