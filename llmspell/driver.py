@@ -192,14 +192,12 @@ class Driver:
         number = again or number
         call = self._calls[number] = self._unclaimed.pop(number, _Call())
         try:
-            if again:
-                pass  # it is told as it was
-            elif self._inline and not (self._scheduled or self._elsewhere):
+            if not again and self._inline and not (self._scheduled or self._elsewhere):
                 self._inbox.append(message)
                 self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
                 if self._abandoned:
                     await asyncio.sleep(0)  # the function has abandoned the effect that calls it
-            else:
+            elif not again:  # else the record has it told
                 self._deliver(message)
             if call.outcome is None:
                 await call.settled()

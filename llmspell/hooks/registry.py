@@ -188,10 +188,10 @@ class Hooks:
                 found[hook.phase] = (*found.get(hook.phase, ()), hook)
         return found
 
-    def change(self, name: str) -> bool:
+    def has_changed_for(self, name: str) -> bool:
         """Whether a spell has registered a hook for an effect or point of that name, ever."""
         mine = any(hook.since and hook.matches(name) for _, hook in (*self._own, *self._gone))
-        return mine or (self.outer is not None and self.outer.change(name))
+        return mine or (self.outer is not None and self.outer.has_changed_for(name))
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` whenever `matching` may answer differently."""

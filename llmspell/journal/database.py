@@ -164,6 +164,9 @@ BLOB that is its digest in `blobs`. Times are seconds since 1970.
 - links: of lists: each the digest of the one before, and an item.
 """
 
+OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
+"""The tables whose rows belong to the run of their `run`."""
+
 
 def schema() -> Schema[JournalError]:
     return Schema(

@@ -47,7 +47,15 @@ class Asked:
     """
 
     __slots__ = (
-        *("after", "arguments", "begin", "begun", "effect", "name", "path", "payment", "started"),
+        "after",
+        "arguments",
+        "begin",
+        "begun",
+        "effect",
+        "name",
+        "path",
+        "payment",
+        "started",
     )
 
     def __init__(self, effect: Effect, arguments: Arguments, after: int) -> None:

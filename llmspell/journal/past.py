@@ -1,8 +1,9 @@
 """What a run did before: gives recorded outcomes back, in the order in which they came.
 
 Lua does the same again if it is told the same in the same batches, and what is told depends on
-nothing but the outcomes of leaves, and on the calls that they made meanwhile. So each outcome is held back until those before it have been
-given, all leaves have been asked for that had been by then, and Lua has had as many turns.
+nothing but the outcomes of leaves, and on the calls that they made meanwhile. So each outcome is
+held back until those before it have been given, all leaves have been asked for that had been by
+then, and Lua has had as many turns.
 """
 
 from __future__ import annotations

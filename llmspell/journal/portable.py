@@ -9,13 +9,11 @@ from pathlib import Path
 
 from llmspell import sqlite_file
 from llmspell.errors import JournalError
-from llmspell.journal.database import open_to_read, open_to_write, schema
+from llmspell.journal.database import OF_A_RUN, open_to_read, open_to_write, schema
 from llmspell.journal.reader import Reader, RecordedRun
 from llmspell.journal.sound import heads_of
 from llmspell.journal.texts import Row, Stored, content_of, digest, stored, text_of
 from llmspell.values import plain
-
-_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
 
 
 def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
@@ -84,7 +82,7 @@ def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> i
     """Copy the rows of a run that was checked, and all that they stand for; its number there."""
     try:
         number = _copy_row(source, run, target)
-        for table in _OF_A_RUN:
+        for table in OF_A_RUN:
             for row in source.execute(f"SELECT * FROM {table} WHERE run = ?", (run,)):  # noqa: S608 - constants
                 _insert(target, table, (number, *row[1:]))
         heads = {head for lists in _lists(source, run) for _, head in heads_of(lists)}

@@ -6,14 +6,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from llmspell.journal.database import open_to_write, schema
+from llmspell.journal.database import OF_A_RUN, open_to_write, schema
 from llmspell.journal.locks import is_running
 from llmspell.journal.reader import damaged
 from llmspell.journal.recording import is_id
 from llmspell.journal.sound import Unsound, heads_of
 from llmspell.sqlite_file import transaction
-
-_OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
 
 # What the runs that are left refer to, directly or by chains.
 _HEADS = """
@@ -55,7 +53,7 @@ def prune(path: Path, *, before: float | None = None, keep: int | None = None) -
                 ]
                 for number in gone:
                     db.execute("DELETE FROM runs WHERE number = ?", (number,))
-                    for table in _OF_A_RUN:
+                    for table in OF_A_RUN:
                         db.execute(f"DELETE FROM {table} WHERE run = ?", (number,))  # noqa: S608 - constants
                 if gone:
                     _check_lists(db, path)

@@ -19,7 +19,7 @@ class Hooking:
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         hooks = run[Hooks]
         now = _dispatch(handler, call, hooks, hooks.seen)
-        if run[Recording] and hooks.change(handler.name):
+        if run[Recording] and hooks.has_changed_for(handler.name):
             return _Moving(handler, call, hooks, now).perform
         return now
 

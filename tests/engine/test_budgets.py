@@ -487,10 +487,18 @@ async def test_an_answer_whose_usage_nobody_reports_is_not_free(spend):
     assert len(spend.provider.requests) == 2
 
 
-async def test_who_shares_the_answer_to_another_request_pays_nothing(tmp_path):
+async def sharing(folder, source, provider):
+    """What a spell spent whose requests share answers."""
     settings = Settings(
         prices=PRICES, providers={"scripted": ProviderSettings(share=True)}, model="scripted/known"
     )
+    given = {"project": Project(folder, settings), "providers": [provider]}
+    async with Runtime(**given, store=MemoryStore()) as runtime:
+        await runtime.execute(source)
+        return runtime.spent["scripted/known"]
+
+
+async def test_who_shares_the_answer_to_another_request_pays_nothing(tmp_path):
 
     async def slowly(_):
         await anyio.sleep(0.05)
@@ -498,10 +506,7 @@ async def test_who_shares_the_answer_to_another_request_pays_nothing(tmp_path):
 
     source = f"{ASK}Task.map({{1, 2, 3}}, ask)"
     provider = ScriptedProvider(slowly)
-    project = Project(tmp_path, settings)
-    async with Runtime(project=project, providers=[provider], store=MemoryStore()) as runtime:
-        await runtime.execute(source)
-        spent = runtime.spent["scripted/known"]
+    spent = await sharing(tmp_path, source, provider)
     assert len(provider.requests) == 1
     assert (spent.usd, spent.tokens, spent.unanswered) == (1.0, 2_000_000, 0)
 
@@ -556,13 +561,7 @@ async def test_who_does_not_wait_for_a_shared_answer_any_more_leaves_the_bill_to
           function() return ask() end,
         }}
     """
-    settings = Settings(
-        prices=PRICES, providers={"scripted": ProviderSettings(share=True)}, model="scripted/known"
-    )
     provider = ScriptedProvider(slowly)
-    project = Project(tmp_path, settings)
-    async with Runtime(project=project, providers=[provider], store=MemoryStore()) as runtime:
-        await runtime.execute(source)
-        spent = runtime.spent["scripted/known"]
+    spent = await sharing(tmp_path, source, provider)
     assert len(provider.requests) == 1
     assert (spent.calls, spent.usd, spent.unanswered) == (1, 1.0, 0)
