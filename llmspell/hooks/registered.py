@@ -151,18 +151,28 @@ class RegisteredHook:
             HookFailed: It fails and is required.
             LimitExceeded: Its work broke a limit of the run.
         """
-        path, recording = call.effect.path, call.effect.run[Recording]
-        busy = bool(at_work) and at_work.includes(self.owner, path)
-        chance = bool(recording) and recording.is_of_call(path)  # whether it is that it is busy
-        if (busy and not chance) or (self.only is not None and not self.only(call.effect)):
+        recording = call.effect.run[Recording]
+        if recording and not recording.over:
+            return self._ask_in_record(recording, call, at_work)
+        busy = at_work and at_work.includes(self.owner, call.effect.path)
+        if busy or self.removed or (self.only is not None and not self.only(call.effect)):
             return None
-        passed = busy or self.removed
-        if not recording or recording.over:
-            if self.of_spell and not passed:
-                return self._asked_beside(call, call.aside(), at_work)
-            return None if passed else self._asked(call, at_work)
+        if self.of_spell:
+            return self._asked_beside(call, call.aside(), at_work)
+        return self._asked(call, at_work)
+
+    def _ask_in_record(
+        self, recording: Recording, call: HookCall, at_work: AtWork
+    ) -> Answer[HookResult]:
+        """The same in a run that is recorded: what chance decides is noted, or was."""
+        path = call.effect.path
+        busy = bool(at_work) and at_work.includes(self.owner, path)
+        if busy and not recording.is_of_call(path):
+            return None
+        if self.only is not None and not self.only(call.effect):
+            return None
         aside = call.aside()
-        if _is_noted(aside, "passed", passed):
+        if _is_noted(aside, "passed", busy or self.removed):
             return noted(aside, "passed")
         if self.of_spell:
             return self._asked_beside(call, aside, at_work)
@@ -171,7 +181,7 @@ class RegisteredHook:
     def _recorded(
         self, recording: Recording, call: HookCall, aside: Effect, at_work: AtWork
     ) -> Answer[HookResult]:
-        """The same, and what it says is recorded, or was."""
+        """What it decides, which is recorded, or was."""
         from llmspell.hooks.deciding import NAME, decided
 
         effect = call.effect
