@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from llmspell.concurrency import Answer, as_failure
+from llmspell.concurrency import Answer, as_failure, settled
+from llmspell.steps import TookTooLong, within
 
 CLOSE_SECONDS = 30.0
 
@@ -17,18 +18,16 @@ async def close(what: str, close: Callable[[], Answer[object]]) -> None:
     That it fails, or takes too long, is logged: the result of a run is there by then, and others are
     still to be closed.
     """
-    limit = None
     try:
         answer = close()
         if hasattr(answer, "__await__"):
-            async with asyncio.timeout(CLOSE_SECONDS) as limit:
-                await answer
+            await within(CLOSE_SECONDS, settled(answer))
     except asyncio.CancelledError as error:
         _report(what, str(as_failure(error)))
+    except TookTooLong as error:
+        _report(what, f"it {error}")
     except Exception as error:
-        late = limit is not None and limit.expired()
-        said = f"{type(error).__name__}: {error}"
-        _report(what, f"it took more than {CLOSE_SECONDS:g} seconds" if late else said)
+        _report(what, f"{type(error).__name__}: {error}")
         log.debug("its traceback", exc_info=error)
 
 

@@ -142,14 +142,14 @@ class _Turn:
 
     def _offer(self) -> None:
         """Let the model call what the speaker has now."""
-        self.had = self.speaker.tools
+        self.offered = self.speaker.tools
         self.tools = specs(self.speaker, self.effect.run[Tools])
 
     # Asking
 
     async def _ask(self) -> ModelResponse:
         self._count_step()
-        if self.speaker.tools is not self.had:  # it was given some, or has lost some
+        if self.speaker.tools is not self.offered:  # it was given some, or has lost some
             self._offer()
         request = await self._fitting()
         try:
