@@ -82,7 +82,7 @@ LEAVES = st.one_of(
     NUMBERS.map(
         lambda n: (
             f"Hook.{('before', 'after')[n % 2]}('state.*', function(c) note('state ' .. c.args.key) "
-            f"{('', 'Task.sleep(0.001)', 'work{n = 1}', 'State.get(c.args.key)')[n % 4]} end)"
+            f"{('', 'Task.sleep(0.001)', 'work{n = 1}', 'look(c.args.key)')[n % 4]} end)"
         )
     ),
     NUMBERS.map(lambda n: f"Event.publish('t', {n})"),
@@ -126,6 +126,15 @@ Tool.define{name = "mine", params = {n = "integer"}, run = function(a)
   return State.increment("mine") + math.random(10)
 end}
 Event.subscribe("t", function(e) note("event " .. e.data) end)
+-- Hooks see what other hooks do, so as many that all look would look factorially often.
+local looking = 0
+local function look(key)
+  if looking < 2 then
+    looking = looking + 1
+    State.get(key)
+    looking = looking - 1
+  end
+end
 """
 TAIL = "\nreturn noted"
 
