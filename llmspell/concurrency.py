@@ -42,7 +42,7 @@ def as_failure(error: asyncio.CancelledError) -> Exception:
     return RuntimeError("what it waited for was cancelled")
 
 
-class CancelledUnasked(asyncio.CancelledError):
+class CancelledBeforeRequest(asyncio.CancelledError):
     """A cancellation before what was wanted had been asked of anybody, or while others want it too."""
 
 

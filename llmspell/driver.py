@@ -34,8 +34,8 @@ from llmspell.lua import messages
 from llmspell.lua.codec import MalformedMessage
 from llmspell.lua.failures import callback_error, limit_error, spell_error
 from llmspell.lua.machine import Machine
+from llmspell.run_output import Text
 from llmspell.values import LuaFunction, NotPlain, Value
-from llmspell.written import Text
 
 log = logging.getLogger("llmspell.driver")
 

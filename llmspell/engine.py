@@ -14,7 +14,7 @@ from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.events import Events
 from llmspell.events.inboxes import Inboxes
-from llmspell.events.life import told
+from llmspell.events.lifecycle import told
 from llmspell.hooks import Hooks, Life
 from llmspell.journal.recording import Recording
 from llmspell.journal.turns import Turns
@@ -22,13 +22,13 @@ from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.machine import Machine
 from llmspell.middleware import Middleware, compose
+from llmspell.run_output import RunOutput
 from llmspell.spell import Spell
 from llmspell.spending.account import Account
-from llmspell.state.watchers import Watchers
+from llmspell.state.run_watches import RunWatches
 from llmspell.suggestions import did_you_mean
 from llmspell.tools.registry import Tools
 from llmspell.values import LuaFunction, Value
-from llmspell.written import Written
 
 S = TypeVar("S")
 
@@ -66,7 +66,7 @@ class Engine:
         # What a leaf runs is not run again, so nobody needs to know what it was told.
         apart = recording is None or (parent is not None and recording.is_of_leaf(parent.path))
         turns = None if apart else partial(Turns, recording, self._under)
-        output = self[Written].print
+        output = self[RunOutput].print
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
         if recording and not parent:
             driver = self._driver
@@ -133,9 +133,9 @@ class Engine:
         return self._driver.call(function, args, path.removeprefix(self._under))
 
     @property
-    def _calling(self) -> list[Watchers | Inboxes]:
+    def _calling(self) -> list[RunWatches | Inboxes]:
         """What goes on calling the spell until it has ended, if it ever used any of that."""
-        return [self._services[kind] for kind in (Watchers, Inboxes) if kind in self._services]
+        return [self._services[kind] for kind in (RunWatches, Inboxes) if kind in self._services]
 
     def _rest(self) -> Awaitable[None] | None:
         """What is to be done yet when the spell has returned, while its functions can be called."""
@@ -178,13 +178,13 @@ class Engine:
     def _chain(self, name: str) -> Perform:
         chain = compose(self._middleware, self._bridges.handler(name), self)
         recording: Recording | None = self[Recording]
-        if recording and (past := recording.past):
-            chain = recording.unclaimed.gated(chain, beyond=lambda: past.over)
+        if recording and (history := recording.history):
+            chain = recording.unclaimed.gated(chain, beyond=lambda: history.over)
         self._chains[name] = chain
         return chain
 
 
-async def _finish(calling: list[Watchers | Inboxes]) -> None:
+async def _finish(calling: list[RunWatches | Inboxes]) -> None:
     for callers in calling:
         await callers.finish()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llmspell.agents.templates import Templates
 from llmspell.approvals import Approvals
 from llmspell.bridge import Bridges
-from llmspell.children import Child, Children
+from llmspell.child_runs import ChildRun, ChildRuns
 from llmspell.concurrency import in_own_task
 from llmspell.config import Project
 from llmspell.effects import Effect
@@ -27,10 +27,11 @@ from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
 from llmspell.lua.machine import Machine
 from llmspell.lua.vm import Vm
+from llmspell.lua_modules import Modules
 from llmspell.middleware import Middleware
-from llmspell.modules import Modules
 from llmspell.permissions import Permissions
 from llmspell.providers.models import Substitutes
+from llmspell.run_output import Output, RunOutput
 from llmspell.spell import Spell
 from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
@@ -38,7 +39,6 @@ from llmspell.spending.prices import Prices
 from llmspell.state import Store
 from llmspell.tools.registry import Tools
 from llmspell.values import Value, plain
-from llmspell.written import Output, Written
 
 if TYPE_CHECKING:
     from llmspell.isolation.workers import Workers
@@ -141,7 +141,7 @@ class Runs:
             return await self.run_recorded(recording, launch, output, begun)
         id_ = new_id()
         begun(id_)
-        services = self._services(launch, Written(output, launch.limits.output))
+        services = self._services(launch, RunOutput(output, launch.limits.output))
         return await self._execute(id_, _chance(), launch, services)
 
     async def run_recorded(
@@ -157,8 +157,8 @@ class Runs:
         `tools` describes those that it had when it was recorded.
         """
         begun(recording.id)
-        recording.waits.park = self._park
-        services = self._services(launch, Written(output, launch.limits.output))
+        recording.parking.park = self._park
+        services = self._services(launch, RunOutput(output, launch.limits.output))
         services[Recording] = recording
         if recording.is_replay:
             _replay_in(services, tools)
@@ -185,7 +185,7 @@ class Runs:
             await workers.close()
 
     async def _run_child(
-        self, effect: Effect, child: Child, permissions: Permissions, limits: Limits
+        self, effect: Effect, child: ChildRun, permissions: Permissions, limits: Limits
     ) -> Value:
         params = child.spell.bind(child.params)
         approvals = effect.run[Approvals].also(child.spell.approve)
@@ -194,7 +194,7 @@ class Runs:
         launch = Launch(
             child.spell, params, list(child.arguments), permissions, limits, approvals, budget
         )
-        services = self._services(launch, effect.run[Written].within(limits.output))
+        services = self._services(launch, effect.run[RunOutput].within(limits.output))
         services[Accounts] = effect.run[Accounts]
         services[Substitutes] = effect.run[Substitutes]
         services[Hooks] = Hooks(effect.run[Hooks])
@@ -228,7 +228,7 @@ class Runs:
         )
         return await engine.execute(launch.spell, launch.params, launch.arguments)
 
-    def _services(self, launch: Launch, written: Written) -> dict[type, Any]:
+    def _services(self, launch: Launch, output: RunOutput) -> dict[type, Any]:
         """What handlers find at `effect.run[…]`."""
         spell, events = launch.spell, self._shared[Events]
         account = Account(launch.budget, f"the spell {spell.name}", ends_run=True)
@@ -236,7 +236,7 @@ class Runs:
             Approvals: launch.approvals,
             Account: account,
             Accounts: Accounts(account, self._shared[Account]),
-            Children: Children(launch.limits, launch.permissions, self._run_child),
+            ChildRuns: ChildRuns(launch.limits, launch.permissions, self._run_child),
             Events: events if spell.trusted else Events(outer=events),
             Hooks: Hooks(self._shared[Hooks]),
             Human: Human(spell.file, self._person),
@@ -246,7 +246,7 @@ class Runs:
             Recording: None,
             Substitutes: launch.models,
             Tools: Tools(self._shared[Tools]),
-            Written: written,
+            RunOutput: output,
         }
         makers: dict[type, Callable[[], Any]] = {
             Store: self._open_store,
@@ -285,7 +285,7 @@ class Runs:
 def _replay_in(services: dict[type, Any], tools: Sequence[Mapping[str, Any]]) -> None:
     """Have what a run asks of its services though nothing is done: tools, and a store."""
     from llmspell.state import MemoryStore
-    from llmspell.tools.recorded import RecordedTool
+    from llmspell.tools.recorded_tool import RecordedTool
 
     services[Store] = MemoryStore()  # watches are opened, and see nothing
     for described in tools:

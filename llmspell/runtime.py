@@ -10,37 +10,37 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from llmspell.assembling import all_bridges, all_hooks, all_middleware, all_tools
 from llmspell.bridge import Bridge
+from llmspell.components import all_bridges, all_hooks, all_middleware, all_tools
 from llmspell.config import Project, find_project
 from llmspell.console import Console
 from llmspell.errors import LimitExceeded, LlmspellError
 from llmspell.events import Events
-from llmspell.finding import find_spell
-from llmspell.granting import Ask
 from llmspell.hooks import Hook, Hooks, tell_of_runtime
 from llmspell.human import Person
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import build
 from llmspell.middleware import Middleware
 from llmspell.middleware.function import MiddlewareFunction
-from llmspell.middleware.life import open_middleware
+from llmspell.middleware.lifecycle import open_middleware
 from llmspell.middleware.trace import Observer, Observers
 from llmspell.permissions import NOTHING, Grants
+from llmspell.permissions.policy import Ask
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
+from llmspell.run_config import HostOptions, RunConfig, launch_of
+from llmspell.run_output import Output, StandardOutput
 from llmspell.runs import Runs
 from llmspell.spell import Spell, parse_spell
+from llmspell.spell_lookup import find_spell
 from llmspell.spending.account import Account
 from llmspell.spending.prices import Prices
 from llmspell.spending.spent import Spending
 from llmspell.state import Store
 from llmspell.stores import Stores
-from llmspell.terms import Given, Terms, launch_of
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
 from llmspell.values import Value, plain
-from llmspell.written import Output, StandardOutput
 
 if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes
@@ -153,7 +153,7 @@ class Runtime:
             progress=progress,
         )
         self._person = person
-        self._given = Given(
+        self._given = HostOptions(
             grants or NOTHING,
             denied or NOTHING,
             ask,
@@ -163,7 +163,7 @@ class Runtime:
             isolate,
             model,
         )
-        self._terms = Terms(self._given, self.project, self.models)
+        self._run_config = RunConfig(self._given, self.project, self.models)
         self.bridges = all_bridges(bridges)
         self._middleware = all_middleware(self.project, middleware)
         self._given_plugins = tuple(plugins)
@@ -271,7 +271,7 @@ class Runtime:
         """
         if not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
-        launch = await self._terms.launch(spell, params or {}, arguments)
+        launch = await self._run_config.launch(spell, params or {}, arguments)
         run = self._runs.run(launch, self._output_or(output), begun)
         return await self._explained(spell, run)
 
@@ -304,23 +304,25 @@ class Runtime:
                 that is to be done yet, which nobody here gave.
             Exception: What `run` raises.
         """
-        from llmspell import resuming
-        from llmspell.journal import again
-        from llmspell.journal.approved import approved_elsewhere
+        from llmspell import resume_inputs
+        from llmspell.journal import rerun
+        from llmspell.journal.imported_approvals import approved_elsewhere
 
         async def always(_: BegunEffect) -> Verdict:
             return unfinished  # type: ignore[return-value]
 
         journal = self._open_journal()
-        found = again.find(journal, run)
-        spell = resuming.spell_now(found, self.project)
-        launch = await self._terms.launch_again(found, spell)
-        resuming.check_tools(found, self.tools)
+        found = rerun.find(journal, run)
+        spell = resume_inputs.spell_now(found, self.project)
+        launch = await self._run_config.launch_again(found, spell)
+        resume_inputs.check_tools(found, self.tools)
         judge = unfinished if callable(unfinished) else always
         recorded = approved_elsewhere(journal.path, found)
-        approved = await resuming.approve_again(found, recorded, launch.approvals, self._person)
+        approved = await resume_inputs.approve_again(
+            found, recorded, launch.approvals, self._person
+        )
         beginning = launch.beginning(self.tools)
-        recording = again.resume(journal, found, beginning, judge, approved=approved)
+        recording = rerun.resume(journal, found, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
         return await self._explained(spell, done)
 
@@ -356,8 +358,8 @@ class Runtime:
             InvalidArguments: A model's name is none.
             Exception: What `resume` raises.
         """
-        from llmspell import resuming
-        from llmspell.journal import again
+        from llmspell import resume_inputs
+        from llmspell.journal import rerun
         from llmspell.providers.provider import ModelName
 
         for pair in (models or {}).items():
@@ -366,9 +368,11 @@ class Runtime:
         if spell is not None and not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
         journal = self._open_journal()
-        found = again.find(journal, run)
-        bound = resuming.params_now(found, spell or resuming.spell_now(found, self.project), params)
-        id_ = again.fork(journal, found, at, again.Changed(bound, models or {}, spell))
+        found = rerun.find(journal, run)
+        bound = resume_inputs.params_now(
+            found, spell or resume_inputs.spell_now(found, self.project), params
+        )
+        id_ = rerun.fork(journal, found, at, rerun.ForkOptions(bound, models or {}, spell))
         return await self.resume(id_, unfinished="again", output=output, begun=begun)
 
     async def replay(
@@ -387,12 +391,12 @@ class Runtime:
             JournalExhausted: It was not recorded to its end.
             Exception: What the run raised.
         """
-        from llmspell.journal import again
+        from llmspell.journal import rerun
 
         journal = self._open_journal()
-        found = again.find(journal, run)
+        found = rerun.find(journal, run)
         launch = launch_of(found)
-        recording = again.replay(journal, found, until=until)
+        recording = rerun.replay(journal, found, until=until)
         tools = found.setup["tools"]
         return await self._runs.run_recorded(
             recording, launch, self._output_or(output), tools=tools
@@ -429,7 +433,7 @@ class Runtime:
             used: dict[str, Any] = {name: getattr(new, name) for name in changed}
             self.project = replace(self.project, settings=replace(old, **used))
             self._shared[Project] = self.project
-            self._terms = Terms(self._given, self.project, self.models)
+            self._run_config = RunConfig(self._given, self.project, self.models)
         return changed
 
     @property
@@ -454,7 +458,7 @@ class Runtime:
         try:
             return await run
         except LimitExceeded as error:
-            self._terms.explain(error, spell)
+            self._run_config.explain(error, spell)
             raise
 
     async def _tell(self, point: str, **args: Value) -> None:
@@ -477,12 +481,12 @@ class Runtime:
         )
 
     def _isolates(self, spell: Spell) -> bool:
-        return self._terms.isolates(spell)
+        return self._run_config.isolates(spell)
 
     async def _start_plugins(self, cleanup: AsyncExitStack) -> None:
         if self._given_plugins or self.project.settings.plugins:
-            from llmspell.plugins.bringing import Registries
-            from llmspell.plugins.starting import start_plugins
+            from llmspell.plugins.lifecycle import start_plugins
+            from llmspell.plugins.registration import Registries
 
             registries = Registries(
                 self.tools,

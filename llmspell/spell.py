@@ -23,7 +23,7 @@ class Spell(Frozen):
         source: Its text; lines count as in the file, the shebang is a comment.
         folder: Where `require` looks first; None for a spell without a file.
         path: Its file, without links on the way; None for a spell without one.
-        trusted: Whether it is the user's own, see ownership.py; a stranger's runs apart.
+        trusted: Whether it is the user's own, see trust.py; a stranger's runs apart.
         permissions: What it asks for: {"net": ["example.com"]}.
         limits: What it lowers, by the names of `Limits`.
         approve: What a person has to approve of, besides what the project says.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llmspell.closing import close
 from llmspell.config import Project
 from llmspell.errors import ConfigError, StateError
+from llmspell.shutdown import close
 from llmspell.state import Store
 from llmspell.state.store import Steps
 
 if TYPE_CHECKING:
-    from llmspell.plugins.bringing import StoreMaker
+    from llmspell.plugins.registration import StoreMaker
 
 
 _METHODS = [

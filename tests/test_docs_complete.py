@@ -19,7 +19,7 @@ from llmspell.config import Project, Settings
 from llmspell.effects import Effect
 from llmspell.errors import LlmspellError, error_classes
 from llmspell.providers.catalogue import CATALOGUE, KINDS
-from llmspell.providers.plain import ModelRequest
+from llmspell.providers.deserialization import ModelRequest
 from llmspell.providers.quirks import Quirks
 from llmspell.state import MemoryStore
 from llmspell.tools.catalogue import BUILTIN

@@ -7,8 +7,8 @@ import pytest
 
 from llmspell import Runtime
 from llmspell.config import Project
-from llmspell.finding import read_spell, shipped_spells
 from llmspell.providers.messages import ToolCall
+from llmspell.spell_lookup import read_spell, shipped_spells
 from llmspell.testing import crash_matrix
 from llmspell.testing.lua_files import find_tests, run_tests
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from llmspell.agents import options, saving
+from llmspell.agents import options, snapshot
 from llmspell.agents.agent import MAX_STEPS, PARALLEL, RETRIES, Agent, Agents
 from llmspell.agents.capabilities import Capability, CapabilityTypes
 from llmspell.agents.capabilities.memory import Memory
@@ -16,8 +16,8 @@ from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, EffectError, InvalidArguments
 from llmspell.journal.leaves import beside
+from llmspell.providers.deserialization import message_from_plain
 from llmspell.providers.models import Models
-from llmspell.providers.plain import message_from_plain
 from llmspell.spending.accounts import account_for
 from llmspell.values import Value
 
@@ -182,13 +182,13 @@ def save(effect: Effect, agent: str) -> dict[str, Value]:
     agents = effect.run[Agents]
     found = agents.find(agent)
     speaker = agents.get(found.speaker or "")
-    return saving.saved(found, speaker.name if speaker else None)
+    return snapshot.saved(found, speaker.name if speaker else None)
 
 
 @bridge.effect(leaf=False)
 def load(effect: Effect, agent: str, saved: dict[str, Value]) -> None:
     """Go on with a conversation that was saved."""
-    saving.load(effect.run[Agents].find(agent), saved)
+    snapshot.load(effect.run[Agents].find(agent), saved)
 
 
 @bridge.effect(leaf=False)

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Literal
 
 from llmspell.bridge import Bridge
-from llmspell.callers import problem_in_call
+from llmspell.callback_tasks import problem_in_call
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events

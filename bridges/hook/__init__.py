@@ -8,7 +8,7 @@ from llmspell.effects import Effect
 from llmspell.errors import ConfigError, InvalidArguments
 from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 from llmspell.hooks.configured import configured
-from llmspell.hooks.from_lua import LuaHook
+from llmspell.hooks.lua_hook import LuaHook
 from llmspell.values import LuaFunction, Value
 
 bridge = Bridge("hook", __file__)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
+from llmspell.run_output import RunOutput
 from llmspell.values import Value
-from llmspell.written import Written
 
 bridge = Bridge("log", __file__)
 
@@ -23,5 +23,5 @@ def write(
 ) -> None:
     """Write a line to the log on stderr."""
     shown = "".join(f" {key}={value!r}" for key, value in (fields or {}).items())
-    effect.run[Written].count(len(message) + len(shown) + 1)
+    effect.run[RunOutput].count(len(message) + len(shown) + 1)
     _log.log(_LEVELS[level.upper()], "%s%s", message, shown)

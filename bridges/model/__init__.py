@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmspell.agents.streamed import streamed
+from llmspell.agents.response_stream import stream_response
 from llmspell.agents.streams import Stream, Streams
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Need
+from llmspell.providers.deserialization import request_from_plain
 from llmspell.providers.embedding import EmbedRequest
 from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.models import Models, Substitutes
-from llmspell.providers.plain import request_from_plain
 from llmspell.providers.provider import ModelName
 from llmspell.providers.tokens import tokens_in
 from llmspell.spending.estimate import Estimate, models_of, of_request
@@ -74,7 +74,7 @@ async def request(
     listening = _listening(effect)
     if listening is None:
         return (await models.complete(wanted)).as_plain()
-    return await streamed(wanted, models.stream(wanted), listening)
+    return await stream_response(wanted, models.stream(wanted), listening)
 
 
 def _embedder(effect: Effect) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
-from llmspell.modules import Modules
+from llmspell.lua_modules import Modules
 
 bridge = Bridge("module", __file__)
 

@@ -4,15 +4,15 @@ import re
 from typing import Literal
 
 from llmspell.bridge import Bridge
-from llmspell.children import Child, Children
+from llmspell.child_runs import ChildRun, ChildRuns
 from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed
-from llmspell.finding import named_parts, spell_from
 from llmspell.journal.leaves import beside
 from llmspell.limits import read_limits, units
 from llmspell.permissions import Grants, Kind
 from llmspell.spell import Spell, parse_spell
+from llmspell.spell_lookup import named_parts, spell_from
 from llmspell.values import Value
 
 bridge = Bridge("spell", __file__)
@@ -50,7 +50,7 @@ async def run(
         raise
     except LlmspellError as error:
         raise SpellFailed(spell if named else name, error) from error
-    child = Child(
+    child = ChildRun(
         spell=found,
         params=params or {},
         arguments=arguments or [],
@@ -59,7 +59,7 @@ async def run(
         own_state=state == "memory" if state else not named,
         own_events=events == "own" if events else not named,
     )
-    return await effect.run[Children].run(effect, child)
+    return await effect.run[ChildRuns].run(effect, child)
 
 
 async def _parts(effect: Effect, name: str) -> dict[str, Value]:

@@ -5,14 +5,14 @@ from collections.abc import Awaitable
 from itertools import count
 
 from llmspell.bridge import Bridge
-from llmspell.callers import problem_in_call
+from llmspell.callback_tasks import problem_in_call
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, LlmspellError
 from llmspell.events import Events
 from llmspell.journal.recording import Recording
 from llmspell.state import Store
-from llmspell.state.watchers import Watchers
+from llmspell.state.run_watches import RunWatches
 from llmspell.values import LuaFunction, Value
 
 log = logging.getLogger("llmspell.state")
@@ -134,13 +134,13 @@ async def watch(
     scope: str = "",
 ) -> str:
     """Keep the changes of keys that match, or call a Lua function with each; the watch's id."""
-    watchers = effect.run[Watchers]
-    watchers.check_room()
+    watches = effect.run[RunWatches]
+    watches.check_room()
     id_ = f"watch-{effect.path}"
-    watchers.open(id_, await settled(effect.run[Store].watch(scope, pattern)))  # type: ignore[type-abstract]
+    watches.open(id_, await settled(effect.run[Store].watch(scope, pattern)))  # type: ignore[type-abstract]
     if function is not None:
         function.retain()
-        watchers.callers.start(id_, _call_with_each(effect, id_, function, timeout))
+        watches.callers.start(id_, _call_with_each(effect, id_, function, timeout))
     return id_
 
 
@@ -150,21 +150,21 @@ async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
 
     The watch ends when whoever waits is cancelled.
     """
-    watchers = effect.run[Watchers]
-    watch = watchers.find(id)
+    watches = effect.run[RunWatches]
+    watch = watches.find(id)
     found = []
     try:
         found = await watch.next() if watch else []
     finally:
         if not found:
-            watchers.drop(id)
+            watches.drop(id)
     return [{"key": change.key, "new": change.new, "old": change.old} for change in found]
 
 
 @bridge.effect(leaf=False)
 def unwatch(effect: Effect, id: str) -> bool:
     """End a watch of this run; whether it lasted until now. What it has seen can still be taken."""
-    return effect.run[Watchers].stop(id)
+    return effect.run[RunWatches].stop(id)
 
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:

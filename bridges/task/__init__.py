@@ -7,7 +7,7 @@ from anyio import sleep
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.journal.recording import Recording
-from llmspell.journal.timing import moving_on
+from llmspell.journal.timeouts import moving_on
 from llmspell.spending.accounts import Accounts, account_for
 from llmspell.values import LuaFunction
 

@@ -5,8 +5,8 @@ from typing import Any
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Kind
-from llmspell.testing.file_run import FileRun
-from llmspell.testing.from_lua import outcome, run_from_lua
+from llmspell.testing.lua_file_run import FileRun
+from llmspell.testing.lua_test_run import outcome, run_from_lua
 from llmspell.values import Value, as_text
 
 

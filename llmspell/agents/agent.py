@@ -11,8 +11,8 @@ from anyio import Lock
 from llmspell.agents.capabilities.attached import Capabilities
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.context import Context
-from llmspell.agents.counter import Counter
 from llmspell.agents.streams import Stream
+from llmspell.agents.token_counter import TokenCounter
 from llmspell.effect_paths import is_within
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError
@@ -80,7 +80,7 @@ class Agent:
     context: Context | None = None
     timeout: float | None = None
     history: list[Message] = field(default_factory=list)
-    counter: Counter = field(default_factory=Counter)
+    counter: TokenCounter = field(default_factory=TokenCounter)
     speaker: str | None = None
     lock: Lock = field(default_factory=_lock)
     active: set[str] = field(default_factory=set)

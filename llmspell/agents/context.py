@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from llmspell.agents.counter import Counter
+from llmspell.agents.token_counter import TokenCounter
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import Message, ModelRequest, Text, ToolCall, ToolResult
 
@@ -50,7 +50,7 @@ class Context:
     keep: int = 1
     model: str | None = None
 
-    def too_many(self, request: ModelRequest, counter: Counter) -> int:
+    def too_many(self, request: ModelRequest, counter: TokenCounter) -> int:
         """How many tokens the request should have less; 0 when it is short enough."""
         if self.max_tokens is None:
             return 0
@@ -58,7 +58,7 @@ class Context:
         return tokens - int(self.max_tokens * LOW) if tokens > self.max_tokens else 0
 
     async def shorten(
-        self, talk: Conversation, tokens: int, counter: Counter, summarise: Summarise
+        self, talk: Conversation, tokens: int, counter: TokenCounter, summarise: Summarise
     ) -> None:
         """Take so many tokens out of a conversation, as far as that can be."""
         left_out: list[Message] = []

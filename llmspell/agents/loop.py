@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.answer import Answer, decoded, repair
-from llmspell.agents.asking import Asking
-from llmspell.agents.calling import Record, call_tools, failure
 from llmspell.agents.context import HALF, Conversation, is_too_long
+from llmspell.agents.model_calls import ModelCaller
 from llmspell.agents.speakers import Speakers
-from llmspell.agents.speaking import handed_over, specs
-from llmspell.agents.streams import Stopped, Stream
+from llmspell.agents.streams import Stream, StreamStopped
+from llmspell.agents.tool_calls import Record, call_tools, failure
+from llmspell.agents.tool_specs import handed_over, specs
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, ProviderError
 from llmspell.events import Events
-from llmspell.events.life import told
+from llmspell.events.lifecycle import told
 from llmspell.providers.messages import (
     INTERRUPTED,
     Message,
@@ -101,7 +101,7 @@ class _Turn:
             answer = await self._answered()
             if self.stream:
                 await self.stream.end()
-        except Stopped:
+        except StreamStopped:
             return self._answer(
                 replace(self.last, finish_reason=INTERRUPTED), self.last.message.text
             )
@@ -136,7 +136,7 @@ class _Turn:
         self.payers.add(speaker.account)
         self._offer()
         models = (speaker.model or self.model, *speaker.fallback)
-        self.asking = Asking(
+        self.caller = ModelCaller(
             self.effect, models, attempts=speaker.attempts, stream=self.stream, failed=self.failed
         )
 
@@ -153,14 +153,14 @@ class _Turn:
             self._offer()
         request = await self._fitting()
         try:
-            response = await self.asking.ask(request, can_shorten=self._can_shorten)
+            response = await self.caller.ask(request, can_shorten=self._can_shorten)
         except ProviderError as error:
             if not self._can_shorten or not is_too_long(error):
                 raise
             self.shortened = True
             await self._shorten(int(self.counter.count(request) * HALF))
             request = self._request()
-            response = await self.asking.ask(request)
+            response = await self.caller.ask(request)
         self.last = response
         self.usage += response.usage
         if self.stream and response.finish_reason == INTERRUPTED:
@@ -184,7 +184,7 @@ class _Turn:
         speaker, tools = self.speaker, self.tools
         no_more = speaker.max_tool_calls is not None and len(self.calls) >= speaker.max_tool_calls
         return ModelRequest(
-            model=self.asking.model,
+            model=self.caller.model,
             messages=(*self.talk.before, *self.talk.now),
             system=speaker.system,
             tools=tools,
@@ -211,8 +211,8 @@ class _Turn:
             await self.speaker.context.shorten(self.talk, tokens, self.counter, self._summary)
 
     async def _summary(self, request: ModelRequest) -> str:
-        request = replace(request, model=request.model or self.asking.model)
-        response = await self.asking.once(request, None)
+        request = replace(request, model=request.model or self.caller.model)
+        response = await self.caller.once(request, None)
         self.usage += response.usage
         return response.message.text
 
@@ -281,7 +281,7 @@ class _Turn:
             steps=self.steps,
             tool_calls=self.calls,
             finish_reason=response.finish_reason,
-            model=response.model or self.asking.model,
+            model=response.model or self.caller.model,
             agent=self.speaker.name,
             failed=self.failed,
         )

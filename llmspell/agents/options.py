@@ -9,7 +9,7 @@ from typing import Any, get_args
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.agent_tool import AgentTool
 from llmspell.agents.context import Context, Strategy
-from llmspell.agents.speaking import transfer
+from llmspell.agents.tool_specs import transfer
 from llmspell.effects import Run
 from llmspell.errors import InvalidArguments
 from llmspell.providers.provider import ModelName

@@ -30,7 +30,7 @@ Piece = Value
 _Group = list[Event | Piece]  # pieces become events when they are taken
 
 
-class Stopped(Exception):
+class StreamStopped(Exception):
     """The spell wants no more of a stream."""
 
 
@@ -142,18 +142,18 @@ class Stream:
         """Wait until all was taken and more is asked for, or no more is wanted.
 
         Nothing is begun before that. So what is done for a spell that takes no more after a certain
-        event does not depend on how fast it was. Raises Stopped.
+        event does not depend on how fast it was. Raises StreamStopped.
         """
         while (self._groups or not self._asked) and not self.stopped:
             self._space.clear()
             await self._space.wait()
         if self.stopped:
-            raise Stopped
+            raise StreamStopped
 
     async def end(self) -> None:
         """Say that nothing more comes, and wait until whoever takes the events knows.
 
-        Raises Stopped.
+        Raises StreamStopped.
         """
         self._ended = True
         self._news.set()
@@ -161,7 +161,7 @@ class Stream:
             self._space.clear()
             await self._space.wait()
         if self.stopped:
-            raise Stopped
+            raise StreamStopped
 
     def stop(self) -> None:
         """The spell wants no more: leave what goes on, and forget what it did not take."""
@@ -174,19 +174,19 @@ class Stream:
             self._interrupt()
 
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
-        """What comes of it. Raises Stopped when the spell wants no more before that."""
+        """What comes of it. Raises StreamStopped when the spell wants no more before that."""
         from anyio import CancelScope
 
         if self.stopped:
             work.close()
-            raise Stopped
+            raise StreamStopped
         with CancelScope() as scope:
             self._interrupt = scope.cancel
             try:
                 return await work
             finally:
                 self._interrupt = None
-        raise Stopped
+        raise StreamStopped
 
 
 class Streams:
@@ -218,7 +218,7 @@ class Streams:
         try:
             yield stream
         except EffectError:
-            with suppress(Stopped):
+            with suppress(StreamStopped):
                 await stream.end()
             raise
         finally:

@@ -15,7 +15,7 @@ def main() -> None:
 
     _prepare_streams()
     from llmspell.cli.commands import command
-    from llmspell.cli.report import reporting
+    from llmspell.cli.error_report import reporting
 
     arguments = sys.argv[1:]
     with reporting(debug="--debug" in arguments):

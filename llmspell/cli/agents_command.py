@@ -4,7 +4,7 @@ import click
 
 from llmspell.agents.templates import SHIPPED, Template, Templates
 from llmspell.cli.common import debug_option, json_option, print_json
-from llmspell.cli.report import Misuse
+from llmspell.cli.error_report import Misuse
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError, UnknownEffect
 

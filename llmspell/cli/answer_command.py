@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from llmspell.cli.common import debug_option
-from llmspell.cli.deciding import decide_about
-from llmspell.cli.report import Misuse
+from llmspell.cli.error_report import Misuse
+from llmspell.cli.pending_decision import decide_about
 from llmspell.human import Question
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, answer

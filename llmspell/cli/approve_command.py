@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from llmspell.cli.asking import typed_value
 from llmspell.cli.common import debug_option
-from llmspell.cli.deciding import decide_about, place_arguments
-from llmspell.cli.report import Misuse
+from llmspell.cli.error_report import Misuse
+from llmspell.cli.human_prompts import typed_value
+from llmspell.cli.pending_decision import decide_about, place_arguments
 from llmspell.human import Approval, Decision
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, decide

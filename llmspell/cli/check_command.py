@@ -10,17 +10,17 @@ from typing import Any
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.error_report import Misuse, describe, exit_code
 from llmspell.cli.interrupt import interruptible
-from llmspell.cli.report import Misuse, describe, exit_code
-from llmspell.cli.sources import spell_of
+from llmspell.cli.spell_argument import spell_of
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError, LlmspellError, SpellSyntaxError
-from llmspell.fetching import is_address
-from llmspell.finding import find_file, named_spells, shipped_spells
 from llmspell.limits import units
 from llmspell.parameters import Parameter
 from llmspell.permissions import NOTHING, Grants, flags, in_words, printable
 from llmspell.spell import Spell, parse_spell
+from llmspell.spell_download import is_address
+from llmspell.spell_lookup import find_file, named_spells, shipped_spells
 
 
 @dataclass

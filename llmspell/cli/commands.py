@@ -71,9 +71,9 @@ def _is_spell(name: str) -> bool:
 
 
 def _unknown(name: str) -> click.UsageError:
-    from llmspell.cli.report import Misuse
+    from llmspell.cli.error_report import Misuse
     from llmspell.config import find_project
-    from llmspell.finding import named_spells
+    from llmspell.spell_lookup import named_spells
     from llmspell.suggestions import did_you_mean
 
     if name in named_spells(find_project()):

@@ -16,7 +16,7 @@ def command() -> None:
 @debug_option
 def show(as_json: bool) -> None:
     """Show the settings that hold here, with defaults, as TOML. What may be a secret is hidden."""
-    from llmspell.cli.shown_settings import as_toml, shown
+    from llmspell.cli.settings_view import as_toml, shown
 
     project = find_project()
     settings = shown(project)
@@ -31,7 +31,7 @@ def show(as_json: bool) -> None:
 @debug_option
 def schema() -> None:
     """Print the JSON Schema of the settings, with those of every plugin that is known here."""
-    from llmspell.plugins.known import known_plugins
+    from llmspell.plugins.discovery import known_plugins
     from llmspell.plugins.schema import settings_schema
 
     plugins = {one.name: one.found for one in known_plugins(find_project()) if one.found}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from llmspell.cli.common import debug_option
-from llmspell.cli.deciding import decide_about, place_arguments
+from llmspell.cli.pending_decision import decide_about, place_arguments
 from llmspell.human import Approval, Decision
 from llmspell.journal.pending import decide
 

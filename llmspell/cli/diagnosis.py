@@ -14,7 +14,7 @@ from llmspell.cli.output import size
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError, LlmspellError, ProviderError
 from llmspell.providers.catalogue import CATALOGUE
-from llmspell.providers.choose import EMBEDDED, Choice
+from llmspell.providers.default_model import EMBEDDED, Choice
 from llmspell.providers.endpoints import endpoint
 from llmspell.providers.provider import ModelName
 from llmspell.runtime import Runtime
@@ -98,7 +98,7 @@ def _plugins(project: Project) -> Iterator[Finding]:
     """Whether those that are to be started can be loaded. None is started."""
     if not project.settings.plugins:
         return
-    from llmspell.plugins.known import known_plugins
+    from llmspell.plugins.discovery import known_plugins
 
     wanted = [one for one in known_plugins(project) if one.listed and one.entry.enabled]
     for one in wanted:
@@ -192,13 +192,13 @@ def _listed(name: ModelName, models: list[str], base_url: str) -> Finding:
 
 def _embedded(name: ModelName, *, chosen: bool) -> Finding:
     """Whether the model that runs on this machine can; `chosen` when nobody asked for it."""
-    from llmspell.providers.kept import kept_model
+    from llmspell.providers.local_models import local_model
 
     if find_spec("xllamacpp") is None:
         hint = "set a provider's key, such as OPENAI_API_KEY, or: pip install 'llmspell[local]'"
         standing: Literal["warning", "problem"] = "warning" if chosen else "problem"
         return Finding("answers", standing, f"{EMBEDDED} needs the extra local", hint)
-    kept = kept_model(name.model)
+    kept = local_model(name.model)
     file = kept.file if kept else Path(name.model).expanduser()
     if file.is_file():
         return Finding("answers", "ok", f"{file}, which runs here")

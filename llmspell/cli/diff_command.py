@@ -13,7 +13,7 @@ from llmspell.config import find_project
 from llmspell.spending.spent import counted
 
 if TYPE_CHECKING:
-    from llmspell.journal.differences import Difference
+    from llmspell.journal.diff import Difference
     from llmspell.journal.reader import RecordedEffect
 
 _WIDEST = 100
@@ -26,7 +26,7 @@ _WIDEST = 100
 @debug_option
 def command(left: str, right: str, as_json: bool) -> None:
     """Show where two recorded runs part, and what each of them cost."""
-    from llmspell.journal.differences import differences
+    from llmspell.journal.diff import differences
     from llmspell.journal.reader import Reader
     from llmspell.journal.totals import Totals
 

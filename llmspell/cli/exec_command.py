@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.running import run_spell
+from llmspell.cli.runner import run_spell
 from llmspell.spell import parse_spell
 
 

@@ -27,8 +27,8 @@ def command(run: str, file: Path | None, otel: bool, contents: bool) -> None:
     It can be taken in elsewhere with `llmspell import`. With --otel, it is sent where
     OTEL_EXPORTER_OTLP_ENDPOINT says.
     """
-    from llmspell.journal.portable import export_run
     from llmspell.journal.reader import Reader
+    from llmspell.journal.transfer import export_run
 
     journal = find_project().journal_file
     with Reader.open(journal) as reader:

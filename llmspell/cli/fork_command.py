@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from llmspell.cli.error_report import Misuse
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.report import Misuse
 from llmspell.cli.resume_command import as_then
-from llmspell.cli.running import do_work
+from llmspell.cli.runner import do_work
 from llmspell.runtime import Runtime
 from llmspell.values import Value
 

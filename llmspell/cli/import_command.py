@@ -15,7 +15,7 @@ from llmspell.config import find_project
 @debug_option
 def command(file: Path) -> None:
     """Take in what `llmspell export` has written, all of it or nothing; print the runs' ids."""
-    from llmspell.journal.portable import import_runs
+    from llmspell.journal.transfer import import_runs
 
     for run in import_runs(file, find_project().journal_file):
         print(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from llmspell.cli.report import Misuse
+from llmspell.cli.error_report import Misuse
 from llmspell.limits import Budget, Limits, units
 from llmspell.suggestions import did_you_mean
 

@@ -11,7 +11,7 @@ from llmspell.cli.output import write_line
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError
 from llmspell.metrics.exposition import exposition
-from llmspell.metrics.kept import KeptMetrics
+from llmspell.metrics.metrics_file import MetricsFile
 
 _NONE = """nothing was measured yet; to measure what spells do, add to llmspell.toml:
 
@@ -28,7 +28,7 @@ def command(clear: bool) -> None:
     It is measured by the middleware `metrics`: effects, models, hooks and events. Each run adds to
     it when it ends.
     """
-    kept = KeptMetrics(find_project().metrics_file)
+    kept = MetricsFile(find_project().metrics_file)
     try:
         if clear:
             kept.clear()

@@ -6,11 +6,17 @@ from pathlib import Path
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.error_report import Misuse
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.output import size
 from llmspell.cli.progress import Progress
-from llmspell.cli.report import Misuse
-from llmspell.providers.kept import Kept, add_model, kept_model, kept_models, remove_model
+from llmspell.providers.local_models import (
+    LocalModel,
+    add_model,
+    local_model,
+    local_models,
+    remove_model,
+)
 from llmspell.runtime import Runtime
 
 
@@ -34,7 +40,7 @@ def command(
         else:
             print("\n".join(names))
         return
-    found = kept_models()
+    found = local_models()
     if as_json:
         print_json([_as_json(one) for one in found])
         return
@@ -58,7 +64,7 @@ def pull(model: str, name: str | None) -> None:
     else:
         with interruptible():
             asyncio.run(_download(model))
-        kept = kept_model(model) or Kept(model, file, None)
+        kept = local_model(model) or LocalModel(model, file, None)
     print(f"local/{kept.name}  {_standing(kept)}")
 
 
@@ -85,13 +91,13 @@ async def _download(name: str) -> None:
         await fetch(name, progress=progress.download)
 
 
-def _standing(one: Kept) -> str:
+def _standing(one: LocalModel) -> str:
     if one.size is not None:
         return f"{size(one.size)}  {one.file}"
     return f"not here yet; {size(one.download or 0)} to be downloaded at the first use"
 
 
-def _as_json(one: Kept) -> dict[str, object]:
+def _as_json(one: LocalModel) -> dict[str, object]:
     return {
         "model": f"local/{one.name}",
         "file": str(one.file),

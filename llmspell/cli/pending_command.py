@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from llmspell.cli.asking import shown_args
 from llmspell.cli.common import debug_option, json_option, print_json
-from llmspell.cli.report import telling_damage
+from llmspell.cli.error_report import telling_damage
+from llmspell.cli.human_prompts import shown_args
 from llmspell.config import find_project
 from llmspell.human import Approval
 from llmspell.journal.pending import Pending, pending

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
-from llmspell.cli.report import Misuse
+from llmspell.cli.error_report import Misuse
 from llmspell.config import find_project
-from llmspell.plugins.known import Known, known_plugins
+from llmspell.plugins.discovery import PluginInfo, known_plugins
 from llmspell.plugins.schema import settings_of
 from llmspell.suggestions import did_you_mean
 
@@ -63,7 +63,7 @@ def _unknown(name: str, known: list[str]) -> Misuse:
     return Misuse(f"no plugin named {name!r}", hint=hint)
 
 
-def _as_json(one: Known) -> dict[str, Any]:
+def _as_json(one: PluginInfo) -> dict[str, Any]:
     package, version = one.package or (None, None)
     return {
         "name": one.name,
@@ -79,7 +79,7 @@ def _as_json(one: Known) -> dict[str, Any]:
     }
 
 
-def _facts(one: Known) -> list[tuple[str, str]]:
+def _facts(one: PluginInfo) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = [("standing", one.standing)]
     if one.error:
         facts.append(("problem", one.error.message))
@@ -93,7 +93,7 @@ def _facts(one: Known) -> list[tuple[str, str]]:
     return facts
 
 
-def _summary(one: Known) -> str:
+def _summary(one: PluginInfo) -> str:
     return one.description.split("\n\n")[0].replace("\n", " ")
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from llmspell.cli.checked import Checked, check
 from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.provider_check import ProviderCheck, check
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError
 from llmspell.providers.catalogue import CATALOGUE
-from llmspell.providers.choose import EMBEDDED
+from llmspell.providers.default_model import EMBEDDED
 from llmspell.providers.endpoints import endpoint
 from llmspell.spending.spent import amount
 
@@ -104,7 +104,7 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
     return one["name"], one["protocol"] or "-", where, key, one["default_model"] or "-"
 
 
-def _show(found: Checked) -> None:
+def _show(found: ProviderCheck) -> None:
     usage = found.usage
     cost = "unknown" if usage.get("usd") is None else amount(usage["usd"])
     click.secho(f"{found.model} answered in {found.seconds:.2f} s", bold=True)

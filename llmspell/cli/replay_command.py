@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from llmspell.cli.options import RunOptions, output_options
-from llmspell.cli.running import do_work
+from llmspell.cli.runner import do_work
 from llmspell.config import find_project
 from llmspell.effects import Effect
 from llmspell.errors import RunSuspended

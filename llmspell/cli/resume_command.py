@@ -11,16 +11,16 @@ from typing import Any
 
 import click
 
+from llmspell.cli.error_report import FAILED, Misuse, telling_damage
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.report import FAILED, Misuse, telling_damage
-from llmspell.cli.running import do_work
+from llmspell.cli.runner import do_work
 from llmspell.config import find_project
 from llmspell.errors import RunBusy, RunSuspended
 from llmspell.journal.labels import shown
 from llmspell.journal.locks import is_running
 from llmspell.journal.reader import BegunEffect, Reader, due_runs, is_due
 from llmspell.journal.recording import Judge, Verdict
-from llmspell.resuming import model_then
+from llmspell.resume_inputs import model_then
 from llmspell.runtime import Runtime
 from llmspell.values import Value
 

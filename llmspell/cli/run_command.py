@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
+from llmspell.cli.error_report import Misuse
 from llmspell.cli.grants import with_values
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.recorder import Recorder
-from llmspell.cli.report import Misuse
-from llmspell.cli.running import run_spell
-from llmspell.cli.sources import spell_of
+from llmspell.cli.permission_recorder import PermissionRecorder
+from llmspell.cli.runner import run_spell
+from llmspell.cli.spell_argument import spell_of
 from llmspell.config import find_project
 from llmspell.errors import ConfigError, LlmspellError
 from llmspell.parameters import Parameter
@@ -93,7 +93,7 @@ class _SpellCommand(GrantingCommand):
             _resume_last(self._spell, params, RunOptions.of(options))
             return
         spell = replace(self._spell, trusted=False) if options.pop("untrusted") else self._spell
-        recorder = Recorder(spell) if options.pop("record_permissions") else None
+        recorder = PermissionRecorder(spell) if options.pop("record_permissions") else None
         chosen = RunOptions.of(options)
         try:
             run_spell(spell, chosen, bound, arguments, observers=[recorder] if recorder else [])

@@ -8,8 +8,8 @@ from datetime import datetime
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.error_report import Misuse, telling_damage
 from llmspell.cli.output import harmless
-from llmspell.cli.report import Misuse, telling_damage
 from llmspell.config import find_project
 from llmspell.durations import seconds_in
 from llmspell.journal.pruning import prune

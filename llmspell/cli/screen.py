@@ -6,8 +6,8 @@ from functools import partial
 from typing import TextIO
 
 from llmspell.cli.output import write_text
+from llmspell.cli.permission_prompts import PermissionPrompts
 from llmspell.cli.progress import Progress
-from llmspell.cli.questions import Questions
 from llmspell.console import Console
 
 
@@ -26,7 +26,7 @@ class Screen(AbstractContextManager["Screen"]):
         self._to, self._progress = to, progress
         self._on_terminal = to.isatty()
         self.console = Console(entered=self._begin_line)
-        self.questions = Questions(self.console, self._aside)
+        self.questions = PermissionPrompts(self.console, self._aside)
 
     def __exit__(self, *_: object) -> None:
         self._end_line()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.error_report import Misuse
 from llmspell.cli.output import harmless, write_line
-from llmspell.cli.report import Misuse
 from llmspell.config import find_project
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def command(
     with Reader.open(find_project().journal_file) as reader:
         found = reader.run(run)
         if html is not None:
-            from llmspell.journal.page import page_of
+            from llmspell.journal.html_page import page_of
 
             html.write_text(page_of(reader, found), "utf-8")
             write_line(sys.stderr, f"written to {html}")
@@ -130,7 +130,7 @@ def _came_to(span: Span) -> str:
 
 
 def _show_effect(reader: Reader, run: RecordedRun, path: str) -> None:
-    from llmspell.journal.page import shown
+    from llmspell.journal.html_page import shown
     from llmspell.journal.totals import duration
 
     effect = next((e for e in reader.effects(run) if e.path == path), None)

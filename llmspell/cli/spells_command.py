@@ -6,7 +6,7 @@ import click
 
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError
-from llmspell.finding import named_spells, read_spell, shipped_spells
+from llmspell.spell_lookup import named_spells, read_spell, shipped_spells
 
 
 @click.command("spells")

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.error_report import Misuse
 from llmspell.cli.output import for_people, write_line
-from llmspell.cli.report import Misuse
 from llmspell.concurrency import settled
 from llmspell.config import find_project
 from llmspell.errors import StateError

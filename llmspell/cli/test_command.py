@@ -8,18 +8,18 @@ from typing import Any
 
 import click
 
+from llmspell.cli.error_report import FAILED, Misuse
 from llmspell.cli.grants import grant_options
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.options import GrantingCommand, RunOptions
-from llmspell.cli.report import FAILED, Misuse
-from llmspell.cli.tested import Progress, show_results, write_junit
+from llmspell.cli.test_report import Progress, show_results, write_junit
 from llmspell.config import find_project
-from llmspell.testing.results import FileTested
+from llmspell.testing.results import LuaFileResult
 
 
 def _test(paths: tuple[str, ...], **values: Any) -> None:
     from llmspell.testing import virtual_time
-    from llmspell.testing.file_run import Plan
+    from llmspell.testing.lua_file_run import Plan
     from llmspell.testing.lua_files import SUFFIX, find_tests
 
     project = find_project()
@@ -46,10 +46,10 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
 
 async def _run(
     files: list[Path], plan: Any, options: RunOptions, progress: Progress
-) -> list[FileTested]:
+) -> list[LuaFileResult]:
     from llmspell.testing.lua_files import run_tests
 
-    results: list[FileTested] = []
+    results: list[LuaFileResult] = []
     runtime = options.runtime_arguments()
     project = runtime.pop("project")
     for file in files:

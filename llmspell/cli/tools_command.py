@@ -6,7 +6,7 @@ from collections.abc import Collection
 import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
-from llmspell.cli.report import Misuse
+from llmspell.cli.error_report import Misuse
 from llmspell.errors import UnknownEffect
 from llmspell.runtime import Runtime
 from llmspell.tools.loading import load_module

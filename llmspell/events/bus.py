@@ -10,7 +10,7 @@ from llmspell.events.subscriptions import (
     SIZE,
     TIMEOUT,
     Handler,
-    Handling,
+    HandlerSubscription,
     Overflow,
     Stream,
     Subscription,
@@ -143,7 +143,7 @@ class Events:
             ValueError: When the pattern is none, or an option makes no sense.
             TypeError: When the handler cannot be called.
         """
-        subscription = Handling(
+        subscription = HandlerSubscription(
             pattern,
             handler,
             tell=self.tell,
@@ -200,7 +200,7 @@ class Events:
 
     async def close(self, *, within: float = 1.0) -> None:
         """End all subscriptions. Handlers have `within` seconds for what was published so far."""
-        handlings = [s for s in self._subscriptions if isinstance(s, Handling)]
+        handlings = [s for s in self._subscriptions if isinstance(s, HandlerSubscription)]
         tasks = [task for s in handlings if (task := s.busy) is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=within)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 
-from llmspell.callers import Callers
+from llmspell.callback_tasks import CallbackTasks
 from llmspell.errors import InvalidArguments
 from llmspell.events.subscriptions import Stream, Subscription
 
@@ -21,7 +21,7 @@ class Inboxes:
 
     def __init__(self) -> None:
         self._streams: dict[str, Stream] = {}
-        self.callers = Callers()
+        self.callers = CallbackTasks()
 
     def check_room(self) -> None:
         """Raise InvalidArguments when there are as many as there may be."""

@@ -190,7 +190,7 @@ class Subscription:
             self._takers.remove(taker)
 
 
-class Handling(Subscription):
+class HandlerSubscription(Subscription):
     """A subscription whose events are handed to a function, one after another.
 
     A task does it that is there only as long as there are events.

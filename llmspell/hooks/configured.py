@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llmspell.config import HookSettings
-from llmspell.constructing import construct
 from llmspell.errors import ConfigError
+from llmspell.factory import construct
+from llmspell.hooks.effect_hook import EffectHook
 from llmspell.hooks.hook import Hook
 from llmspell.hooks.points import parse_point
-from llmspell.hooks.selective import EffectHook
 from llmspell.importing import load_object
 
 SHIPPED = {

@@ -13,7 +13,7 @@ from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import EffectError, HookHalted, LlmspellError
 from llmspell.hooks.plan import Plan, Wanted
 from llmspell.hooks.points import Phase
-from llmspell.hooks.registered import AtWork, HookCall, RegisteredHook
+from llmspell.hooks.registered_hook import HookCall, ReentrancyGuard, RegisteredHook
 from llmspell.hooks.results import (
     Cache,
     Fork,
@@ -48,9 +48,9 @@ class Dispatch:
         handler: Handler,
         call: Perform,
         hooks: Mapping[Phase, tuple[RegisteredHook, ...]],
-        at_work: AtWork,
+        guard: ReentrancyGuard,
     ) -> None:
-        self._handler, self._call, self._at_work = handler, call, at_work
+        self._handler, self._call, self._guard = handler, call, guard
         self._before = hooks.get("before", ())
         self._after = hooks.get("after", ())
         self._on_error = hooks.get("error", ())
@@ -63,7 +63,7 @@ class Dispatch:
     def _steps(self, effect: Effect) -> Steps[Answer[Value]]:
         call, plan = HookCall("before", effect), None
         for hook in self._before:
-            said = hook.ask(call, self._at_work)
+            said = hook.ask(call, self._guard)
             if said is not None:
                 if hasattr(said, "__await__"):
                     said = yield said
@@ -97,7 +97,7 @@ class Dispatch:
             case Skip():
                 plan.skipped = True
             case Cache(_, ttl):
-                plan.keep += ((hook.kept, said.place(effect), ttl),)
+                plan.keep += ((hook.cache, said.place(effect), ttl),)
             case Fork():
                 plan.forks += tuple((hook, *fork) for fork in said.effects)
         return bool(plan.instead or plan.redirect or plan.skipped)
@@ -141,8 +141,8 @@ class Dispatch:
                 if delay is None:
                     raise
             else:
-                for kept, place, ttl in plan.keep:
-                    kept.keep(place, result, ttl)
+                for cache, place, ttl in plan.keep:
+                    cache.keep(place, result, ttl)
                 return result
             yield _pause(call, delay)
 
@@ -151,7 +151,7 @@ class Dispatch:
     ) -> Steps[_Then]:
         """Ask the hooks after the effect, or on its error until one of them forgives that."""
         for hook in hooks:
-            said = hook.ask(call, self._at_work)
+            said = hook.ask(call, self._guard)
             if said is None:
                 continue
             if hasattr(said, "__await__"):
@@ -179,7 +179,7 @@ class Dispatch:
                 call.result = call.error = None
                 return _Then.END
             case Cache(_, ttl) if call.error is None:
-                hook.kept.keep(said.place(call.effect), call.result, ttl)
+                hook.cache.keep(said.place(call.effect), call.result, ttl)
             case Fork(effects):
                 yield gather(self._forked(call, [(hook, *fork) for fork in effects]))
         return _Then.ON
@@ -231,11 +231,11 @@ class Dispatch:
 
     async def _performed(self, hook: RegisteredHook, effect: Effect) -> Value:
         work = (id(hook.owner), effect.path)
-        self._at_work.add(work)
+        self._guard.add(work)
         try:
             return await effect.run.perform(effect)
         finally:
-            self._at_work.discard(work)
+            self._guard.discard(work)
 
 
 def _work(call: HookCall, wanted: Wanted) -> Effect:

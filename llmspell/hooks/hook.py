@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmspell.effects import Effect
-from llmspell.hooks.registered import HookCall, HookFunction
+from llmspell.hooks.registered_hook import HookCall, HookFunction
 from llmspell.values import Value
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmspell.hooks.kept import Kept, Place
-from llmspell.hooks.registered import RegisteredHook
+from llmspell.hooks.cache import HookCache, Place
+from llmspell.hooks.registered_hook import RegisteredHook
 from llmspell.hooks.results import Retry
 from llmspell.values import Value
 
@@ -21,7 +21,7 @@ class Plan:
     redirect: Wanted | None = None
     forks: tuple[Wanted, ...] = ()
     retries: tuple[Retry, ...] = ()  # what is left of them
-    keep: tuple[tuple[Kept, Place, float | None], ...] = ()
+    keep: tuple[tuple[HookCache, Place, float | None], ...] = ()
 
     def __init__(self) -> None:
         self.repeats: dict[RegisteredHook, int] = {}  # how often each hook had it done again

@@ -8,11 +8,11 @@ from itertools import count
 from typing import Any
 
 from llmspell.effects import Effect
-from llmspell.hooks.circuit import Circuit
+from llmspell.hooks.cache import HookCache
+from llmspell.hooks.circuit_breaker import CircuitBreaker
 from llmspell.hooks.hook import Hook
-from llmspell.hooks.kept import Kept
 from llmspell.hooks.points import Phase, parse_point
-from llmspell.hooks.registered import AtWork, HookFunction, RegisteredHook
+from llmspell.hooks.registered_hook import HookFunction, ReentrancyGuard, RegisteredHook
 
 TIMEOUT = 30.0
 MAX_FAILURES = 5
@@ -29,13 +29,13 @@ class Hooks:
 
     Attributes:
         outer: Those around these: of a run, the runtime's; of a child, those of its parent.
-        at_work: What the hooks do right now, in this run and those around it.
+        guard: What the hooks do right now, in this run and those around it.
         seen: How often a spell has changed its hooks so far, in this run, the one around it, and so on.
     """
 
     def __init__(self, outer: Hooks | None = None) -> None:
         self.outer = outer
-        self.at_work: AtWork = outer.at_work if outer and outer.outer else AtWork()
+        self.guard: ReentrancyGuard = outer.guard if outer and outer.outer else ReentrancyGuard()
         self.seen: tuple[int, ...] = ()
         self._own: tuple[tuple[int, RegisteredHook], ...] = ()
         self._gone: list[tuple[int, RegisteredHook]] = []  # what a spell removed
@@ -43,7 +43,7 @@ class Hooks:
         self._all: tuple[RegisteredHook, ...] | None = None
         self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - its own kind
         self._listeners: list[Callable[[], None]] = []
-        self._kept = Kept()
+        self._cache = HookCache()
         if outer:
             outer.listen(self._changed)
             self.seen = (0, *outer.seen)
@@ -99,8 +99,8 @@ class Hooks:
             timeout=timeout,
             required=required,
             owner=function if owner is None else owner,
-            kept=self._kept,
-            circuit=Circuit(max_failures, cool_down),
+            cache=self._cache,
+            circuit=CircuitBreaker(max_failures, cool_down),
             only=only,
             since=self._next_change(by_spell=by_spell),
         )

@@ -17,20 +17,20 @@ from pathlib import Path
 from llmspell.errors import IsolationError
 
 _PAIR = struct.Struct("<ii")
-_INSIDE = Path(__file__).with_name("inside.py")
+_WORKER_MAIN = Path(__file__).with_name("worker_main.py")
 _ENVIRONMENT = ("TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _PATIENCE = 5  # seconds for it to end
 _LAST_WORDS = 2000  # bytes of what it wrote on stderr
 
 
 class Template:
-    """Forks workers, sends them signals, and tells of each that ended. inside.py says how it is told."""
+    """Forks workers, sends them signals, and tells of each that ended. worker_main.py says how it is told."""
 
     def __init__(self, setup: bytes, ended: Callable[[int, int], None]) -> None:
         """Start it.
 
         Args:
-            setup: What every state is made of, see inside.py.
+            setup: What every state is made of, see worker_main.py.
             ended: Called with the process id of a worker that ended and its wait status, and
                 with 0, 0 when the template itself has ended.
 
@@ -50,7 +50,7 @@ class Template:
             given.write(setup)
             given.seek(0)
             self._process = subprocess.Popen(  # noqa: S603 - our own script
-                [sys.executable, "-I", "-S", str(_INSIDE), str(theirs.fileno()), *_folders()],
+                [sys.executable, "-I", "-S", str(_WORKER_MAIN), str(theirs.fileno()), *_folders()],
                 pass_fds=[theirs.fileno()],
                 env=_environment(),
                 stdin=given,

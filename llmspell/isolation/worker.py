@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from llmspell.isolation.watch import Watch
+from llmspell.isolation.watchdog import Watchdog
 from llmspell.limits import Limits
 from llmspell.lua.messages import Kill, killed
 
@@ -28,7 +28,7 @@ class Worker(asyncio.Protocol):
         time: Seconds of CPU a turn may take.
     """
 
-    def __init__(self, watch: Watch, signal_: Callable[[Worker, signal.Signals], None]) -> None:
+    def __init__(self, watch: Watchdog, signal_: Callable[[Worker, signal.Signals], None]) -> None:
         self.pid = 0
         self.measures: list[str] = []
         self.time = 0.0

@@ -12,7 +12,7 @@ from collections import deque
 from llmspell.concurrency import cancel
 from llmspell.errors import IsolationError
 from llmspell.isolation.template import Template
-from llmspell.isolation.watch import Watch
+from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.lua.image import Image
 from llmspell.steps import within
@@ -40,7 +40,7 @@ class Workers:
         """
         self.memory = memory
         self._setup = _MEMORY.pack(_ALLOWANCE * memory + _BASE) + image.code
-        self._watch = Watch()
+        self._watch = Watchdog()
         self._template: Template | None = None
         self._living: dict[int, Worker] = {}
         self._spares: deque[Worker] = deque()

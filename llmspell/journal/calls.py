@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llmspell.journal.sound import Unsound, value_of
-from llmspell.journal.texts import Stored
+from llmspell.journal.stored_values import Stored
+from llmspell.journal.validation import InvalidRecord, value_of
 from llmspell.lua.codec import encode
 from llmspell.values import LuaFunction, NotPlain, Value
 
@@ -35,14 +35,14 @@ def storable(value: Value) -> Value:
 
 
 def args_of(text: str) -> list[Value]:
-    """The arguments that a text stands for, functions among them. Raises Unsound."""
+    """The arguments that a text stands for, functions among them. Raises InvalidRecord."""
     args = _restored(value_of(text))
     try:
         encode(args)
     except NotPlain as error:
-        raise Unsound from error
+        raise InvalidRecord from error
     if type(args) is not list:
-        raise Unsound
+        raise InvalidRecord
     return args
 
 
@@ -63,7 +63,7 @@ def _function_or_table(content: Value) -> Value:
         return LuaFunction(content)
     if type(content) is list and len(content) == 1:
         return _table({_TAG: content[0]})
-    raise Unsound
+    raise InvalidRecord
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmspell.journal.page import shown
+from llmspell.journal.html_page import shown
 from llmspell.journal.reader import Reader, RecordedRun
 from llmspell.journal.spans import parent_of, spans_of
 from llmspell.values import Value

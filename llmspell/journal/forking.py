@@ -13,7 +13,7 @@ from llmspell.effect_paths import is_within
 from llmspell.errors import ReplayError
 from llmspell.journal.database import schema
 from llmspell.journal.reader import RecordedEffect, RecordedRun
-from llmspell.journal.texts import Row
+from llmspell.journal.stored_values import Row
 from llmspell.suggestions import did_you_mean
 
 

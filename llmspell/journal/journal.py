@@ -12,7 +12,7 @@ from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
 from llmspell.journal.recording import Recording, new_id
 from llmspell.journal.secrets import Redaction
-from llmspell.journal.texts import Row, stored, stored_bytes, text_of
+from llmspell.journal.stored_values import Row, stored, stored_bytes, text_of
 from llmspell.journal.writer import Writer
 from llmspell.values import Value, plain
 
@@ -40,7 +40,7 @@ class Beginning(Frozen):
 
 
 class Journal:
-    """Records runs in one file; again.py takes them up again.
+    """Records runs in one file; rerun.py takes them up again.
 
     Attributes:
         path: The file.

@@ -17,13 +17,13 @@ from llmspell.errors import (
     UnfinishedEffect,
 )
 from llmspell.journal.labels import shown
-from llmspell.journal.ledger import Asked, Ledger
+from llmspell.journal.ledger import Ledger, PendingLeaf
 from llmspell.journal.recording import STOPS, Judge, Recording, Verdict
-from llmspell.journal.texts import Arguments
+from llmspell.journal.stored_values import Arguments
 from llmspell.values import NotPlain, Value
 
 if TYPE_CHECKING:
-    from llmspell.journal.past import Past, Recorded
+    from llmspell.journal.history import History, RecordedLeaf
     from llmspell.journal.reader import BegunEffect
 
 MODULE = "module.load"
@@ -73,16 +73,16 @@ class Leaves:
         if given_up := recording.abandoned.find(effect.path):
             return given_up
         arguments = recording.arguments(effect)
-        past = recording.past
-        if past is None:
+        history = recording.history
+        if history is None:
             return self._live(effect, arguments)
-        recorded = past.find(effect.path, effect.name, effect.args, arguments.digest)
+        recorded = history.find(effect.path, effect.name, effect.args, arguments.digest)
         if recorded is not None:
             if effect.name == MODULE and not recording.is_replay:
                 return self._anew(effect)
-            return recorded.outcome() if recorded.given else _Again(past, recorded)
-        goes_on = past.over and not recording.is_replay and not recording.has_begun(effect.path)
-        do = self._live if goes_on else partial(self._afterwards, past)
+            return recorded.outcome() if recorded.given else _Again(history, recorded)
+        goes_on = history.over and not recording.is_replay and not recording.has_begun(effect.path)
+        do = self._live if goes_on else partial(self._afterwards, history)
         return do(effect, arguments)
 
     def _anew(self, effect: Effect) -> Answer[Value]:
@@ -91,13 +91,13 @@ class Leaves:
         self._ledger.amend(effect.path, self._recording.text_of(module))
         return module
 
-    async def _afterwards(self, past: Past, effect: Effect, arguments: Arguments) -> Value:
+    async def _afterwards(self, history: History, effect: Effect, arguments: Arguments) -> Value:
         """Do what was not recorded once all that was has been done again."""
         recording = self._recording
-        past.loosen(effect.path)
+        history.loosen(effect.path)
         if recording.is_replay:
-            await past.beyond(effect.path, effect.name)
-        await past.end()
+            await history.beyond(effect.path, effect.name)
+        await history.end()
         if recording.has_begun(effect.path) and not self._again(effect):
             begun, judge = recording.take_begun(effect.path)
             if begun.digest != arguments.digest:
@@ -116,11 +116,11 @@ class Leaves:
             raise UnfinishedEffect(shown(begun.name, begun.args), begun.path, self._recording.id)
         return verdict
 
-    def _ask(self, effect: Effect, arguments: Arguments) -> Asked:
+    def _ask(self, effect: Effect, arguments: Arguments) -> PendingLeaf:
         if self._ledger.held is not None:
             self._ledger.go_beyond()
         self._recording.settle_doubts()
-        asked = Asked(effect, arguments, self._ledger.ended)
+        asked = PendingLeaf(effect, arguments, self._ledger.ended)
         self._recording.open[effect.path] = asked
         return asked
 
@@ -140,7 +140,7 @@ class Leaves:
         self._succeeded(asked, result)
         return result
 
-    def answered(self, asked: Asked, answer: Awaitable[Value]) -> Generator[Any, Any, Value]:
+    def answered(self, asked: PendingLeaf, answer: Awaitable[Value]) -> Generator[Any, Any, Value]:
         """Await a leaf, and record what comes of it."""
         try:
             result = yield from answer.__await__()
@@ -157,7 +157,7 @@ class Leaves:
         self._succeeded(asked, result)
         return result
 
-    def cancelled(self, asked: Asked) -> None:
+    def cancelled(self, asked: PendingLeaf) -> None:
         """Nobody waits for a leaf any more, unless that is because the run stops."""
         recording = self._recording
         text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
@@ -165,7 +165,7 @@ class Leaves:
         recording.unless_it_stops(partial(self._ledger.end_later, *what))
         recording.close(asked)
 
-    def _succeeded(self, asked: Asked, result: Value) -> None:
+    def _succeeded(self, asked: PendingLeaf, result: Value) -> None:
         recording = self._recording
         if self._lazily and result is None:
             self._ledger.end_later(asked, "ok", "null", recording.turn)
@@ -179,7 +179,7 @@ class Leaves:
             raise unplain from error
         self._end(asked, "ok", text)
 
-    def _failed(self, asked: Asked, error: Exception) -> None:
+    def _failed(self, asked: PendingLeaf, error: Exception) -> None:
         if isinstance(error, STOPS):
             self._recording.close(asked)
             return
@@ -187,7 +187,7 @@ class Leaves:
         text = self._recording.text_of(seen.as_table())
         self._end(asked, "error", text)
 
-    def _end(self, asked: Asked, kind: str, text: str) -> None:
+    def _end(self, asked: PendingLeaf, kind: str, text: str) -> None:
         self._recording.close(asked)
         self._ledger.end(asked, kind, text, self._recording.turn)
 
@@ -233,7 +233,7 @@ class _Awaited:
 
     __slots__ = ("_answer", "_asked", "_begun", "_leaves")
 
-    def __init__(self, leaves: Leaves, asked: Asked, answer: Awaitable[Value]) -> None:
+    def __init__(self, leaves: Leaves, asked: PendingLeaf, answer: Awaitable[Value]) -> None:
         self._leaves, self._asked, self._answer = leaves, asked, answer
         self._begun = False
 
@@ -252,19 +252,19 @@ class _Awaited:
 class _Again:
     """The recorded answer of a leaf, which is not due yet. Who does not await it closes it."""
 
-    __slots__ = ("_begun", "_past", "_recorded")
+    __slots__ = ("_begun", "_history", "_recorded")
 
-    def __init__(self, past: Past, recorded: Recorded) -> None:
-        self._past, self._recorded, self._begun = past, recorded, False
+    def __init__(self, history: History, recorded: RecordedLeaf) -> None:
+        self._history, self._recorded, self._begun = history, recorded, False
 
     def __await__(self) -> Generator[Any, Any, Value]:
         self._begun = True
-        return self._past.wait(self._recorded).__await__()
+        return self._history.wait(self._recorded).__await__()
 
     def close(self) -> None:
         if not self._begun:
             self._begun = True
-            self._past.drop(self._recorded)
+            self._history.drop(self._recorded)
 
 
 def _internal(name: str, error: BaseException) -> EffectError:

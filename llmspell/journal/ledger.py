@@ -10,7 +10,7 @@ from llmspell.effects import Effect
 from llmspell.journal.composites import Composites
 from llmspell.journal.locks import RunLock
 from llmspell.journal.payments import Payment, Payments
-from llmspell.journal.texts import BLOB, LINK, Arguments, Row, Stored, stored
+from llmspell.journal.stored_values import BLOB, LINK, Arguments, Row, Stored, stored
 from llmspell.journal.writer import Writer
 
 _EFFECT = "INSERT INTO effects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -35,7 +35,7 @@ Call = tuple[str, int, str]
 """Of a function of the spell: the path of its task, what stands for the function, the arguments' text."""
 
 
-class Asked:
+class PendingLeaf:
     """A leaf that somebody asked for: what is known of it before it has ended.
 
     Attributes:
@@ -100,20 +100,20 @@ class Ledger:
         """Notes of effects that are made of others."""
         return Composites(self._writer, self._number, unless_it_stops)
 
-    def begin(self, asked: Asked, due: float | None = None) -> None:
+    def begin(self, asked: PendingLeaf, due: float | None = None) -> None:
         """A leaf begins, and that is known before it does. Raises JournalError."""
         self._writer.commit(self._beginning(asked, due))
 
-    def begin_sleep(self, asked: Asked, due: float) -> None:
+    def begin_sleep(self, asked: PendingLeaf, due: float) -> None:
         """A sleep begins, which will have ended then. It is known soon."""
         self._writer.add_soon(self._beginning(asked, due))
 
-    def end(self, asked: Asked, kind: str, text: str, turn: int) -> None:
+    def end(self, asked: PendingLeaf, kind: str, text: str, turn: int) -> None:
         """A leaf has ended, and that is known before anyone hears of it. Raises JournalError."""
         self.end_later(asked, kind, text, turn)
         self._writer.commit()
 
-    def end_later(self, asked: Asked, kind: str, text: str, turn: int) -> None:
+    def end_later(self, asked: PendingLeaf, kind: str, text: str, turn: int) -> None:
         """The same, and it is known before anything later is."""
         self.ended += 1
         arguments = asked.arguments
@@ -180,7 +180,7 @@ class Ledger:
         """Another process may go on with the run, which is as it was."""
         self._lock.release()
 
-    def _beginning(self, asked: Asked, due: float | None) -> list[Row]:
+    def _beginning(self, asked: PendingLeaf, due: float | None) -> list[Row]:
         asked.begun = True
         arguments = asked.arguments
         what = (asked.name, arguments.digest, arguments.args, arguments.lists, asked.started, due)

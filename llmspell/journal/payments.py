@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from llmspell.journal.texts import Row
+from llmspell.journal.stored_values import Row
 from llmspell.journal.writer import Writer
 from llmspell.values import Value
 

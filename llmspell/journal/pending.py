@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llmspell.errors import JournalError, ReplayError, RunNotFound
 from llmspell.human import Approval, Decision, Question
-from llmspell.journal import again
+from llmspell.journal import rerun
 from llmspell.journal.journal import Journal
 from llmspell.journal.reader import BegunEffect, Reader, RecordedRun
 from llmspell.values import Value
@@ -97,5 +97,5 @@ def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
 
 
 def _keep(journal: Journal, pending: Pending, said: Value) -> None:
-    if not again.tell(journal, pending.run, pending.effect.path, said):
+    if not rerun.tell(journal, pending.run, pending.effect.path, said):
         raise ReplayError(f"the run {pending.run.id} does not wait for that any more")

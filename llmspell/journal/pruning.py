@@ -10,7 +10,7 @@ from llmspell.journal.database import OF_A_RUN, open_to_write, schema
 from llmspell.journal.locks import is_running
 from llmspell.journal.reader import damaged
 from llmspell.journal.recording import is_id
-from llmspell.journal.sound import Unsound, heads_of
+from llmspell.journal.validation import InvalidRecord, heads_of
 from llmspell.sqlite_file import transaction
 
 # What the runs that are left refer to, directly or by chains.
@@ -73,7 +73,7 @@ def _check_lists(db: sqlite3.Connection, path: Path) -> None:
         for lists, run in db.execute(sql):
             try:
                 _ = dict(heads_of(lists))
-            except Unsound:
+            except InvalidRecord:
                 ids = db.execute("SELECT id FROM runs WHERE number = ?", (run,)).fetchone()
                 id_ = ids[0] if ids and is_id(ids[0]) else f"number {run}"
                 raise damaged(str(path), f"{table}.lists cannot be read", id_) from None

@@ -31,21 +31,21 @@ from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
 from llmspell.journal.payments import Payment
 from llmspell.journal.recording import is_id
-from llmspell.journal.sound import (
-    Unsound,
+from llmspell.journal.stored_values import Stored, bytes_of, content_of, digest, digest_of, text_in
+from llmspell.journal.validation import (
+    InvalidRecord,
     answer_of,
     arguments_of,
     error_of,
     heads_of,
+    invalid_column,
     setup_of,
     table_of,
-    unsound,
     usage_of,
     value_of,
 )
-from llmspell.journal.texts import Stored, bytes_of, content_of, digest, digest_of, text_in
+from llmspell.providers.deserialization import usage_from_plain
 from llmspell.providers.messages import Usage
-from llmspell.providers.plain import usage_from_plain
 from llmspell.values import Value, text_or_bytes
 
 T = TypeVar("T")
@@ -413,7 +413,7 @@ class Reader(AbstractContextManager["Reader"]):
         """What is made of a text; `what` says which it is."""
         try:
             return made(self.text(stored, run))
-        except Unsound:
+        except InvalidRecord:
             raise self._damaged(f"{what} cannot be read", run) from None
 
     def arguments(
@@ -459,7 +459,7 @@ class Reader(AbstractContextManager["Reader"]):
     ) -> dict[str, Any]:
         """A row by its columns. Raises JournalError when one holds what it cannot."""
         values = dict(zip(columns, row, strict=True))
-        if column := unsound(table, values):
+        if column := invalid_column(table, values):
             raise self._damaged(f"{table}.{column} cannot be read", run)
         return values
 

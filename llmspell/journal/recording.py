@@ -16,15 +16,15 @@ from llmspell.clock import now
 from llmspell.effect_paths import all_above
 from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, LlmspellError, ReplayError, RunSuspended
-from llmspell.journal.abandoned import Abandoned
-from llmspell.journal.ledger import Asked, Call, Ledger
-from llmspell.journal.texts import Arguments, TextOf
-from llmspell.journal.unclaimed import Unclaimed
-from llmspell.journal.waits import Waits
+from llmspell.journal.abandoned_effects import AbandonedEffects
+from llmspell.journal.ledger import Call, Ledger, PendingLeaf
+from llmspell.journal.parking import Parking
+from llmspell.journal.stored_values import Arguments, TextOf
+from llmspell.journal.unclaimed_calls import UnclaimedCalls
 from llmspell.values import Value
 
 if TYPE_CHECKING:
-    from llmspell.journal.past import Past
+    from llmspell.journal.history import History
     from llmspell.journal.payments import Payment
     from llmspell.journal.reader import BegunEffect
     from llmspell.providers.messages import Usage
@@ -71,7 +71,7 @@ class Recording:
         composites: Performs, and notes, effects that are made of others; None for who only replays.
         seed: What chance in it comes from.
         turn: How many turns Lua has had.
-        past: What was recorded before, when the run is done again.
+        history: What was recorded before, when the run is done again.
         ledger: Where it is written; None for who only replays.
         text_of: Gives a value's text, without secrets.
         before: What had been paid before it was taken up.
@@ -97,7 +97,7 @@ class Recording:
         *,
         text_of: TextOf,
         ledger: Ledger | None,
-        past: Past | None = None,
+        history: History | None = None,
         unfinished: Unfinished | None = None,
         before: Sequence[Payment] = (),
     ) -> None:
@@ -108,12 +108,12 @@ class Recording:
             seed: What chance in it comes from.
             text_of: Gives a value's text, without secrets.
             ledger: Where it is written; without one nothing is done that was not recorded.
-            past: What was recorded before.
+            history: What was recorded before.
             unfinished: What had begun before.
             before: What had been paid before.
         """
-        self.id, self.seed, self.turn, self.past = id, seed, 0, past
-        self.abandoned = Abandoned()
+        self.id, self.seed, self.turn, self.history = id, seed, 0, history
+        self.abandoned = AbandonedEffects()
         self.computing = 0
         self.over = False
         self.leaving: Callable[[], bool] = lambda: False
@@ -128,14 +128,14 @@ class Recording:
             if payment.number:
                 self._lost.setdefault(payment.path, []).append(payment)
         self.composites = ledger and ledger.composites(self.unless_it_stops)
-        self.open: dict[str, Asked] = {}
+        self.open: dict[str, PendingLeaf] = {}
         self.calls: set[str] = set()
-        self.unclaimed = Unclaimed()
+        self.unclaimed = UnclaimedCalls()
         self._doubtful: list[Callable[[], None]] = []
-        self.waits = Waits(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
-        if past is not None:
-            past.computing = lambda: self.computing > 0
-            past.stop = lambda error: self.stop(error)  # noqa: PLW0108 - it is set later
+        self.parking = Parking(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
+        if history is not None:
+            history.computing = lambda: self.computing > 0
+            history.stop = lambda error: self.stop(error)  # noqa: PLW0108 - it is set later
 
     def seed_of(self, path: str) -> int:
         """The seed of a run on behalf of the effect of that path."""
@@ -155,24 +155,24 @@ class Recording:
     @property
     def follows_record(self) -> bool:
         """Whether what happens now is known from before."""
-        past = self.past
-        return past is not None and (
-            self.is_replay or not past.over or past.has_turns_after(self.turn)
+        history = self.history
+        return history is not None and (
+            self.is_replay or not history.over or history.has_turns_after(self.turn)
         )
 
     def has_recorded(self, path: str) -> bool:
         """Whether the leaf of that path is answered from the record."""
-        return self.past is not None and path in self.past
+        return self.history is not None and path in self.history
 
     # Leaves, see leaves.py
 
     def recorded(self, path: str) -> Value:
         """What the leaf of that path came to, when that is known from before."""
-        return self.past.outcome(path) if self.past else None
+        return self.history.outcome(path) if self.history else None
 
     def payment(self, path: str) -> Payment | None:
         """What was paid for it, when that is known from before."""
-        return self.past.payment(path) if self.past else None
+        return self.history.payment(path) if self.history else None
 
     def take_lost(self, path: str) -> list[Payment]:
         """What was paid before for the effect of that path, and is part of no leaf. Only once."""
@@ -232,12 +232,12 @@ class Recording:
         """Whether what is done at a path is done by the spell since a leaf called it, now or then."""
         return bool(self.calls) and any(above in self.calls for above in all_above(path))
 
-    def close(self, asked: Asked) -> None:
+    def close(self, asked: PendingLeaf) -> None:
         """A leaf is not in progress any more."""
         del self.open[asked.path]
         if self.unclaimed:
             self.unclaimed.ended(asked.path)
-        self.waits.consider()
+        self.parking.consider()
 
     def unless_it_stops(self, note: Callable[[], None]) -> None:
         """Note that an effect was cancelled; while the run stops perhaps, only once it goes on."""
@@ -264,7 +264,7 @@ class Recording:
         due = begun.due if begun and begun.due else now() + seconds
         if not begun and self.ledger:
             self.ledger.begin_sleep(self.open[path], due)
-        with self.waits.sleep(path, due):
+        with self.parking.sleep(path, due):
             await sleep(max(0.0, due - now()))
 
     def taken_up(self, path: str) -> BegunEffect | None:
@@ -284,7 +284,7 @@ class Recording:
         asked = self.open[path]
         if self.ledger and not asked.begun:
             self.ledger.begin(asked, due)
-        with self.waits.person(path, what, due):
+        with self.parking.person(path, what, due):
             await sleep(math.inf if due is None else max(0.0, due - time.time()))
 
     def _all_wait(self, waiting: int) -> bool:
@@ -302,8 +302,8 @@ class Recording:
         self.turn += 1
         if batch is not None and self.ledger:
             self.ledger.turned(self.turn, under, batch, calls)
-        if self.past is not None:
-            self.past.turned(self.turn)
+        if self.history is not None:
+            self.history.turned(self.turn)
 
     @contextmanager
     def to_its_end(self) -> Iterator[End]:
@@ -311,14 +311,14 @@ class Recording:
         end = End()
         try:
             yield end
-            if self.past:
-                self.past.check()
+            if self.history:
+                self.history.check()
         except BaseException as error:
             self._stopped(error)
             raise
         finally:
-            if self.past:
-                self.past.close()
+            if self.history:
+                self.history.close()
         if self.ledger:
             self.ledger.ended_before(self.turn + 1)
             self.ledger.finish("completed", result=self.text_of(end.result))
@@ -328,7 +328,7 @@ class Recording:
             error.run = self.id
         if self.ledger is None:
             return
-        if self.past and not self.past.over and isinstance(error, ReplayError):
+        if self.history and not self.history.over and isinstance(error, ReplayError):
             self.ledger.leave()  # it stopped before it went on: nothing has changed
             return
         stops = not isinstance(error, LlmspellError) or isinstance(error, STOPS)

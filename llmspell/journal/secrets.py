@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterable
 
-from llmspell.encoded import in_base64
-from llmspell.journal.texts import text_of
+from llmspell.base64_secrets import in_base64
+from llmspell.journal.stored_values import text_of
 from llmspell.values import Value
 
 BLOT = "[redacted]"
@@ -31,7 +31,7 @@ class Redaction:
         self._patterns = [re.compile(pattern) for pattern in patterns]
 
     def text_of(self, value: Value, *, in_order: bool = False) -> str:
-        """The text of a value, see texts.py, with `[redacted]` in place of secrets."""
+        """The text of a value, see stored_values.py, with `[redacted]` in place of secrets."""
         text = text_of(value, in_order=in_order)
         if self._patterns or '"$bytes"' in text or self._has_word(text):
             return text_of(self._cleaned(value), in_order=in_order)

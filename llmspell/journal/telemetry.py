@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ConfigError, JournalError
-from llmspell.journal.page import shown
+from llmspell.journal.html_page import shown
 from llmspell.journal.reader import Reader, RecordedRun
 from llmspell.journal.spans import Span, spans_of
 

@@ -18,10 +18,10 @@ from llmspell.lua import messages
 from llmspell.values import LuaFunction
 
 if TYPE_CHECKING:
-    from llmspell.journal.abandoned import GivenUp
+    from llmspell.journal.abandoned_effects import GivenUp
     from llmspell.journal.calls import RecordedCall
+    from llmspell.journal.history import Batch, History
     from llmspell.journal.ledger import Call
-    from llmspell.journal.past import Batch, Past
 
 Named = tuple[str, bytes]
 """A message and what it is called in the record: whom it answers, calls or aborts."""
@@ -66,9 +66,9 @@ class Turns:
     def expects(self) -> bool:
         """Whether there may be something to tell though no message comes."""
         recording = self._recording
-        past = recording.past
+        history = recording.history
         return bool(self.held) or (
-            past is not None and past.makes_calls_after(recording.turn, self._under)
+            history is not None and history.makes_calls_after(recording.turn, self._under)
         )
 
     def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
@@ -92,19 +92,19 @@ class Turns:
     def _batch(self, *, more: bool, alone: bool) -> bytes | None:
         """The same of what is held."""
         recording = self._recording
-        past = recording.past
+        history = recording.history
         if self._is_abandoned():
             self._wait(None)
             return None
-        if recording.leaving() or (past is not None and not past.ready(recording.turn)):
-            self._wait(past)
+        if recording.leaving() or (history is not None and not history.ready(recording.turn)):
+            self._wait(history)
             return None
-        if past is not None and past.has_turns_after(recording.turn):
-            recorded = past.batch(recording.turn + 1)
+        if history is not None and history.has_turns_after(recording.turn):
+            recorded = history.batch(recording.turn + 1)
             if recorded is not None and recorded.under == self._under:
-                return self._told(past, recorded)
+                return self._told(history, recorded)
             if recorded is not None or self._under:
-                self._wait(past)
+                self._wait(history)
                 return None
         if not (self.held or more):
             return None
@@ -125,8 +125,8 @@ class Turns:
             kind, number = messages.head_of(message)
             if kind == "abort" and self._is_of_leaf(f"a{self._calls.get(number, '')}"):
                 return False
-        past, turn = recording.past, recording.turn
-        if past is not None and not (past.ready(turn) and past.batch(turn + 1) is None):
+        history, turn = recording.history, recording.turn
+        if history is not None and not (history.ready(turn) and history.batch(turn + 1) is None):
             return False
         return not recording.leaving()
 
@@ -137,7 +137,7 @@ class Turns:
             return None
         recording.calls.add(place)
         recording.unclaimed.claim(place)
-        left = recording.past and recording.past.calls_at(place)
+        left = recording.history and recording.history.calls_at(place)
         again = left.popleft() if left else None
         if not again or (path, again.function, again.text) != self._as_recorded(path, message):
             return None
@@ -205,26 +205,28 @@ class Turns:
     def came_back(self) -> None:
         self._recording.computing -= 1
 
-    def _told(self, past: Past, recorded: Batch) -> bytes | None:
+    def _told(self, history: History, recorded: Batch) -> bytes | None:
         """What the record says, if all of it is there."""
         names, calls = recorded.names, recorded.calls
         there = {name: message for name, message in self.held if name not in calls}
         if not all(name in there or name in calls or name in self._made for name in names):
-            self._wait(past)
+            self._wait(history)
             return None
-        told = [there.get(name) or self._made_again(past, name, calls.get(name)) for name in names]
+        told = [
+            there.get(name) or self._made_again(history, name, calls.get(name)) for name in names
+        ]
         self.held = [named for named in self.held if named[0] in calls or named[0] not in names]
         self._recording.turned(self._under, None)
         return b"".join(told)
 
-    def _made_again(self, past: Past, name: str, call: RecordedCall | None) -> bytes:
+    def _made_again(self, history: History, name: str, call: RecordedCall | None) -> bytes:
         """A call that a leaf made, as it is recorded; or that the last such call was aborted."""
         if call is None:
             return messages.abort(self._made[name])
         place = self._under + call.path
         if call.number is None:
-            yet = not (past.answers_for(place) or self._recording.is_replay)
-            unclaimed = yet and call in past.calls_at(place)
+            yet = not (history.answers_for(place) or self._recording.is_replay)
+            unclaimed = yet and call in history.calls_at(place)
             call.number = self._number(unclaimed)
             self._calls[call.number] = call.path
             if unclaimed:
@@ -233,10 +235,10 @@ class Turns:
         self._made[f"a{call.path}"] = call.number
         return messages.call(call.number, call.path, LuaFunction(call.function), call.args)
 
-    def _wait(self, past: Past | None) -> None:
+    def _wait(self, history: History | None) -> None:
         self.waits = True
-        if past is not None:
-            past.hold(self._wake)
+        if history is not None:
+            history.hold(self._wake)
 
     def _is_of_leaf(self, name: str) -> bool:
         """Whether a message of that name is a call that a leaf made, or aborts one."""

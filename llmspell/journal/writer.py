@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llmspell import sqlite_file
 from llmspell.journal.database import open_to_write, schema
-from llmspell.journal.texts import Row
+from llmspell.journal.stored_values import Row
 
 CHECKPOINT = 4000  # rows in the write-ahead log from which they are moved into the file
 

@@ -10,9 +10,9 @@ from llmspell.errors import ConfigError, LlmspellError
 from llmspell.middleware.approval import Approval
 from llmspell.middleware.budget import Budgeting
 from llmspell.middleware.deadline import Deadline
-from llmspell.middleware.failing import failed
+from llmspell.middleware.failures import middleware_failed
 from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
-from llmspell.middleware.hooking import Hooking
+from llmspell.middleware.hooks import HookMiddleware
 from llmspell.middleware.journal import Journal
 from llmspell.middleware.permission import Permission
 from llmspell.middleware.publish import Publish
@@ -42,7 +42,7 @@ ORDER: tuple[Middleware, ...] = (
     Trace(),  # sees everything: refusals too
     Publish(),  # tools and changes of the state, as events
     Validate(),  # arguments against the effect's schema; hooks see checked ones
-    Hooking(),  # before / after / error, by priority; a rewritten effect is validated again
+    HookMiddleware(),  # before / after / error, by priority; a rewritten effect is validated again
     Approval(),  # a person sees what will really be done, and may still change it
     Journal(),  # records leaves, errors too; answers those recorded before
     Budgeting(),  # reserves what a call may cost, and settles what it did
@@ -119,7 +119,9 @@ def _wrapped(one: Middleware, handler: Handler, call: Perform, run: Run) -> Perf
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
-        raise failed(one.name, handler.name, what, run) from error
+        raise middleware_failed(one.name, handler.name, what, run) from error
     if not callable(wrapped):
-        raise failed(one.name, handler.name, f"wrap gave {wrapped!r}, which is no function", run)
+        raise middleware_failed(
+            one.name, handler.name, f"wrap gave {wrapped!r}, which is no function", run
+        )
     return wrapped

@@ -17,6 +17,6 @@ class Budgeting:
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         if handler.costs is None:
             return call
-        from llmspell.middleware.paying import Paying
+        from llmspell.middleware.paid_effect import PaidEffect
 
-        return Paying(handler.costs, call, run[Accounts], run[Prices], run[Recording]).perform
+        return PaidEffect(handler.costs, call, run[Accounts], run[Prices], run[Recording]).perform

@@ -7,8 +7,8 @@ from copy import copy
 from typing import Any
 
 from llmspell.config import MiddlewareSettings
-from llmspell.constructing import construct
 from llmspell.errors import ConfigError
+from llmspell.factory import construct
 from llmspell.importing import load_object
 from llmspell.middleware import Middleware, as_middleware
 

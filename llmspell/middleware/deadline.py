@@ -12,7 +12,7 @@ from llmspell.values import Value
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from llmspell.journal.timing import Expiry
+    from llmspell.journal.timeouts import Expiry
 
 
 class Deadline:
@@ -47,7 +47,7 @@ def _clock(
 ) -> AbstractContextManager[Expiry | CancelScope]:
     """Cancels what is inside when its time is up; of what is made of others that is recorded."""
     if recorded:
-        from llmspell.journal.timing import moving_on
+        from llmspell.journal.timeouts import moving_on
 
         return moving_on(effect, "time", seconds)
     from anyio import move_on_after

@@ -9,8 +9,8 @@ from functools import partial
 from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError, MiddlewareFailed
-from llmspell.middleware.failing import failed
-from llmspell.middleware.selective import Selective
+from llmspell.middleware.failures import middleware_failed
+from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.values import Value, plain
 
 CallNext = Callable[[Effect], Awaitable[Value]]
@@ -19,7 +19,7 @@ MiddlewareFunction = Callable[[Effect, CallNext], Awaitable[Value]]
 DEFAULT_TIMEOUT = 30.0
 
 
-class FunctionMiddleware(Selective):
+class FunctionMiddleware(FilteredMiddleware):
     """Middleware made of `async def function(effect, call_next)`.
 
     The function returns the effect's result, usually that of `await call_next(effect)`. It may
@@ -120,7 +120,7 @@ class _Passage:
         return result if any(result is known for known in self._results) else plain(result)
 
     def _failed(self, effect: Effect, what: str) -> MiddlewareFailed:
-        return failed(self._middleware.name, effect.name, what, effect.run)
+        return middleware_failed(self._middleware.name, effect.name, what, effect.run)
 
 
 def middleware(

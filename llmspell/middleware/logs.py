@@ -8,11 +8,11 @@ from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError
 from llmspell.hooks.builtin.logs import shown, since, tell
-from llmspell.middleware.selective import Selective
+from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.values import Value
 
 
-class Logging(Selective):
+class Logging(FilteredMiddleware):
     """Logs each effect once it has ended: what it was, how long it took, how it failed.
 
     Arguments and results are not logged: there may be secrets in them. `Debugging` does.

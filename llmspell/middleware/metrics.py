@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmspell.atomic_files import replace_file
 from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform
+from llmspell.metrics.collectors import of_events, of_hooks, of_spending
+from llmspell.metrics.effect_metrics import EffectMetrics, histogram
 from llmspell.metrics.exposition import exposition
-from llmspell.metrics.figures import of_events, of_hooks, of_spending
-from llmspell.metrics.kept import KeptMetrics
-from llmspell.metrics.measured import Measured, histogram
-from llmspell.middleware.selective import Selective
+from llmspell.metrics.metrics_file import MetricsFile
+from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.values import Value
-from llmspell.whole_files import replace_file
 
 if TYPE_CHECKING:
     from llmspell.runtime import Runtime
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("llmspell.metrics")
 
 
-class Metrics(Selective):
+class Metrics(FilteredMiddleware):
     """Counts effects, their errors and how long they take.
 
     When the runtime stops, that is logged and, with what there is to say of models, hooks and events,
@@ -56,14 +56,14 @@ class Metrics(Selective):
         super().__init__(name, effects=effects, before=before, after=after)
         self.file, self.keep = file, keep
         self._runtime: Runtime | None = None
-        self.measured: dict[str, Measured] = {}
+        self.measured: dict[str, EffectMetrics] = {}
 
     def open(self, runtime: Runtime) -> None:
         """The runtime it belongs to begins."""
         self._runtime = runtime
 
     def around(self, handler: Handler, call: Perform) -> Perform:
-        measured = self.measured.setdefault(handler.name, Measured())
+        measured = self.measured.setdefault(handler.name, EffectMetrics())
 
         def counted(effect: Effect) -> Answer[Value]:
             begin = time.perf_counter()
@@ -108,7 +108,7 @@ class Metrics(Selective):
             self._write(lambda file: replace_file(file, text, durable=False), self.file)
         if self._runtime is not None and self._keeps_for(self._runtime):
             kept = self._runtime.project.metrics_file
-            self._write(lambda file: KeptMetrics(file).add(values), kept)
+            self._write(lambda file: MetricsFile(file).add(values), kept)
 
     def _keeps_for(self, runtime: Runtime) -> bool:
         """Whether it keeps the figures of the project, where there are several that may."""

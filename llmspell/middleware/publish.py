@@ -5,7 +5,7 @@ from collections.abc import Callable
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.events import Events
-from llmspell.events.life import told
+from llmspell.events.lifecycle import told
 from llmspell.values import Value
 
 CHANGED = "state.changed"

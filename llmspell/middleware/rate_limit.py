@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from llmspell.buckets import Bucket
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import RateLimited
-from llmspell.hooks.selective import subject
+from llmspell.hooks.effect_hook import subject
 from llmspell.limits import Seconds
-from llmspell.middleware.selective import Selective
+from llmspell.middleware.filtered import FilteredMiddleware
+from llmspell.token_bucket import TokenBucket
 from llmspell.values import Value
 
 MOST_BUCKETS = 1000
 
 
-class RateLimit(Selective):
+class RateLimit(FilteredMiddleware):
     """Lets so many effects pass in a time, for each model and each tool by itself.
 
     The others wait their turn. It stands inside the permissions, so every attempt counts, and what
@@ -56,7 +56,7 @@ class RateLimit(Selective):
         if calls < 1 or self.size < 1 or not per > 0:
             raise ValueError("calls, per and burst must be above 0")
         self.calls, self.per, self.wait, self.only = calls, per, wait, tuple(only)
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
     def around(self, handler: Handler, call: Perform) -> Perform:
         def limited(effect: Effect) -> Answer[Value]:
@@ -74,7 +74,7 @@ class RateLimit(Selective):
             bucket.tokens -= 1
             return after(pause, bucket, effect) if pause else call(effect)
 
-        async def after(pause: float, bucket: Bucket, effect: Effect) -> Value:
+        async def after(pause: float, bucket: TokenBucket, effect: Effect) -> Value:
             try:
                 await asyncio.sleep(pause)
             except BaseException:
@@ -84,10 +84,10 @@ class RateLimit(Selective):
 
         return limited
 
-    def _bucket(self, name: str) -> Bucket:
+    def _bucket(self, name: str) -> TokenBucket:
         bucket = self._buckets.get(name)
         if bucket is None:
             if len(self._buckets) >= MOST_BUCKETS:  # one that is full again says nothing
                 self._buckets = {n: b for n, b in self._buckets.items() if not b.is_full()}
-            bucket = self._buckets[name] = Bucket(self.size, self.calls / self.per)
+            bucket = self._buckets[name] = TokenBucket(self.size, self.calls / self.per)
         return bucket

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform
-from llmspell.middleware.selective import Selective
+from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.providers.messages import Usage
 from llmspell.spending.prices import Prices
 from llmspell.spending.spent import amount
@@ -16,7 +16,7 @@ from llmspell.values import Value
 log = logging.getLogger("llmspell.usage")
 
 
-class TokenUsage(Selective):
+class TokenUsage(FilteredMiddleware):
     """Counts what models were asked, and the tokens and dollars that cost.
 
     It stands inside the permissions, so that every attempt counts that was answered, and no answer

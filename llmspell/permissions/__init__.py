@@ -1,7 +1,7 @@
 """What a run may touch: grants, how a need is judged by them, and what it is called."""
 
 from llmspell.permissions.grants import EVERYTHING, KINDS, NOTHING, Grants, Kind, Need, targets_in
-from llmspell.permissions.judging import Asker, Permissions, Reply
+from llmspell.permissions.run_permissions import Asker, Permissions, Reply
 from llmspell.permissions.wording import flag, flags, in_words, printable
 
 __all__ = [

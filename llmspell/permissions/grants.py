@@ -70,7 +70,7 @@ class Grants(Frozen):
     Attributes:
         read: Folders and files. A path grants what is below it; links and `..` are resolved
             before they are judged.
-        write: The same; code of the project has to be named, see `code.py`.
+        write: The same; code of the project has to be named, see `project_code.py`.
         net: Hosts: `example.com`, `example.com:8080`, `[::1]`, `10.0.0.0/8`, `*.example.com` for
             what is below it. One without a port grants all its ports. Everything, which is `*`
             as well, are the public hosts; `localhost` and addresses that are not public are

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmspell.config import Settings
-from llmspell.constructing import signature_of
+from llmspell.factory import signature_of
 from llmspell.hooks.configured import SHIPPED as HOOKS
 from llmspell.importing import load_object
 from llmspell.middleware.configured import SHIPPED as MIDDLEWARE

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 
+from llmspell.content_encoding import check_content_encoding
 from llmspell.errors import ProviderError
-from llmspell.packing import check_packing
 from llmspell.providers.failures import interrupted, nonsense, refused
 from llmspell.providers.redaction import without_whole
 from llmspell.providers.server_events import EventReader, ServerEvent
@@ -124,7 +124,7 @@ def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
     """The body as it comes, unpacked."""
     packed = "content-encoding" in response.headers
     if packed:
-        check_packing(response)
+        check_content_encoding(response)
     # What is not packed comes much cheaper without all that could unpack it.
     pieces = (
         response.aiter_bytes() if packed else aiter(cast("httpx2.AsyncByteStream", response.stream))

@@ -21,12 +21,12 @@ import httpx2
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.answers import EVENTS, AnswerReader, Failure, as_table
 from llmspell.providers.failures import interrupted, unreachable
-from llmspell.providers.pace import Pace
 from llmspell.providers.redaction import LOGGER, Redacting
+from llmspell.providers.request_deadline import RequestDeadline
+from llmspell.providers.request_limiter import RequestLimiter
 from llmspell.providers.server_events import ServerEvent
 from llmspell.providers.strict_json import write_json
 from llmspell.providers.transport import Pools
-from llmspell.providers.turns import Turns
 from llmspell.steps import TookTooLong, within
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Connection:
         self._answers = AnswerReader(endpoint, self.secrets)
         self._transport = transport
         self._max_retries = endpoint.max_retries if max_retries is None else max_retries
-        self._turns = Turns(endpoint.concurrency, endpoint.requests_per_minute)
+        self._limiter = RequestLimiter(endpoint.concurrency, endpoint.requests_per_minute)
         self._urls: dict[str, httpx2.URL] = {}
         connect = min(endpoint.timeout, endpoint.connect_timeout)
         timeout = httpx2.Timeout(endpoint.timeout, connect=connect, pool=None)
@@ -139,11 +139,11 @@ class Connection:
         asked = _Asked(
             "POST", path, _encode(body), accept=EVENTS.encode(), key=key, patience=patience
         )
-        pace = Pace(self._endpoint)
+        deadline = RequestDeadline(self._endpoint)
         failure: Failure | None = None
-        async with self._answered(asked, pace) as response:
+        async with self._answered(asked, deadline) as response:
             try:
-                async for events in pace.keep(self._answers.events(response)):
+                async for events in deadline.keep(self._answers.events(response)):
                     yield events
             except httpx2.HTTPError as error:
                 failure = Failure(interrupted(self._endpoint, error))
@@ -151,38 +151,40 @@ class Connection:
             raise failure.error
 
     async def _request(self, asked: _Asked) -> Any:
-        pace = Pace(self._endpoint, streams=False)
-        async with self._answered(asked, pace) as response:
-            outcome = await pace.of(self._answers.whole(response))
+        deadline = RequestDeadline(self._endpoint, streams=False)
+        async with self._answered(asked, deadline) as response:
+            outcome = await deadline.of(self._answers.whole(response))
         if isinstance(outcome, Failure):
             raise outcome.error
         return outcome
 
     @asynccontextmanager
-    async def _answered(self, asked: _Asked, pace: Pace) -> AsyncIterator[httpx2.Response]:
+    async def _answered(
+        self, asked: _Asked, deadline: RequestDeadline
+    ) -> AsyncIterator[httpx2.Response]:
         """An answer that has begun, after as many attempts as it took."""
-        async with self._turns.request():
+        async with self._limiter.request():
             with (self._pools or self._open()).one() as transport:
-                response = await self._begun(asked, pace, transport)
+                response = await self._begun(asked, deadline, transport)
                 try:
                     yield response
                 finally:
                     await response.aclose()
 
     async def _begun(
-        self, asked: _Asked, pace: Pace, transport: httpx2.AsyncBaseTransport
+        self, asked: _Asked, deadline: RequestDeadline, transport: httpx2.AsyncBaseTransport
     ) -> httpx2.Response:
         attempt = 0
         while True:
-            await self._turns.attempt()
-            outcome = await pace.of(self._send(asked, transport))
+            await self._limiter.attempt()
+            outcome = await deadline.of(self._send(asked, transport))
             if not isinstance(outcome, Failure):
                 return outcome
             pause = _pause(attempt, outcome.error)
             longest = MAX_WAIT if asked.patience is None else asked.patience
             if not outcome.again or attempt >= self._max_retries or pause > longest:
                 raise outcome.error
-            await pace.of(anyio.sleep(pause))
+            await deadline.of(anyio.sleep(pause))
             attempt += 1
 
     async def close(self) -> None:

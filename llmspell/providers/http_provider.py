@@ -14,8 +14,8 @@ from llmspell.providers.connection import Connection, let_end
 from llmspell.providers.deltas import deltas_of
 from llmspell.providers.failures import missing_key
 from llmspell.providers.provider import ModelName
+from llmspell.providers.stream_redaction import StreamRedactor
 from llmspell.providers.tool_output import ToolOutput
-from llmspell.providers.withholding import Withholding
 
 if TYPE_CHECKING:
     import httpx2
@@ -97,7 +97,7 @@ class HttpProvider(ABC):
                     yield part
             return
         model = ModelName.parse(request.model).model
-        assembly, withholding = self.assembly(request), Withholding(self._connection.secrets)
+        assembly, redactor = self.assembly(request), StreamRedactor(self._connection.secrets)
         events = self._connection.stream(
             self._at(self.path(model, stream=True)),
             self.body(request, model, stream=True),
@@ -112,14 +112,14 @@ class HttpProvider(ABC):
                         yield delta
                     yield response
                     return
-                for shown in _shown(came, assembly, withholding):
+                for shown in _shown(came, assembly, redactor):
                     yield shown
                 if assembly.ended:
                     await let_end(events)
                     break
-        for shown in withholding.rest():
+        for shown in redactor.rest():
             yield shown
-        yield self.response(withholding.cleaned(assembly.answer()), request)
+        yield self.response(redactor.cleaned(assembly.answer()), request)
 
     def as_sent(self, request: ModelRequest) -> ModelRequest:
         """The request with all that bounds its answer: what the endpoint adds counts as asked for."""
@@ -189,9 +189,9 @@ class HttpProvider(ABC):
 
 
 def _shown(
-    events: Iterable[ServerEvent], assembly: Assembly, withholding: Withholding
+    events: Iterable[ServerEvent], assembly: Assembly, redactor: StreamRedactor
 ) -> Iterator[Delta]:
     """What these events add to the answer, as far as it can be shown."""
     for event in events:
         for delta in assembly.feed(event):
-            yield from withholding.let_through(delta)
+            yield from redactor.let_through(delta)

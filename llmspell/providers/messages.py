@@ -1,7 +1,7 @@
 """What is said to a model and what it answers, in no provider's dialect.
 
 Everything here has a plain form (`as_plain`), in which a request crosses the effect chain and
-hooks written in Lua read and rewrite it; `llmspell.providers.plain` reads that form back. What
+hooks written in Lua read and rewrite it; `llmspell.providers.deserialization` reads that form back. What
 is unset is left out of it, so that it is nil in Lua. Nested tables are shared, not copied.
 """
 

@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llmspell.closing import close
 from llmspell.errors import LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
+from llmspell.providers.request_coalescing import RequestCoalescer
 from llmspell.providers.settings import ProviderSettings
-from llmspell.providers.sharing import Sharing
 from llmspell.registry import Registry
+from llmspell.shutdown import close
 
 if TYPE_CHECKING:
-    from llmspell.providers.choose import Choice
+    from llmspell.providers.default_model import Choice
     from llmspell.providers.embedding import Embeddings, EmbedRequest
     from llmspell.providers.messages import Delta, ModelRequest, ModelResponse
     from llmspell.providers.weights import Progress
@@ -54,7 +54,7 @@ class Models:
         for provider in providers:
             self.register(provider)
         self._progress = progress
-        self._sharing = Sharing()
+        self._coalescer = RequestCoalescer()
         self._default: Choice | None = None
 
     def register(self, provider: Provider) -> None:
@@ -69,7 +69,7 @@ class Models:
         if self._default is None:
             import logging
 
-            from llmspell.providers.choose import choose_model
+            from llmspell.providers.default_model import choose_model
 
             choice = await choose_model(self._configured, self._settings, self._environ)
             if self._default is None:  # it may have been chosen meanwhile
@@ -88,7 +88,7 @@ class Models:
         provider = self._provider(name)
         settings = self._settings.get(name)
         if settings is not None and settings.share:
-            return await self._sharing.complete(provider.complete, request)
+            return await self._coalescer.complete(provider.complete, request)
         return await provider.complete(request)
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
@@ -134,7 +134,7 @@ class Models:
 
     def embedder(self) -> str:
         """The model that makes vectors when none is named."""
-        from llmspell.providers.choose import choose_embedder
+        from llmspell.providers.default_model import choose_embedder
 
         return choose_embedder(self._embedder, self._settings, self._environ)
 
@@ -165,9 +165,9 @@ class Models:
 
     def _open(self, name: str) -> Provider:
         if name == "local":
-            from llmspell.providers.embedded import Embedded
+            from llmspell.providers.local_provider import LocalProvider
 
-            return Embedded(self._progress)
+            return LocalProvider(self._progress)
         from llmspell.providers.endpoints import open_provider
 
         return open_provider(name, self._settings, self._environ)

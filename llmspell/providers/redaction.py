@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 
-from llmspell.encoded import in_base64
+from llmspell.base64_secrets import in_base64
 from llmspell.providers.strict_json import write_json
 
 BLOT = "[redacted]"

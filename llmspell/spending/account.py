@@ -14,7 +14,7 @@ from llmspell.spending.spent import Spending, Spent, amount, counted
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-    from llmspell.journal.timing import Expiry
+    from llmspell.journal.timeouts import Expiry
     from llmspell.providers.messages import Usage
 
 Clock = Callable[[float], AbstractContextManager["Expiry | CancelScope"]]

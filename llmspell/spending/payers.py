@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from llmspell.effects import Effect
-from llmspell.journal.timing import moving_on
+from llmspell.journal.timeouts import moving_on
 from llmspell.spending.account import Account
 from llmspell.spending.accounts import Accounts
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from llmspell import sqlite_file
 from llmspell.errors import StateError
 from llmspell.sqlite_file import Schema
-from llmspell.state.lookout import Lookout
+from llmspell.state.change_tracker import ChangeTracker
 from llmspell.state.worker import Job
 
 APPLICATION_ID = 0x6C6C7370
@@ -58,14 +58,14 @@ class Database:
         synchronous: SQLite's setting of that name.
 
     Attributes:
-        lookout: Follows what is written, here and by other processes, for those who watch.
+        tracker: Follows what is written, here and by other processes, for those who watch.
     """
 
     def __init__(self, path: str, synchronous: str) -> None:
         self._path, self._synchronous = path, synchronous
         self._connection: sqlite3.Connection | None = None
         self._purge_at = 0.0
-        self.lookout = Lookout()
+        self.tracker = ChangeTracker()
 
     def write(self, jobs: Sequence[Job[sqlite3.Connection]]) -> None:
         """Do the jobs in one transaction; one that fails is left out of it.
@@ -79,9 +79,9 @@ class Database:
         if jobs:
             self._commit(jobs, db)
         try:
-            self.lookout.report(db)
+            self.tracker.report(db)
         except sqlite3.Error as error:
-            self.lookout.fail(state_error(error, self._path))
+            self.tracker.fail(state_error(error, self._path))
 
     def _commit(self, jobs: Sequence[Job[sqlite3.Connection]], db: sqlite3.Connection) -> None:
         try:
@@ -115,7 +115,7 @@ class Database:
                 self._refuse([job], error)
 
     def close(self) -> None:
-        self.lookout.close()
+        self.tracker.close()
         if self._connection is not None:
             self._connection.close()
 

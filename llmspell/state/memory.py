@@ -12,7 +12,7 @@ from llmspell.clock import monotonic, now
 from llmspell.state.encoding import added, decode, encode, same
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
-from llmspell.state.watching import Seen, Watch, Watches
+from llmspell.state.watch import StoredChange, Watch, Watches
 from llmspell.values import Value
 
 _SWEPT_A_WRITE = 4
@@ -203,4 +203,4 @@ class MemoryStore(Store):
 
     def _tell(self, scope: str, key: str, old: _Entry | None, new: _Entry | None) -> None:
         for watch in self._watches.of(scope, key):
-            watch.offer([Seen(key, new.text if new else None, old.text if old else None)])
+            watch.offer([StoredChange(key, new.text if new else None, old.text if old else None)])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from llmspell.state.encoding import added, decode, encode, same
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
-from llmspell.state.watching import Watch
+from llmspell.state.watch import Watch
 from llmspell.state.worker import Worker
 from llmspell.values import Value
 
@@ -63,7 +63,7 @@ class SqliteStore(Store):
     def _writer(self) -> Worker[sqlite3.Connection]:
         database = self._written
         return Worker(
-            "llmspell-state-writer", database.write, database.close, database.lookout.patience
+            "llmspell-state-writer", database.write, database.close, database.tracker.patience
         )
 
     @cached_property
@@ -151,8 +151,8 @@ class SqliteStore(Store):
         """
         check_scope(scope)
         watch = Watch(scope, pattern)
-        loop, lookout = asyncio.get_running_loop(), self._written.lookout
-        await self._writer.ask(lambda db: lookout.add(db, watch, loop))
+        loop, tracker = asyncio.get_running_loop(), self._written.tracker
+        await self._writer.ask(lambda db: tracker.add(db, watch, loop))
         return watch
 
     async def export(self, scope: str | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from llmspell.errors import StateError
 from llmspell.values import Value
 
 if TYPE_CHECKING:
-    from llmspell.state.watching import Watch
+    from llmspell.state.watch import Watch
 
 Updater: TypeAlias = Callable[[Value], Awaitable[Value]]
 """Makes a key's new value from the old one."""

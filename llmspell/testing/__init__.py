@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from llmspell.human import Decision
     from llmspell.providers.messages import Message, ModelResponse, ToolCall, Usage
     from llmspell.providers.scripted import ScriptedProvider
-    from llmspell.testing.as_recorded import recorded
     from llmspell.testing.crashes import crash_matrix
+    from llmspell.testing.effect_recorder import Fault
     from llmspell.testing.fakes import FAULTS, Answer, FakeServer
     from llmspell.testing.lua_files import run_tests
+    from llmspell.testing.recorded_run import recorded
     from llmspell.testing.spell_runs import SpellRun, run_spell, run_text, stage
     from llmspell.testing.virtual_time import VirtualTimeLoop
-    from llmspell.testing.watching import Fault
 
 __all__ = [
     "FAULTS",
@@ -52,7 +52,7 @@ _HOMES = {
     "Answer": "testing.fakes",
     "Decision": "human",
     "FakeServer": "testing.fakes",
-    "Fault": "testing.watching",
+    "Fault": "testing.effect_recorder",
     "Message": "providers.messages",
     "ModelResponse": "providers.messages",
     "ScriptedProvider": "providers.scripted",
@@ -61,7 +61,7 @@ _HOMES = {
     "Usage": "providers.messages",
     "VirtualTimeLoop": "testing.virtual_time",
     "crash_matrix": "testing.crashes",
-    "recorded": "testing.as_recorded",
+    "recorded": "testing.recorded_run",
     "run_spell": "testing.spell_runs",
     "run_tests": "testing.lua_files",
     "run_text": "testing.spell_runs",

@@ -19,9 +19,9 @@ from llmspell.concurrency import Answer, settled
 from llmspell.config import Project, find_project
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import LlmspellError
-from llmspell.finding import find_spell
 from llmspell.journal.reader import Reader
 from llmspell.spell import Spell
+from llmspell.spell_lookup import find_spell
 from llmspell.state import SqliteStore
 from llmspell.testing.spell_runs import stage
 from llmspell.values import Value

@@ -11,16 +11,16 @@ from typing import Any
 from llmspell.bridge import Bridge
 from llmspell.config import Project
 from llmspell.errors import LlmspellError, SpellNotFound, SpellSyntaxError
-from llmspell.finding import read_spell
 from llmspell.lua.image import syntax_problem
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
+from llmspell.spell_lookup import read_spell
 from llmspell.state import MemoryStore
-from llmspell.testing.file_run import FileRun, Plan, Tell
-from llmspell.testing.results import Failure, FileTested
+from llmspell.testing.lua_file_run import FileRun, Plan, Tell
+from llmspell.testing.results import Failure, LuaFileResult
 from llmspell.testing.spell_runs import MODEL
-from llmspell.testing.stand_ins import Answers
+from llmspell.testing.test_doubles import ScriptedPerson
 
 SUFFIX = "_test.lua"
 
@@ -62,7 +62,7 @@ async def run_tests(
     tell: Tell = lambda _: None,
     output: Callable[[str | bytes], None] | None = None,
     **runtime: Any,
-) -> FileTested:
+) -> LuaFileResult:
     """Run the tests of a file.
 
     Args:
@@ -74,7 +74,7 @@ async def run_tests(
         **runtime: More of what `Runtime` takes: the grants, for example.
     """
     plan = plan or Plan()
-    tested = FileTested(file)
+    tested = LuaFileResult(file)
     spell = None
     try:
         spell = read_spell(file, project)
@@ -101,7 +101,7 @@ async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any])
     models = [ScriptedProvider([], name="*")]
     options: dict[str, Any] = {"model": MODEL, "providers": models}
     # Nobody takes up a file of tests where it stopped.
-    always = {"record": False, "person": Answers(())}
+    always = {"record": False, "person": ScriptedPerson(())}
     async with Runtime(
         project=run.project,
         store=MemoryStore(),

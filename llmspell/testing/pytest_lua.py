@@ -11,9 +11,9 @@ import pytest
 
 from llmspell.config import find_project
 from llmspell.testing import virtual_time
-from llmspell.testing.file_run import Plan
+from llmspell.testing.lua_file_run import Plan
 from llmspell.testing.lua_files import list_tests, run_tests
-from llmspell.testing.results import Failure, FileTested
+from llmspell.testing.results import Failure, LuaFileResult
 
 
 class LuaFailed(Exception):
@@ -27,7 +27,7 @@ class LuaFailed(Exception):
 class LuaFile(pytest.File):
     """A file of tests. It is run once, with those of its tests that were chosen."""
 
-    _result: FileTested | None = None
+    _result: LuaFileResult | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
         names, failure = asyncio.run(list_tests(self.path, find_project(self.path.parent)))
@@ -36,7 +36,7 @@ class LuaFile(pytest.File):
         for name in names:
             yield LuaTest.from_parent(self, name=name)
 
-    def result(self, session: pytest.Session) -> FileTested:
+    def result(self, session: pytest.Session) -> LuaFileResult:
         if self._result is None:
             chosen = frozenset(item.name for item in session.items if item.parent is self)
             run = run_tests(self.path, find_project(self.path.parent), Plan(only=chosen))

@@ -26,7 +26,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Tested:
+class LuaTestResult:
     """What one test came to; its name has those of the groups it is in: "panel > picks one"."""
 
     name: str
@@ -36,7 +36,7 @@ class Tested:
 
 
 @dataclass
-class FileTested:
+class LuaFileResult:
     """What a file of tests came to.
 
     Attributes:
@@ -46,7 +46,7 @@ class FileTested:
     """
 
     path: Path
-    tests: list[Tested] = field(default_factory=list)
+    tests: list[LuaTestResult] = field(default_factory=list)
     failure: Failure | None = None
     written: int = 0
     stale: int = 0

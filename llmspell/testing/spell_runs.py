@@ -11,7 +11,6 @@ from typing import Any
 from llmspell.concurrency import settled
 from llmspell.config import Project, find_project
 from llmspell.errors import LlmspellError
-from llmspell.finding import find_spell
 from llmspell.human import Approval, Question
 from llmspell.limits import Limits
 from llmspell.permissions import Grants
@@ -19,9 +18,16 @@ from llmspell.providers.messages import ModelRequest
 from llmspell.providers.scripted import Reply, ScriptedProvider
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell, parse_spell
+from llmspell.spell_lookup import find_spell
 from llmspell.state import MemoryStore
-from llmspell.testing.stand_ins import Answers, Lines, PersonAnswer, ToolFunction, stand_in
-from llmspell.testing.watching import Done, Failing, Fault, Watching
+from llmspell.testing.effect_recorder import EffectRecord, EffectRecorder, Fault, FaultInjection
+from llmspell.testing.test_doubles import (
+    PersonAnswer,
+    ScriptedInput,
+    ScriptedPerson,
+    ToolFunction,
+    stub_tools,
+)
 from llmspell.values import Value
 
 MODEL = "scripted/model"
@@ -44,7 +50,7 @@ class SpellRun:
 
     model: ScriptedProvider
     store: MemoryStore
-    watching: Watching
+    watching: EffectRecorder
     result: Value = None
     error: LlmspellError | None = None
     printed: list[str] = field(default_factory=list)
@@ -55,7 +61,7 @@ class SpellRun:
         return self.model.requests
 
     @property
-    def effects(self) -> list[Done]:
+    def effects(self) -> list[EffectRecord]:
         return self.watching.done
 
     def state(self, scope: str = "") -> dict[str, Value]:
@@ -67,7 +73,7 @@ class SpellRun:
         """What it printed, in one text."""
         return "".join(f"{line}\n" for line in self.printed)
 
-    def calls(self, tool: str = "*") -> list[Done]:
+    def calls(self, tool: str = "*") -> list[EffectRecord]:
         """The calls of a tool, by models and by the spell itself."""
         return self.watching.of(f"tool.call:{tool}")
 
@@ -143,14 +149,14 @@ async def stage(
     """
     project = project or find_project()
     model = ScriptedProvider(script or (), name="*")
-    store, watching = runtime.pop("store", None) or MemoryStore(), Watching()
+    store, watching = runtime.pop("store", None) or MemoryStore(), EffectRecorder()
     for scope, entries in {"": state or {}, **(scopes or {})}.items():
         for key, value in entries.items():
             await settled(store.set(scope, key, value))
     run = SpellRun(model, store, watching)
     record = runtime.pop("record", False)
     # Who is recorded waits for a person, as it does outside of tests.
-    person = None if record and answers is None else Answers(answers or ())
+    person = None if record and answers is None else ScriptedPerson(answers or ())
     if person:
         run.asked = person.asked
     more = runtime.pop("middleware", ())
@@ -162,14 +168,14 @@ async def stage(
         grants=grants,
         limits=limits,
         person=person,
-        console=Lines(lines),
+        console=ScriptedInput(lines),
         record=record,
         isolate=runtime.pop("isolate", False),
-        middleware=[watching, Failing(faults), *more],
+        middleware=[watching, FaultInjection(faults), *more],
         output=lambda line: run.printed.append(_text(line)),
         **runtime,
     ) as made:
-        stand_in(made.tools, dict(tools or {}))
+        stub_tools(made.tools, dict(tools or {}))
         yield made, run
 
 

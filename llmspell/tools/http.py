@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from llmspell.content_encoding import check_content_encoding
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
-from llmspell.packing import check_packing
-from llmspell.tools.reach import Reach
+from llmspell.tools.network_access import NetworkAccess
 from llmspell.tools.tool import tool
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ async def http_request(
 
     _check_headers(headers or {})
     with _explained(url, method, timeout), anyio.fail_after(timeout) as time:
-        reach = Reach(effect, time, by="http_request")
+        reach = NetworkAccess(effect, time, by="http_request")
         transport = JudgedTransport(reach, tls=_tls())
         # Neither proxies nor passwords in .netrc: a spell gets what it is granted.
         async with httpx2.AsyncClient(
@@ -171,7 +171,7 @@ def _request(
 
 
 async def _answer(
-    reach: Reach,
+    reach: NetworkAccess,
     client: httpx2.AsyncClient,
     request: httpx2.Request,
     max_bytes: int,
@@ -216,7 +216,7 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 
 async def _body(response: httpx2.Response, max_bytes: int) -> bytes:
     """The decoded body."""
-    check_packing(response)
+    check_content_encoding(response)
     body = bytearray()
     async for piece in response.aiter_bytes():
         body += piece

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
-from llmspell.tools.granted import (
+from llmspell.tools.granted_files import (
     check_name_pattern,
     denied_below,
     entries,

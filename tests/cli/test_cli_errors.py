@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from llmspell.cli.report import describe, exit_code
+from llmspell.cli.error_report import describe, exit_code
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ UNUSED = {
     "tomllib",
     "xllamacpp",
     "llmspell.agents.agent",
-    "llmspell.cli.asking",
+    "llmspell.cli.human_prompts",
     "llmspell.hooks.dispatch",
     "llmspell.hooks.results",
     "llmspell.isolation.workers",

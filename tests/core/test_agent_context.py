@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.context import Context, Conversation, is_too_long
-from llmspell.agents.counter import Counter
 from llmspell.agents.loop import prompt
+from llmspell.agents.token_counter import TokenCounter
 from llmspell.effects import Effect
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import (
@@ -194,7 +194,7 @@ async def test_whatever_is_left_out_what_stays_is_a_conversation(before, now, ex
     old = [m for sizes in before for m in (*turn(sizes), said("a"))]
     current = turn(now)
     talk = Conversation(list(old), list(current))
-    await Context(keep=keep).shorten(talk, excess, Counter(), None)
+    await Context(keep=keep).shorten(talk, excess, TokenCounter(), None)
     messages = [*talk.before, *talk.now]
     assert messages[0].role == "user"
     assert talk.now[0] is current[0]
@@ -214,7 +214,7 @@ def test_estimates_grow_with_what_is_there():
     assert tokens_in("four") == 1
     assert tokens_in("日本語") == 3
     small = ModelRequest("a/b", (user("hello"),))
-    counter = Counter()
+    counter = TokenCounter()
     for more in (
         ModelRequest("a/b", (user("hello " * 9),)),
         ModelRequest("a/b", (user("hello"),), system="Be brief."),

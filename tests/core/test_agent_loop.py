@@ -3,8 +3,8 @@ import pytest
 
 from llmspell.agents.agent import Agent, Agents
 from llmspell.agents.answer import as_text
-from llmspell.agents.asking import PATIENCE
 from llmspell.agents.loop import prompt
+from llmspell.agents.model_calls import PATIENCE
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, LimitExceeded, ProviderError, ToolError, UnknownEffect
 from llmspell.hooks import Hooks, Modify

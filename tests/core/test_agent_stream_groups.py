@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.agents.streams import GROUP, ROOM, Stopped, Stream, Streams
+from llmspell.agents.streams import GROUP, ROOM, Stream, Streams, StreamStopped
 from llmspell.concurrency import settled
 from llmspell.errors import ProviderError
 
@@ -75,9 +75,9 @@ async def test_nothing_is_begun_before_more_is_asked_for():
     assert wanted.done()
     stream.stop()
     assert await asking is None
-    with pytest.raises(Stopped):
+    with pytest.raises(StreamStopped):
         await stream.wanted()
-    with pytest.raises(Stopped):
+    with pytest.raises(StreamStopped):
         await stream.interruptible(asyncio.sleep(9))
 
 

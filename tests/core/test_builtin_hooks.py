@@ -34,8 +34,8 @@ from llmspell.hooks.builtin import (
 )
 from llmspell.hooks.builtin import Debugging as DebuggingHook
 from llmspell.hooks.configured import SHIPPED, configured
-from llmspell.hooks.selective import EffectHook
-from llmspell.metrics.measured import BOUNDS
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.metrics.effect_metrics import BOUNDS
 from llmspell.middleware import arrange
 from llmspell.middleware.configured import configured as configured_middleware
 from llmspell.middleware.logs import Debugging

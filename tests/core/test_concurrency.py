@@ -4,7 +4,7 @@ import anyio.lowlevel
 import pytest
 from anyio import CancelScope, move_on_after, sleep
 
-from llmspell.callers import Callers
+from llmspell.callback_tasks import CallbackTasks
 from llmspell.concurrency import cancel, in_own_task
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +28,7 @@ async def test_a_scope_that_ends_while_tasks_are_cancelled_is_left_as_ever():
 
 
 async def test_calls_of_a_spell_end_in_a_scope_that_is_cancelled_just_then():
-    callers = Callers()
+    callers = CallbackTasks()
     callers.start("a", asyncio.Event().wait())
     await anyio.lowlevel.checkpoint()
     with CancelScope() as scope:

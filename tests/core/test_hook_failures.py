@@ -9,7 +9,7 @@ from llmspell.effects import Effect
 from llmspell.errors import HookFailed
 from llmspell.events import Events
 from llmspell.hooks import Halt, Hook, Hooks, Modify, tell
-from llmspell.hooks.circuit import Circuit
+from llmspell.hooks.circuit_breaker import CircuitBreaker
 from llmspell.steps import TookTooLong, at_once, within
 
 pytestmark = pytest.mark.anyio
@@ -82,10 +82,10 @@ async def test_while_a_guard_is_left_out_the_effect_fails(run):
 
 
 def test_a_circuit_lets_one_call_try():
-    circuit = Circuit(1, 0)
+    circuit = CircuitBreaker(1, 0)
     assert circuit.failed()
     assert circuit.state == "half-open"
-    slow = Circuit(1, 99)
+    slow = CircuitBreaker(1, 99)
     slow.failed()
     assert (slow.state, slow.admits()) == ("open", False)
     slow._until -= 99

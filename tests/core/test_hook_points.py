@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.hooks import LIFE_CYCLE, PHASES, Hooks, parse_point
-from llmspell.hooks.registered import AtWork
+from llmspell.hooks.registered_hook import ReentrancyGuard
 
 WRITES = tuple(
     f"state.{verb}" for verb in ("set", "update", "delete", "increment", "compare_and_set")
@@ -198,8 +198,8 @@ def test_listeners_hear_of_every_change_also_of_the_parents():
     [("0/1", True), ("0/1/0", True), ("0/1.0/2", True), ("0/10", False), ("0", False)],
 )
 def test_a_hook_knows_the_effects_of_its_own_work(path, own):
-    at_work, owner = AtWork(), object()
-    assert not at_work.includes(owner, path)
-    at_work.add((id(owner), "0/1"))
-    assert at_work.includes(owner, path) == own
-    assert not at_work.includes(object(), path)
+    guard, owner = ReentrancyGuard(), object()
+    assert not guard.includes(owner, path)
+    guard.add((id(owner), "0/1"))
+    assert guard.includes(owner, path) == own
+    assert not guard.includes(object(), path)

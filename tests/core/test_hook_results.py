@@ -20,7 +20,7 @@ from llmspell.hooks import (
     Retry,
     Skip,
 )
-from llmspell.hooks.kept import Kept
+from llmspell.hooks.cache import HookCache
 from llmspell.limits import Limits
 
 pytestmark = pytest.mark.anyio
@@ -139,7 +139,7 @@ async def test_the_truth_table(run, row, asynchronous):
     for phase in {"after", "error"} - {row.phase}:
         run.hooks.register(f"{phase}:probe.work", lambda call: asked.append(call.phase))
     for kept in row.kept:
-        hook.kept.keep(("probe.work", "key"), kept, None)
+        hook.cache.keep(("probe.work", "key"), kept, None)
 
     outcome = None
     try:
@@ -151,7 +151,7 @@ async def test_the_truth_table(run, row, asynchronous):
     assert len(run.done) == row.done
     assert run.notes == row.notes
     assert hook.failures == 0
-    assert run.hooks.at_work == set()
+    assert run.hooks.guard == set()
 
 
 def test_the_table_is_whole():
@@ -305,7 +305,7 @@ async def test_what_a_hook_after_keeps_is_found_before_and_on_error(run):
 
 
 def test_what_is_kept_are_bounded_copies():
-    kept = Kept(size=3)
+    cache = HookCache(size=3)
     value = {"list": [1]}
     kept.keep(("e", "a"), value, None)
     value["list"].append(2)
@@ -325,7 +325,7 @@ async def test_a_run_does_not_find_what_another_keeps(new_run):
     host = Hooks()
     one, other = Hooks(host), Hooks(host)
     keep = [hooks.register("before:x", lambda call: None) for hooks in (one, other, host, host)]
-    assert keep[0].kept is not keep[1].kept
+    assert keep[0].cache is not keep[1].cache
     assert keep[2].kept is keep[3].kept
     assert keep[2].kept not in (keep[0].kept, keep[1].kept)
 

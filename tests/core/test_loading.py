@@ -5,12 +5,12 @@ import textwrap
 
 import pytest
 
-from llmspell.assembling import all_bridges, all_tools
+from llmspell.components import all_bridges, all_tools
 from llmspell.config import Project
 from llmspell.config.checking import check_settings
 from llmspell.errors import PluginError
 from llmspell.importing import Offer, installed
-from llmspell.plugins.known import known_plugins
+from llmspell.plugins.discovery import known_plugins
 from llmspell.tools.catalogue import BUILTIN
 from llmspell.tools.loading import load_module, load_reference
 from llmspell.tools.registry import BuiltInTools, Tools

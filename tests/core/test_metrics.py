@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from llmspell.events import Events
 from llmspell.hooks import Hooks
+from llmspell.metrics.collectors import of_events, of_hooks
 from llmspell.metrics.exposition import FAMILIES, exposition, merged, read, series
-from llmspell.metrics.figures import of_events, of_hooks
-from llmspell.metrics.kept import KeptMetrics
+from llmspell.metrics.metrics_file import MetricsFile
 
 
 @given(
@@ -59,7 +59,7 @@ def test_counters_are_added_and_gauges_replaced():
 ADD = """
 import sys
 from pathlib import Path
-from llmspell.metrics.kept import KeptMetrics
+from llmspell.metrics.metrics_file import KeptMetrics
 
 for _ in range(25):
     KeptMetrics(Path(sys.argv[1])).add({"llmspell_runtimes_total": 1})
@@ -70,7 +70,7 @@ def test_several_processes_add_to_one_file_and_none_is_lost(tmp_path):
     file = tmp_path / ".llmspell" / "metrics.prom"
     processes = [subprocess.Popen([sys.executable, "-c", ADD, file]) for _ in range(4)]
     assert [process.wait() for process in processes] == [0] * 4
-    kept = KeptMetrics(file)
+    kept = MetricsFile(file)
     assert kept.read() == {"llmspell_runtimes_total": 100}
     kept.clear()
     assert kept.read() == {}
@@ -80,7 +80,7 @@ def test_what_is_no_metrics_is_not_overwritten(tmp_path):
     file = tmp_path / "metrics.prom"
     file.write_text("a poem\n")
     with pytest.raises(ValueError, match="a poem"):
-        KeptMetrics(file).add({"llmspell_runtimes_total": 1})
+        MetricsFile(file).add({"llmspell_runtimes_total": 1})
     assert file.read_text() == "a poem\n"
 
 

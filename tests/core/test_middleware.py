@@ -331,7 +331,7 @@ async def test_a_failing_hook_is_passed_over_counted_and_logged(run, caplog, fau
     with caplog.at_level(logging.WARNING, "llmspell.hooks"):
         assert await run.do("probe.double", n=2) == 4
     assert hook.failures == 1
-    assert run.hooks.at_work == set()
+    assert run.hooks.guard == set()
     assert fault.__name__ in caplog.text
     assert ("0.01 seconds" if fault is takes_long else "oops") in caplog.text
 
@@ -371,7 +371,7 @@ async def test_cancelling_is_no_failure_of_a_hook(run):
     with anyio.move_on_after(0.01) as scope:
         await run.do("probe.double", n=1)
     assert scope.cancelled_caught
-    assert (hook.failures, run.hooks.at_work) == (0, set())
+    assert (hook.failures, run.hooks.guard) == (0, set())
 
 
 # Permission

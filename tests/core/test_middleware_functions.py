@@ -18,7 +18,7 @@ from llmspell.errors import (
     ToolError,
 )
 from llmspell.events import Events
-from llmspell.metrics.measured import Measured
+from llmspell.metrics.effect_metrics import EffectMetrics
 from llmspell.middleware import arrange, compose, middleware
 from llmspell.middleware.configured import configured
 from llmspell.middleware.deadline import Deadline
@@ -290,7 +290,7 @@ async def test_a_synchronous_effect_stays_one(run_with):
 
 
 def test_quantiles_are_at_most_twice_too_much():
-    measured = Measured()
+    measured = EffectMetrics()
     assert measured.quantile(0.5) == 0
     for n in range(1, 1001):
         measured.add(n / 1000)

@@ -5,8 +5,8 @@ import pytest
 from llmspell.agents.templates import SHIPPED, Templates
 from llmspell.config import Project
 from llmspell.errors import InvalidArguments, SpellRuntimeError, UnknownEffect
-from llmspell.finding import read_spell
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spell_lookup import read_spell
 
 pytestmark = pytest.mark.anyio
 

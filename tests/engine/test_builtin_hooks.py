@@ -141,4 +141,4 @@ def test_nothing_of_it_is_imported_before_it_is_configured():
     assert "llmspell.hooks" in names
     unused = {"builtin", "configured", "selective"}
     assert not names & {f"llmspell.hooks.{name}" for name in unused}
-    assert "llmspell.constructing" not in names
+    assert "llmspell.factory" not in names

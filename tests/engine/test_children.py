@@ -10,7 +10,7 @@ from llmspell.errors import LimitExceeded, PermissionDenied, SpellRuntimeError
 from llmspell.hooks import Halt
 from llmspell.middleware.metrics import Metrics
 from llmspell.state import MemoryStore
-from llmspell.testing.watching import Watching
+from llmspell.testing.effect_recorder import EffectRecorder
 
 pytestmark = pytest.mark.anyio
 
@@ -216,7 +216,7 @@ async def test_what_a_child_writes_counts_for_its_parent(lua):
         await lua(source, limits=Limits(output=1000))
 
 
-@pytest.mark.parametrize("middleware", [[], [Metrics()], [Watching()]])
+@pytest.mark.parametrize("middleware", [[], [Metrics()], [EffectRecorder()]])
 async def test_children_of_a_spell_that_ends_before_they_begin(lua, middleware):
     """Nothing is left of them: Python would warn of a coroutine that nobody awaited."""
     source = """

@@ -12,8 +12,8 @@ from llmspell import Grants, tool
 from llmspell.config import find_project
 from llmspell.effects import Effect
 from llmspell.errors import ConfigError, PermissionDenied, SpellRuntimeError
-from llmspell.granting import Question
 from llmspell.permissions import Need, Permissions
+from llmspell.permissions.policy import Question
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
 

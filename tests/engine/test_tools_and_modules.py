@@ -6,9 +6,9 @@ from pydantic import BaseModel
 from llmspell import Effect, Grants, Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import SpellRuntimeError
-from llmspell.finding import read_spell
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spell_lookup import read_spell
 
 pytestmark = pytest.mark.anyio
 

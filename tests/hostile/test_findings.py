@@ -8,7 +8,7 @@ import pytest
 from llmspell import Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import SpellRuntimeError
-from llmspell.isolation.watch import Watch
+from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.state import MemoryStore
 
@@ -102,11 +102,11 @@ async def test_an_effect_that_takes_no_notice_of_its_cancellation_does_no_harm(l
 
 
 async def test_a_worker_nobody_waits_for_may_be_lost(caplog):
-    worker = Worker(Watch(), lambda *_: None)
+    worker = Worker(Watchdog(), lambda *_: None)
     worker.connection_lost(None)
     with pytest.raises(EOFError):
         await worker.greet()
     del worker
-    Worker(Watch(), lambda *_: None).connection_lost(None)
+    Worker(Watchdog(), lambda *_: None).connection_lost(None)
     gc.collect()
     assert not caplog.records

@@ -18,7 +18,7 @@ from programs import BREACH, Program
 from side_effects import Watch
 
 from llmspell import Budget, Limits, Runtime
-from llmspell.cli.report import describe
+from llmspell.cli.error_report import describe
 from llmspell.config import Project
 from llmspell.errors import LimitExceeded, LlmspellError
 from llmspell.providers.messages import ToolCall

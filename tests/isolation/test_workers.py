@@ -21,7 +21,7 @@ from llmspell import Limits, Runtime
 from llmspell.config import Project, find_project
 from llmspell.driver import Driver
 from llmspell.errors import LimitExceeded, SpellError
-from llmspell.isolation.watch import Watch
+from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.isolation.workers import SPARES
 from llmspell.lua import messages
@@ -199,7 +199,7 @@ async def _run_on(pipe_says, *, limits=None):
     async def wait():
         await anyio.sleep(60)
 
-    worker = Worker(Watch(), send)
+    worker = Worker(Watchdog(), send)
     theirs.sendall(_frame(json.dumps([os.getpid(), []]).encode()))
     await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
     await worker.greet()

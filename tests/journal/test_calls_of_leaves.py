@@ -15,11 +15,11 @@ from llmspell.config import Project
 from llmspell.config.checking import check_settings
 from llmspell.errors import JournalError, JournalMismatch, LimitExceeded, LlmspellError
 from llmspell.journal.calls import args_of, storable
-from llmspell.journal.portable import export_run, import_runs
 from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader
-from llmspell.journal.sound import Unsound
-from llmspell.journal.texts import text_of
+from llmspell.journal.stored_values import text_of
+from llmspell.journal.transfer import export_run, import_runs
+from llmspell.journal.validation import InvalidRecord
 from llmspell.limits import Limits
 from llmspell.spell import parse_spell
 from llmspell.state import MemoryStore
@@ -497,7 +497,7 @@ def test_functions_among_arguments_are_what_they_were():
 
 @pytest.mark.parametrize("text", ["7", "{", '[{"$function": "x"}]', '[{"$function": [1, 2]}]'])
 def test_what_are_no_arguments(text):
-    with pytest.raises(Unsound):
+    with pytest.raises(InvalidRecord):
         args_of(text)
 
 

@@ -17,14 +17,14 @@ from llmspell import Effect, Runtime, tool
 from llmspell.config import ApproveSettings, Project, Settings
 from llmspell.errors import JournalError, LlmspellError, RunSuspended
 from llmspell.human import Approval, Question
-from llmspell.journal import sound, texts
+from llmspell.journal import stored_values, validation
 from llmspell.journal.conversations import conversations_of, lines_of
-from llmspell.journal.differences import differences
-from llmspell.journal.page import page_of
+from llmspell.journal.diff import differences
+from llmspell.journal.html_page import page_of
 from llmspell.journal.pending import pending
-from llmspell.journal.portable import export_run, import_runs
 from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, due_runs
+from llmspell.journal.transfer import export_run, import_runs
 
 ASKING = """
 Hook.before("state.set", function(c) c.args.key = nil end)
@@ -304,7 +304,7 @@ def test_a_damaged_run_can_be_deleted(file):
 
 def test_no_more_is_unpacked_than_can_have_been_packed(file, monkeypatch):
     """A small file may stand for any amount of memory."""
-    monkeypatch.setattr(texts, "LONGEST", 1 << 20)
+    monkeypatch.setattr(stored_values, "LONGEST", 1 << 20)
     change(file, "UPDATE blobs SET packed = 1, data = ?", zlib.compress(bytes(1 << 26)))
     tracemalloc.start()
     with pytest.raises(JournalError, match="is another one"):
@@ -315,7 +315,7 @@ def test_no_more_is_unpacked_than_can_have_been_packed(file, monkeypatch):
 
 
 def test_a_text_of_too_many_values_is_damage(file, monkeypatch):
-    monkeypatch.setattr(sound, "MOST_VALUES", 1000)
+    monkeypatch.setattr(validation, "MOST_VALUES", 1000)
     change(file, "UPDATE effects SET outcome = ? WHERE run = 1", f"[{'[],' * 1000}1]")
     with Reader.open(file) as reader:
         effect = reader.effects(reader.runs()[1])[0]

@@ -13,12 +13,12 @@ from llmspell import Runtime
 from llmspell.config import Project
 from llmspell.errors import JournalError, LimitExceeded
 from llmspell.journal.conversations import conversations_of, lines_of
-from llmspell.journal.differences import differences
-from llmspell.journal.page import page_of
-from llmspell.journal.portable import export_run, import_runs
+from llmspell.journal.diff import differences
+from llmspell.journal.html_page import page_of
 from llmspell.journal.reader import Reader
 from llmspell.journal.spans import parent_of, place_of, spans_of
 from llmspell.journal.totals import Totals, duration
+from llmspell.journal.transfer import export_run, import_runs
 from llmspell.limits import Limits
 from llmspell.permissions import Grants
 from llmspell.spell import parse_spell

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from looking import recorded
 
-from llmspell.journal.page import page_of
+from llmspell.journal.html_page import page_of
 from llmspell.journal.reader import Reader
 
 pytestmark = pytest.mark.skipif(

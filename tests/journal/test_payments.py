@@ -12,9 +12,9 @@ from llmspell.effects import Effect
 from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
 from llmspell.hooks import Hook
 from llmspell.journal.database import MIGRATIONS
-from llmspell.journal.portable import export_run, import_runs
 from llmspell.journal.reader import Reader
 from llmspell.journal.totals import Totals
+from llmspell.journal.transfer import export_run, import_runs
 from llmspell.providers.messages import Message, ModelResponse, Usage
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spending.prices import Price

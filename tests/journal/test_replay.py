@@ -21,7 +21,7 @@ from llmspell.errors import (
     SpellRuntimeError,
 )
 from llmspell.hooks.hook import Part
-from llmspell.journal import past
+from llmspell.journal import history
 from llmspell.limits import Limits
 from llmspell.providers.messages import Message, ModelResponse, TextDelta, ToolCall, Usage
 from llmspell.providers.scripted import ScriptedProvider
@@ -167,7 +167,7 @@ async def test_what_depended_on_the_time_is_the_same_though_none_passes(twice, s
     async def never(request):
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(past, "STUCK", 0.3)
+    monkeypatch.setattr(history, "STUCK", 0.3)
     await twice(source, providers=[ScriptedProvider(never)], model="scripted/any")
 
 

@@ -27,7 +27,7 @@ from llmspell.errors import (
     SpellRuntimeError,
     UnfinishedEffect,
 )
-from llmspell.journal import again, pending
+from llmspell.journal import pending, rerun
 from llmspell.journal.database import MIGRATIONS
 from llmspell.journal.locks import is_running
 from llmspell.journal.pruning import prune
@@ -312,11 +312,11 @@ async def test_a_run_that_went_on_elsewhere_since_it_was_looked_at(
 ):
     """It is taken up on other terms than it has now; and what failed meanwhile is not wanted again."""
     run = await stopped(THREE, 1)
-    seen = again.find(SimpleNamespace(path=file), run)
+    seen = rerun.find(SimpleNamespace(path=file), run)
     async with new_runtime(tools=[work], limits=Limits(effects=2)) as runtime:
         with pytest.raises(LimitExceeded):
             await runtime.resume(run)
-        monkeypatch.setattr(again, "find", lambda *_: seen)
+        monkeypatch.setattr(rerun, "find", lambda *_: seen)
         with pytest.raises(RunBusy, match="has just gone on"):
             await runtime.resume(run)
     assert CALLS == [1, 2]
@@ -367,8 +367,8 @@ async def test_a_run_that_is_pruned_just_as_it_goes_on(new_runtime, file, stoppe
 
     run = await stopped(THREE, 2)
     done = len(CALLS)
-    going_on = again._going_on
-    monkeypatch.setattr(again, "_going_on", go_on)
+    going_on = rerun._going_on
+    monkeypatch.setattr(rerun, "_going_on", go_on)
     async with new_runtime(tools=[work, pay]) as runtime:
         with pytest.raises(RunNotFound, match=f"no run {run}"):
             await runtime.resume(run)

@@ -276,7 +276,7 @@ async def test_what_cannot_be_closed_keeps_nothing_else_from_it(new_runtime, cap
 
 
 async def test_what_does_not_end_to_close_is_left_behind(new_runtime, caplog, monkeypatch):
-    monkeypatch.setattr("llmspell.closing.CLOSE_SECONDS", 0.01)
+    monkeypatch.setattr("llmspell.shutdown.CLOSE_SECONDS", 0.01)
     provider = ScriptedProvider([])
     provider.close = anyio.sleep_forever
     async with new_runtime(providers=[provider]):

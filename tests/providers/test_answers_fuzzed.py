@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from llmspell.errors import ProviderError
 from llmspell.providers.catalogue import KINDS
+from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, Refusal, ToolCall
-from llmspell.providers.plain import response_from_plain
 from llmspell.providers.server_events import ServerEvent
 from llmspell.testing.fakes import Answer, Reasoning
 from llmspell.testing.fakes.requests import Received

@@ -6,7 +6,7 @@ import pytest
 from llmspell.errors import ProviderError
 from llmspell.providers.anthropic_messages import AnthropicMessages
 from llmspell.providers.endpoints import Endpoint
-from llmspell.providers.local import LocalServer
+from llmspell.providers.llamacpp_server import LocalServer
 from llmspell.providers.messages import (
     Message,
     ModelRequest,

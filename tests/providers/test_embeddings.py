@@ -16,7 +16,7 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments, ProviderError, UnknownEffect
-from llmspell.providers.choose import choose_embedder
+from llmspell.providers.default_model import choose_embedder
 from llmspell.providers.embedding import EmbedRequest
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini

@@ -7,6 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.errors import InvalidArguments
+from llmspell.providers.deserialization import (
+    message_from_plain,
+    request_from_plain,
+    response_from_plain,
+)
 from llmspell.providers.messages import (
     Extra,
     File,
@@ -22,7 +27,6 @@ from llmspell.providers.messages import (
     Unknown,
     Usage,
 )
-from llmspell.providers.plain import message_from_plain, request_from_plain, response_from_plain
 from llmspell.providers.provider import ModelName
 from llmspell.values import plain
 

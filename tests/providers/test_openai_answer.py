@@ -5,6 +5,7 @@ import openai
 import pytest
 
 from llmspell.errors import ProviderError
+from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
@@ -18,7 +19,6 @@ from llmspell.providers.messages import (
 )
 from llmspell.providers.openai_answer import response_from
 from llmspell.providers.openai_body import request_body
-from llmspell.providers.plain import response_from_plain
 
 ENDPOINT = Endpoint("test", "http://localhost/v1")
 REQUEST = ModelRequest("test/gpt", (Message.of("user", "hi"),))

@@ -7,9 +7,9 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from llmspell.providers.embedded import Embedded
 from llmspell.providers.endpoints import Endpoint
-from llmspell.providers.local import LocalServer
+from llmspell.providers.llamacpp_server import LocalServer
+from llmspell.providers.local_provider import LocalProvider
 from llmspell.providers.messages import (
     Message,
     ModelRequest,
@@ -137,7 +137,7 @@ async def test_settings_and_what_the_server_does_not_know_do_no_harm(provider, a
 
 
 async def test_the_embedded_model_streams():
-    embedded = Embedded()
+    embedded = LocalProvider()
     request = ModelRequest("local/smollm2", (FRANCE,), temperature=0)
     try:
         async with aclosing(embedded.stream(request)) as parts:

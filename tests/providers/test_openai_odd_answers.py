@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.errors import ProviderError
+from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, ModelResponse
 from llmspell.providers.openai_answer import response_from as chat_answer
@@ -16,7 +17,6 @@ from llmspell.providers.openai_responses_answer import response_from as response
 from llmspell.providers.openai_responses_body import request_body as responses_body
 from llmspell.providers.openai_responses_stream import ResponsesAssembly
 from llmspell.providers.openai_stream import ChatAssembly
-from llmspell.providers.plain import response_from_plain
 from llmspell.providers.server_events import ServerEvent
 
 ENDPOINT = Endpoint("test", "http://test/v1")

@@ -12,6 +12,7 @@ from openai.types.responses.response_create_params import (
 from pydantic import TypeAdapter
 
 from llmspell.errors import InvalidArguments, ProviderError
+from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
     Extra,
@@ -31,7 +32,6 @@ from llmspell.providers.messages import (
 from llmspell.providers.openai_responses import OpenAIResponses
 from llmspell.providers.openai_responses_answer import response_from
 from llmspell.providers.openai_responses_body import request_body
-from llmspell.providers.plain import response_from_plain
 from llmspell.providers.quirks import Quirks
 
 OPENAI = Endpoint(

@@ -230,7 +230,7 @@ async def test_only_so_many_a_minute(serve, provider_at, http, completion):
         serve(http(completion())) as (server, url),
         provider_at(url, requests_per_minute=300) as provider,
     ):
-        provider._connection._turns._bucket.tokens = 2
+        provider._connection._limiter._bucket.tokens = 2
         for _ in range(4):
             await provider.complete(REQUEST)
     assert len(server.requests) == 4

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from llmspell.config import Project, Settings, ToolSettings
 from llmspell.limits import Limits
 from llmspell.permissions import Grants
-from llmspell.testing.file_run import Plan
+from llmspell.testing.lua_file_run import Plan
 from llmspell.testing.lua_files import find_tests, run_tests
 from llmspell.testing.snapshots import Snapshots
 

@@ -10,7 +10,7 @@ import pytest
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, PermissionDenied, ToolError
 from llmspell.permissions import Grants, Permissions
-from llmspell.tools import files, granted
+from llmspell.tools import files, granted_files
 from llmspell.tools.files import delete_file, file_info, list_files, read_file, write_file
 
 pytestmark = pytest.mark.anyio
@@ -144,14 +144,14 @@ def test_a_link_swapped_in_after_resolving_is_not_followed(here):
     (here / "out" / "x").write_text("secret")
     place = (here / "in" / "x").resolve()
     (here / "in").symlink_to("out")
-    with pytest.raises(NotADirectoryError), granted.opened_folder(place.parent):
+    with pytest.raises(NotADirectoryError), granted_files.opened_folder(place.parent):
         pass
     (here / "x").symlink_to("out/x")
-    with granted.opened_folder(here.resolve()) as folder:
+    with granted_files.opened_folder(here.resolve()) as folder:
         with pytest.raises(OSError, match="symbolic links"):
-            granted.open_file("x", folder)
+            granted_files.open_file("x", folder)
         with pytest.raises(OSError, match="link"):
-            granted.file_status("x", folder)
+            granted_files.file_status("x", folder)
 
 
 async def test_links_inside_of_the_grant_work(call, here):
@@ -307,7 +307,7 @@ async def test_listings_are_bounded(call, here, monkeypatch):
     assert len(await call(list_files, max_results=5)) == 5
     with pytest.raises(ToolError, match="more than max_results = 4"):
         await call(list_files, max_results=4)
-    monkeypatch.setattr(granted, "MAX_ENTRIES", 4)
+    monkeypatch.setattr(granted_files, "MAX_ENTRIES", 4)
     with pytest.raises(ToolError, match="more than 4 files and folders"):
         await call(list_files, pattern="none")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llmspell.agents.capabilities.capability import Capability
-from llmspell.agents.capabilities.scoped import Instructing, Scoped
+from llmspell.agents.capabilities.scoped_hooks import Instructing, Scoped
 from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError, EffectError, LimitExceeded, LlmspellError, UnknownEffect

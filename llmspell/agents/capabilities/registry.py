@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 
 from llmspell.agents.capabilities.capability import Capability
-from llmspell.constructing import signature_of
 from llmspell.errors import InvalidArguments
+from llmspell.factory import signature_of
 from llmspell.importing import load_object
 from llmspell.registry import Loading, Registry
 from llmspell.values import Value
 
 BUILTIN = {
-    "hooks": "llmspell.agents.capabilities.hooking:AgentHooks",
+    "hooks": "llmspell.agents.capabilities.agent_hooks:AgentHooks",
     "memory": "llmspell.agents.capabilities.memory:Memory",
     "model": "llmspell.agents.capabilities.model:Model",
     "state": "llmspell.agents.capabilities.variables:Variables",

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmspell.hooks.registered import HookCall
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.hooks.registered_hook import HookCall
 from llmspell.hooks.results import Cache, HookResult
-from llmspell.hooks.selective import EffectHook
 from llmspell.limits import Seconds
 from llmspell.permissions import Permissions
 from llmspell.values import in_order

@@ -6,7 +6,7 @@ A hook that fails fails them all, and what they are is told by the one registrat
 from __future__ import annotations
 
 from llmspell.concurrency import gather, settled
-from llmspell.hooks.registered import HookCall, HookFunction
+from llmspell.hooks.registered_hook import HookCall, HookFunction
 from llmspell.hooks.results import Halt, HookResult
 
 

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from llmspell.hooks.registered import HookCall
-from llmspell.hooks.selective import EffectHook
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.hooks.registered_hook import HookCall
 from llmspell.providers.messages import Usage
 from llmspell.spending.prices import Prices
 from llmspell.spending.spent import Spending, Spent, amount, counted

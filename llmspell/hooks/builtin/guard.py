@@ -3,9 +3,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from llmspell.hooks.registered import HookCall
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.hooks.registered_hook import HookCall
 from llmspell.hooks.results import Halt, HookResult
-from llmspell.hooks.selective import EffectHook
 from llmspell.values import Value
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from reprlib import Repr
 
 from llmspell.effects import Effect
-from llmspell.hooks.registered import HookCall
-from llmspell.hooks.selective import EffectHook
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.hooks.registered_hook import HookCall
 from llmspell.providers.redaction import redacted
 from llmspell.values import Value
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from llmspell.hooks.builtin.sensitive import SENSITIVE, Sensitive, blotted
-from llmspell.hooks.registered import HookCall
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.hooks.registered_hook import HookCall
 from llmspell.hooks.results import HookResult, Modify
-from llmspell.hooks.selective import EffectHook
 from llmspell.values import Value
 
 Kind = Literal["email", "phone", "card", "iban", "key"]

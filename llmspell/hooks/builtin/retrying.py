@@ -4,9 +4,9 @@ import random
 from collections.abc import Sequence
 
 from llmspell.errors import HookHalted, PermissionDenied
-from llmspell.hooks.registered import HookCall
+from llmspell.hooks.effect_hook import EffectHook
+from llmspell.hooks.registered_hook import HookCall
 from llmspell.hooks.results import HookResult, Retry
-from llmspell.hooks.selective import EffectHook
 from llmspell.limits import Seconds
 
 

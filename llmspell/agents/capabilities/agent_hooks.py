@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from llmspell.agents.capabilities.capability import Capability
+from llmspell.effects import Effect
+from llmspell.hooks import Hook, parse_point
+from llmspell.hooks.hook import Part
+from llmspell.hooks.lua_hook import LuaHook
+from llmspell.hooks.registered_hook import HookFunction
+from llmspell.values import LuaFunction, Value
+
+if TYPE_CHECKING:
+    from llmspell.agents.agent import Agent
+
+
+class AgentHooks(Capability):
+    """Functions of the spell as hooks on what this agent does."""
+
+    type = "hooks"
+
+    def __init__(
+        self,
+        hooks: dict[str, Value],
+        *,
+        priority: int = 0,
+        required: bool = False,
+        timeout: float = 30.0,
+        name: str | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            hooks: Functions by point: `before:tool.call`, `post_agent_execution`.
+            priority: Higher runs first.
+            required: When one fails, the effect does.
+            timeout: Seconds that each may take.
+            name: Its name, if the agent has several.
+        """
+        for point, function in hooks.items():
+            parse_point(point)
+            if not isinstance(function, LuaFunction):
+                raise ValueError(f"{point}: must be a function")  # noqa: TRY004 - it is a setting
+        self._functions: Mapping[str, LuaFunction] = hooks
+        self._hook = _Functions(priority, timeout, required)
+        self.name = name
+
+    async def attach(self, agent: Agent, effect: Effect) -> None:  # noqa: ARG002 - an interface
+        self._hook.functions = {p: LuaHook(f, effect.run) for p, f in self._functions.items()}
+
+    def hooks(self) -> Iterable[Hook]:
+        return [self._hook]
+
+    def describe(self) -> dict[str, Value]:
+        return {"points": sorted(self._functions)}
+
+
+class _Functions(Hook):
+    def __init__(self, priority: float, timeout: float, required: bool) -> None:
+        self.priority, self.timeout, self.required = priority, timeout, required
+        self.functions: dict[str, HookFunction] = {}
+
+    def parts(self) -> Iterator[Part]:
+        for point, function in sorted(self.functions.items()):
+            yield Part(point, point, function)

@@ -1,0 +1,63 @@
+"""What calls the functions of a spell again and again, until the run has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, KeysView
+from typing import TYPE_CHECKING, Any
+
+from llmspell.concurrency import cancel
+from llmspell.errors import EffectError
+from llmspell.steps import TookTooLong
+
+if TYPE_CHECKING:
+    from llmspell.effects import Effect
+    from llmspell.values import LuaFunction, Value
+
+
+class CallbackTasks:
+    """Tasks, by id, each of which calls a function of the spell now and again."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    @property
+    def ids(self) -> KeysView[str]:
+        return self._tasks.keys()
+
+    def start(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002 - it is the id
+        """Have the spell called, as long as that lasts."""
+        self._tasks[id] = task = asyncio.get_running_loop().create_task(calls)
+        task.add_done_callback(lambda _: self._tasks.pop(id, None))
+
+    async def finish(self, seconds: float) -> int:
+        """Wait until all have ended by themselves, so long at most; how many have not."""
+        if not self._tasks:
+            return 0
+        _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
+        return len(late)
+
+    async def cancel(self) -> None:
+        """End all, and calls in progress."""
+        await cancel(list(self._tasks.values()))
+
+
+async def problem_in_call(
+    effect: Effect, function: LuaFunction, argument: Value, number: int, seconds: float
+) -> str | None:
+    """Call a function of the spell, for so many seconds at most; what went wrong, or None.
+
+    `number` tells the call from others that the effect makes.
+    """
+    from llmspell.journal.timeouts import within_recorded
+
+    try:
+        await within_recorded(effect, f"time{number}", seconds, effect.call(function, argument))
+    except TookTooLong:
+        return f"it took more than {seconds:g} s"
+    except EffectError as error:
+        return f"{error.where}: {error}" if error.where else str(error)
+    return None

@@ -1,0 +1,85 @@
+"""Asks the person at the terminal for what is not granted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
+
+from llmspell.console import Console
+from llmspell.permissions import Reply, in_words, printable
+from llmspell.permissions.policy import Question
+
+_LONGEST = 300
+PLAIN = "\x1b[0m"  # a spell may have printed what hides or colours the text after it
+
+_REPLIES: dict[str, Reply] = {"y": "once", "r": "run", "a": "always", "n": "no"}
+_WORDS: dict[Reply, str] = {"once": "once", "run": "for this run", "always": "always", "no": "no"}
+
+
+class PermissionPrompts:
+    """A question at a time, on stderr; nobody else writes there meanwhile."""
+
+    def __init__(self, console: Console, pause: Callable[[], AbstractContextManager[None]]) -> None:
+        """Use a console whose input is a terminal; `pause` stops what else is drawn there."""
+        self._console, self._pause = console, pause
+        self._held: list[Callable[[], None]] | None = None
+        self._one = asyncio.Lock()
+
+    async def __call__(self, question: Question) -> Reply:
+        replies = _replies_to(question)
+        text = f"{PLAIN}{_told(question)}\nAllow it? "
+        async with self.alone():
+            while (answer := await self._ask(text, replies)) is not None:
+                if reply := replies.get(answer.strip().lower()):
+                    return reply
+                text = ""
+        return "no"
+
+    def after(self, write: Callable[[], None]) -> None:
+        """Write now or, while a question is on the screen, when it has been answered."""
+        if self._held is None:
+            write()
+        else:
+            self._held.append(write)
+
+    async def _ask(self, text: str, replies: dict[str, Reply]) -> str | None:
+        choices = ", ".join(f"{letter} = {_WORDS[reply]}" for letter, reply in replies.items())
+        return await self._console.read_answer(f"{text}{choices}: ")
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Nobody else asks, and what is written meanwhile is written afterwards."""
+        async with self._one:
+            held: list[Callable[[], None]] = []
+            self._held = held
+            try:
+                with self._pause():
+                    yield
+            finally:
+                self._held = None
+                for write in held:
+                    write()
+
+
+def _replies_to(question: Question) -> dict[str, Reply]:
+    """What may be typed."""
+    replies = dict(_REPLIES)
+    if question.by is None:
+        replies["y"] = "run"
+        del replies["r"]
+    if not question.lasting:
+        del replies["a"]
+    return replies
+
+
+def _told(question: Question) -> str:
+    spell = printable(question.spell)
+    wanted = [_shortened(text) for text in in_words(question.wanted)]
+    if question.by is None:
+        return "\n  ".join([f"{spell} asks to", *wanted])
+    return f"{spell}: {question.by} wants to {' and '.join(wanted)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]} … {text[-100:]}"

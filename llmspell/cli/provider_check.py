@@ -1,0 +1,77 @@
+"""One real request to a provider, to see that its address, key and model are right."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from llmspell.cli.error_report import Misuse
+from llmspell.errors import ProviderError
+from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.default_model import EMBEDDED
+from llmspell.providers.messages import Message, ModelRequest
+from llmspell.providers.models import Models
+from llmspell.providers.provider import ModelName
+from llmspell.runtime import Runtime
+from llmspell.spending.prices import Prices
+
+_NOT_FOUND = 404
+_TOKENS = 64  # of the answer, which may begin with some thoughts
+
+
+class ProviderCheck(NamedTuple):
+    """What came of it.
+
+    Attributes:
+        model: Who answered.
+        seconds: Until the whole answer was there.
+        usage: Its tokens, and `usd` if the price is known.
+    """
+
+    model: str
+    seconds: float
+    text: str
+    finish_reason: str
+    usage: dict[str, Any]
+
+
+async def check(provider: str, model: str | None) -> ProviderCheck:
+    """Ask a model of a provider; by default the one of the settings, or the first it offers.
+
+    Raises:
+        ProviderError: It cannot be asked.
+        UnknownEffect: There is no such provider.
+        ConfigError: Its settings are wrong.
+    """
+    async with Runtime() as runtime:
+        settings = runtime.project.settings
+        configured = settings.model if (settings.model or "").startswith(f"{provider}/") else None
+        name = f"{provider}/{model.removeprefix(f'{provider}/')}" if model else configured
+        asked = name or await _default(provider, runtime.models)
+        request = ModelRequest(asked, (Message.of("user", "Say hello."),), max_tokens=_TOKENS)
+        begin = time.perf_counter()
+        response = await runtime.models.complete(request)
+        seconds = time.perf_counter() - begin
+        prices = Prices(settings.prices, settings.providers)
+        usd = prices.usd(response.usage, response.model or asked, asked)
+        usage = response.usage.as_plain() | ({} if usd is None else {"usd": usd})
+    answered = response.model or asked
+    text = response.message.text or response.message.refusal or ""
+    return ProviderCheck(answered, seconds, text.strip(), response.finish_reason, usage)
+
+
+async def _default(provider: str, models: Models) -> str:
+    if provider == "local":
+        return EMBEDDED
+    listed = CATALOGUE.get(provider)
+    if listed and listed.default_model:
+        return str(ModelName(provider, listed.default_model))
+    try:
+        offered = await models.offered(provider)
+    except ProviderError as error:
+        if error.status == _NOT_FOUND:
+            error.hint = "it lists no models, or its base URL is wrong; name one with --model"
+        raise
+    if not offered:
+        raise Misuse(f"{provider} lists no model", hint="name one with --model")
+    return f"{provider}/{offered[0]}"

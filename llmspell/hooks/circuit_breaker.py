@@ -1,0 +1,55 @@
+"""Leaving a hook out for a while that fails again and again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from llmspell.clock import monotonic
+
+
+class CircuitBreaker:
+    """Open, and so closed to calls, after `limit` failures in a row.
+
+    From then on one call is let through every `cool_down` seconds; the first to succeed closes it.
+    """
+
+    __slots__ = ("_until", "cool_down", "in_a_row", "limit")
+
+    def __init__(self, limit: int, cool_down: float) -> None:
+        if limit < 1 or not cool_down >= 0:
+            raise ValueError("max_failures must be at least 1, and cool_down at least 0")
+        self.limit, self.cool_down = limit, cool_down
+        self.in_a_row = 0
+        self._until: float | None = None
+
+    @property
+    def state(self) -> Literal["closed", "open", "half-open"]:
+        if self._until is None:
+            return "closed"
+        return "open" if monotonic() < self._until else "half-open"
+
+    @property
+    def tripped(self) -> bool:
+        """Whether it is a matter of time if a call may be made."""
+        return self._until is not None
+
+    def admits(self) -> bool:
+        """Whether a call may be made now."""
+        if self._until is None:
+            return True
+        now = monotonic()
+        if now < self._until:
+            return False
+        self._until = now + self.cool_down
+        return True
+
+    def succeeded(self) -> None:
+        self.in_a_row, self._until = 0, None
+
+    def failed(self) -> bool:
+        """Count a failure; whether it is open now."""
+        self.in_a_row += 1
+        if self.in_a_row < self.limit:
+            return False
+        self._until = monotonic() + self.cool_down
+        return True

@@ -1,0 +1,105 @@
+"""Hooks that are functions of a spell: what they are called with, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from llmspell.effects import Run
+from llmspell.hooks.registered_hook import HookCall, SpellHook
+from llmspell.hooks.results import (
+    Cache,
+    Fork,
+    Halt,
+    HookResult,
+    Modify,
+    Redirect,
+    Replace,
+    Retry,
+    Skip,
+)
+from llmspell.values import LuaFunction, Value
+
+
+class LuaHook(SpellHook):
+    """A hook that calls a function of a run's spell, made by `host.hook` in Lua."""
+
+    __slots__ = ("_function", "_run")
+
+    def __init__(self, function: LuaFunction, run: Run) -> None:
+        function.retain()
+        self._function, self._run = function, run
+
+    async def __call__(self, call: HookCall) -> HookResult:
+        answer = await call.effect.call(self._function, *_seen(call), run=self._run)
+        return None if answer is None else _result(answer)
+
+
+def _seen(call: HookCall) -> list[Value]:
+    """What `host.hook` makes a table of: phase, effect, path, arguments; and the result or error."""
+    effect = call.effect
+    seen = [call.phase, effect.name, call.path, effect.args]
+    if call.error is not None:
+        seen.append(call.error.as_table())
+    elif call.result is not None:
+        seen.append(call.result)
+    return seen
+
+
+def _result(answer: Value) -> HookResult:
+    """What a Lua hook's answer means: nil, a word, or a table with a `type`."""
+    if isinstance(answer, str):
+        answer = {"type": answer}
+    if answer == []:
+        return None
+    if not isinstance(answer, Mapping):
+        raise TypeError(f"a hook returns nil, a word or a table, not {answer!r}")
+    make = _MAKERS.get(answer.get("type"))
+    if make is None:
+        raise ValueError(f"{answer.get('type')!r} is no result of a hook")
+    return make(answer)
+
+
+def _first(answer: Mapping[str, Value], *names: str) -> Value:
+    return next((answer[name] for name in names if name in answer), None)
+
+
+def _given(answer: Mapping[str, Value], *names: str) -> dict[str, Value]:
+    return {name: answer[name] for name in names if name in answer}
+
+
+def _redirect(answer: Mapping[str, Value]) -> Redirect:
+    given = _given(answer, "effect", "tool", "model", "args")
+    if given.get("args") == []:
+        given["args"] = {}
+    return Redirect(**given)
+
+
+def _fork(entry: Value) -> tuple[str, Mapping[str, Value]]:
+    """`{"state.set", {key = …}}`, or `{effect = "state.set", args = {key = …}}`."""
+    if isinstance(entry, list):
+        name, args = (*entry, None, None)[:2]
+    elif isinstance(entry, Mapping):
+        name, args = entry.get("effect"), entry.get("args")
+    else:
+        raise TypeError(f"fork: {entry!r} is no effect with its arguments")
+    return name, args or {}
+
+
+_MAKERS: dict[Value, Callable[[Mapping[str, Value]], HookResult]] = {
+    "continue": lambda _: None,
+    "modify": lambda answer: Modify(_first(answer, "args", "result", "data")),
+    "replace": lambda answer: Replace(_first(answer, "result", "data")),
+    "halt": lambda answer: Halt(str(answer.get("reason", "no reason given"))),
+    "retry": lambda answer: Retry(**_given(answer, "delay", "attempts")),
+    "redirect": _redirect,
+    "skip": lambda _: Skip(),
+    "cache": lambda answer: Cache(**_given(answer, "key", "ttl")),
+    "fork": lambda answer: Fork(*map(_fork, answer.get("effects") or [])),
+}
+# What others of the family call them.
+_MAKERS |= {
+    "modified": _MAKERS["modify"],
+    "replaced": _MAKERS["replace"],
+    "cancel": _MAKERS["halt"],
+    "skipped": _MAKERS["skip"],
+}

@@ -1,0 +1,352 @@
+"""A registered hook: how it is called, and what happens when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from llmspell.concurrency import Answer, as_failure, settled
+from llmspell.effect_paths import all_around
+from llmspell.effects import Effect
+from llmspell.errors import EffectError, HookFailed, LlmspellError
+from llmspell.events import Events
+from llmspell.hooks.cache import HookCache, Place
+from llmspell.hooks.circuit_breaker import CircuitBreaker
+from llmspell.hooks.points import Phase
+from llmspell.journal.leaves import noted
+from llmspell.journal.recording import Recording
+from llmspell.steps import in_time
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.hooks.results import Cache, HookResult
+
+log = logging.getLogger("llmspell.hooks")
+
+
+class HookCall:
+    """What a hook is given: one object for an effect, which all its hooks see in turn.
+
+    Attributes:
+        phase: Where the effect is.
+        effect: Its `name`, `args`, `path` and `run`. At a point of the life cycle, the name is the
+            point's, and the arguments tell of it.
+        result: Set after.
+        error: Set on error.
+        path: Where in the run the effect is.
+    """
+
+    __slots__ = ("_asides", "_notes", "_of", "effect", "error", "path", "phase", "result")
+
+    def __init__(self, phase: Phase, effect: Effect) -> None:
+        self.phase, self.path = phase, effect.path
+        self.effect = self._of = effect
+        self._asides = 0
+        self.result: Value = None
+        self.error: EffectError | None = None
+        self._notes: dict[Any, Any] | None = None
+
+    def aside(self) -> Effect:
+        """The effect for the next thing that is done beside it."""
+        self._asides += 1
+        return self.effect.aside(self._asides - 1)
+
+    def come_back(self) -> None:
+        """Be of the effect itself again, whose arguments a hook beside it may have changed."""
+        if self.effect is not self._of:
+            self._of.args = self.effect.args
+            self.effect = self._of
+
+    @property
+    def notes(self) -> dict[Any, Any]:
+        """Anything hooks want to remember until a later phase of the effect."""
+        if self._notes is None:
+            self._notes = {}
+        return self._notes
+
+
+class SpellHook:
+    """A hook's function that is a spell's: it decides again when the run is resumed or replayed."""
+
+    __slots__ = ()
+
+
+HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
+
+
+class ReentrancyGuard(set[tuple[int, str]]):
+    """Whose work is going on, and at which paths: hooks do not see effects of their own work."""
+
+    def includes(self, owner: object, path: str) -> bool:
+        """Whether the effect of that path, or one around it, is the owner's own work."""
+        who = id(owner)
+        return (who, path) in self or any((who, around) in self for around in all_around(path))
+
+
+@dataclass(eq=False, slots=True)
+class RegisteredHook:
+    """A function at its points.
+
+    Attributes:
+        id: For messages and listings.
+        phase: When it runs.
+        patterns: Names of effects, with `*` for any part: `tool.call`, `agent.*`.
+        only: Which effects of those names it is for, or None: for all. It does not count as called
+            for the others.
+        priority: Higher runs first; ties run in the order of registration.
+        timeout: Seconds it may take, if it awaits anything.
+        required: Its failure fails the effect; otherwise it is reported and passed over.
+        owner: Whose it is: the object a method belongs to, or the function.
+        cache: Where what it caches is kept.
+        circuit: Leaves it out when it fails again and again.
+        since: After how many changes by the spell it was there; 0 if that did not register it.
+        until: After how many it was no longer.
+        removed: It is not called any more, by dispatches under way neither.
+        calls: How often it was called.
+        failures: How often it raised, took too long or answered nonsense.
+        is_async: Whether its function is a coroutine function.
+        of_spell: Whether its function is `SpellHook`.
+    """
+
+    id: str
+    phase: Phase
+    patterns: tuple[str, ...]
+    function: HookFunction
+    priority: float
+    timeout: float
+    required: bool
+    owner: object
+    cache: HookCache
+    circuit: CircuitBreaker
+    only: Callable[[Effect], bool] | None = None
+    since: int = 0
+    until: float = math.inf
+    removed: bool = False
+    calls: int = 0
+    failures: int = 0
+    is_async: bool = False
+    of_spell: bool = False
+
+    def __post_init__(self) -> None:
+        call = getattr(type(self.function), "__call__", None)  # noqa: B004 - the method, not whether
+        self.is_async = inspect.iscoroutinefunction(self.function) or (
+            inspect.iscoroutinefunction(call)
+        )
+        self.of_spell = isinstance(self.function, SpellHook)
+
+    def matches(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.patterns)
+
+    def ask(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
+        """What it says; a failing hook says nothing.
+
+        Raises:
+            HookFailed: It fails and is required.
+            LimitExceeded: Its work broke a limit of the run.
+        """
+        recording = call.effect.run[Recording]
+        if recording and not recording.over:
+            return self._ask_in_record(recording, call, guard)
+        busy = guard and guard.includes(self.owner, call.effect.path)
+        if busy or self.removed or (self.only is not None and not self.only(call.effect)):
+            return None
+        if self.of_spell:
+            return self._asked_beside(call, call.aside(), guard)
+        return self._asked(call, guard)
+
+    def _ask_in_record(
+        self, recording: Recording, call: HookCall, guard: ReentrancyGuard
+    ) -> Answer[HookResult]:
+        """The same in a run that is recorded: what chance decides is noted, or was."""
+        path = call.effect.path
+        busy = bool(guard) and guard.includes(self.owner, path)
+        if busy and not recording.is_of_call(path):
+            return None
+        if self.only is not None and not self.only(call.effect):
+            return None
+        aside = call.aside()
+        if _is_noted(aside, "passed", busy or self.removed):
+            return noted(aside, "passed")
+        if self.of_spell:
+            return self._asked_beside(call, aside, guard)
+        return self._recorded(recording, call, aside, guard)
+
+    def _recorded(
+        self, recording: Recording, call: HookCall, aside: Effect, guard: ReentrancyGuard
+    ) -> Answer[HookResult]:
+        """What it decides, which is recorded, or was."""
+        from llmspell.hooks.decisions import NAME, decided
+
+        effect = call.effect
+        about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
+
+        def ask() -> Answer[HookResult]:
+            return self._asked_beside(call, aside, guard)
+
+        place = Effect(NAME, about, aside.path, effect.run)
+        return decided(recording, place, effect.args, ask)
+
+    def _asked_beside(
+        self, call: HookCall, aside: Effect, guard: ReentrancyGuard
+    ) -> Answer[HookResult]:
+        """The same as `_asked`; its own effects have paths beside that of the effect."""
+        call.effect = aside
+        answer: Any = None
+        try:
+            answer = self._asked(call, guard)
+        finally:
+            if not hasattr(answer, "__await__"):
+                call.come_back()
+        return answer  # type: ignore[no-any-return]
+
+    def _asked(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
+        if self.of_spell:
+            if _is_noted(call.effect, "circuit", self.circuit.tripped):
+                return self._if_admitted(call, guard)
+        elif not self.circuit.admits():
+            self._left_out(call)
+            return None
+        self.calls += 1
+        if self.is_async:
+            return self._awaited(call, guard, None)
+        try:
+            said = self.function(call)
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            self.failed(call, error)
+            return None
+        if hasattr(said, "__await__"):
+            return self._awaited(call, guard, said)
+        return self._accepted(call, said)
+
+    def failed(self, call: HookCall, error: Exception) -> None:
+        """Count and report a failure. Raises as `ask` does."""
+        if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
+            raise error
+        self.failures += 1
+        what = f"{where}: {error}" if (where := getattr(error, "where", None)) else error
+        message = f"hook {self.id!r} {call.phase} {call.effect.name} failed: {what}"
+        if self.circuit.failed():
+            message += (
+                f"; that was {self.circuit.in_a_row} times in a row,"
+                f" so it is left out for {self.circuit.cool_down:g} seconds"
+            )
+        about: dict[str, Value] = {
+            "hook": self.id,
+            "phase": call.phase,
+            "effect": call.effect.name,
+            "message": str(what),
+            "required": self.required,
+            "circuit": self.circuit.state,
+        }
+        call.effect.run[Events].tell("hook.failed", about)
+        if self.required:
+            raise HookFailed(message) from error
+        log.warning(message)
+
+    async def _awaited(
+        self, call: HookCall, guard: ReentrancyGuard, begun: Awaitable[HookResult] | None
+    ) -> HookResult:
+        mark = (id(self.owner), call.effect.path)
+        guard.add(mark)
+        try:
+            try:
+                work = self.function(call) if begun is None else begun
+                if type(work) is not CoroutineType:
+                    work = settled(work)
+                try:
+                    waits_for = work.send(None)
+                except StopIteration as done:
+                    said = done.value
+                else:  # only what waits needs a timer
+                    said = await self._in_time(call, work, waits_for)
+            finally:
+                guard.discard(mark)
+        except asyncio.CancelledError as error:
+            self.failed(call, as_failure(error))
+        except Exception as error:  # noqa: BLE001 - a hook may raise anything
+            self.failed(call, error)
+        else:
+            answer: Any = self._accepted(call, said)
+            return await answer if hasattr(answer, "__await__") else answer  # type: ignore[no-any-return]
+        finally:
+            call.come_back()
+        return None
+
+    def _in_time(
+        self, call: HookCall, work: Coroutine[Any, Any, HookResult], waits_for: Any
+    ) -> Coroutine[Any, Any, HookResult]:
+        if not self.of_spell:
+            return in_time(self.timeout, work, waits_for)
+        from llmspell.journal.timeouts import in_recorded_time
+
+        return in_recorded_time(call.effect, "time", self.timeout, work, waits_for)
+
+    async def _if_admitted(self, call: HookCall, guard: ReentrancyGuard) -> HookResult:
+        """What a hook of a spell says, unless it is left out still."""
+        from llmspell.hooks.decisions import learned
+
+        try:
+            if not await learned(call.effect, "circuit", self.circuit.admits):
+                self._left_out(call)
+                return None
+            self.calls += 1
+            return await self._awaited(call, guard, None)
+        finally:
+            call.come_back()
+
+    def _accepted(self, call: HookCall, said: HookResult) -> Answer[HookResult]:
+        if said is not None:
+            from llmspell.hooks.results import RESULTS, Cache
+
+            if type(said) not in RESULTS:
+                self.failed(call, TypeError(f"{said!r} is no result of a hook"))
+                return None
+        if self.circuit.in_a_row:
+            self.circuit.succeeded()
+        if said is not None and type(said) is Cache and call.phase != "after":
+            return self._found(call, said)
+        return said
+
+    def _found(self, call: HookCall, cache: Cache) -> Answer[HookResult]:
+        """What is kept in the place of the effect; else what it said, so that it will be."""
+        from llmspell.hooks.results import Replace
+
+        place = cache.place(call.effect)
+        dated = self.of_spell and self.cache.is_dated(place)
+        if self.of_spell and _is_noted(call.effect, "kept", dated):
+            return self._found_by_then(call, cache, place)
+        found = None if dated else self.cache.find(place)
+        return cache if found is None else Replace(found[0])
+
+    async def _found_by_then(self, call: HookCall, cache: Cache, place: Place) -> HookResult:
+        """The same for a hook of a spell: whether the time of what is kept was over is recorded."""
+        from llmspell.hooks.decisions import learned
+        from llmspell.hooks.results import Replace
+
+        found = await learned(call.effect, "kept", lambda: list(self.cache.find(place) or ()))
+        if isinstance(found, list) and found:
+            return Replace(found[0])
+        self.cache.drop(place)
+        return cache
+
+    def _left_out(self, call: HookCall) -> None:
+        if self.required:
+            raise HookFailed(
+                f"hook {self.id!r} {call.phase} {call.effect.name} is required, but it failed "
+                f"{self.circuit.in_a_row} times in a row"
+            )
+
+
+def _is_noted(effect: Effect, what: str, now: bool) -> bool:
+    """Whether something that chance or time decides is the case now, or was when that was recorded."""
+    recording = effect.run[Recording]
+    if recording and recording.follows_record:
+        return recording.has_recorded(effect.mark(what))
+    return now

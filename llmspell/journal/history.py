@@ -1,0 +1,417 @@
+"""What a run did before: gives recorded outcomes back, in the order in which they came.
+
+Lua does the same again if it is told the same in the same batches, and what is told depends on
+nothing but the outcomes of leaves, and on the calls that they made meanwhile. So each outcome is
+held back until those before it have been given, all leaves have been asked for that had been by
+then, and Lua has had as many turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Container, Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmspell.effect_paths import BESIDE, all_above, is_beside, is_on_behalf
+from llmspell.errors import (
+    EffectError,
+    JournalExhausted,
+    JournalMismatch,
+    ReplayError,
+    RunSuspended,
+    effect_error_from,
+)
+from llmspell.journal.calls import RecordedCall
+from llmspell.journal.labels import shown
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.payments import Payment
+
+STUCK = 1.0
+"""Seconds without a step after which a run will not go on as it did."""
+
+
+class Batch(NamedTuple):
+    """What Lua was told at one turn: the names of the messages, and calls that leaves made."""
+
+    under: str
+    names: list[str]
+    calls: dict[str, RecordedCall]
+
+
+class RecordedLeaf:
+    """A leaf that was recorded, and how far it has come this time.
+
+    Attributes:
+        ended: Those that its outcome put an end to. They are asked for before it is given.
+    """
+
+    __slots__ = ("asked", "effect", "ended", "future", "given")
+
+    def __init__(self, effect: RecordedEffect) -> None:
+        self.effect = effect
+        self.ended: list[RecordedLeaf] = []
+        self.asked = self.given = False
+        self.future: asyncio.Future[None] | None = None
+
+    def outcome(self) -> Value:
+        """What it returned; raises what it raised."""
+        if self.effect.kind == "error":
+            raise _error(self.effect.outcome)
+        return self.effect.outcome
+
+
+class History:
+    """The recorded part of a run, which is gone through once.
+
+    Attributes:
+        over: Whether all outcomes have been given.
+        failure: Why the run cannot go on as it did.
+        computing: Whether a Lua state computes apart from the event loop; set by the recording.
+        stop: Stops the run; set by the recording.
+    """
+
+    def __init__(
+        self,
+        run: RecordedRun,
+        effects: Sequence[RecordedEffect],
+        reader: Reader,
+        *,
+        until: str | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run: The run.
+            effects: Those of its leaves that are given back.
+            reader: Of the file they are in.
+            until: The path of a leaf before which to stop.
+        """
+        self._run, self._reader, self._until = run.id, reader, until
+        self.computing: Callable[[], bool] = lambda: False
+        self.stop: Callable[[ReplayError], None] = lambda _: None
+        all_ = [RecordedLeaf(effect) for effect in effects]
+        # Of a path: those that are to be asked for
+        self._found: dict[str, deque[RecordedLeaf]] = {}
+        for recorded in all_:
+            self._found.setdefault(recorded.effect.path, deque()).append(recorded)
+        self._turns = _turns(run, reader)
+        self._calls = _calls(self._turns)
+        self._last_made = _last_made(self._turns, self._calls)
+        # One that was cancelled may have been so before it was asked for this time.
+        ended = [r for r in all_ if r.effect.kind != "cancelled"]
+        self._order = [r for r in ended if not self.answers_for(r.effect.path)]
+        self._all = all_
+        self._note_ended()
+        self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
+        asked = [r.effect.asked for r in self._by_asking]
+        self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
+        self._last_turn = max(self._turns, default=0)
+        self._next = self._asked = self._turn = self._steps = 0
+        self._beyond: list[tuple[str, str, asyncio.Future[None]]] = []
+        self._waking: list[Callable[[], None]] = []
+        self._end: list[asyncio.Future[None]] = []
+        self._watching = False
+        self.failure: ReplayError | None = None
+        self.over = not self._order
+
+    def __contains__(self, path: str) -> bool:
+        return bool(self._found.get(path))
+
+    def check(self) -> None:
+        """Raise why the run could not go on as it did, if that has happened."""
+        if self.failure:
+            raise self.failure
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
+        self._reader.close()
+
+    def find(
+        self, path: str, name: str, args: dict[str, Value], digest: bytes
+    ) -> RecordedLeaf | None:
+        """The leaf of that path, which is asked for now; None when there is none.
+
+        Raises:
+            JournalMismatch: Another one was recorded.
+        """
+        left = self._found.get(path)
+        if path == self._until:
+            raise RunSuspended(f"stopped before {shown(name, args)}", reason="until")
+        if not left:
+            return None
+        found = left[0]
+        if found.effect.digest != digest:
+            self.failure = self._mismatch(found.effect, name, args)
+            raise self.failure
+        left.popleft()  # what is asked for there from now on is that it is done again
+        found.asked = True
+        self._go_on()
+        return found
+
+    def outcome(self, path: str) -> Value:
+        """What was recorded of the next leaf of that path, however it ended; None when nothing was."""
+        left = self._found.get(path)
+        return left[0].effect.outcome if left else None
+
+    def payment(self, path: str) -> Payment | None:
+        """What was paid for the next leaf of that path."""
+        left = self._found.get(path)
+        return left[0].effect.payment if left else None
+
+    async def wait(self, recorded: RecordedLeaf) -> Value:
+        """Its outcome, when that is due."""
+        if not recorded.given:
+            recorded.future = asyncio.get_running_loop().create_future()
+            self._watch()
+            try:
+                await recorded.future
+            except asyncio.CancelledError:
+                self.drop(recorded)
+                raise
+        return recorded.outcome()
+
+    def drop(self, recorded: RecordedLeaf) -> None:
+        """Nobody waits for it any more."""
+        recorded.future = None
+        self._go_on()
+
+    async def end(self) -> None:
+        """Wait until all outcomes have been given."""
+        if not self.over:
+            future = asyncio.get_running_loop().create_future()
+            self._end.append(future)
+            self._watch()
+            await future
+
+    async def beyond(self, path: str, name: str) -> None:
+        """Wait for what was not recorded: it may be cancelled, as it was then.
+
+        Raises:
+            JournalExhausted: The run will not go on.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._beyond.append((path, name, future))
+        self._watch()
+        await future
+
+    def loosen(self, path: str) -> None:
+        """What a leaf did that did not end is no part of the order."""
+        for recorded in self._all:
+            if not recorded.given and self._did(path, recorded.effect.path):
+                recorded.given = True
+        self._go_on()
+
+    def batch(self, turn: int) -> Batch | None:
+        """What Lua was told at that turn; None when it could only have been told one thing."""
+        return self._turns.get(turn)
+
+    def has_turns_after(self, turn: int) -> bool:
+        return turn < self._last_turn
+
+    def makes_calls_after(self, turn: int, under: str) -> bool:
+        """Whether a Lua state is told calls after that turn which leaves made, or that one was aborted."""
+        return turn < self._last_made.get(under, 0)
+
+    def calls_at(self, path: str) -> deque[RecordedCall]:
+        """The calls that a leaf made at that path, without those where it has been again."""
+        return self._calls.get(path) or deque()
+
+    def ready(self, turn: int) -> bool:
+        """Whether all has been given that had ended before the turn after that one."""
+        return self.over or self._order[self._next].effect.turn > turn
+
+    def turned(self, turn: int) -> None:
+        """Lua has a turn."""
+        self._turn = turn
+        self._go_on()
+        self._wake()
+
+    def _wake(self) -> None:
+        waking, self._waking = self._waking, []
+        for wake in waking:
+            wake()
+
+    def hold(self, wake: Callable[[], None]) -> None:
+        """It is not a state's turn yet; wake it when there is something new."""
+        self._waking.append(wake)
+        self._watch()
+
+    def _go_on(self) -> None:
+        """Give every outcome that is due."""
+        self._steps += 1
+        asking = self._by_asking
+        while self._asked < len(asking) and (
+            asking[self._asked].asked or asking[self._asked].given
+        ):
+            self._asked += 1
+        before = self._next
+        while self._next < len(self._order) and self._is_due(self._order[self._next]):
+            self._give(self._order[self._next])
+            self._next += 1
+        if self._next > before:
+            self._wake()
+        if self._next == len(self._order) and not self.over:
+            self.over = True
+            for future in self._end:
+                if not future.done():
+                    future.set_result(None)
+
+    def _is_due(self, recorded: RecordedLeaf) -> bool:
+        if recorded.given:
+            return True
+        all_asked = recorded.asked and self._asked >= self._needed[self._next]
+        all_asked = all_asked and all(one.asked or one.given for one in recorded.ended)
+        return all_asked and self._turn >= recorded.effect.turn
+
+    def _give(self, recorded: RecordedLeaf) -> None:
+        recorded.given = True
+        if recorded.future is not None and not recorded.future.done():
+            recorded.future.set_result(None)
+
+    def _note_ended(self) -> None:
+        """Note what was cancelled at once when the time of the effect around it was up."""
+        last: RecordedLeaf | None = None
+        for recorded in self._all:
+            if recorded.effect.kind != "cancelled":
+                last = recorded if is_beside(recorded.effect.path) else None
+            elif last and self._ends(last.effect, recorded.effect):
+                last.ended.append(recorded)
+
+    def _ends(self, expiry: RecordedEffect, cancelled: RecordedEffect) -> bool:
+        """Whether that the time of something was up, a note beside it, cancelled a leaf."""
+        path, around = cancelled.path, expiry.path.rpartition(BESIDE)[0]
+        in_progress = cancelled.asked < expiry.number
+        return in_progress and is_on_behalf(path, around) and not self.answers_for(path)
+
+    def answers_for(self, path: str) -> bool:
+        """Whether a recorded leaf did what is at that path, and not the spell: it is not done again."""
+        for above in all_above(path):
+            if above in self._calls:
+                return False
+            if above in self._found:
+                return True
+        return False
+
+    def _did(self, leaf: str, path: str) -> bool:
+        """Whether what is at a path was done by that leaf, and not by the spell."""
+        between = takewhile(lambda above: above != leaf, all_above(path))
+        return is_on_behalf(path, leaf) and not any(above in self._calls for above in between)
+
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(STUCK, self._look, self._steps)
+
+    def _look(self, before: int) -> None:
+        """Look whether anything has happened."""
+        self._watching = False
+        beyond = [entry for entry in self._beyond if not entry[2].done()]
+        waiting = [r for r in self._order if r.future is not None and not r.future.done()]
+        ending = [future for future in self._end if not future.done()]
+        if not (beyond or waiting or ending or self._waking):
+            return
+        if self._steps != before or self.computing():
+            self._watch()
+            return
+        if self.over and beyond:
+            error: ReplayError = self._exhausted(*beyond[0][:2])
+        else:
+            error = self._stuck()
+        futures = [entry[2] for entry in beyond] + ending
+        futures += [r.future for r in waiting if r.future is not None]
+        self.failure = self.failure or error
+        self._watch()
+        if futures:
+            futures[0].set_exception(error)
+        else:
+            self.stop(error)
+
+    def _mismatch(
+        self, recorded: RecordedEffect, name: str, args: dict[str, Value]
+    ) -> JournalMismatch:
+        was, now = shown(recorded.name, recorded.args), shown(name, args)
+        error = JournalMismatch(
+            f"the spell asks for {now}, but its record has {was}",
+            hint=f"to go on from here with what it asks for: llmspell fork {self._run} --at {recorded.path}",
+            details={"recorded": was, "asked": now, "path": recorded.path},
+        )
+        error.effect, error.path = name, recorded.path
+        return error
+
+    def _exhausted(self, path: str, name: str) -> JournalExhausted:
+        error = JournalExhausted(
+            f"the record of the run {self._run} ends before {name} at {path}",
+            hint=f"go on from there with: llmspell resume {self._run}",
+            details={"path": path},
+        )
+        error.effect, error.path = name, path
+        return error
+
+    def _stuck(self) -> JournalMismatch:
+        missing = next((r.effect for r in self._order if not r.asked and not r.given), None)
+        if missing is None:
+            return JournalMismatch(
+                f"the tasks of the run {self._run} go on in another order than recorded",
+                hint=f"begin anew from some step: llmspell fork {self._run} --at PATH",
+            )
+        what = shown(missing.name, missing.args)
+        error = JournalMismatch(
+            f"the spell does not ask for {what}, which its record has at {missing.path}",
+            hint=f"to go on from there without it: llmspell fork {self._run} --at {missing.path}",
+            details={"recorded": what, "path": missing.path},
+        )
+        error.effect, error.path = missing.name, missing.path
+        return error
+
+
+def _turns(run: RecordedRun, reader: Reader) -> dict[int, Batch]:
+    """What Lua was told, by the number of the turn."""
+    turns = {
+        turn.number: Batch(turn.under, turn.batch.split(",") if turn.batch else [], {})
+        for turn in reader.turns(run)
+    }
+    for call in reader.calls(run):
+        if call.turn in turns:
+            turns[call.turn].calls[f"c{call.path}"] = call
+    return turns
+
+
+def _calls(turns: dict[int, Batch]) -> dict[str, deque[RecordedCall]]:
+    """The calls that leaves made, by path."""
+    found: dict[str, deque[RecordedCall]] = {}
+    for batch in turns.values():
+        for call in batch.calls.values():
+            found.setdefault(batch.under + call.path, deque()).append(call)
+    return found
+
+
+def _last_made(turns: dict[int, Batch], calls: Container[str]) -> dict[str, int]:
+    """The last turn of each state, by what it is under, at which it was told of such calls."""
+    return {
+        batch.under: turn
+        for turn, batch in turns.items()
+        if any(
+            name.startswith(("c", "a")) and batch.under + name[1:] in calls for name in batch.names
+        )
+    }
+
+
+def _error(table: dict[str, Value]) -> EffectError:
+    """The error that an outcome stands for."""
+    error = effect_error_from(table) or EffectError(
+        str(table.get("message")),
+        hint=table.get("hint"),
+        details=table.get("details"),
+        retryable=table.get("retryable") is True,
+    )
+    if error.code != table.get("code"):
+        error.code = table["code"]  # type: ignore[misc]  # of a class that is not there now
+    error.where = table.get("where")
+    return error

@@ -1,0 +1,62 @@
+"""Approvals in the record of a run that was taken in: nobody here has given them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llmspell.approvals import what_is
+from llmspell.effect_paths import BESIDE, all_above, is_beside
+from llmspell.human import Approval
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.rerun import answered
+from llmspell.values import Value
+
+
+def approved_elsewhere(journal: Path, run: RecordedRun) -> dict[str, Approval]:
+    """Approvals by path: those from elsewhere that are for what was not done there.
+
+    Of what is made of effects it is not known whether all of it was done, so its approval is here.
+    Raises JournalError.
+    """
+    elsewhere = run.setup.get("elsewhere")
+    if not elsewhere:
+        return {}
+    with Reader.open(journal) as reader:
+        effects = answered(run, reader.effects(run, beside=True))
+        return {
+            effect.path: Approval(run.file, str(effect.args.get("what")), _args(effect))
+            for effect in _not_done(effects)
+            if effect.number <= elsewhere["last"] and effect.path not in elsewhere["approved"]
+        }
+
+
+def _not_done(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
+    """Approvals that no leaf followed which they were for; each is good for one."""
+    open_: list[RecordedEffect] = []
+    for effect in effects:
+        if effect.name == "human.approve":
+            if _is_given(effect):
+                open_.append(effect)
+        elif approval := next((a for a in open_ if _is_for(a, effect)), None):
+            open_.remove(approval)
+    return open_
+
+
+def _is_given(approval: RecordedEffect) -> bool:
+    decided = approval.outcome
+    return isinstance(decided, dict) and decided.get("approved") is True
+
+
+def _is_for(approval: RecordedEffect, leaf: RecordedEffect) -> bool:
+    if is_beside(approval.path):
+        return leaf.path == approval.path.rpartition(BESIDE)[0]
+    around = next(all_above(approval.path), "")
+    return next(all_above(leaf.path), "") == around and what_is(leaf) == approval.args.get("what")
+
+
+def _args(approval: RecordedEffect) -> dict[str, Value]:
+    """With what it is to be done, as they were changed."""
+    asked, decided = approval.args.get("args"), approval.outcome
+    args = decided.get("args", asked) if isinstance(decided, dict) else asked
+    return args if isinstance(args, dict) else {}

@@ -1,0 +1,230 @@
+"""Takes recorded runs up again: to go on with them, to do them again, or to go on otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
+
+from llmspell.errors import ReplayError, RunBusy
+from llmspell.frozen import Frozen
+from llmspell.journal.forking import Change, copy_before, step_of
+from llmspell.journal.history import History
+from llmspell.journal.ledger import Ledger
+from llmspell.journal.locks import RunLock
+from llmspell.journal.payments import Payments
+from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
+from llmspell.journal.stored_values import Row, stored, stored_bytes, text_of
+from llmspell.spell import Spell
+from llmspell.values import Value, plain
+
+if TYPE_CHECKING:
+    from llmspell.journal.journal import Beginning, Journal
+
+_GOES_ON = """
+    UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
+    WHERE id = ?
+"""
+# Who prunes, and did not see the lock, has ended once something else could be written.
+_AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
+
+
+class ForkOptions(Frozen):
+    """What a fork is to have otherwise than its origin.
+
+    Attributes:
+        params: All its parameters, by name.
+        models: The model to be asked in place of another one, by the name of that.
+        spell: The spell as it is to go on.
+    """
+
+    params: Mapping[str, Value]
+    models: Mapping[str, str] = field(default_factory=dict)
+    spell: Spell | None = None
+
+
+def find(journal: Journal, id_: str) -> RecordedRun:
+    """The run of an id, or of the beginning of one. Raises RunNotFound and JournalError."""
+    with Reader.open(journal.path) as reader:
+        run = reader.run(id_)
+        _ = run.source, run.result  # read while the file is open
+        if run.setup["tools"]:
+            _ = run.tools
+        return run
+
+
+def resume(
+    journal: Journal,
+    run: RecordedRun,
+    beginning: Beginning,
+    judge: Judge,
+    *,
+    approved: Sequence[str] = (),
+) -> Recording:
+    """Take a run up again; what was recorded is answered, then it goes on.
+
+    `beginning` is what it goes on with: the spell may have been edited, limits raised. `judge`
+    decides about what had begun when the run stopped. `approved` are the paths of approvals from
+    elsewhere that were given here as well.
+
+    The leaf whose error ended a run that failed is done again.
+
+    Raises:
+        RunBusy: Another process has it.
+        ReplayError: It has ended.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    lock = RunLock(journal.path, run.id)
+    reader = Reader.open(journal.path)
+    try:
+        seen, run = run, reader.run(run.id)
+        _check_untouched(seen, run)
+        _check_unended(run)
+        effects = reader.effects(run, beside=True)
+        kept = answered(run, effects)
+        begun = {begun.path: begun for begun in reader.begun(run)}
+        retried = effects[len(kept) :]
+        paid = reader.payments(run)
+        payments = Payments(journal.writer, run.number, paid[-1].number if paid else 0)
+        moved = payments.of_forgotten(retried)
+        going_on = _going_on(journal, run, beginning, approved, retried)
+        going_on += map(payments.begun, moved)
+        paid += [*moved, *(effect.payment for effect in kept if effect.payment)]
+        journal.writer.commit([(_AWAIT_PRUNING, (run.id,))])
+        reader.run(run.id)
+    except BaseException:
+        reader.close()
+        lock.release()
+        raise
+    last = effects[-1].number if effects else 0
+    history = History(run, kept, reader)
+    return Recording(
+        run.id,
+        run.seed,
+        text_of=journal.redaction.text_of,
+        ledger=Ledger(
+            journal.writer, lock, run.number, ended=last, held=going_on, payments=payments
+        ),
+        history=history,
+        unfinished=Unfinished(begun, judge),
+        before=paid,
+    )
+
+
+def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> str:
+    """A new run which begins with what another one did before a step; its id.
+
+    It is suspended there, to be resumed.
+
+    Raises:
+        ReplayError: Nothing was recorded at that path.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    with Reader.open(journal.path) as reader:
+        effects = reader.effects(run, beside=True)
+        step = step_of(effects, at, run.id)
+        for effect in effects:
+            if effect.number < step.number:
+                _ = effect.args, effect.outcome  # what is damaged is not copied
+    rows: list[Row] = []
+    spell: dict[str, Any] = {}
+    setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
+    if elsewhere := setup.get("elsewhere"):
+        last = min(elsewhere["last"], step.number - 1)
+        setup["elsewhere"] = elsewhere | {"last": last}
+    if change.spell is not None:
+        source = stored_bytes(journal.redaction.data(change.spell.source), rows)
+        path = change.spell.path and str(change.spell.path)
+        own = run.trusted and change.spell.trusted
+        spell = {"source": source, "path": path, "file": change.spell.file, "trusted": own}
+        if run.trusted and not own:
+            setup["ungranted"] = True
+    text = journal.redaction.text_of
+    params = text(dict(change.params))
+    id_ = new_id()
+    copied = Change(params, text_of(setup), spell, tuple(rows))
+    copy_before(journal.writer.db, journal.path, run, step, id_, copied)
+    return id_
+
+
+def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Recording:
+    """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""
+    reader = Reader.open(journal.path)
+    try:
+        history = History(run, reader.effects(run, beside=True), reader, until=until)
+        paid = reader.payments(run)
+    except BaseException:
+        reader.close()
+        raise
+    text_of = journal.redaction.text_of
+    return Recording(run.id, run.seed, text_of=text_of, ledger=None, history=history, before=paid)
+
+
+def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
+    """Keep what a person says of a leaf that waits; whether it still did.
+
+    Raises:
+        RunBusy: A process is at the run.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    lock = RunLock(journal.path, run.id)
+    try:
+        with Reader.open(journal.path) as reader:
+            waits = any(b.path == path and b.answer is None for b in reader.begun(run))
+        if waits:
+            said = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
+            journal.writer.commit([(said, (journal.redaction.text_of(answer), run.number, path))])
+    finally:
+        lock.release()
+    return waits
+
+
+def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[RecordedEffect]:
+    """Those of its leaves that are answered from the record when it goes on; others are done again."""
+    failed = len(_failed_last(effects)) if run.status == "failed" else 0
+    return effects[: len(effects) - failed]
+
+
+def _going_on(
+    journal: Journal,
+    run: RecordedRun,
+    beginning: Beginning,
+    approved: Sequence[str],
+    retried: Sequence[RecordedEffect],
+) -> list[Row]:
+    """Says that it runs, and with what, and has leaves forgotten that are done again."""
+    rows: list[Row] = []
+    text = stored_bytes(journal.redaction.data(beginning.source), rows)
+    kept = {key: value for key, value in run.setup.items() if key != "ungranted"}
+    if elsewhere := kept.get("elsewhere"):
+        kept["elsewhere"] = elsewhere | {"approved": [*elsewhere["approved"], *approved]}
+    setup = stored(text_of(plain(kept | beginning.setup)), rows)
+    rows.append((_GOES_ON, (text, setup, run.id)))
+    forget = "DELETE FROM effects WHERE run = ? AND number = ?"
+    return rows + [(forget, (run.number, effect.number)) for effect in retried]
+
+
+def _check_untouched(seen: RecordedRun, run: RecordedRun) -> None:
+    """Raise RunBusy if a run has been gone on with since it was seen."""
+    if run.ended != seen.ended:
+        raise RunBusy(
+            f"another process has just gone on with the run {run.id}",
+            hint=f"see what became of it: llmspell show {run.id}",
+        )
+
+
+def _check_unended(run: RecordedRun) -> None:
+    if run.status == "completed":
+        hint = f"see it again with: llmspell replay {run.id}"
+        raise ReplayError(f"the run {run.id} has ended", hint=hint)
+
+
+def _failed_last(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
+    """The leaves that ended last, all with an error."""
+    failed: list[RecordedEffect] = []
+    for effect in reversed(effects):
+        if effect.kind != "error":
+            break
+        failed.append(effect)
+    return failed

@@ -1,0 +1,36 @@
+"""The figures of a project, to which each runtime adds its own when it stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llmspell.atomic_files import replace_file
+from llmspell.metrics.exposition import Series, exposition, merged, read
+
+
+class MetricsFile:
+    """A file with them, which several processes may add to at once."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def read(self) -> dict[str, float]:
+        """What is there. Raises OSError, and ValueError when the file is none of ours."""
+        try:
+            return read(self.file.read_bytes().decode())
+        except FileNotFoundError:
+            return {}
+
+    def add(self, more: Series) -> None:
+        """Add to it. Raises as `read` does."""
+        import fcntl
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            text = exposition(merged(self.read(), more))
+            replace_file(self.file, text.encode(), durable=False)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.file.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from llmspell.concurrency import Answer, settled
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.hooks import Hooks
+from llmspell.hooks.visibility import Seen, seen_by
+from llmspell.journal.recording import Recording
+from llmspell.values import Value
+
+
+class HookMiddleware:
+    """Dispatches the hooks of an effect."""
+
+    name = "hooks"
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+        hooks = run[Hooks]
+        now = _dispatch(handler, call, hooks, hooks.seen)
+        if run[Recording] and hooks.has_changed_for(handler.name):
+            return _Moving(handler, call, hooks, now).perform
+        return now
+
+
+class _Moving:
+    """Dispatches the hooks of an effect, where these come and go."""
+
+    def __init__(self, handler: Handler, call: Perform, hooks: Hooks, now: Perform) -> None:
+        self._handler, self._call, self._hooks = handler, call, hooks
+        self._now = hooks.seen
+        self._dispatches = {hooks.seen: now}
+
+    def perform(self, effect: Effect) -> Answer[Value]:
+        if effect.seen == self._now:
+            return self._dispatches[self._now](effect)
+        seen: Any = seen_by(effect, self._hooks)
+        if hasattr(seen, "__await__"):
+            return self._later(effect, seen)
+        return self._as_of(seen)(effect)
+
+    async def _later(self, effect: Effect, seen: Awaitable[Seen]) -> Value:
+        return await settled(self._as_of(await seen)(effect))
+
+    def _as_of(self, seen: Seen) -> Perform:
+        dispatch = self._dispatches.get(seen)
+        if dispatch is None:
+            dispatch = _dispatch(self._handler, self._call, self._hooks, seen)
+            self._dispatches[seen] = dispatch
+        return dispatch
+
+
+def _dispatch(handler: Handler, call: Perform, hooks: Hooks, seen: Seen) -> Perform:
+    """Dispatches the hooks there are as of then."""
+    found = hooks.matching(handler.name, seen)
+    found.pop("at", None)  # those are told of what is no effect
+    if not found:
+        return call
+    from llmspell.hooks.dispatch import Dispatch
+
+    return Dispatch(handler, call, found, hooks.guard).perform

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from llmspell.concurrency import CancelledBeforeRequest, settled
+from llmspell.effects import Effect, Perform
+from llmspell.errors import EffectTimeout, ProviderError
+from llmspell.journal.recording import Recording
+from llmspell.providers.deserialization import usage_from_plain
+from llmspell.providers.messages import INTERRUPTED, Usage
+from llmspell.spending.account import Cost
+from llmspell.spending.accounts import Accounts
+from llmspell.spending.estimate import Estimate
+from llmspell.spending.prices import Prices
+from llmspell.values import Value
+
+_NOTHING = Usage()
+FREE = Cost(_NOTHING, 0.0, calls=0)
+
+
+class PaidEffect:
+    """One kind of effect that is paid by tokens, in one run."""
+
+    def __init__(
+        self,
+        estimate: Callable[[Effect], Estimate],
+        call: Perform,
+        accounts: Accounts,
+        prices: Prices,
+        recording: Recording | None,
+    ) -> None:
+        self._estimate, self._call = estimate, call
+        self._accounts, self._prices = accounts, prices
+        self._recording = recording if recording and recording.ledger else None
+
+    async def perform(self, effect: Effect) -> Value:
+        estimate = self._estimate(effect)
+        if not estimate.models:
+            return _free(await settled(self._call(effect)))
+        paying = self._accounts.of(effect.path)
+        model = estimate.models[0]
+        loading = self._prices.loading(model)
+        weighs = any(account.weighs for account in paying)
+        if loading and (weighs or len(estimate.models) > 1):
+            await loading
+            loading = None
+        reserved = Cost(Usage(), 0.0, firm=estimate.streamed)
+        if weighs:
+            reserved = Cost(
+                estimate.usage,
+                self._dearest(estimate.usage, estimate.models),
+                firm=estimate.streamed,
+            )
+        await self._accounts.reserve(paying, reserved, model)
+        cost, payment, recording = FREE, None, self._recording
+        try:
+            if recording:
+                usd = None if loading else self._dearest(estimate.usage, estimate.models)
+                payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
+            result = await settled(self._call(effect))
+            if loading:
+                await loading
+            cost = self._settle(result, model, estimate)
+        except BaseException as error:
+            if _may_be_billed(error):
+                cost = self._at_most(estimate)
+            raise
+        finally:
+            self._accounts.settle(paying, reserved, model, cost)
+            if recording and payment:
+                used = replace(cost.usage, usd=cost.usd) if cost.calls else None
+                recording.paid(payment, used, answered=cost.answered)
+        return result
+
+    def _dearest(self, usage: Usage, models: list[str]) -> float | None:
+        """What it costs with the dearest of the models; None if the price of one is not known."""
+        amounts = [self._prices.usd(usage, model) for model in models]
+        return None if None in amounts else max(amount or 0.0 for amount in amounts)
+
+    def _at_most(self, estimate: Estimate, seen: Usage = _NOTHING) -> Cost:
+        """What it counts as where nobody says what it used; what was seen of it is the least."""
+        most = estimate.usage
+        usage = Usage(
+            max(most.input_tokens, seen.input_tokens), max(most.output_tokens, seen.output_tokens)
+        )
+        return Cost(usage, self._dearest(usage, estimate.models), answered=False)
+
+    def _settle(self, result: Value, model: str, estimate: Estimate) -> Cost:
+        """What the answer cost, which is put into it. A provider may have said so itself."""
+        if not isinstance(result, dict) or "usage" not in result:
+            return FREE  # middleware in between answered, and asked nobody
+        usage = usage_from_plain(result["usage"])
+        if usage == _NOTHING:
+            return self._at_most(estimate)
+        if result.get("finish_reason") == INTERRUPTED:
+            return self._at_most(estimate, usage)
+        usd = usage.usd
+        if usd is None:
+            usd = self._prices.usd(usage, result.get("model") or model, model)
+        if usd is not None:
+            result["usage"] = usage.as_plain() | {"usd": usd}
+        return Cost(usage, usd)
+
+
+def _free(result: Value) -> Value:
+    """What came without anybody being asked."""
+    if not isinstance(result, dict) or not isinstance(result.get("usage"), dict):
+        return result
+    return result | {"usage": result["usage"] | {"usd": 0.0}}
+
+
+def _may_be_billed(error: BaseException) -> bool:
+    """Whether the provider may have begun to answer, and nobody says how much."""
+    if isinstance(error, ProviderError):
+        return error.billed
+    if isinstance(error, CancelledBeforeRequest):
+        return False
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit, EffectTimeout))

@@ -1,0 +1,110 @@
+"""What a spell may do: what its host grants, what was granted for always, what a person answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from llmspell.config import Project, python_files
+from llmspell.frozen import Frozen
+from llmspell.permissions import NOTHING, Grants, Need, Permissions, Reply
+from llmspell.permissions.paths import SETTINGS_FILES
+from llmspell.permissions.project_code import ProjectCode
+from llmspell.permissions.saved_grants import SavedGrants
+from llmspell.providers.models import Models
+from llmspell.spell import Spell
+
+
+class Question(Frozen):
+    """What a person is asked.
+
+    Attributes:
+        spell: How the spell's file is shown.
+        by: The tool or effect that needs it; None for what the front matter asks for, which
+            "once" does not answer.
+        wanted: What it is; paths as where they lead.
+        lasting: Whether it can be answered with "always".
+    """
+
+    spell: str
+    by: str | None
+    wanted: Grants
+    lasting: bool
+
+
+Ask = Callable[[Question], Awaitable[Reply]]
+
+
+class PermissionPolicy:
+    """Makes the permissions of each run."""
+
+    def __init__(
+        self, granted: Grants, denied: Grants, *, ask: Ask | None, project: Project, models: Models
+    ) -> None:
+        self._granted, self._ask, self._models = granted, ask, models
+        folder = project.root / ".llmspell"
+        # A spell that could write these could grant itself what it likes. Others of these names are
+        # denied anyway; these may also be links to what has another name.
+        python = python_files(project.settings)
+        files = [str(project.root / name) for name in SETTINGS_FILES] + python
+        decisive = Grants(write=(str(folder), *files))
+        self._denied = denied.merged(decisive)
+        beside = dict.fromkeys(Path(file).resolve().parent for file in python)
+        self._code = ProjectCode(project.root.resolve(), tuple(beside))
+        self._saved = SavedGrants(folder / "grants.json")
+
+    async def permissions(self, spell: Spell) -> Permissions:
+        """Those a run of the spell begins with; what its front matter asks for is asked now."""
+        questions = _Questions(spell, self._ask, self._saved, self._models)
+        granted = self._granted.merged(self._by_default(spell))
+        asks = self._ask is not None or not spell.trusted
+        ask = questions if asks else None
+        permissions = Permissions(granted, self._denied, code=self._code, ask=ask)
+        if spell.permissions:
+            requested = Grants.from_lists(spell.permissions).resolved()
+            missing = requested.beyond(granted).beyond(self._denied)
+            if missing and await questions.granted(missing):
+                permissions.grant(missing)
+        return permissions
+
+    def _by_default(self, spell: Spell) -> Grants:
+        """The user's own spells may use all that the host has; unless it names models, these."""
+        if not spell.trusted:
+            return NOTHING
+        models = () if self._granted.llm is None else None
+        return self._saved.of(spell.source).merged(Grants(tool=(), llm=models))
+
+
+class _Questions:
+    """Asks on behalf of one spell."""
+
+    def __init__(self, spell: Spell, ask: Ask | None, saved: SavedGrants, models: Models) -> None:
+        self._spell, self._ask = spell, ask
+        self._saved, self._models = saved, models
+        self._refused = NOTHING
+
+    async def granted(self, wanted: Grants) -> bool:
+        """Whether what the front matter asks for is granted; if not, it is not asked for again."""
+        if await self._reply(None, wanted) != "no":
+            return True
+        self._refused = wanted
+        return False
+
+    async def __call__(self, by: str, wanted: Grants) -> Reply:
+        if not self._spell.trusted and wanted.llm and await self._is_default(wanted):
+            return "run"
+        return await self._reply(by, wanted) if wanted.beyond(self._refused) else "no"
+
+    async def _is_default(self, wanted: Grants) -> bool:
+        """Whether it is the model of agents that name none: every spell may ask that one."""
+        default = await self._models.default()
+        return wanted == Grants.of(Need("llm", default.model))
+
+    async def _reply(self, by: str | None, wanted: Grants) -> Reply:
+        if self._ask is None:
+            return "no"
+        spell = self._spell
+        reply = await self._ask(Question(spell.file, by, wanted, lasting=spell.trusted))
+        if reply == "always" and spell.trusted:
+            self._saved.add(spell.source, wanted)
+        return reply

@@ -1,0 +1,79 @@
+"""Has a spell ask for what a run of it needed: `llmspell run --record-permissions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from stat import S_IMODE
+
+from llmspell.atomic_files import replace_file
+from llmspell.errors import ConfigError
+from llmspell.permissions import KINDS, Grants, Kind, Need
+from llmspell.permissions.front_matter import Asked, PermissionsEditor
+
+
+def record(spell: Path, needs: Iterable[Need]) -> Asked:
+    """Write the least that covers the needs into a spell's front matter; what was added.
+
+    What it asks for already stays. The front matter may be in a spell.toml. The file is replaced
+    in one step.
+
+    Args:
+        spell: The spell's file.
+        needs: What was used: a path as where it leads, of a URL its host.
+
+    Raises:
+        ConfigError: When the front matter is wrong, or in a form that cannot be added to.
+        OSError: When the file cannot be read or written.
+    """
+    spell = spell.resolve()
+    settings = spell.with_name("spell.toml")
+    apart = spell.name == "main.lua" and settings.is_file()
+    file = settings if apart else spell
+    try:
+        requested = PermissionsEditor(file.read_bytes(), comment=not apart)
+        more = lacking(requested.asked, needs)
+        if more:
+            replace_file(file, requested.adding(more), mode=S_IMODE(file.stat().st_mode))
+    except ValueError as error:
+        hint = "write what it needs there by hand, under [permissions]"
+        raise ConfigError(str(file), [f"front matter: {error}"], hint=hint) from error
+    return more
+
+
+def lacking(asked: Asked, needs: Iterable[Need]) -> Asked:
+    """The fewest targets which have to be added to what is asked for, to cover the needs.
+
+    Paths below the current folder are relative to it.
+    """
+    by_kind: dict[Kind, dict[str, Need]] = {}
+    for used in needs:
+        need = Need(used.kind, f"//{used.target}") if used.kind == "net" else used
+        by_kind.setdefault(used.kind, {})[_target(need)] = need
+    found = {
+        kind: _uncovered(kind, asked.get(kind, []), by_kind[kind])
+        for kind in KINDS
+        if kind in by_kind
+    }
+    return {kind: targets for kind, targets in found.items() if targets}
+
+
+def _uncovered(kind: Kind, asked: list[str], needs: dict[str, Need]) -> list[str]:
+    left = dict(needs)
+    for target, need in sorted(needs.items()):
+        others = [*asked, *(other for other in left if other != target)]
+        if Grants.from_lists({kind: others}).allows(need):
+            del left[target]
+    return sorted(left)
+
+
+def _target(need: Need) -> str:
+    """How what is needed is asked for."""
+    granted = Grants.of(need)[need.kind]
+    target = granted[0] if granted else need.target
+    if need.kind not in ("read", "write"):
+        return target
+    with suppress(ValueError):
+        target = str(Path(target).relative_to(Path.cwd()))
+    return f"./{target}" if target[0] in "~*" else target  # which mean something else

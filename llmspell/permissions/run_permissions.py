@@ -1,0 +1,186 @@
+"""Judging what a run may do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from copy import copy
+from typing import Literal
+
+from llmspell.errors import PermissionDenied
+from llmspell.permissions.grants import (
+    EVERYTHING,
+    NOTHING,
+    Grants,
+    Kind,
+    Need,
+    is_always_denied,
+)
+from llmspell.permissions.paths import place_of
+from llmspell.permissions.project_code import ProjectCode
+from llmspell.permissions.wording import flag, what_is_done
+
+Reply = Literal["once", "run", "always", "no"]
+"""To whether something is granted: for one effect, for this run, for all runs, or not."""
+
+Asker = Callable[[str, Grants], Awaitable[Reply]]
+"""Given who asks, and for what."""
+
+
+class Permissions:
+    """What a run may do, and may yet be granted; handlers see it as `run[Permissions]`.
+
+    Attributes:
+        granted: What it may do; what is denied wins.
+        denied: What it may not, and cannot be granted.
+        code: What a grant to write a folder around it does not cover.
+        used: What was judged and allowed: of paths where they lead, of URLs the host.
+    """
+
+    def __init__(
+        self,
+        granted: Grants,
+        denied: Grants = NOTHING,
+        *,
+        code: ProjectCode | None = None,
+        ask: Asker | None = None,
+    ) -> None:
+        self.granted, self.denied, self.code = granted, denied, code
+        self.used: set[Need] = set()
+        self._ask = ask
+        self._asking = asyncio.Lock()
+        self._declined: set[Need] = set()
+        self._parent: Permissions | None = None
+        self._of: Permissions | None = None
+
+    def within(self, granted: Grants, denied: Grants = NOTHING) -> Permissions:
+        """Permissions of a run that this one starts: what both allow, now and later."""
+        child = Permissions(granted, denied)
+        child._parent = self
+        return child
+
+    def plus(self, more: Grants) -> Permissions:
+        """The same permissions with more granted, here and in what they are within."""
+        twin = copy(self)
+        twin._of = self  # noqa: SLF001 - one of us
+        twin.granted = self.granted.merged(more)
+        twin._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - one of us
+        return twin
+
+    @property
+    def extent(self) -> tuple[Grants, ...]:
+        """All that decides what is allowed: runs of the same extent may do the same."""
+        around = self._parent.extent if self._parent else ()
+        return (self.granted, self.denied, *around)
+
+    def allows(self, need: Need) -> bool:
+        return (
+            self._grants(need)
+            and not self._forbids(need)
+            and (self._parent is None or self._parent.allows(need))
+        )
+
+    def denies(self, need: Need) -> bool:
+        """Whether it is denied, so that nothing can grant it."""
+        outer = self._parent is not None and self._parent.denies(need)
+        return outer or self._forbids(need)
+
+    def _grants(self, need: Need) -> bool:
+        targets = self.granted.write
+        if need.kind == "write" and targets and self.code and EVERYTHING not in targets:
+            place = place_of(need.target)
+            targets = self.code.covered(place, targets) if place else ()
+            return Grants(write=targets or None).allows(need)
+        return self.granted.allows(need)
+
+    def _forbids(self, need: Need) -> bool:
+        return self.denied.forbids(need) or is_always_denied(need)
+
+    def denies_any(self, kind: Kind) -> bool:
+        """Whether anything of a kind is denied."""
+        outer = self._parent is not None and self._parent.denies_any(kind)
+        return outer or self.denied[kind] is not None
+
+    def check(self, need: Need, *, by: str) -> None:
+        """Raise `PermissionDenied`, which says how to grant it, unless it is allowed.
+
+        `by` names the tool or effect that asks.
+        """
+        self._check_own(need, by)
+        if self._parent is not None:
+            self._parent.check(need, by=by)
+        self.used.add(Need(need.kind, need.place))
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether there is somebody to ask for what is not granted."""
+        return self._parent.may_ask if self._parent is not None else self._ask is not None
+
+    async def obtain(self, need: Need, *, by: str) -> Grants:
+        """Have it allowed, by asking where it is not; what was granted for one effect only.
+
+        Raises:
+            PermissionDenied: When it was refused, or cannot be asked for.
+        """
+        if self._parent is not None:
+            self._check_own(need, by)
+            once = await self._parent.obtain(need, by=by)
+        else:
+            async with self._asking:  # an answer may settle what others wait to ask
+                once = NOTHING if self.allows(need) else await self._asked(need, by)
+            self.plus(once).check(need, by=by)
+        self.used.add(Need(need.kind, need.place))
+        return once
+
+    def grant(self, more: Grants) -> None:
+        """Grant more for the rest of the run."""
+        if self._of is not None:
+            self._of.grant(more)
+        self.granted = self.granted.merged(more)
+
+    async def _asked(self, need: Need, by: str) -> Grants:
+        wanted, key = Grants.of(need), Need(need.kind, need.place)
+        if self._ask is None or self.denies(need) or key in self._declined or not key.target:
+            return NOTHING
+        reply = await self._ask(by, wanted)
+        if reply == "no":
+            self._declined.add(key)
+            return NOTHING
+        if reply == "once":
+            return wanted
+        self.grant(wanted)
+        return NOTHING
+
+    def _check_own(self, need: Need, by: str) -> None:
+        if self._forbids(need):
+            hint = f"--deny-{need.kind}, or {need.kind} under [permissions.deny], forbids it"
+            if need.kind == "write":
+                hint += "; settings, .llmspell/ and Python that settings name are always denied"
+            raise _denied(need, f"{_told(need, by)}: it is denied", hint=hint)
+        if self._grants(need):
+            return
+        if not need.place:
+            why = "it names no host" if need.kind == "net" else "it leads nowhere"
+            raise _denied(need, f"{_told(need, by)}: {why}")
+        if self._parent is not None:
+            hint = f"the spell that runs this one has to grant it: grants = {{{need.kind} = …}}"
+            raise _denied(need, _told(need, by), hint=hint)
+        typed = need.kind in ("read", "write", "run")  # shown as it was given
+        targets = [need.target] if typed else Grants.of(need)[need.kind] or ()
+        hint = f"grant it with {flag(need.kind, targets)}"
+        why = (
+            ": it is code, and a grant of all around it is none"
+            if self.granted.allows(need)
+            else ""
+        )
+        raise _denied(need, f"{_told(need, by)}{why}", hint=hint)
+
+
+def _told(need: Need, by: str) -> str:
+    shown = (need.kind == "net" and need.place) or need.target or repr("")
+    return f"{by} may not {what_is_done(need.kind, shown)}"
+
+
+def _denied(need: Need, message: str, *, hint: str | None = None) -> PermissionDenied:
+    details = {"kind": need.kind, "target": need.place or need.target}
+    return PermissionDenied(message, hint=hint, details=details)

@@ -1,0 +1,172 @@
+"""Starts the plugins of a runtime, and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmspell.concurrency import Answer, as_failure, settled
+from llmspell.config import PluginSettings
+from llmspell.errors import ConfigError, LlmspellError, PluginError
+from llmspell.importing import place_of
+from llmspell.middleware.lifecycle import open_middleware
+from llmspell.plugins.loading import make_plugin
+from llmspell.plugins.plugin import Plugin
+from llmspell.plugins.registration import Registries, register_contributions
+
+if TYPE_CHECKING:
+    from llmspell.runtime import Runtime
+
+log = logging.getLogger("llmspell.plugins")
+
+
+class PluginSpec(NamedTuple):
+    """A plugin that is to be started, and what the settings say of it."""
+
+    entry: PluginSettings
+    plugin: Plugin
+
+    @property
+    def name(self) -> str:
+        return self.entry.name or self.plugin.name
+
+
+async def start_plugins(
+    runtime: Runtime,
+    registries: Registries,
+    given: Iterable[Plugin],
+    cleanup: AsyncExitStack,
+) -> dict[str, Plugin]:
+    """Start those handed over in Python, which have to start, and those of the settings.
+
+    All settings are checked before the first is started. One that fails is reported and left out.
+
+    Args:
+        runtime: What they are told they belong to.
+        registries: What they add to.
+        given: Those handed over in Python.
+        cleanup: Stops them, in reverse.
+
+    Returns:
+        Those that were started, by name, in that order.
+
+    Raises:
+        ConfigError: When the settings of one are wrong, or two have one name.
+        PluginError: When one that is required fails, or one handed over is none.
+    """
+    handed = _handed_over(given)
+    started: dict[str, Plugin] = {}
+    for wanted in [*handed, *_load(runtime, {one.name for one in handed})]:
+        try:
+            await _start(wanted, runtime, registries, cleanup)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
+            _report(runtime, wanted.name, wanted.entry, error)
+        else:
+            started[wanted.name] = wanted.plugin
+    return started
+
+
+def _handed_over(given: Iterable[Plugin]) -> list[PluginSpec]:
+    """Those of Python, each of a name of its own. Raises PluginError."""
+    found: dict[str, PluginSpec] = {}
+    for plugin in given:
+        name = getattr(plugin, "name", None)
+        if not (isinstance(plugin, Plugin) and isinstance(name, str) and name):
+            hint = "hand over an object of a subclass of Plugin that has a name"
+            raise PluginError(f"{plugin!r} is no plugin", hint=hint)
+        if name in found:
+            raise PluginError(f"two plugins are named {name!r}")
+        found[name] = PluginSpec(PluginSettings(name, required=True), plugin)
+    return list(found.values())
+
+
+def _load(runtime: Runtime, taken: set[str]) -> list[PluginSpec]:
+    """The enabled plugins of the settings that can be loaded, those that start first in front."""
+    project = runtime.project
+    source = str(project.file or project.root)
+    entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
+    found: list[PluginSpec] = []
+    for entry in entries:
+        if not entry.enabled:
+            continue
+        try:
+            wanted = PluginSpec(entry, make_plugin(entry, source))
+        except PluginError as error:
+            _report(runtime, entry.name or str(entry.module), entry, error)
+            continue
+        if wanted.name in taken:
+            raise ConfigError(source, [f"plugins.{wanted.name}: two plugins are named so"])
+        taken.add(wanted.name)
+        found.append(wanted)
+    return found
+
+
+async def _start(
+    wanted: PluginSpec, runtime: Runtime, registries: Registries, cleanup: AsyncExitStack
+) -> None:
+    from anyio import CancelScope, current_time
+
+    timeout = wanted.entry.timeout
+    with CancelScope(deadline=current_time() + timeout) as scope, _cancelled_from_outside():
+        answer: Answer[None] = wanted.plugin.on_startup(runtime)
+        await settled(answer)
+    if scope.cancelled_caught:
+        raise TimeoutError(f"its start-up took more than {timeout:g} seconds")
+    async with AsyncExitStack() as begun:
+        begun.push_async_callback(_stop, wanted, runtime)
+        register_contributions(
+            wanted.plugin, registries, lambda brought: open_middleware(brought, runtime, begun)
+        )
+        cleanup.push_async_exit(begun.pop_all())
+
+
+async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
+    """Have it shut down, also when the runtime is being cancelled."""
+    from anyio import move_on_after
+
+    try:
+        with move_on_after(wanted.entry.timeout, shield=True) as scope, _cancelled_from_outside():
+            answer: Answer[None] = wanted.plugin.on_shutdown()
+            await settled(answer)
+    except (Exception, SystemExit) as error:
+        said = f"failed: {_said(error)}"
+        log.debug("its traceback", exc_info=error)
+    else:
+        if not scope.cancelled_caught:
+            return
+        said = f"was broken off after {wanted.entry.timeout:g} seconds"
+    log.warning("the shut-down of plugin %r %s", wanted.name, said)
+    runtime.events.tell(
+        "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {said}"}
+    )
+
+
+@contextmanager
+def _cancelled_from_outside() -> Iterator[None]:
+    """Have a plugin's own cancellations, such as that of a task it ends, be failures of it."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        raise as_failure(error) from error
+
+
+def _report(runtime: Runtime, name: str, entry: PluginSettings, error: BaseException) -> None:
+    """Say that one is left out; or raise PluginError, if it is required."""
+    runtime.events.tell("plugin.failed", {"plugin": name, "message": _said(error)})
+    if entry.required:
+        hint = getattr(error, "hint", None) or "see the traceback with --debug"
+        failure = PluginError(f"plugin {name!r} did not start: {_said(error)}", hint=hint)
+        raise failure from error
+    hint = getattr(error, "hint", None) or "mend it, or set enabled = false for it"
+    log.warning("plugin %r did not start and is left out: %s; %s", name, _said(error), hint)
+    log.debug("its traceback", exc_info=error)
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, LlmspellError):
+        return f"{error.where}: {error.message}" if error.where else error.message
+    place = place_of(error)
+    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")

@@ -1,0 +1,106 @@
+"""The provider `local`: models that run in a llama.cpp server of our own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from llmspell.errors import ProviderError
+from llmspell.providers.body_parts import file_as_text
+from llmspell.providers.catalogue import CATALOGUE
+from llmspell.providers.endpoints import Endpoint
+from llmspell.providers.llamacpp_server import LocalServer
+from llmspell.providers.messages import File, Image, ToolResult
+from llmspell.providers.openai_chat import OpenAIChat
+from llmspell.providers.provider import ModelName
+
+if TYPE_CHECKING:
+    from llmspell.providers.embedding import Embeddings, EmbedRequest
+    from llmspell.providers.messages import Block, Delta, ModelRequest, ModelResponse
+    from llmspell.providers.minilm import MiniLM
+    from llmspell.providers.weights import Progress
+
+
+class LocalProvider:
+    """A server for each model, started at its first request; `local/smollm2`, `local/x.gguf`."""
+
+    name = "local"
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self._minilm: MiniLM | None = None
+        self._servers: dict[str, LocalServer] = {}
+        self._chats: dict[
+            str, OpenAIChat
+        ] = {}  # by base URL: a server that died comes back on another
+
+    async def complete(self, request: ModelRequest) -> ModelResponse:
+        return await (await self._chat(request)).complete(request)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
+        chat = await self._chat(request)
+        async with aclosing(chat.stream(request)) as parts:
+            async for part in parts:
+                yield part
+
+    async def embed(self, request: EmbedRequest) -> Embeddings:
+        """Make texts vectors, with `local/minilm`. Raises ProviderError."""
+        from llmspell.providers.minilm import NAME, MiniLM
+
+        model = ModelName.parse(request.model).model
+        if model != NAME:
+            problem = f"local/{model} makes no vectors"
+            raise ProviderError(problem, hint=f"local/{NAME} does, and models of other providers")
+        self._minilm = self._minilm or MiniLM()
+        return await self._minilm.embed(request)
+
+    async def list_models(self) -> list[str]:
+        """Those that are here or can be fetched."""
+        from llmspell.providers.local_models import local_models
+
+        return [one.name for one in local_models()]
+
+    async def _chat(self, request: ModelRequest) -> OpenAIChat:
+        """Speaks to the server of the model, which runs now.
+
+        Raises:
+            ProviderError: It cannot run, or the request holds more than text.
+        """
+        model = ModelName.parse(request.model).model
+        if any(map(_is_seen_or_heard, _blocks(request))):
+            raise ProviderError(
+                f"local/{model} reads text, and no pictures, documents or recordings",
+                hint="ask another model",
+            )
+        server = self._servers.get(model)
+        if server is None:
+            server = self._servers[model] = LocalServer(model, progress=self._progress)
+        url = await server.start()
+        chat = self._chats.get(url)
+        if chat is None:
+            chat = OpenAIChat(
+                Endpoint(self.name, url, key=server.api_key, quirks=CATALOGUE["llamacpp"].quirks)
+            )
+            self._chats[url] = chat
+        return chat
+
+    async def close(self) -> None:
+        for chat in self._chats.values():
+            await chat.close()
+        for server in self._servers.values():
+            await server.close()
+        self._chats.clear()
+
+
+def _blocks(request: ModelRequest) -> Iterator[Block]:
+    """All there are, with those that tools returned."""
+    for message in request.messages:
+        for block in message.content:
+            yield block
+            if isinstance(block, ToolResult):
+                yield from block.content
+
+
+def _is_seen_or_heard(block: Block) -> bool:
+    return isinstance(block, Image) or (isinstance(block, File) and file_as_text(block) is None)

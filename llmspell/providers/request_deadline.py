@@ -1,0 +1,62 @@
+"""How long a provider may take, beyond the single waits that the HTTP client bounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llmspell.clock import monotonic
+from llmspell.providers.failures import too_slow
+from llmspell.steps import TookTooLong, within
+
+if TYPE_CHECKING:
+    from llmspell.providers.endpoints import Endpoint
+
+T = TypeVar("T")
+
+
+class RequestDeadline:
+    """The clock of one request, with all its attempts."""
+
+    def __init__(self, endpoint: Endpoint, *, streams: bool = True) -> None:
+        """Start it; of what `streams`, the first piece has a time of its own."""
+        self._endpoint = endpoint
+        self._total = endpoint.total_timeout
+        self._first = endpoint.first_timeout if streams else None
+        self._begin = monotonic()
+
+    async def of(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of a part of the request. Raises ProviderError when time runs out."""
+        left = self._left()
+        if left is None:
+            return await work
+        seconds, setting = left
+        try:
+            return await within(max(seconds, 0.0), work)
+        except TookTooLong:
+            raise too_slow(self._endpoint, setting) from None
+
+    async def keep(self, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """The pieces, each in time. Raises ProviderError when one is not."""
+        while self._left() is not None:
+            found = await self.of(_next(pieces))
+            if not found:
+                return
+            self._first = None
+            yield found[0]
+        async for piece in pieces:
+            yield piece
+
+    def _left(self) -> tuple[float, str] | None:
+        """Seconds left, and the setting that says so; None when there is no end to them."""
+        bounds = {"total_timeout": self._total, "first_timeout": self._first}
+        passed = monotonic() - self._begin
+        left = [(bound - passed, name) for name, bound in bounds.items() if bound is not None]
+        return min(left, default=None)
+
+
+async def _next(pieces: AsyncGenerator[T, None]) -> tuple[T, ...]:
+    """The next piece, or none."""
+    async for piece in pieces:
+        return (piece,)
+    return ()

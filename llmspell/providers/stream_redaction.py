@@ -1,0 +1,104 @@
+"""Keeping keys out of an answer that is shown while it is still being given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from llmspell.providers.messages import Delta, ToolCallDelta
+from llmspell.providers.redaction import BLOT, forms_of, without_whole
+from llmspell.providers.strict_json import read_json, write_json
+
+
+class StreamRedactor:
+    """Holds back the end of what came so far as long as it may be the beginning of a secret.
+
+    It lets go of it when another text goes on, such as that of another call: things keep their
+    order. Should it have been the beginning of a secret, the rest of that will not be shown.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = list(secrets)
+        self._forms = forms_of(self._secrets)
+        self._first = {form[0] for form in self._forms}
+        self._held: Delta | None = None
+        self._let_go: dict[_Place, str] = {}
+
+    def let_through(self, delta: Delta) -> Iterable[Delta]:
+        """What can be shown now that this has come."""
+        if self._held is None and not self._let_go and self._first.isdisjoint(_text(delta)):
+            return (delta,)  # no secret begins or goes on here
+        return self._passed(delta)
+
+    def rest(self) -> Iterable[Delta]:
+        """What is still held back when nothing more comes."""
+        held, self._held = self._held, None
+        return () if held is None else (held,)
+
+    def cleaned(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The whole answer, as `without_whole` has it."""
+        if not self._forms:
+            return answer
+        written = write_json(answer)
+        clean = without_whole(written, self._secrets)
+        cleaned: dict[str, Any] = answer if clean == written else read_json(clean)
+        return cleaned
+
+    def _passed(self, delta: Delta) -> Iterator[Delta]:
+        place = _place(delta)
+        if self._held is not None and _place(self._held) != place:
+            yield self._held
+            other = _place(self._held)
+            self._let_go[other] = self._let_go.get(other, "") + _text(self._held)
+            self._held = None
+        before = self._let_go.pop(place, "")
+        whole = delta if self._held is None else self._held
+        text = before + ("" if whole is delta else _text(whole)) + _text(delta)
+        for form in self._forms:
+            text = text.replace(form, BLOT)
+        kept = max(_beginning(text, form) for form in self._forms)
+        text = text[_shared(before, text) :]
+        if kept > len(text):
+            self._let_go[place] = before
+        at = max(len(text) - kept, 0)
+        if at or not text:
+            yield _with_text(whole, text[:at])
+            whole = _continued(whole)
+        self._held = _with_text(whole, text[at:]) if at < len(text) else None
+
+
+_Place = tuple[type, int]
+
+
+def _place(delta: Delta) -> _Place:
+    """Of which of the answer's texts it is a part."""
+    return type(delta), delta.index if isinstance(delta, ToolCallDelta) else 0
+
+
+def _text(delta: Delta) -> str:
+    return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
+
+
+def _with_text(delta: Delta, text: str) -> Delta:
+    if isinstance(delta, ToolCallDelta):
+        return replace(delta, arguments=text)
+    return type(delta)(text)
+
+
+def _continued(delta: Delta) -> Delta:
+    return ToolCallDelta(delta.index) if isinstance(delta, ToolCallDelta) else delta
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters they begin with are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _beginning(text: str, form: str) -> int:
+    """How many of its last characters are the first of the form."""
+    at = text.find(form[0], max(len(text) - len(form) + 1, 0))
+    while at >= 0 and not form.startswith(text[at:]):
+        at = text.find(form[0], at + 1)
+    return len(text) - at if at >= 0 else 0

@@ -1,0 +1,135 @@
+"""On what terms runs are started: what they may touch, what they may use, what they may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from math import inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmspell.approvals import Approvals
+from llmspell.config import Project
+from llmspell.errors import LimitExceeded
+from llmspell.limits import Budget, Limits, units
+from llmspell.permissions import Grants, Permissions
+from llmspell.permissions.policy import Ask, PermissionPolicy
+from llmspell.providers.models import Models
+from llmspell.runs import Launch
+from llmspell.spell import Spell
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.reader import RecordedRun
+
+
+class HostOptions(NamedTuple):
+    """What the host gives, see `Runtime`; it goes before the settings of the project."""
+
+    grants: Grants
+    denied: Grants
+    ask: Ask | None
+    approved: tuple[str, ...]
+    limits: Limits | None
+    budget: Budget | None
+    isolate: bool | None
+    model: str | None = None
+
+
+class RunConfig:
+    """Those that follow from what is given and from the settings of a project."""
+
+    def __init__(self, given: HostOptions, project: Project, models: Models) -> None:
+        settings = project.settings
+        self._policy = PermissionPolicy(
+            settings.permissions.merged(given.grants),
+            settings.permissions.deny.merged(given.denied),
+            ask=given.ask,
+            project=project,
+            models=models,
+        )
+        self._approvals = Approvals(settings.approve.effects, given.approved)
+        self._limits = given.limits or settings.limits
+        self._budget = given.budget or settings.budget
+        self._usual, self._model = settings.budget, given.model
+        self._isolate = settings.isolate if given.isolate is None else given.isolate
+
+    async def launch(
+        self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]
+    ) -> Launch:
+        """What a run starts with. Raises ConfigError for a wrong parameter."""
+        return Launch(
+            spell,
+            spell.bind(params),
+            list(arguments),
+            await self._policy.permissions(spell),
+            self._limits.lowered(spell.limits),
+            self._approvals.also(spell.approve),
+            self._budget.lowered(spell.limits),
+            given=self._to_keep(self._budget),
+        )
+
+    async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
+        """What a recorded run goes on with: what it was granted and approved of holds still.
+
+        So does its budget, where none is given now.
+        """
+        from llmspell import resume_inputs
+
+        params = resume_inputs.params_now(run, spell)
+        permissions = await self._policy.permissions(spell)
+        permissions.grant(resume_inputs.granted_then(run, spell))
+        approvals = self._approvals.also(spell.approve)
+        budget = resume_inputs.budget_then(run, spell, self._usual)
+        budget = replace(budget, **_unlike(self._budget, self._usual))
+        return Launch(
+            spell,
+            params,
+            run.arguments,
+            permissions,
+            self._limits.lowered(spell.limits),
+            Approvals(
+                approvals.wanted, [*approvals.given, *resume_inputs.approved_then(run, spell)]
+            ),
+            budget.lowered(spell.limits),
+            resume_inputs.models_of(run),
+            given=self._to_keep(budget, resume_inputs.model_then(run)),
+        )
+
+    def _to_keep(self, budget: Budget, model: str | None = None) -> dict[str, Any]:
+        """What of a run's terms is not from the settings, and holds when it goes on."""
+        return {"budget": _unlike(budget, self._usual), "model": self._model or model}
+
+    def isolates(self, spell: Spell) -> bool:
+        """Whether it runs in a process of its own."""
+        return not spell.trusted if self._isolate is None else self._isolate
+
+    def explain(self, error: LimitExceeded, spell: Spell) -> None:
+        """Have it say so when it was the spell that set the limit."""
+        of = self._budget if error.limit in units(Budget) else self._limits
+        if error.value < (getattr(of, error.limit) or inf):
+            error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
+
+
+def _unlike(budget: Budget, usual: Budget) -> dict[str, Any]:
+    """What of a budget is otherwise than usual."""
+    amounts = asdict(budget)
+    return {name: most for name, most in amounts.items() if most != getattr(usual, name)}
+
+
+def launch_of(run: RecordedRun) -> Launch:
+    """What a recorded run was started with, to do it again without doing anything outside."""
+    from llmspell import resume_inputs
+
+    return Launch(
+        resume_inputs.spell_then(run),
+        run.params,
+        run.arguments,
+        Permissions(
+            resume_inputs.grants_of(run.setup["grants"]),
+            resume_inputs.grants_of(run.setup["denied"]),
+        ),
+        resume_inputs.limits_of(run),
+        resume_inputs.approvals_of(run),
+        resume_inputs.budget_of(run),
+        resume_inputs.models_of(run),
+    )

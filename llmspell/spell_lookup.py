@@ -1,0 +1,144 @@
+"""Finds a spell by its path or its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os.path import abspath, exists, isdir
+from pathlib import Path
+from typing import Any
+
+from llmspell.config import Project, find_project
+from llmspell.errors import SpellNotFound
+from llmspell.spell import Spell, parse_spell
+from llmspell.suggestions import did_you_mean
+from llmspell.trust import is_own, shipped_folder
+
+
+def find_spell(name: str, project: Project | None = None) -> Spell:
+    """The spell of a path, of a folder with `main.lua`, or of a name.
+
+    A name is looked for in the `spells/` folder of the project and then among the shipped ones.
+    The project is the one around the current folder when none is given.
+
+    Raises:
+        SpellNotFound: With similar names.
+        ConfigError: When its front matter is wrong.
+    """
+    project = project or find_project()
+    return read_spell(find_file(name, project), project)
+
+
+def named_parts(name: str, project: Project) -> dict[str, Any]:
+    """What `spell_from` makes the spell of a name of, never one of a path. Raises as `find_spell`."""
+    found = named_spells(project).get(name)
+    if found is None:
+        raise _not_found(name, project)
+    return parts_of(found, project)
+
+
+def find_file(name: str, project: Project) -> Path:
+    """Where that spell is. Raises SpellNotFound."""
+    path = Path(name)
+    for file in (path, path / "main.lua"):
+        if _is_file(file):
+            return file
+    if path.suffix != ".lua" and len(path.parts) == 1:
+        found = named_spells(project).get(name)
+        if found is not None:
+            return found
+    raise _not_found(name, project)
+
+
+def read_spell(path: Path, project: Project | None = None) -> Spell:
+    """The spell in a file. Raises SpellNotFound, and ConfigError when its front matter is wrong."""
+    return spell_from(parts_of(path, project or find_project()))
+
+
+def spell_from(parts: Mapping[str, Any]) -> Spell:
+    """The spell of what `parts_of` found. Raises ConfigError when its front matter is wrong."""
+    folder, path = (parts[key] and Path(parts[key]) for key in ("folder", "path"))
+    texts = {key: _bytes(parts[key]) for key in ("source", "front")}
+    return parse_spell(**{**parts, **texts, "folder": folder, "path": path})
+
+
+def _bytes(text: str | bytes | None) -> bytes | None:
+    """A text that was kept as a plain value, where what is UTF-8 is no bytes."""
+    return text.encode() if isinstance(text, str) else text
+
+
+def parts_of(path: Path, project: Project) -> dict[str, Any]:
+    """What makes the spell in a file, as plain values. Raises SpellNotFound."""
+    try:
+        file = path.resolve()
+        settings = path.with_name("spell.toml")
+        source = (file if file.exists() else path).read_bytes()  # a pipe is nowhere
+        front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
+    except OSError as error:
+        unread = _display(Path(error.filename or path))
+        raise SpellNotFound(
+            f"cannot read {unread}: {error.strerror}", hint="check who may read it"
+        ) from error
+    return {
+        "source": source,
+        "name": _name_of(Path(abspath(path))),  # noqa: PTH100 - a link to a spell names it
+        "file": _display(path),
+        "folder": str(file.parent),
+        "path": str(file) if file.is_file() else None,
+        "front": front,
+        "trusted": is_own(file, project),
+    }
+
+
+def shipped_spells() -> list[Path]:
+    """The spells that come with llmspell."""
+    return _spells_in(shipped_folder())
+
+
+def named_spells(project: Project) -> dict[str, Path]:
+    """Every spell that has a name; those of the project hide the shipped ones."""
+    own = [path for folder in reversed(project.spell_folders) for path in _spells_in(folder)]
+    return {_name_of(path): path for path in (*shipped_spells(), *own)}
+
+
+def _is_file(path: Path) -> bool:
+    # A pipe will do: llmspell run <(…). A Path would raise for a name too long to be one.
+    return exists(path) and not isdir(path)  # noqa: PTH110, PTH112
+
+
+def _spells_in(folder: Path) -> list[Path]:
+    """`NAME/main.lua`, and the `NAME.lua` which hide them."""
+    return [*sorted(folder.glob("*/main.lua")), *sorted(folder.glob("*.lua"))]
+
+
+def _name_of(path: Path) -> str:
+    return path.parent.name if path.name == "main.lua" else path.stem
+
+
+def _not_found(name: str, project: Project) -> SpellNotFound:
+    path = Path(name)
+    for file in (path, path / "main.lua"):
+        try:
+            file.stat()
+        except PermissionError as error:
+            return SpellNotFound(
+                f"cannot read {file}: {error.strerror}", hint="check who may read its folder"
+            )
+        except (OSError, ValueError):
+            continue
+    if "://" in name:
+        return SpellNotFound(f"no file {name}", hint="addresses are for: llmspell run")
+    if path.suffix == ".lua":
+        return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
+    if isdir(name):  # noqa: PTH112 - see _is_file
+        return SpellNotFound(f"the folder {name} has no main.lua", hint="name a file in it")
+    known = named_spells(project)
+    hint = did_you_mean(name, known, most=3, otherwise="list them with: llmspell spells")
+    return SpellNotFound(f"no spell named {name}", hint=hint)
+
+
+def _display(path: Path) -> str:
+    """Relative to the current folder where it is below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path) if len(str(path)) < 48 else path.name  # noqa: PLR2004 - Lua cuts at 60

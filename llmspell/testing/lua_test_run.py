@@ -1,0 +1,234 @@
+"""`Test.run`: what a test in Lua says about a run, and what it is told of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from llmspell.effects import Effect
+from llmspell.errors import (
+    EffectError,
+    InvalidArguments,
+    LlmspellError,
+    PermissionDenied,
+    ProviderError,
+    SpellFailed,
+    ToolError,
+    effect_error_from,
+)
+from llmspell.human import Approval, Decision, Question
+from llmspell.limits import read_limits
+from llmspell.permissions import Grants, Need, Permissions, flags
+from llmspell.providers.messages import ModelRequest, ToolCall
+from llmspell.providers.scripted import Said
+from llmspell.spell import Spell, parse_spell
+from llmspell.spell_lookup import find_file, named_spells, read_spell
+from llmspell.testing.effect_recorder import EffectRecord, Fault
+from llmspell.testing.lua_file_run import FileRun
+from llmspell.testing.recorded_run import recorded
+from llmspell.testing.spell_runs import SpellRun, run_spell
+from llmspell.testing.test_doubles import PersonAnswer, ToolFunction
+from llmspell.values import LuaFunction, Value, legible
+
+_NAME = re.compile(r"[\w./-]+")
+
+
+async def run_from_lua(
+    effect: Effect, file: FileRun, spell: str, options: Mapping[str, Any], *, catch: bool
+) -> SpellRun:
+    """Run a spell with the options of `Test.run`, in the project of the file of tests.
+
+    Raises:
+        PermissionDenied: A test may grant no more than what the tests were granted, and name no
+            file that is not theirs.
+        SpellFailed: The spell did, and `catch` is not set.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    lower, problems = read_limits(given.pop("limits", {}))
+    if problems:
+        raise InvalidArguments("Test.run", problems)
+    given["grants"] = _grants(effect, given.get("grants", {}))
+    given["denied"] = effect.run[Permissions].denied
+    given["script"] = _script(effect, given.get("script", []))
+    given["tools"] = {n: _tool(effect, f) for n, f in given.get("tools", {}).items()}
+    given["faults"] = [_fault(what, told) for what, told in given.get("faults", {}).items()]
+    if "recorded" in given:
+        record = file.file.parent / given.pop("recorded")
+        _check_readable(effect, file, record)
+        given["middleware"] = [recorded(record)]
+    if "answers" in given:
+        given["answers"] = _answers(effect, given["answers"])
+    limits = file.project.settings.limits.lowered(lower)
+    try:
+        found = _find(effect, file, spell)
+        options = {"catch": True, "project": file.project, "limits": limits, "isolate": None}
+        run = await run_spell(found, **options, **given)
+    except PermissionDenied:
+        raise
+    except LlmspellError as error:
+        raise SpellFailed(spell, error) from error
+    if run.error and not catch:
+        raise SpellFailed(found.name, run.error) from run.error
+    return run
+
+
+def outcome(run: SpellRun) -> dict[str, Value]:
+    """A run as a test in Lua sees it."""
+    scopes = {scope: run.state(scope) for scope in run.store.scopes() if scope}
+    told: dict[str, Any] = {
+        "printed": run.printed,
+        "output": run.output,
+        "requests": [request.as_plain() for request in run.requests],
+        "remaining": run.model.remaining,
+        "calls": [_call(done) for done in run.calls()],
+        "effects": [{"path": d.path, "name": d.name, "args": d.args} for d in run.effects],
+        "asked": [_asked(asked) for asked in run.asked],
+        "state": run.state(),
+        "scopes": scopes,
+        "result": run.result,
+        "error": _error(run.error),
+    }
+    return {name: _without_functions(value) for name, value in told.items()}
+
+
+def _find(effect: Effect, file: FileRun, spell: str) -> Spell:
+    """What a stranger's tests run is a stranger's as well."""
+    own, folder = file.spell.trusted, file.file.parent
+    if not _NAME.fullmatch(spell):
+        text = spell.encode()
+        return parse_spell(text, name="spell", file="spell", folder=folder, trusted=own)
+    beside = folder / spell
+    path = find_file(str(beside) if beside.exists() else spell, file.project)
+    if path not in named_spells(file.project).values():
+        _check_readable(effect, file, path)
+    found = read_spell(path, file.project)
+    return replace(found, trusted=found.trusted and own)
+
+
+def _check_readable(effect: Effect, file: FileRun, path: Path) -> None:
+    """Tests may read what is in their folder, the user's own in the project; else it takes a grant."""
+    place = path.resolve()
+    folders = [file.file.parent, *([file.project.root] if file.spell.trusted else [])]
+    if not any(place.is_relative_to(folder.resolve()) for folder in folders):
+        effect.run[Permissions].check(Need("read", str(path)), by="Test.run")
+
+
+def _grants(effect: Effect, lists: Mapping[Any, list[str]]) -> Grants:
+    wanted = Grants.from_lists(lists).resolved()
+    missing = wanted.beyond(effect.run[Permissions].granted)
+    if missing:
+        shown = " ".join(flags(missing))
+        raise PermissionDenied(
+            "Test.run grants more than the tests were granted",
+            hint=f"run them with {shown}, or use a Test.folder",
+        )
+    return wanted
+
+
+def _script(effect: Effect, script: Any) -> Any:
+    if isinstance(script, LuaFunction):
+        return _reply_of(effect, script)
+    return (
+        [_reply(effect, each) for each in (script if isinstance(script, list) else [script])]
+        if script
+        else []
+    )
+
+
+def _reply(effect: Effect, told: Any) -> Any:
+    return _reply_of(effect, told) if isinstance(told, LuaFunction) else _said(told)
+
+
+def _reply_of(effect: Effect, function: LuaFunction) -> Callable[[ModelRequest], Any]:
+    async def reply(request: ModelRequest) -> Said:
+        return _said(await effect.call(function, request.as_plain()))
+
+    return reply
+
+
+def _said(told: Any) -> Said:
+    """A text; a table with `text`, `tool_calls` or `error`; any other is an answer in JSON."""
+    if not isinstance(told, dict) or not told.keys() & {"text", "tool_calls", "error"}:
+        return told if isinstance(told, str) else json.dumps(legible(told), ensure_ascii=False)
+    if "error" in told:
+        retryable, status = bool(told.get("retryable")), told.get("status")
+        return ProviderError(str(told["error"]), status=status, retryable=retryable)
+    calls = [
+        ToolCall(c.get("id", ""), c["name"], dict(c.get("arguments") or {}))
+        for c in told.get("tool_calls", [])
+    ]
+    return [*([told["text"]] if "text" in told else []), *calls]
+
+
+def _tool(effect: Effect, function: Any) -> ToolFunction:
+    """A function, or what is always given."""
+    if not isinstance(function, LuaFunction):
+        return lambda _: function
+    return lambda args: effect.call(function, args)
+
+
+def _fault(what: str, told: Any) -> Fault:
+    """`true`, a message, or {message, code, at}."""
+    table = told if isinstance(told, dict) else {"message": told}
+    message = table.get("message")
+    text = message if isinstance(message, str) else f"the test has {what} fail"
+    at = table.get("at", [])
+    error: EffectError = effect_error_from({"message": text, **table}) or ToolError(text)
+    return Fault(what, error, at if isinstance(at, list) else [at])
+
+
+def _answers(effect: Effect, told: Any) -> Any:
+    if isinstance(told, LuaFunction):
+        return _Asked(effect, told)
+    return [_decided(each) for each in told]
+
+
+class _Asked:
+    """Has a function of the test answer."""
+
+    def __init__(self, effect: Effect, function: LuaFunction) -> None:
+        self._effect, self._function = effect, function
+
+    async def __call__(self, asked: Question | Approval) -> PersonAnswer:
+        return _decided(await self._effect.call(self._function, _asked(asked)))
+
+
+def _decided(told: Any) -> PersonAnswer:
+    if isinstance(told, dict):
+        return Decision(bool(told.get("approved")), told.get("args"), str(told.get("reason", "")))
+    return None if told is None or isinstance(told, float) else told
+
+
+def _call(done: EffectRecord) -> dict[str, Value]:
+    call = {"name": done.args.get("name"), "args": done.args.get("args", {})}
+    return call | {"result": done.result, "error": _error(done.error)}
+
+
+def _asked(asked: Question | Approval) -> dict[str, Value]:
+    if isinstance(asked, Approval):
+        return {"what": asked.what, "args": asked.args}
+    return {"question": asked.text, "choices": list(asked.choices), "default": asked.default}
+
+
+def _error(error: BaseException | None) -> dict[str, Value] | None:
+    if error is None:
+        return None
+    if not isinstance(error, LlmspellError):
+        return {"code": "internal", "message": str(error)}
+    cause = getattr(error, "cause", None) or error
+    told: dict[str, Value] = {"code": cause.code, "message": error.message}
+    more = {"where": error.where, "hint": error.hint, "details": dict(cause.details) or None}
+    return told | {name: value for name, value in more.items() if value is not None}
+
+
+def _without_functions(value: Any) -> Value:
+    """What a test can be given: functions of another spell's state are of no use in its own."""
+    if isinstance(value, dict):
+        return {key: _without_functions(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_functions(item) for item in value]
+    return repr(value) if isinstance(value, LuaFunction) else value

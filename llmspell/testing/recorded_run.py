@@ -1,0 +1,78 @@
+"""A recorded run in place of the world: models and tools answer as they did then."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from llmspell.concurrency import Answer
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.errors import JournalMismatch
+from llmspell.journal.history import RecordedLeaf
+from llmspell.journal.labels import shown
+from llmspell.journal.reader import Reader, RecordedEffect
+from llmspell.journal.stored_values import Arguments, text_of
+from llmspell.values import Value
+
+_ANSWERED = ("model.request", "tool.call")
+
+
+class AsRecorded:
+    """Innermost middleware that answers requests of models and calls of tools from a record.
+
+    What was asked several times is answered in turn. What was not recorded ends the run, with the
+    recorded call that is nearest to it: nothing is ever really asked.
+    """
+
+    name = "as recorded"
+    after = "deadline"
+
+    def __init__(self, effects: Iterable[RecordedEffect]) -> None:
+        """Prepare; the file that the effects are in has to be open."""
+        answered = [effect for effect in effects if effect.name in _ANSWERED]
+        self._left = [RecordedLeaf(effect) for effect in answered]
+        for effect in answered:
+            _ = effect.outcome  # it is kept once it is read
+        self._known = [(effect.name, shown(effect.name, effect.args)) for effect in answered]
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
+        if handler.name not in _ANSWERED:
+            return call
+
+        def answered(effect: Effect) -> Answer[Value]:
+            return self._answer(effect) if handler.is_leaf(effect) else call(effect)
+
+        return answered
+
+    def _answer(self, effect: Effect) -> Value:
+        digest = Arguments(effect.name, effect.args, text_of).digest
+        for recorded in self._left:
+            if recorded.effect.digest == digest:
+                self._left.remove(recorded)
+                return recorded.outcome()
+        raise self._mismatch(effect)
+
+    def _mismatch(self, effect: Effect) -> JournalMismatch:
+        asked = shown(effect.name, effect.args)
+        known = [call for name, call in self._known if name == effect.name]
+        nearest = difflib.get_close_matches(asked, known, n=1, cutoff=0.0)
+        problem = "more often than" if asked in known else "otherwise than"
+        was = f"; the nearest it has is {nearest[0]}" if nearest else ", which has none of these"
+        return JournalMismatch(
+            f"the spell asks for {asked} {problem} in the record{was}",
+            hint="record the run anew, if that is what the spell should do: llmspell export",
+        )
+
+
+def recorded(file: str | Path, run: str = "last") -> AsRecorded:
+    """A run as a fixture, from a file that `llmspell export` wrote.
+
+        run_spell("joke.lua", middleware=[recorded("fixtures/joke.run")])
+
+    Raises:
+        JournalError: There is no such file, or it is damaged.
+        RunNotFound: There is no such run in it.
+    """
+    with Reader.open(Path(file)) as reader:
+        return AsRecorded(reader.effects(reader.run(run)))

@@ -1,0 +1,110 @@
+"""What stands in, in a test, for tools, standard input and people."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
+
+from llmspell.console import Console
+from llmspell.effects import Effect
+from llmspell.errors import NobodyToAsk
+from llmspell.human import Approval, Decision, Question
+from llmspell.tools.registry import Tools
+from llmspell.tools.tool import Tool, check_tool_name
+from llmspell.values import Value
+
+ToolFunction: TypeAlias = Callable[[dict[str, Any]], Value | Awaitable[Value]]
+"""Called with the arguments of a call, in place of the tool."""
+
+
+class ToolStub(Tool):
+    """A tool of which only the function is a test's: what it takes is what the tool takes."""
+
+    declares = True  # it touches nothing
+
+    def __init__(self, name: str, function: ToolFunction, tool: Tool | None) -> None:
+        self.name, self._function, self._tool = check_tool_name(name), function, tool
+        self.description = tool.description if tool else "A tool of a test."
+        self.timeout = tool.timeout if tool else None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self._tool.schema if self._tool else {"type": "object"}
+
+    def bind(self, arguments: dict[str, Value]) -> dict[str, Any]:
+        if self._tool:
+            self._tool.bind(arguments)
+        return arguments
+
+    async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:  # noqa: ARG002
+        answer = self._function(bound)
+        return await answer if inspect.isawaitable(answer) else answer
+
+
+def stub_tools(tools: Tools, functions: dict[str, ToolFunction]) -> None:
+    """Put functions in place of the tools of those names, or beside them."""
+    for name, function in functions.items():
+        tool = tools.get(name)
+        tools.register(name, ToolStub(name, function, tool), replace=True)
+
+
+class ScriptedInput(Console):
+    """Standard input that holds these lines."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        super().__init__()
+        self._lines = iter(list(lines))
+
+    async def read_line(self, prompt: str = "") -> str | None:  # noqa: ARG002
+        return next(self._lines, None)
+
+
+PersonAnswer: TypeAlias = str | bool | Decision | None
+"""An answer to a question, or whether something is approved of."""
+
+
+class ScriptedPerson:
+    """A `Person` who gives these answers in turn; or asks a function for each.
+
+    Attributes:
+        asked: Every question, and every approval, so far.
+    """
+
+    def __init__(
+        self,
+        answers: Iterable[PersonAnswer]
+        | Callable[[Question | Approval], PersonAnswer | Awaitable[PersonAnswer]],
+    ) -> None:
+        self._function = answers if callable(answers) else None
+        self._answers = iter(()) if callable(answers) else iter(list(answers))
+        self.asked: list[Question | Approval] = []
+
+    async def answer(self, question: Question) -> str | None:
+        answer = await self._next(question)
+        if answer is None or isinstance(answer, str):
+            return answer
+        raise TypeError(f"{question.text!r} was asked, and {answer!r} is no answer to that")
+
+    async def decide(self, approval: Approval) -> Decision:
+        answer = await self._next(approval)
+        if isinstance(answer, Decision):
+            return answer
+        if isinstance(answer, bool):
+            return Decision(approved=answer)
+        raise TypeError(
+            f"approval of {approval.what} was asked for, and {answer!r} decides nothing"
+        )
+
+    async def _next(self, asked: Question | Approval) -> PersonAnswer:
+        self.asked.append(asked)
+        if self._function:
+            answer = self._function(asked)
+            return await answer if inspect.isawaitable(answer) else answer
+        for answer in self._answers:
+            return answer
+        what = asked.text if isinstance(asked, Question) else asked.what
+        raise NobodyToAsk(
+            f"the test has no answer for: {what}",
+            hint="give the run its answers: Test.run(SPELL, {answers = {…}}), or in Python answers=[…]",
+        )

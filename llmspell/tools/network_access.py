@@ -1,0 +1,86 @@
+"""Where a request may go: judged by the host that is asked for, and by where its name leads."""
+
+from __future__ import annotations
+
+import math
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from llmspell.addresses import is_public
+from llmspell.effects import Effect
+from llmspell.errors import PermissionDenied, ToolError
+from llmspell.permissions import Need, Permissions
+
+if TYPE_CHECKING:
+    import anyio
+    import httpx2
+
+MAX_PORT = 65535
+
+
+class NetworkAccess:
+    """What an effect may reach.
+
+    A person who is there is asked for what is not granted; `time` stands still meanwhile.
+    """
+
+    def __init__(self, effect: Effect, time: anyio.CancelScope, *, by: str) -> None:
+        self._permissions = effect.run[Permissions]
+        self._time, self._by = time, by
+
+    async def check(self, url: httpx2.URL) -> None:
+        """Judge the host that will really be asked, as the client reads the URL.
+
+        Raises:
+            ToolError: When it is none that one may ask for.
+            PermissionDenied: When it is not granted.
+        """
+        if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
+            raise ToolError(
+                f"{url} is no URL with http:// or https://, a host and maybe a port",
+                details={"url": str(url)},
+            )
+        if url.userinfo:
+            raise ToolError(
+                f"the URL for {url.host} holds a user name",
+                hint="send credentials in the header Authorization",
+            )
+        await self._obtain(Need("net", f"{url.scheme}://{url.netloc.decode('ascii')}"))
+
+    def leads_well(self, host: str, address: str, port: int) -> bool:
+        """Whether a host may be reached there: its grant is good for the internet, no further."""
+        place, need = ip_address(address), _there(address, port)
+        local = place.is_loopback and f".{host}".rstrip(".").endswith(".localhost")
+        if (local or is_public(place)) and not self._permissions.denies(need):
+            return True
+        try:
+            self._permissions.check(need, by=self._by)
+        except PermissionDenied:
+            return False
+        return True
+
+    async def obtain(self, host: str, address: str, port: int) -> None:
+        """Have it reached there after all. Raises PermissionDenied."""
+        try:
+            await self._obtain(_there(address, port))
+        except PermissionDenied as error:
+            if host == address:
+                raise
+            raise PermissionDenied(
+                f"{error.message}, where {host} leads", hint=error.hint, details=error.details
+            ) from error
+
+    async def _obtain(self, need: Need) -> None:
+        import anyio
+
+        left = self._time.deadline - anyio.current_time()
+        self._time.deadline = math.inf
+        try:
+            await self._permissions.obtain(need, by=self._by)
+        finally:
+            self._time.deadline = anyio.current_time() + left
+
+
+def _there(address: str, port: int) -> Need:
+    shown = f"[{address}]" if ":" in address else address
+    return Need("net", f"//{shown}:{port}")
