@@ -18,7 +18,7 @@ from llmspell.values import Value
 _ANSWERED = ("model.request", "tool.call")
 
 
-class AsRecorded:
+class RecordedAnswers:
     """Innermost middleware that answers requests of models and calls of tools from a record.
 
     What was asked several times is answered in turn. What was not recorded ends the run, with the
@@ -65,7 +65,7 @@ class AsRecorded:
         )
 
 
-def recorded(file: str | Path, run: str = "last") -> AsRecorded:
+def recorded(file: str | Path, run: str = "last") -> RecordedAnswers:
     """A run as a fixture, from a file that `llmspell export` wrote.
 
         run_spell("joke.lua", middleware=[recorded("fixtures/joke.run")])
@@ -75,4 +75,4 @@ def recorded(file: str | Path, run: str = "last") -> AsRecorded:
         RunNotFound: There is no such run in it.
     """
     with Reader.open(Path(file)) as reader:
-        return AsRecorded(reader.effects(reader.run(run)))
+        return RecordedAnswers(reader.effects(reader.run(run)))

@@ -307,18 +307,18 @@ async def test_what_a_hook_after_keeps_is_found_before_and_on_error(run):
 def test_what_is_kept_are_bounded_copies():
     cache = HookCache(size=3)
     value = {"list": [1]}
-    kept.keep(("e", "a"), value, None)
+    cache.keep(("e", "a"), value, None)
     value["list"].append(2)
-    kept.find(("e", "a"))[0]["list"].append(3)
-    assert kept.find(("e", "a")) == ({"list": [1]},)
+    cache.find(("e", "a"))[0]["list"].append(3)
+    assert cache.find(("e", "a")) == ({"list": [1]},)
     for key in "bcd":
-        kept.keep(("e", key), None, None)
-        kept.find(("e", "a"))
-    assert len(kept) == 3
-    assert kept.find(("e", "b")) is None
-    assert kept.find(("e", "d")) == (None,)
-    kept.keep(("e", "x"), object(), None)
-    assert kept.find(("e", "x")) is None
+        cache.keep(("e", key), None, None)
+        cache.find(("e", "a"))
+    assert len(cache) == 3
+    assert cache.find(("e", "b")) is None
+    assert cache.find(("e", "d")) == (None,)
+    cache.keep(("e", "x"), object(), None)
+    assert cache.find(("e", "x")) is None
 
 
 async def test_a_run_does_not_find_what_another_keeps(new_run):
@@ -326,8 +326,8 @@ async def test_a_run_does_not_find_what_another_keeps(new_run):
     one, other = Hooks(host), Hooks(host)
     keep = [hooks.register("before:x", lambda call: None) for hooks in (one, other, host, host)]
     assert keep[0].cache is not keep[1].cache
-    assert keep[2].kept is keep[3].kept
-    assert keep[2].kept not in (keep[0].kept, keep[1].kept)
+    assert keep[2].cache is keep[3].cache
+    assert keep[2].cache not in (keep[0].cache, keep[1].cache)
 
 
 # Fork

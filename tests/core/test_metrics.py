@@ -59,10 +59,10 @@ def test_counters_are_added_and_gauges_replaced():
 ADD = """
 import sys
 from pathlib import Path
-from llmspell.metrics.metrics_file import KeptMetrics
+from llmspell.metrics.metrics_file import MetricsFile
 
 for _ in range(25):
-    KeptMetrics(Path(sys.argv[1])).add({"llmspell_runtimes_total": 1})
+    MetricsFile(Path(sys.argv[1])).add({"llmspell_runtimes_total": 1})
 """
 
 
