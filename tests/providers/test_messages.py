@@ -296,7 +296,7 @@ def test_model_names_that_are_none(name):
 
 
 def test_the_vocabulary_costs_no_heavy_import():
-    modules = "messages, plain, provider, catalogue, choose, scripted"
+    modules = "messages, deserialization, provider, catalogue, default_model, scripted"
     code = f"""
 import sys
 from llmspell.providers import {modules}
