@@ -7,8 +7,8 @@ from collections.abc import Coroutine, KeysView
 from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import cancel
+from llmspell.eager_steps import TookTooLong
 from llmspell.errors import EffectError
-from llmspell.steps import TookTooLong
 
 if TYPE_CHECKING:
     from llmspell.effects import Effect

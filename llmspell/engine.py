@@ -13,8 +13,8 @@ from llmspell.driver import Driver
 from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.events import Events
-from llmspell.events.inboxes import Inboxes
 from llmspell.events.lifecycle import told
+from llmspell.events.run_subscriptions import RunSubscriptions
 from llmspell.hooks import Hooks, Life
 from llmspell.journal.recording import Recording
 from llmspell.journal.turns import Turns
@@ -133,9 +133,13 @@ class Engine:
         return self._driver.call(function, args, path.removeprefix(self._under))
 
     @property
-    def _calling(self) -> list[RunWatches | Inboxes]:
+    def _calling(self) -> list[RunWatches | RunSubscriptions]:
         """What goes on calling the spell until it has ended, if it ever used any of that."""
-        return [self._services[kind] for kind in (RunWatches, Inboxes) if kind in self._services]
+        return [
+            self._services[kind]
+            for kind in (RunWatches, RunSubscriptions)
+            if kind in self._services
+        ]
 
     def _rest(self) -> Awaitable[None] | None:
         """What is to be done yet when the spell has returned, while its functions can be called."""
@@ -184,7 +188,7 @@ class Engine:
         return chain
 
 
-async def _finish(calling: list[RunWatches | Inboxes]) -> None:
+async def _finish(calling: list[RunWatches | RunSubscriptions]) -> None:
     for callers in calling:
         await callers.finish()
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from llmspell.concurrency import Answer, as_failure, settled
-from llmspell.steps import TookTooLong, within
+from llmspell.eager_steps import TookTooLong, within
 
 CLOSE_SECONDS = 30.0
 

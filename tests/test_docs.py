@@ -31,8 +31,8 @@ import pytest
 
 from llmspell import Runtime
 from llmspell.config import find_project
-from llmspell.config.checking import check_settings
 from llmspell.config.project import read_settings
+from llmspell.config.validation import check_settings
 from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.weights import fetch
 

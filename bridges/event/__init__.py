@@ -11,7 +11,7 @@ from llmspell.callback_tasks import problem_in_call
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events
-from llmspell.events.inboxes import Inboxes
+from llmspell.events.run_subscriptions import RunSubscriptions
 from llmspell.values import LuaFunction, NotPlain, Value
 
 log = logging.getLogger("llmspell.events")
@@ -43,8 +43,8 @@ def subscribe(
     timeout: float = TIMEOUT,
 ) -> str:
     """Keep the events that match a pattern, or call a Lua function with each; the subscription's id."""
-    inboxes = effect.run[Inboxes]
-    inboxes.check_room()
+    subscriptions = effect.run[RunSubscriptions]
+    subscriptions.check_room()
     _check_seconds("Event.subscribe", timeout)
     if size > MOST:
         raise InvalidArguments("Event.subscribe", [f"size: at most {MOST}, not {size}"])
@@ -53,10 +53,10 @@ def subscribe(
     except ValueError as error:
         raise InvalidArguments("Event.subscribe", [str(error)]) from error
     id_ = f"subscription-{effect.path}"
-    inboxes.open(id_, stream)
+    subscriptions.open(id_, stream)
     if function is not None:
         function.retain()
-        inboxes.callers.start(id_, _call_with_each(effect, id_, function, timeout))
+        subscriptions.callers.start(id_, _call_with_each(effect, id_, function, timeout))
     return id_
 
 
@@ -72,13 +72,13 @@ async def receive(
     One that is not `lasting` ends when whoever waits for an event is cancelled.
     """
     _check_seconds("Event.receive", timeout)
-    inboxes = effect.run[Inboxes]
-    stream = inboxes.find(id)
+    subscriptions = effect.run[RunSubscriptions]
+    stream = subscriptions.find(id)
     try:
         event = await stream.receive(timeout)
     except BaseException:
         if not lasting:
-            inboxes.close(id)
+            subscriptions.close(id)
         raise
     return None if event is None else event.as_plain()
 
@@ -102,7 +102,7 @@ async def wait(
 @bridge.effect(leaf=False)
 def unsubscribe(effect: Effect, id: str) -> bool:
     """End a subscription of this run; whether it was there."""
-    return effect.run[Inboxes].close(id)
+    return effect.run[RunSubscriptions].close(id)
 
 
 @bridge.effect("list", repeatable=True)
@@ -117,7 +117,7 @@ def listing(effect: Effect) -> list[dict[str, Value]]:
             "dropped": subscription.dropped,
             "failed": subscription.failed,
         }
-        for id_, subscription in effect.run[Inboxes].all().items()
+        for id_, subscription in effect.run[RunSubscriptions].all().items()
     ]
 
 
@@ -134,18 +134,18 @@ def _check_seconds(target: str, seconds: float | None) -> None:
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
     """Call a Lua function with one event after another, until the subscription ends."""
-    inboxes, numbers = effect.run[Inboxes], count()
+    subscriptions, numbers = effect.run[RunSubscriptions], count()
     try:
-        while id_ in inboxes and (event := await effect.perform("event.receive", id=id_)):
+        while id_ in subscriptions and (event := await effect.perform("event.receive", id=id_)):
             await _call(effect, id_, function, event, next(numbers), seconds)
     except LlmspellError as error:
         log.warning("the subscription %s ends: %s", id_, error)
-        inboxes.close(id_)
+        subscriptions.close(id_)
 
 
 async def _call(
     effect: Effect, id_: str, function: LuaFunction, event: Value, number: int, seconds: float
 ) -> None:
-    subscription = effect.run[Inboxes].find(id_).subscription
+    subscription = effect.run[RunSubscriptions].find(id_).subscription
     if problem := await problem_in_call(effect, function, event, number, seconds):
         subscription.report(event["topic"], id_, problem, effect.run[Events].tell)

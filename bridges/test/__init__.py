@@ -6,7 +6,7 @@ from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Kind
 from llmspell.testing.lua_file_run import FileRun
-from llmspell.testing.lua_test_run import outcome, run_from_lua
+from llmspell.testing.lua_spell_run import outcome, run_from_lua
 from llmspell.values import Value, as_text
 
 

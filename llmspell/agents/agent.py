@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio import Lock
 
-from llmspell.agents.capabilities.attached import Capabilities
+from llmspell.agents.capabilities.agent_capabilities import Capabilities
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.context import Context
 from llmspell.agents.streams import Stream

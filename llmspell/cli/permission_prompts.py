@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 
 from llmspell.console import Console
 from llmspell.permissions import Reply, in_words, printable
-from llmspell.permissions.policy import Question
+from llmspell.permissions.policy import PermissionRequest
 
 _LONGEST = 300
 PLAIN = "\x1b[0m"  # a spell may have printed what hides or colours the text after it
@@ -26,7 +26,7 @@ class PermissionPrompts:
         self._held: list[Callable[[], None]] | None = None
         self._one = asyncio.Lock()
 
-    async def __call__(self, question: Question) -> Reply:
+    async def __call__(self, question: PermissionRequest) -> Reply:
         replies = _replies_to(question)
         text = f"{PLAIN}{_told(question)}\nAllow it? "
         async with self.alone():
@@ -62,7 +62,7 @@ class PermissionPrompts:
                     write()
 
 
-def _replies_to(question: Question) -> dict[str, Reply]:
+def _replies_to(question: PermissionRequest) -> dict[str, Reply]:
     """What may be typed."""
     replies = dict(_REPLIES)
     if question.by is None:
@@ -73,7 +73,7 @@ def _replies_to(question: Question) -> dict[str, Reply]:
     return replies
 
 
-def _told(question: Question) -> str:
+def _told(question: PermissionRequest) -> str:
     spell = printable(question.spell)
     wanted = [_shortened(text) for text in in_words(question.wanted)]
     if question.by is None:

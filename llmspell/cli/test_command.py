@@ -12,7 +12,7 @@ from llmspell.cli.error_report import FAILED, Misuse
 from llmspell.cli.grants import grant_options
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.options import GrantingCommand, RunOptions
-from llmspell.cli.test_report import Progress, show_results, write_junit
+from llmspell.cli.test_report import TestReporter, show_results, write_junit
 from llmspell.config import find_project
 from llmspell.testing.results import LuaFileResult
 
@@ -33,7 +33,7 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
         fail_fast=values["fail_fast"],
     )
     options = RunOptions.of(values)
-    progress = Progress(shown=sys.stdout.isatty() or options.verbose, quiet=values["as_json"])
+    progress = TestReporter(shown=sys.stdout.isatty() or options.verbose, quiet=values["as_json"])
     with interruptible():
         results = virtual_time.run(_run(files, plan, options, progress))
     show_results(results, as_json=values["as_json"])
@@ -45,7 +45,7 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
 
 
 async def _run(
-    files: list[Path], plan: Any, options: RunOptions, progress: Progress
+    files: list[Path], plan: Any, options: RunOptions, progress: TestReporter
 ) -> list[LuaFileResult]:
     from llmspell.testing.lua_files import run_tests
 

@@ -20,7 +20,7 @@ _SIGNS: dict[Status, tuple[str, str]] = {
 }
 
 
-class Progress:
+class TestReporter:
     """Names each test as it ends; in a pipe only files with failures are told, by `show_results`."""
 
     def __init__(self, *, shown: bool, quiet: bool) -> None:

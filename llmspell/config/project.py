@@ -81,7 +81,7 @@ def _only(files: list[Path]) -> Path:
 
 def read_settings(file: Path) -> Settings:
     """The settings of one file; paths in it count from its folder. Raises ConfigError."""
-    from llmspell.config.checking import check_settings
+    from llmspell.config.validation import check_settings
 
     return _relative_to(file.parent, check_settings(read_table(file), str(file)))
 

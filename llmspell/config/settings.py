@@ -1,7 +1,7 @@
 """The settings: what llmspell.toml, or the same as JSON or YAML, may hold.
 
 They are plain dataclasses, so that a run without a file imports no validation; a file is checked
-against them by pydantic, see `llmspell.config.checking`.
+against them by pydantic, see `llmspell.config.validation`.
 """
 
 from __future__ import annotations

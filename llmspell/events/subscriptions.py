@@ -9,9 +9,9 @@ from types import MethodType, TracebackType
 from typing import Any, Literal, Self
 
 from llmspell.concurrency import as_failure, settled
+from llmspell.eager_steps import TookTooLong, within
 from llmspell.events.event import Backlog, Event
 from llmspell.events.topics import Pattern
-from llmspell.steps import TookTooLong, within
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.events")

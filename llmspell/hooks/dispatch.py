@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from llmspell.concurrency import Answer, gather, settled
+from llmspell.eager_steps import Steps, run_eagerly, run_steps
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import EffectError, HookHalted, LlmspellError
 from llmspell.hooks.plan import Plan, Wanted
@@ -26,7 +27,6 @@ from llmspell.hooks.results import (
     Skip,
 )
 from llmspell.journal.leaves import beside
-from llmspell.steps import Steps, at_once, taken
 from llmspell.values import Value
 
 log = logging.getLogger("llmspell.hooks")
@@ -58,7 +58,7 @@ class Dispatch:
 
     def perform(self, effect: Effect) -> Answer[Value]:
         steps = self._steps(effect)
-        return taken(steps) if self._waits else at_once(steps)
+        return run_steps(steps) if self._waits else run_eagerly(steps)
 
     def _steps(self, effect: Effect) -> Steps[Answer[Value]]:
         call, plan = HookCall("before", effect), None
@@ -203,7 +203,7 @@ class Dispatch:
 
         async def own() -> Value | EffectError:
             try:
-                return await settled(at_once(self._attempts(call, plan)))
+                return await settled(run_eagerly(self._attempts(call, plan)))
             except EffectError as error:
                 return error
 

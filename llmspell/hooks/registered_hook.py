@@ -13,6 +13,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import Answer, as_failure, settled
+from llmspell.eager_steps import in_time
 from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError
@@ -22,7 +23,6 @@ from llmspell.hooks.circuit_breaker import CircuitBreaker
 from llmspell.hooks.points import Phase
 from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
-from llmspell.steps import in_time
 from llmspell.values import Value
 
 if TYPE_CHECKING:

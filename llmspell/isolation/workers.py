@@ -10,12 +10,12 @@ import struct
 from collections import deque
 
 from llmspell.concurrency import cancel
+from llmspell.eager_steps import within
 from llmspell.errors import IsolationError
 from llmspell.isolation.template import Template
 from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.lua.image import Image
-from llmspell.steps import within
 
 _MEMORY = struct.Struct("<Q")
 _ALLOWANCE = 3  # times the memory limit: Lua's own, and a message as bytes on its way in and out

@@ -11,7 +11,7 @@ leaves.py           its leaves: performed and recorded, or answered
 parking.py          leaves that only wait, and when the run is parked
 history.py          gives recorded outcomes back in their order
 turns.py            what Lua is told at each of its turns
-calls.py            what of that are calls which leaves made
+recorded_calls.py   what of that are calls which leaves made
 unclaimed_calls.py  those that leaves which have to be done again have yet to make
 journal.py          begins records
 rerun.py            takes them up again: to resume, replay or fork, and to keep what people answer

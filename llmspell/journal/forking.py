@@ -18,7 +18,7 @@ from llmspell.suggestions import did_you_mean
 
 
 @dataclass(frozen=True)
-class Change:
+class ForkColumns:
     """How a fork differs from its origin, besides in what it will do.
 
     Attributes:
@@ -54,7 +54,7 @@ def copy_before(
     run: RecordedRun,
     step: RecordedEffect,
     id_: str,
-    change: Change,
+    change: ForkColumns,
 ) -> None:
     """Write a new run with all that had ended before a step. Raises JournalError.
 

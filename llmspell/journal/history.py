@@ -24,9 +24,9 @@ from llmspell.errors import (
     RunSuspended,
     effect_error_from,
 )
-from llmspell.journal.calls import RecordedCall
 from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.recorded_calls import RecordedCall
 from llmspell.values import Value
 
 if TYPE_CHECKING:

@@ -26,10 +26,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from llmspell.effect_paths import is_beside
 from llmspell.errors import JournalError, LlmspellError, RunNotFound
-from llmspell.journal.calls import RecordedCall
 from llmspell.journal.database import open_to_read, schema
 from llmspell.journal.locks import is_running
 from llmspell.journal.payments import Payment
+from llmspell.journal.recorded_calls import RecordedCall
 from llmspell.journal.recording import is_id
 from llmspell.journal.stored_values import Stored, bytes_of, content_of, digest, digest_of, text_in
 from llmspell.journal.validation import (

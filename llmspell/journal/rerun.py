@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ReplayError, RunBusy
 from llmspell.frozen import Frozen
-from llmspell.journal.forking import Change, copy_before, step_of
+from llmspell.journal.forking import ForkColumns, copy_before, step_of
 from llmspell.journal.history import History
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
@@ -143,7 +143,7 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> st
     text = journal.redaction.text_of
     params = text(dict(change.params))
     id_ = new_id()
-    copied = Change(params, text_of(setup), spell, tuple(rows))
+    copied = ForkColumns(params, text_of(setup), spell, tuple(rows))
     copy_before(journal.writer.db, journal.path, run, step, id_, copied)
     return id_
 

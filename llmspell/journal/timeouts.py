@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmspell.concurrency import cancel
+from llmspell.eager_steps import TookTooLong, in_time
 from llmspell.effects import Effect
 from llmspell.errors import EffectError
 from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
-from llmspell.steps import TookTooLong, in_time
 
 if TYPE_CHECKING:
     from anyio import CancelScope

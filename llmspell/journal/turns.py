@@ -12,16 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmspell.effect_paths import is_within
-from llmspell.journal.calls import storable
+from llmspell.journal.recorded_calls import storable
 from llmspell.journal.recording import Recording
 from llmspell.lua import messages
 from llmspell.values import LuaFunction
 
 if TYPE_CHECKING:
     from llmspell.journal.abandoned_effects import GivenUp
-    from llmspell.journal.calls import RecordedCall
     from llmspell.journal.history import Batch, History
     from llmspell.journal.ledger import Call
+    from llmspell.journal.recorded_calls import RecordedCall
 
 Named = tuple[str, bytes]
 """A message and what it is called in the record: whom it answers, calls or aborts."""

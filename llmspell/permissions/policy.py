@@ -15,7 +15,7 @@ from llmspell.providers.models import Models
 from llmspell.spell import Spell
 
 
-class Question(Frozen):
+class PermissionRequest(Frozen):
     """What a person is asked.
 
     Attributes:
@@ -32,7 +32,7 @@ class Question(Frozen):
     lasting: bool
 
 
-Ask = Callable[[Question], Awaitable[Reply]]
+Ask = Callable[[PermissionRequest], Awaitable[Reply]]
 
 
 class PermissionPolicy:
@@ -104,7 +104,7 @@ class _Questions:
         if self._ask is None:
             return "no"
         spell = self._spell
-        reply = await self._ask(Question(spell.file, by, wanted, lasting=spell.trusted))
+        reply = await self._ask(PermissionRequest(spell.file, by, wanted, lasting=spell.trusted))
         if reply == "always" and spell.trusted:
             self._saved.add(spell.source, wanted)
         return reply

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx2
 
+from llmspell.eager_steps import TookTooLong, within
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.answers import EVENTS, AnswerReader, Failure, as_table
 from llmspell.providers.failures import interrupted, unreachable
@@ -27,7 +28,6 @@ from llmspell.providers.request_limiter import RequestLimiter
 from llmspell.providers.server_events import ServerEvent
 from llmspell.providers.strict_json import write_json
 from llmspell.providers.transport import Pools
-from llmspell.steps import TookTooLong, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmspell.clock import monotonic
+from llmspell.eager_steps import TookTooLong, within
 from llmspell.providers.failures import too_slow
-from llmspell.steps import TookTooLong, within
 
 if TYPE_CHECKING:
     from llmspell.providers.endpoints import Endpoint

@@ -45,12 +45,12 @@ class SpellRun:
         model: The script, and every request that was made of any model it speaks for.
         store: What `State` keeps, as the run left it.
         asked: What people were asked.
-        watching: Every effect.
+        recorder: Every effect.
     """
 
     model: ScriptedProvider
     store: MemoryStore
-    watching: EffectRecorder
+    recorder: EffectRecorder
     result: Value = None
     error: LlmspellError | None = None
     printed: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class SpellRun:
 
     @property
     def effects(self) -> list[EffectRecord]:
-        return self.watching.done
+        return self.recorder.done
 
     def state(self, scope: str = "") -> dict[str, Value]:
         """What a scope of `State` holds."""
@@ -75,7 +75,7 @@ class SpellRun:
 
     def calls(self, tool: str = "*") -> list[EffectRecord]:
         """The calls of a tool, by models and by the spell itself."""
-        return self.watching.of(f"tool.call:{tool}")
+        return self.recorder.of(f"tool.call:{tool}")
 
 
 async def run_spell(
@@ -149,11 +149,11 @@ async def stage(
     """
     project = project or find_project()
     model = ScriptedProvider(script or (), name="*")
-    store, watching = runtime.pop("store", None) or MemoryStore(), EffectRecorder()
+    store, recorder = runtime.pop("store", None) or MemoryStore(), EffectRecorder()
     for scope, entries in {"": state or {}, **(scopes or {})}.items():
         for key, value in entries.items():
             await settled(store.set(scope, key, value))
-    run = SpellRun(model, store, watching)
+    run = SpellRun(model, store, recorder)
     record = runtime.pop("record", False)
     # Who is recorded waits for a person, as it does outside of tests.
     person = None if record and answers is None else ScriptedPerson(answers or ())
@@ -171,7 +171,7 @@ async def stage(
         console=ScriptedInput(lines),
         record=record,
         isolate=runtime.pop("isolate", False),
-        middleware=[watching, FaultInjection(faults), *more],
+        middleware=[recorder, FaultInjection(faults), *more],
         output=lambda line: run.printed.append(_text(line)),
         **runtime,
     ) as made:

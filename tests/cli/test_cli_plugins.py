@@ -5,7 +5,7 @@ import tomllib
 
 import pytest
 
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 
 SHOP = '''
 from pydantic import BaseModel, SecretStr

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from llmspell.config import PermissionSettings, Project, Settings, find_project
-from llmspell.config.checking import check_settings
 from llmspell.config.project import read_settings
+from llmspell.config.validation import check_settings
 from llmspell.errors import ConfigError
 from llmspell.limits import Limits
 from llmspell.permissions import KINDS, Need

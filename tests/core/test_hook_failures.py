@@ -5,12 +5,12 @@ import logging
 import anyio
 import pytest
 
+from llmspell.eager_steps import TookTooLong, run_eagerly, within
 from llmspell.effects import Effect
 from llmspell.errors import HookFailed
 from llmspell.events import Events
 from llmspell.hooks import Halt, Hook, Hooks, Modify, tell
 from llmspell.hooks.circuit_breaker import CircuitBreaker
-from llmspell.steps import TookTooLong, at_once, within
 
 pytestmark = pytest.mark.anyio
 
@@ -317,7 +317,7 @@ async def test_steps_are_sent_what_came_of_what_they_await():
             got += 1
         return got
 
-    rest = at_once(steps())
+    rest = run_eagerly(steps())
     assert await rest == 2
 
 
@@ -327,8 +327,8 @@ async def test_steps_may_end_in_something_to_await():
             yield first
         return _after_a_moment(7)
 
-    assert await at_once(steps()) == 7
-    assert await at_once(steps(_after_a_moment(1))) == 7
+    assert await run_eagerly(steps()) == 7
+    assert await run_eagerly(steps(_after_a_moment(1))) == 7
 
 
 async def _failing():
@@ -341,7 +341,7 @@ def test_steps_that_wait_for_nothing_are_taken_at_once():
         return 5
         yield
 
-    assert at_once(steps()) == 5
+    assert run_eagerly(steps()) == 5
 
 
 async def test_the_rest_of_steps_can_be_closed():
@@ -353,5 +353,5 @@ async def test_the_rest_of_steps_can_be_closed():
         finally:
             ended.append(True)
 
-    at_once(steps()).close()
+    run_eagerly(steps()).close()
     assert ended == [True]

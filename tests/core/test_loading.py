@@ -7,7 +7,7 @@ import pytest
 
 from llmspell.components import all_bridges, all_tools
 from llmspell.config import Project
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 from llmspell.errors import PluginError
 from llmspell.importing import Offer, installed
 from llmspell.plugins.discovery import known_plugins

@@ -7,7 +7,7 @@ import pytest
 
 from llmspell import Grants, Limits, tool
 from llmspell.errors import LimitExceeded, SpellRuntimeError
-from llmspell.events.inboxes import MOST
+from llmspell.events.run_subscriptions import MOST
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
 

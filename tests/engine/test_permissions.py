@@ -13,7 +13,7 @@ from llmspell.config import find_project
 from llmspell.effects import Effect
 from llmspell.errors import ConfigError, PermissionDenied, SpellRuntimeError
 from llmspell.permissions import Need, Permissions
-from llmspell.permissions.policy import Question
+from llmspell.permissions.policy import PermissionRequest
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
 
@@ -247,7 +247,7 @@ async def test_once_is_for_that_effect_alone(run, files):
     person = Person("once", "no")
     assert await run(read("data/../a.txt", "a.txt"), ask=person) == ["a.txt", REFUSED]
     wanted = Grants(read=(str(files / "a.txt"),))
-    assert person.asked == [Question("s.lua", "read_file", wanted, lasting=True)] * 2
+    assert person.asked == [PermissionRequest("s.lua", "read_file", wanted, lasting=True)] * 2
 
 
 async def test_once_is_not_for_what_the_effect_performs(run, files):
@@ -404,7 +404,7 @@ async def test_what_a_spell_asks_for_is_one_question(run, files):
     options = {"grants": Grants(env=()), "denied": Grants(read=("a.txt",))}
     assert await run(spell, ask=person, **options) == ["data/c.txt", REFUSED]
     wanted = Grants(read=(str(files / "data"),))
-    assert person.asked == [Question("s.lua", None, wanted, lasting=True)]
+    assert person.asked == [PermissionRequest("s.lua", None, wanted, lasting=True)]
 
 
 async def test_what_was_refused_at_the_start_is_not_asked_for_again(run, files):
@@ -564,7 +564,7 @@ async def test_a_child_is_asked_for_what_its_parent_lacks(files):
     person = Person("once", "run")
 
     async def ask(by, wanted):
-        return await person(Question("s.lua", by, wanted, lasting=False))
+        return await person(PermissionRequest("s.lua", by, wanted, lasting=False))
 
     parent = Permissions(Grants(), Grants(read=("b.txt",)), ask=ask)
     child = parent.within(Grants(read=("a.txt", "b.txt")))

@@ -5,7 +5,7 @@ import pytest
 
 from llmspell import Limits, Runtime, tool
 from llmspell.config import Project
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 from llmspell.errors import (
     ConfigError,
     LimitExceeded,

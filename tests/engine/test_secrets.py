@@ -18,7 +18,7 @@ import pytest
 
 from llmspell import Grants, Runtime
 from llmspell.config import Project
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 from llmspell.errors import ConfigError, ProviderError
 from llmspell.providers.endpoints import endpoint, open_provider
 from llmspell.providers.messages import Message, ModelRequest

@@ -12,11 +12,11 @@ import pytest
 
 from llmspell import Effect, Hook, Runtime, tool
 from llmspell.config import Project
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 from llmspell.errors import JournalError, JournalMismatch, LimitExceeded, LlmspellError
-from llmspell.journal.calls import args_of, storable
 from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader
+from llmspell.journal.recorded_calls import args_of, storable
 from llmspell.journal.stored_values import text_of
 from llmspell.journal.transfer import export_run, import_runs
 from llmspell.journal.validation import InvalidRecord

@@ -604,7 +604,7 @@ async def test_pruning(new_runtime, file, write):
 
 
 async def test_secrets_stay_out_and_replay_agrees(new_runtime, tmp_path, write, monkeypatch):
-    from llmspell.config.checking import check_settings
+    from llmspell.config.validation import check_settings
 
     monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdef")
     settings = check_settings({"journal": {"redact": [r"token=(\w+)"]}}, "test")

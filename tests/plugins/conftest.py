@@ -2,7 +2,7 @@ import pytest
 
 from llmspell import Runtime
 from llmspell.config import Project
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 from llmspell.state import MemoryStore
 
 

@@ -6,7 +6,7 @@ import httpx2
 import openai
 import pytest
 
-from llmspell.config.checking import check_settings
+from llmspell.config.validation import check_settings
 from llmspell.errors import ConfigError
 from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.endpoints import endpoint, open_provider

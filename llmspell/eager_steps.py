@@ -15,7 +15,7 @@ Steps = Generator[Awaitable[Any], Any, T]
 """A generator that yields what it has to await, is sent what came of that, and returns a result."""
 
 
-def at_once(steps: Steps[Answer[T]]) -> Answer[T]:
+def run_eagerly(steps: Steps[Answer[T]]) -> Answer[T]:
     """Take the steps; the result or, from the first that has to be awaited, the rest of them.
 
     When nothing is left to do but to await one more thing, they may return that.
@@ -31,7 +31,7 @@ def at_once(steps: Steps[Answer[T]]) -> Answer[T]:
     return _Rest(steps, awaited)
 
 
-async def taken(steps: Steps[Answer[T]]) -> T:
+async def run_steps(steps: Steps[Answer[T]]) -> T:
     """The same for steps of which the first will have to be awaited: a coroutine costs less then."""
     try:
         awaited = next(steps)

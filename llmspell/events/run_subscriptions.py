@@ -12,7 +12,7 @@ LEFT = 30.0  # seconds there are at the end of a run for what was published unti
 log = logging.getLogger("llmspell.events")
 
 
-class Inboxes:
+class RunSubscriptions:
     """The subscriptions of one run, by id. They end with it.
 
     Attributes:
