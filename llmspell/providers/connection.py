@@ -22,7 +22,7 @@ from llmspell.eager_steps import TookTooLong, within
 from llmspell.errors import ConfigError, InvalidArguments, ProviderError
 from llmspell.providers.answers import EVENTS, AnswerReader, Failure, as_table
 from llmspell.providers.failures import interrupted, unreachable
-from llmspell.providers.redaction import LOGGER, Redacting
+from llmspell.providers.redaction import LOGGER, RedactingFilter
 from llmspell.providers.request_deadline import RequestDeadline
 from llmspell.providers.request_limiter import RequestLimiter
 from llmspell.providers.server_events import ServerEvent
@@ -88,7 +88,7 @@ class Connection:
         given.update(endpoint.headers)
         self._headers = {name.lower(): value for name, value in given.raw}
         self.secrets = endpoint.secrets
-        self._log_filter = Redacting(self.secrets)
+        self._log_filter = RedactingFilter(self.secrets)
         self._answers = AnswerReader(endpoint, self.secrets)
         self._transport = transport
         self._max_retries = endpoint.max_retries if max_retries is None else max_retries

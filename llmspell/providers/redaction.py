@@ -80,7 +80,7 @@ def _in_json(text: str) -> set[str]:
     return forms | {write_json(form)[1:-1] for form in forms}
 
 
-class Redacting(logging.Filter):
+class RedactingFilter(logging.Filter):
     """Keeps secrets out of the log of what speaks HTTP, which quotes headers of answers."""
 
     _LOGGERS = (LOGGER, *(f"httpcore2.{n}" for n in ("connection", "http11", "proxy", "socks")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llmspell.agents.capabilities.capability import Capability
-from llmspell.agents.capabilities.scoped_hooks import Instructing, Scoped
+from llmspell.agents.capabilities.scoped_hooks import InstructionsHook, ScopedHook
 from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError, EffectError, LimitExceeded, LlmspellError, UnknownEffect
@@ -158,8 +158,8 @@ class Capabilities(Mapping[str, Capability]):
             if not isinstance(hook, Hook):
                 raise TypeError(f"hooks() has {hook!r}, which is no Hook")
         if type(capability).instructions is not Capability.instructions:
-            own.append(Instructing(capability, entry.agents))
-        entry.hooks = [Scoped(hook, capability, entry.agents) for hook in own]
+            own.append(InstructionsHook(capability, entry.agents))
+        entry.hooks = [ScopedHook(hook, capability, entry.agents) for hook in own]
         try:
             for hook in entry.hooks:
                 run[Hooks].add(hook)

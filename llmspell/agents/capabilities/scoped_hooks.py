@@ -25,7 +25,7 @@ def is_of(agent: Agent, effect: Effect) -> bool:
     return effect.run[Speakers].get(effect.path.rpartition("/")[0]) is agent
 
 
-class Scoped(Hook):
+class ScopedHook(Hook):
     """A hook of a capability, at what the agents do that have it."""
 
     def __init__(self, hook: Hook, capability: Capability, agents: list[Agent]) -> None:
@@ -45,7 +45,7 @@ class Scoped(Hook):
         return chosen
 
 
-class Instructing(Hook):
+class InstructionsHook(Hook):
     """Puts what a capability has to say under the instructions of each request."""
 
     id = "instructions"
