@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from llmspell.values import NotPlain, Value
+from llmspell.values import LuaFunction, NotPlain, Value
 
 ROOM = 8 << 20
 """Bytes of data that one backlog holds, about, whatever the number of its events."""
@@ -44,14 +44,18 @@ class Event:
 
 def weight_of(data: Value) -> int:
     """About how many bytes a plain value takes. Raises NotPlain for a function of a spell."""
-    if type(data) is str or isinstance(data, bytes):
+    kind = type(data)
+    if kind is str or kind is bytes:
         return _ATOM + len(data)
-    if data is None or isinstance(data, (bool, int, float)):
-        return _ATOM
-    if isinstance(data, dict):
-        return _ATOM + sum(weight_of(key) + weight_of(value) for key, value in data.items())
-    if isinstance(data, list):
+    if kind is dict:
+        weight = _ATOM
+        for key, value in data.items():
+            weight += weight_of(key) + weight_of(value)
+        return weight
+    if kind is list:
         return _ATOM + sum(map(weight_of, data))
+    if kind is not LuaFunction:
+        return _ATOM
     raise NotPlain("a function cannot be published")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from llmspell.base64_secrets import in_base64
 from llmspell.providers.strict_json import write_json
@@ -63,10 +64,15 @@ def without_whole(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def forms_of(secrets: Iterable[str]) -> list[str]:
+def forms_of(secrets: Iterable[str]) -> tuple[str, ...]:
     """Each way in which a word of a secret may stand in an answer; short words are no secret."""
+    return _forms_of(tuple(secrets))
+
+
+@lru_cache(maxsize=64)  # each answer of a provider is searched for the same few
+def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
     ways = {way for word in _words(secrets) for way in {word} | in_base64(word)}
-    return sorted({form for way in ways for form in {way} | _in_json(way)}, reverse=True)
+    return tuple(sorted({form for way in ways for form in {way} | _in_json(way)}, reverse=True))
 
 
 def _words(secrets: Iterable[str]) -> set[str]:
