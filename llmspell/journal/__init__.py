@@ -1,21 +1,31 @@
-"""What runs did, so that they can be resumed, replayed and looked into: `.llmspell/runs.db`.
+"""The record of every run in `.llmspell/runs.db`, for resuming, replaying and inspecting runs.
 
-database.py         the tables
-stored_values.py    values as text, large and repeated ones stored once
-secrets.py          what is not stored
-writer.py           writes, in the order in which things happened
-ledger.py           the rows of one run
-locks.py            who is at a run
-recording.py        a run that is recorded, or done again from its record
-leaves.py           its leaves: performed and recorded, or answered
-parking.py          leaves that only wait, and when the run is parked
-history.py          gives recorded outcomes back in their order
-turns.py            what Lua is told at each of its turns
-recorded_calls.py   what of that are calls which leaves made
-unclaimed_calls.py  those that leaves which have to be done again have yet to make
-journal.py          begins records
-rerun.py            takes them up again: to resume, replay or fork, and to keep what people answer
-labels.py           what effects were about, for people
-pruning.py          deletes runs
-reader.py           for those who only look; what shows runs is built on it
+database.py            tables and migrations
+stored_values.py       values as text; large and repeated ones are stored once
+secrets.py             redaction of secrets
+writer.py              ordered writes
+ledger.py              the rows of one run
+locks.py               one process per run
+recording.py           a run that is recorded, or repeated from its record
+leaves.py              performs and records leaves, or answers them from the record
+composites.py          notes on composite effects
+payments.py            what model requests cost
+parking.py             leaves that only wait, and when to park the run
+abandoned_effects.py   effects that the spell no longer waits for
+timeouts.py            timeouts whose expiry is recorded
+history.py             delivers recorded outcomes in their original order
+turns.py               what Lua is told at each of its turns
+recorded_calls.py      recorded calls from leaves into the spell
+unclaimed_calls.py     replayed calls whose leaf has to be performed again
+journal.py             starts records
+rerun.py               resumes, replays and forks recorded runs; stores people's answers
+forking.py             copies the beginning of a run into a new one
+pending.py             questions and approvals that wait for a person
+imported_approvals.py  approvals in imported runs
+transfer.py            exports and imports runs
+pruning.py             deletes runs
+validation.py          checks what is read from the file
+reader.py              read access; what shows runs is built on it
+labels.py, spans.py, totals.py, conversations.py, diff.py, html_page.py, telemetry.py
+                       views of a run for people and other programs
 """

@@ -1,7 +1,8 @@
-"""Effects that a spell has abandoned, until those who see to them have ended.
+"""Tracks effects that a spell has abandoned, until their handlers have ended.
 
-Being cancelled takes some turns of the event loop to reach all that is done on behalf of an effect.
-How far that gets meanwhile is chance, so it begins nothing more.
+A cancellation takes several turns of the event loop to reach everything that is done on behalf of
+an effect. How far the work gets in the meantime depends on timing, so it must not begin anything
+new.
 """
 
 from __future__ import annotations
@@ -15,40 +16,43 @@ from llmspell.effect_paths import all_around, is_task
 
 
 class AbandonedEffects:
-    """Those of one run, and of the runs on its behalf."""
+    """The abandoned effects of one run, including its child runs."""
 
     def __init__(self) -> None:
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._children: set[str] = set()
 
     def add(self, path: str) -> None:
-        """The spell does not wait for the effect of that path any more."""
+        """Note that the spell no longer waits for the effect at a path."""
         self._ended[path] = asyncio.get_running_loop().create_future()
 
     def over(self, path: str) -> None:
-        """Nothing is done on behalf of that effect any more."""
+        """Note that all work on behalf of that effect has ended."""
         if ended := self._ended.pop(path, None):
             ended.set_result(None)
 
     def runs_child(self, path: str) -> None:
-        """The effect of that path runs a spell: once it is abandoned, so is all that this asks for."""
+        """Note that the effect at a path runs a child spell.
+
+        Once that effect is abandoned, so is everything that the child requests.
+        """
         self._children.add(path)
 
     def child_ended(self, path: str) -> None:
         self._children.discard(path)
 
     def find(self, path: str) -> GivenUp | None:
-        """What to await in the place of what is done on behalf of the effect of that path.
+        """Return what to await instead of doing something at a path, or None if it may be done.
 
-        None if it may be done: who has heard of being cancelled may clean up, and what a task of the
-        spell asks for is done until that task ends.
+        It may be done during cancellation, because a cancelled task may clean up, and on behalf of
+        a task of the spell, which continues until that task ends.
         """
         if not self._ended or is_cancelled():
             return None
         return self.find_around(path)
 
     def find_around(self, path: str) -> GivenUp | None:
-        """The same, whoever asks."""
+        """Like `find`, but without allowing for the cleanup of a cancelled task."""
         by_task = False
         for step in (path, *all_around(path)):
             by_task = by_task and step not in self._children
@@ -59,7 +63,8 @@ class AbandonedEffects:
 
 
 class GivenUp:
-    """The answer of what is not begun any more: who awaits it ends, once being cancelled gets there."""
+    """The answer to an effect that is not started; awaiting it ends when the cancellation arrives.
+    """
 
     __slots__ = ("_ended",)
 
@@ -71,4 +76,4 @@ class GivenUp:
         raise asyncio.CancelledError
 
     def close(self) -> None:
-        """Nothing has begun."""
+        """Do nothing, since nothing has started."""

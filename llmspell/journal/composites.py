@@ -1,4 +1,4 @@
-"""Notes of the effects that are made of others, for who looks at a run. No replay needs them."""
+"""Notes on composite effects, for people who inspect a run. Replays do not need them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ _ENDED = """
 
 
 class Composites:
-    """Notes when one began and how it ended; each note is written with what is committed next."""
+    """Notes when a composite began and how it ended; a note is written with the next commit."""
 
     def __init__(
         self, writer: Writer, run: int, unless_it_stops: Callable[[Callable[[], None]], None]
     ) -> None:
-        """`unless_it_stops` does something unless the run does, to be resumed."""
+        """Create the notes of a run.
+
+        Args:
+            writer: Writes them.
+            run: The run's number in the journal.
+            unless_it_stops: Calls a function unless the run stops in order to be resumed.
+        """
         self._writer, self._run, self._unless_it_stops = writer, run, unless_it_stops
 
     def perform(self, effect: Effect, call: Perform) -> Answer[Value]:

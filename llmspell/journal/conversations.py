@@ -1,4 +1,4 @@
-"""What agents of a recorded run said and heard."""
+"""The conversations between agents and models in a recorded run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from llmspell.values import Value
 
 @dataclass(frozen=True)
 class Conversation:
-    """What stood between an agent and its model when a prompt ended.
+    """The messages between an agent and its model at the end of a prompt.
 
     Attributes:
-        path: Of the prompt.
-        messages: The plain form of `llmspell.providers.messages`.
+        path: The path of the prompt.
+        messages: In the plain form of `llmspell.providers.messages`.
     """
 
     path: str
@@ -28,9 +28,9 @@ class Conversation:
 
 
 def conversations_of(reader: Reader, run: RecordedRun) -> list[Conversation]:
-    """The conversations of all prompts, in order of their beginning.
+    """Return the conversations of all prompts, in the order in which the prompts began.
 
-    A prompt's last request holds all that came before it.
+    The last request of a prompt contains all earlier messages.
     """
     root = spans_of(reader, run)
     names = {span.path: span.label or span.path for _, span in root.walk()}
@@ -49,13 +49,13 @@ def conversations_of(reader: Reader, run: RecordedRun) -> list[Conversation]:
 
 
 def _messages(value: Value) -> list[dict[str, Value]]:
-    """Those that a value holds: somebody else may have made the record."""
+    """Return the messages in a value, which may be malformed if the record is not ours."""
     found = value if isinstance(value, list) else []
     return [message for message in found if isinstance(message, dict)]
 
 
 def lines_of(conversation: Conversation) -> Iterator[tuple[str, str]]:
-    """Who says what, in order."""
+    """Yield (speaker, text) pairs in order."""
     if conversation.system:
         yield "system", shown(conversation.system)
     for message in conversation.messages:

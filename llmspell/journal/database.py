@@ -10,7 +10,7 @@ from llmspell.errors import JournalError
 from llmspell.sqlite_file import Schema
 
 APPLICATION_ID = 0x6C6C7372
-"""`llsr`: says in the file's header whose file it is."""
+"""`llsr` in ASCII; marks the file's header as a llmspell journal."""
 
 MIGRATIONS = (
     (
@@ -133,39 +133,40 @@ MIGRATIONS = (
         """,
     ),
 )
-"""Statements that lead from schema version n to n+1, the file's `user_version`.
+"""The statements that migrate from schema version n to n+1; `user_version` holds the file's
+version.
 
-Where a column has no type, there is a value as JSON (see state/encoding.py): as TEXT, or as the
-BLOB that is its digest in `blobs`. Times are seconds since 1970.
+A column without a type holds a value as JSON (see state/encoding.py), either directly as TEXT or as
+a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
 
-- runs: one row a run. `status` is running, suspended, completed or failed; a running one whose lock
-  nobody holds has been killed. `setup` is what it ran with: grants, limits, versions; `ungranted`
-  in it says that none of these grants hold when it goes on; `elsewhere`, of a run that was taken in,
-  up to which of its effects others have recorded it, and the paths of those approvals among them
-  that were given here as well. `due` is when a suspended one is
-  to go on by itself. `origin` is the run it was forked from, at `origin_path`.
-- effects: one row a leaf that has ended, in the order in which they ended. `digest` is of its name
-  and arguments; `lists` are arguments that are lists, by name, each as the digest of its last link.
-  `kind` is ok, error or cancelled. `asked` is the number of the last effect that had ended when this
-  one was asked for; `turn`, how many turns Lua had had when it ended.
-- begun: leaves that have begun and not ended; only those of which it matters. `answer` is what a
-  person said of one that waits for that.
-- payments: requests to models that no leaf in `effects` tells of. One is there from before it begins
-  until it is part of the leaf that it was made for; so that of a process which was killed stays. `usage`
-  is what it used or, unless it was `answered`, the most it may have.
-- composites: notes of the effects that are made of others, for who looks at the run; `label` is
-  what one was about, `kind` as in effects, or unfinished.
-- turns: what Lua was told at one turn, where that was not the only thing it could have been told:
-  `batch` names the messages, `under` the run of a child, or is empty. A run that has ended has one more,
-  whose `batch` is "end": it never comes.
-- calls: which of these messages are made again from the record: calls of functions of the spell that
-  were made in the midst of a leaf. `path` is as in `batch`, `function` what stands for the function.
-- blobs: zlib'd where `packed`.
-- links: of lists: each the digest of the one before, and an item.
+- runs: one row per run. `status` is running, suspended, completed or failed; a run that is marked
+  running but whose lock is free has been killed. `setup` is what it ran with: grants, limits,
+  versions. In it, `ungranted` says that none of these grants apply when the run is resumed;
+  `elsewhere`, in an imported run, has the number of the last effect recorded by others and the
+  paths of those of its approvals that were given again here. `due` is when a suspended run is to be
+  resumed automatically. `origin` is the run it was forked from, at `origin_path`.
+- effects: one row per finished leaf, in the order in which they ended. `digest` covers name and
+  arguments. `lists` holds the arguments that are stored as chains: their names and the digests of
+  their last links. `kind` is ok, error or cancelled. `asked` is the number of the last leaf that
+  had ended when this one was requested; `turn` is the number of turns Lua had had when it ended.
+- begun: leaves that have begun and not ended, where that matters. `answer` is what a person replied
+  to a leaf that waits for one.
+- payments: model requests that are not accounted for in `effects`. The row is written before the
+  request begins and deleted when the leaf it was made for is recorded, so it survives if the
+  process is killed. `usage` is the actual usage if `answered`, otherwise the most it may have been.
+- composites: notes on composite effects, for people who inspect the run. `label` is what the effect
+  was about; `kind` is as in effects, or unfinished.
+- turns: what Lua was told at a turn, where something else would have been possible. `batch` names
+  the messages; `under` is the path of the effect that runs a child, with a slash, or empty. A
+  finished run has one more row, whose `batch` is "end": that turn never comes.
+- calls: those messages that are calls from within a leaf to functions of the spell, which a replay
+  makes from the record. `path` is as in `batch`; `function` is the number of the function.
+- blobs: compressed with zlib if `packed`.
+- links: lists as chains; each link has the digest of the previous one and an item.
 """
 
 OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
-"""The tables whose rows belong to the run of their `run`."""
+"""The tables whose rows belong to the run in their column `run`."""
 
 
 def schema() -> Schema[JournalError]:

@@ -1,4 +1,4 @@
-"""Where two recorded runs part."""
+"""Compares two recorded runs, effect by effect."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from llmspell.values import Value
 
 @dataclass(frozen=True)
 class Difference:
-    """An effect that is not the same in both; None where one run has no such effect.
+    """An effect that differs between two runs; None stands for the run that does not have it.
 
-    `what` is "effect" when another one was asked for, "arguments", "outcome", or "only" when just
-    one of the runs has it.
+    `what` is "effect" if the names differ, "arguments", "outcome", or "only" if just one run has
+    it.
     """
 
     path: str
@@ -27,7 +27,7 @@ class Difference:
 def differences(
     reader: Reader, left: RecordedRun, right: RecordedRun
 ) -> tuple[int, list[Difference]]:
-    """How many leaves are the same, and the others, in order of their paths."""
+    """Return the number of identical leaves, and the differing ones in order of their paths."""
     ours = {effect.path: effect for effect in reader.effects(left)}
     theirs = {effect.path: effect for effect in reader.effects(right)}
     same, found = 0, []
@@ -54,5 +54,7 @@ def _difference(left: RecordedEffect | None, right: RecordedEffect | None) -> st
 
 
 def _same(left: Value, right: Value) -> bool:
-    """Whether Lua cannot tell them apart: nan is itself here, and 1 is neither 1.0 nor true."""
+    """Return whether Lua cannot tell the values apart: nan equals itself, and 1, 1.0 and true
+    differ.
+    """
     return text_of(left, in_order=True) == text_of(right, in_order=True)

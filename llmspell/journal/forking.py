@@ -1,4 +1,4 @@
-"""A new run that begins with what another one did, up to a step."""
+"""Copies the beginning of a recorded run, up to a chosen step, into a new run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from llmspell.suggestions import did_you_mean
 
 @dataclass(frozen=True)
 class ForkColumns:
-    """How a fork differs from its origin, besides in what it will do.
+    """The columns in which a fork differs from its origin.
 
     Attributes:
-        spell: Columns of `runs` that say which spell it is; none for that of the origin.
-        params: The text of its parameters.
-        setup: The text of what else it is started with.
-        rows: What has to be there with it.
+        spell: Columns of `runs` that identify the spell; empty to keep the origin's.
+        params: The parameters, as stored text.
+        setup: The setup, as stored text.
+        rows: Rows to be written along with it.
     """
 
     params: str
@@ -35,10 +35,10 @@ class ForkColumns:
 
 
 def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
-    """The leaf a fork parts at: that of a path, or the first on behalf of what is there.
+    """Return the leaf to fork at: the one at a path, or the first on behalf of what is there.
 
     Raises:
-        ReplayError: There is none.
+        ReplayError: No leaf was recorded there.
     """
     for effect in effects:  # in the order in which they ended
         if effect.path == at or is_within(effect.path, at):
@@ -56,10 +56,10 @@ def copy_before(
     id_: str,
     change: ForkColumns,
 ) -> None:
-    """Write a new run with all that had ended before a step. Raises JournalError.
+    """Write a new run with everything that had ended before a step. Raises JournalError.
 
-    What Lua was told until then is told again, as both have the same seed. What had begun by then
-    and ended later is done anew.
+    Since both runs have the same seed, Lua is told the same up to there. What had begun before the
+    step but ended later is performed again.
     """
     row: dict[str, Any] = {
         "id": id_,

@@ -155,7 +155,8 @@ class History:
         return found
 
     def outcome(self, path: str) -> Value:
-        """What was recorded of the next leaf of that path, however it ended; None when nothing was."""
+        """What was recorded of the next leaf of that path, however it ended; None when nothing was.
+        """
         left = self._found.get(path)
         return left[0].effect.outcome if left else None
 
@@ -215,7 +216,9 @@ class History:
         return turn < self._last_turn
 
     def makes_calls_after(self, turn: int, under: str) -> bool:
-        """Whether a Lua state is told calls after that turn which leaves made, or that one was aborted."""
+        """Whether a Lua state is told calls after that turn which leaves made, or that one was
+        aborted.
+        """
         return turn < self._last_made.get(under, 0)
 
     def calls_at(self, path: str) -> deque[RecordedCall]:
@@ -290,7 +293,9 @@ class History:
         return in_progress and is_on_behalf(path, around) and not self.answers_for(path)
 
     def answers_for(self, path: str) -> bool:
-        """Whether a recorded leaf did what is at that path, and not the spell: it is not done again."""
+        """Whether a recorded leaf did what is at that path, and not the spell: it is not done
+        again.
+        """
         for above in all_above(path):
             if above in self._calls:
                 return False

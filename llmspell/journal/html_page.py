@@ -1,4 +1,4 @@
-"""A recorded run as one page of HTML that needs nothing else: a waterfall of its effects."""
+"""Renders a recorded run as a self-contained HTML page with a waterfall of its effects."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llmspell.journal.spans import Span, spans_of
 from llmspell.journal.totals import Totals
 from llmspell.values import Value, legible
 
-_LONGEST = 20_000  # characters of an argument or a result worth showing
+_LONGEST = 20_000  # characters shown of an argument or a result
 
 
 def page_of(reader: Reader, run: RecordedRun) -> str:
-    """The page. What the journal keeps is in it, and so are the prompts and the answers."""
+    """Return the page. It contains what the journal holds, including prompts and answers."""
     root = spans_of(reader, run)
     record = {
         "run": run.id,
@@ -28,7 +28,7 @@ def page_of(reader: Reader, run: RecordedRun) -> str:
         "facts": Totals.of(reader, run).facts(run),
         "rows": [_row(depth, span, root.started) for depth, span in root.walk()],
     }
-    # "<" could end the script that the record stands in.
+    # A "<" could close the script element that contains the record.
     text = json.dumps(record, ensure_ascii=False).replace("<", "\\u003c")
     template = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
     return template.substitute(title=html.escape(f"{run.spell} · {run.id}"), record=text)
@@ -69,7 +69,7 @@ def _details(span: Span) -> list[tuple[str, str]]:
 
 
 def shown(value: Value) -> str:
-    """A value for people to read: text as it is, the rest as JSON; the beginning of what is long."""
+    """Return a value for display: text as it is, anything else as JSON; truncated when long."""
     readable = legible(value)
     if not isinstance(readable, str):
         readable = json.dumps(readable, ensure_ascii=False, indent=2)

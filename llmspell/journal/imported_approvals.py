@@ -1,4 +1,4 @@
-"""Approvals in the record of a run that was taken in: nobody here has given them."""
+"""Approvals in the record of an imported run, which nobody has given here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from llmspell.values import Value
 
 
 def approved_elsewhere(journal: Path, run: RecordedRun) -> dict[str, Approval]:
-    """Approvals by path: those from elsewhere that are for what was not done there.
+    """Return the approvals, by path, that were given elsewhere and not acted on there.
 
-    Of what is made of effects it is not known whether all of it was done, so its approval is here.
-    Raises JournalError.
+    An approval of a composite effect is included even if it was acted on, because it is not known
+    whether all of the composite was done. Raises JournalError.
     """
     elsewhere = run.setup.get("elsewhere")
     if not elsewhere:
@@ -32,7 +32,7 @@ def approved_elsewhere(journal: Path, run: RecordedRun) -> dict[str, Approval]:
 
 
 def _not_done(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
-    """Approvals that no leaf followed which they were for; each is good for one."""
+    """Return the approvals that were not followed by their leaf; each approves a single one."""
     open_: list[RecordedEffect] = []
     for effect in effects:
         if effect.name == "human.approve":
@@ -56,7 +56,7 @@ def _is_for(approval: RecordedEffect, leaf: RecordedEffect) -> bool:
 
 
 def _args(approval: RecordedEffect) -> dict[str, Value]:
-    """With what it is to be done, as they were changed."""
+    """Return the approved arguments, as the person may have changed them."""
     asked, decided = approval.args.get("args"), approval.outcome
     args = decided.get("args", asked) if isinstance(decided, dict) else asked
     return args if isinstance(args, dict) else {}

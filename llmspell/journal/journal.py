@@ -1,4 +1,4 @@
-"""The journal of a project: begins records of runs."""
+"""A project's journal, which starts the records of runs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _RUN = """
 
 
 class Beginning(Frozen):
-    """What a run begins with.
+    """What a run starts with.
 
     Attributes:
-        setup: What else matters to who resumes it, as plain values: grants, limits, versions.
+        setup: What else is needed to resume it, as plain values: grants, limits, versions.
     """
 
     spell: str
@@ -40,11 +40,11 @@ class Beginning(Frozen):
 
 
 class Journal:
-    """Records runs in one file; rerun.py takes them up again.
+    """Records runs in one file; rerun.py resumes, replays and forks them.
 
     Attributes:
         path: The file.
-        writer: Writes into it.
+        writer: Writes to it.
         redaction: Keeps secrets out of it.
     """
 
@@ -55,14 +55,14 @@ class Journal:
 
     @property
     def writable(self) -> bool:
-        """Whether there is a file that can be written, or one can be made."""
+        """Whether the file can be written, or created if it does not exist."""
         if self.path.exists():
             return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
         folder = next(parent for parent in self.path.parents if parent.exists())
         return folder.is_dir() and os.access(folder, os.W_OK)
 
     def begin(self, beginning: Beginning) -> Recording:
-        """Begin the record of a run. Raises JournalError."""
+        """Start the record of a run. Raises JournalError."""
         id_ = new_id()
         seed = int.from_bytes(os.urandom(4)) >> 1
         text = self.redaction.text_of

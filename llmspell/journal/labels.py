@@ -1,4 +1,4 @@
-"""What an effect was about, for people: in a word, and with its arguments."""
+"""Short descriptions of effects for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONGEST = 200  # characters of arguments shown
 
 
 def label_of(name: str, args: Mapping[str, Value]) -> str:
-    """The argument that tells most of an effect of that name; "" when none does."""
+    """Return the most telling argument of an effect, or "" if there is none."""
     for key in _TELLING.get(name, _OFTEN):
         value = args.get(key)
         if isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -22,7 +22,7 @@ def label_of(name: str, args: Mapping[str, Value]) -> str:
 
 
 def shown(name: str, args: dict[str, Value]) -> str:
-    """An effect for people: its name and arguments."""
+    """Return an effect's name and arguments for display."""
     import json
 
     text = json.dumps(legible(args), ensure_ascii=False) if args else ""

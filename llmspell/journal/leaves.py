@@ -208,7 +208,9 @@ async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) ->
 
 
 async def noted(effect: Effect, mark: str) -> None:
-    """Note beside an effect that something has happened; or wait until it had, if that was recorded."""
+    """Note beside an effect that something has happened; or wait until it had, if that was
+    recorded.
+    """
     await beside(effect, mark, _nothing())
 
 

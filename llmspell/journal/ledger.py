@@ -32,7 +32,9 @@ _RUN = """
 _MOST_KNOWN = 10_000
 
 Call = tuple[str, int, str]
-"""Of a function of the spell: the path of its task, what stands for the function, the arguments' text."""
+"""Of a function of the spell: the path of its task, what stands for the function, the arguments'
+text.
+"""
 
 
 class PendingLeaf:
@@ -72,7 +74,8 @@ class Ledger:
     Attributes:
         ended: The number of the last leaf that has ended.
         known: Digests of some of what this run has written by content.
-        held: What is written once a run that is taken up goes on beyond its record; None since then.
+        held: What is written once a run that is taken up goes on beyond its record; None since
+            then.
         payments: What requests of it cost.
     """
 

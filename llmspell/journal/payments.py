@@ -1,4 +1,6 @@
-"""What requests to models cost, written down before they begin: so no kill makes one free of charge."""
+"""What requests to models cost, written down before they begin: so no kill makes one free of
+charge.
+"""
 
 from __future__ import annotations
 
@@ -53,13 +55,16 @@ class Payments:
         self._numbers = count(last + 1)
 
     def begin(self, path: str, model: str, usage: Usage) -> Payment:
-        """A request begins which may use that, and this is known before it does. Raises JournalError."""
+        """A request begins which may use that, and this is known before it does. Raises
+        JournalError.
+        """
         payment = Payment(next(self._numbers), path, model, usage)
         self._writer.commit([self.begun(payment)])
         return payment
 
     def of_forgotten(self, effects: Iterable[RecordedEffect]) -> list[Payment]:
-        """What was paid for leaves that will not be there any more, as what has to be written down."""
+        """What was paid for leaves that will not be there any more, as what has to be written down.
+        """
         payments = [effect.payment for effect in effects if effect.payment]
         for payment in payments:
             payment.number = next(self._numbers)

@@ -37,8 +37,8 @@ _FORGET_BLOBS = """
 def prune(path: Path, *, before: float | None = None, keep: int | None = None) -> int:
     """Delete runs that ended `before` a time, and all but the newest `keep`; how many that were.
 
-    Those that some process is at stay. Raises JournalError, also when a run that would be left is so
-    damaged that nobody knows what it needs.
+    Those that some process is at stay. Raises JournalError, also when a run that would be left is
+    so damaged that nobody knows what it needs.
     """
     if not path.exists() or (before is None and keep is None):
         return 0

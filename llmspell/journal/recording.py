@@ -86,8 +86,8 @@ class Recording:
         may_leave: Whether it does perhaps; the same.
         leave: Says that it is about to be cancelled; the same.
         stop: Stops the run with an error; set by whoever drives it.
-        over: Whether the run has failed or stops: what is done yet, for hooks at its end, is no part
-            of it and is not recorded. A run that is resumed ends anew.
+        over: Whether the run has failed or stops: what is done yet, for hooks at its end, is no
+            part of it and is not recorded. A run that is resumed ends anew.
     """
 
     def __init__(
@@ -229,7 +229,8 @@ class Recording:
         return False
 
     def is_of_call(self, path: str) -> bool:
-        """Whether what is done at a path is done by the spell since a leaf called it, now or then."""
+        """Whether what is done at a path is done by the spell since a leaf called it, now or then.
+        """
         return bool(self.calls) and any(above in self.calls for above in all_above(path))
 
     def close(self, asked: PendingLeaf) -> None:

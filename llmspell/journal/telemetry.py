@@ -44,8 +44,8 @@ def send(
     """Hand the trace of a run to an exporter, such as `over_http()`; how many spans it has.
 
     The ids of the trace and its spans follow from the run's, so that one sent twice is the same.
-    With `contents`, prompts, answers, arguments and results are sent along. Raises JournalError when
-    they are not taken.
+    With `contents`, prompts, answers, arguments and results are sent along. Raises JournalError
+    when they are not taken.
     """
     from opentelemetry import trace
     from opentelemetry.sdk.trace.export import SpanExportResult

@@ -88,7 +88,9 @@ async def _until_recorded(
 
 
 class Expiry:
-    """Whether the time of something was up: as anyio's scopes say it, though it may have ended then."""
+    """Whether the time of something was up: as anyio's scopes say it, though it may have ended
+    then.
+    """
 
     cancelled_caught = False
 
@@ -97,8 +99,8 @@ class Expiry:
 def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[Expiry | CancelScope]:
     """The same as `anyio.move_on_after`, on behalf of an effect.
 
-    That the time was up is recorded, and counts from then on: what is inside may end at that moment, or
-    fail with an EffectError, and is too late.
+    That the time was up is recorded, and counts from then on: what is inside may end at that
+    moment, or fail with an EffectError, and is too late.
     """
     from anyio import CancelScope, move_on_after
 

@@ -1,8 +1,9 @@
 """What a Lua state is told at each of its turns: written down, or told again as it was.
 
 A spell does the same again if it is told the same in the same batches. Mostly there is only one
-thing that it could be told; where more is under way, its order is chance, and is recorded. Calls that
-leaves make are recorded themselves, since nobody makes them when the leaf is answered from the record.
+thing that it could be told; where more is under way, its order is chance, and is recorded. Calls
+that leaves make are recorded themselves, since nobody makes them when the leaf is answered from the
+record.
 """
 
 from __future__ import annotations
@@ -131,7 +132,8 @@ class Turns:
         return not recording.leaving()
 
     def called(self, path: str, message: bytes) -> int | None:
-        """Host code calls a function of the spell; the number of the call if the record makes it."""
+        """Host code calls a function of the spell; the number of the call if the record makes it.
+        """
         recording, place = self._recording, self._under + path
         if not recording.is_of_leaf(place):
             return None
@@ -156,13 +158,17 @@ class Turns:
         self._asked[task] = path
 
     def abandoned(self, task: int) -> Callable[[], None]:
-        """The effect that a task asked for is being cancelled; who calls the result says that it was."""
+        """The effect that a task asked for is being cancelled; who calls the result says that it
+        was.
+        """
         path = f"{self._under}{self._asked[task]}"
         self._recording.abandoned.add(path)
         return partial(self._recording.abandoned.over, path)
 
     def calls(self, path: str) -> GivenUp | None:
-        """What to await in the place of calling a function of the spell in a task of that path, if anything."""
+        """What to await in the place of calling a function of the spell in a task of that path, if
+        anything.
+        """
         return self._recording.abandoned.find(f"{self._under}{path}".rpartition(".")[0])
 
     def ended(self) -> None:

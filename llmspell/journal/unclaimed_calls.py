@@ -1,8 +1,8 @@
 """Calls that are made from the record on behalf of leaves which have to be done again.
 
-Such a leaf had not ended when the run stopped. The spell is called as it was, and only later comes the
-leaf to where it makes the call, and is given what came of it. Until then, what the spell does beyond
-the record would be done without whoever calls it: a hook, say, would see its own work.
+Such a leaf had not ended when the run stopped. The spell is called as it was, and only later comes
+the leaf to where it makes the call, and is given what came of it. Until then, what the spell does
+beyond the record would be done without whoever calls it: a hook, say, would see its own work.
 """
 
 from __future__ import annotations

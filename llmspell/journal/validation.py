@@ -1,4 +1,5 @@
-"""What the columns of a journal may hold: where rows and texts become values, and what is none is told.
+"""What the columns of a journal may hold: where rows and texts become values, and what is none is
+told.
 
 Somebody may have edited the file, a disk may have failed, and one that is taken in is a stranger's.
 """
@@ -56,7 +57,9 @@ def table_of(text: str) -> dict[str, Value]:
 
 
 def error_of(text: str) -> dict[str, Value]:
-    """The error that a text stands for: {code, message, where, hint, details}. Raises InvalidRecord."""
+    """The error that a text stands for: {code, message, where, hint, details}. Raises
+    InvalidRecord.
+    """
     return _checked_table(text, _ERROR)
 
 
@@ -92,7 +95,9 @@ def answer_of(name: str, text: str) -> Value:
 
 
 def heads_of(lists: str | None) -> Iterator[tuple[str, bytes]]:
-    """The chains of an effect's `lists`: names, and digests of the last links. Raises InvalidRecord."""
+    """The chains of an effect's `lists`: names, and digests of the last links. Raises
+    InvalidRecord.
+    """
     if lists is not None and type(lists) is not str:
         raise InvalidRecord
     for key, head in (table_of(lists) if lists else {}).items():
