@@ -92,7 +92,8 @@ class Events:
         return event
 
     def publish_nowait(self, topic: str, data: Value = None, *, source: str = "host") -> Event:
-        """Publish an event without waiting: a subscriber that publishers have to wait for misses it.
+        """Publish an event without waiting: a subscriber that publishers have to wait for misses
+        it.
 
         Raises like `publish`.
         """

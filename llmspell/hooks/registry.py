@@ -30,7 +30,8 @@ class Hooks:
     Attributes:
         outer: Those around these: of a run, the runtime's; of a child, those of its parent.
         guard: What the hooks do right now, in this run and those around it.
-        seen: How often a spell has changed its hooks so far, in this run, the one around it, and so on.
+        seen: How often a spell has changed its hooks so far, in this run, the one around it, and so
+            on.
     """
 
     def __init__(self, outer: Hooks | None = None) -> None:
@@ -78,7 +79,8 @@ class Hooks:
             cool_down: … for so many seconds.
             owner: Whose work its own effects are; by default the function's.
             only: Which effects of those names it is for; by default all.
-            by_spell: Whether the spell does so: effects can tell what it had registered by a moment.
+            by_spell: Whether the spell does so: effects can tell what it had registered by a
+                moment.
 
         Raises:
             ValueError: There is no such point, or a number makes no sense.
@@ -177,7 +179,8 @@ class Hooks:
     def matching(
         self, name: str, seen: tuple[int, ...] | None = None
     ) -> dict[Phase, tuple[RegisteredHook, ...]]:
-        """The hooks of an effect or point by phase, in the order in which they run; no empty phases.
+        """The hooks of an effect or point by phase, in the order in which they run; no empty
+        phases.
 
         `seen` says of when: those there were as this registry's `seen` was that.
         """

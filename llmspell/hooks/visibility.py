@@ -1,8 +1,8 @@
 """Which hooks an effect has, and that it has the same when its run is done again.
 
-It has those there are when it begins. When something begins on behalf of what the spell asked for, some
-turns of the event loop after what led to that, is chance. So wherever it then has others than there were
-as the spell asked, that is noted beside it.
+It has those there are when it begins. When something begins on behalf of what the spell asked for,
+some turns of the event loop after what led to that, is chance. So wherever it then has others than
+there were as the spell asked, that is noted beside it.
 """
 
 from __future__ import annotations

@@ -63,8 +63,7 @@ class AbandonedEffects:
 
 
 class GivenUp:
-    """The answer to an effect that is not started; awaiting it ends when the cancellation arrives.
-    """
+    """The answer to an effect that is not started; awaiting it ends when the cancellation arrives."""
 
     __slots__ = ("_ended",)
 

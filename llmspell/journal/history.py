@@ -1,9 +1,9 @@
-"""What a run did before: gives recorded outcomes back, in the order in which they came.
+"""Delivers the recorded outcomes of a run again, in their original order.
 
-Lua does the same again if it is told the same in the same batches, and what is told depends on
-nothing but the outcomes of leaves, and on the calls that they made meanwhile. So each outcome is
-held back until those before it have been given, all leaves have been asked for that had been by
-then, and Lua has had as many turns.
+Lua repeats itself exactly if it receives the same messages in the same batches. The messages depend
+only on the outcomes of leaves and on the calls that leaves made into the spell. So each outcome is
+held back until all earlier outcomes have been delivered, every leaf that had been requested by then
+has been requested again, and Lua has had as many turns.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from llmspell.journal.payments import Payment
 
 STUCK = 1.0
-"""Seconds without a step after which a run will not go on as it did."""
+"""Seconds without progress after which a run has diverged from its record."""
 
 
 class Batch(NamedTuple):
-    """What Lua was told at one turn: the names of the messages, and calls that leaves made."""
+    """What Lua was told at one turn: the names of the messages, and the calls made by leaves."""
 
     under: str
     names: list[str]
@@ -45,10 +45,10 @@ class Batch(NamedTuple):
 
 
 class RecordedLeaf:
-    """A leaf that was recorded, and how far it has come this time.
+    """A recorded leaf, and how far the replay has come with it.
 
     Attributes:
-        ended: Those that its outcome put an end to. They are asked for before it is given.
+        ended: Leaves that its outcome cancelled; they must be requested before it is delivered.
     """
 
     __slots__ = ("asked", "effect", "ended", "future", "given")
@@ -60,19 +60,20 @@ class RecordedLeaf:
         self.future: asyncio.Future[None] | None = None
 
     def outcome(self) -> Value:
-        """What it returned; raises what it raised."""
+        """Return what the leaf returned, or raise what it raised."""
         if self.effect.kind == "error":
             raise _error(self.effect.outcome)
         return self.effect.outcome
 
 
 class History:
-    """The recorded part of a run, which is gone through once.
+    """The recorded part of a run, which is traversed once.
 
     Attributes:
-        over: Whether all outcomes have been given.
-        failure: Why the run cannot go on as it did.
-        computing: Whether a Lua state computes apart from the event loop; set by the recording.
+        over: Whether all outcomes have been delivered.
+        failure: Why the run cannot follow its record, if it cannot.
+        computing: Returns whether a Lua state computes outside the event loop; set by the
+            recording.
         stop: Stops the run; set by the recording.
     """
 
@@ -84,26 +85,26 @@ class History:
         *,
         until: str | None = None,
     ) -> None:
-        """Prepare.
+        """Prepare the replay.
 
         Args:
             run: The run.
-            effects: Those of its leaves that are given back.
-            reader: Of the file they are in.
+            effects: The leaves whose outcomes are delivered again.
+            reader: The open journal that contains them.
             until: The path of a leaf before which to stop.
         """
         self._run, self._reader, self._until = run.id, reader, until
         self.computing: Callable[[], bool] = lambda: False
         self.stop: Callable[[ReplayError], None] = lambda _: None
         all_ = [RecordedLeaf(effect) for effect in effects]
-        # Of a path: those that are to be asked for
+        # Leaves that have not been requested yet, by path
         self._found: dict[str, deque[RecordedLeaf]] = {}
         for recorded in all_:
             self._found.setdefault(recorded.effect.path, deque()).append(recorded)
         self._turns = _turns(run, reader)
         self._calls = _calls(self._turns)
         self._last_made = _last_made(self._turns, self._calls)
-        # One that was cancelled may have been so before it was asked for this time.
+        # A cancelled leaf may this time be cancelled before it is requested, so the order omits it.
         ended = [r for r in all_ if r.effect.kind != "cancelled"]
         self._order = [r for r in ended if not self.answers_for(r.effect.path)]
         self._all = all_
@@ -124,21 +125,22 @@ class History:
         return bool(self._found.get(path))
 
     def check(self) -> None:
-        """Raise why the run could not go on as it did, if that has happened."""
+        """Raise the failure if the run could not follow its record."""
         if self.failure:
             raise self.failure
 
     def close(self) -> None:
-        """Nothing more is asked of it."""
+        """Close the reader."""
         self._reader.close()
 
     def find(
         self, path: str, name: str, args: dict[str, Value], digest: bytes
     ) -> RecordedLeaf | None:
-        """The leaf of that path, which is asked for now; None when there is none.
+        """Return the recorded leaf that is requested at a path, or None if there is none.
 
         Raises:
-            JournalMismatch: Another one was recorded.
+            JournalMismatch: A different leaf was recorded there.
+            RunSuspended: The replay was to stop here.
         """
         left = self._found.get(path)
         if path == self._until:
@@ -149,24 +151,23 @@ class History:
         if found.effect.digest != digest:
             self.failure = self._mismatch(found.effect, name, args)
             raise self.failure
-        left.popleft()  # what is asked for there from now on is that it is done again
+        left.popleft()  # a later request at this path is a repetition
         found.asked = True
         self._go_on()
         return found
 
     def outcome(self, path: str) -> Value:
-        """What was recorded of the next leaf of that path, however it ended; None when nothing was.
-        """
+        """Return the recorded outcome of the next leaf at a path, even of a failed one; or None."""
         left = self._found.get(path)
         return left[0].effect.outcome if left else None
 
     def payment(self, path: str) -> Payment | None:
-        """What was paid for the next leaf of that path."""
+        """Return what was paid for the next leaf at a path."""
         left = self._found.get(path)
         return left[0].effect.payment if left else None
 
     async def wait(self, recorded: RecordedLeaf) -> Value:
-        """Its outcome, when that is due."""
+        """Wait until a leaf's outcome is due, and return it."""
         if not recorded.given:
             recorded.future = asyncio.get_running_loop().create_future()
             self._watch()
@@ -178,12 +179,12 @@ class History:
         return recorded.outcome()
 
     def drop(self, recorded: RecordedLeaf) -> None:
-        """Nobody waits for it any more."""
+        """Note that nobody waits for a leaf any more."""
         recorded.future = None
         self._go_on()
 
     async def end(self) -> None:
-        """Wait until all outcomes have been given."""
+        """Wait until all outcomes have been delivered."""
         if not self.over:
             future = asyncio.get_running_loop().create_future()
             self._end.append(future)
@@ -191,10 +192,10 @@ class History:
             await future
 
     async def beyond(self, path: str, name: str) -> None:
-        """Wait for what was not recorded: it may be cancelled, as it was then.
+        """Wait at an effect that was not recorded; as in the original run, it may get cancelled.
 
         Raises:
-            JournalExhausted: The run will not go on.
+            JournalExhausted: Nothing else happens in the run.
         """
         future = asyncio.get_running_loop().create_future()
         self._beyond.append((path, name, future))
@@ -202,35 +203,33 @@ class History:
         await future
 
     def loosen(self, path: str) -> None:
-        """What a leaf did that did not end is no part of the order."""
+        """Exempt from the order whatever was done by the leaf at a path, which had not ended."""
         for recorded in self._all:
             if not recorded.given and self._did(path, recorded.effect.path):
                 recorded.given = True
         self._go_on()
 
     def batch(self, turn: int) -> Batch | None:
-        """What Lua was told at that turn; None when it could only have been told one thing."""
+        """Return what Lua was told at a turn, or None if only one thing was possible."""
         return self._turns.get(turn)
 
     def has_turns_after(self, turn: int) -> bool:
         return turn < self._last_turn
 
     def makes_calls_after(self, turn: int, under: str) -> bool:
-        """Whether a Lua state is told calls after that turn which leaves made, or that one was
-        aborted.
-        """
+        """Return whether a Lua state has yet to be told of a leaf's call, or that one was aborted."""
         return turn < self._last_made.get(under, 0)
 
     def calls_at(self, path: str) -> deque[RecordedCall]:
-        """The calls that a leaf made at that path, without those where it has been again."""
+        """Return the recorded calls at a path that their leaf has not repeated yet."""
         return self._calls.get(path) or deque()
 
     def ready(self, turn: int) -> bool:
-        """Whether all has been given that had ended before the turn after that one."""
+        """Return whether all outcomes that preceded the turn after `turn` have been delivered."""
         return self.over or self._order[self._next].effect.turn > turn
 
     def turned(self, turn: int) -> None:
-        """Lua has a turn."""
+        """Note that Lua has a turn."""
         self._turn = turn
         self._go_on()
         self._wake()
@@ -241,12 +240,12 @@ class History:
             wake()
 
     def hold(self, wake: Callable[[], None]) -> None:
-        """It is not a state's turn yet; wake it when there is something new."""
+        """Call `wake` at the next progress: a Lua state waits for its turn."""
         self._waking.append(wake)
         self._watch()
 
     def _go_on(self) -> None:
-        """Give every outcome that is due."""
+        """Deliver every outcome that is due."""
         self._steps += 1
         asking = self._by_asking
         while self._asked < len(asking) and (
@@ -278,7 +277,7 @@ class History:
             recorded.future.set_result(None)
 
     def _note_ended(self) -> None:
-        """Note what was cancelled at once when the time of the effect around it was up."""
+        """Link each recorded timeout to the leaves that it cancelled directly."""
         last: RecordedLeaf | None = None
         for recorded in self._all:
             if recorded.effect.kind != "cancelled":
@@ -287,14 +286,15 @@ class History:
                 last.ended.append(recorded)
 
     def _ends(self, expiry: RecordedEffect, cancelled: RecordedEffect) -> bool:
-        """Whether that the time of something was up, a note beside it, cancelled a leaf."""
+        """Return whether the expiry of a timeout, recorded beside an effect, cancelled a leaf."""
         path, around = cancelled.path, expiry.path.rpartition(BESIDE)[0]
         in_progress = cancelled.asked < expiry.number
         return in_progress and is_on_behalf(path, around) and not self.answers_for(path)
 
     def answers_for(self, path: str) -> bool:
-        """Whether a recorded leaf did what is at that path, and not the spell: it is not done
-        again.
+        """Return whether a recorded leaf performed the effect at a path, rather than the spell.
+
+        Such an effect is not repeated.
         """
         for above in all_above(path):
             if above in self._calls:
@@ -304,7 +304,7 @@ class History:
         return False
 
     def _did(self, leaf: str, path: str) -> bool:
-        """Whether what is at a path was done by that leaf, and not by the spell."""
+        """Return whether the effect at a path was performed by that leaf, rather than by the spell."""
         between = takewhile(lambda above: above != leaf, all_above(path))
         return is_on_behalf(path, leaf) and not any(above in self._calls for above in between)
 
@@ -315,7 +315,7 @@ class History:
             loop.call_later(STUCK, self._look, self._steps)
 
     def _look(self, before: int) -> None:
-        """Look whether anything has happened."""
+        """Fail what is waiting if there has been no progress since the last look."""
         self._watching = False
         beyond = [entry for entry in self._beyond if not entry[2].done()]
         waiting = [r for r in self._order if r.future is not None and not r.future.done()]
@@ -377,7 +377,7 @@ class History:
 
 
 def _turns(run: RecordedRun, reader: Reader) -> dict[int, Batch]:
-    """What Lua was told, by the number of the turn."""
+    """Return what Lua was told, by turn number."""
     turns = {
         turn.number: Batch(turn.under, turn.batch.split(",") if turn.batch else [], {})
         for turn in reader.turns(run)
@@ -389,7 +389,7 @@ def _turns(run: RecordedRun, reader: Reader) -> dict[int, Batch]:
 
 
 def _calls(turns: dict[int, Batch]) -> dict[str, deque[RecordedCall]]:
-    """The calls that leaves made, by path."""
+    """Return the calls that leaves made, by path."""
     found: dict[str, deque[RecordedCall]] = {}
     for batch in turns.values():
         for call in batch.calls.values():
@@ -398,7 +398,7 @@ def _calls(turns: dict[int, Batch]) -> dict[str, deque[RecordedCall]]:
 
 
 def _last_made(turns: dict[int, Batch], calls: Container[str]) -> dict[str, int]:
-    """The last turn of each state, by what it is under, at which it was told of such calls."""
+    """Return, for each Lua state, the last turn at which it was told of a leaf's call or its abort."""
     return {
         batch.under: turn
         for turn, batch in turns.items()
@@ -409,7 +409,7 @@ def _last_made(turns: dict[int, Batch], calls: Container[str]) -> dict[str, int]
 
 
 def _error(table: dict[str, Value]) -> EffectError:
-    """The error that an outcome stands for."""
+    """Return the error that a recorded outcome represents."""
     error = effect_error_from(table) or EffectError(
         str(table.get("message")),
         hint=table.get("hint"),
@@ -417,6 +417,6 @@ def _error(table: dict[str, Value]) -> EffectError:
         retryable=table.get("retryable") is True,
     )
     if error.code != table.get("code"):
-        error.code = table["code"]  # type: ignore[misc]  # of a class that is not there now
+        error.code = table["code"]  # type: ignore[misc]  # its class no longer exists
     error.where = table.get("where")
     return error

@@ -1,4 +1,4 @@
-"""The leaves of a run: performed and recorded, or answered from the record."""
+"""Performs and records the leaves of a run, or answers them from the record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _always(_: Effect) -> bool:
 
 
 class Leaves:
-    """The leaves of one kind in one run."""
+    """The leaves of one effect name in one run."""
 
     __slots__ = ("_again", "_call", "_lazily", "_ledger", "_recording", "_so_far")
 
@@ -50,22 +50,23 @@ class Leaves:
         """Prepare.
 
         Args:
-            recording: Of the run.
-            call: Performs one.
-            again: Whether it may be performed again should nobody know whether it was.
-            lazily: Whether a result that is None may be recorded with what comes next.
-            so_far: What one is recorded with that is cancelled.
+            recording: The run's recording.
+            call: Performs a leaf.
+            again: Returns whether a leaf may be repeated if it is unknown whether it was performed.
+            lazily: Whether a result of None may be recorded with the next commit.
+            so_far: Returns what to record for a leaf that is cancelled.
         """
         self._recording, self._call = recording, call
         self._again, self._lazily, self._so_far = again, lazily, so_far
-        self._ledger = cast("Ledger", recording.ledger)  # without one, none is performed
+        self._ledger = cast("Ledger", recording.ledger)  # a replay has none, and performs none
 
     def perform(self, effect: Effect) -> Answer[Value]:
-        """Perform a leaf and record what comes of it, before anyone sees that; or answer it.
+        """Perform a leaf and record its outcome before anyone sees it, or answer it from the
+        record.
 
         Raises:
-            JournalError: It cannot be recorded.
-            JournalMismatch: It is not the one that was recorded.
+            JournalError: The outcome cannot be recorded.
+            JournalMismatch: A different leaf was recorded.
         """
         recording = self._recording
         if recording.over:
@@ -86,13 +87,13 @@ class Leaves:
         return do(effect, arguments)
 
     def _anew(self, effect: Effect) -> Answer[Value]:
-        """A module as it is now: it may have been edited since, as the spell may."""
+        """Load the module again: it may have been edited since, like the spell."""
         module = self._call(effect)
         self._ledger.amend(effect.path, self._recording.text_of(module))
         return module
 
     async def _afterwards(self, history: History, effect: Effect, arguments: Arguments) -> Value:
-        """Do what was not recorded once all that was has been done again."""
+        """Perform a leaf that was not recorded, once all recorded outcomes have been delivered."""
         recording = self._recording
         history.loosen(effect.path)
         if recording.is_replay:
@@ -141,7 +142,7 @@ class Leaves:
         return result
 
     def answered(self, asked: PendingLeaf, answer: Awaitable[Value]) -> Generator[Any, Any, Value]:
-        """Await a leaf, and record what comes of it."""
+        """Await a leaf and record its outcome."""
         try:
             result = yield from answer.__await__()
         except asyncio.CancelledError as error:
@@ -158,7 +159,7 @@ class Leaves:
         return result
 
     def cancelled(self, asked: PendingLeaf) -> None:
-        """Nobody waits for a leaf any more, unless that is because the run stops."""
+        """Record that a leaf was cancelled, unless that is because the run stops."""
         recording = self._recording
         text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
         what = (asked, "cancelled", text, recording.turn)
@@ -193,9 +194,9 @@ class Leaves:
 
 
 async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) -> Value:
-    """What host code learns from outside in the midst of an effect that is made of others.
+    """Return what host code learns from outside in the middle of a composite effect.
 
-    It is a leaf beside that effect, at its path and a mark, and is recorded as such.
+    It is recorded as a leaf beside that effect, at the effect's path followed by a mark.
     """
     recording = effect.run[Recording]
     if not recording:
@@ -208,9 +209,7 @@ async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) ->
 
 
 async def noted(effect: Effect, mark: str) -> None:
-    """Note beside an effect that something has happened; or wait until it had, if that was
-    recorded.
-    """
+    """Record beside an effect that something has happened; when replayed, wait until it had."""
     await beside(effect, mark, _nothing())
 
 
@@ -218,20 +217,20 @@ async def _nothing() -> None: ...
 
 
 class _GivenUp:
-    """The answer of a leaf that is not begun any more, since the run stops: who awaits it ends."""
+    """The answer of a leaf that is not started because the run stops; awaiting it raises."""
 
     __slots__ = ()
 
     def __await__(self) -> Generator[Any, Any, Value]:
-        yield  # who is being cancelled hears of it here, and from whoever cancels
+        yield  # a pending cancellation arrives here, with its origin
         raise asyncio.CancelledError
 
     def close(self) -> None:
-        """Nothing has begun."""
+        """Do nothing, since nothing has started."""
 
 
 class _Awaited:
-    """The answer of a leaf that takes time. Who does not await it closes it."""
+    """The answer of an asynchronous leaf. A caller that does not await it has to close it."""
 
     __slots__ = ("_answer", "_asked", "_begun", "_leaves")
 
@@ -252,7 +251,7 @@ class _Awaited:
 
 
 class _Again:
-    """The recorded answer of a leaf, which is not due yet. Who does not await it closes it."""
+    """A recorded answer that is not due yet. A caller that does not await it has to close it."""
 
     __slots__ = ("_begun", "_history", "_recorded")
 
@@ -270,7 +269,7 @@ class _Again:
 
 
 def _internal(name: str, error: BaseException) -> EffectError:
-    """What a spell sees of an exception that is none of ours."""
+    """Return what a spell sees of an unexpected exception."""
     return EffectError(f"{name} failed: internal error ({type(error).__name__})")
 
 

@@ -1,4 +1,4 @@
-"""Writes down what one run does."""
+"""Writes the rows of one run."""
 
 from __future__ import annotations
 
@@ -32,20 +32,18 @@ _RUN = """
 _MOST_KNOWN = 10_000
 
 Call = tuple[str, int, str]
-"""Of a function of the spell: the path of its task, what stands for the function, the arguments'
-text.
-"""
+"""A call of a function of the spell: task path, number of the function, arguments as text."""
 
 
 class PendingLeaf:
-    """A leaf that somebody asked for: what is known of it before it has ended.
+    """A requested leaf that has not ended.
 
     Attributes:
         path: Its path; `name` is its name.
-        arguments: What it was asked for with.
-        after: The number of the last leaf that had ended by then.
-        begun: Whether it is written down that it has begun.
-        payment: What is to be paid for it, if anything.
+        arguments: Its arguments.
+        after: The number of the last leaf that had ended when it was requested.
+        begun: Whether its beginning has been recorded.
+        payment: What has to be paid for it, if anything.
     """
 
     __slots__ = (
@@ -69,14 +67,13 @@ class PendingLeaf:
 
 
 class Ledger:
-    """The rows of one run, which this process has locked.
+    """The rows of one run, whose lock this process holds.
 
     Attributes:
         ended: The number of the last leaf that has ended.
-        known: Digests of some of what this run has written by content.
-        held: What is written once a run that is taken up goes on beyond its record; None since
-            then.
-        payments: What requests of it cost.
+        known: Digests of content that this run has already written; not necessarily all of them.
+        held: Rows to write once a resumed run goes beyond its record; None from then on.
+        payments: The payments for the run's model requests.
     """
 
     def __init__(
@@ -95,29 +92,29 @@ class Ledger:
         self.known: set[bytes] = set()
 
     def go_beyond(self) -> None:
-        """The run goes beyond its record. Raises JournalError."""
+        """Write the held rows: the run goes beyond its record. Raises JournalError."""
         held, self.held = self.held, None
         self._writer.commit(held or ())
 
     def composites(self, unless_it_stops: Callable[[Callable[[], None]], None]) -> Composites:
-        """Notes of effects that are made of others."""
+        """Return the notes on the run's composite effects."""
         return Composites(self._writer, self._number, unless_it_stops)
 
     def begin(self, asked: PendingLeaf, due: float | None = None) -> None:
-        """A leaf begins, and that is known before it does. Raises JournalError."""
+        """Record that a leaf begins, before it does. Raises JournalError."""
         self._writer.commit(self._beginning(asked, due))
 
     def begin_sleep(self, asked: PendingLeaf, due: float) -> None:
-        """A sleep begins, which will have ended then. It is known soon."""
+        """Record soon that a sleep begins, and when it is to end."""
         self._writer.add_soon(self._beginning(asked, due))
 
     def end(self, asked: PendingLeaf, kind: str, text: str, turn: int) -> None:
-        """A leaf has ended, and that is known before anyone hears of it. Raises JournalError."""
+        """Record a leaf's outcome before anyone sees it. Raises JournalError."""
         self.end_later(asked, kind, text, turn)
         self._writer.commit()
 
     def end_later(self, asked: PendingLeaf, kind: str, text: str, turn: int) -> None:
-        """The same, and it is known before anything later is."""
+        """Record a leaf's outcome with the next commit."""
         self.ended += 1
         arguments = asked.arguments
         rows = arguments.rows.copy()
@@ -136,9 +133,9 @@ class Ledger:
         self._writer.add(rows)
 
     def turned(self, turn: int, under: str, batch: str, calls: Sequence[Call] = ()) -> None:
-        """Lua was told a batch; that is known before anything later is.
+        """Record with the next commit which batch Lua was told.
 
-        `calls` are those in it that are to be made again from the record.
+        `calls` are the calls in it that a replay has to make from the record.
         """
         if self.held is not None:
             self.go_beyond()
@@ -148,7 +145,7 @@ class Ledger:
         self._writer.add([(_TURN, (self._number, turn, under, batch)), *self._new(rows)])
 
     def ended_before(self, turn: int) -> None:
-        """The run has come to its end, and has no such turn."""
+        """Record that the run ended before that turn."""
         self._writer.add([(_NO_TURN, (self._number, turn))])
 
     def finish(
@@ -160,7 +157,10 @@ class Ledger:
         reason: str | None = None,
         due: float | None = None,
     ) -> None:
-        """The run has ended, or stops; `result` and `error` are texts. Raises JournalError."""
+        """Record that the run has ended or is suspended, and release its lock.
+
+        `result` and `error` are stored texts. Raises JournalError.
+        """
         rows: list[Row] = []
         kept: Stored | None = None if result is None else stored(result, rows)
         what = (status, reason, due, time.time(), kept, error)
@@ -170,7 +170,7 @@ class Ledger:
             self._lock.release()
 
     def amend(self, path: str, text: str) -> None:
-        """What a leaf returns is another text now."""
+        """Replace the recorded outcome of a leaf."""
         rows: list[Row] = []
         outcome = stored(text, rows)
         rows.append((_AMEND, (outcome, self._number, path, outcome)))
@@ -180,7 +180,7 @@ class Ledger:
             self.held += rows
 
     def leave(self) -> None:
-        """Another process may go on with the run, which is as it was."""
+        """Release the lock and leave the run unchanged."""
         self._lock.release()
 
     def _beginning(self, asked: PendingLeaf, due: float | None) -> list[Row]:
@@ -190,7 +190,7 @@ class Ledger:
         return [*self._new(arguments.rows), (_BEGUN, (self._number, asked.path, *what))]
 
     def _new(self, rows: list[Row]) -> list[Row]:
-        """Rows without what this run has stored already by content."""
+        """Return the rows without content that this run has already stored."""
         new = []
         for row in rows:
             if row[0] is BLOB or row[0] is LINK:

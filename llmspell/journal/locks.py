@@ -1,4 +1,4 @@
-"""Who runs a run: one process, by a lock that the kernel frees when it ends in any way."""
+"""Locks that let one process at a time execute a run; the kernel frees them however it ends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from llmspell.errors import RunBusy
 
 _LOOK = 0.001
-"""Seconds in which somebody who looks whether the lock is taken has looked."""
+"""Seconds to wait for another process that only probes the lock."""
 _LOOKS = 1000
 
 
 class RunLock:
-    """The lock of one run: a file in the folder `running` beside the journal."""
+    """The lock of one run: a file in the folder `running` next to the journal."""
 
     def __init__(self, journal: Path, run: str) -> None:
-        """Take it. Raises RunBusy when another process has it, or this one has already."""
+        """Acquire the lock. Raises RunBusy if it is held, by another process or by this one."""
         self._path = journal.with_name("running") / run
         self._descriptor = self._taken(run)
 
@@ -35,7 +35,7 @@ class RunLock:
                     os.close(descriptor)
                     break
                 time.sleep(_LOOK)
-            # Somebody looked, or whoever had it has removed the file meanwhile.
+            # Another process probed the lock, or its holder has just removed the file.
             os.close(descriptor)
         raise RunBusy(
             f"another process is at the run {run}", hint="wait until it has ended, or end it"
@@ -47,7 +47,7 @@ class RunLock:
 
 
 def is_running(journal: Path, run: str) -> bool:
-    """Whether some process is at that run now."""
+    """Return whether some process is executing a run."""
     path = journal.with_name("running") / run
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -60,7 +60,7 @@ def is_running(journal: Path, run: str) -> bool:
 
 
 def _is_free(descriptor: int) -> bool:
-    """Whether nobody has that lock, apart from those who look at it as this does."""
+    """Return whether nobody holds the lock exclusively; other probes share it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""The leaves of a run that only wait; when nothing else goes on, the run is parked."""
+"""Parks a run, that is suspends it, when all it does is wait for times or people."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from llmspell.clock import now
 from llmspell.errors import LlmspellError, RunSuspended
 
-_SETTLING = 0.05  # seconds in which something else may yet go on, before a run is parked
+_SETTLING = 0.05  # seconds to let other work start before a run is parked
 
 
 class Parking:
-    """What a run waits for: times, and people.
+    """The leaves of a run that only wait: sleeps, and questions to people.
 
     Attributes:
-        park: Seconds of sleep from which the run is stopped when all of it sleeps; None for never.
+        park: Suspend the run if everything in it sleeps for longer than this, in seconds; None to
+            never do so.
     """
 
     def __init__(
@@ -26,7 +27,7 @@ class Parking:
         """Prepare.
 
         Args:
-            all_wait: Whether nothing else goes on in the run, when so many leaves wait.
+            all_wait: Returns whether nothing else happens in the run while that many leaves wait.
             stop: Stops the run.
         """
         self.park: float | None = None
@@ -37,7 +38,7 @@ class Parking:
 
     @contextmanager
     def sleep(self, path: str, due: float) -> Iterator[None]:
-        """The leaf of that path sleeps meanwhile, until it is due."""
+        """Mark the leaf at a path as sleeping until a time."""
         self._sleeping[path] = due
         self.consider()
         try:
@@ -47,7 +48,7 @@ class Parking:
 
     @contextmanager
     def person(self, path: str, what: str, due: float | None) -> Iterator[None]:
-        """It waits for a person meanwhile, who is asked for something."""
+        """Mark the leaf at a path as waiting for a person, who is asked `what`."""
         self._asking[path], self._question = due, what
         self.consider()
         try:
@@ -56,12 +57,12 @@ class Parking:
             del self._asking[path]
 
     def consider(self) -> None:
-        """Something has changed: perhaps nothing else goes on."""
+        """Check soon whether the run can be parked."""
         if self._asking or (self._sleeping and self.park is not None):
             asyncio.get_running_loop().call_later(_SETTLING, self._park)
 
     def _park(self) -> None:
-        """Stop the run if all of it sleeps, and long enough, or waits for people."""
+        """Stop the run if everything in it waits for people or sleeps, and for long enough."""
         sleeping = () if self.park is None else self._sleeping.values()
         waiting = len(sleeping) + len(self._asking)
         if not waiting or not self._all_wait(waiting):

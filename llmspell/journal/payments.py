@@ -1,6 +1,4 @@
-"""What requests to models cost, written down before they begin: so no kill makes one free of
-charge.
-"""
+"""Records what model requests cost before they begin, so that killing a run does not hide a cost."""
 
 from __future__ import annotations
 
@@ -25,13 +23,13 @@ _GONE = "DELETE FROM payments WHERE run = ? AND number = ?"
 
 @dataclass
 class Payment:
-    """What one request costs.
+    """What one model request costs.
 
     Attributes:
-        number: Its place among those of the run that were written down; 0 for part of a leaf.
-        path: Of the effect it was made for.
-        model: The one that was asked.
-        usage: What it used or, unless it was `answered`, the most it may have.
+        number: Its place among the payments recorded for the run; 0 for one that belongs to a leaf.
+        path: The path of the effect it was made for.
+        model: The requested model.
+        usage: The actual usage if `answered`, otherwise the most it may have been.
     """
 
     number: int
@@ -41,49 +39,46 @@ class Payment:
     answered: bool = False
 
     def as_plain(self) -> dict[str, Value]:
-        """The usage of the leaf it is part of."""
+        """Return the payment as the usage that is recorded with its leaf."""
         plain = self.usage.as_plain() | {"model": self.model}
         return plain if self.answered else plain | {"unanswered": True}
 
 
 class Payments:
-    """The rows of one run."""
+    """The payments of one run."""
 
     def __init__(self, writer: Writer, run: int, last: int = 0) -> None:
-        """`last` is the number of the last that was written down."""
+        """Continue after `last`, the highest number in use."""
         self._writer, self._run = writer, run
         self._numbers = count(last + 1)
 
     def begin(self, path: str, model: str, usage: Usage) -> Payment:
-        """A request begins which may use that, and this is known before it does. Raises
-        JournalError.
-        """
+        """Record a request and the most it may use, before it begins. Raises JournalError."""
         payment = Payment(next(self._numbers), path, model, usage)
         self._writer.commit([self.begun(payment)])
         return payment
 
     def of_forgotten(self, effects: Iterable[RecordedEffect]) -> list[Payment]:
-        """What was paid for leaves that will not be there any more, as what has to be written down.
-        """
+        """Return the payments of leaves that are about to be deleted, numbered so as to be kept."""
         payments = [effect.payment for effect in effects if effect.payment]
         for payment in payments:
             payment.number = next(self._numbers)
         return payments
 
     def begun(self, payment: Payment) -> Row:
-        """Writes it down."""
+        """Return the row that records a payment."""
         what = (payment.path, payment.model, json.dumps(payment.usage.as_plain()))
         return (_BEGUN, (self._run, payment.number, *what, payment.answered))
 
     def keep(self, payment: Payment) -> None:
-        """It is part of no leaf."""
+        """Update the row of a payment that belongs to no leaf."""
         known = (json.dumps(payment.usage.as_plain()), payment.answered)
         self._writer.add([(_KNOWN, (*known, self._run, payment.number))])
 
     def gone(self, payment: Payment) -> Row:
-        """Says that it is part of a leaf, or cost nothing."""
+        """Return the statement that deletes a payment, as it belongs to a leaf or cost nothing."""
         return (_GONE, (self._run, payment.number))
 
     def drop(self, payment: Payment) -> None:
-        """It cost nothing."""
+        """Delete a payment that cost nothing."""
         self._writer.add([self.gone(payment)])

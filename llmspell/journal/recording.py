@@ -229,8 +229,7 @@ class Recording:
         return False
 
     def is_of_call(self, path: str) -> bool:
-        """Whether what is done at a path is done by the spell since a leaf called it, now or then.
-        """
+        """Whether what is done at a path is done by the spell since a leaf called it, now or then."""
         return bool(self.calls) and any(above in self.calls for above in all_above(path))
 
     def close(self, asked: PendingLeaf) -> None:

@@ -181,8 +181,7 @@ def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
 
 
 def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[RecordedEffect]:
-    """Those of its leaves that are answered from the record when it goes on; others are done again.
-    """
+    """Those of its leaves that are answered from the record when it goes on; others are done again."""
     failed = len(_failed_last(effects)) if run.status == "failed" else 0
     return effects[: len(effects) - failed]
 

@@ -132,8 +132,7 @@ class Turns:
         return not recording.leaving()
 
     def called(self, path: str, message: bytes) -> int | None:
-        """Host code calls a function of the spell; the number of the call if the record makes it.
-        """
+        """Host code calls a function of the spell; the number of the call if the record makes it."""
         recording, place = self._recording, self._under + path
         if not recording.is_of_leaf(place):
             return None

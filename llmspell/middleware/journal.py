@@ -50,7 +50,9 @@ class Journal:
 
 
 def _paid_for(recording: Recording, leaf: Perform) -> Perform:
-    """A leaf that has whoever pays for it pay again, once that is there again, what was paid before."""
+    """A leaf that has whoever pays for it pay again, once that is there again, what was paid
+    before.
+    """
 
     def paid(effect: Effect) -> Answer[Value]:
         for lost in recording.take_lost(effect.path):

@@ -26,8 +26,8 @@ log = logging.getLogger("llmspell.metrics")
 class Metrics(FilteredMiddleware):
     """Counts effects, their errors and how long they take.
 
-    When the runtime stops, that is logged and, with what there is to say of models, hooks and events,
-    added to the figures of the project, which `llmspell metrics` prints.
+    When the runtime stops, that is logged and, with what there is to say of models, hooks and
+    events, added to the figures of the project, which `llmspell metrics` prints.
 
     Attributes:
         measured: By effect name, over all runs of the runtime.

@@ -29,7 +29,8 @@ class Cost(NamedTuple):
 
     Attributes:
         usd: None when the price is not known.
-        answered: Whether that is what it did come to; otherwise nobody knows, and it is the most it may.
+        answered: Whether that is what it did come to; otherwise nobody knows, and it is the most it
+            may.
         firm: Whether nobody may wait for it to come to less: a stream ends when the spell likes,
             which may be waiting.
     """

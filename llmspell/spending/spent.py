@@ -19,8 +19,8 @@ class Spent:
         calls: Requests that were answered, or may have been.
         usd: What they cost, as far as prices are known.
         unpriced: Of the calls, those whose price is not known.
-        unanswered: Of the calls, those of which nobody knows what they used: they count as what they may
-            have at most.
+        unanswered: Of the calls, those of which nobody knows what they used: they count as what
+            they may have at most.
     """
 
     calls: int = 0

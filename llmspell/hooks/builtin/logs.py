@@ -17,8 +17,8 @@ log = logging.getLogger("llmspell.effects")
 class Logging(EffectHook):
     """Logs each effect once it has ended: what it was, how long it took, how it failed.
 
-    Arguments and results are not logged: there may be secrets in them. `Debugging` does. What a hook
-    halts or skips is not seen; the middleware of the same name sees that too.
+    Arguments and results are not logged: there may be secrets in them. `Debugging` does. What a
+    hook halts or skips is not seen; the middleware of the same name sees that too.
     """
 
     outermost = True
