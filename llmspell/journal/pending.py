@@ -1,4 +1,4 @@
-"""Runs that wait for people: what they want to know, and what they are told."""
+"""Questions and approvals of suspended runs, and the answers that people give them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pending:
 
     @property
     def about(self) -> Question | Approval:
-        """What is wanted."""
+        """The question or the approval."""
         args, spell = self.effect.args, self.run.file
         if self.effect.name == "human.approve":
             wanted = args.get("args")
@@ -38,9 +38,9 @@ class Pending:
 
 
 def pending(reader: Reader, damaged: Callable[[JournalError], None]) -> list[Pending]:
-    """What waits for a person and has no answer yet, the oldest first.
+    """Return the effects that wait for a person and have no answer yet, oldest first.
 
-    `damaged` is told of runs that cannot be read.
+    `damaged` is called with the error of each run that cannot be read.
     """
     now = time.time()
     found: list[Pending] = []
@@ -59,7 +59,7 @@ def _waits(begun: BegunEffect) -> bool:
 
 
 def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pending:
-    """The one that is meant: by its run and path, as far as there are several of that kind.
+    """Return the only pending effect of a kind, or the one selected by run and path.
 
     Raises:
         RunNotFound: There is none, or there are several.
@@ -80,11 +80,11 @@ def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pendi
 
 
 def _ignore(_: JournalError) -> None:
-    """It is not the one that is meant, or else it is told by its id."""
+    """Ignore a damaged run: if it is the requested one, reading it by its id raises the error."""
 
 
 def answer(journal: Journal, pending: Pending, text: str) -> None:
-    """Keep the answer to a question. Raises ValueError when it is none of the choices."""
+    """Store the answer to a question. Raises ValueError if it is not one of the choices."""
     about = pending.about
     if isinstance(about, Question) and about.choices and text not in about.choices:
         raise ValueError(f"{text!r} is none of the choices: {', '.join(about.choices)}")
@@ -92,7 +92,7 @@ def answer(journal: Journal, pending: Pending, text: str) -> None:
 
 
 def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
-    """Keep what was decided about an approval."""
+    """Store the decision about an approval."""
     _keep(journal, pending, decision.as_plain())
 
 

@@ -1,4 +1,4 @@
-"""Deletes runs, and what only they need."""
+"""Deletes runs, and the stored values that no remaining run refers to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmspell.journal.recording import is_id
 from llmspell.journal.validation import InvalidRecord, heads_of
 from llmspell.sqlite_file import transaction
 
-# What the runs that are left refer to, directly or by chains.
+# What the remaining runs refer to, directly or through chains.
 _HEADS = """
     SELECT unhex_text(value) FROM {table}, json_each({table}.lists) WHERE lists IS NOT NULL
 """
@@ -35,10 +35,10 @@ _FORGET_BLOBS = """
 
 
 def prune(path: Path, *, before: float | None = None, keep: int | None = None) -> int:
-    """Delete runs that ended `before` a time, and all but the newest `keep`; how many that were.
+    """Delete runs that ended `before` a time, and all but the newest `keep`; return their number.
 
-    Those that some process is at stay. Raises JournalError, also when a run that would be left is
-    so damaged that nobody knows what it needs.
+    Runs that a process is executing are kept. Raises JournalError, also if a remaining run is so
+    damaged that the values it refers to cannot be determined.
     """
     if not path.exists() or (before is None and keep is None):
         return 0
@@ -67,7 +67,7 @@ def prune(path: Path, *, before: float | None = None, keep: int | None = None) -
 
 
 def _check_lists(db: sqlite3.Connection, path: Path) -> None:
-    """What is needed is known only if the lists of all runs that are left can be read."""
+    """Raise JournalError if the chains of a remaining run cannot be read."""
     for table in ("effects", "begun"):
         sql = f"SELECT lists, min(run) FROM {table} WHERE lists IS NOT NULL GROUP BY lists"  # noqa: S608 - constants
         for lists, run in db.execute(sql):

@@ -1,15 +1,15 @@
-"""Looks at what is recorded, and changes nothing.
+"""Read-only access to recorded runs.
 
     with Reader.open(project.journal_file) as reader:
         for run in reader.runs(limit=20):
             print(run.id, run.status, run.spell)
-        run = reader.run("20261129-10")              # ids may be cut short
+        run = reader.run("20261129-10")              # an id may be abbreviated
         for effect in reader.effects(run):           # leaves, in the order in which they ended
             print(effect.path, effect.name, effect.kind, effect.seconds)
-            effect.args, effect.outcome              # read from the file when they are looked at
+            effect.args, effect.outcome              # read from the file on access
 
-Of composite effects there are notes only. A leaf's path says which it belongs to: `0.2/5/1` is the
-second effect on behalf of `0.2/5`.
+Composite effects have notes only. The path of a leaf shows which composite it belongs to: `0.2/5/1`
+is the second effect performed on behalf of `0.2/5`.
 """
 
 from __future__ import annotations
@@ -56,21 +56,22 @@ Kind = Literal["ok", "error", "cancelled"]
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A run.
+    """A recorded run.
 
     Attributes:
         number: Its number in this file.
-        id: What people call it.
-        spell: The spell's name; `file` is its file as it was shown, `path` where it is, or None.
+        id: Its public id.
+        spell: The spell's name; `file` is its file as displayed, `path` its location or None.
         trusted: Whether the spell is the user's own.
         params: Its parameters; `arguments` is what `arg` held.
-        seed: What chance in it came from.
+        seed: The seed of its random numbers.
         setup: What it ran with: {limits, budget, grants, denied, approvals, tools, versions}.
-        started: When it began; `ended` when it ended or stopped, or None. Seconds since 1970.
-        status: `killed` when it runs no more though it neither ended nor stopped.
-        reason: Why it stopped, in a word: "interrupted", "limit", "sleep", …
-        due: When it is to go on by itself, or None.
-        error: {code, message, where, hint, details} of what ended or stopped it, or None.
+        started: When it began; `ended` is when it ended or was suspended, or None. Seconds since
+            1970.
+        status: `killed` if its process is gone and it neither ended nor was suspended.
+        reason: Why it was suspended, in a word: "interrupted", "limit", "sleep", …
+        due: When it is to be resumed automatically, or None.
+        error: {code, message, where, hint, details} of what ended or suspended it, or None.
         origin: The run it was forked from, at `origin_path`; or None.
     """
 
@@ -98,18 +99,18 @@ class RecordedRun:
 
     @cached_property
     def tools(self) -> set[str]:
-        """The names of the tools that it has called."""
+        """The names of the tools it has called."""
         calls = [e for e in self._reader.effects(self) if e.name == "tool.call"]
         return {str(effect.args.get("name")) for effect in calls}
 
     @cached_property
     def source(self) -> bytes:
-        """The text of the spell."""
+        """The source of the spell."""
         return self._reader.blob(self._source, self.id)
 
     @cached_property
     def result(self) -> Value:
-        """What it returned."""
+        """What the spell returned."""
         if self._result is None:
             return None
         return self._reader.read(value_of, "runs.result", self.id, self._result)
@@ -122,14 +123,14 @@ class RecordedEffect:
     Attributes:
         number: Its place in the order in which leaves ended, from 1.
         path: Its place in the tree of tasks and effects.
-        name: Such as `model.request`.
-        digest: Of its name and arguments.
-        kind: What it came to. `cancelled` means that nobody waited for it any more.
-        asked: The number of the last leaf that had ended when this one was asked for.
-        turn: How many turns Lua had had when it ended.
+        name: The effect's name, such as `model.request`.
+        digest: Covers its name and arguments.
+        kind: How it ended. `cancelled` means that nobody waited for it any more.
+        asked: The number of the last leaf that had ended when this one was requested.
+        turn: The number of turns Lua had had when it ended.
         started: Seconds since 1970; `seconds` is how long it took.
-        usage: What the `model` that was asked used: {model, input_tokens, output_tokens, …}, or the
-            most that it may have if it is `unanswered`; None where none was asked.
+        usage: What the requested `model` used: {model, input_tokens, output_tokens, …}, or the most
+            it may have used if `unanswered`; None if the leaf is not a model request.
     """
 
     number: int
@@ -150,7 +151,7 @@ class RecordedEffect:
 
     @cached_property
     def payment(self) -> Payment | None:
-        """What was paid for it; None for nothing."""
+        """What was paid for it; None if it was free of charge."""
         if self.usage is None:
             return None
         model = self.usage.get("model") or self.args.get("model")
@@ -162,18 +163,19 @@ class RecordedEffect:
 
     @cached_property
     def outcome(self) -> Value:
-        """The result; of an error, {code, message, details, hint, retryable}."""
+        """The result; for an error, {code, message, details, hint, retryable}."""
         made = error_of if self.kind == "error" else value_of
         return self._reader.read(made, f"the outcome at {self.path}", self._run, self._outcome)
 
 
 @dataclass(frozen=True)
 class BegunEffect:
-    """A leaf that had begun, of which nobody knows whether it was done; or a wait.
+    """A leaf that had begun when the run stopped, so that it may or may not have been done; or a
+    wait.
 
     Attributes:
-        due: When a sleep is to end, or it is no use any more to wait for a person.
-        answer: What a person said meanwhile; None for nothing yet.
+        due: When a sleep ends, or when waiting for a person becomes pointless.
+        answer: A person's reply; None if there is none yet.
     """
 
     path: str
@@ -187,11 +189,11 @@ class BegunEffect:
 
 @dataclass(frozen=True)
 class CompositeEffect:
-    """An effect that is made of others, such as `agent.run`.
+    """The note on a composite effect, such as `agent.run`.
 
     Attributes:
         label: What it was about.
-        kind: As that of a leaf; `unfinished` when the run stopped meanwhile.
+        kind: As for a leaf, or `unfinished` if the run stopped in the middle of it.
         started: Seconds since 1970; `seconds` is how long it took.
     """
 
@@ -204,12 +206,12 @@ class CompositeEffect:
 
 
 class Turn:
-    """What Lua was told at one turn, where it could have been told something else.
+    """What Lua was told at a turn where something else would have been possible.
 
     Attributes:
-        number: Of the turn.
-        under: The path of the effect that runs the child; empty for the run itself.
-        batch: The messages, in order.
+        number: The number of the turn.
+        under: The path of the effect that runs the child, with a slash; empty for the run itself.
+        batch: The names of the messages, in order.
     """
 
     __slots__ = ("batch", "number", "under")
@@ -219,19 +221,19 @@ class Turn:
 
 
 class Reader(AbstractContextManager["Reader"]):
-    """An open journal. Every method raises JournalError when the file is damaged."""
+    """An open journal. Every method raises JournalError if the file is damaged."""
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         self._db, self._path = db, path
         self._texts: dict[bytes, str] = {}
-        self._remembered = 0  # characters of these
+        self._remembered = 0  # characters in `_texts`
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open one that is there.
+        """Open an existing journal.
 
         Raises:
-            JournalError: There is none, or it is damaged, another program's, or of a later version.
+            JournalError: It is missing, damaged, another program's, or of a later version.
         """
         return cls(open_to_read(path), path)
 
@@ -253,9 +255,10 @@ class Reader(AbstractContextManager["Reader"]):
         spell: str | None = None,
         damaged: Callable[[JournalError], None] | None = None,
     ) -> list[RecordedRun]:
-        """The runs, the newest first; of one spell if named.
+        """Return the runs, newest first, optionally those of one spell only.
 
-        `damaged` is told of each that cannot be read, which is left out; without it that is raised.
+        `damaged` is called with the error of each run that cannot be read and is left out; without
+        it, the error is raised.
         """
         rows = self._rows(
             f"SELECT {_RUN} FROM runs WHERE spell = ?1 OR ?1 IS NULL ORDER BY number DESC LIMIT ?2",  # noqa: S608 - constants
@@ -272,7 +275,7 @@ class Reader(AbstractContextManager["Reader"]):
         return runs
 
     def run(self, id_: str) -> RecordedRun:
-        """The run of an id, or of the beginning of one; `last` is the newest.
+        """Return the run with an id or a unique beginning of one; `last` is the newest.
 
         Raises:
             RunNotFound: There is none, or there are several.
@@ -294,10 +297,10 @@ class Reader(AbstractContextManager["Reader"]):
         return self._run(found[0])
 
     def effects(self, run: RecordedRun, *, beside: bool = False) -> list[RecordedEffect]:
-        """Its leaves, in the order in which they ended.
+        """Return the leaves of a run, in the order in which they ended.
 
-        Those `beside` effects are what host code decided or learned in the midst of one, such as
-        what a hook in Python said; a mark in their path tells them: `0/5!0`.
+        With `beside`, the result includes what host code decided or learned in the middle of an
+        effect, such as the decision of a Python hook. A mark in the path tells them apart: `0/5!0`.
         """
         sql = f"SELECT {', '.join(_EFFECT)} FROM effects WHERE run = ? ORDER BY number"  # noqa: S608 - constants
         rows = self._rows(sql, (run.number,))
@@ -305,12 +308,12 @@ class Reader(AbstractContextManager["Reader"]):
         return [effect for effect in effects if beside or not is_beside(effect.path)]
 
     def begun(self, run: RecordedRun) -> list[BegunEffect]:
-        """Leaves that have begun and not ended, of which that matters."""
+        """Return the leaves that have begun and not ended, where that was recorded."""
         sql = f"SELECT {', '.join(_BEGUN)} FROM begun WHERE run = ?"  # noqa: S608 - constants
         return [self._begun(row, run.id) for row in self._rows(sql, (run.number,))]
 
     def payments(self, run: RecordedRun) -> list[Payment]:
-        """What was paid for requests that are part of no leaf."""
+        """Return the payments for requests that belong to no recorded leaf."""
         sql = f"SELECT {', '.join(_PAYMENT)} FROM payments WHERE run = ? ORDER BY number"  # noqa: S608 - constants
         found = []
         for row in self._rows(sql, (run.number,)):
@@ -325,7 +328,7 @@ class Reader(AbstractContextManager["Reader"]):
     def payment(
         self, number: int, path: str, model: Value, usage: dict[str, Value], run: str
     ) -> Payment:
-        """What a usage stands for, as it is stored."""
+        """Return the payment that a stored usage represents."""
         counted = {name: usage[name] for name in _COUNTED if name in usage}
         try:
             used = usage_from_plain(counted)
@@ -334,14 +337,14 @@ class Reader(AbstractContextManager["Reader"]):
         return Payment(number, path, str(model), used, answered="unanswered" not in usage)
 
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:
-        """Its effects that are made of others, in order of their beginning."""
+        """Return the notes on composite effects, in the order in which they began."""
         sql = f"SELECT {', '.join(_COMPOSITE)} FROM composites WHERE run = ? ORDER BY started"  # noqa: S608 - constants
         rows = self._rows(sql, (run.number,))
         checked = [self._checked("composites", _COMPOSITE, row, run.id) for row in rows]
         return [CompositeEffect(**values) for values in checked]
 
     def turns(self, run: RecordedRun) -> list[Turn]:
-        """What Lua was told at turns where that was not the only possibility."""
+        """Return what Lua was told at turns where something else would have been possible."""
         sql = f"SELECT {', '.join(_TURN)} FROM turns WHERE run = ? ORDER BY turn"  # noqa: S608 - constants
         rows = [
             self._checked("turns", _TURN, row, run.id) for row in self._rows(sql, (run.number,))
@@ -349,7 +352,7 @@ class Reader(AbstractContextManager["Reader"]):
         return [Turn(row["turn"], row["under"], row["batch"]) for row in rows]
 
     def calls(self, run: RecordedRun) -> list[RecordedCall]:
-        """The calls of its functions that were made in the midst of leaves."""
+        """Return the calls to functions of the spell that leaves made."""
         sql = f"SELECT {', '.join(_CALL)} FROM calls WHERE run = ? ORDER BY turn"  # noqa: S608 - constants
         rows = [
             self._checked("calls", _CALL, row, run.id) for row in self._rows(sql, (run.number,))
@@ -360,7 +363,7 @@ class Reader(AbstractContextManager["Reader"]):
         ]
 
     def check(self, run: RecordedRun) -> None:
-        """Read all that is recorded of a run. Raises JournalError."""
+        """Read everything that is recorded of a run. Raises JournalError."""
         _ = run.source, run.result, self.begun(run), self.composites(run), self.turns(run)
         self.payments(run)
         _ = [call.args for call in self.calls(run)]
@@ -410,7 +413,7 @@ class Reader(AbstractContextManager["Reader"]):
         return content
 
     def read(self, made: Callable[[str], T], what: str, run: str, stored: Stored) -> T:
-        """What is made of a text; `what` says which it is."""
+        """Return `made` of a stored text; `what` describes it in errors."""
         try:
             return made(self.text(stored, run))
         except InvalidRecord:
@@ -419,7 +422,7 @@ class Reader(AbstractContextManager["Reader"]):
     def arguments(
         self, name: str, args: Stored, lists: str | None, known: bytes, run: str
     ) -> dict[str, Value]:
-        """The arguments of an effect of that name, whose digest is known."""
+        """Return an effect's arguments, after checking them against their digest."""
         text = self.text(args, run)
         if digest_of(name, text, lists) != known:
             raise self._damaged(f"the arguments of {name} are not those of its digest", run)
@@ -457,7 +460,7 @@ class Reader(AbstractContextManager["Reader"]):
     def _checked(
         self, table: str, columns: tuple[str, ...], row: tuple[Any, ...], run: str
     ) -> dict[str, Any]:
-        """A row by its columns. Raises JournalError when one holds what it cannot."""
+        """Return a row as a dict by column. Raises JournalError if a column has an invalid value."""
         values = dict(zip(columns, row, strict=True))
         if column := invalid_column(table, values):
             raise self._damaged(f"{table}.{column} cannot be read", run)
@@ -475,7 +478,9 @@ class Reader(AbstractContextManager["Reader"]):
         except sqlite3.OperationalError as error:
             if "UTF-8" not in str(error):
                 raise
-        self._db.text_factory = text_or_bytes  # so that the column is told
+        self._db.text_factory = (
+            text_or_bytes  # so that the check of the columns names the damaged one
+        )
         return self._db.execute(sql, values).fetchall()
 
     def _damaged(self, what: str, run: str) -> JournalError:
@@ -483,7 +488,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 def damaged(path: str, what: str, run: str) -> JournalError:
-    """The error that tells of damage in a journal."""
+    """Return the error that reports damage in a journal."""
     return JournalError(
         f"the journal in {path} is damaged: {what}, in the run {run}",
         hint="restore it from a backup, or move it away",
@@ -494,16 +499,17 @@ def damaged(path: str, what: str, run: str) -> JournalError:
 def due_runs(
     reader: Reader, damaged: Callable[[JournalError], None] | None = None
 ) -> list[RecordedRun]:
-    """The runs that are suspended until a time which has come, the longest due first.
+    """Return the suspended runs whose time to be resumed has come, the longest overdue first.
 
-    `damaged` is told of those that cannot be read; without it that is raised.
+    `damaged` is called with the error of each run that cannot be read; without it, the error is
+    raised.
     """
     due = filter(is_due, reader.runs(damaged=damaged))
     return sorted(due, key=lambda run: run.due or 0.0)
 
 
 def is_due(run: RecordedRun) -> bool:
-    """Whether it is suspended until a time which has come."""
+    """Return whether a run is suspended until a time that has come."""
     return run.status == "suspended" and bool(run.due) and (run.due or 0.0) <= time.time()
 
 
@@ -532,7 +538,7 @@ _COMPOSITE = ("path", "name", "label", "kind", "started", "seconds")
 _TURN = ("turn", "under", "batch")
 _CALL = ("turn", "path", "function", "args")
 
-# Without UNION ALL, so that it ends should a link stand before itself.
+# UNION, not UNION ALL: it also ends if damage has made the chain a cycle.
 _CHAIN = """
     WITH RECURSIVE chain (digest, before, item) AS (
         SELECT digest, before, item FROM links WHERE digest = ?

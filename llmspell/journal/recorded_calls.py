@@ -1,7 +1,7 @@
-"""Calls of functions of a spell that host code makes in the midst of a leaf, as they are recorded.
+"""Recorded calls that host code makes to functions of the spell in the middle of a leaf.
 
-A leaf is answered from the record, and then nothing calls the spell on its behalf. But what a
-function of the spell does is a part of the run, so these calls are made again from the record.
+A replay answers a leaf from the record, so nothing calls the spell on its behalf. But what the
+called function does is part of the run, so the replay makes these calls from the record.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ _TAG = "$function"
 
 
 def storable(value: Value) -> Value:
-    """A value without functions: `{"$function": 7}` stands for one, and what reads like that is
-    `{"$function": [x]}`.
+    """Return a value with functions replaced: `{"$function": 7}` stands for function 7.
+
+    A table that already looks like that, with a value x, becomes `{"$function": [x]}`.
     """
     if isinstance(value, LuaFunction):
         return {_TAG: value.id}
@@ -35,7 +36,7 @@ def storable(value: Value) -> Value:
 
 
 def args_of(text: str) -> list[Value]:
-    """The arguments that a text stands for, functions among them. Raises InvalidRecord."""
+    """Return the arguments, with functions, that a stored text represents. Raises InvalidRecord."""
     args = _restored(value_of(text))
     try:
         encode(args)
@@ -68,13 +69,13 @@ def _function_or_table(content: Value) -> Value:
 
 @dataclass(eq=False)
 class RecordedCall:
-    """A call that a Lua state was told of.
+    """A call that a Lua state was told to execute.
 
     Attributes:
         turn: At which turn.
-        path: Of the task that answered it, as the state has it.
+        path: The path of the task that executed it, as the Lua state has it.
         function: The number of the function.
-        number: What it is numbered with when it is made again; None until then.
+        number: The number of the call when it is made again; None until then.
     """
 
     turn: int
@@ -87,7 +88,7 @@ class RecordedCall:
 
     @property
     def text(self) -> str:
-        """That of its arguments."""
+        """The arguments, as stored text."""
         return self._reader.text(self._args, self._run)
 
     @property

@@ -1,4 +1,4 @@
-"""A run that is recorded, or done again from its record."""
+"""The recording of a run, which may first repeat what was recorded before."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from llmspell.providers.messages import Usage
 
 Verdict = Literal["again", "skip", "fail"]
-"""What to do about a leaf of which nobody knows whether it was done."""
+"""What to do about a leaf that had begun: it is unknown whether it was done."""
 
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
-# What stops a run so that it can be resumed; other errors end it.
+# Errors that suspend a run, so that it can be resumed; all others end it.
 STOPS = (LimitExceeded, ReplayError, RunSuspended)
 
 
 def new_id() -> str:
-    """An id for a run: when it began, and some chance."""
+    """Return a new run id: the current time and a random part."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
 
 
@@ -50,49 +50,49 @@ def is_id(text: object) -> bool:
 
 
 class End:
-    """What a run came to: what it returned."""
+    """The result of a run, to be set before the run ends."""
 
     result: Value = None
 
 
 @dataclass
 class Unfinished:
-    """Leaves that had begun when the run stopped, and whoever decides about them."""
+    """Leaves that had begun when the run stopped, and the judge that decides what to do about them."""
 
     effects: dict[str, BegunEffect]
     judge: Judge
 
 
 class Recording:
-    """What is recorded of one run, and of the runs on its behalf.
+    """The recording of one run and its child runs.
 
     Attributes:
-        id: The run's.
-        composites: Performs, and notes, effects that are made of others; None for who only replays.
-        seed: What chance in it comes from.
-        turn: How many turns Lua has had.
-        history: What was recorded before, when the run is done again.
-        ledger: Where it is written; None for who only replays.
-        text_of: Gives a value's text, without secrets.
-        before: What had been paid before it was taken up.
+        id: The run's id.
+        composites: Performs composite effects and takes notes; None in a replay.
+        seed: The seed of the run's random numbers.
+        turn: The number of turns Lua has had.
+        history: What was recorded before, if the run is resumed or replayed.
+        ledger: Writes the record; None in a replay.
+        text_of: Encodes a value as text, without secrets.
+        before: The payments made before the run was resumed.
         open: Leaves in progress, by path.
-        calls: The paths of calls of functions of the spell that leaves made, so far.
-        unclaimed: Those of them that leaves which are to be done again have yet to make.
-        waits: Those that only wait.
-        abandoned: Those that the spell does not wait for any more.
-        computing: How many Lua states compute apart from the event loop.
-        leaving: Whether the run stops to be resumed, so that leaves which are cancelled have not
-            ended; set by whoever drives it.
-        may_leave: Whether it does perhaps; the same.
-        leave: Says that it is about to be cancelled; the same.
-        stop: Stops the run with an error; set by whoever drives it.
-        over: Whether the run has failed or stops: what is done yet, for hooks at its end, is no
-            part of it and is not recorded. A run that is resumed ends anew.
+        calls: The paths of the calls that leaves have made into the spell so far.
+        unclaimed: Those of them that were made from the record for leaves that are performed again.
+        parking: Suspends the run when all of it only waits.
+        abandoned: Effects that the spell no longer waits for.
+        computing: The number of Lua states that compute outside the event loop.
+        leaving: Returns whether the run stops in order to be resumed, so that the leaves cancelled
+            now have not ended; set by the driver.
+        may_leave: Returns whether that may be so; set by the driver.
+        leave: Announces that the run is about to be cancelled; set by the driver.
+        stop: Stops the run with an error; set by the driver.
+        over: Whether the run has failed or stops. What hooks still do at its end is not part of the
+            run and is not recorded; a resumed run reaches its end again.
     """
 
     def __init__(
         self,
-        id: str,  # noqa: A002 - it is the id
+        id: str,  # noqa: A002 - the attribute's name
         seed: int,
         *,
         text_of: TextOf,
@@ -101,16 +101,17 @@ class Recording:
         unfinished: Unfinished | None = None,
         before: Sequence[Payment] = (),
     ) -> None:
-        """Prepare.
+        """Prepare the recording.
 
         Args:
-            id: The run's.
-            seed: What chance in it comes from.
-            text_of: Gives a value's text, without secrets.
-            ledger: Where it is written; without one nothing is done that was not recorded.
+            id: The run's id.
+            seed: The seed of its random numbers.
+            text_of: Encodes a value as text, without secrets.
+            ledger: Writes the record; without one, only recorded leaves are answered and none
+                performed.
             history: What was recorded before.
-            unfinished: What had begun before.
-            before: What had been paid before.
+            unfinished: The leaves that had begun before.
+            before: The payments made before.
         """
         self.id, self.seed, self.turn, self.history = id, seed, 0, history
         self.abandoned = AbandonedEffects()
@@ -138,50 +139,50 @@ class Recording:
             history.stop = lambda error: self.stop(error)  # noqa: PLW0108 - it is set later
 
     def seed_of(self, path: str) -> int:
-        """The seed of a run on behalf of the effect of that path."""
+        """Return the seed of the child run that the effect at a path executes."""
         made = blake2b(f"{self.seed}:{path}".encode(), digest_size=4).digest()
         return int.from_bytes(made) >> 1
 
     @property
     def is_replay(self) -> bool:
-        """Whether nothing is done that was not recorded."""
+        """Whether nothing new is performed."""
         return self.ledger is None
 
     @property
     def busy(self) -> bool:
-        """Whether leaves are in progress."""
+        """Whether any leaf is in progress."""
         return bool(self.open)
 
     @property
     def follows_record(self) -> bool:
-        """Whether what happens now is known from before."""
+        """Whether what happens now is still determined by the record."""
         history = self.history
         return history is not None and (
             self.is_replay or not history.over or history.has_turns_after(self.turn)
         )
 
     def has_recorded(self, path: str) -> bool:
-        """Whether the leaf of that path is answered from the record."""
+        """Return whether the leaf at a path is answered from the record."""
         return self.history is not None and path in self.history
 
     # Leaves, see leaves.py
 
     def recorded(self, path: str) -> Value:
-        """What the leaf of that path came to, when that is known from before."""
+        """Return the recorded outcome of the leaf at a path, or None."""
         return self.history.outcome(path) if self.history else None
 
     def payment(self, path: str) -> Payment | None:
-        """What was paid for it, when that is known from before."""
+        """Return what was paid for the leaf at a path, according to the record; or None."""
         return self.history.payment(path) if self.history else None
 
     def take_lost(self, path: str) -> list[Payment]:
-        """What was paid before for the effect of that path, and is part of no leaf. Only once."""
+        """Remove and return the earlier payments for the effect at a path that belong to no leaf."""
         return self._lost.pop(path, []) if self._lost else []
 
     def pay(self, path: str, model: str, usage: Usage) -> Payment:
-        """A request begins on behalf of an effect, and may use that.
+        """Record a model request and the most it may use, before it begins. Raises JournalError.
 
-        It is known before it does, so it has been paid should it never end. Raises JournalError.
+        If the process is killed during the request, it counts as paid.
         """
         ledger = cast("Ledger", self.ledger)  # without one, nobody is asked
         payment = ledger.payments.begin(path, model, usage)
@@ -192,7 +193,7 @@ class Recording:
         return payment
 
     def paid(self, payment: Payment, usage: Usage | None, *, answered: bool) -> None:
-        """A request has ended, and used that; None for nothing."""
+        """Record what a model request used; None for nothing."""
         ledger = cast("Ledger", self.ledger)
         asked = self.open.get(payment.path)
         in_leaf = asked is not None and asked.payment is payment
@@ -206,20 +207,20 @@ class Recording:
             asked.payment = None
 
     def arguments(self, effect: Effect) -> Arguments:
-        """The arguments of a leaf, as they are stored."""
+        """Return the arguments of a leaf, as they are stored."""
         return Arguments(effect.name, effect.args, self.text_of, self._known)
 
     def has_begun(self, path: str) -> bool:
-        """Whether the leaf of that path had begun, and not ended, when the run stopped."""
+        """Return whether the leaf at a path had begun, and not ended, when the run stopped."""
         return self._unfinished is not None and path in self._unfinished.effects
 
     def take_begun(self, path: str) -> tuple[BegunEffect, Judge]:
-        """That leaf, and who decides about it. It is no longer one of these."""
+        """Remove and return the begun leaf at a path, with the judge that decides about it."""
         assert self._unfinished is not None  # noqa: S101 - `has_begun` says so
         return self._unfinished.effects.pop(path), self._unfinished.judge
 
     def is_of_leaf(self, path: str) -> bool:
-        """Whether what is done at a path is done by a leaf in progress, and not by the spell."""
+        """Return whether the effect at a path is performed by a leaf in progress, not by the spell."""
         if self.open:
             for above in all_above(path):
                 if above in self.calls:
@@ -229,18 +230,18 @@ class Recording:
         return False
 
     def is_of_call(self, path: str) -> bool:
-        """Whether what is done at a path is done by the spell since a leaf called it, now or then."""
+        """Return whether the effect at a path is performed by a spell function that a leaf called."""
         return bool(self.calls) and any(above in self.calls for above in all_above(path))
 
     def close(self, asked: PendingLeaf) -> None:
-        """A leaf is not in progress any more."""
+        """Note that a leaf is no longer in progress."""
         del self.open[asked.path]
         if self.unclaimed:
             self.unclaimed.ended(asked.path)
         self.parking.consider()
 
     def unless_it_stops(self, note: Callable[[], None]) -> None:
-        """Note that an effect was cancelled; while the run stops perhaps, only once it goes on."""
+        """Call `note`, which records a cancellation; wait with it while the run may be stopping."""
         if self.may_leave():
             self._doubtful.append(note)
         else:
@@ -248,16 +249,18 @@ class Recording:
             note()
 
     def settle_doubts(self) -> None:
-        """The run does not stop, so what was cancelled was not because of that."""
+        """Record the pending cancellations, since the run turned out not to be stopping."""
         if self._doubtful:
             doubtful, self._doubtful = self._doubtful, []
             for note in doubtful:
                 note()
 
-    # Sleep, and people
+    # Sleeping and waiting for people
 
     async def sleep(self, path: str, seconds: float) -> None:
-        """Sleep on behalf of a leaf; when it is to end is known to who resumes the run."""
+        """Sleep on behalf of a leaf; its end is recorded, so that a resumed run sleeps for the
+        rest.
+        """
         from anyio import sleep
 
         begun = self.taken_up(path)
@@ -268,16 +271,17 @@ class Recording:
             await sleep(max(0.0, due - now()))
 
     def taken_up(self, path: str) -> BegunEffect | None:
-        """The leaf as it was when the run stopped, if it had begun: it goes on from there."""
+        """Remove and return the leaf at a path if it had begun when the run stopped; it continues."""
         begun = self._unfinished.effects.pop(path, None) if self._unfinished else None
         if begun:
             self.open[path].begun = True
         return begun
 
     async def wait_for_person(self, path: str, what: str, due: float | None) -> None:
-        """Wait on behalf of a leaf until it is of no use any more, if ever.
+        """Wait on behalf of a leaf for a person, until waiting becomes pointless if `due` is given.
 
-        When nothing else goes on the run stops. Who resumes it may have an answer.
+        The run is suspended when nothing else happens in it; the person's answer is available when
+        it is resumed.
         """
         from anyio import sleep
 
@@ -288,15 +292,16 @@ class Recording:
             await sleep(math.inf if due is None else max(0.0, due - time.time()))
 
     def _all_wait(self, waiting: int) -> bool:
-        """Whether nothing goes on but so many leaves that wait."""
+        """Return whether nothing happens but that many waiting leaves."""
         return len(self.open) <= waiting and not self.computing and not self.leaving()
 
-    # Turns and the end
+    # Turns, and the end of the run
 
     def turned(self, under: str, batch: str | None, calls: Sequence[Call] = ()) -> None:
-        """Lua has a turn; `batch` says what it is told, if it could have been told something else.
+        """Record a turn of Lua; `batch` names the messages, or is None if nothing else was
+        possible.
 
-        `calls` are those in it that leaves made.
+        `calls` are the calls among them that leaves made.
         """
         self.settle_doubts()
         self.turn += 1
@@ -307,7 +312,7 @@ class Recording:
 
     @contextmanager
     def to_its_end(self) -> Iterator[End]:
-        """Record how the run ends that is executed meanwhile."""
+        """Return a context manager that records how the run executed within it ends."""
         end = End()
         try:
             yield end
@@ -329,7 +334,7 @@ class Recording:
         if self.ledger is None:
             return
         if self.history and not self.history.over and isinstance(error, ReplayError):
-            self.ledger.leave()  # it stopped before it went on: nothing has changed
+            self.ledger.leave()  # it never went beyond its record: nothing has changed
             return
         stops = not isinstance(error, LlmspellError) or isinstance(error, STOPS)
         due = error.due if isinstance(error, RunSuspended) else None
@@ -342,7 +347,7 @@ class Recording:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a run stopped, in a word."""
+    """Return why a run was suspended, in a word."""
     if isinstance(error, RunSuspended):
         return error.reason
     if isinstance(error, LimitExceeded):
@@ -351,7 +356,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _told(error: BaseException) -> dict[str, Value]:
-    """What is kept of the error that ended a run."""
+    """Return what is stored of the error that ended a run."""
     if not isinstance(error, LlmspellError):
         return {"code": "interrupted", "message": str(error) or "interrupted"}
     told: dict[str, Value] = {"code": error.code, "message": error.message}

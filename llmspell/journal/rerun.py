@@ -1,4 +1,4 @@
-"""Takes recorded runs up again: to go on with them, to do them again, or to go on otherwise."""
+"""Resumes, replays and forks recorded runs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _GOES_ON = """
     UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
     WHERE id = ?
 """
-# Who prunes, and did not see the lock, has ended once something else could be written.
+# A process that prunes, and did not see the lock, has finished by the time this is written.
 _AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
 
 
 class ForkOptions(Frozen):
-    """What a fork is to have otherwise than its origin.
+    """What a fork changes.
 
     Attributes:
-        params: All its parameters, by name.
-        models: The model to be asked in place of another one, by the name of that.
-        spell: The spell as it is to go on.
+        params: All of its parameters, by name.
+        models: Replacement models, by the name of the model that they replace.
+        spell: The spell to continue with.
     """
 
     params: Mapping[str, Value]
@@ -45,7 +45,7 @@ class ForkOptions(Frozen):
 
 
 def find(journal: Journal, id_: str) -> RecordedRun:
-    """The run of an id, or of the beginning of one. Raises RunNotFound and JournalError."""
+    """Return the run with an id, or a unique beginning of one. Raises RunNotFound and JournalError."""
     with Reader.open(journal.path) as reader:
         run = reader.run(id_)
         _ = run.source, run.result  # read while the file is open
@@ -62,17 +62,17 @@ def resume(
     *,
     approved: Sequence[str] = (),
 ) -> Recording:
-    """Take a run up again; what was recorded is answered, then it goes on.
+    """Resume a run: recorded leaves are answered, then it continues.
 
-    `beginning` is what it goes on with: the spell may have been edited, limits raised. `judge`
-    decides about what had begun when the run stopped. `approved` are the paths of approvals from
-    elsewhere that were given here as well.
+    `beginning` is what it continues with: the spell may have been edited, limits raised. `judge`
+    decides about leaves that had begun when the run stopped. `approved` are the paths of approvals
+    from elsewhere that were given here as well.
 
-    The leaf whose error ended a run that failed is done again.
+    If the run failed, the leaves whose errors ended it are performed again.
 
     Raises:
-        RunBusy: Another process has it.
-        ReplayError: It has ended.
+        RunBusy: Another process is executing it.
+        ReplayError: It has completed.
         JournalError: The file is damaged, or cannot be written.
     """
     lock = RunLock(journal.path, run.id)
@@ -113,9 +113,7 @@ def resume(
 
 
 def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> str:
-    """A new run which begins with what another one did before a step; its id.
-
-    It is suspended there, to be resumed.
+    """Create a suspended run that begins with what another one did before a step; return its id.
 
     Raises:
         ReplayError: Nothing was recorded at that path.
@@ -126,7 +124,7 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> st
         step = step_of(effects, at, run.id)
         for effect in effects:
             if effect.number < step.number:
-                _ = effect.args, effect.outcome  # what is damaged is not copied
+                _ = effect.args, effect.outcome  # raises if damaged
     rows: list[Row] = []
     spell: dict[str, Any] = {}
     setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
@@ -149,7 +147,7 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> st
 
 
 def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Recording:
-    """Do a run again from its record alone, to its end or until a leaf. Raises JournalError."""
+    """Replay a run from its record alone, to its end or up to a leaf. Raises JournalError."""
     reader = Reader.open(journal.path)
     try:
         history = History(run, reader.effects(run, beside=True), reader, until=until)
@@ -162,10 +160,10 @@ def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Reco
 
 
 def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
-    """Keep what a person says of a leaf that waits; whether it still did.
+    """Store a person's answer to a leaf that waits; return whether the leaf was still waiting.
 
     Raises:
-        RunBusy: A process is at the run.
+        RunBusy: A process is executing the run.
         JournalError: The file is damaged, or cannot be written.
     """
     lock = RunLock(journal.path, run.id)
@@ -181,7 +179,9 @@ def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
 
 
 def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[RecordedEffect]:
-    """Those of its leaves that are answered from the record when it goes on; others are done again."""
+    """Return the leaves that are answered from the record on resume; the others are performed
+    again.
+    """
     failed = len(_failed_last(effects)) if run.status == "failed" else 0
     return effects[: len(effects) - failed]
 
@@ -193,7 +193,7 @@ def _going_on(
     approved: Sequence[str],
     retried: Sequence[RecordedEffect],
 ) -> list[Row]:
-    """Says that it runs, and with what, and has leaves forgotten that are done again."""
+    """Return the rows that mark a run as running, with its setup, and delete the leaves to retry."""
     rows: list[Row] = []
     text = stored_bytes(journal.redaction.data(beginning.source), rows)
     kept = {key: value for key, value in run.setup.items() if key != "ungranted"}
@@ -206,7 +206,7 @@ def _going_on(
 
 
 def _check_untouched(seen: RecordedRun, run: RecordedRun) -> None:
-    """Raise RunBusy if a run has been gone on with since it was seen."""
+    """Raise RunBusy if a run has been resumed since it was read."""
     if run.ended != seen.ended:
         raise RunBusy(
             f"another process has just gone on with the run {run.id}",
@@ -221,7 +221,7 @@ def _check_unended(run: RecordedRun) -> None:
 
 
 def _failed_last(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
-    """The leaves that ended last, all with an error."""
+    """Return the last leaves, as far as all of them failed."""
     failed: list[RecordedEffect] = []
     for effect in reversed(effects):
         if effect.kind != "error":

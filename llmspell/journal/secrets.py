@@ -12,15 +12,16 @@ from llmspell.values import Value
 
 BLOT = "[redacted]"
 
-_SHORTEST = 8  # characters; less is no secret worth the name, and stands in ordinary texts
+_SHORTEST = 8  # characters; anything shorter is too common in ordinary text
 
 
 class Redaction:
-    """Takes secrets out of values. What it has cleaned it leaves as it is.
+    """Replaces secrets in values with `[redacted]`; idempotent.
 
     Args:
-        secrets: Texts that must not be stored: the keys of providers.
-        patterns: Regular expressions for more of them; of one with groups, what those hold.
+        secrets: Texts that must not be stored, such as the API keys of providers.
+        patterns: Regular expressions for further secrets; if one has groups, only those are
+            redacted.
     """
 
     def __init__(self, secrets: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
@@ -31,20 +32,20 @@ class Redaction:
         self._patterns = [re.compile(pattern) for pattern in patterns]
 
     def text_of(self, value: Value, *, in_order: bool = False) -> str:
-        """The text of a value, see stored_values.py, with `[redacted]` in place of secrets."""
+        """Encode a value as text, see stored_values.py, with `[redacted]` in place of secrets."""
         text = text_of(value, in_order=in_order)
         if self._patterns or '"$bytes"' in text or self._has_word(text):
             return text_of(self._cleaned(value), in_order=in_order)
         return text
 
     def _has_word(self, text: str) -> bool:
-        for word in self._words:  # noqa: SIM110 - this is asked twice an effect: no generator
+        for word in self._words:  # noqa: SIM110 - a hot path: a generator would cost more
             if word in text:
                 return True
         return False
 
     def text(self, text: str) -> str:
-        """A text, with `[redacted]` in place of secrets."""
+        """Return a text with `[redacted]` in place of secrets."""
         for word in self._words:
             if word in text:
                 text = text.replace(word, BLOT)
@@ -53,7 +54,7 @@ class Redaction:
         return text
 
     def data(self, data: bytes) -> bytes:
-        """The same for bytes that may hold text."""
+        """Redact bytes that may contain text."""
         if not self._words and not self._patterns:
             return data
         return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
@@ -82,7 +83,7 @@ def _blot(match: re.Match[str]) -> str:
 
 
 def _forms(word: str) -> set[str]:
-    """How a text may stand in JSON, also within JSON that is a string of JSON itself."""
+    """Return the forms of a text within JSON, and within JSON that is a string in JSON."""
     once = json.dumps(word)[1:-1]
     plain = json.dumps(word, ensure_ascii=False)[1:-1]
     forms = {word, once, plain, once.replace("/", "\\/")}

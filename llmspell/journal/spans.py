@@ -1,7 +1,7 @@
-"""A recorded run as a tree of tasks and effects, with times: what is shown of it.
+"""A recorded run as a tree of tasks and effects with times, the basis of all views of a run.
 
-Only leaves are recorded with all they were; of composite effects there is a note with their name
-and time. Tasks follow from the paths.
+Leaves are recorded in full; composite effects only as notes with name and time. Tasks are derived
+from the paths.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Span:
 
     Attributes:
         path: Its place in the tree.
-        name: Of the effect; "task" for a task.
-        label: What it was about: the tool, the model, the agent, the key; "" when unknown.
-        outcome: "ok", "error" or "cancelled"; "unfinished" for what had begun when the run stopped.
+        name: The effect's name; "task" for a task.
+        label: What it was about: the tool, model, agent or key; "" if unknown.
+        outcome: "ok", "error" or "cancelled"; "unfinished" if the run stopped in the middle of it.
         started: Seconds since the run began; `seconds` is how long it took.
-        effect: What is recorded of a leaf.
-        children: In order of their beginning.
+        effect: The record, for a leaf.
+        children: In the order in which they began.
     """
 
     path: str
@@ -46,14 +46,14 @@ class Span:
         return self.started + self.seconds
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Span]]:
-        """This one and all below, from top to bottom, each with its depth."""
+        """Yield this span and all descendants with their depths, in pre-order."""
         yield depth, self
         for child in self.children:
             yield from child.walk(depth + 1)
 
 
 def spans_of(reader: Reader, run: RecordedRun) -> Span:
-    """The tree of a run; its root is the main task."""
+    """Return the tree of a run; its root is the main task."""
     known: dict[str, Span] = {}
     for note in reader.composites(run):
         known[note.path] = Span(
@@ -93,7 +93,7 @@ def spans_of(reader: Reader, run: RecordedRun) -> Span:
 
 
 def _name_agents(known: dict[str, Span]) -> None:
-    """Call agents by their names; in the effects they go by where they were made."""
+    """Label spans with the names of agents; effects refer to them by the path of their creation."""
     for span in known.values():
         made = known.get(span.label.removeprefix("agent-"))
         if span.label.startswith("agent-") and made is not None and made.label:
@@ -111,7 +111,7 @@ def _grown(known: dict[str, Span]) -> Span:
 
 
 def _attach(known: dict[str, Span], path: str) -> None:
-    """Hang a span under its parent, and that under its own where it was not known."""
+    """Attach a span to its parent, creating missing ancestors."""
     while (above := parent_of(path)) is not None:
         missing = above not in known
         if missing:
@@ -125,7 +125,7 @@ def _attach(known: dict[str, Span], path: str) -> None:
 
 
 def _measure(span: Span) -> None:
-    """Let tasks, whose own time is not recorded, last as long as what is in them."""
+    """Set the times of tasks, which are not recorded, to cover their children."""
     for child in span.children:
         _measure(child)
     if span.kind == "task" and span.children:
@@ -134,7 +134,7 @@ def _measure(span: Span) -> None:
 
 
 def parent_of(path: str) -> str | None:
-    """The path of what a task or an effect stands under; None for the main task."""
+    """Return the path of the parent of a task or effect; None for the main task."""
     above = next(all_above(path), None)
     return above.rpartition(BESIDE)[0] if above and is_beside(above) else above
 
@@ -144,6 +144,6 @@ def _is_task(path: str) -> bool:
 
 
 def place_of(path: str) -> tuple[int, ...]:
-    """What paths are sorted by."""
+    """Return a sort key for paths."""
     parts = path.replace("/", ".").split(".")
     return tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)

@@ -1,8 +1,8 @@
-"""Values as the journal stores them: as text, and what is large or comes again only once.
+"""Encodes values for the journal; large and repeated ones are stored once, by content.
 
 A text of more than `INLINE` characters becomes a blob under its digest. An argument that is a list
 of tables, such as the messages of a conversation, becomes a chain: each link has the digest of the
-one before and an item, so that a list which another one begins with costs nothing more.
+previous link and an item, so lists with a common beginning share its links.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from llmspell.state.encoding import encode
 from llmspell.values import LuaFunction, Value
 
 INLINE = 400
-PACK = 200  # bytes from which packing is tried
+PACK = 200  # bytes; anything larger is compressed if that makes it smaller
 LONGEST = 1 << 28
 
 Stored = str | bytes
-"""A text, or the digest of a blob."""
+"""A text, or the digest of a blob that holds it."""
 
 Row = tuple[str, tuple[Any, ...]]
-"""A statement and its parameters. What is stored by content has its digest first."""
+"""A statement and its parameters. For content-addressed rows, the digest comes first."""
 
 BLOB = "INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)"
 LINK = "INSERT OR IGNORE INTO links VALUES (?, ?, ?)"
@@ -35,7 +35,7 @@ _length = Struct("<Q").pack
 
 
 def digest(*parts: bytes) -> bytes:
-    """What stands for some bytes: 16 of them."""
+    """Return a 16-byte digest of several byte strings."""
     framed = b""
     for part in parts:
         framed += _length(len(part)) + part
@@ -43,26 +43,26 @@ def digest(*parts: bytes) -> bytes:
 
 
 def digest_of(name: str, args: str, lists: str | None) -> bytes:
-    """What stands for the name of an effect and its arguments as they are stored."""
+    """Return the digest of an effect's name and stored arguments."""
     return digest(bytes_of(name), bytes_of(args), bytes_of(lists or ""))
 
 
 class TextOf(Protocol):
-    """Gives a value's text, as `text_of` does."""
+    """Encodes a value as text, like `text_of`."""
 
     def __call__(self, value: Value, *, in_order: bool = False) -> str: ...
 
 
 def text_of(value: Value, *, in_order: bool = False) -> str:
-    """A value as JSON, its tables `in_order` of their keys if that is asked for.
+    """Encode a value as JSON, with the keys of tables sorted if `in_order`.
 
-    A function of Lua is a word for it, and a huge integer what Lua would see.
+    A Lua function becomes "<function>", and an integer beyond 64 bits the float that Lua would see.
     """
     if value is None:
         return "null"
     try:
         return encode(value, LONGEST, in_order=in_order)
-    except Exception:  # noqa: BLE001 - it says what cannot be stored, which is then replaced
+    except Exception:  # noqa: BLE001 - whatever cannot be encoded is replaced
         return encode(_storable(value), LONGEST, in_order=in_order)
 
 
@@ -71,7 +71,7 @@ def bytes_of(text: str) -> bytes:
 
 
 def text_in(data: bytes) -> str:
-    """The text that bytes stand for. Raises UnicodeDecodeError."""
+    """Decode stored bytes. Raises UnicodeDecodeError."""
     return data.decode("utf-8", "surrogatepass")
 
 
@@ -88,14 +88,14 @@ def _storable(value: Value) -> Value:
 
 
 def stored(text: str, rows: list[Row]) -> Stored:
-    """What stands for a text; rows that are to be written with it are appended."""
+    """Return a short text as it is, otherwise the digest of a blob whose row is appended to `rows`."""
     if len(text) <= INLINE:
         return text
     return stored_bytes(bytes_of(text), rows)
 
 
 def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
-    """The digest of a blob; the row that holds it is appended."""
+    """Return the digest of a blob, and append its row to `rows`."""
     name = digest(data)
     packed = zlib.compress(data, 1) if len(data) > PACK else data
     small = len(packed) < len(data)
@@ -104,7 +104,7 @@ def stored_bytes(data: bytes, rows: list[Row]) -> bytes:
 
 
 def content_of(name: bytes, packed: int, data: bytes) -> bytes | None:
-    """The content of the blob of that digest; None if it is damaged."""
+    """Return the content of the blob with that digest, or None if it is damaged."""
     try:
         found = _unpacked(data) if packed else data
         return found if digest(found) == name else None
@@ -113,7 +113,7 @@ def content_of(name: bytes, packed: int, data: bytes) -> bytes | None:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """What was packed, and never more than can have been."""
+    """Decompress a blob, up to the largest size that is ever stored."""
     unpacking = zlib.decompressobj()
     found = unpacking.decompress(data, LONGEST + 1)
     if not unpacking.eof or len(found) > LONGEST:
@@ -125,10 +125,11 @@ class Arguments:
     """The arguments of an effect, as they are stored.
 
     Attributes:
-        args: Those that are no chains, as JSON in order.
-        lists: Those that are chains, by name: the digest of the last link, in hex; None for none.
-        digest: Of the name and all arguments.
-        rows: What is to be written with them.
+        args: Those that are not chains, as JSON with sorted keys.
+        lists: The chains as JSON: argument names and the hex digests of the last links; None if
+            none.
+        digest: Covers the effect's name and all arguments.
+        rows: The rows to write along with them.
     """
 
     __slots__ = ("args", "digest", "lists", "rows")
@@ -140,13 +141,13 @@ class Arguments:
         text_of: TextOf,
         known: Container[bytes] = (),
     ) -> None:
-        """Work them out.
+        """Encode the arguments.
 
         Args:
-            name: The effect's.
+            name: The effect's name.
             args: Its arguments.
-            text_of: Gives a value's text, without secrets.
-            known: Digests of links that are written already.
+            text_of: Encodes a value as text, without secrets.
+            known: Digests of links that have already been written.
         """
         self.rows: list[Row] = []
         self.lists: str | None = None

@@ -1,8 +1,8 @@
-"""A recorded run as an OpenTelemetry trace. Needs the extra `otel`.
+"""Exports a recorded run as an OpenTelemetry trace. Needs the extra `otel`.
 
-Names and attributes: OpenTelemetry's semantic conventions for generative AI, "Spans for GenAI
-clients" and "GenAI agent spans". Where a trace goes is said by OpenTelemetry's own variables, such
-as OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS.
+Names and attributes follow OpenTelemetry's semantic conventions for generative AI, "Spans for GenAI
+clients" and "GenAI agent spans". OpenTelemetry's own environment variables, such as
+OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS, say where traces go.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PROVIDERS = {
     "xai": "x_ai",
     "azure": "azure.ai.openai",
 }
-_BATCH = 512  # spans that are sent at once
+_BATCH = 512  # spans per export
 _USAGE = {
     "input_tokens": "gen_ai.usage.input_tokens",
     "output_tokens": "gen_ai.usage.output_tokens",
@@ -41,11 +41,11 @@ _USAGE = {
 def send(
     reader: Reader, run: RecordedRun, exporter: SpanExporter, *, contents: bool = False
 ) -> int:
-    """Hand the trace of a run to an exporter, such as `over_http()`; how many spans it has.
+    """Export the trace of a run, for example with `over_http()`; return the number of its spans.
 
-    The ids of the trace and its spans follow from the run's, so that one sent twice is the same.
-    With `contents`, prompts, answers, arguments and results are sent along. Raises JournalError
-    when they are not taken.
+    The ids of the trace and its spans are derived from the run's id, so exporting twice gives the
+    same trace. `contents` adds prompts, answers, arguments and results. Raises JournalError if the
+    exporter fails.
     """
     from opentelemetry import trace
     from opentelemetry.sdk.trace.export import SpanExportResult
@@ -53,7 +53,7 @@ def send(
     root = spans_of(reader, run)
     made: list[ReadableSpan] = []
     tracer = _provider(run, made).get_tracer("llmspell")
-    with trace.use_span(trace.INVALID_SPAN):  # not under a span of whoever calls
+    with trace.use_span(trace.INVALID_SPAN):  # not as a child of the caller's span
         _make(tracer, root, run, contents)
     try:
         for start in range(0, len(made), _BATCH):
@@ -66,7 +66,7 @@ def send(
 
 
 def over_http() -> SpanExporter:
-    """Sends by OTLP over HTTP. Raises ConfigError without the extra `otel`."""
+    """Return an exporter for OTLP over HTTP. Raises ConfigError without the extra `otel`."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     except ImportError as error:
@@ -76,7 +76,7 @@ def over_http() -> SpanExporter:
 
 
 def _provider(run: RecordedRun, made: list[ReadableSpan]) -> TracerProvider:
-    """Makes spans with ids of our own, and keeps them in a list."""
+    """Return a provider that derives span ids from the run's id and appends ended spans to `made`."""
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -142,7 +142,7 @@ def _error_of(span: Span) -> dict[str, Any] | None:
 
 
 def _described(span: Span, run: RecordedRun) -> tuple[str, dict[str, Any]]:
-    """The span's name and attributes."""
+    """Return the span's OpenTelemetry name and attributes."""
     attributes: dict[str, Any] = {"llmspell.path": span.path, "llmspell.outcome": span.outcome}
     if span.path == "0":
         about = {"llmspell.run": run.id, "llmspell.spell": run.spell, "llmspell.status": run.status}

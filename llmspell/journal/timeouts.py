@@ -1,6 +1,6 @@
-"""How long something may take in a run that is recorded: that its time was up is known from then.
+"""Timeouts whose expiry is recorded.
 
-What is done again takes no time, so a clock would not say the same.
+Repeating a recorded run takes no time, so a timer would not expire again by itself.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ T = TypeVar("T")
 async def within_recorded(
     effect: Effect, mark: str, seconds: float, work: Coroutine[Any, Any, T]
 ) -> T:
-    """What comes of a coroutine that may take so long; a timer is set only once it waits.
+    """Await a coroutine with a timeout; the timer starts only if the coroutine has to wait.
 
     Args:
-        effect: On whose behalf it is done.
-        mark: Tells it from what else is done on behalf of that.
-        seconds: How many it may take.
+        effect: The effect on whose behalf it runs.
+        mark: Distinguishes it from other work on behalf of that effect.
+        seconds: The timeout.
         work: The coroutine.
 
     Raises:
-        TookTooLong: When it did not end in time; it was cancelled.
+        TookTooLong: The timeout has expired, and the coroutine was cancelled.
     """
     try:
         waits_for = work.send(None)
@@ -47,7 +47,7 @@ async def within_recorded(
 async def in_recorded_time(
     effect: Effect, mark: str, seconds: float, work: Coroutine[Any, Any, T], waits_for: Any
 ) -> T:
-    """The same of a coroutine that has begun, and yielded what it waits for."""
+    """Like `within_recorded`, for a coroutine that has started and yielded what it waits for."""
     recording = effect.run[Recording]
     if not recording or recording.over:
         return await in_time(seconds, work, waits_for)
@@ -70,14 +70,14 @@ async def _until_recorded(
     async def expire() -> None:
         try:
             await noted(effect, mark)
-        except Exception as error:  # noqa: BLE001 - who waits is to hear of it
+        except Exception as error:  # noqa: BLE001 - raised again by the waiting side
             failures.append(error)
         if not ended:
             limit.reschedule(0)
 
     clock = asyncio.create_task(expire())
     try:
-        # It may have ended then as well, just as its time was up: nobody heard what came of it.
+        # The work may have ended at the very moment of the timeout, too late for anyone to see it.
         with suppress(EffectError, TookTooLong):
             await in_time(seconds, work, waits_for, limit)
         ended = True
@@ -88,8 +88,9 @@ async def _until_recorded(
 
 
 class Expiry:
-    """Whether the time of something was up: as anyio's scopes say it, though it may have ended
-    then.
+    """Whether a timeout has expired; has the attribute of anyio's cancel scopes for it.
+
+    It counts as expired even if the work ended at the same moment.
     """
 
     cancelled_caught = False
@@ -97,10 +98,10 @@ class Expiry:
 
 @contextmanager
 def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[Expiry | CancelScope]:
-    """The same as `anyio.move_on_after`, on behalf of an effect.
+    """Like `anyio.move_on_after`, on behalf of an effect.
 
-    That the time was up is recorded, and counts from then on: what is inside may end at that
-    moment, or fail with an EffectError, and is too late.
+    The expiry is recorded and is final: if the body ends at that moment, or fails with an
+    EffectError, it is too late.
     """
     from anyio import CancelScope, move_on_after
 
@@ -117,7 +118,7 @@ def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[Expiry | Ca
             if not known:
                 await (asyncio.Event().wait() if recording.is_replay else asyncio.sleep(seconds))
             await noted(effect, mark)
-        except Exception as error:  # noqa: BLE001 - who waits is to hear of it
+        except Exception as error:  # noqa: BLE001 - raised again by the waiting side
             failures.append(error)
         expiry.cancelled_caught = True
         scope.cancel()

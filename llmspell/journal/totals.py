@@ -1,4 +1,4 @@
-"""What a recorded run came to in numbers."""
+"""Totals of a recorded run, for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MINUTE = 60
 
 @dataclass
 class Totals:
-    """How many leaves there were, and what was spent on models."""
+    """The number of leaves, and what was spent on models."""
 
     effects: int = 0
     spent: Spent = field(default_factory=Spent)
@@ -29,7 +29,7 @@ class Totals:
         return totals
 
     def facts(self, run: RecordedRun) -> list[tuple[str, str]]:
-        """Names and values for people to read."""
+        """Return pairs of names and formatted values."""
         facts = [("status", run.status), ("effects", f"{self.effects:,}")]
         if run.ended is not None:
             facts.append(("time", duration(run.ended - run.started)))
@@ -44,7 +44,7 @@ class Totals:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people to read: 340 ms, 2.10 s, 3 min 5 s."""
+    """Format seconds: 340 ms, 2.10 s, 3 min 5 s."""
     if seconds >= _MINUTE:
         minutes, rest = divmod(round(seconds), _MINUTE)
         return f"{minutes} min {rest} s"

@@ -1,4 +1,7 @@
-"""One run as a file of its own: a journal that holds nothing else."""
+"""Exports a run to a file of its own, and imports such files.
+
+The file is a journal that contains only that run.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from llmspell.values import plain
 
 
 def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
-    """Write a run of a journal into a new file.
+    """Export a run to a new file.
 
     Raises:
-        JournalError: The file is there already, or one of the two cannot be used.
+        JournalError: The file exists already, or one of the two files cannot be used.
     """
     if file.exists():
         raise JournalError(f"{file} is there already", hint="name another file, or remove it")
@@ -29,21 +32,21 @@ def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
     try:
         with closing(open_to_read(journal)) as source, closing(_opened(file)) as target:
             _copy(source, run.number, target)
-            target.execute("PRAGMA journal_mode = DELETE")  # so that it is one file
+            target.execute("PRAGMA journal_mode = DELETE")  # leaves a single file
     except BaseException:
         file.unlink(missing_ok=True)
         raise
 
 
 def import_runs(file: Path, journal: Path) -> list[str]:
-    """Put the runs of a file into a journal, all or none; their ids.
+    """Import the runs of a file into a journal, all or none; return their ids.
 
-    Whoever made the file chose what is in it. So they are a stranger's, who is granted nothing by
-    what they were granted there; for a replay it is kept.
+    Whoever made the file chose its contents. So the runs are untrusted, and the grants they had
+    there do not apply here; they are kept for replays.
 
     Raises:
-        JournalError: The file is none, one of its runs is there already, or one of the two cannot
-            be used.
+        JournalError: The file is not a journal, one of its runs exists already, or one of the two
+            files cannot be used.
     """
     with Reader.open(file) as reader:
         runs = reader.runs()
@@ -61,7 +64,7 @@ def import_runs(file: Path, journal: Path) -> list[str]:
 
 
 def _make_strange(target: sqlite3.Connection, number: int, run: RecordedRun) -> None:
-    """Have it be resumed as what comes from elsewhere: see `resuming`."""
+    """Mark a run as untrusted and its approvals and grants as given elsewhere."""
     rows: list[Row] = []
     sql = "SELECT coalesce(max(number), 0) FROM effects WHERE run = ?"
     (last,) = target.execute(sql, (number,)).fetchone()
@@ -79,7 +82,7 @@ def _opened(file: Path) -> sqlite3.Connection:
 
 
 def _copy(source: sqlite3.Connection, run: int, target: sqlite3.Connection) -> int:
-    """Copy the rows of a run that was checked, and all that they stand for; its number there."""
+    """Copy a checked run and the values it refers to; return its number in the target."""
     try:
         number = _copy_row(source, run, target)
         for table in OF_A_RUN:
@@ -120,7 +123,7 @@ def _lists(source: sqlite3.Connection, run: int) -> Iterator[str]:
 
 
 def _blobs(source: sqlite3.Connection, run: int) -> Iterator[bytes]:
-    """The digests that stand in the rows of a run for what is large."""
+    """Yield the digests of the large values that a run refers to directly."""
     holders = (
         *((column, "runs", "number") for column in ("source", "setup", "result")),
         *(("args", "effects", "run"), ("outcome", "effects", "run")),
@@ -134,7 +137,7 @@ def _blobs(source: sqlite3.Connection, run: int) -> Iterator[bytes]:
 def _copy_chains(
     source: sqlite3.Connection, heads: Iterable[bytes], target: sqlite3.Connection
 ) -> Iterator[bytes]:
-    """Copy chains of links from their last on; the digests of items that are large."""
+    """Copy chains, from their last links backwards; yield the digests of large items."""
     copied: set[bytes] = set()
     for head in heads:
         link = head
@@ -160,5 +163,5 @@ def _content(source: sqlite3.Connection, item: Stored) -> bytes:
 
 
 def _other(name: bytes) -> JournalError:
-    """What another run has stored may go by the same name."""
+    """Return the error for a value that does not match its digest."""
     return JournalError(f"the journal is damaged: the value {name.hex()} is another one")

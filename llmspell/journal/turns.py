@@ -1,9 +1,9 @@
-"""What a Lua state is told at each of its turns: written down, or told again as it was.
+"""Records what a Lua state is told at each of its turns, and tells it the same again in a replay.
 
-A spell does the same again if it is told the same in the same batches. Mostly there is only one
-thing that it could be told; where more is under way, its order is chance, and is recorded. Calls
-that leaves make are recorded themselves, since nobody makes them when the leaf is answered from the
-record.
+A spell repeats itself exactly if it receives the same messages in the same batches. Mostly only one
+batch is possible. Where several things are in progress, their order depends on timing and is
+recorded. Calls from leaves into the spell are recorded too, because nothing makes them when the
+leaf is answered from the record.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llmspell.journal.recorded_calls import RecordedCall
 
 Named = tuple[str, bytes]
-"""A message and what it is called in the record: whom it answers, calls or aborts."""
+"""The name of a message in the record (what it answers, calls or aborts), and the message."""
 
 
 class Turns:
@@ -33,7 +33,7 @@ class Turns:
 
     Attributes:
         held: Messages that are held back until their turn.
-        waits: Whether the next batch is not complete yet, or is another state's.
+        waits: Whether the next batch is incomplete, or belongs to another state.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class Turns:
         """Prepare.
 
         Args:
-            recording: Of the run.
-            under: The path of the effect that runs a child, with a slash; empty for none.
+            recording: The recording of the run.
+            under: The path of the effect that runs the child, with a slash; empty for the run
+                itself.
             wake: Has the driver ask for a batch again.
-            number: Gives a number to a call that is made from the record; told whether somebody may
-                want its outcome.
+            number: Allocates the number of a call that is made from the record; its argument says
+                whether somebody may want the call's outcome.
         """
         self.held: list[Named] = []
         self.waits = False
@@ -65,7 +66,7 @@ class Turns:
 
     @property
     def expects(self) -> bool:
-        """Whether there may be something to tell though no message comes."""
+        """Whether the state may be told something although no message arrives."""
         recording = self._recording
         history = recording.history
         return bool(self.held) or (
@@ -73,12 +74,13 @@ class Turns:
         )
 
     def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
-        """The batch of the next turn; None when it is not complete, or another state's turn comes.
+        """Return the batch of the next turn; None if it is incomplete or the turn is another
+        state's.
 
         Args:
-            inbox: Messages that have come.
-            more: Whether Lua can go on though it is told nothing.
-            alone: Whether nothing else is under way.
+            inbox: New messages.
+            more: Whether Lua can continue without being told anything.
+            alone: Whether nothing else is in progress.
         """
         self.waits = False
         if alone and len(inbox) == 1 and self._is_forced(inbox[0]):
@@ -91,7 +93,7 @@ class Turns:
         return self._batch(more=more, alone=alone)
 
     def _batch(self, *, more: bool, alone: bool) -> bytes | None:
-        """The same of what is held."""
+        """Return the next batch from the held messages."""
         recording = self._recording
         history = recording.history
         if self._is_abandoned():
@@ -118,7 +120,7 @@ class Turns:
         return b"".join(message for _, message in batch)
 
     def _is_forced(self, message: bytes) -> bool:
-        """Whether the run goes on, and can be told nothing else."""
+        """Return whether the run goes on, and this message is all that it can be told."""
         recording = self._recording
         if recording.open or self.held or self._under or messages.is_end(message):
             return False
@@ -132,7 +134,9 @@ class Turns:
         return not recording.leaving()
 
     def called(self, path: str, message: bytes) -> int | None:
-        """Host code calls a function of the spell; the number of the call if the record makes it."""
+        """Note that host code calls into the spell; return the call's number if the record makes
+        it.
+        """
         recording, place = self._recording, self._under + path
         if not recording.is_of_leaf(place):
             return None
@@ -148,37 +152,32 @@ class Turns:
         return again.number
 
     def _is_abandoned(self) -> bool:
-        """Whether the spell around this one does not wait for it any more."""
+        """Return whether the effect that runs this child has been abandoned."""
         abandoned, under = self._recording.abandoned, self._under
         return bool(under and abandoned.find_around(under[:-1]))
 
     def asks(self, task: int, path: str) -> None:
-        """A task asks for the effect of that path."""
+        """Note that a task requests the effect at a path."""
         self._asked[task] = path
 
     def abandoned(self, task: int) -> Callable[[], None]:
-        """The effect that a task asked for is being cancelled; who calls the result says that it
-        was.
-        """
+        """Note that a task's effect is being cancelled; return a callback for when that is done."""
         path = f"{self._under}{self._asked[task]}"
         self._recording.abandoned.add(path)
         return partial(self._recording.abandoned.over, path)
 
     def calls(self, path: str) -> GivenUp | None:
-        """What to await in the place of calling a function of the spell in a task of that path, if
-        anything.
-        """
+        """Return what to await instead of calling the spell in a task, if its effect was abandoned."""
         return self._recording.abandoned.find(f"{self._under}{path}".rpartition(".")[0])
 
     def ended(self) -> None:
-        """The state has no more turns."""
+        """Note that the Lua state has ended."""
         self._recording.abandoned.child_ended(self._under[:-1])
 
     def drop(self, task: int, inbox: list[bytes]) -> None:
-        """Forget what there is on account of an effect that nobody waits for any more.
+        """Drop the messages that concern an abandoned effect: its answer, and calls by its handler.
 
-        That is its answer, and calls that its handler made. Whether they have come by now is
-        chance, and they would not be heard.
+        Whether they have arrived by now depends on timing, and nobody would see them.
         """
         for message in inbox:
             self._hold(message)
@@ -192,7 +191,7 @@ class Turns:
         self.held = kept
 
     def _hold(self, message: bytes) -> None:
-        """Keep a message until its turn; one that aborts a call not yet made is dropped with it."""
+        """Hold a message until its turn; an abort cancels out a held call."""
         kind, number = messages.head_of(message)
         if kind == "abort":
             call = f"c{self._calls.get(number, '')}"
@@ -204,14 +203,14 @@ class Turns:
         self.held.append((self._name(message), message))
 
     def started(self) -> None:
-        """The state computes apart from the event loop."""
+        """Note that the Lua state computes outside the event loop."""
         self._recording.computing += 1
 
     def came_back(self) -> None:
         self._recording.computing -= 1
 
     def _told(self, history: History, recorded: Batch) -> bytes | None:
-        """What the record says, if all of it is there."""
+        """Return the recorded batch, if all of its messages have arrived."""
         names, calls = recorded.names, recorded.calls
         there = {name: message for name, message in self.held if name not in calls}
         if not all(name in there or name in calls or name in self._made for name in names):
@@ -225,7 +224,7 @@ class Turns:
         return b"".join(told)
 
     def _made_again(self, history: History, name: str, call: RecordedCall | None) -> bytes:
-        """A call that a leaf made, as it is recorded; or that the last such call was aborted."""
+        """Return the message for a recorded call by a leaf, or for the abort of the last such call."""
         if call is None:
             return messages.abort(self._made[name])
         place = self._under + call.path
@@ -246,7 +245,7 @@ class Turns:
             history.hold(self._wake)
 
     def _is_of_leaf(self, name: str) -> bool:
-        """Whether a message of that name is a call that a leaf made, or aborts one."""
+        """Return whether a message with that name is a leaf's call, or aborts one."""
         calls = self._recording.calls
         return bool(calls) and name.startswith(("c", "a")) and self._under + name[1:] in calls
 
@@ -255,7 +254,9 @@ class Turns:
         return name.removeprefix("c"), function.id, self._recording.text_of(storable(args))
 
     def _name(self, message: bytes) -> str:
-        """What a message is called: a task's number, or c or a and the path of a call."""
+        """Return the name of a message: a task's number, or `c` (call) or `a` (abort) and a call's
+        path.
+        """
         kind, number = messages.head_of(message)
         if kind == "call":
             self._calls[number] = messages.path_of_call(message)

@@ -1,8 +1,9 @@
-"""Calls that are made from the record on behalf of leaves which have to be done again.
+"""Calls made from the record on behalf of leaves that have to be performed again.
 
-Such a leaf had not ended when the run stopped. The spell is called as it was, and only later comes
-the leaf to where it makes the call, and is given what came of it. Until then, what the spell does
-beyond the record would be done without whoever calls it: a hook, say, would see its own work.
+Such a leaf had not ended when the run stopped. The spell is called as recorded; only later does the
+leaf reach the point where it makes the call, and receives its outcome. Until then, whatever the
+called function does beyond the record would run without its caller: a hook, for example, would see
+its own effects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from llmspell.values import Value
 
 
 class UnclaimedCalls:
-    """Those of one run, by path."""
+    """The unclaimed calls of one run, by path."""
 
     def __init__(self) -> None:
         self._calls: dict[str, asyncio.Future[None]] = {}
@@ -26,21 +27,23 @@ class UnclaimedCalls:
         return bool(self._calls)
 
     def add(self, path: str) -> None:
-        """One is made, and its leaf is not there yet."""
+        """Add a call that is made before its leaf has reached it."""
         self._calls[path] = asyncio.get_running_loop().create_future()
 
     def claim(self, path: str) -> None:
-        """Its leaf is there, or will not make it."""
+        """Remove a call that its leaf has reached, or will not make."""
         if call := self._calls.pop(path, None):
             call.set_result(None)
 
     def ended(self, leaf: str) -> None:
-        """A leaf has ended."""
+        """Remove the calls of a leaf that has ended."""
         for path in [path for path in self._calls if is_on_behalf(path, leaf)]:
             self.claim(path)
 
     def gated(self, call: Perform, *, beyond: Callable[[], bool]) -> Perform:
-        """Has effects of such calls wait for the leaf, once the run is `beyond` its record."""
+        """Return `call` with effects of unclaimed calls waiting for the leaf, if the run is
+        `beyond`.
+        """
 
         def perform(effect: Effect) -> Answer[Value]:
             waits_for = self._around(effect.path) if self._calls and beyond() else None

@@ -1,7 +1,7 @@
-"""What the columns of a journal may hold: where rows and texts become values, and what is none is
-told.
+"""Validates rows and texts of a journal when they are read.
 
-Somebody may have edited the file, a disk may have failed, and one that is taken in is a stranger's.
+Somebody may have edited the file, a disk may have failed, and an imported run comes from a
+stranger.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from llmspell.values import MAX_DEPTH, Value
 Check = Callable[[Any], bool]
 
 MOST_VALUES = 1 << 24
-"""In one text: about as many as the largest message holds that limits allow by default."""
+"""The most values in one text: about as many as in the largest message that default limits allow."""
 
 _LATEST = 253_000_000_000.0  # seconds since 1970: the year 9987
 _LONGEST_PATH = 4000  # characters
 
 
 class InvalidRecord(ValueError):
-    """A text that is none of the journal's."""
+    """A text that the journal cannot have written."""
 
 
 def value_of(text: str) -> Value:
-    """The value that a text stands for. Raises InvalidRecord."""
+    """Deserialize a value. Raises InvalidRecord."""
     tables = text.count("[") + text.count("{")
     if tables + text.count(",") > MOST_VALUES:
         raise InvalidRecord
@@ -47,7 +47,7 @@ def value_of(text: str) -> Value:
 
 
 def table_of(text: str) -> dict[str, Value]:
-    """The table with names as keys that a text stands for. Raises InvalidRecord."""
+    """Deserialize a table with string keys. Raises InvalidRecord."""
     value = value_of(text)
     if value in (None, []):
         return {}
@@ -57,14 +57,12 @@ def table_of(text: str) -> dict[str, Value]:
 
 
 def error_of(text: str) -> dict[str, Value]:
-    """The error that a text stands for: {code, message, where, hint, details}. Raises
-    InvalidRecord.
-    """
+    """Deserialize an error: {code, message, where, hint, details}. Raises InvalidRecord."""
     return _checked_table(text, _ERROR)
 
 
 def setup_of(text: str) -> dict[str, Any]:
-    """What a run ran with, as a text stands for it. Raises InvalidRecord."""
+    """Deserialize a run's setup. Raises InvalidRecord."""
     return _checked_table(text, _SETUP)
 
 
@@ -76,7 +74,7 @@ def _checked_table(text: str, checks: Mapping[str, Check]) -> dict[str, Value]:
 
 
 def arguments_of(text: str) -> list[str]:
-    """What `arg` held, as a text stands for it. Raises InvalidRecord."""
+    """Deserialize the contents of `arg`. Raises InvalidRecord."""
     value = value_of(text)
     if not _are_texts(value):
         raise InvalidRecord
@@ -84,7 +82,7 @@ def arguments_of(text: str) -> list[str]:
 
 
 def answer_of(name: str, text: str) -> Value:
-    """What a person said to an effect of that name. Raises InvalidRecord."""
+    """Deserialize a person's answer to an effect with that name. Raises InvalidRecord."""
     value = value_of(text)
     decided = _is_table(value) and type(value.get("approved")) is bool
     if decided:
@@ -95,9 +93,7 @@ def answer_of(name: str, text: str) -> Value:
 
 
 def heads_of(lists: str | None) -> Iterator[tuple[str, bytes]]:
-    """The chains of an effect's `lists`: names, and digests of the last links. Raises
-    InvalidRecord.
-    """
+    """Yield the names and head digests of the chains in an effect's `lists`. Raises InvalidRecord."""
     if lists is not None and type(lists) is not str:
         raise InvalidRecord
     for key, head in (table_of(lists) if lists else {}).items():
@@ -107,7 +103,7 @@ def heads_of(lists: str | None) -> Iterator[tuple[str, bytes]]:
 
 
 def usage_of(text: str) -> dict[str, Value] | None:
-    """What a model used, as a text stands for it. Raises InvalidRecord."""
+    """Deserialize a model's usage. Raises InvalidRecord."""
     try:
         usage = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -118,7 +114,7 @@ def usage_of(text: str) -> dict[str, Value] | None:
 
 
 def invalid_column(table: str, row: Mapping[str, Any]) -> str | None:
-    """The first column of a row that holds what it cannot; None when there is none."""
+    """Return the first column of a row that has an invalid value, or None."""
     checks = _COLUMNS[table]
     return next((name for name, value in row.items() if not checks[name](value)), None)
 
@@ -211,7 +207,7 @@ def _is_budget(value: Any) -> bool:
 
 
 def _read(kind: type, table: dict[str, Any]) -> bool:
-    """Whether the limits of a kind are such as can be set."""
+    """Return whether the limits of a kind have valid values."""
     known = units(kind)
     try:
         for name in table.keys() & known.keys():

@@ -1,8 +1,8 @@
-"""Writes into the journal, in the order in which things happened.
+"""Writes to the journal, in the order in which things happened.
 
-Who says `commit` goes on only when that, and all that was added before, is in the file. It is done
-right there: a transaction costs less than handing it to a thread would. What can wait is added, and
-is committed with what comes next.
+`commit` returns only when its rows, and all rows added before, are in the file. It writes in the
+calling thread, because a transaction costs less than handing it to another one. Rows that can wait
+are added, and are written with the next commit.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from llmspell import sqlite_file
 from llmspell.journal.database import open_to_write, schema
 from llmspell.journal.stored_values import Row
 
-CHECKPOINT = 4000  # rows in the write-ahead log from which they are moved into the file
+CHECKPOINT = 4000  # rows in the write-ahead log before a checkpoint
 
 
 class Writer:
-    """The one connection of this process that writes; the file is opened at the first use."""
+    """This process's only writing connection; the file is opened on first use."""
 
     def __init__(self, path: Path, synchronous: str = "NORMAL") -> None:
         self.path, self._synchronous = path, synchronous
@@ -34,27 +34,27 @@ class Writer:
 
     @property
     def db(self) -> sqlite3.Connection:
-        """The connection. Raises JournalError when the file cannot be used."""
+        """The connection. Raises JournalError if the file cannot be used."""
         if self._db is None:
             self._db = open_to_write(self.path, self._synchronous)
         return self._db
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Have rows written before anything that is added or committed later."""
+        """Add rows; they are written before any that are added or committed later."""
         self._waiting += rows
 
     def add_soon(self, rows: Iterable[Row]) -> None:
-        """The same, and soon even if nothing comes later."""
+        """Add rows, and write them soon even if no commit follows."""
         self._waiting += rows
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._write_soon)
 
     def commit(self, rows: Iterable[Row] = ()) -> None:
-        """Write rows, and all that was added before.
+        """Write rows, and all that were added before, in one transaction.
 
         Raises:
-            JournalError: It cannot be written. It stays added.
+            JournalError: They cannot be written. They stay added.
         """
         self._waiting += rows
         waiting = self._waiting
@@ -76,7 +76,7 @@ class Writer:
             self._move_into_file()
 
     def close(self) -> None:
-        """Write what was added, and let go of the file. Raises as `commit` does."""
+        """Write the added rows and close the file. Raises like `commit`."""
         try:
             self.commit()
         finally:
@@ -88,11 +88,11 @@ class Writer:
 
     def _write_soon(self) -> None:
         self._scheduled = False
-        with contextlib.suppress(Exception):  # it stays added: who commits next is told
+        with contextlib.suppress(Exception):  # the rows stay added: the next commit raises
             self.commit()
 
     def _move_into_file(self) -> None:
-        """Take the write-ahead log in, in a thread, since that waits for the disk."""
+        """Checkpoint the write-ahead log in a thread, because that waits for the disk."""
         self._written = 0
         if self._checkpoint is None or not self._checkpoint.is_alive():
             self._checkpoint = threading.Thread(
@@ -103,7 +103,7 @@ class Writer:
 
 def _checkpoint(path: str) -> None:
     with (
-        contextlib.suppress(sqlite3.Error),  # the next one does it
+        contextlib.suppress(sqlite3.Error),  # the next checkpoint catches up
         contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db,
     ):
         db.execute("PRAGMA wal_checkpoint(PASSIVE)")
