@@ -1,10 +1,10 @@
-"""Drives one Lua state: lets it go on, has the effects it asks for performed, brings the replies.
+"""The driver: resumes one Lua state, performs the effects it requests, and delivers the replies.
 
-A spell that does one thing at a time gets a short loop: the only effect outstanding is awaited in
-place, and its reply goes straight back into Lua. asyncio tasks are made only when several effects
-are outstanding. A handler that calls a function of the spell meanwhile lets Lua go on by itself.
-A spell that computes for long between two effects does so in a thread from then on, so that it
-does not hold up the others; one in a process of its own always does so apart.
+Sequential spells take a fast path: a single outstanding effect is awaited in place, and its reply
+goes straight back into Lua. asyncio tasks are created only when several effects are outstanding.
+When a handler calls a function of the spell meanwhile, the call itself resumes Lua. A spell that
+computes for long between two effects continues in a thread, so that it does not block the event
+loop; an isolated spell always computes in its own process.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
 """Performs an effect: its name, arguments and path."""
 
 Rest = Callable[[], Awaitable[None] | None]
-"""What is to be done yet when the spell has returned, if there is anything."""
+"""Returns an awaitable of the work left when the spell has returned, or None."""
 
-SLICE = 0.01  # seconds a spell may keep the event loop to itself, effect after effect
-LONG_SLICE = 0.05  # seconds between two effects that make a spell's next slice run in a thread
+SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
+LONG_SLICE = 0.05  # seconds of computing after which the next slice runs in a thread
 
 
 _Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
-"""An effect that takes time: the task that waits, its name, functions among its arguments."""
+"""An effect to await: the waiting task, its name, functions in its arguments, its coroutine."""
 
 
 class _Call:
-    """A call of a function of the spell; often it is answered before anybody has to wait for it.
+    """A call of a function of the spell; usually it is answered before anyone has to wait.
 
     Attributes:
-        outcome: What the function returned, in a tuple, or how it failed; None until then.
+        outcome: The function's result in a 1-tuple, or the error it failed with; None until then.
     """
 
     __slots__ = ("_waiting", "outcome")
@@ -88,8 +88,10 @@ class Driver:
         output: Callable[[Text], None],
         turns: Callable[[Callable[[], None], Callable[[bool], int]], Turns] | None = None,
     ) -> None:
-        """Prepare; `turns`, given what wakes this driver and numbers calls, makes the record of what
-        Lua is told.
+        """Prepare to drive `vm`.
+
+        `turns` creates the record of what Lua is told, from a callback that wakes this driver
+        and one that allocates call numbers.
         """
         self._turns = turns(self._schedule, self._new_call) if turns else None
         self._vm = vm
@@ -105,8 +107,8 @@ class Driver:
         self._begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._serving = False
-        self._abandoned = 0  # how often the runner was cancelled for an effect, and has not heard
-        self._over: Callable[[], None] = lambda: None  # says that the last such effect has ended
+        self._abandoned = 0  # cancellations of the runner that it has yet to receive
+        self._over: Callable[[], None] = lambda: None  # reports that the last such effect has ended
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._calls: dict[int, _Call] = {}
         self._unclaimed: dict[int, _Call] = {}
@@ -119,11 +121,11 @@ class Driver:
         self._done = self._left = False
 
     async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
-        """Run the spell; what it returns. Its functions can still be called during the `rest`.
+        """Run the spell and return its result. Its functions can still be called during `rest`.
 
         Raises:
-            SpellError: When it does not compile, or an error was not caught.
-            LimitExceeded: When it broke a limit.
+            SpellError: The spell does not compile, or did not catch an error.
+            LimitExceeded: The run exceeded a limit.
             Exception: What the output raised.
         """
         self._runner = asyncio.current_task()
@@ -154,33 +156,36 @@ class Driver:
         return self._outcome
 
     def is_leaving(self) -> bool:
-        """Whether the run stops before its end, to be resumed perhaps: from outside, or at a limit."""
+        """Whether the run is stopping before its end, from outside or at a limit.
+
+        It may be resumed later.
+        """
         return self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended))
 
     def leave(self) -> None:
-        """The run is about to be cancelled from outside."""
+        """Note that the run is about to be cancelled from outside."""
         self._left = True
 
     def may_leave(self) -> bool:
-        """Whether it is perhaps being cancelled from outside, without a word.
+        """Whether the run may be being cancelled from outside without notice.
 
-        The same is seen while the handler of an effect cancels itself, as when its time is up.
+        Also true while the handler of an effect cancels itself, for example at its timeout.
         """
         return self.is_leaving() or (
             self._runner is not None and self._runner.cancelling() > self._abandoned
         )
 
     def stop(self, error: LlmspellError) -> None:
-        """End the run with an error, as from outside."""
+        """End the run with an error, as if from outside."""
         if not self._done:
             self._left = True
             self._finish(error)
 
     async def call(self, function: LuaFunction, args: list[Value], path: str) -> Value:
-        """Call a function of the spell in a new task of that path; what it returns.
+        """Call a function of the spell in a new task of that path, and return its result.
 
         Raises:
-            EffectError: When the function fails, or the spell has ended.
+            EffectError: The function failed, or the spell has ended.
         """
         if self._turns and (given_up := self._turns.calls(path)):
             await given_up
@@ -197,7 +202,7 @@ class Driver:
                 self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
                 if self._abandoned:
                     await asyncio.sleep(0)  # the function has abandoned the effect that calls it
-            elif not again:  # else the record has it told
+            elif not again:  # else the record decides when Lua is told
                 self._deliver(message)
             if call.outcome is None:
                 await call.settled()
@@ -212,13 +217,16 @@ class Driver:
         raise cast("EffectError", call.outcome)
 
     def _new_call(self, unclaimed: bool = False) -> int:
-        """The number of a new call; of one `unclaimed` by who will want its outcome that is kept."""
+        """Allocate a call number.
+
+        With `unclaimed`, its outcome is kept for a caller that comes later.
+        """
         self._last_call += 1
         if unclaimed:
             self._unclaimed[self._last_call] = _Call()
         return self._last_call
 
-    # What Lua says: the protocol `Receiver`.
+    # The messages from Lua: the protocol `Receiver`.
 
     def requested(
         self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
@@ -268,7 +276,7 @@ class Driver:
         self._output(text)
 
     def _conclude(self, value: Value) -> None:
-        """The spell has returned: end, or else see the rest done before."""
+        """Finish with the spell's result, once the rest is done if there is any."""
         rest = self._rest()
         if rest is None:
             self._finish(value)
@@ -284,25 +292,25 @@ class Driver:
     # The loop.
 
     def _deliver(self, message: bytes) -> None:
-        """Hand a message to Lua soon, with whatever else arrives by then."""
+        """Queue a message for Lua and schedule the next turn, to which later ones may be added."""
         self._inbox.append(message)
         self._schedule()
 
     def _schedule(self) -> None:
-        """Advance soon."""
+        """Schedule `_go_on` in the event loop."""
         if not self._scheduled and not self._done:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        """Advance from the event loop, where nobody but `run` could be told of a failure."""
+        """Advance from an event loop callback, where only `run` can report a failure."""
         try:
             self._advance()
         except Exception as error:  # noqa: BLE001 - `run` raises it
             self._finish(error)
 
     def _advance(self) -> None:
-        """Let Lua go on until it waits for what takes time."""
+        """Resume Lua until it waits for something that takes time."""
         self._scheduled = False
         until = 0.0
         while not (self._done or self._elsewhere):
@@ -329,7 +337,7 @@ class Driver:
         self._await_begun()
 
     def _next_batch(self) -> bytes | None:
-        """What Lua is told at its next turn; None when there is none yet."""
+        """Return the messages for Lua's next turn, or None when there is no turn yet."""
         inbox, self._inbox = self._inbox, []
         if self._turns:
             alone = not (self._tasks or self._inline or self._begun or self._calls)
@@ -339,7 +347,7 @@ class Driver:
         return b"".join(inbox)
 
     def _came_back(self, resumed: asyncio.Future[bytes]) -> None:
-        """The same after it went on elsewhere."""
+        """Continue after Lua has run a slice in a thread or another process."""
         self._elsewhere = None
         if self._turns:
             self._turns.came_back()
@@ -355,7 +363,7 @@ class Driver:
             self._finish(error)
 
     def _listen(self, out: bytes) -> bool:
-        """Act on what Lua said; whether it can go on at once."""
+        """Act on Lua's messages; return whether it can be resumed at once."""
         try:
             turn = self._reader.read(out)
         except MalformedMessage as error:
@@ -364,7 +372,7 @@ class Driver:
             self._die(turn.kill)
             return False
         self._more = turn.more
-        expected = self._turns and self._turns.expects  # it may be due now
+        expected = self._turns and self._turns.expects  # a recorded message may be due
         return bool(self._inbox or turn.more or expected)
 
     def _die(self, kill: messages.Kill) -> None:
@@ -405,20 +413,20 @@ class Driver:
         self._begun.clear()
 
     async def _serve_inline(self) -> None:
-        """Await the only effect outstanding, as long as there is just one."""
+        """Await the only outstanding effect, for as long as there is just one."""
         until = monotonic() + SLICE
         while (pending := self._inline) and not self._done:
             task, name, functions, result = pending
             self._serving = True
             try:
-                if self._resumed > until:  # effects that wait for nothing hold up the others
+                if self._resumed > until:  # effects that never suspend would starve the event loop
                     await asyncio.sleep(0)
                     until = monotonic() + SLICE
                 reply = self._reply(task, name, functions, await result)
             except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
                 reply = self._refusal(task, name, functions, error)
             except asyncio.CancelledError as error:
-                result.close()  # it may not have begun
+                result.close()  # it may not have started
                 if self._inline is not pending:
                     if self._forget_abandoning() > 0:
                         raise
@@ -434,9 +442,9 @@ class Driver:
                 await self._hear_of_abandoning()
 
     async def _hear_of_abandoning(self) -> None:
-        """Hear that the runner was cancelled for an effect that ended all the same.
+        """Consume the runner's cancellation for an abandoned effect that ended anyway.
 
-        Its handler kept the cancellation to itself, or had ended before it was told.
+        Its handler suppressed the cancellation, or had already ended.
         """
         try:
             await asyncio.sleep(0)
@@ -447,14 +455,14 @@ class Driver:
             self._forget_abandoning()
 
     def _forget_abandoning(self) -> int:
-        """Take back that the runner was cancelled for an effect; how often it was besides."""
+        """Uncancel the runner once for an abandoned effect; return how many others remain."""
         self._abandoned -= 1
         self._over()
         return self._running.uncancel() - self._abandoned
 
     @property
     def _running(self) -> asyncio.Task[Any]:
-        assert self._runner is not None  # noqa: S101 - it serves an effect
+        assert self._runner is not None  # noqa: S101 - set while it awaits an effect
         return self._runner
 
     async def _serve(self, pending: _Pending) -> None:
@@ -467,7 +475,7 @@ class Driver:
             if is_cancelled() or self.is_leaving():
                 raise
             reply = self._refusal(task, name, functions, error)
-        if self._tasks.pop(task, None):  # else it was cancelled, and took no notice
+        if self._tasks.pop(task, None):  # else it was cancelled and ignored that
             self._deliver(reply)
 
     def _reply(self, task: int, name: str, functions: list[LuaFunction], result: Value) -> bytes:
@@ -504,7 +512,7 @@ class Driver:
             self._running.cancel()
             if self._turns and pending:
                 self._over = self._turns.abandoned(pending[0])
-        elif pending:  # the runner has not got to it
+        elif pending:  # the runner has not started it
             pending[-1].close()
 
     def _finish(self, outcome: Value | Exception) -> None:
@@ -519,14 +527,14 @@ class Driver:
         for pending in self._begun.values():
             pending[-1].close()
         if self._inline:
-            self._inline[-1].close()  # it may not have begun
+            self._inline[-1].close()  # it may not have started
         tasks: list[asyncio.Future[Any]] = list(self._tasks.values())
         if self._resting:
             tasks.append(self._resting)
         for task in tasks:
             task.cancel()
         if self._elsewhere:
-            tasks.append(self._elsewhere)  # it takes no longer than the limits allow
+            tasks.append(self._elsewhere)  # the limits bound how long it takes
         if tasks:
             from anyio import CancelScope
 
@@ -535,7 +543,7 @@ class Driver:
 
 
 def _close(result: Coroutine[Any, Any, Value], _: object) -> None:
-    """A task that is cancelled before it began leaves its coroutine behind."""
+    """Close the coroutine of a task, which a task cancelled before its start never runs."""
     result.close()
 
 

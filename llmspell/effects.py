@@ -1,4 +1,4 @@
-"""An effect: something a spell, or host code on its behalf, asks the engine to do."""
+"""Effects: requests of a spell, or of host code on its behalf, that the engine performs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Service = TypeVar("Service")
 
 
 class Run(Protocol):
-    """The run an effect belongs to, as handlers see it. `run[Store]` is the run's store."""
+    """The run of an effect, as handlers see it. `run[Store]` is the run's store."""
 
     id: str
 
@@ -36,20 +36,20 @@ class Run(Protocol):
 
 
 class Effect:
-    """A name, plain arguments, and a place in the run.
+    """A request for the host: a name, plain arguments, and a place in the run.
 
     Attributes:
-        name: Such as `state.get`.
-        args: What the caller gave, as plain values.
+        name: The effect's name, such as `state.get`.
+        args: The caller's arguments, as plain values.
         path: `0.2/5` is the sixth effect of the third child of the root task; `0.2/5/1` is the
             second effect its handler performed. Paths do not depend on timing.
-        run: Where its services, hooks and other effects are.
-        bound: The arguments checked and converted for the handler, by the middleware `validate`.
-        repeats: How often it was done again.
-        seen: Which hooks there were when the spell asked for it, or for what it is on behalf of, see
-            `Hooks.seen`. None says nothing about that.
-        made_of: What the arguments are the plain form of, where whoever asks has that at hand. A
-            handler may use a part of it that still has that form: hooks may have changed the arguments.
+        run: The run, with its services and its other effects.
+        bound: The arguments, checked and converted for the handler by the middleware `validate`.
+        repeats: How often the effect was repeated.
+        seen: The version of the hooks at the time the spell requested the effect, or the one this
+            is on behalf of; see `Hooks.seen`. None if unknown.
+        made_of: The object that `args` is the plain form of, if the caller had it. Hooks may have
+            changed the arguments since, so a handler may reuse only those parts that still match.
     """
 
     __slots__ = (
@@ -77,29 +77,33 @@ class Effect:
     def perform(self, name: str, /, **args: Value) -> Coroutine[Any, Any, Value]:
         """Perform another effect on behalf of this one, through the whole chain.
 
-        Its path is fixed here, not when it is awaited, so that siblings may run concurrently.
+        The path is assigned at the call, not when awaited, so siblings may run concurrently.
         """
         return self.run.perform(self.child(name, args))
 
     def child(self, name: str, args: dict[str, Value]) -> Effect:
-        """The next effect on behalf of this one, yet to be performed."""
+        """Create the next effect on behalf of this one, without performing it."""
         path = f"{self.path}/{self._children}"
         self._children += 1
         return self.beside(name, args, path)
 
     def beside(self, name: str, args: dict[str, Value], path: str) -> Effect:
-        """An effect of another path that is done on account of this one."""
+        """Create an effect at another path, related to this one but not on its behalf."""
         other = Effect(name, args, path, self.run)
         other.seen = self.seen
         return other
 
     def mark(self, name: str) -> str:
-        """The path of what is learned beside this effect: another one each time it is done again."""
+        """Return the path for recording a fact `name` beside this effect; distinct for each
+        repeat.
+        """
         again = f"-{self.repeats}" if self.repeats else ""
         return f"{self.path}{BESIDE}{name}{again}"
 
     def aside(self, number: int) -> Effect:
-        """This effect for what is done beside it, with a path of its own for effects of that."""
+        """Return a copy of this effect at a path of its own, for work done beside it such as a
+        hook.
+        """
         twin = self.beside(self.name, self.args, f"{self.path}{BESIDE}{number}")
         twin.bound = self.bound
         return twin
@@ -107,9 +111,9 @@ class Effect:
     def call(
         self, function: LuaFunction, *args: Value, run: Run | None = None
     ) -> Coroutine[Any, Any, Value]:
-        """Call a Lua function a spell handed over; it runs as a new task of that spell.
+        """Call a Lua function that a spell passed in; it runs as a new task of that spell.
 
-        `run` is whose function it is, when that is not the run of this effect.
+        `run` is the run that owns the function, if not this effect's run.
         """
         path = f"{self.path}.{self._calls}"
         self._calls += 1
@@ -117,30 +121,31 @@ class Effect:
 
 
 Perform = Callable[[Effect], Answer[Value]]
-"""Performs an effect: a handler, or a middleware in front of one. It may answer at once."""
+"""Performs an effect: a handler, or middleware in front of one. It may answer without awaiting."""
 
 
 @dataclass(frozen=True, eq=False)
 class Handler:
-    """How an effect is done, read off a typed Python function.
+    """How to perform an effect, derived from a typed Python function.
 
     A parameter annotated `Effect` receives the effect; the others are its arguments. A sync
     function is called on the event loop, so it must not block.
 
     Attributes:
-        leaf: Whether it touches the world itself; otherwise it is made of other effects. Where that
-            depends on the checked arguments, a function of the effect.
-        repeatable: Whether a leaf may be performed again when nobody knows whether it was done: it
-            changes nothing, or doing it twice is like doing it once. Also a function of the effect.
-        deadline: The seconds an effect with these arguments may take, or None.
-        bind: Checks an effect's arguments and converts them for the function; by default, the
-            function's signature does.
-        needs: The permissions the checked arguments ask for, and what to call who asks.
-        costs: For what is paid by tokens: how many the checked arguments may come to. Its result
-            has their `usage` and the `model`.
-        so_far: What a leaf that is cancelled is recorded with.
-        replayed: Told what a leaf that is answered from the record came to then, or had come to when
-            it was cancelled. It is told at once, though the answer is due later.
+        leaf: Whether it touches the outside world itself, rather than through other effects. A
+            function of the effect where that depends on the checked arguments.
+        repeatable: Whether a leaf may be performed again when its outcome is unknown: it changes
+            nothing, or is idempotent. May be a function of the effect too.
+        deadline: The timeout in seconds of an effect with these arguments, or None.
+        bind: Checks and converts the arguments; by default, the function's signature does.
+        needs: The permissions the checked arguments require, each with who needs it, such as
+            "the spell".
+        costs: For effects charged by tokens: an upper estimate for the checked arguments. The
+            result of the effect has the actual `usage` and the `model`.
+        so_far: The partial outcome to record for a leaf that is cancelled.
+        replayed: Called with the recorded outcome when a leaf is answered from the record, or with
+            the partial outcome recorded when it was cancelled. It is called immediately, even if
+            the answer is due later.
     """
 
     name: str
@@ -166,7 +171,7 @@ class Handler:
 
     @cached_property
     def check(self) -> Callable[[Effect], dict[str, Any]]:
-        """Gives the arguments `perform` will call the function with."""
+        """The function that checks an effect and returns the arguments for `perform`."""
         if self.bind is not None:
             return self.bind
         bind, name, needed = self.signature.bind, self.name, self.signature.needs_arguments
@@ -179,7 +184,7 @@ class Handler:
 
     @cached_property
     def perform(self) -> Perform:
-        """Calls the function with the effect's checked arguments."""
+        """The function that calls the handler with the effect's checked arguments."""
         function = self.function
         injected = self.signature.injected_first
         if injected is None:

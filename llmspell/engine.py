@@ -1,4 +1,4 @@
-"""Performs the effects of one run, through the chain of middleware."""
+"""The engine: performs the effects of one run through the middleware chain."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ S = TypeVar("S")
 
 
 class Engine:
-    """One run of one spell; what handlers see as `Run`. Use it once.
+    """One run of one spell, which handlers see as `Run`. Not reusable.
 
-    A chain is composed at the first effect of its name, and again after a hook came or went.
+    A chain is composed when an effect name first occurs, and again after hooks are added or
+    removed.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Engine:
         middleware: Sequence[Middleware],
         parent: Effect | None = None,
     ) -> None:
-        """Prepare; `parent` is the effect of another run on whose behalf this one is."""
+        """Set up the run; `parent` is the effect of another run that started this one, if any."""
         self.id = run_id
         self._vm = vm
         self._parent = parent
@@ -63,7 +64,8 @@ class Engine:
         self._effects = 0
         self._free_effects = 0 if parent else self[Limits].effects
         recording = self[Recording]
-        # What a leaf runs is not run again, so nobody needs to know what it was told.
+        # A leaf is not performed again on replay, so what it told a child spell need not be
+        # recorded.
         apart = recording is None or (parent is not None and recording.is_of_leaf(parent.path))
         turns = None if apart else partial(Turns, recording, self._under)
         output = self[RunOutput].print
@@ -74,11 +76,11 @@ class Engine:
             recording.leave, recording.stop = driver.leave, driver.stop
 
     async def execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
-        """Run the spell; what it returns.
+        """Run the spell and return its result.
 
         Raises:
             HookHalted: A hook at `run.start` stopped it.
-            HookFailed: A required one failed.
+            HookFailed: A required hook failed.
             Exception: What `Driver.run` raises.
         """
         life = Life(
@@ -104,7 +106,7 @@ class Engine:
             with told(events, "run", about), self[Account].timed():
                 return await self._driver.run(main, self._rest)
         except LlmspellError as error:
-            # An error from a task all of whose functions end in a call has no line of its own.
+            # An error carries no line if all functions of its task ended in tail calls.
             error.where = error.where or spell.file
             if isinstance(error, SpellRuntimeError) and not error.hint:
                 error.hint = _similar_tool(error.message, self[Tools])
@@ -134,7 +136,7 @@ class Engine:
 
     @property
     def _calling(self) -> list[RunWatches | RunSubscriptions]:
-        """What goes on calling the spell until it has ended, if it ever used any of that."""
+        """The services of this run that keep calling functions of the spell, among those in use."""
         return [
             self._services[kind]
             for kind in (RunWatches, RunSubscriptions)
@@ -142,17 +144,20 @@ class Engine:
         ]
 
     def _rest(self) -> Awaitable[None] | None:
-        """What is to be done yet when the spell has returned, while its functions can be called."""
+        """Return an awaitable of what is left when the spell has returned, or None.
+
+        The spell's functions can still be called meanwhile.
+        """
         calling = [kind for kind in self._calling if kind.callers]
         return _finish(calling) if calling else None
 
     def _perform(self, name: str, args: Value, path: str) -> Answer[Value]:
-        """What the driver asks for on behalf of a task of the spell."""
+        """Perform an effect for a task of the spell; the driver calls this."""
         if type(args) is not dict:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])
             args = {}
-        self._effects += 1  # as in `count`: this is where each effect of a spell passes
+        self._effects += 1  # `count`, inlined on the hot path
         if self._effects > self._free_effects:
             self._judge_effects()
         chain = self._chains.get(name) or self._chain(name)
@@ -161,7 +166,7 @@ class Engine:
         return chain(effect)
 
     def count(self) -> None:
-        """Count one more effect: of this run, or of one on its behalf. Raises LimitExceeded."""
+        """Count one more effect of this run or its children. Raises LimitExceeded."""
         self._effects += 1
         if self._effects > self._free_effects:
             self._judge_effects()
@@ -173,7 +178,10 @@ class Engine:
             self._parent.run.count()
 
     def _hooks_changed(self) -> None:
-        """Those of this run or of one around it. Of these a spell sees what its parent saw."""
+        """React to changed hooks of this run or an enclosing one.
+
+        Of an enclosing run's hooks, a spell sees those that its parent effect saw.
+        """
         self._chains.clear()
         seen = self[Hooks].seen
         around = self._parent.seen if self._parent else None
@@ -194,7 +202,7 @@ async def _finish(calling: list[RunWatches | RunSubscriptions]) -> None:
 
 
 def _similar_tool(message: str, tools: Tools) -> str | None:
-    """What a spell may have meant that called a global which is not there."""
+    """Return a hint for a spell that called a missing global, such as a misspelled tool."""
     missing = re.fullmatch(r"attempt to call a nil value \(global '(\w+)'\)", message)
     if missing is None:
         return None

@@ -1,4 +1,4 @@
-"""One tree of errors. Every class has a stable `code`; the classes decide the process's exit code."""
+"""The error hierarchy. Every class has a stable `code`, and an exit code for the process."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ E = TypeVar("E", bound="LlmspellError")
 
 
 class LlmspellError(Exception):
-    """Something llmspell can explain.
+    """An error that llmspell can explain to the user.
 
     Attributes:
         code: Stable name of the kind of error, in snake_case.
-        exit_code: What the process exits with when this error ends it.
+        exit_code: The exit code of a process that this error ends.
         message: What was wrong, in one sentence.
         hint: What to do next, or None.
         details: Plain values for programs (field names, status codes, limits).
         where: `file.lua:line` in the spell, once known.
-        source_line: The text of that line, when it cannot be read from the file of that name.
+        source_line: The text of that line, for sources that cannot be read from a file.
         effect: Name of the effect that failed, once known.
         path: Path of that effect, such as `0.2/5`, once known.
-        run: The id of the run that it ended, if that is recorded.
+        run: The id of the run that this error ended, if the run is recorded.
     """
 
     code: ClassVar[str] = "error"
@@ -54,7 +54,7 @@ class LlmspellError(Exception):
 
 
 class SpellError(LlmspellError):
-    """The spell itself: not found, not valid, or ended by an error it did not catch."""
+    """An error of the spell itself: not found, invalid, or ended by an uncaught error."""
 
     code = "spell_error"
 
@@ -75,12 +75,12 @@ class SpellSyntaxError(SpellError):
 
 
 class SpellRuntimeError(SpellError):
-    """An error no pcall in the spell caught.
+    """An error that no pcall in the spell caught.
 
     Attributes:
         value: What the spell raised: a string, or a table such as `{code, message, details}`.
-        lua_traceback: The Lua call stack at that moment.
-        cause: The effect's error when `value` came from one, so that callers can match on it.
+        lua_traceback: The Lua call stack when the error was raised.
+        cause: The effect's error if `value` came from one, so that callers can match on it.
     """
 
     code = "spell_runtime"
@@ -100,7 +100,7 @@ class SpellRuntimeError(SpellError):
 
     @property
     def run_exit_code(self) -> int:
-        """Exit code of a run that this error ended: the cause's, where there is one."""
+        """Exit code of a run that this error ended: the cause's, if there is one."""
         return self.cause.exit_code if self.cause else self.exit_code
 
 
@@ -121,7 +121,7 @@ class EffectError(LlmspellError):
         self.retryable = retryable
 
     def as_table(self) -> dict[str, Any]:
-        """What Lua sees of this error."""
+        """Return the Lua form of this error."""
         table: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.details:
             table["details"] = self.details
@@ -148,7 +148,7 @@ class UnknownEffect(EffectError):
 
 
 class InvalidArguments(EffectError):
-    """The arguments do not fit the schema; `problems` has one line a field."""
+    """The arguments do not match the schema; `problems` has one line per field."""
 
     code = "invalid_arguments"
 
@@ -161,20 +161,20 @@ class InvalidArguments(EffectError):
 
 
 class InvalidResult(EffectError):
-    """A handler returned something that is no plain value."""
+    """A handler returned something that is not a plain value."""
 
     code = "invalid_result"
 
 
 class PermissionDenied(EffectError):
-    """A grant is missing; the hint is the flag that gives it."""
+    """A grant is missing; the hint is the flag that grants it."""
 
     code = "permission_denied"
     exit_code = 3
 
 
 class NotApproved(EffectError):
-    """A person was asked to approve of the effect, and refused."""
+    """A person was asked to approve the effect, and refused."""
 
     code = "not_approved"
     exit_code = 3
@@ -186,7 +186,7 @@ class NotApproved(EffectError):
 
 
 class NobodyToAsk(EffectError):
-    """A person is needed, for an answer or an approval, and nobody is there."""
+    """A person has to answer or approve something, and nobody is available."""
 
     code = "nobody_to_ask"
     exit_code = 3
@@ -210,13 +210,13 @@ class HookFailed(EffectError):
 
 
 class MiddlewareFailed(EffectError):
-    """Middleware raised, took too long or answered nonsense."""
+    """Middleware raised, took too long or returned an invalid answer."""
 
     code = "middleware_failed"
 
 
 class EffectTimeout(EffectError):
-    """The effect took longer than it may."""
+    """The effect exceeded its timeout."""
 
     code = "effect_timeout"
 
@@ -225,7 +225,7 @@ class EffectTimeout(EffectError):
 
 
 class RateLimited(EffectError):
-    """There were too many effects of its kind; `details.retry_after` is in seconds."""
+    """A rate limit was exceeded; `details.retry_after` is in seconds."""
 
     code = "rate_limited"
 
@@ -234,16 +234,16 @@ class RateLimited(EffectError):
 
 
 class ToolError(EffectError):
-    """A tool's own failure."""
+    """A tool reported a failure."""
 
     code = "tool_error"
 
 
 class ProviderError(EffectError):
-    """A model's provider refused, failed or answered nonsense; `status` is HTTP's, if any.
+    """A model provider refused, failed or sent an invalid answer; `status` is HTTP's, if any.
 
     Attributes:
-        billed: Whether it may have been paid for all the same.
+        billed: Whether the request may have been charged anyway.
     """
 
     code = "provider_error"
@@ -266,20 +266,20 @@ class ProviderError(EffectError):
 
 
 class StateError(EffectError):
-    """A store cannot read or keep a value."""
+    """A store cannot read or write a value."""
 
     code = "state_error"
 
 
 class BudgetExceeded(EffectError):
-    """The budget of an agent or a task is used up; that of the run is a `LimitExceeded`."""
+    """The budget of an agent or task is used up. For the run's budget, see `LimitExceeded`."""
 
     code = "budget_exceeded"
     exit_code = 4
 
 
 class UnknownPrice(EffectError):
-    """A model is to be paid from a budget of dollars, and what it costs is not known."""
+    """The price of a model is unknown, and a budget in US dollars applies."""
 
     code = "unknown_price"
     exit_code = 2
@@ -294,13 +294,13 @@ class UnknownPrice(EffectError):
 
 
 class AgentError(EffectError):
-    """An agent could not finish: too many steps, unusable output, no such agent."""
+    """An agent could not finish: too many steps, unusable output, or no such agent."""
 
     code = "agent_error"
 
 
 class SpellFailed(EffectError):
-    """A spell that this one ran has failed; `details` say how: {code, where, …}."""
+    """A spell run by this one failed; `details` describe its error: {code, where, …}."""
 
     code = "spell_failed"
 
@@ -319,7 +319,7 @@ class SpellFailed(EffectError):
 class LimitExceeded(LlmspellError):
     """A limit ended the run; no pcall catches it.
 
-    `limit` is the setting's name in `[limits]` and `value` what it was.
+    `limit` is the name of the setting in `[limits]`, and `value` is its value.
     """
 
     code = "limit_exceeded"
@@ -336,7 +336,7 @@ class LimitExceeded(LlmspellError):
 
 
 class IsolationError(LlmspellError):
-    """A spell cannot be run in a process of its own."""
+    """A spell cannot be run in an isolated process."""
 
     code = "isolation_error"
     exit_code = 2
@@ -350,26 +350,26 @@ class ReplayError(LlmspellError):
 
 
 class JournalError(ReplayError):
-    """The journal cannot be read, or what happens cannot be written into it."""
+    """The journal cannot be read or written."""
 
     code = "journal_error"
 
 
 class RunNotFound(ReplayError):
-    """The journal has no such run, or several whose ids begin so."""
+    """The journal has no such run, or several runs whose ids share that prefix."""
 
     code = "run_not_found"
     exit_code = 2
 
 
 class RunBusy(ReplayError):
-    """Another process runs that run."""
+    """Another process is running that run."""
 
     code = "run_busy"
 
 
 class UnfinishedEffect(ReplayError):
-    """An effect had begun when its run stopped, and nobody knows whether it was done."""
+    """An effect was in progress when its run stopped, and its outcome is unknown."""
 
     code = "unfinished_effect"
 
@@ -382,21 +382,21 @@ class UnfinishedEffect(ReplayError):
 
 
 class JournalMismatch(ReplayError):
-    """The spell asked for another effect than the recorded one."""
+    """The spell requested a different effect than the recorded one."""
 
     code = "journal_mismatch"
 
 
 class JournalExhausted(ReplayError):
-    """The spell went on after the journal's last effect."""
+    """The spell continued past the last recorded effect."""
 
     code = "journal_exhausted"
 
 
 class RunSuspended(LlmspellError):
-    """A run stopped by itself, and can be resumed.
+    """A run suspended itself and can be resumed.
 
-    `reason` says why in a word, `due` when it is to go on by itself: seconds since 1970, or None.
+    `reason` is one word; `due` is when to resume it, in seconds since 1970, or None.
     """
 
     code = "run_suspended"
@@ -415,7 +415,7 @@ class PluginError(LlmspellError):
 
 
 class ConfigError(LlmspellError):
-    """A setting, parameter or front matter is wrong; `problems` has one line a key."""
+    """A setting, parameter or front matter is invalid; `problems` has one line per key."""
 
     code = "config_error"
     exit_code = 2
@@ -428,21 +428,21 @@ class ConfigError(LlmspellError):
 
 
 def error_classes(root: type[E]) -> Iterator[type[E]]:
-    """Every class of the tree below and including `root`, parents first."""
+    """Yield `root` and all classes below it, parents first."""
     yield root
     for child in root.__subclasses__():
         yield from error_classes(child)
 
 
 def effect_error_from(table: Any) -> EffectError | None:
-    """The effect error a Lua error table stands for; None when it is something else.
+    """Return the effect error that a Lua error table stands for, or None if it is something else.
 
-    Inverse of `EffectError.as_table`, for errors that crossed Lua and came back uncaught.
+    The inverse of `EffectError.as_table`, for errors that crossed Lua and came back uncaught.
     """
     if not isinstance(table, dict) or not isinstance(table.get("message"), str):
         return None
     code = table.get("code")
-    # Parents come first: a subclass without a code of its own does not stand for its parent's.
+    # Parents come first, so a subclass that inherits its code does not shadow its parent.
     cls = next((cls for cls in error_classes(EffectError) if cls.code == code), None)
     if cls is None:
         return None

@@ -1,4 +1,4 @@
-"""Starts runs: those a runtime is asked for, and those of spells that spells run."""
+"""Starts runs: those requested of a runtime, and child runs of spells that run other spells."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ log = logging.getLogger("llmspell.journal")
 
 
 class Launch(Frozen):
-    """What a run starts with."""
+    """Everything a run starts with."""
 
     spell: Spell
     params: dict[str, Value]
@@ -61,7 +61,7 @@ class Launch(Frozen):
     given: Mapping[str, Any] = field(default_factory=dict)
 
     def beginning(self, tools: Tools) -> Beginning:
-        """What of it the journal keeps; of the tools, those that are not built in."""
+        """Return what the journal records of it; of the tools, only those that are not built in."""
         from llmspell.journal.journal import Beginning
         from llmspell.version import VERSION
 
@@ -107,20 +107,20 @@ class Runs:
         before: Account,
         park: float | None = None,
     ) -> None:
-        """Prepare.
+        """Store what the runs share.
 
         Args:
-            services: What runs share: hooks, tools, events, models and so on.
-            image: What their Lua states are made of.
-            bridges: What performs their effects.
-            middleware: What their effects pass.
-            modules: Where the user's own spells find modules, besides beside themselves.
-            open_store: Gives the store, once a run wants it.
-            isolate: Whether a spell is to run in a process of its own.
-            person: Who is there to be asked.
-            open_journal: Gives the journal, if runs are to be recorded.
-            before: What runs that are resumed had paid before is charged to it too.
-            park: Seconds of sleep from which a recorded run stops when all of it sleeps.
+            services: Services shared by runs: hooks, tools, events, models and so on.
+            image: The compiled trusted Lua of their states.
+            bridges: The bridges whose handlers perform their effects.
+            middleware: The middleware that their effects pass through.
+            modules: Where the user's own spells find Lua modules, besides their own folder.
+            open_store: Opens the store when a run first needs it.
+            isolate: Whether to run a spell in a process of its own.
+            person: Answers questions and approves effects, if anyone does.
+            open_journal: Opens the journal; None when runs are not recorded.
+            before: Account that is also charged with what resumed runs had already spent.
+            park: Suspend a recorded run when all of it sleeps for at least this many seconds.
         """
         self._shared = services
         self._image, self._bridges, self._middleware = image, bridges, middleware
@@ -132,9 +132,9 @@ class Runs:
     async def run(
         self, launch: Launch, output: Output, begun: Callable[[str], None] = lambda _: None
     ) -> Value:
-        """Run a spell; what it returns. `begun` is told the run's id.
+        """Run a spell and return its result. `begun` is called with the run's id.
 
-        Raises as `Engine.execute` does, and JournalError.
+        Raises what `Engine.execute` raises, and JournalError.
         """
         recording = self._begun(launch)
         if recording is not None:
@@ -152,9 +152,9 @@ class Runs:
         begun: Callable[[str], None] = lambda _: None,
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> Value:
-        """The same for a run that is recorded, or done again from its record.
+        """Like `run`, for a run that is being recorded, resumed or replayed.
 
-        `tools` describes those that it had when it was recorded.
+        `tools` describes the tools that the run had when it was recorded.
         """
         begun(recording.id)
         recording.parking.park = self._park
@@ -171,7 +171,9 @@ class Runs:
         return end.result
 
     def _begun(self, launch: Launch) -> Recording | None:
-        """The record of a run that begins, if there is to be one and it can be written."""
+        """Begin the record of a new run; None when runs are not recorded or the file is
+        read-only.
+        """
         if self._open_journal is None:
             return None
         journal = self._open_journal()
@@ -229,7 +231,7 @@ class Runs:
         return await engine.execute(launch.spell, launch.params, launch.arguments)
 
     def _services(self, launch: Launch, output: RunOutput) -> dict[type, Any]:
-        """What handlers find at `effect.run[…]`."""
+        """Return the services of a run, which handlers find at `effect.run[…]`."""
         spell, events = launch.spell, self._shared[Events]
         account = Account(launch.budget, f"the spell {spell.name}", ends_run=True)
         own = {
@@ -265,7 +267,9 @@ class Runs:
         return [folder / "agents" for folder in folders]
 
     async def _machine(self, launch: Launch, seed: int, tools: list[str]) -> Machine:
-        """The Lua state of a run: in this process or, for a spell that is isolated, in another."""
+        """Create the Lua state of a run: in this process or, if the spell is isolated, in a
+        worker.
+        """
         limits = launch.limits
         if not self._isolate(launch.spell):
             return Vm(limits, seed=seed, image=self._image, tools=tools)
@@ -274,7 +278,7 @@ class Runs:
         return worker
 
     def _workers_for(self, limits: Limits) -> Workers:
-        """Workers that have the memory; more of it may be wanted after the settings changed."""
+        """Return workers with enough memory; a reload of the settings may have raised the limit."""
         if not self._workers or self._workers[-1].memory < limits.memory:
             from llmspell.isolation.workers import Workers
 
@@ -283,24 +287,24 @@ class Runs:
 
 
 def _replay_in(services: dict[type, Any], tools: Sequence[Mapping[str, Any]]) -> None:
-    """Have what a run asks of its services though nothing is done: tools, and a store."""
+    """Provide the services a replay needs though it performs nothing: a store, and the tools."""
     from llmspell.state import MemoryStore
     from llmspell.tools.recorded_tool import RecordedTool
 
-    services[Store] = MemoryStore()  # watches are opened, and see nothing
+    services[Store] = MemoryStore()  # watches can be opened but see no changes
     for described in tools:
         if described["name"] not in services[Tools]:
             services[Tools].register(described["name"], RecordedTool(described))
 
 
 def _chance() -> int:
-    """A seed of 31 bits."""
+    """Return a random 31-bit seed."""
     return int.from_bytes(os.urandom(4)) >> 1
 
 
 class _Services(dict[type, Any]):
-    """What `run[SomeType]` finds. What is not there is made when it is asked for: by its maker, or
-    simply by calling the type.
+    """The services behind `run[SomeType]`. A missing one is created on demand: by its maker, or
+    else by calling the type.
     """
 
     def __init__(self, ready: Mapping[type, Any], makers: Mapping[type, Callable[[], Any]]) -> None:

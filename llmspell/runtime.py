@@ -1,4 +1,4 @@
-"""The façade: what a Python program that embeds llmspell uses, and the command line as well."""
+"""The runtime: the façade for Python programs that embed llmspell, and for the command line."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ if TYPE_CHECKING:
 
 
 RELOADED = ("permissions", "approve", "limits", "budget", "isolate")
-"""Settings that can change while a runtime is there."""
+"""Settings that can change while a runtime is running."""
 
 
 class Runtime:
-    """Runs spells; any number at once, in one event loop. Use it as an async context manager.
+    """Runs spells, any number of them concurrently in one event loop.
 
-    Two runtimes in one process share nothing.
+    Use it as an async context manager. Two runtimes in one process share nothing.
 
         async with Runtime(tools=[weather]) as runtime:
             result = await runtime.run("forecast.lua", params={"city": "Oslo"})
 
     Attributes:
-        tools: The registry all runs see.
+        tools: The tool registry that all runs see.
         hooks: Hooks on the effects of all runs.
-        events: The bus on which it tells what it does, and spells what they like.
-        bridges: What performs the effects of runs.
-        models: The models runs can ask.
+        events: The event bus, for the runtime's own events and those that spells publish.
+        bridges: The bridges whose handlers perform effects.
+        models: The models that runs can call.
         plugins: The plugins that were started, by name.
-        spent: What its runs have spent on models, by model.
-        spent_before: What those of them that it resumed had spent before.
+        spent: What the runs have spent on models so far, by model.
+        spent_before: What resumed runs had already spent before this runtime resumed them.
     """
 
     def __init__(
@@ -102,42 +102,42 @@ class Runtime:
         console: Console | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Make a runtime; what is given goes before what the project's llmspell.toml says.
+        """Create a runtime. Arguments take precedence over the project's llmspell.toml.
 
         Args:
-            tools: Tools, or typed functions to make tools of; Lua globals of their own names.
-            project: The project; by default the one around the current folder.
-            model: Model of agents that name none.
-            grants: What spells may touch besides what the project grants.
-            denied: What they may not, besides what the project denies; it wins over all grants.
-            ask: Asks a person for what is not granted; by default it is refused.
-            person: Answers what spells ask and approves of effects; by default nobody does.
-            approved: What is approved of beforehand: `tool.call:send_mail`.
-            limits: Limits of each run.
+            tools: Tools, or typed functions to make tools from; each becomes a Lua global.
+            project: The project; by default the one that contains the current folder.
+            model: The model of agents that name none.
+            grants: Permissions of spells in addition to what the project grants.
+            denied: Permissions denied in addition to what the project denies. Overrides all grants.
+            ask: Asks a person about permissions that are not granted; without it they are denied.
+            person: Answers the questions of spells and approves effects; by default nobody does.
+            approved: Effects approved in advance, such as `tool.call:send_mail`.
+            limits: The limits of each run.
             budget: What each run may spend on models.
-            isolate: Whether each spell runs in a process of its own; by default only one that is
-                not the user's own does.
-            store: Where `State` is kept; closed by whoever made it.
-            providers: Providers besides the known ones; their names go first.
-            bridges: More bridges.
-            middleware: More middleware, each with a `before` or `after`, or async functions of
-                an effect and of what comes next.
-            plugins: Plugins besides those that the project enables; they have to start.
+            isolate: Whether each spell runs in a process of its own; by default only spells that
+                are not the user's own do.
+            store: The backend of `State`. The caller has to close it.
+            providers: Additional providers; they override known ones of the same name.
+            bridges: Additional bridges.
+            middleware: Additional middleware, each with a `before` or `after`, or async functions
+                that take an effect and the next function of the chain.
+            plugins: Plugins in addition to those the project enables. They must start.
             hooks: Hooks on the effects of all runs.
-            capabilities: Classes of capabilities that agents can be given, by their type.
-            observers: Watch every effect of every run.
-            record: Whether runs are recorded in the project's `.llmspell/runs.db`; by default as
-                the project says, which does unless told otherwise.
-            park: Seconds of sleep from which a recorded run stops, with `RunSuspended`, when all of
-                it sleeps; by default it sleeps.
-            output: Gets each line a spell prints; what has a method `write` gets the text as it is
-                written, line ends included. By default it goes to stdout.
-            console: Where the lines come from that a spell reads; by default stdin.
-            progress: Told of the download of the embedded model.
+            capabilities: Capability classes that agents can be given, by their type.
+            observers: Callbacks that observe every effect of every run.
+            record: Whether runs are recorded in the project's `.llmspell/runs.db`. Defaults to the
+                project's setting, which is on unless changed.
+            park: Suspend a recorded run with `RunSuspended` when all of it sleeps for at least this
+                many seconds; by default it sleeps.
+            output: Receives each line a spell prints. An object with a `write` method receives the
+                text as it is written, line ends included. Defaults to stdout.
+            console: Where spells read lines from; by default stdin.
+            progress: Called with the progress of downloading the embedded model.
 
         Raises:
-            ConfigError: When the settings are wrong.
-            PluginError: When tools or bridges cannot be loaded.
+            ConfigError: The settings are invalid.
+            PluginError: A tool or bridge cannot be loaded.
         """
         self.project = project or find_project()
         settings = self.project.settings
@@ -196,7 +196,7 @@ class Runtime:
 
     @property
     def capabilities(self) -> CapabilityTypes:
-        """The types of capabilities that agents can be given."""
+        """The registry of capability types that agents can be given."""
         from llmspell.agents.capabilities import CapabilityTypes
 
         if CapabilityTypes not in self._shared:
@@ -206,12 +206,12 @@ class Runtime:
 
     @property
     def middleware(self) -> tuple[Middleware, ...]:
-        """What the effects of its runs pass, outermost first."""
+        """The middleware that effects pass through, outermost first."""
         return self._middleware
 
     @property
     def records(self) -> bool:
-        """Whether its runs are recorded."""
+        """Whether runs are recorded."""
         return self._record
 
     async def __aenter__(self) -> Self:
@@ -254,20 +254,20 @@ class Runtime:
         output: Output | None = None,
         begun: Callable[[str], None] = lambda _: None,
     ) -> Value:
-        """Run a spell; what it returns.
+        """Run a spell and return its result.
 
         Args:
-            spell: A path, a name, or a spell already read.
-            params: Its parameters.
-            arguments: What `arg` and `...` hold in it.
-            output: Gets what it prints; by default the runtime's does.
-            begun: Told the run's id before it does anything.
+            spell: A path, a name, or a parsed spell.
+            params: The spell's parameters.
+            arguments: The values of `arg` and `...` in the spell.
+            output: Receives what the spell prints; by default the runtime's output does.
+            begun: Called with the run's id before the run does anything.
 
         Raises:
-            SpellError: It was not found, does not compile, or did not catch an error.
-            ConfigError: Its front matter or a parameter is wrong.
-            LimitExceeded: It broke a limit.
-            RunSuspended: It stopped by itself, and can be resumed.
+            SpellError: The spell was not found, does not compile, or did not catch an error.
+            ConfigError: The front matter or a parameter is invalid.
+            LimitExceeded: The run exceeded a limit.
+            RunSuspended: The run suspended itself and can be resumed.
         """
         if not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
@@ -283,25 +283,27 @@ class Runtime:
         output: Output | None = None,
         begun: Callable[[str], None] = lambda _: None,
     ) -> Value:
-        """Go on with a run that stopped; what it returns.
+        """Resume a run that stopped, and return its result.
 
-        All that was recorded is answered from the record, and it goes on from there. The spell is
-        taken as it is now: it may have been edited where it had not come to.
+        Recorded effects are answered from the journal; the run continues where the record ends. The
+        current version of the spell is used, so code the run had not yet reached may have been
+        edited.
 
         Args:
-            run: Its id, or the beginning of that.
-            unfinished: What to do about an effect that had begun when the run stopped, when it may
-                not simply be done again: do it `again`, `skip` it with the result nil, or `fail`.
-            output: Gets all that it prints, from the first line on; by default the runtime's does.
-            begun: Told the run's id before it does anything.
+            run: The run's id, or a prefix of it.
+            unfinished: What to do about an effect that was in progress when the run stopped and is
+                not safe to repeat: perform it `again`, `skip` it with the result nil, or `fail`.
+            output: Receives all that the spell prints, from the first line on; by default the
+                runtime's output does.
+            begun: Called with the run's id before the run does anything.
 
         Raises:
             RunNotFound: There is no such run.
-            RunBusy: Another process is at it.
-            JournalMismatch: The spell asks for another effect than the recorded one.
-            UnfinishedEffect: It could not be resumed without an answer.
-            NotApproved, NobodyToAsk: The record is from elsewhere, and holds an approval of something
-                that is to be done yet, which nobody here gave.
+            RunBusy: Another process is running it.
+            JournalMismatch: The spell requested a different effect than the recorded one.
+            UnfinishedEffect: An unfinished effect needs a decision before the run can be resumed.
+            NotApproved, NobodyToAsk: The record was imported and contains the approval of an effect
+                that is still to be performed, and nobody here has given that approval.
             Exception: What `run` raises.
         """
         from llmspell import resume_inputs
@@ -337,25 +339,26 @@ class Runtime:
         output: Output | None = None,
         begun: Callable[[str], None] = lambda _: None,
     ) -> Value:
-        """Begin a new run with what another one did before a step, and go on from there.
+        """Start a new run that shares another run's record up to a step, and continue from there.
 
-        The recorded effects are not done again, so the spell has to ask for the same ones until
-        then, whatever is changed. The other run stays as it is.
+        Recorded effects are not performed again, so whatever is changed, the spell has to request
+        the same effects up to that step. The original run is unchanged.
 
         Args:
-            run: The other run's id, or the beginning of that.
-            at: The path of the effect before which they part. What is made of effects is parted at
-                the first that was done on its behalf.
-            params: Parameters that are to be other ones.
-            models: The models to ask from there on in place of others, by the names of those.
-            spell: The spell to go on with, in place of the recorded one's file.
-            output: Gets all that it prints, from the first line on; by default the runtime's does.
-            begun: Told the new run's id before it does anything.
+            run: The original run's id, or a prefix of it.
+            at: The path of the effect before which the runs diverge. For a composite effect, that
+                is the first effect performed on its behalf.
+            params: Parameters to change.
+            models: Models to substitute from there on: the original name to the new one.
+            spell: The spell to continue with instead of the recorded run's file.
+            output: Receives all that the spell prints, from the first line on; by default the
+                runtime's output does.
+            begun: Called with the new run's id before the run does anything.
 
         Raises:
             RunNotFound: There is no such run.
             ReplayError: Nothing was recorded at that path.
-            InvalidArguments: A model's name is none.
+            InvalidArguments: A model name is invalid.
             Exception: What `resume` raises.
         """
         from llmspell import resume_inputs
@@ -378,17 +381,17 @@ class Runtime:
     async def replay(
         self, run: str, *, until: str | None = None, output: Output | None = None
     ) -> Value:
-        """Do a run again without doing anything outside; what it returned.
+        """Replay a run without touching anything outside, and return what it returned.
 
         Args:
-            run: Its id, or the beginning of that.
-            until: The path of an effect before which to stop, by raising `RunSuspended`.
-            output: Gets what it prints; by default the runtime's does.
+            run: The run's id, or a prefix of it.
+            until: The path of an effect before which to stop by raising `RunSuspended`.
+            output: Receives what the spell prints; by default the runtime's output does.
 
         Raises:
             RunNotFound: There is no such run.
-            JournalMismatch: This version of llmspell, or of a tool, does it otherwise.
-            JournalExhausted: It was not recorded to its end.
+            JournalMismatch: This version of llmspell, or of a tool, behaves differently.
+            JournalExhausted: The recorded run did not reach its end.
             Exception: What the run raised.
         """
         from llmspell.journal import rerun
@@ -409,19 +412,19 @@ class Runtime:
         name: str = "chunk",
         begun: Callable[[str], None] = lambda _: None,
     ) -> Value:
-        """Run a spell given as text."""
+        """Run a spell given as source text, and return its result."""
         return await self.run(parse_spell(source.encode(), name=name, file=name), begun=begun)
 
     async def reload(self) -> list[str]:
-        """Read the project's settings again; the names of those that changed and are used now.
+        """Reload the project's settings and return the names of those that changed and took effect.
 
-        Runs that begin from now on have its permissions, approvals, limits, budget and `isolate`;
-        other settings are those of the start. Hooks at `config.change` are told before.
+        New runs use the new permissions, approvals, limits, budget and `isolate`; other settings
+        remain as they were at startup. Hooks at `config.change` run before the change.
 
         Raises:
-            ConfigError: The settings are wrong. The old ones stay.
-            HookHalted: A hook refuses the change.
-            HookFailed: A required one failed.
+            ConfigError: The settings are invalid. The old ones remain in effect.
+            HookHalted: A hook refused the change.
+            HookFailed: A required hook failed.
         """
         old, new = self.project.settings, find_project(self.project.root).settings
         changed = [name for name in RELOADED if getattr(new, name) != getattr(old, name)]
@@ -454,7 +457,7 @@ class Runtime:
         return self._output if given is None else given
 
     async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
-        """What a run returns; a limit it broke says what sets that."""
+        """Await a run. If it exceeds a limit, make the error's hint say what set that limit."""
         try:
             return await run
         except LimitExceeded as error:
@@ -462,7 +465,7 @@ class Runtime:
             raise
 
     async def _tell(self, point: str, **args: Value) -> None:
-        """Tell hooks of a point in the runtime's life."""
+        """Run the hooks at a point of the runtime's life cycle."""
         await tell_of_runtime(self.hooks, point, args, self.events)
 
     def _made_runs(self) -> Runs:
