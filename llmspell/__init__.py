@@ -73,7 +73,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names when they are used: the command line starts faster without them."""
+    """Import public names lazily, so that the command line starts faster."""
     if name == "__version__":
         from llmspell.version import VERSION
 

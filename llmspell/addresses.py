@@ -1,4 +1,4 @@
-"""IP addresses: which of them anybody on the internet may have."""
+"""IP addresses: parsing them, and telling which are public."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 IpAddress = IPv4Address | IPv6Address
 
 _LOOPBACK: dict[int, IpAddress] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
-_INTERNET = IPv6Network("2000::/3")  # RFC 4291: all of IPv6's global unicast that is given out
-_TRANSLATED = IPv6Network("64:ff9b::/96")  # RFC 6052: an IPv4 address is in the last 32 bits
+_INTERNET = IPv6Network("2000::/3")  # RFC 4291: the global unicast addresses assigned so far
+_TRANSLATED = IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
 def read_address(text: str) -> IpAddress | None:
-    """The address that a text leads to; None when it is no address.
+    """Return the address that a text resolves to, or None when it is not an IP address.
 
-    An IPv4 address in IPv6's clothes is bared, and who asks for "no address in particular",
-    0.0.0.0 or ::, gets to this machine.
+    An IPv4-mapped IPv6 address becomes the IPv4 address. The unspecified addresses, 0.0.0.0 and
+    ::, become loopback, since connecting to them reaches this machine.
     """
     try:
         address = ip_address(text)
@@ -27,7 +27,7 @@ def read_address(text: str) -> IpAddress | None:
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether it is an address of one host on the internet.
+    """Whether it is the address of a single host on the internet.
 
     Private, loopback, link-local, unique-local, shared (carrier's NAT), multicast, reserved and
     unspecified addresses are not.
@@ -40,7 +40,7 @@ def is_public(address: IpAddress) -> bool:
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that packets to this one end up at."""
+    """Return the IPv4 address that packets to this one reach, or None."""
     if address in _TRANSLATED:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour

@@ -1,4 +1,4 @@
-"""Which effects a person has to approve of, and the way to get that."""
+"""Approvals: which effects a person has to approve, and how to request that."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _SUBJECTS = ("name", "model", "key", "topic", "spell", "agent")
 
 
 class Approvals:
-    """The rules of one run.
+    """The approval rules of one run.
 
-    A rule is the name of an effect, with `*` for any part, and perhaps whom it is about:
+    A rule is an effect's name, with `*` as a wildcard, and optionally its subject:
     `tool.call:send_mail`, `state.delete:drafts.*`, `spell.run`.
 
     Attributes:
-        wanted: Rules for what needs approval.
-        given: Rules for what is approved of beforehand.
+        wanted: Rules for the effects that need approval.
+        given: Rules for the effects approved in advance.
     """
 
     def __init__(self, wanted: Iterable[str] = (), given: Iterable[str] = ()) -> None:
         self.wanted, self.given = tuple(wanted), tuple(given)
 
     def also(self, wanted: Iterable[str]) -> Approvals:
-        """The same rules, and more that needs approval."""
+        """Return these rules with more effects that need approval."""
         return Approvals([*self.wanted, *wanted], self.given)
 
     def about(self, name: str) -> bool:
-        """Whether some effect of that name may need approval; asking never does."""
+        """Whether any effect of that name may need approval; `human.*` effects never do."""
         effects = [rule.partition(":")[0] for rule in self.wanted]
         return any(fnmatchcase(name, e) for e in effects) and not name.startswith("human.")
 
@@ -47,7 +47,7 @@ class Approvals:
 
 
 def what_is(effect: Effect | RecordedEffect) -> str:
-    """The effect and whom it is about, as rules name them."""
+    """Return the effect with its subject, in the form of the rules: `tool.call:send_mail`."""
     named = (effect.args.get(key) for key in _SUBJECTS)
     subject = next((value for value in named if isinstance(value, str)), None)
     return effect.name if subject is None else f"{effect.name}:{subject}"
@@ -56,20 +56,20 @@ def what_is(effect: Effect | RecordedEffect) -> str:
 async def approve(
     effect: Effect, what: str, args: dict[str, Value], *, beside: bool = False
 ) -> dict[str, Value]:
-    """Have a person approve of something on behalf of an effect; the arguments to do it with.
+    """Have a person approve something on behalf of an effect, and return the approved arguments.
 
-    It is asked by an effect, `human.approve`: on replay the recorded decision counts.
+    The request is an effect, `human.approve`, so a replay uses the recorded decision.
 
     Args:
-        effect: The effect that cannot go on without.
+        effect: The effect that needs the approval.
         what: What is to be done: `tool.call:send_mail`.
-        args: With what; whoever approves may change them.
+        args: Its arguments, which the person may change.
         beside: Whether the effect itself is what waits. It may be a leaf, which is recorded as a
-            whole, so the asking has a place beside it.
+            whole, so the request gets a path beside it.
 
     Raises:
         NotApproved: The person refused.
-        NobodyToAsk: Nobody is there.
+        NobodyToAsk: Nobody is available.
     """
     asked: dict[str, Value] = {"what": what, "args": args}
     if beside:
@@ -77,7 +77,7 @@ async def approve(
     else:
         asking = effect.child("human.approve", asked)
     decision = await effect.run.perform(asking)
-    assert isinstance(decision, dict)  # noqa: S101 - the handler says so
+    assert isinstance(decision, dict)  # noqa: S101 - its handler returns one
     if decision["approved"]:
         changed = decision.get("args", args)
         return changed if isinstance(changed, dict) else args
@@ -86,7 +86,7 @@ async def approve(
 
 
 def matches(what: str, rule: str) -> bool:
-    """Whether a rule names it."""
+    """Whether a rule matches an effect with its subject."""
     name, _, subject = what.partition(":")
     effect, _, about = rule.partition(":")
     return fnmatchcase(name, effect) and (not about or fnmatchcase(subject, about))

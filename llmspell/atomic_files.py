@@ -1,31 +1,31 @@
-"""Files that are written whole: who reads one sees the old text or the new, never a part."""
+"""Atomic file writes: a reader sees the old contents or the new, never a part."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-_USUAL = 0o666  # before the umask, as `open` has it
+_USUAL = 0o666  # before the umask, the default of `open`
 
 
 def replace_file(file: Path, data: bytes, *, mode: int | None = None, durable: bool = True) -> None:
-    """Put data in the place of what is in a file, or make it.
+    """Replace a file's contents atomically, creating the file if needed.
 
     Args:
-        file: Its folder is there.
-        data: All that it is to hold.
-        mode: Who may do what with it; by default as for any new file.
-        durable: Whether it has to outlive a power cut as well, which takes longer.
+        file: The file; its folder must exist.
+        data: The complete new contents.
+        mode: The permission bits, regardless of the umask; by default those of any new file.
+        durable: Whether to fsync, so that the data survives a power cut. This takes longer.
 
     Raises:
-        OSError: It cannot be written; what was there stays.
+        OSError: The file cannot be written; the old contents remain.
     """
     new = file.with_name(f".{file.name}.{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         with os.fdopen(os.open(new, flags, _USUAL if mode is None else mode), "wb") as out:
             if mode is not None:
-                os.fchmod(out.fileno(), mode)  # whatever the umask
+                os.fchmod(out.fileno(), mode)  # regardless of the umask
             out.write(data)
             if durable:
                 out.flush()

@@ -1,4 +1,4 @@
-"""A bridge: a named set of effects, the Lua that makes them pleasant to call, and its docs."""
+"""Bridges: named sets of effects, each with Lua that wraps them and a reference page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmspell.suggestions import similar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# The globals that the Lua of each makes.
+# The globals that each bridge's Lua defines.
 BUILT_IN: dict[str, tuple[str, ...]] = {
     "clock": ("os.time", "os.clock", "os.date"),
     "environment": ("os.getenv",),
@@ -40,7 +40,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
 
 
 class Bridge:
-    """A set of effects that share the first part of their names.
+    """A set of effects that share a name prefix.
 
     In `bridges/state/__init__.py`:
 
@@ -49,15 +49,16 @@ class Bridge:
         @bridge.effect()
         def get(effect: Effect, key: str) -> Value: ...
 
-    makes the effect `state.get`. `state.lua` beside it, if there, is a chunk that is given the
-    table `host` {perform, fail, null, tostring, env, define_tool, …} and returns a table of globals.
+    defines the effect `state.get`. The optional `state.lua` beside it is a chunk that receives the
+    table `host` {perform, fail, null, tostring, env, define_tool, …} and returns a table of
+    globals.
 
     Attributes:
         name: First part of its effects' names.
-        handlers: By full name.
+        handlers: The handlers by full effect name.
         lua: Source of its Lua, or None.
-        globals: What that makes, if it is to be loaded only when a spell first uses one of them.
-        tags: Words to list and find it by.
+        globals: The globals it defines, if its Lua is to be loaded lazily at the first use of one.
+        tags: Tags for listing and searching.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Bridge:
 
     @cached_property
     def description(self) -> str:
-        """What it is for: the first paragraph of the README.md in its folder."""
+        """Its purpose: the first paragraph of the README.md in its folder."""
         readme = self._folder / "README.md"
         if not readme.is_file():
             return ""
@@ -89,7 +90,7 @@ class Bridge:
         return " ".join(first.split())
 
     def describe(self) -> dict[str, Any]:
-        """All there is to say of it, as plain values, with each of its effects."""
+        """Return a full description as plain values, including its effects."""
         effects = [
             {
                 "name": name,
@@ -109,11 +110,12 @@ class Bridge:
         }
 
     def effect(self, name: str | None = None, **fields: Any) -> Callable[[F], F]:
-        """Make a typed function the handler of an effect.
+        """Return a decorator that makes a typed function the handler of an effect.
 
         Args:
             name: The last part of the effect's name; by default the function's name.
-            **fields: Of `Handler`: `leaf`, `repeatable`, `deadline`, `bind`, `needs`, `costs`.
+            **fields: Fields of `Handler`: `leaf`, `repeatable`, `deadline`, `bind`, `needs`,
+                `costs`.
         """
 
         def add(function: F) -> F:
@@ -125,7 +127,7 @@ class Bridge:
 
 
 class Bridges(Registry[Bridge]):
-    """The bridges of a runtime. A built-in one's Python is imported at its first effect."""
+    """The bridges of a runtime. The Python of a built-in bridge is imported at its first effect."""
 
     def __init__(self, extra: Iterable[Bridge]) -> None:
         super().__init__("bridge", _BuiltIn())
@@ -133,7 +135,7 @@ class Bridges(Registry[Bridge]):
             self.add(bridge)
 
     def add(self, bridge: Bridge) -> None:
-        """Add one before the first run. Raises PluginError when its name is taken."""
+        """Add a bridge before the first run. Raises PluginError when its name is taken."""
         if bridge.name in BUILT_IN:
             raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
         if bridge.name in self:
@@ -141,7 +143,7 @@ class Bridges(Registry[Bridge]):
         self.register(bridge.name, bridge)
 
     def lua(self) -> list[LuaPart]:
-        """The Lua of every bridge that has some, in order of loading."""
+        """Return the Lua of every bridge that has some, in load order."""
         folder = Path(import_module("llmspell.bridges").__path__[0])
         parts = []
         for name, made in BUILT_IN.items():
@@ -152,10 +154,10 @@ class Bridges(Registry[Bridge]):
         return parts + [LuaPart(b.name, b.lua, b.globals) for b in own if b.lua is not None]
 
     def handler(self, effect: str) -> Handler:
-        """The handler of an effect.
+        """Return the handler of an effect.
 
         Raises:
-            UnknownEffect: With the most similar names.
+            UnknownEffect: There is none; the error suggests the most similar names.
         """
         bridge = self.get(effect.partition(".")[0])
         if bridge is not None and effect in bridge.handlers:
@@ -165,7 +167,7 @@ class Bridges(Registry[Bridge]):
 
 
 class _BuiltIn(Registry[Bridge]):
-    """Those that are always there."""
+    """The built-in bridges."""
 
     def __init__(self) -> None:
         super().__init__("bridge")

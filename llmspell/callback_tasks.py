@@ -1,4 +1,4 @@
-"""What calls the functions of a spell again and again, until the run has ended."""
+"""Background tasks that call functions of a spell repeatedly, until the run ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CallbackTasks:
-    """Tasks, by id, each of which calls a function of the spell now and again."""
+    """Tasks by id, each of which calls a function of the spell from time to time."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -29,28 +29,28 @@ class CallbackTasks:
         return self._tasks.keys()
 
     def start(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002 - it is the id
-        """Have the spell called, as long as that lasts."""
+        """Start a task for a coroutine that calls the spell."""
         self._tasks[id] = task = asyncio.get_running_loop().create_task(calls)
         task.add_done_callback(lambda _: self._tasks.pop(id, None))
 
     async def finish(self, seconds: float) -> int:
-        """Wait until all have ended by themselves, so long at most; how many have not."""
+        """Wait up to `seconds` for all tasks to end by themselves; return how many have not."""
         if not self._tasks:
             return 0
         _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
         return len(late)
 
     async def cancel(self) -> None:
-        """End all, and calls in progress."""
+        """Cancel all tasks, including calls in progress."""
         await cancel(list(self._tasks.values()))
 
 
 async def problem_in_call(
     effect: Effect, function: LuaFunction, argument: Value, number: int, seconds: float
 ) -> str | None:
-    """Call a function of the spell, for so many seconds at most; what went wrong, or None.
+    """Call a function of the spell with a timeout; return a description of its failure, or None.
 
-    `number` tells the call from others that the effect makes.
+    `number` distinguishes this call from others of the same effect.
     """
     from llmspell.journal.timeouts import within_recorded
 

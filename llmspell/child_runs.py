@@ -1,4 +1,4 @@
-"""Spells that a spell runs, each with no more than its parent has."""
+"""Child runs: spells run by a spell, each limited to what its parent may do."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from llmspell.spending.accounts import Accounts
 from llmspell.values import Value
 
 _MEMORY = "memory"
-SHARE = 4  # of these fit into the memory limit when none says how much it wants
+SHARE = 4  # how many children fit into the parent's memory limit by default
 
 
 class ChildRun(Frozen):
-    """A spell to be run on behalf of another one.
+    """A spell to run on behalf of another one.
 
     Attributes:
-        limits: What it may use, by the names of `Limits`, if that is less than the parent may.
-        own_state: Whether its state is its own and ends with it, or else the project's.
-        own_events: Whether it has a bus of its own, or else shares that of its parent.
+        limits: Limits lower than the parent's, by the field names of `Limits`.
+        own_state: Whether it has a state of its own that ends with it, instead of the project's.
+        own_events: Whether it has an event bus of its own, instead of its parent's.
     """
 
     spell: Spell
@@ -44,15 +44,15 @@ class ChildRun(Frozen):
 
 
 Start = Callable[[Effect, ChildRun, Permissions, Limits], Awaitable[Value]]
-"""Runs a child on behalf of an effect, with these permissions and limits; what it returns."""
+"""Runs a child on behalf of an effect, with these permissions and limits; returns its result."""
 
 
 class ChildRuns:
     """Runs the children of one run.
 
-    Together they have as much memory as their parent: one that finds too little left waits until
-    others have ended. They begin in the order in which they were asked for, and when one that
-    waited began is recorded.
+    They share their parent's memory limit: a child that finds too little left waits until others
+    have ended. Children start in the order in which they were requested, and the start of one that
+    had to wait is recorded.
     """
 
     def __init__(self, limits: Limits, permissions: Permissions, start: Start) -> None:
@@ -61,12 +61,13 @@ class ChildRuns:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def run(self, effect: Effect, child: ChildRun) -> Value:
-        """Run one; what it returns.
+        """Run a child and return its result.
 
         Raises:
-            LimitExceeded: There were too many effects, or there was too much output, for the parent.
-            SpellFailed: A parameter was wrong, it did not compile or did not catch an error, or it
-                went beyond a limit.
+            LimitExceeded: The parent has exceeded its own limit of effects or output, or its
+                budget.
+            SpellFailed: A parameter was invalid, or the child did not compile, did not catch an
+                error, or exceeded a limit.
         """
         own = {"memory": self._limits.memory // SHARE, **child.limits}
         limits = self._limits.lowered(own).lowered(child.spell.limits)
@@ -76,9 +77,9 @@ class ChildRuns:
                 return await self._start(effect, child, permissions, limits)
         except LlmspellError as error:
             if isinstance(error, LimitExceeded):
-                effect.run.count()  # the limit of effects may be this run's own: that ends it as well
-                effect.run[RunOutput].count(0)  # and so may that of output
-                effect.run[Accounts].check(effect.path)  # and the budget
+                effect.run.count()  # if the exceeded limit is this run's own, this ends it too
+                effect.run[RunOutput].count(0)  # the same for the limit of output
+                effect.run[Accounts].check(effect.path)  # and for the budget
                 if error.value < getattr(self._limits, error.limit, inf):
                     error.hint = f"give it more: Spell.run(…, {{limits = {{{error.limit} = …}}}})"
             raise SpellFailed(child.spell.name, error) from error
@@ -94,7 +95,7 @@ class ChildRuns:
             self._admit()
 
     async def _turn(self, effect: Effect, size: int) -> None:
-        """Wait until there is enough memory, or as long as was recorded."""
+        """Wait until there is enough memory or, in a replay, until the recorded moment."""
         recording = effect.run[Recording]
         again = recording is not None and recording.follows_record
         if again and recording.has_recorded(effect.mark(_MEMORY)):
@@ -114,6 +115,6 @@ class ChildRuns:
             asyncio.get_running_loop().call_soon(self._admit)
 
     def _admit(self) -> None:
-        """Have the next one begin if there is enough for it; it looks after the one behind it."""
+        """Let the next child start if enough memory is free; it then admits the one behind it."""
         if self._waiting and self._waiting[0][0] <= self._free and not self._waiting[0][1].done():
             self._waiting[0][1].set_result(None)

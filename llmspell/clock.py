@@ -1,7 +1,7 @@
-"""What time it is, for spells and for what waits on their behalf.
+"""The current time, for spells and for the timers of the host.
 
-A loop of virtual time (see `llmspell.testing.virtual_time`) says it itself, so that waiting for a
-week takes no time in a test, and all clocks agree that a week has passed.
+An event loop with virtual time (see `llmspell.testing.virtual_time`) supplies the time itself, so
+that waiting for a week takes no time in a test, and all clocks agree that a week has passed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def now() -> float:
 
 
 def monotonic() -> float:
-    """Seconds since some moment, never less than before: the clock that timeouts go by."""
+    """Seconds since an arbitrary moment, never decreasing: the clock that timeouts use."""
     loop = _loop()
     return time.monotonic() if loop is None else loop.time()
 

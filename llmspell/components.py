@@ -1,4 +1,4 @@
-"""Assembles what a runtime works with: what is built in, installed, configured and given."""
+"""Assembles the components of a runtime: built-in, installed, configured and passed in."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from llmspell.tools.tool import FunctionTool, Tool
 
 
 def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
-    """A registry of the tools; typed functions among those given become some.
+    """Return a registry of all tools; typed functions in `given` become tools.
 
     Raises:
-        PluginError: One cannot be loaded, or two have the same name and version.
+        PluginError: A tool cannot be loaded, or two have the same name and version.
     """
     tools = Tools.with_builtin_tools().with_category_index()
     found = _offered("llmspell.tools", Tool, "tool")
@@ -38,12 +38,12 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
 
 
 def all_bridges(given: Iterable[Bridge]) -> Bridges:
-    """The built-in bridges, those of installed packages, and those given. Raises PluginError."""
+    """Return the built-in bridges, those of installed packages, and `given`. Raises PluginError."""
     return Bridges([*_offered("llmspell.bridges", Bridge, "bridge"), *given])
 
 
 def _offered(group: str, kind: Any, what: str) -> list[Any]:
-    """What installed packages offer of a kind. Raises PluginError when it cannot be loaded."""
+    """Load what installed packages offer in an entry-point group. Raises PluginError."""
     found = []
     for offer in installed(group):
         one = offer.load(what=f"the {what} {offer.name!r}")
@@ -55,7 +55,7 @@ def _offered(group: str, kind: Any, what: str) -> list[Any]:
 
 
 def all_hooks(project: Project, given: Iterable[Hook]) -> Hooks:
-    """A registry of the hooks that the project configures and those given."""
+    """Return a registry of the hooks that the project configures, and of `given`."""
     hooks = Hooks()
     for hook in [*_configured_hooks(project), *given]:
         hooks.add(hook)
@@ -65,7 +65,7 @@ def all_hooks(project: Project, given: Iterable[Hook]) -> Hooks:
 def all_middleware(
     project: Project, given: Iterable[Middleware | MiddlewareFunction]
 ) -> tuple[Middleware, ...]:
-    """What effects pass, outermost first. Raises ConfigError."""
+    """Return the middleware of a runtime, outermost first. Raises ConfigError."""
     configured = arrange(_configured_middleware(project), source=str(project.file))
     return arrange(given, configured)
 

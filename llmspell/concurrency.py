@@ -1,4 +1,4 @@
-"""Answers that may come later, and waiting for several at once."""
+"""Answers that may be immediate or awaitable, and waiting for several tasks at once."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any, Generic, TypeAlias, TypeVar
 T = TypeVar("T")
 
 Answer: TypeAlias = T | Awaitable[T]
-"""A result, or an awaitable of it: what can answer at once does, without a task.
+"""A result, or an awaitable of one. A handler that can answer immediately needs no task.
 
-Who only passes an answer on hands it on as it is; others write `await settled(answer)`.
+Code that only passes an answer on returns it as it is; other code writes `await settled(answer)`.
 """
 
 
 async def settled(answer: Answer[T]) -> T:
-    """The result, awaited only if it has to be."""
+    """Return the result of an answer, awaiting it only if necessary."""
     if hasattr(answer, "__await__"):
         return await answer
     return answer
 
 
 def is_cancelled() -> bool:
-    """Whether somebody cancels the running task.
+    """Whether the running task itself is being cancelled.
 
-    Nobody does when what it waits for was cancelled by others, such as a task of a tool's own: that
-    it hears of in the same way, and yet it is a failure like any other.
+    False when something it awaits was cancelled by others, such as a task that a tool started. That
+    raises CancelledError in the same way, but is a failure like any other.
     """
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
 
 
 def as_failure(error: asyncio.CancelledError) -> Exception:
-    """The failure that a cancellation is which nobody meant for the running task.
+    """Return the failure to report for a cancellation that was not meant for the running task.
 
-    Raises the cancellation itself when somebody did: see `is_cancelled`.
+    Re-raises the cancellation if it was; see `is_cancelled`.
     """
     if is_cancelled():
         raise error
@@ -43,14 +43,14 @@ def as_failure(error: asyncio.CancelledError) -> Exception:
 
 
 class CancelledBeforeRequest(asyncio.CancelledError):
-    """A cancellation before what was wanted had been asked of anybody, or while others want it too."""
+    """A cancellation before a request was sent to anyone, or while others still wait for it."""
 
 
 class Followed(Generic[T]):
-    """An answer that takes time, and `follow`, which awaits it and does something more.
+    """An awaitable answer wrapped by `follow`, which awaits it and then does something more.
 
-    It is awaited once. Who does not await it closes it, and the answer is closed as well: a
-    coroutine around that one would not do so before it has begun.
+    Await it once, or close it. Closing also closes the answer, which a wrapping coroutine would not
+    do before it has started.
     """
 
     __slots__ = ("_answer", "_begun", "_follow")
@@ -72,9 +72,9 @@ class Followed(Generic[T]):
 
 
 async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and wait until they have ended, also when who waits is cancelled meanwhile.
+    """Cancel tasks and wait until they have ended, even if the caller is cancelled meanwhile.
 
-    `asyncio.gather` would end then with an exception that no cancel scope of anyio knows as its own.
+    `asyncio.gather` would then raise an exception that anyio's cancel scopes do not recognize.
     """
     from anyio import CancelScope
 
@@ -85,14 +85,14 @@ async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
             await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # so that it counts as noticed
+            task.exception()  # marks it as retrieved
 
 
 async def in_own_task(work: Coroutine[Any, Any, T], leave: Callable[[], None]) -> T:
-    """What comes of work that has a task to itself.
+    """Run a coroutine in a task of its own and return its result.
 
-    So being cancelled from outside is told from what the work cancels itself, such as what takes too
-    long: `leave` is called first.
+    This distinguishes cancellation from outside, before which `leave` is called, from cancellation
+    inside the work, for example at a timeout.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
@@ -116,9 +116,9 @@ async def in_own_task(work: Coroutine[Any, Any, T], leave: Callable[[], None]) -
 async def gather(
     coroutines: Sequence[Coroutine[Any, Any, T]], *, limit: int | None = None
 ) -> list[T]:
-    """Run coroutines at the same time, so many at most; their results in order.
+    """Run coroutines concurrently, at most `limit` at a time, and return their results in order.
 
-    The first to fail cancels the others, and its exception is raised as it is, not in a group.
+    The first failure cancels the others; its exception is raised as it is, not in a group.
     """
     from anyio import create_task_group
 
@@ -141,7 +141,7 @@ async def gather(
                 group.start_soon(run)
     finally:
         for coroutine in coroutines:
-            coroutine.close()  # one that was cancelled before it began
+            coroutine.close()  # it may have been cancelled before it started
     if failure is not None:
         raise failure
     return [results[index] for index in range(len(coroutines))]

@@ -1,4 +1,4 @@
-"""Lines from standard input, for spells that talk with a person."""
+"""Lines from standard input, for interactive spells."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from contextlib import suppress
 class Console:
     """Standard input, read line by line without blocking the event loop.
 
-    The descriptor itself is read, not `sys.stdin`: a thread left waiting in there at exit would
-    hold its lock.
+    Reads the descriptor itself, not `sys.stdin`: a thread left blocked in there at exit would hold
+    its lock.
     """
 
     def __init__(self, descriptor: int = 0, *, entered: Callable[[], None] = lambda: None) -> None:
-        """Read a descriptor; `entered` is told when a person has typed a line, and pressed Enter."""
+        """Read a descriptor; `entered` is called when a person has pressed Enter."""
         self._descriptor, self._entered = descriptor, entered
         self._pending = b""
         self._ended = False
         self._reading = asyncio.Lock()
 
     async def read_line(self, prompt: str = "") -> str | None:
-        """The next line without its line end, or None after the last.
+        """Return the next line without its line end, or None at the end of input.
 
-        The prompt is shown on stderr when a person is there to read it.
+        The prompt is shown on stderr if the input is a terminal.
         """
         async with self._reading:
             typed = os.isatty(self._descriptor)
@@ -39,9 +39,9 @@ class Console:
             return line
 
     async def read_answer(self, question: str) -> str | None:
-        """The line that a person types after having seen the question, or None for no more.
+        """Return the line a person types after seeing the question, or None at the end of input.
 
-        The descriptor is a terminal. What was typed before is no answer, and is thrown away.
+        The descriptor must be a terminal. Input typed before the question is discarded.
         """
         import termios
 
@@ -72,7 +72,7 @@ class Console:
     async def _read(self) -> bytes:
         from anyio import wait_readable
 
-        # A regular file cannot be waited for, nor can /dev/null; they are always ready.
+        # Regular files and /dev/null cannot be polled; they are always ready.
         with suppress(PermissionError):
             await wait_readable(self._descriptor)
         return os.read(self._descriptor, 1 << 16)

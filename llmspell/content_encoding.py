@@ -1,4 +1,4 @@
-"""How the body of a response is packed."""
+"""Checks the content encoding of HTTP responses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def check_content_encoding(response: httpx2.Response) -> None:
-    """Raise httpx2's `DecodingError` for a body that is packed more than once.
+    """Raise httpx2's `DecodingError` for a body that is compressed more than once.
 
-    Each time it may grow a thousandfold, and of what is between two of them nobody sees the size.
+    Each decompression may expand it a thousandfold, and the intermediate size is not checked.
     """
     import httpx2
 

@@ -1,4 +1,4 @@
-"""Spans of time as text: "7d", "1h30m", "250ms"."""
+"""Durations as text: "7d", "1h30m", "250ms"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[wdhms])")
 
 
 def seconds_in(text: str) -> float:
-    """How many seconds that is. Raises ValueError when it is no span of time."""
+    """Parse a duration and return its seconds. Raises ValueError when it is not one."""
     at, seconds = 0, 0.0
     while at < len(text):
         part = _PART.match(text, at)

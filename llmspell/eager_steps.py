@@ -1,4 +1,4 @@
-"""Work in steps that is done at once, as far as nothing has to be awaited."""
+"""Runs code eagerly, without a coroutine or task, until it has to await something."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from llmspell.concurrency import Answer
 T = TypeVar("T")
 
 Steps = Generator[Awaitable[Any], Any, T]
-"""A generator that yields what it has to await, is sent what came of that, and returns a result."""
+"""A generator that yields awaitables, is sent their results, and returns a result."""
 
 
 def run_eagerly(steps: Steps[Answer[T]]) -> Answer[T]:
-    """Take the steps; the result or, from the first that has to be awaited, the rest of them.
+    """Run the steps until one has to be awaited; return the result, or an awaitable of the rest.
 
-    When nothing is left to do but to await one more thing, they may return that.
+    Steps that end by awaiting one more thing may return that awaitable instead.
 
-    So a step that need not wait costs no coroutine, and one that waits does so in the task of
-    whoever awaits the rest.
+    A step that need not wait thus costs no coroutine, and one that waits does so in the task that
+    awaits the rest.
     """
     try:
         awaited = next(steps)
@@ -32,13 +32,13 @@ def run_eagerly(steps: Steps[Answer[T]]) -> Answer[T]:
 
 
 async def run_steps(steps: Steps[Answer[T]]) -> T:
-    """The same for steps of which the first will have to be awaited: a coroutine costs less then."""
+    """Run steps of which the first will have to be awaited; cheaper than `run_eagerly` then."""
     try:
         awaited = next(steps)
         while True:
             try:
                 result = await awaited
-            except BaseException as error:  # noqa: BLE001 - it is the steps' to see
+            except BaseException as error:  # noqa: BLE001 - passed on to the steps
                 awaited = steps.throw(error)
             else:
                 awaited = steps.send(result)
@@ -48,7 +48,7 @@ async def run_steps(steps: Steps[Answer[T]]) -> T:
 
 
 class _Rest(Generic[T]):
-    """Steps that wait. Who does not await them closes them."""
+    """The awaitable rest of some steps. A caller that does not await it must close it."""
 
     __slots__ = ("_awaited", "_steps")
 
@@ -61,7 +61,7 @@ class _Rest(Generic[T]):
             while True:
                 try:
                     result = yield from self._awaited.__await__()
-                except BaseException as error:  # noqa: BLE001 - it is the steps' to see
+                except BaseException as error:  # noqa: BLE001 - passed on to the steps
                     self._awaited = steps.throw(error)
                 else:
                     self._awaited = steps.send(result)
@@ -79,16 +79,16 @@ class _Rest(Generic[T]):
 
 
 class TookTooLong(TimeoutError):
-    """It was not done in the seconds given; other than a `TimeoutError` of its own."""
+    """The timeout expired; distinct from a `TimeoutError` that the work itself raises."""
 
 
 async def within(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """What comes of a coroutine that may take so long, if there is a limit.
+    """Run a coroutine with a timeout, if there is one, and return its result.
 
-    A timer is set only once it waits.
+    No timer is created unless the coroutine has to wait.
 
     Raises:
-        TookTooLong: When it did not end in time; it was cancelled.
+        TookTooLong: The timeout expired; the coroutine was cancelled.
     """
     try:
         waits_for = work.send(None)
@@ -103,18 +103,18 @@ async def in_time(
     waits_for: Any,
     limit: asyncio.Timeout | None = None,
 ) -> T:
-    """What comes of a coroutine that has begun, and yielded what it waits for.
+    """Continue a coroutine that has started and yielded, with a timeout; return its result.
 
     Args:
-        seconds: How many it may take; None for any number.
+        seconds: The timeout; None for none.
         work: The coroutine.
         waits_for: What it yielded.
-        limit: Says instead when they are over.
+        limit: The timeout to use instead, for one that may be rescheduled.
 
     Raises:
-        TookTooLong: When it did not end in so many seconds; it was cancelled.
+        TookTooLong: The timeout expired; the coroutine was cancelled.
     """
-    # Not a cancel scope of anyio: those nest, and the coroutine may have entered some already.
+    # Not an anyio cancel scope: those must nest, and the coroutine may have entered some already.
     limit = limit or asyncio.timeout(seconds)
     try:
         async with limit:
@@ -131,7 +131,7 @@ def _go_on(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, 
         while True:
             try:
                 sent = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - it is the coroutine's to see
+            except BaseException as error:  # noqa: BLE001 - passed on to the coroutine
                 waits_for = work.throw(error)
             else:
                 waits_for = work.send(sent)

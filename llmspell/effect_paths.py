@@ -1,8 +1,9 @@
-"""Paths of effects: where in a run one is.
+"""Paths of effects: their place in a run.
 
-`0.2/5` is the sixth effect of the third child of the main task; `0.2/5/1` is the second one that its
-handler performed, and `0.2/5.0` a task of the spell that it called. `0.2/5!0/0` is performed beside it,
-by a hook say: whoever waits for the effect waits for that as well, but it is not on its behalf.
+`0.2/5` is the sixth effect of the third child of the main task; `0.2/5/1` is the second effect that
+its handler performed, and `0.2/5.0` a task for a function of the spell that it called. `0.2/5!0/0`
+is performed beside it, by a hook for example: a caller that awaits the effect awaits that as well,
+but it is not on the effect's behalf.
 """
 
 from __future__ import annotations
@@ -13,33 +14,33 @@ BESIDE = "!"
 
 
 def is_within(path: str, other: str) -> bool:
-    """Whether what is done at a path is on behalf of another one, or beside that or such."""
+    """Whether a path is on behalf of another, or beside it, at any depth."""
     return path.startswith((f"{other}/", f"{other}.", f"{other}{BESIDE}"))
 
 
 def is_on_behalf(path: str, other: str) -> bool:
-    """Whether what is done at a path is on behalf of another one."""
+    """Whether a path is on behalf of another, not beside it."""
     return path.startswith((f"{other}/", f"{other}."))
 
 
 def is_beside(path: str) -> bool:
-    """Whether a path is of what is beside an effect, and not on behalf of what is."""
+    """Whether a path itself is beside an effect, rather than on behalf of something beside one."""
     return path.rfind(BESIDE) > _last_step(path)
 
 
 def is_task(path: str) -> bool:
-    """Whether a path is of a task that a spell or an effect began, and not of an effect."""
+    """Whether a path is that of a task, not of an effect."""
     return path.rfind(".") > max(path.rfind("/"), path.rfind(BESIDE))
 
 
 def all_around(path: str) -> Iterator[str]:
-    """What a path is within, the nearest first."""
+    """Yield the paths that a path is within, innermost first."""
     while path := path[: max(_last_step(path), path.rfind(BESIDE), 0)]:
         yield path
 
 
 def all_above(path: str) -> Iterator[str]:
-    """What a path is on behalf of, the nearest first."""
+    """Yield the paths that a path is on behalf of, innermost first."""
     while path := path[: max(_last_step(path), 0)]:
         yield path
 

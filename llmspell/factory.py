@@ -1,4 +1,4 @@
-"""Objects whose class a file of settings names, and whose constructor says what may be set."""
+"""Creates objects from settings that name a class and arguments of its constructor."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from llmspell.signature import Signature
 
 
 def signature_of(kind: Any) -> Signature | None:
-    """What the constructor of a class takes by name; None when that is nothing."""
+    """Return the signature of a class's constructor, or None when it takes nothing."""
     if kind.__init__ is object.__init__:
         return None
     return Signature(object.__new__(kind).__init__)  # bound, so without self
 
 
 def construct(kind: type, settings: dict[str, Any], *, place: str, source: str) -> Any:
-    """An object of the class, made with settings; paths among them count from the file's folder.
+    """Create an object of a class from settings, with relative paths resolved against the file.
 
     Args:
-        kind: The class. Its constructor has type hints.
-        settings: Arguments by name.
-        place: The key where they stand, for messages: `hooks.retry.settings`.
-        source: The file where that is.
+        kind: The class. Its constructor must have type hints.
+        settings: The constructor's arguments by name.
+        place: The key of the settings, for messages: `hooks.retry.settings`.
+        source: The settings file.
 
     Raises:
-        ConfigError: With every setting that is wrong.
+        ConfigError: The settings are invalid; the error lists every problem.
     """
     signature = signature_of(kind)
     if signature is None:

@@ -1,4 +1,4 @@
-"""Reads settings from a file: TOML, JSON, or YAML when PyYAML is installed."""
+"""Reads settings files: TOML, JSON, or YAML when PyYAML is installed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SPECIFICATIONS = {
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """The table a file holds, by the form its name ends in.
+    """Read a table from a file, in the format its extension names.
 
     Raises:
-        ConfigError: When it cannot be read, or holds no table.
+        ConfigError: The file cannot be read, or does not contain a table.
     """
     form, parse = _FORMS[file.suffix]
     try:
@@ -31,14 +31,14 @@ def read_table(file: Path) -> dict[str, Any]:
         hint = f"it is {form}: {_SPECIFICATIONS[form]}"
         raise ConfigError(str(file), [problem], hint=hint) from error
     if table is None:
-        return {}  # an empty file of YAML
+        return {}  # an empty YAML file
     if not isinstance(table, dict):
         raise ConfigError(str(file), ["holds no settings by name"])
     return table
 
 
 def _text(file: Path) -> str:
-    return file.read_text("utf-8-sig")  # some editors begin a file with a mark of its encoding
+    return file.read_text("utf-8-sig")  # some editors write a byte order mark
 
 
 def _toml(file: Path) -> Any:
@@ -52,12 +52,12 @@ def _json(file: Path) -> Any:
 
     table = json.loads(_text(file), object_pairs_hook=_table)
     if isinstance(table, dict):
-        table.pop("$schema", None)  # which editors look at
+        table.pop("$schema", None)  # a reference for editors
     return table
 
 
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON. Raises ValueError for a key that is there twice, as TOML does."""
+    """Build a dict from a JSON object. Raises ValueError for a duplicate key, as TOML does."""
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
@@ -83,7 +83,7 @@ def _yaml(file: Path) -> Any:
 
 
 def _check_keys(node: Any, checked: set[Any]) -> None:
-    """Raise ValueError for a key that is there twice, which PyYAML does not mind."""
+    """Raise ValueError for a duplicate key, which PyYAML accepts."""
     if node in checked or getattr(node, "id", "scalar") == "scalar":
         return
     checked.add(node)

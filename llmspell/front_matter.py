@@ -1,4 +1,4 @@
-"""What a spell says of itself: TOML in its first comment, or in a `spell.toml` beside `main.lua`."""
+"""Front matter: TOML in a spell's first comment, or in a `spell.toml` beside `main.lua`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
 
 
 class FrontMatter(Frozen):
-    """What it holds, checked.
+    """Validated front matter.
 
     Attributes:
-        permissions: What the spell asks for: {"net": ["example.com"]}.
-        limits: What it lowers, by the names of `Limits`.
-        approve: What a person has to approve of, see `llmspell.approvals`.
+        permissions: The permissions the spell requests: {"net": ["example.com"]}.
+        limits: The limits it lowers, by the field names of `Limits`.
+        approve: Effects that a person has to approve, see `llmspell.approvals`.
     """
 
     name: str | None = None
@@ -45,10 +45,10 @@ _KEYS = {
 
 
 def block_of(source: bytes) -> slice | None:
-    """Where the lines of TOML in a spell's text are; None when it has none.
+    """Return the position of the TOML lines in a spell's source, or None without front matter.
 
     Raises:
-        ValueError: When the line that ends it is missing.
+        ValueError: The closing line is missing.
     """
     opening = _OPENING.search(source)
     if not opening:
@@ -60,7 +60,7 @@ def block_of(source: bytes) -> slice | None:
 
 
 def read_comment(source: bytes, file: str) -> FrontMatter:
-    """The front matter in a spell's own text. Raises ConfigError with every problem."""
+    """Read the front matter in a spell's source. Raises ConfigError with every problem."""
     try:
         block = block_of(source)
     except ValueError as error:
@@ -68,12 +68,12 @@ def read_comment(source: bytes, file: str) -> FrontMatter:
     if block is None:
         return FrontMatter()
     lines = [re.sub(rb"^---? ?", b"", line) for line in source[block].splitlines()]
-    first = source[: block.start].count(b"\n")  # so that lines count as in the file
+    first = source[: block.start].count(b"\n")  # to keep the line numbers of the file
     return read_toml(b"\n".join([b""] * first + lines) + b"\n", file)
 
 
 def read_toml(text: bytes, file: str) -> FrontMatter:
-    """The front matter in a TOML file. Raises ConfigError with every problem."""
+    """Read the front matter in a TOML file. Raises ConfigError with every problem."""
     import tomllib
 
     try:

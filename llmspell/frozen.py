@@ -1,7 +1,7 @@
-"""Dataclasses whose objects do not change, for what every start of a process imports.
+"""Frozen dataclasses that are cheap to define, for modules imported at every start.
 
-`@dataclass(frozen=True)` compiles six methods for each class, which takes a millisecond. Here only
-`__init__` is; the others are the same for all.
+`@dataclass(frozen=True)` compiles six methods per class, which takes a millisecond. Here only
+`__init__` is compiled; the other methods are shared by all classes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NoReturn, dataclass_transform
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Frozen:
-    """Makes a frozen dataclass of each class that is derived from it."""
+    """Base class that makes each subclass a frozen dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -21,7 +21,7 @@ class Frozen:
         dataclass(repr=False, eq=False)(cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # What `__init__` sets is not there yet.
+        # A field that `__init__` sets is not in `__dict__` yet.
         if name in self.__dict__ or name not in self.__dataclass_fields__:
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
         self.__dict__[name] = value

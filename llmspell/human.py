@@ -1,4 +1,4 @@
-"""What a person is asked: questions of a spell, and whether an effect may be done."""
+"""Requests to a person: questions of spells, and approvals of effects."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Question(Frozen):
-    """What a spell wants to know.
+    """A question that a spell asks.
 
     Attributes:
-        spell: How the spell's file is shown.
-        choices: What can be answered; anything when there are none.
-        default: What an empty answer means, if it means something.
+        spell: The display name of the spell's file.
+        choices: The possible answers; any answer is allowed when empty.
+        default: The meaning of an empty answer, if it has one.
     """
 
     spell: str
@@ -34,12 +34,12 @@ class Question(Frozen):
 
 
 class Approval(Frozen):
-    """What is only done if a person approves of it.
+    """An effect that needs a person's approval.
 
     Attributes:
-        spell: How the spell's file is shown.
-        what: The effect and whom it is about: `tool.call:send_mail`.
-        args: What it is to be done with.
+        spell: The display name of the spell's file.
+        what: The effect and its subject: `tool.call:send_mail`.
+        args: The effect's arguments.
     """
 
     spell: str
@@ -52,11 +52,11 @@ class Approval(Frozen):
 
 
 class Decision(Frozen):
-    """What a person decided.
+    """A person's decision about an approval.
 
     Attributes:
-        args: What it is to be done with instead; None when nothing was changed.
-        reason: Why, for the spell and the model.
+        args: The arguments to use instead; None when nothing was changed.
+        reason: The reason, for the spell and the model.
     """
 
     approved: bool
@@ -64,7 +64,7 @@ class Decision(Frozen):
     reason: str = ""
 
     def as_plain(self) -> dict[str, Value]:
-        """What `human.approve` answers: {approved, args, reason}."""
+        """Return the result of `human.approve`: {approved, args, reason}."""
         plain: dict[str, Value] = {"approved": self.approved}
         if self.args is not None:
             plain["args"] = self.args
@@ -74,34 +74,34 @@ class Decision(Frozen):
 
 
 class Person(Protocol):
-    """Somebody who is there to be asked."""
+    """Someone who can answer questions and approve effects."""
 
     async def answer(self, question: Question) -> str | None:
-        """The answer, one of the choices if there are some; None when there is none."""
+        """Return the answer, one of the choices if there are some; None when there is no answer."""
         ...
 
     async def decide(self, approval: Approval) -> Decision: ...
 
 
 class Human:
-    """Whom the effects of a run ask.
+    """Where the effects of a run send their requests to a person.
 
     Attributes:
-        spell: How the spell's file is shown.
-        person: Who is there, if anybody is.
+        spell: The display name of the spell's file.
+        person: Who answers, if anyone does.
     """
 
     def __init__(self, spell: str, person: Person | None) -> None:
         self.spell, self.person = spell, person
 
     async def ask(self, effect: Effect, about: Question | Approval, seconds: float | None) -> Value:
-        """What a person says, as a plain value; None when nobody does in time.
+        """Return a person's response as a plain value; None when there is none in time.
 
-        Whoever is there is asked. Otherwise a run that is recorded waits, and stops when there is
-        nothing else to do: `llmspell answer` and its like keep what is said for who resumes it.
+        Without a person, a recorded run waits, and is suspended when nothing else is left to do.
+        `llmspell answer` and its like record the response for the process that resumes the run.
 
         Raises:
-            NobodyToAsk: Nobody is there, and the run is not recorded.
+            NobodyToAsk: There is no person, and the run is not recorded.
         """
         recording = effect.run[Recording]
         begun = recording.taken_up(effect.path) if recording else None

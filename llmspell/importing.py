@@ -1,4 +1,4 @@
-"""Python that settings name: files, modules and what is in them; and what packages offer."""
+"""Imports Python that settings name, and lists the entry points of installed packages."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _OFFERS = "entry_points.txt"
 
 
 def load_python(name: str, *, what: str) -> ModuleType:
-    """A Python file (`weather.py`) or module (`company.tools`).
+    """Import a Python file (`weather.py`) or module (`company.tools`).
 
     Args:
         name: The file or module.
-        what: What is wanted of it, for messages: "tools".
+        what: What is expected in it, for messages: "tools".
 
     Raises:
-        PluginError: When it is not there, or cannot be imported.
+        PluginError: It does not exist or cannot be imported.
     """
     file = Path(name)
     if file.suffix == ".py" and not file.is_file():
@@ -36,7 +36,7 @@ def load_python(name: str, *, what: str) -> ModuleType:
 
 
 def load_object(reference: str, *, what: str) -> Any:
-    """What there is at `weather.py:name` or `company.tools:name`. Raises PluginError."""
+    """Return the object at `weather.py:name` or `company.tools:name`. Raises PluginError."""
     place, _, name = reference.rpartition(":")
     if not place:
         raise PluginError(
@@ -60,7 +60,7 @@ def _cannot_load(name: str, what: str, error: BaseException) -> PluginError:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Where the code that was loaded failed: "weather.py:3"."""
+    """Return where the imported code failed: "weather.py:3"."""
     from traceback import extract_tb
 
     if isinstance(error, SyntaxError):
@@ -79,7 +79,7 @@ def _import_file(path: Path) -> ModuleType:
     assert spec is not None  # noqa: S101 - a path that ends in .py has a loader
     assert spec.loader is not None  # noqa: S101
     module = module_from_spec(spec)
-    # Dataclasses and pydantic look their module up while it is being executed.
+    # Dataclasses and pydantic look up the module in sys.modules during its execution.
     ours = sys.modules.setdefault(path.stem, module) is module
     sys.path.insert(0, str(path.parent))
     try:
@@ -94,13 +94,13 @@ def _import_file(path: Path) -> ModuleType:
 
 
 class Offer(NamedTuple):
-    """What an installed package offers in an entry-point group.
+    """An object that an installed package offers in an entry-point group.
 
     Attributes:
-        name: What the package calls it.
-        reference: Where it is: `module:object`.
-        package: The package, and
-        version: its version.
+        name: The name of the entry point.
+        reference: Where the object is: `module:object`.
+        package: The name of the package.
+        version: The version of the package.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Offer(NamedTuple):
     version: str
 
     def load(self, *, what: str) -> Any:
-        """The object. Raises PluginError, which says whose it is."""
+        """Import the object. Raises PluginError, which names the package."""
         try:
             return load_object(self.reference, what=what)
         except PluginError as error:
@@ -118,13 +118,13 @@ class Offer(NamedTuple):
 
 
 def installed(group: str) -> list[Offer]:
-    """What installed packages offer in an entry-point group.
+    """Return what installed packages offer in an entry-point group.
 
-    importlib.metadata takes 20 ms to import, so it is asked only when some package has an
-    entry point of ours at all.
+    importlib.metadata takes 20 ms to import, so it is used only when some package has an entry
+    point in that group.
 
     Raises:
-        PluginError: When a package says so in a form that cannot be read.
+        PluginError: The entry points of a package cannot be parsed.
     """
     marker = f"[{group}]"
     files = (f for folder in map(Path, sys.path) for f in folder.glob(f"*.dist-info/{_OFFERS}"))
@@ -134,7 +134,7 @@ def installed(group: str) -> list[Offer]:
 
     found: dict[str, list[Offer]] = {}
     for package in distributions():
-        # Of two copies of a package the first is imported.
+        # Of two installed copies of a package, the first is the one imported.
         if marker in (package.read_text(_OFFERS) or "") and package.name not in found:
             found[package.name] = _offers_of(package, group)
     return [offer for offers in found.values() for offer in offers]

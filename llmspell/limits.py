@@ -1,4 +1,4 @@
-"""Limits on what one run may use, and budgets. A breach of its own ends the run, uncatchably."""
+"""Limits on the resources of a run, and budgets. No pcall catches the breach of a run's limit."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from llmspell.frozen import Frozen
 
-MOST = 2**53  # what any limit may be: up to here a float is exact
+MOST = 2**53  # the largest value of a limit: floats are exact up to here
 
 _WRITTEN = re.compile(r"\s*([\d._]+)\s*([A-Za-z]*)\s*")
 
 
 class Unit(Frozen):
-    """What a limit counts: how it is written, as "64MiB", and how it is shown, as "64 MiB".
+    """The unit of a limit: parsed from text such as "64MiB", and shown as "64 MiB".
 
     Attributes:
-        what: In words.
-        example: What one may write.
-        scales: The names it goes by, and how much each is; shown with the first that fits.
-        whole: Whether there are no parts of it.
+        what: A description of the values.
+        example: An example of a value.
+        scales: The names of the unit and their factors; shown with the first that fits.
+        whole: Whether values must be whole numbers.
     """
 
     what: str
@@ -32,10 +32,10 @@ class Unit(Frozen):
     whole: bool = True
 
     def read(self, given: object) -> float:
-        """The number that a number or a text stands for.
+        """Parse a number or a text.
 
         Raises:
-            ValueError: With what it must be, in a few words.
+            ValueError: It is invalid; the message says what it must be.
         """
         number = self._number(given)
         if self.whole and math.isfinite(number) and math.isclose(number, round(number)):
@@ -57,13 +57,13 @@ class Unit(Frozen):
             return math.nan
 
     def shown(self, value: float) -> str:
-        """For people: `64 MiB`, `0.5 s`, `1,000,000`."""
+        """Format a value for display: `64 MiB`, `0.5 s`, `1,000,000`."""
         fitting = (pair for pair in self.scales.items() if not self.whole or value % pair[1] == 0)
         name, scale = next(fitting, ("", 1))
         return f"{value / scale:,.16g} {name}".strip()
 
     def written(self, value: float) -> str:
-        """For a command line or a file: `64MiB`, `0.5s`, `1_000_000`."""
+        """Format a value for a command line or a file: `64MiB`, `0.5s`, `1_000_000`."""
         return self.shown(value).replace(" ", "").replace(",", "_")
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> Any:
@@ -108,10 +108,11 @@ class Limits(Frozen):
     Attributes:
         memory: Bytes of Lua memory.
         instructions: Lua instructions between two effects.
-        time: Seconds of Lua between two effects: of CPU if it is isolated, else whole ones on the clock.
+        time: Seconds of Lua between two effects: CPU time if isolated, else whole seconds of wall
+            time.
         effects: Effects in the whole run.
         output: Bytes printed and logged in the whole run.
-        message: Bytes of one value that crosses between Lua and the host.
+        message: Bytes of a single value passed between Lua and the host.
     """
 
     memory: Bytes = 64 << 20
@@ -122,21 +123,21 @@ class Limits(Frozen):
     message: Bytes = 16 << 20
 
     def lowered(self, to: Mapping[str, float]) -> Limits:
-        """These, with those of `to` that are lower."""
+        """Return these limits, with those of `to` that are lower."""
         lower = {n: min(getattr(self, n), most) for n, most in to.items() if n in units(Limits)}
         return replace(self, **lower)
 
 
 class Budget(Frozen):
-    """What a run, an agent or a task may spend on models; None is as much as there is.
+    """What a run, an agent or a task may spend on models; None is unlimited.
 
     Attributes:
         usd: US dollars.
-        tokens: Of the input and the output together.
+        tokens: Input and output tokens together.
         calls: Requests to models.
-        seconds: On the clock, from its beginning; of an agent, those of its prompts.
-        unknown_price: Whether models whose price is not known may be asked within a budget of
-            dollars, or are refused. Allowed ones count as free, and are listed apart.
+        seconds: Wall time since the start; for an agent, the time of its prompts.
+        unknown_price: Whether to allow or refuse models of unknown price under a budget in
+            dollars. Allowed ones count as free, and are listed separately.
     """
 
     usd: Dollars | None = None
@@ -146,7 +147,7 @@ class Budget(Frozen):
     unknown_price: Literal["refuse", "allow"] = "refuse"
 
     def lowered(self, to: Mapping[str, float]) -> Budget:
-        """This, with the amounts of `to` that are lower."""
+        """Return this budget, with the amounts of `to` that are lower."""
         lower = {
             name: most
             for name, most in to.items()
@@ -157,7 +158,7 @@ class Budget(Frozen):
 
 @cache
 def units(*kinds: type) -> dict[str, Unit]:
-    """What each of the limits counts; by default of all there are, those of budgets too."""
+    """Return the unit of each limit by name; by default for all limits and budgets."""
     hints: dict[str, Any] = {}
     for kind in kinds or (Limits, Budget):
         hints |= get_type_hints(kind, include_extras=True)
@@ -165,13 +166,13 @@ def units(*kinds: type) -> dict[str, Unit]:
 
 
 def _unit(hint: Any) -> Unit | None:
-    """The unit of a type, or of that type or None."""
+    """Return the unit in an annotated type, or in a union of one with None."""
     parts = [note for part in (hint, *get_args(hint)) for note in getattr(part, "__metadata__", ())]
     return next((note for note in parts if isinstance(note, Unit)), None)
 
 
 def read_limits(table: Mapping[str, object], *kinds: type) -> tuple[dict[str, float], list[str]]:
-    """Limits by name from numbers and texts such as "64MB"; and what is wrong with them."""
+    """Parse limits by name, from numbers and texts such as "64MB"; return them and the problems."""
     section = "budget" if kinds == (Budget,) else "limits"
     limits, problems = {}, []
     for name, given in table.items():
@@ -185,7 +186,7 @@ def read_limits(table: Mapping[str, object], *kinds: type) -> tuple[dict[str, fl
 
 
 def how_to_raise(limit: str, value: float) -> str:
-    """What to do for a run that needs more than the value of that limit."""
+    """Return a hint on how to raise a limit for a run that exceeded it."""
     option, section, more = "limit", "limits", units()[limit].written(2 * value)
     if limit in units(Budget):
         option, section, more = "budget", "budget", more.removesuffix("usd")

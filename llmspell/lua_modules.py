@@ -1,4 +1,4 @@
-"""Lua modules: the files `require` may load."""
+"""Lua modules: the files that `require` may load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST_NAME = 200  # file systems allow 255 bytes
 
 
 class ModuleNotFound(EffectError):
-    """`require` found no such module."""
+    """`require` found no module of that name."""
 
     code = "module_not_found"
 
@@ -24,10 +24,10 @@ class Modules:
         self.folders = folders
 
     def load(self, name: str) -> dict[str, str | bytes]:
-        """The source and the shown file of a module; `a.b` and `a/b` are both `a/b.lua`.
+        """Return the source and the display name of a module; `a.b` and `a/b` both name `a/b.lua`.
 
         Raises:
-            ModuleNotFound: With the files that were looked for.
+            ModuleNotFound: There is none; the hint lists the files tried.
         """
         if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
             raise ModuleNotFound(
@@ -37,7 +37,7 @@ class Modules:
         tried = []
         for folder in self.folders:
             for file in (folder / f"{relative}.lua", folder / relative / "init.lua"):
-                # A link may lead to another file of the folder, not out of it.
+                # A symlink may lead to another file in the folder, but not out of it.
                 if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
                     shown = f"{folder.name}/{file.relative_to(folder)}"
                     return {"source": file.read_bytes(), "file": shown}

@@ -1,4 +1,4 @@
-"""The parameters of a spell: what front matter says of them, and what a run is given."""
+"""The parameters of a spell: their declarations in front matter, and the values for a run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Parameter(Frozen):
     choices: tuple[Value, ...] = ()
 
     def convert(self, given: Value) -> Value:
-        """The value in the parameter's type; text as typed on a command line is read.
+        """Convert a value to the parameter's type, parsing text from a command line.
 
         Raises:
-            ValueError: With what is wrong, in a few words.
+            ValueError: The value is invalid; the message says why.
         """
         try:
             value: Any = _read(given, self.type) if isinstance(given, str) else plain(given)
@@ -77,7 +77,7 @@ def _read(text: str, kind: str) -> Value:
 def bind(
     parameters: Mapping[str, Parameter], given: Mapping[str, Value]
 ) -> tuple[dict[str, Value], list[str]]:
-    """The value of every parameter, and what is wrong with those given, a line for each."""
+    """Return the value of every parameter, and a list of problems with the given ones."""
     problems = [f"no parameter named {name!r}" for name in given if name not in parameters]
     bound: dict[str, Value] = {}
     for name, parameter in parameters.items():
@@ -94,10 +94,10 @@ def bind(
 
 
 def read_parameter(name: str, entry: Any) -> Parameter:
-    """The parameter of an entry of `[params]`.
+    """Parse one entry of `[params]`.
 
     Raises:
-        ValueError, OverflowError: With what is wrong, in a few words.
+        ValueError, OverflowError: The entry is invalid; the message says why.
     """
     if not isinstance(entry, dict):
         entry = {"default": entry}
@@ -123,7 +123,7 @@ def read_parameter(name: str, entry: Any) -> Parameter:
 
 
 def type_of(value: Any) -> str:
-    """The name of a value's type."""
+    """Return the parameter type of a value."""
     for kind, accepted in TYPES.items():
         if type(value) in accepted:
             return kind

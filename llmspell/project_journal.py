@@ -1,4 +1,4 @@
-"""The journal of a project, opened for writing."""
+"""Opens the journal of a project for writing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmspell.providers.catalogue import keys_in
 
 
 def open_journal(project: Project) -> Journal:
-    """The journal, with what is to be kept out of it. The file is made at the first use."""
+    """Return the journal, set up to redact secrets. The file is created at the first use."""
     settings = project.settings
     secrets = keys_in(os.environ, settings.providers)
     return Journal(

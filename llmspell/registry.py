@@ -1,4 +1,4 @@
-"""Named things, found by name with suggestions for a wrong one, by category, by tag and by text."""
+"""Registries of named things, with lookup by name, category, tag and full-text search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Searchable(Generic[T]):
-    """Things that have labels: what can be listed by them, and searched for.
+    """A collection that can be listed by category or tag, and searched.
 
     A thing has a `name`, and may have a `category`, `tags` and a `description`.
     """
@@ -28,14 +28,14 @@ class Searchable(Generic[T]):
         """The things."""
 
     def by_category(self) -> dict[str, list[T]]:
-        """The categories in order, each with its things in order of their names."""
+        """Return the categories in order, each with its things sorted by name."""
         found: dict[str, list[T]] = {}
         for thing in self.values():
             found.setdefault(_category(thing), []).append(thing)
         return dict(sorted(found.items()))
 
     def by_tag(self) -> dict[str, list[T]]:
-        """The tags in order, each with its things in order of their names."""
+        """Return the tags in order, each with its things sorted by name."""
         found: dict[str, list[T]] = {}
         for thing in self.values():
             for tag in dict.fromkeys(_tags(thing)):
@@ -45,16 +45,16 @@ class Searchable(Generic[T]):
     def search(
         self, text: str = "", *, category: str | None = None, tag: str | None = None
     ) -> list[T]:
-        """The things that have each word of a text in their name, tags, category or description.
+        """Return the things with every word of a text in their name, tags, category or description.
 
         Args:
-            text: Words; without one, all things fit.
-            category: Only those of a category.
-            tag: Only those that have a tag.
+            text: Words; without any, all things match.
+            category: Only things of this category.
+            tag: Only things with this tag.
 
         Returns:
-            Those first whose names have the words, then those whose tags or category have them,
-            then those whose descriptions do; among equals, in order of their names.
+            Matches in the name first, then those in tags or category, then those in the
+            description; otherwise sorted by name.
         """
         words = text.lower().split()
         things = self.values() if category is None else self.by_category().get(category, ())
@@ -66,13 +66,12 @@ class Searchable(Generic[T]):
 class Registry(Mapping[str, T], Searchable[T]):
     """A mapping from names to things of one kind.
 
-    A name may have several versions: `weather@1` is one of them, `weather` the newest. Only plain
-    names are iterated over, and the things they stand for.
+    A name may have several versions: `weather@1` is one of them, `weather` the newest. Iteration
+    yields plain names only.
 
-    Registering makes a new dict. So a reader never waits, and one that iterates is never
-    disturbed, in whatever thread it is. A registry with a `parent` shows the parent's things too,
-    and its own first: that is how a run, which sees all of its runtime's tools, defines some of
-    its own.
+    Writes are copy-on-write, so readers never wait and iteration is never disturbed, in any
+    thread. A registry with a `parent` also shows the parent's things, which its own override. This
+    is how a run sees all tools of its runtime and defines some of its own.
 
     Attributes:
         kind: What it holds, for messages: "tool".
@@ -81,16 +80,16 @@ class Registry(Mapping[str, T], Searchable[T]):
     def __init__(self, kind: str, parent: Registry[T] | None = None) -> None:
         self.kind = kind
         self._parent = parent
-        # Each thing is here as name@version, and the newest of a name as the name too.
+        # Each thing is stored as name@version, and the newest version of a name under the name too.
         self._own: Mapping[str, T] = {}
         self._writing = Lock()
         self._indexed: bool = parent is not None and parent._indexed  # noqa: SLF001 - its own kind
         self._index: tuple[list[Mapping[str, T]], dict[str, list[T]]] | None = None
 
     def with_category_index(self) -> Self:
-        """Itself, which from now on looks for the things of each category only after a change.
+        """Cache the things by category until something changes, and return the registry.
 
-        So do those that have it as parent later.
+        Registries created later with this one as parent do the same.
         """
         self._indexed = True
         return self
@@ -101,13 +100,13 @@ class Registry(Mapping[str, T], Searchable[T]):
         """Add a thing.
 
         Args:
-            name: Anything without an `@`.
-            thing: What the name stands for.
-            version: Numbers with dots between them: "2", "1.10".
-            replace: Put it in the place of what has that name and version already.
+            name: Any name without an `@`.
+            thing: The thing.
+            version: Numbers separated by dots: "2", "1.10".
+            replace: Whether to replace a thing with the same name and version.
 
         Raises:
-            ValueError: When the name or version is none, or this registry has both already and
+            ValueError: The name or version is invalid, or this registry has both already and
                 `replace` is false.
         """
         version_order(version)
@@ -123,16 +122,16 @@ class Registry(Mapping[str, T], Searchable[T]):
             self._own = {**things, name: things[f"{name}@{newest}"]}
 
     def own(self) -> dict[str, T]:
-        """What is registered here, not in the parent, by plain names."""
+        """Return what is registered here, not in the parent, by plain name."""
         return {name: thing for name, thing in self._own.items() if "@" not in name}
 
     def remove(self, name: str) -> None:
-        """Take out one version, `weather@1`, or all that this registry has, `weather`.
+        """Remove one version, `weather@1`, or all versions in this registry, `weather`.
 
-        Nothing happens where there is none.
+        Does nothing if there is none.
 
         Raises:
-            ValueError: It is the parent's, and would be there still.
+            ValueError: It belongs to the parent, and would still be visible.
         """
         plain, one, _ = name.partition("@")
         if name not in self._own and self._parent is not None and name in self._parent:
@@ -171,7 +170,7 @@ class Registry(Mapping[str, T], Searchable[T]):
         return self._snapshot().values()
 
     def _snapshot(self) -> dict[str, T]:
-        """What there is now; unlike one lookup a name, it misses nothing that is removed meanwhile."""
+        """Return the current things, including any that are removed meanwhile."""
         own = self._own
         things = {name: own[name] for name in _plain_names(own)}
         if self._parent is not None:
@@ -189,21 +188,21 @@ class Registry(Mapping[str, T], Searchable[T]):
         return {category: list(things) for category, things in self._index[1].items()}
 
     def _layers(self) -> list[Mapping[str, T]]:
-        """What is registered now, here and in the parents."""
+        """Return the current mappings of this registry and its parents."""
         return [self._own, *(self._parent._layers() if self._parent is not None else ())]  # noqa: SLF001
 
     def versions(self, name: str) -> list[str]:
-        """The versions there are of a name, the newest first; of an unknown name, none."""
+        """Return the versions of a name, newest first; empty for an unknown name."""
         found = set(_versions_of(name, self._own))
         if self._parent is not None:
             found.update(self._parent.versions(name))
         return sorted(found, key=version_order, reverse=True)
 
     def find(self, name: str) -> T:
-        """The thing of that name.
+        """Return the thing of that name.
 
         Raises:
-            UnknownEffect: With the most similar names, or the versions that there are.
+            UnknownEffect: There is none; the error suggests similar names or the existing versions.
         """
         try:
             return self[name]
@@ -218,10 +217,10 @@ class Registry(Mapping[str, T], Searchable[T]):
 
 
 class Loading(Mapping[str, T]):
-    """What a registry of built-in things has: each is loaded when it is looked at, and once."""
+    """The lazily loaded contents of a registry of built-in things; each is loaded once."""
 
     def __init__(self, references: Mapping[str, str], load: Callable[[str], T]) -> None:
-        """Prepare; `references` are what `load` takes, by name."""
+        """Set up the mapping; `references` are the arguments of `load`, by name."""
         first = {f"{name}@{FIRST_VERSION}": reference for name, reference in references.items()}
         self._references = {**references, **first}
         self._load = load
@@ -246,7 +245,7 @@ _VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)
 
 
 def version_order(version: str) -> tuple[int, ...]:
-    """What versions are sorted by: 1.10 comes after 1.9. Raises ValueError for what is none."""
+    """Return the sort key of a version: 1.10 comes after 1.9. Raises ValueError when invalid."""
     if not _VERSION.fullmatch(version):
         raise ValueError(f"{version!r} is no version: write numbers with dots, such as 1.2")
     return tuple(map(int, version.split(".")))
@@ -261,7 +260,7 @@ def _full_names(name: str, things: Mapping[str, object]) -> list[str]:
 
 
 def _versions_of(name: str, things: Mapping[str, object]) -> list[str]:
-    """The newest first."""
+    """Return the versions of a name, newest first."""
     found = [full.partition("@")[2] for full in _full_names(name, things)]
     return sorted(found, key=version_order, reverse=True)
 
@@ -275,7 +274,7 @@ def _tags(thing: object) -> tuple[str, ...]:
 
 
 def _rank(words: list[str], thing: object) -> int | None:
-    """How well the words fit; None when one is found nowhere."""
+    """Return how well the words match, or None when one of them matches nowhere."""
     ranks = [_rank_of_word(word, thing) for word in words]
     return sum(ranks) if all(ranks) else None
 

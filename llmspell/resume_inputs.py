@@ -1,4 +1,4 @@
-"""What a recorded run is started with when it is done again."""
+"""The inputs of a recorded run when it is resumed or replayed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from llmspell.values import Value
 
 
 def spell_now(run: RecordedRun, project: Project) -> Spell:
-    """The spell of a run as its file is now, or as it was recorded if there is no such file.
+    """Return the current spell of a run, or the recorded one if the file no longer exists.
 
-    It goes by the name of then, which is in what is recorded of its errors.
+    It keeps its recorded display name, which recorded errors mention.
     """
     path = Path(run.path) if run.path else None
     if path is None or not path.is_file():
@@ -35,7 +35,7 @@ def spell_now(run: RecordedRun, project: Project) -> Spell:
 
 
 def spell_then(run: RecordedRun) -> Spell:
-    """The spell of a run as it was recorded."""
+    """Return the spell of a run as it was recorded."""
     spell = parse_spell(run.source, name=run.spell, file=run.file, trusted=run.trusted)
     path = Path(run.path) if run.path else None
     return replace(spell, path=path, folder=path and path.parent)
@@ -44,7 +44,7 @@ def spell_then(run: RecordedRun) -> Spell:
 def params_now(
     run: RecordedRun, spell: Spell, changed: Mapping[str, Value] | None = None
 ) -> dict[str, Any]:
-    """The parameters of a run, some changed, without those which the spell has no more.
+    """Return the parameters of a run, with changes, without those the spell no longer has.
 
     Raises ConfigError.
     """
@@ -53,7 +53,7 @@ def params_now(
 
 
 def check_tools(run: RecordedRun, tools: Tools) -> None:
-    """Raise ReplayError unless the tools are there that the run has called."""
+    """Raise ReplayError if a tool that the run has called is missing."""
     missing = {tool["name"] for tool in run.setup["tools"] if tool["name"] not in tools}
     called = sorted(missing and run.tools & missing)
     if called:
@@ -64,18 +64,18 @@ def check_tools(run: RecordedRun, tools: Tools) -> None:
 
 
 def grants_of(table: Mapping[str, Any]) -> Grants:
-    """Grants as they were written down."""
+    """Deserialize grants from the journal."""
     found = {kind: table.get(kind) for kind in KINDS}
     return Grants(**{k: None if v is None else tuple(v) for k, v in found.items()})
 
 
 def granted_then(run: RecordedRun, spell: Spell) -> Grants:
-    """What a run was granted, as far as it holds when it goes on with that spell."""
+    """Return what a run was granted, as far as that still holds for the given spell."""
     return grants_of(run.setup["grants"]) if _grants_hold(run, spell) else NOTHING
 
 
 def approved_then(run: RecordedRun, spell: Spell) -> list[str]:
-    """What was approved of beforehand, as above."""
+    """Return what was approved in advance, as far as that still holds."""
     return list(approvals_of(run).given) if _grants_hold(run, spell) else []
 
 
@@ -85,11 +85,11 @@ async def approve_again(
     approvals: Approvals,
     person: Person | None,
 ) -> list[str]:
-    """Have what was approved of elsewhere approved of here; the paths of the approvals.
+    """Have imported approvals confirmed here, and return the paths of the approvals.
 
     Raises:
-        NotApproved: Somebody refused.
-        NobodyToAsk: Nobody is there.
+        NotApproved: The person refused.
+        NobodyToAsk: Nobody is available.
     """
     from shlex import quote
 
@@ -113,12 +113,15 @@ async def approve_again(
 
 
 def _grants_hold(run: RecordedRun, spell: Spell) -> bool:
-    """They were given to this run, here, and not to the user's own spell in a stranger's place."""
+    """Whether recorded grants still hold.
+
+    They must have been given here, and not to the user's own spell if a stranger's replaced it.
+    """
     return "ungranted" not in run.setup and (spell.trusted or not run.trusted)
 
 
 def limits_of(run: RecordedRun) -> Limits:
-    """The limits of a run that is replayed; of its time, only if that is what ended it."""
+    """Return the limits for replaying a run; its time limit only if that is what ended it."""
     known = {field.name for field in fields(Limits)}
     kept = {name: value for name, value in run.setup["limits"].items() if name in known}
     limit = (run.error or {}).get("details", {}).get("limit")
@@ -126,20 +129,20 @@ def limits_of(run: RecordedRun) -> Limits:
 
 
 def approvals_of(run: RecordedRun) -> Approvals:
-    """The rules of a run for approvals."""
+    """Return the approval rules of a run."""
     rules = run.setup["approvals"]
     return Approvals(rules["wanted"], rules["given"])
 
 
 def models_of(run: RecordedRun) -> Substitutes:
-    """The models a run asks in place of others."""
+    """Return the model substitutions of a run."""
     return Substitutes(run.setup.get("models", {}))
 
 
 def budget_then(run: RecordedRun, spell: Spell, usual: Budget) -> Budget:
-    """What a run may spend when it goes on: the usual, but for what it was given.
+    """Return the budget for resuming a run: the usual one, with the amounts the run was given.
 
-    What was given elsewhere may only be less.
+    Amounts given elsewhere can only lower it.
     """
     given = (run.setup.get("given") or {}).get("budget") or {}
     if _grants_hold(run, spell):
@@ -148,7 +151,7 @@ def budget_then(run: RecordedRun, spell: Spell, usual: Budget) -> Budget:
 
 
 def model_then(run: RecordedRun) -> str | None:
-    """The model that agents of a run were given which name none; None for that of the settings."""
+    """Return the default model that a run was given for its agents; None for the settings' one."""
     given = run.setup.get("given") or {}
     return given.get("model") if "ungranted" not in run.setup else None
 

@@ -1,4 +1,4 @@
-"""On what terms runs are started: what they may touch, what they may use, what they may spend."""
+"""The terms on which runs start: permissions, approvals, limits, budgets, isolation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class HostOptions(NamedTuple):
-    """What the host gives, see `Runtime`; it goes before the settings of the project."""
+    """The options of the host, see `Runtime`; they override the settings of the project."""
 
     grants: Grants
     denied: Grants
@@ -36,7 +36,7 @@ class HostOptions(NamedTuple):
 
 
 class RunConfig:
-    """Those that follow from what is given and from the settings of a project."""
+    """Derives the terms of runs from the host's options and the settings of a project."""
 
     def __init__(self, given: HostOptions, project: Project, models: Models) -> None:
         settings = project.settings
@@ -56,7 +56,7 @@ class RunConfig:
     async def launch(
         self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]
     ) -> Launch:
-        """What a run starts with. Raises ConfigError for a wrong parameter."""
+        """Return what a new run starts with. Raises ConfigError for an invalid parameter."""
         return Launch(
             spell,
             spell.bind(params),
@@ -69,9 +69,9 @@ class RunConfig:
         )
 
     async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
-        """What a recorded run goes on with: what it was granted and approved of holds still.
+        """Return what a resumed run starts with; recorded grants and approvals still hold.
 
-        So does its budget, where none is given now.
+        So does the recorded budget, unless one is given now.
         """
         from llmspell import resume_inputs
 
@@ -96,28 +96,30 @@ class RunConfig:
         )
 
     def _to_keep(self, budget: Budget, model: str | None = None) -> dict[str, Any]:
-        """What of a run's terms is not from the settings, and holds when it goes on."""
+        """Return the terms that do not come from the settings, which the journal keeps for a
+        resume.
+        """
         return {"budget": _unlike(budget, self._usual), "model": self._model or model}
 
     def isolates(self, spell: Spell) -> bool:
-        """Whether it runs in a process of its own."""
+        """Whether the spell runs in a process of its own."""
         return not spell.trusted if self._isolate is None else self._isolate
 
     def explain(self, error: LimitExceeded, spell: Spell) -> None:
-        """Have it say so when it was the spell that set the limit."""
+        """If the spell's front matter set the limit, make the error's hint say so."""
         of = self._budget if error.limit in units(Budget) else self._limits
         if error.value < (getattr(of, error.limit) or inf):
             error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
 
 
 def _unlike(budget: Budget, usual: Budget) -> dict[str, Any]:
-    """What of a budget is otherwise than usual."""
+    """Return the amounts of a budget that differ from the usual one."""
     amounts = asdict(budget)
     return {name: most for name, most in amounts.items() if most != getattr(usual, name)}
 
 
 def launch_of(run: RecordedRun) -> Launch:
-    """What a recorded run was started with, to do it again without doing anything outside."""
+    """Return what a recorded run started with, for a replay."""
     from llmspell import resume_inputs
 
     return Launch(

@@ -1,4 +1,4 @@
-"""What a run writes for people to see: what it prints, and what it logs."""
+"""The output of a run: what it prints and logs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from llmspell.errors import LimitExceeded
 from llmspell.values import as_bytes, text_or_bytes
 
 Text = str | bytes
-"""What a spell writes: bytes where that is no UTF-8."""
+"""Text that a spell writes; bytes if it is not valid UTF-8."""
 
 
 @runtime_checkable
 class TextWriter(Protocol):
-    """Gets what a spell writes at once, line ends included."""
+    """Receives text as the spell writes it, line ends included."""
 
     def write(self, text: Text, /) -> object: ...
 
 
 Output = Callable[[Text], None] | TextWriter
-"""Gets each line that a spell prints, without its end; or, with a method `write`, each piece."""
+"""Receives each printed line, without its end; an object with `write` receives each piece."""
 
 
 class StandardOutput:
-    """Writes to stdout, whatever that is at the moment."""
+    """Writes to the current `sys.stdout`."""
 
     def write(self, text: Text, /) -> None:
         if isinstance(text, str):
@@ -38,39 +38,39 @@ class StandardOutput:
 
 
 class RunOutput:
-    """Passes on what a run prints, and counts that and what it logs, which `output` limits."""
+    """Forwards what a run prints, and enforces the limit `output` on what it prints and logs."""
 
     def __init__(self, output: Output, most: int, around: RunOutput | None = None) -> None:
-        """Allow so many bytes; `around` is of the run that started this one."""
+        """Allow at most `most` bytes; `around` is the output of the parent run."""
         self._output = output if isinstance(output, TextWriter) else _Lines(output)
         self._most, self._around = most, around
         self._size = 0
 
     def within(self, most: int) -> RunOutput:
-        """For a run that this one starts: what it writes counts here as well."""
+        """Return the output of a child run; what it writes counts here as well."""
         return RunOutput(self._output, most, around=self)
 
     def print(self, text: Text) -> None:
-        """Pass it on. Raises LimitExceeded, and what the output raises."""
+        """Forward a text. Raises LimitExceeded, and what the output raises."""
         self.count(len(text))
         self._output.write(text)
 
     def count(self, size: int) -> None:
-        """Count what is written elsewhere. Raises LimitExceeded."""
+        """Count bytes written elsewhere. Raises LimitExceeded."""
         self._size += size
         if self._size > self._most:
             raise LimitExceeded("output limit exceeded", limit="output", value=self._most)
         if self._around:
             self._around.count(size)
 
-    async def end_run(self, run: object) -> None:  # noqa: ARG002 - as of all services
-        """The last line ends with the run."""
+    async def end_run(self, run: object) -> None:  # noqa: ARG002 - the interface of services
+        """Flush an unfinished last line."""
         if self._around is None and isinstance(self._output, _Lines):
             self._output.end()
 
 
 class _Lines:
-    """Makes lines of pieces. What is printed in one piece stays so, whatever is in it."""
+    """Splits text into lines. Text printed at once stays together, even with line ends in it."""
 
     def __init__(self, output: Callable[[Text], None]) -> None:
         self._output = output
@@ -85,6 +85,6 @@ class _Lines:
             self._output(text_or_bytes(line))
 
     def end(self) -> None:
-        """Whatever has begun is a line."""
+        """Flush the unfinished line, if there is one."""
         if any(self._begun):
             self.write("\n")

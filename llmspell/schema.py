@@ -1,4 +1,4 @@
-"""JSON Schema for what Lua authors write: shapes, full schemas, and checks against them."""
+"""JSON Schemas from the shapes that Lua authors write, and validation of such schemas."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from llmspell.schema_checker import MAX_PATTERNS, Problem, matcher, problems, ta
 from llmspell.values import Value, in_order
 
 MAX_TABLES, MAX_VALUES = 1000, 20_000
-"""Of one schema."""
+"""Limits of one schema."""
 
 MAX_PATTERN = 1000
-"""Characters of a pattern."""
+"""Limit of one pattern, in characters."""
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 _OWN_NAMES = {"list": "array", "table": "object"}
@@ -25,19 +25,19 @@ _KEYWORDS = {
 
 
 def schema_of(shape: Value) -> dict[str, Any]:
-    """The JSON Schema a shape stands for.
+    """Return the JSON Schema that a shape stands for.
 
     A type's name stands for the type (`"integer"`, also `"list"` and `"table"`; `"any"` for
     anything), `{"string"}` for a list of it, and a table of names for an object with exactly
     those fields. A field is required unless its type ends in `?`, has a `default`, or says
-    `optional = true`. A table that is a JSON Schema already is one: it has a `type`, `anyOf`,
-    `enum` or `$ref`, and no key that is no keyword of JSON Schema.
+    `optional = true`. A table that already is a JSON Schema is used as it is: it has a `type`,
+    `anyOf`, `enum` or `$ref`, and only keys that are keywords of JSON Schema.
 
-    Its keys are in order: a model's cache knows a schema only by its text, and in Lua tables the
-    order differs from run to run.
+    Keys are sorted: a model's prompt cache compares schemas as text, and the order of Lua tables
+    differs from run to run.
 
     Raises:
-        ValueError: For anything else, with its place, and for what is too large.
+        ValueError: The shape is invalid, with the place in it, or too large.
     """
     _check_size(shape)
     return _schema(in_order(shape), "")
@@ -117,25 +117,25 @@ def _is_optional(shape: Value) -> bool:
 
 
 def schema_problems(schema: dict[str, Any], value: Value) -> list[str]:
-    """What keeps a value from fitting a JSON Schema, a line a problem; empty when it fits.
+    """Return why a value does not match a JSON Schema, one line per problem; empty when it does.
 
-    The schema is one that `check_schema` accepts. As in Lua, an empty list is an empty table too,
-    and bytes are a string. A value that takes too long to check has that as a problem.
+    The schema must be one that `check_schema` accepts. As in Lua, an empty list is also an empty
+    table, and bytes are a string. A value that takes too long to check is a problem too.
     """
     return problems(schema, value)
 
 
 def check_schema(schema: dict[str, Any]) -> None:
-    """Raise ValueError when a JSON Schema is none, is too large, or asks for what we do not check.
+    """Raise ValueError for an invalid or too large JSON Schema, or one with unsupported keywords.
 
-    Nothing is fetched: a `$ref` leads to another part of the same schema.
+    Nothing is fetched: a `$ref` must lead to another part of the same schema.
     """
     _check_size(schema)
     _check_keys(schema)
     from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
     try:
-        # Without formats: patterns are not Python's.
+        # Without format checks: patterns are not in Python's syntax.
         Draft202012Validator.check_schema(schema, format_checker=FormatChecker(()))
     except SchemaError as error:
         raise ValueError(str(Problem(tuple(error.absolute_path), error.message))) from error
@@ -173,7 +173,7 @@ def _check_keys(schema: Value) -> None:
 
 
 def _size(value: Value) -> tuple[int, int]:
-    """How many tables with names there are in a value, and how many values of any kind."""
+    """Return the number of dicts in a value, and of values of any kind."""
     tables, values, rest = 0, 0, [value]
     while rest:
         value = rest.pop()
@@ -187,7 +187,7 @@ def _size(value: Value) -> tuple[int, int]:
 
 
 def _parts(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A schema and those inside it, with their places; but for `true` and `false`."""
+    """Yield a schema and its subschemas with their places, except `true` and `false`."""
     if not isinstance(schema, dict):
         return
     yield place, schema
@@ -202,7 +202,7 @@ def _parts(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _check_references(schema: dict[str, Any], parts: list[tuple[str, dict[str, Any]]]) -> None:
-    """What is referred to must be a schema that was looked at; not a default that looks like one."""
+    """Check that each `$ref` leads to a checked schema, not to a default that looks like one."""
     known = {id(part) for _, part in parts}
     for place, part in parts:
         reference = part.get("$ref", "#")

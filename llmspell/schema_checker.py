@@ -1,8 +1,8 @@
-"""Checks a value against a JSON Schema (draft 2020-12), with an end to the work.
+"""Validates a value against a JSON Schema (draft 2020-12) with bounded work.
 
-A spell chooses the schema as well as the value, and the host does the checking. So it is done in
-steps, whose number is bounded: however schemas branch and refer to each other, nothing here takes
-longer than its steps tell, and nothing is fetched. Patterns are matched in linear time.
+A spell chooses both the schema and the value, and the host does the checking. So the work is
+counted in steps with a limit: however schemas branch and refer to each other, nothing here takes
+longer than its steps, and nothing is fetched. Patterns match in linear time.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from urllib.parse import unquote
 from llmspell.values import Value
 
 MAX_STEPS = 5_000_000
-"""For one value: about a second."""
+"""The limit for one value: about a second."""
 
 MAX_PROBLEMS = 20
 MAX_PATTERNS = 32
-"""In one schema. That many stay compiled, at two megabytes each in the worst case."""
+"""The limit in one schema. As many stay compiled, at up to two megabytes each."""
 
 _SHOWN_ITEMS, _SHOWN_CHARACTERS, _SHOWN_DEPTH, _LONGEST_PROBLEM = 20, 100, 3, 500
 
 
 class Problem(NamedTuple):
-    """What is wrong with a part of a value, and where that part is."""
+    """A problem with a part of a value, and the path of that part."""
 
     path: tuple[str | int, ...]
     message: str
@@ -43,7 +43,7 @@ class _OutOfSteps(Exception):
 
 
 def problems(schema: Any, value: Value) -> list[str]:
-    """What keeps a value from fitting a schema that `check_schema` accepts, a line a problem."""
+    """Return why a value does not match a checked schema, one line per problem."""
     found: list[str] = []
     try:
         found.extend(map(str, islice(_Check(schema).look(schema, value, ()), MAX_PROBLEMS + 1)))
@@ -55,7 +55,7 @@ def problems(schema: Any, value: Value) -> list[str]:
 
 
 def target(root: Any, reference: str) -> Any:
-    """The part of a schema that a `$ref` means. Raises LookupError when there is none."""
+    """Resolve a `$ref` within a schema. Raises LookupError when it leads nowhere."""
     pointer, part = unquote(reference), root
     if pointer != "#" and not pointer.startswith("#/"):
         raise LookupError(reference)
@@ -72,12 +72,12 @@ def target(root: Any, reference: str) -> Any:
 
 @lru_cache(MAX_PATTERNS)
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Says whether a text has a match, in time proportional to its length.
+    """Return a function that searches a text for a pattern, in linear time.
 
-    Python's `re` may take years.
+    Python's `re` may take exponential time.
 
     Raises:
-        ValueError: For look-around, back-references, and what is no pattern.
+        ValueError: The pattern is invalid, or uses look-around or back-references.
     """
     from pydantic_core import SchemaError, SchemaValidator
     from pydantic_core.core_schema import str_schema
@@ -96,7 +96,7 @@ _Found = Iterable[Problem]
 
 
 class _Check:
-    """One check of one value."""
+    """The check of one value."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
@@ -105,7 +105,7 @@ class _Check:
         self._constants: dict[int, frozenset[Any]] = {}
 
     def look(self, schema: Any, value: Value, path: _Path) -> Iterator[Problem]:
-        """What keeps a part of the value from fitting a part of the schema."""
+        """Yield why a part of the value does not match a part of the schema."""
         self._pay(5)
         if schema is True:
             return
@@ -129,7 +129,7 @@ class _Check:
         self._pay(50)
         return Problem(path, f"{_shown(value)} {said}")
 
-    # Keywords: each is given its own value in the schema, and the schema it stands in.
+    # Keywords: each method receives the keyword's value in the schema, and the enclosing schema.
 
     def type(self, wanted: str | list[str], value: Value, path: _Path, _: Any) -> _Found:
         kinds = [wanted] if isinstance(wanted, str) else wanted
@@ -223,7 +223,7 @@ class _Check:
 
     def pattern(self, wanted: str, value: Value, path: _Path, _: Any) -> _Found:
         if isinstance(value, str):
-            self._pay(20 * len(value))  # what the slowest patterns take
+            self._pay(20 * len(value))  # the cost of the slowest patterns
             if not matcher(wanted)(value):
                 yield self._problem(path, value, f"does not match {_shown(wanted)}")
 
@@ -231,7 +231,7 @@ class _Check:
         if _is_number(value) and not _is_multiple(value, wanted):
             yield self._problem(path, value, f"is not a multiple of {wanted}")
 
-    # Values as what can be looked up: two are the same where JSON says that they are equal.
+    # Values in a hashable form: two are equal when JSON Schema says that the values are.
 
     def _frozen(self, value: Value) -> Any:
         self._pay(1)
@@ -252,7 +252,7 @@ class _Check:
 def _bound(
     measure: Callable[[Value], float | None], fits: Callable[[float, float], bool], said: str
 ) -> Callable[..., _Found]:
-    """A keyword that compares a number with what it measures in values of its kind."""
+    """Return a keyword that compares its number with a measure of values of one kind."""
 
     def check(self: _Check, wanted: float, value: Value, path: _Path, _: Any) -> _Found:
         measured = measure(value)
@@ -294,7 +294,7 @@ def _is_multiple(value: float, of: float) -> bool:
         return quotient == int(quotient)
     except ValueError:  # NaN
         return False
-    except OverflowError:  # a quotient beyond all floats
+    except OverflowError:  # a quotient beyond the range of floats
         return _is_finite(value) and (Fraction(value) / Fraction(of)).denominator == 1
 
 
@@ -344,7 +344,7 @@ def _shown(value: Value) -> str:
 
 
 def _cut(value: Value, depth: int = 0) -> Value:
-    """As much of a value as a person can take in."""
+    """Shorten a value for display."""
     if isinstance(value, str):
         return value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…"
     if isinstance(value, bytes):

@@ -13,10 +13,10 @@ log = logging.getLogger("llmspell")
 
 
 async def close(what: str, close: Callable[[], Answer[object]]) -> None:
-    """Have something close that a runtime worked with.
+    """Close a resource of a runtime, with a timeout.
 
-    That it fails, or takes too long, is logged: the result of a run is there by then, and others are
-    still to be closed.
+    Failures are logged, not raised: the result of the run is known by then, and other resources
+    remain to be closed.
     """
     try:
         answer = close()

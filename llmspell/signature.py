@@ -1,4 +1,4 @@
-"""What a typed Python function says about itself: name, docs, JSON Schema, checked arguments."""
+"""Derives a name, docs, a JSON Schema and argument checks from a typed Python function."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 class Signature:
     """A function read as a specification.
 
-    A parameter annotated with one of the `injected` types is the host's business: it is neither
-    in the schema nor accepted from Lua, and its name is in `injections`. Parameters keep the
-    order of their declaration. The Google-style docstring gives the descriptions.
+    Parameters annotated with one of the `injected` types are supplied by the host: they are
+    neither in the schema nor accepted from Lua, and are listed in `injections`. Parameters keep
+    their declaration order. The Google-style docstring provides the descriptions.
 
-    Types are looked at, and pydantic imported, only when a schema or a check is asked for.
+    Type hints are resolved, and pydantic imported, only when a schema or a check is needed.
     """
 
     def __init__(self, function: Callable[..., Any], *, injected: tuple[type, ...] = ()) -> None:
@@ -36,7 +36,7 @@ class Signature:
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
-        """The parameters' types. The result's may well be imported for type checkers only."""
+        """The types of the parameters. The result's type may be imported for type checkers only."""
         function = inspect.unwrap(self.function)
         annotations = getattr(function, "__annotations__", {})
         parameters = SimpleNamespace(
@@ -53,15 +53,15 @@ class Signature:
 
     @cached_property
     def injections(self) -> dict[str, type]:
-        """Parameters the host fills in: name to type."""
+        """The parameters that the host fills in: name to type."""
         return {n: t for n, t in self._hints.items() if t in self._injected}
 
     @cached_property
     def injected_first(self) -> type | None:
-        """The type of the first parameter if it is an injected one.
+        """The type of the first parameter if it is injected, else None.
 
         Raises:
-            TypeError: When another parameter is injected.
+            TypeError: Another parameter is injected.
         """
         first = next(iter(inspect.signature(self.function).parameters), None)
         if self.injections.keys() - {first}:
@@ -70,10 +70,10 @@ class Signature:
 
     @cached_property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters a caller may give, their annotations resolved.
+        """The parameters that a caller may pass, with resolved annotations.
 
         Raises:
-            TypeError: When one cannot be given by name, or its type is not to be found.
+            TypeError: A parameter cannot be passed by name, or its type cannot be resolved.
         """
         found = []
         for parameter in inspect.signature(self.function).parameters.values():
@@ -86,12 +86,12 @@ class Signature:
 
     @cached_property
     def needs_arguments(self) -> bool:
-        """Whether a caller has to give any."""
+        """Whether there are required arguments."""
         return any(p.default is p.empty for p in self.parameters)
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of the arguments, an object."""
+        """JSON Schema (2020-12) of the arguments, as an object."""
         schema = self._adapter.json_schema(schema_generator=_lenient_generator())
         schema.pop("title", None)
         properties = schema.setdefault("properties", {})
@@ -126,12 +126,12 @@ class Signature:
         return self._adapter.validator.validate_python
 
     def bind(self, arguments: dict[str, Any], *, target: str | None = None) -> dict[str, Any]:
-        """Check arguments and convert them to what the function declares.
+        """Check arguments and convert them to the declared types.
 
-        Lua has one empty table: an empty list counts as an empty table wherever one is wanted.
+        Lua has a single empty table, so an empty list is accepted wherever a table is expected.
 
         Raises:
-            InvalidArguments: With one problem per field. `target` names the callee in it.
+            InvalidArguments: There is one problem per invalid field. `target` names the callee.
         """
         if not arguments and not self.needs_arguments:
             return {}
@@ -152,7 +152,7 @@ class Signature:
         )
 
     def _meant(self, error: ValidationError) -> str | None:
-        """What was meant by names that no parameter has but one nearly has."""
+        """Return a hint with the parameters that misspelled names are similar to, or None."""
         names = [parameter.name for parameter in self.parameters]
         unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
         meant = [one for name in unknown for one in similar(name, names, most=1)]
@@ -160,7 +160,7 @@ class Signature:
 
     @property
     def usage(self) -> str:
-        """One line that shows how to call it: `takes path (string), limit (integer, optional)`."""
+        """A one-line usage: `takes path (string), limit (integer, optional)`."""
         if not self.parameters:
             return "takes no arguments"
         parts = []
@@ -175,7 +175,7 @@ def _lenient_generator() -> type[GenerateJsonSchema]:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Lenient(GenerateJsonSchema):
-        """Lets a type stand that JSON has not: a function of the spell, say."""
+        """Accepts types that have no JSON form, such as a function of the spell."""
 
         def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:  # noqa: ARG002
             return {}
@@ -207,7 +207,7 @@ def _problem(error: Any, arguments: Any) -> str:
 
 
 def _place(error: Any, arguments: Any) -> str:
-    """Where an error is, without the member of a union that pydantic tried: `x.list[int].0`."""
+    """Return the path of an error without pydantic's union members: `x.list[int].0`."""
     parts, here = [], arguments
     for part in error["loc"]:
         if (
@@ -232,7 +232,7 @@ _WANTS_TABLE = {
 
 
 def _with_empty_tables(arguments: Any, error: ValidationError) -> Any | None:
-    """The arguments with empty dicts for the empty lists that were refused; None without any."""
+    """Replace rejected empty lists with empty dicts; return None when there are none."""
     refused = {
         id(e["input"]) for e in error.errors() if e["type"] in _WANTS_TABLE and e["input"] == []
     }
@@ -254,7 +254,7 @@ _PARAMETER = re.compile(r"^(\s+)(\w+)(?:\s*\([^)]*\))?:\s*(.*)$")
 
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
-    """Summary, text before the first section, and the descriptions under `Args:`."""
+    """Return the summary, the text before the first section, and the descriptions in `Args:`."""
     text = inspect.cleandoc(function.__doc__ or "")
     before: list[str] = []
     parameters: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A spell: its source, and what its front matter says of it."""
+"""A spell: its source and its front matter."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from llmspell.values import Value
 
 
 class Spell(Frozen):
-    """A spell that was found and read, not yet compiled.
+    """A spell that was found and read, but not compiled.
 
     Attributes:
-        name: How it is called: "hello".
-        file: How it is shown, in messages and as chunk name: "spells/hello.lua".
-        source: Its text; lines count as in the file, the shebang is a comment.
+        name: Its name: "hello".
+        file: Its display name, in messages and as chunk name: "spells/hello.lua".
+        source: Its text, with the line numbers of the file; a shebang is turned into a comment.
         folder: Where `require` looks first; None for a spell without a file.
-        path: Its file, without links on the way; None for a spell without one.
-        trusted: Whether it is the user's own, see trust.py; a stranger's runs apart.
-        permissions: What it asks for: {"net": ["example.com"]}.
-        limits: What it lowers, by the names of `Limits`.
-        approve: What a person has to approve of, besides what the project says.
+        path: Its file, with symlinks resolved; None for a spell without one.
+        trusted: Whether it is the user's own, see trust.py; others run isolated.
+        permissions: The permissions it requests: {"net": ["example.com"]}.
+        limits: The limits it lowers, by the field names of `Limits`.
+        approve: Effects that a person has to approve, besides those of the project.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Spell(Frozen):
         return f"@{self.file}"
 
     def bind(self, given: Mapping[str, Value]) -> dict[str, Value]:
-        """The parameters a run gets. Raises ConfigError with every problem."""
+        """Return the parameters of a run. Raises ConfigError with every problem."""
         bound, problems = bind(self.params, given)
         if problems:
             hint = f"see its parameters with: llmspell run {self.name} --help"
@@ -54,7 +54,7 @@ class Spell(Frozen):
         return bound
 
     def line_at(self, where: str | None) -> str:
-        """The text of "file.lua:12", without the space around it; empty when it is elsewhere."""
+        """Return the stripped source line at "file.lua:12"; empty if it is not in this spell."""
         file, _, line = (where or "").rpartition(":")
         lines = self.source.splitlines() if file == self.file else []
         if not line.isdecimal() or not 0 < int(line) <= len(lines):
@@ -72,10 +72,10 @@ def parse_spell(
     front: bytes | None = None,
     trusted: bool = True,
 ) -> Spell:
-    """A spell from its text, and from that of its `spell.toml`, if it has one: `front`.
+    """Create a spell from its source and `front`, the text of its `spell.toml`, if it has one.
 
     Raises:
-        ConfigError: When the front matter is wrong.
+        ConfigError: The front matter is invalid.
     """
     source = source.removeprefix(BOM_UTF8)
     if front is None:
@@ -83,7 +83,7 @@ def parse_spell(
     else:
         matter = read_toml(front, str(Path(file).with_name("spell.toml")))
     if source.startswith(b"#"):
-        source = b"--" + source  # Lua itself takes a shebang only from a file
+        source = b"--" + source  # Lua accepts a shebang only in a file
     return Spell(
         name=matter.name or name,
         file=file,

@@ -1,4 +1,4 @@
-"""Fetches a spell by its address. It is a stranger's, wherever it comes from."""
+"""Downloads a spell from a URL. A downloaded spell is never trusted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_REDIRECTS = 5
 PATIENCE = 30.0  # seconds
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_LONGEST_NAME = 48  # Lua cuts the names of chunks at 60
+_LONGEST_NAME = 48  # Lua truncates chunk names at 60
 _OK = 200
 _GONE = (404, 410)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -29,20 +29,20 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 def is_address(name: str) -> bool:
-    """Whether it is an address rather than a file or a name."""
+    """Whether it is a URL rather than a file or a name."""
     return _ADDRESS.match(name) is not None
 
 
 async def fetch_spell(address: str, *, patience: float = PATIENCE) -> Spell:
-    """The spell at an https:// address, or at an http:// address of this machine.
+    """Download the spell at an https:// URL, or at an http:// URL of this machine.
 
     Args:
-        address: Where it is; redirects are followed to https:// only.
-        patience: Seconds until all of it must have come.
+        address: The URL; redirects are followed to https:// only.
+        patience: Seconds until all of it must have arrived.
 
     Raises:
-        SpellNotFound: When it cannot be fetched, is longer than 1 MB, or is not text.
-        ConfigError: When its front matter is wrong.
+        SpellNotFound: It cannot be downloaded, is larger than 1 MB, or is not text.
+        ConfigError: Its front matter is invalid.
     """
     import anyio
     import httpx2
@@ -54,7 +54,7 @@ async def fetch_spell(address: str, *, patience: float = PATIENCE) -> Spell:
     with _explained(url, patience), anyio.fail_after(patience):
         async with httpx2.AsyncClient(
             headers={"user-agent": "llmspell", "accept-encoding": "identity"},
-            mounts={"http://": None},  # a proxy has no way to this machine
+            mounts={"http://": None},  # a proxy cannot reach this machine
             timeout=None,
         ) as client:
             source = await _get(client, url)
@@ -112,7 +112,7 @@ def _explained(url: httpx2.URL, patience: float) -> Iterator[None]:
 
 
 def _reason_of(error: Exception) -> tuple[str, str | None]:
-    """What went wrong on the way, and what to do."""
+    """Return what went wrong, and what to do about it."""
     import socket
     import ssl
 
@@ -133,12 +133,12 @@ def _refused(url: httpx2.URL, problem: str, hint: str | None = None) -> SpellNot
 
 
 def _shown(url: httpx2.URL) -> str:
-    """Without what may be secret: a user's name, and the query."""
+    """Format a URL without what may be secret: the user info and the query."""
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
 def _file_name(url: httpx2.URL) -> str:
-    """What to call it in messages: the last part of the address."""
+    """Return a display name: the last part of the URL's path."""
     last = PurePosixPath(unquote(url.path)).name or url.host
     return re.sub(r"[^\w.-]", "_", last)[-_LONGEST_NAME:]
 

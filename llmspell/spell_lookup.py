@@ -1,4 +1,4 @@
-"""Finds a spell by its path or its name."""
+"""Finds spells by path or name."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from llmspell.trust import is_own, shipped_folder
 
 
 def find_spell(name: str, project: Project | None = None) -> Spell:
-    """The spell of a path, of a folder with `main.lua`, or of a name.
+    """Return the spell of a path, of a folder with `main.lua`, or of a name.
 
-    A name is looked for in the `spells/` folder of the project and then among the shipped ones.
-    The project is the one around the current folder when none is given.
+    A name is looked up in the `spells/` folder of the project, then among the shipped spells. The
+    project defaults to the one that contains the current folder.
 
     Raises:
-        SpellNotFound: With similar names.
-        ConfigError: When its front matter is wrong.
+        SpellNotFound: There is none; the hint suggests similar names.
+        ConfigError: Its front matter is invalid.
     """
     project = project or find_project()
     return read_spell(find_file(name, project), project)
 
 
 def named_parts(name: str, project: Project) -> dict[str, Any]:
-    """What `spell_from` makes the spell of a name of, never one of a path. Raises as `find_spell`."""
+    """Return the parts, for `spell_from`, of the spell of a name, never of a path.
+
+    Raises as `find_spell` does.
+    """
     found = named_spells(project).get(name)
     if found is None:
         raise _not_found(name, project)
@@ -37,7 +40,7 @@ def named_parts(name: str, project: Project) -> dict[str, Any]:
 
 
 def find_file(name: str, project: Project) -> Path:
-    """Where that spell is. Raises SpellNotFound."""
+    """Return the file of a spell. Raises SpellNotFound."""
     path = Path(name)
     for file in (path, path / "main.lua"):
         if _is_file(file):
@@ -50,28 +53,28 @@ def find_file(name: str, project: Project) -> Path:
 
 
 def read_spell(path: Path, project: Project | None = None) -> Spell:
-    """The spell in a file. Raises SpellNotFound, and ConfigError when its front matter is wrong."""
+    """Read the spell in a file. Raises SpellNotFound, and ConfigError for invalid front matter."""
     return spell_from(parts_of(path, project or find_project()))
 
 
 def spell_from(parts: Mapping[str, Any]) -> Spell:
-    """The spell of what `parts_of` found. Raises ConfigError when its front matter is wrong."""
+    """Create a spell from what `parts_of` returned. Raises ConfigError for invalid front matter."""
     folder, path = (parts[key] and Path(parts[key]) for key in ("folder", "path"))
     texts = {key: _bytes(parts[key]) for key in ("source", "front")}
     return parse_spell(**{**parts, **texts, "folder": folder, "path": path})
 
 
 def _bytes(text: str | bytes | None) -> bytes | None:
-    """A text that was kept as a plain value, where what is UTF-8 is no bytes."""
+    """Return the bytes of a source that, as a plain value, is text if it is UTF-8."""
     return text.encode() if isinstance(text, str) else text
 
 
 def parts_of(path: Path, project: Project) -> dict[str, Any]:
-    """What makes the spell in a file, as plain values. Raises SpellNotFound."""
+    """Return what makes up the spell in a file, as plain values. Raises SpellNotFound."""
     try:
         file = path.resolve()
         settings = path.with_name("spell.toml")
-        source = (file if file.exists() else path).read_bytes()  # a pipe is nowhere
+        source = (file if file.exists() else path).read_bytes()  # a pipe does not resolve to a file
         front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
     except OSError as error:
         unread = _display(Path(error.filename or path))
@@ -80,7 +83,7 @@ def parts_of(path: Path, project: Project) -> dict[str, Any]:
         ) from error
     return {
         "source": source,
-        "name": _name_of(Path(abspath(path))),  # noqa: PTH100 - a link to a spell names it
+        "name": _name_of(Path(abspath(path))),  # noqa: PTH100 - keeps a symlink's own name
         "file": _display(path),
         "folder": str(file.parent),
         "path": str(file) if file.is_file() else None,
@@ -90,23 +93,23 @@ def parts_of(path: Path, project: Project) -> dict[str, Any]:
 
 
 def shipped_spells() -> list[Path]:
-    """The spells that come with llmspell."""
+    """Return the files of the spells that come with llmspell."""
     return _spells_in(shipped_folder())
 
 
 def named_spells(project: Project) -> dict[str, Path]:
-    """Every spell that has a name; those of the project hide the shipped ones."""
+    """Return every spell that has a name; those of the project hide the shipped ones."""
     own = [path for folder in reversed(project.spell_folders) for path in _spells_in(folder)]
     return {_name_of(path): path for path in (*shipped_spells(), *own)}
 
 
 def _is_file(path: Path) -> bool:
-    # A pipe will do: llmspell run <(…). A Path would raise for a name too long to be one.
+    # Pipes are allowed: llmspell run <(…). A Path would raise for a too long name.
     return exists(path) and not isdir(path)  # noqa: PTH110, PTH112
 
 
 def _spells_in(folder: Path) -> list[Path]:
-    """`NAME/main.lua`, and the `NAME.lua` which hide them."""
+    """Return `NAME/main.lua` files, then the `NAME.lua` files that hide them."""
     return [*sorted(folder.glob("*/main.lua")), *sorted(folder.glob("*.lua"))]
 
 
@@ -137,7 +140,7 @@ def _not_found(name: str, project: Project) -> SpellNotFound:
 
 
 def _display(path: Path) -> str:
-    """Relative to the current folder where it is below it."""
+    """Return the path relative to the current folder if it is inside it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

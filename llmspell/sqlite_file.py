@@ -1,4 +1,4 @@
-"""A SQLite file of ours: opened or made, led on from older versions, and what its errors mean."""
+"""SQLite files of llmspell: opening, creating and migrating them, and explaining errors."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SPACE = "free some space and try again"
 
 
 class Schema(Frozen, Generic[E]):
-    """What a file of one kind holds.
+    """The contents of one kind of file.
 
     Attributes:
-        application_id: Says in the file's header whose file it is.
-        migrations: Statements that lead from version n to n+1, the file's `user_version`.
-        what: What is in it, as errors call it: "the state".
-        without: How to do without it, for errors: "run with --state memory".
+        application_id: Identifies files of this kind, in the file's header.
+        migrations: The statements that migrate from version n to n+1, the file's `user_version`.
+        what: A name for the contents, for errors: "the state".
+        without: How to do without the file, for errors: "run with --state memory".
         error: The class of errors.
-        page_size: Bytes of a page of a new file. A commit writes whole pages.
+        page_size: Page size of a new file in bytes. A commit writes whole pages.
     """
 
     application_id: int
@@ -40,7 +40,7 @@ class Schema(Frozen, Generic[E]):
     page_size: int = 4096
 
     def failure(self, error: sqlite3.Error, path: str) -> E:
-        """What a SQLite error means to someone who uses the file."""
+        """Translate a SQLite error into one that explains it to the user."""
         meaning, hint = self._meaning(kind_of(error)) or (str(error), None)
         name = getattr(error, "sqlite_errorname", str(error))
         return self.error(
@@ -80,18 +80,18 @@ class Schema(Frozen, Generic[E]):
 
 
 def connect(path: str, schema: Schema[Any], synchronous: str, **options: Any) -> sqlite3.Connection:
-    """Open the file, or create it and its folder, with the schema of this version.
+    """Open a file, or create it and its folder, with the current schema.
 
     Args:
         path: The file.
-        schema: What is to be in it.
+        schema: The expected contents.
         synchronous: SQLite's setting of that name.
-        **options: Of `sqlite3.connect`.
+        **options: Options of `sqlite3.connect`.
 
     Raises:
-        LlmspellError: The schema's, when the folder cannot be made, or the file is another
-            program's or of a later version.
-        sqlite3.Error: When SQLite cannot open it.
+        LlmspellError: The schema's error: the folder cannot be created, or the file belongs to
+            another program or a later version.
+        sqlite3.Error: SQLite cannot open the file.
     """
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - pathlib is slow to start
@@ -112,7 +112,7 @@ def connect(path: str, schema: Schema[Any], synchronous: str, **options: Any) ->
 
 
 def check_version(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> int:
-    """The version of an open file. Raises the schema's error when it cannot be used."""
+    """Return the version of an open file. Raises the schema's error when it cannot be used."""
     with transaction(db, "DEFERRED"):
         version = _number(db, "PRAGMA user_version")
         owner = _number(db, "PRAGMA application_id")
@@ -137,9 +137,9 @@ def _prepare(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> None:
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:
-    """Let readers read while the writer writes.
+    """Switch to write-ahead logging, so that readers do not wait for the writer.
 
-    While another process does the same to a new file SQLite does not wait, but fails at once.
+    SQLite's busy timeout does not apply here, so retry while another process does the same.
     """
     give_up = time.monotonic() + BUSY_SECONDS
     while True:
@@ -154,9 +154,9 @@ def _switch_to_wal(db: sqlite3.Connection) -> None:
 
 
 def migrate(db: sqlite3.Connection, schema: Schema[Any]) -> None:
-    """Give an open file the schema of this version."""
+    """Migrate an open file to the current schema."""
     with transaction(db, "IMMEDIATE"):
-        version = _number(db, "PRAGMA user_version")  # another process may have been faster
+        version = _number(db, "PRAGMA user_version")  # another process may have migrated it
         for statements in schema.migrations[version:]:
             for statement in statements:
                 db.execute(statement)
@@ -180,10 +180,10 @@ def _number(db: sqlite3.Connection, query: str) -> int:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Whether another process has the file locked, so that one may try again."""
+    """Whether another process has locked the file, so that a retry may succeed."""
     return kind_of(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def kind_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 for an error of Python's own."""
+    """Return SQLite's primary result code; 0 for an error raised by Python itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,4 +1,4 @@
-"""Where the `State` of spells is kept: in the store a host gives, or in one the settings name."""
+"""Opens the store behind `State`: the one passed by the host, or the one in the settings."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _METHODS = [
     name
     for kind in (Steps, Store)
     for name in vars(kind)
-    if not name.startswith("_") and name != "once"  # a store may not have that
+    if not name.startswith("_") and name != "once"  # optional for a store
 ]
 
 
 class Stores:
-    """Opens the store at the first use, and closes what it opened.
+    """Opens the store at its first use, and closes what it opened.
 
     Attributes:
-        makers: What makes a store, by the name that `state.backend` has; plugins bring more.
+        makers: Functions that open a store, by the name in `state.backend`; plugins add to them.
     """
 
     def __init__(self, project: Project, given: Store | None) -> None:
@@ -35,7 +35,7 @@ class Stores:
         self.makers: dict[str, StoreMaker] = {"sqlite": self._open_sqlite, "memory": _open_memory}
 
     def check(self) -> None:
-        """Raise ConfigError when there is no store of the name in the settings."""
+        """Raise ConfigError when the settings name an unknown store."""
         backend = self._project.settings.state.backend
         if self._given is None and backend not in self.makers:
             source = str(self._project.file or self._project.root)
@@ -44,7 +44,7 @@ class Stores:
             raise ConfigError(source, [problem], hint=hint)
 
     def open(self) -> Store:
-        """The store. Raises StateError when what a plugin brought makes none."""
+        """Return the store. Raises StateError when a plugin fails to open it."""
         if self._store is None:
             backend = self._project.settings.state.backend
             self._store = _made(backend, self.makers[backend])

@@ -1,4 +1,4 @@
-"""Suggestions for a name that is not known: the known ones that look like it."""
+"""Suggestions for an unknown name: similar known ones."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 
 def similar(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """At most so many known names that look like this one, the most similar first."""
+    """Return up to `most` known names that resemble this one, most similar first."""
     from difflib import get_close_matches  # most runs make no mistake
 
     return get_close_matches(name, list(known), n=most)
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str, most: int = 1) -> str:
-    """A hint that names what is similar, or `otherwise` when nothing is."""
+    """Return a hint with similar names, or `otherwise` when there are none."""
     found = similar(name, known, most=most)
     return f"did you mean {' or '.join(found)}?" if found else otherwise

@@ -1,4 +1,4 @@
-"""A token bucket: so many at once after a pause, and so many a second on average."""
+"""A token bucket: a burst after a pause, and a limited rate on average."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from llmspell.clock import monotonic
 
 
 class TokenBucket:
-    """A token for each that may pass now; below 0, so many are waiting.
+    """A token bucket in which callers may reserve tokens ahead; a negative count means some wait.
 
     Attributes:
-        tokens: How many there are, as of the last question.
+        tokens: The number of tokens when they were last counted.
     """
 
     def __init__(self, size: float, rate: float) -> None:
-        """Make a full one of that size; `rate` is how many tokens come a second."""
+        """Create a full bucket of that size; `rate` is in tokens per second."""
         self._size, self._rate = size, rate
         self.tokens: float = size
         self._filled = monotonic()
 
     def pause(self) -> float:
-        """Seconds until there is one more token than are waited for."""
+        """Return the seconds until a token beyond those reserved is available."""
         self._fill()
         return max(0.0, (1 - self.tokens) / self._rate)
 

@@ -1,4 +1,4 @@
-"""The values that cross between Lua and Python, and how other Python values become such."""
+"""The values that cross between Lua and Python, and the conversion of other Python values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 Value: TypeAlias = Any
 """None, bool, int, float, str, bytes, list of values, or dict with str, int or float keys.
 
-In Lua: nil, boolean, integer, float, string (bytes are strings that are no UTF-8) and table.
-A dict's None is an absent key, a list's None is `JSON.null`. An empty Lua table arrives as [].
+In Lua: nil, boolean, integer, float, string (bytes are strings that are not UTF-8) and table.
+None in a dict is an absent key, None in a list is `JSON.null`. An empty Lua table arrives as [].
 """
 
 
 class LuaFunction:
-    """A function of a spell that Lua lent to the host for as long as the effect lasts.
+    """A reference to a function of a spell, valid as long as the effect it was passed to.
 
     `retain()` keeps it until `release()`, or until the run ends.
     """
@@ -45,14 +45,14 @@ _ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
 MAX_DEPTH = 64
 
 
-def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return a kind of value
-    """The plain value that stands for a Python object.
+def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return per kind of value
+    """Convert a Python object to a plain value.
 
     Pydantic models and dataclasses become dicts, dates ISO 8601 strings, enums their values,
     other sequences and sets lists, and paths, pydantic's URLs, UUIDs and decimals strings.
 
     Raises:
-        NotPlain: For anything else, for keys no table can have, and for cyclic values.
+        NotPlain: For anything else, for keys that no table can have, and for cyclic values.
     """
     if type(value) in _ATOMS:
         return value
@@ -82,7 +82,7 @@ def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return a 
 def _atom(
     value: float | str | bytes | bytearray | memoryview,
 ) -> float | str | bytes:
-    """The same value without its own class."""
+    """Convert an instance of a subclass to the built-in type."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     return next(kind(value) for kind in (int, float, str) if isinstance(value, kind))
@@ -108,14 +108,14 @@ def _text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, (pathlib.PurePath, uuid.UUID, decimal.Decimal)):
         return str(value)
-    # Whoever has one of pydantic's URLs has imported pydantic.
+    # An object of pydantic's URL class implies that pydantic is imported.
     if (pydantic := sys.modules.get("pydantic")) and isinstance(value, pydantic.AnyUrl):
         return str(value)
     raise NotPlain(f"a {type(value).__qualname__} cannot be passed to Lua")
 
 
 def text_or_bytes(data: bytes) -> str | bytes:
-    """A Lua string as Python has it: text if it is UTF-8, and else the bytes."""
+    """Convert a Lua string: text if it is UTF-8, else bytes."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -123,12 +123,12 @@ def text_or_bytes(data: bytes) -> str | bytes:
 
 
 def as_bytes(text: str | bytes) -> bytes:
-    """The bytes of such a string."""
+    """Convert text back to the bytes of the Lua string."""
     return text.encode() if isinstance(text, str) else text
 
 
 def in_order(value: Value) -> Value:
-    """The value with the keys of its tables sorted: in Lua they have no order."""
+    """Return the value with the keys of its tables sorted, since Lua tables have no order."""
     if isinstance(value, dict):
         return {key: in_order(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list):
@@ -137,12 +137,12 @@ def in_order(value: Value) -> Value:
 
 
 def as_text(value: Value) -> str:
-    """A Lua string as text to show, whatever its bytes."""
+    """Return a Lua string as text for display, escaping invalid bytes."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def legible(value: Value) -> Value:
-    """The value in order, with text for what JSON has no form for: bytes and functions."""
+    """Return the value sorted, and with text in place of bytes and functions, for JSON."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, LuaFunction):
