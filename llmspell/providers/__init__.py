@@ -1,1 +1,1 @@
-"""Models: what is said to them, who speaks for them, and which one is meant."""
+"""Models: messages, the providers that implement each wire protocol, and the choice of a model."""

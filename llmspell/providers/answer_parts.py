@@ -1,4 +1,4 @@
-"""What the readers of answers share, whatever the protocol."""
+"""Helpers for parsing responses, shared by all protocols."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def tool_call(
-    id: Any,  # noqa: A002 - it is the id
+    id: Any,  # noqa: A002 - the natural name
     name: str,
     arguments: Any,
     request: ModelRequest,
     before: Sequence[Block],
 ) -> ToolCall:
-    """A call as the model made it; `before` are the blocks of the answer that stand before it.
+    """Build the `ToolCall` for a call in an answer; `before` are the answer's preceding blocks.
 
-    An id that is missing, or that an earlier call has, is replaced.
+    A missing id, or one that an earlier call already has, is replaced.
     """
     earlier = [block.id for block in before if isinstance(block, ToolCall)]
     if not id or not isinstance(id, str) or id in earlier:
@@ -32,7 +32,7 @@ def tool_call(
 
 
 def piece_of(text: str, endpoint: Endpoint) -> dict[str, Any]:
-    """A piece of a streamed answer. Raises ProviderError when it is no JSON object."""
+    """Parse one chunk of a streamed answer. Raises ProviderError when it is not a JSON object."""
     try:
         piece = read_json(text)
     except ValueError:
@@ -43,13 +43,13 @@ def piece_of(text: str, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _made_up_id(request: ModelRequest, index: int) -> str:
-    """Unique in the conversation, and the same whenever the same is answered to the same."""
+    """Return an id that is unique in the conversation and deterministic, so replays repeat it."""
     before = sum([len(message.tool_calls) for message in request.messages])
     return f"call{before + index + 1:05}"
 
 
 def _arguments(written: Any) -> tuple[dict[str, Any], str | None, str | None]:
-    """The arguments; or none, what is wrong with them, and what the model wrote."""
+    """Return the arguments; if they cannot be parsed, `{}`, the problem and the raw text."""
     if isinstance(written, dict):
         return written, None, None
     if written is None or written == "":
@@ -67,7 +67,7 @@ def _arguments(written: Any) -> tuple[dict[str, Any], str | None, str | None]:
 
 
 def count(table: Any, name: str) -> int:
-    """A number of tokens, or the like; 0 when it is missing or none."""
+    """Return the positive integer `table[name]`, such as a token count; 0 for anything else."""
     number = table.get(name) if isinstance(table, dict) else None
     return number if type(number) is int and number > 0 else 0
 
@@ -77,5 +77,5 @@ def string(value: Any) -> str:
 
 
 def entries(value: Any) -> list[Any]:
-    """A list; an empty one when it is none."""
+    """Return `value` if it is a list, else an empty list."""
     return value if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Reads what a server answers over HTTP: JSON, events or a refusal, no more of it than is sensible."""
+"""Reads HTTP responses of limited size: JSON, server-sent events, or an error status."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _MAX_ERROR = 64 << 10  # bytes of an error's body worth reading
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, returned rather than raised: see `Connection._send`.
+    """A failed attempt, returned rather than raised: see `Connection._send`.
 
     Attributes:
-        again: Whether the request can be sent once more without being answered twice.
+        again: Whether the request can be retried without the risk of being answered twice.
     """
 
     error: ProviderError
@@ -38,13 +38,13 @@ class Failure:
 
 
 class AnswerReader:
-    """Reads the answers of an endpoint, and takes its secrets out of them."""
+    """Reads the responses of an endpoint and redacts its secrets in them."""
 
     def __init__(self, endpoint: Endpoint, secrets: list[str]) -> None:
         self._endpoint, self._secrets = endpoint, secrets
 
     async def whole(self, response: httpx2.Response) -> Any | Failure:
-        """What the body says in JSON."""
+        """Read the whole body and parse it as JSON."""
         try:
             return await self._json(response)
         except httpx2.HTTPError as error:
@@ -53,10 +53,10 @@ class AnswerReader:
     async def events(
         self, response: httpx2.Response
     ) -> AsyncGenerator[list[ServerEvent] | dict[str, Any], None]:
-        """The events of a stream, those together that come at once; or the table sent instead.
+        """Yield the events of a stream, batched as they arrive, or the JSON object sent instead.
 
         Raises:
-            ProviderError: It is neither, or too large.
+            ProviderError: The response is neither, or too large.
             httpx2.HTTPError: The connection broke.
         """
         content_type = response.headers.get("content-type", "")
@@ -77,11 +77,11 @@ class AnswerReader:
             yield events
 
     async def refusal(self, response: httpx2.Response) -> Failure:
-        """What a status that is no success means."""
+        """Turn a response with an error status into a failure."""
         try:
             body, _ = await _read(response, _MAX_ERROR)
         except httpx2.HTTPError:
-            body = b""  # the status says enough
+            body = b""  # the status alone is enough
         error = refused(self._endpoint, response.status_code, response.headers, body)
         return Failure(error, again=error.retryable)
 
@@ -112,7 +112,7 @@ class AnswerReader:
 
 
 def as_table(endpoint: Endpoint, answer: Any | Failure) -> dict[str, Any]:
-    """The answer if it is a JSON object. Raises ProviderError."""
+    """Return the answer if it is a JSON object. Raises ProviderError."""
     if isinstance(answer, Failure):
         raise answer.error
     if not isinstance(answer, dict):
@@ -121,11 +121,11 @@ def as_table(endpoint: Endpoint, answer: Any | Failure) -> dict[str, Any]:
 
 
 def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
-    """The body as it comes, unpacked."""
+    """Return an iterator over the decompressed body, as it arrives."""
     packed = "content-encoding" in response.headers
     if packed:
         check_content_encoding(response)
-    # What is not packed comes much cheaper without all that could unpack it.
+    # An uncompressed body is much cheaper to read without httpx2's decoding.
     pieces = (
         response.aiter_bytes() if packed else aiter(cast("httpx2.AsyncByteStream", response.stream))
     )
@@ -133,7 +133,7 @@ def _body(response: httpx2.Response) -> aclosing[AsyncGenerator[bytes, None]]:
 
 
 async def _read(response: httpx2.Response, limit: int) -> tuple[bytes, bool]:
-    """The body, and whether that is all of it."""
+    """Return at most `limit` bytes of the body, and whether that is all of it."""
     pieces: list[bytes] = []
     size = 0
     async with _body(response) as stream:

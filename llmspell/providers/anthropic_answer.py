@@ -1,4 +1,4 @@
-"""Answers as Anthropic's Messages API gives them.
+"""Parses responses of Anthropic's Messages API.
 
 Source of the format: `anthropic.types.message` of the official Python SDK.
 """
@@ -37,10 +37,10 @@ _FINISH_REASONS = {
 
 
 def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
-    """What the answer says.
+    """Parse a response.
 
     Raises:
-        ProviderError: It is an error after all, or not of the format.
+        ProviderError: It is an error object, or malformed.
     """
     check_error(data, endpoint)
     content = data.get("content")
@@ -63,7 +63,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
 
 
 def check_error(data: Body, endpoint: Endpoint) -> None:
-    """Raise ProviderError when it is `anthropic.types.shared.error_response` and no answer."""
+    """Raise ProviderError if `data` is an `anthropic.types.shared.error_response`."""
     error = data.get("error")
     if data.get("type") == "error" or error:
         raise failed_inside(endpoint, error)
@@ -72,7 +72,7 @@ def check_error(data: Body, endpoint: Endpoint) -> None:
 def _blocks(
     block: Any, before: list[Block], request: ModelRequest, endpoint: Endpoint
 ) -> list[Block]:
-    """What a block of the answer is to us; fields that are not ours stand before it."""
+    """Convert a block of the answer, with an `Extra` before it for fields we have no place for."""
     if not isinstance(block, dict):
         raise nonsense(endpoint, "the answer holds a block that is no object")
     kind = block.get("type")

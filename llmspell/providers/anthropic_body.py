@@ -1,7 +1,7 @@
-"""Requests as Anthropic's Messages API takes them.
+"""Builds request bodies for Anthropic's Messages API.
 
-Source of the format: `anthropic.types.message_create_params` of the official Python SDK. What the
-API, in the version the SDK asks for, or the model refuses is not sent.
+Source of the format: `anthropic.types.message_create_params` of the official Python SDK. Fields
+that the model, or the API version the SDK asks for, would reject are left out.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from llmspell.providers.messages import ModelRequest, ToolResult, ToolSpec, Unkn
 if TYPE_CHECKING:
     from llmspell.providers.endpoints import Endpoint
 
-_MAX_TOKENS = 16_384  # the API wants a number; a longer answer may outlast its connection
+_MAX_TOKENS = 16_384  # the API requires a number; a longer answer may outlast its connection
 _FORCING = ("any", "tool")
 _BREAKPOINT = {"cache_control": {"type": "ephemeral"}}
 _CACHEABLE = {"text", "image", "document", "tool_use", "tool_result"}
 
 
 def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
-    """What is posted. `model` is the request's without the provider's name.
+    """Return the JSON body to post. `model` is the request's, without the provider's name.
 
-    An output schema is one that the model `can_be_held_to`.
+    The request's output schema, if any, must be one that the model `can_be_held_to`.
 
     Raises:
-        InvalidArguments: A block has no place in a message of its role.
+        InvalidArguments: A message contains a block that its role does not allow.
     """
     takes = traits(model)
     choice = _tool_choice(request)
@@ -61,13 +61,13 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
 
 
 def longest_answer(request: ModelRequest, model: str, endpoint: Endpoint) -> int:
-    """The most tokens that may be asked for: what is thought may come on top of the answer."""
+    """Return the most tokens the request may ask for, including any thinking budget."""
     thought = thinking(request, traits(model), endpoint, forced=False)
     return max_tokens(request, _MAX_TOKENS, thought)
 
 
 def can_be_held_to(schema: Body, model: str) -> bool:
-    """Whether the model's answer can be made to fit the schema."""
+    """Whether the API can constrain the model's answer to the schema."""
     return traits(model).schema and held_to(schema) is not None
 
 
@@ -87,7 +87,7 @@ def _tool(tool: ToolSpec) -> Body:
 def _tool_choice(request: ModelRequest) -> Body | None:
     wanted = request.tool_choice
     if not request.tools:
-        return None  # the API refuses a choice of nothing
+        return None  # the API rejects a tool choice without tools
     one = request.parallel_tool_calls is False and wanted != "none"
     if wanted is None and not one:
         return None
@@ -99,7 +99,7 @@ def _tool_choice(request: ModelRequest) -> Body | None:
 
 
 def _unforced(choice: Body) -> Body:
-    """The choice for a model that cannot be made to call a tool."""
+    """Return the tool choice for a model that cannot be forced to call a tool."""
     if choice["type"] not in _FORCING:
         return choice
     return {name: value for name, value in choice.items() if name != "name"} | {"type": "auto"}
@@ -115,9 +115,9 @@ def _output_config(request: ModelRequest, takes: Traits) -> Body:
 
 
 def _set_breakpoints(body: Body) -> None:
-    """Mark what is likely to come again: tools, system, and the last two of the user's turns.
+    """Set cache breakpoints on tools, system, and the last two user turns.
 
-    They are the four the API allows. The older of the turns is where the last request was marked.
+    The API allows four. The older turn is where the previous request set its last one.
     """
     for name in ("tools", "system"):
         if name in body:
@@ -131,7 +131,7 @@ def _set_breakpoints(body: Body) -> None:
 
 
 def _marks_itself(request: ModelRequest, own: Body) -> bool:
-    """Whether the spell says what to cache: the API takes four marks, in a certain order."""
+    """Whether the spell sets its own cache breakpoints: the API limits their number and order."""
     blocks = [block for message in request.messages for block in message.content]
     blocks += [b for result in blocks if isinstance(result, ToolResult) for b in result.content]
     parts: list[Any] = [own, *(block.data for block in blocks if isinstance(block, Unknown))]

@@ -1,4 +1,4 @@
-"""Messages as Anthropic's Messages API takes them.
+"""Converts messages to the form Anthropic's Messages API takes.
 
 Source of the format: `anthropic.types.message_param` of the official Python SDK.
 """
@@ -39,17 +39,17 @@ _ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def conversation(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
-    """The turns of a conversation; those that would be empty are left out, as they are refused.
+    """Return the turns of a conversation, without empty ones, which the API rejects.
 
     Raises:
-        InvalidArguments: A block has no place in a message of its role.
+        InvalidArguments: A message contains a block that its role does not allow.
     """
     turns: list[Body] = []
     for message in messages:
         if message.role == "assistant":
             role, content = "assistant", _assistant(message, endpoint)
         elif message.role == "system":
-            # Only some models take a system message here, and not in every place.
+            # Only some models accept a system message here, and not in every position.
             role, content = "user", _text(Text(told_by_the_system(message)))
         else:
             role, content = "user", _given(message)
@@ -59,7 +59,7 @@ def conversation(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
 
 
 def _given(message: Message) -> list[Body]:
-    """What the model is given. Results of tools come first, as the API wants them."""
+    """Return the content of a user turn. The API requires tool results to come first."""
     results = [_result(block) for block in message.content if isinstance(block, ToolResult)]
     parts = [
         part
@@ -72,7 +72,7 @@ def _given(message: Message) -> list[Body]:
 
 def _result(result: ToolResult) -> Body:
     body: Body = {"type": "tool_result", "tool_use_id": _id(result.id)}
-    if result.is_error:  # which has to be told, and in words
+    if result.is_error:  # the API requires some text with an error
         said = "".join([block.text for block in result.content if isinstance(block, Text)])
         return body | {"content": said if said.strip() else "The tool failed.", "is_error": True}
     content = [part for block in result.content for part in _parts(block, "tool")]
@@ -92,7 +92,7 @@ def _parts(block: Block, role: str) -> list[Body]:
 
 
 def _text(block: Text) -> list[Body]:
-    """The block of a text, unless there is nothing in it."""
+    """Return the text's block, or nothing for blank text, which the API rejects."""
     return [{"type": "text", "text": block.text}] if block.text.strip() else []
 
 
@@ -119,7 +119,7 @@ def _file(file: File) -> Body:
 
 def _assistant(message: Message, endpoint: Endpoint) -> list[Body]:
     blocks: list[Body] = []
-    fields: Body = {}  # of the block that comes next
+    fields: Body = {}  # extra fields of the next block
     for block in message.content:
         if isinstance(block, (Extra, Reasoning)) and block.provider != endpoint.name:
             continue
@@ -149,12 +149,12 @@ def _said(block: Block) -> list[Body]:
 
 
 def _thinking(block: Reasoning) -> Body:
-    """The block as it came: what is changed in it is refused."""
+    """Return the thinking block as it was received: the API rejects a modified one."""
     if block.data.get("type") == "redacted_thinking":
         return block.data
     return {"type": "thinking", "signature": "", **block.data, "thinking": block.text}
 
 
-def _id(id: str) -> str:  # noqa: A002 - it is the id
-    """The id of a call; what stands for it where another model's has signs that are refused."""
+def _id(id: str) -> str:  # noqa: A002 - the natural name
+    """Return the call's id, or a digest of it if it has characters the API rejects."""
     return id if _ID.fullmatch(id) else f"toolu_{digest(id)[:32]}"

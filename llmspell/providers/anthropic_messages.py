@@ -1,4 +1,4 @@
-"""Anthropic's Messages API, which some other providers and local servers speak too."""
+"""Anthropic's Messages API, which some other providers and local servers implement too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VERSION = "2026-10-21"  # of the API, as the official SDK asks for it
 
 
 class AnthropicMessages(HttpProvider):
-    """See `HttpProvider`. The base URL may do without `/v1`, as it does in Anthropic's own SDK."""
+    """See `HttpProvider`. The base URL may omit `/v1`, as in Anthropic's own SDK."""
 
     models_path: ClassVar[str] = "/models?limit=1000"
     version: ClassVar[str] = "/v1"

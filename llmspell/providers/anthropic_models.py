@@ -1,7 +1,7 @@
-"""What Anthropic's models differ in, as far as a request must know.
+"""Differences between Anthropic's models that affect a request.
 
 Source: Anthropic's pages on thinking, effort and forced tool use, and `anthropic.types.model`. A
-Claude model that is newer than this table is taken to be like the current ones.
+Claude model newer than this table is assumed to behave like the current ones.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 
 class Traits(NamedTuple):
-    """What a model takes.
+    """What a model accepts.
 
     Attributes:
-        sampling: Temperature and top_p.
-        budget: A number of tokens to think with; others decide themselves, after an effort.
-        shows: Whether it has to be asked to show what it thinks.
-        off: What turns thinking off; None when nothing does.
-        forced: Whether it can be made to call a tool.
-        binds: Whether it refuses what it thought once anything before that has changed.
-        schema: Whether it can be held to a schema; others are made to call a tool instead.
+        sampling: Whether it accepts `temperature` and `top_p`.
+        budget: Whether thinking is set by a token budget; others decide themselves, guided by an
+            effort.
+        shows: Whether it has to be asked to show its thinking.
+        off: The `thinking` field that turns thinking off; None if it cannot be turned off.
+        forced: Whether it can be forced to call a tool.
+        binds: Whether the API rejects a thinking block once anything before it has changed.
+        schema: Whether it supports structured output; others are made to call a tool instead.
     """
 
     sampling: bool = False
@@ -38,7 +39,7 @@ _FIRST_ADAPTIVE = Traits(shows=False)
 _ALWAYS_THINKS = Traits(off=None)
 _NEVER_FORCED = Traits(off=None, forced=False, binds=True)
 
-# The first that the model's name begins with.
+# The first prefix that matches the model's name wins.
 _BY_NAME: tuple[tuple[str, Traits], ...] = (
     ("claude-fable-5-", _NEVER_FORCED),
     ("claude-mythos-5-1", _NEVER_FORCED._replace(binds=False)),
@@ -61,7 +62,7 @@ _BY_NAME: tuple[tuple[str, Traits], ...] = (
 
 
 def traits(model: str) -> Traits:
-    """Those of a model, which may have its maker's name before its own."""
+    """Return the traits of a model; its name may have a prefix, such as `anthropic/`."""
     at = model.find("claude-")
     name = model[at:]
     return next(

@@ -1,7 +1,7 @@
-"""JSON Schemas as Anthropic's structured outputs take them.
+"""Converts JSON Schemas to the subset that Anthropic's structured outputs support.
 
-Source of what it takes: `anthropic.lib._parse._transform` of the official Python SDK. A condition
-it has no word for is moved into the description, where the model still reads it.
+Source of the subset: `anthropic.lib._parse._transform` of the official Python SDK. An unsupported
+keyword is moved into the description, where the model still reads it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ _NAMED = "#/$defs/"
 
 
 def held_to(schema: Schema) -> Schema | None:
-    """The schema in words a model can be held to; None when there are none for it.
+    """Return the schema in the supported subset, or None if it has no equivalent there.
 
-    There are none for tables with keys of any name, for values of any type, and for types that
-    hold themselves.
+    Objects with arbitrary keys, values of any type and recursive types have no equivalent.
 
     Raises:
-        InvalidArguments: It is no schema.
+        InvalidArguments: It is not a valid schema.
     """
     try:
         held = _held(schema)
@@ -44,7 +43,7 @@ def held_to(schema: Schema) -> Schema | None:
 
 
 class _NoWordsError(Exception):
-    """Some of the schema has no equivalent."""
+    """Part of the schema has no equivalent."""
 
 
 def _held(schema: Any) -> Schema:
@@ -80,7 +79,7 @@ def _each(schemas: Any) -> Schema:
 
 
 def _choice(rest: Schema) -> Schema:
-    """What the schema lets choose from; it is taken out of the rest. Empty when it is no choice."""
+    """Pop the schema's alternatives (enum, const, anyOf, …) from `rest`; empty if it has none."""
     if isinstance(rest.get("enum"), list) and rest["enum"] and all(map(_simple, rest["enum"])):
         return {"enum": rest.pop("enum")}
     if "const" in rest and _simple(rest["const"]):
@@ -96,7 +95,7 @@ def _simple(value: Any) -> bool:
 
 
 def _typed(kind: Any, rest: Schema) -> Schema:
-    """The type and what belongs to it, which is taken out of the rest."""
+    """Return the type with its supported keywords, which are popped from `rest`."""
     if kind not in _TYPES:
         raise _NoWordsError
     held: Schema = {"type": kind}
@@ -116,7 +115,7 @@ def _typed(kind: Any, rest: Schema) -> Schema:
 
 
 def _uses(schema: Any) -> Iterator[str]:
-    """The named types a schema refers to."""
+    """Yield the names of the definitions that a schema refers to."""
     if isinstance(schema, dict):
         if isinstance(schema.get("$ref"), str):
             yield schema["$ref"].removeprefix(_NAMED)
@@ -128,7 +127,7 @@ def _uses(schema: Any) -> Iterator[str]:
 
 
 def _circular(uses: dict[str, set[str]]) -> bool:
-    """Whether some type holds itself, by whatever way."""
+    """Whether any definition refers to itself, directly or indirectly."""
     left = dict(uses)
     while left:
         ends = [name for name, used in left.items() if not used & left.keys()]

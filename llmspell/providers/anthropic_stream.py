@@ -1,7 +1,7 @@
-"""Messages of Anthropic's as they are streamed.
+"""Assembles streamed responses of Anthropic's Messages API.
 
 Source of the format: `anthropic.types.raw_message_stream_event` of the official Python SDK, and how
-`anthropic.lib.streaming` puts the events together.
+`anthropic.lib.streaming` accumulates the events.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class MessageAssembly:
         return block
 
     def _change(self, data: Body) -> None:
-        """Take what is known at the end; its counts stand for all that was counted before."""
+        """Merge a `message_delta` event; its usage counts are cumulative."""
         others = {n: v for n, v in data.items() if n not in ("type", "delta", "usage")}
         usage = {n: v for n, v in _table(data, "usage").items() if v is not None}
         self._message |= others | _table(data, "delta")
@@ -86,7 +86,7 @@ class MessageAssembly:
 
 
 class _Block:
-    """A block of the answer, of which more may come; `call` counts those that call a tool."""
+    """A content block still being streamed; `call` is its index among the tool calls."""
 
     def __init__(self, body: Body, call: int | None) -> None:
         self._body = dict(body)
@@ -122,7 +122,7 @@ class _Block:
         body = self._body
         for name, pieces in self._pieces.items():
             text = "".join(pieces)
-            if name == "input":  # it may have come whole at the beginning, and then nothing more
+            if name == "input":  # it may have come complete in the first event, without deltas
                 body[name] = _parsed(text) if text else body.get(name)
             else:
                 body[name] = string(body.get(name)) + text
@@ -130,7 +130,7 @@ class _Block:
 
 
 def _parsed(text: str) -> Any:
-    """The arguments; the text as it is when it is no JSON, for the reader of the answer to judge."""
+    """Parse the arguments; return invalid JSON as text, for the response parser to report."""
     try:
         return read_json(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How much one of Anthropic's models is to think before it answers.
+"""Thinking options of a request to one of Anthropic's models.
 
 Source of the format: `anthropic.types.thinking_config_param` and `output_config_param` of the
 official Python SDK; of `block_binding`, `anthropic.types.beta.beta_thinking_block_binding_param`.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmspell.providers.endpoints import Endpoint
 
 BETA = "thinking-binding-controls-2026-08-01"
-"""Lets a request ask that thoughts which fit no longer are dropped, rather than refused."""
+"""Lets a request have thinking blocks that no longer match dropped instead of rejected."""
 
 _BUDGETS = {"low": 2048, "medium": 8192, "high": 16_384}  # tokens
 _LEAST_BUDGET = 1024
@@ -25,7 +25,7 @@ _LEAST_BUDGET = 1024
 def thinking(
     request: ModelRequest, takes: Traits, endpoint: Endpoint, *, forced: bool
 ) -> Body | None:
-    """What the field `thinking` says; `forced` is whether the model is made to call a tool."""
+    """Return the `thinking` field; `forced` is whether the model is forced to call a tool."""
     wanted = request.reasoning
     if wanted in ("none", 0):
         return takes.off
@@ -38,13 +38,13 @@ def thinking(
     if wanted is not None:
         config = {"type": "adaptive"} | ({"display": "summarized"} if takes.shows else {})
     if takes.binds and _thought_before(request, endpoint) and _beta_is_on(endpoint):
-        # Agents cut old messages off, and the API would refuse what was thought after those.
+        # Agents drop old messages, and the API would reject thinking blocks that followed them.
         config |= {"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
     return config or None
 
 
 def effort(request: ModelRequest, takes: Traits) -> str | None:
-    """What the field `output_config.effort` says, for models that go by it."""
+    """Return the `output_config.effort` field, for models that use it."""
     wanted = request.reasoning
     if wanted is None or takes.budget:
         return None
@@ -56,7 +56,7 @@ def effort(request: ModelRequest, takes: Traits) -> str | None:
 
 
 def max_tokens(request: ModelRequest, usual: int, thinking: Body | None) -> int:
-    """The longest answer; what is thought by a budget counts as a part of it."""
+    """Return `max_tokens`, raised where needed so that it includes the thinking budget."""
     budget = int((thinking or {}).get("budget_tokens", 0))
     wanted = request.max_tokens or usual
     return wanted if wanted > budget and request.max_tokens else wanted + budget
@@ -71,9 +71,9 @@ def _thought_before(request: ModelRequest, endpoint: Endpoint) -> bool:
 
 
 def _in_thoughtless_turn(request: ModelRequest, endpoint: Endpoint) -> bool:
-    """Whether tools were called without a thought, perhaps by another model.
+    """Whether the current turn called tools without thinking, perhaps with another model.
 
-    The API refuses to begin thinking before that turn has ended.
+    The API does not let a model start thinking before that turn has ended.
     """
     if not request.messages or request.messages[-1].role != "tool":
         return False
@@ -84,6 +84,6 @@ def _in_thoughtless_turn(request: ModelRequest, endpoint: Endpoint) -> bool:
 
 
 def _beta_is_on(endpoint: Endpoint) -> bool:
-    """Whether the header of this provider's requests names the beta; config may say otherwise."""
+    """Whether the provider's requests enable the beta; config may override the header."""
     own = [text for name, text in endpoint.headers.items() if name.lower() == "anthropic-beta"]
     return BETA in own[-1] if own else True

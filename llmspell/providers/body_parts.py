@@ -1,4 +1,4 @@
-"""What the writers of requests share, whatever the protocol."""
+"""Helpers for building request bodies, shared by all protocols."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def misplaced(block: Block, role: str) -> InvalidArguments:
 
 
 def instructions(request: ModelRequest) -> tuple[list[str], tuple[Message, ...]]:
-    """What stands before the conversation, and the conversation.
+    """Split a request into instructions and conversation.
 
-    System messages at its beginning belong to the instructions.
+    System messages at the start of the conversation belong to the instructions.
 
     Raises:
-        InvalidArguments: One of them is not of text.
+        InvalidArguments: A system message contains something other than text.
     """
     messages = request.messages
     first = next((n for n, m in enumerate(messages) if m.role != "system"), len(messages))
@@ -39,7 +39,7 @@ def instructions(request: ModelRequest) -> tuple[list[str], tuple[Message, ...]]
 
 
 def told_by_the_system(message: Message) -> str:
-    """A system message where only the user has a say; told apart by tags, as models know them."""
+    """Return a system message as user text, marked by the `<system>` tags that models know."""
     return f"<system>\n{_system_text(message)}\n</system>"
 
 
@@ -51,7 +51,7 @@ def _system_text(message: Message) -> str:
 
 
 def json_text(value: Any, what: str) -> str:
-    """It as JSON. Raises InvalidArguments, which says `what` it is."""
+    """Serialize a value as JSON. Raises InvalidArguments, which names `what` it is."""
     try:
         return write_json(value)
     except ValueError as error:
@@ -59,13 +59,13 @@ def json_text(value: Any, what: str) -> str:
 
 
 def call_arguments(call: ToolCall) -> str:
-    """Those of an earlier turn. Some servers read them, and fail when they are not JSON."""
+    """Return an earlier call's arguments as JSON: some servers parse them and fail otherwise."""
     arguments = call.arguments if call.raw is None else {"not_json": call.raw}
     return json_text(arguments, f"the call of {call.name}")
 
 
-def call_id(id: str, longest: int) -> str:  # noqa: A002 - it is the id
-    """The id of a call; where it is too long, as another provider's may be, what stands for it."""
+def call_id(id: str, longest: int) -> str:  # noqa: A002 - the natural name
+    """Return the call's id, or a digest of it if it is too long, as another provider's may be."""
     return id if len(id) <= longest else f"call_{digest(id)[:32]}"
 
 
@@ -78,14 +78,14 @@ def data_url(data: bytes | None, media_type: str | None) -> str:
 
 
 def file_as_text(file: File) -> str | None:
-    """A file of text as one, with its name; None when it is none."""
+    """Return a text file's name and content as text; None for any other file."""
     if file.data is None or not (file.media_type or "").startswith("text/"):
         return None
     return f"{file.name}:\n{file.data.decode('utf-8', 'replace')}"
 
 
 def with_data(block: Medium) -> Medium:
-    """The picture or file with what its URL holds, if that is a `data:` URL; as it is otherwise."""
+    """Return the image or file with the content of its `data:` URL; unchanged for other URLs."""
     if block.url is None or not block.url.startswith("data:"):
         return block
     head, _, text = block.url.removeprefix("data:").partition(",")
@@ -103,7 +103,7 @@ def base64_text(data: bytes | None) -> str:
 
 
 def senseless(schema: dict[str, Any]) -> InvalidArguments:
-    """For a schema that is none, such as a hook may have made of one."""
+    """Return the error for an invalid schema, as a hook may have left behind."""
     from llmspell.schema import check_schema
 
     try:
@@ -115,6 +115,6 @@ def senseless(schema: dict[str, Any]) -> InvalidArguments:
 
 
 def schema_in_words(schema: dict[str, Any]) -> str:
-    """For models that cannot be held to a schema: what the system message says of it."""
+    """Return instructions that describe the schema, for models without structured output."""
     text = json_text(schema, "the output schema")
     return f"Answer with nothing but a JSON object that fits this JSON Schema: {text}"

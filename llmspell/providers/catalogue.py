@@ -1,7 +1,7 @@
-"""Which providers there are, where they are, and whose key opens them.
+"""The known providers: base URLs, key variables, default models and quirks.
 
-Base URLs, key variables and model names come from each provider's own documentation. What only
-config knows comes as `ProviderSettings`, one for each `[providers.NAME]` in llmspell.toml.
+Base URLs, key variables and model names come from each provider's own documentation. Config adds
+`ProviderSettings`, one for each `[providers.NAME]` in llmspell.toml.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ KINDS: Mapping[str, str] = {
     "anthropic": "llmspell.providers.anthropic_messages:AnthropicMessages",
     "gemini": "llmspell.providers.gemini:Gemini",
 }
-"""Wire protocols, and the class that speaks each.
+"""Wire protocols, and the class that implements each.
 
-`openai` is OpenAI's chat completions, which most others speak too; `anthropic` is Anthropic's
+`openai` is OpenAI's chat completions, which most others implement too; `anthropic` is Anthropic's
 Messages API, `gemini` Google's.
 """
 
 
 class Listed(Frozen):
-    """A provider we know.
+    """A known provider.
 
     Attributes:
-        base_url: What stands before the paths of the protocol; "" where everybody has their own.
-        keys: Environment variables that may hold its key, best first; none when it needs no key.
-        default_model: A small, current model for those who name none.
-        embedder: The same for vectors.
+        base_url: Prefix of the protocol's paths; "" where every user has their own.
+        keys: Environment variables that may hold its key, best first; empty if it needs no key.
+        default_model: A small, current model, used when none is named.
+        embedder: The same for embeddings.
         kind: The wire protocol, one of `KINDS`.
     """
 
@@ -47,7 +47,7 @@ class Listed(Frozen):
     quirks: Quirks = NO_QUIRKS
 
 
-# Their order is the order in which a key found in the environment decides on the default model.
+# The order matters: the first provider whose key is in the environment sets the default model.
 CATALOGUE: Mapping[str, Listed] = {
     "openai": Listed(
         "https://api.openai.com/v1",
@@ -129,13 +129,13 @@ CATALOGUE: Mapping[str, Listed] = {
 
 
 def key_variables(settings: Mapping[str, ProviderSettings]) -> set[str]:
-    """The environment variables that may hold a provider's key."""
+    """Return the environment variables that may hold a provider's key."""
     listed = {name for provider in CATALOGUE.values() for name in provider.keys}
     return listed | {own.api_key_env for own in settings.values() if own.api_key_env}
 
 
 def keys_in(environ: Mapping[str, str], settings: Mapping[str, ProviderSettings]) -> list[str]:
-    """Every provider's key in the environment, and what the settings send like one."""
+    """Return every provider's key in the environment, and the secret headers in the settings."""
     keys = [environ[name] for name in key_variables(settings) if name in environ]
     if settings:
         from llmspell.providers.redaction import secrets_in

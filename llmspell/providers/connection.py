@@ -1,8 +1,8 @@
-"""JSON over HTTP with one provider: pooled, and tried again where that is safe.
+"""JSON over HTTP with one provider: pooled connections, and retries where they are safe.
 
-The only place where the providers speak HTTP, so that a wire protocol is a matter of two tables:
-what goes out and what comes in, which `llmspell.providers.answers` reads. It uses the transport of httpx2 without its client, which
-looks at each request for cookies, redirects and ways to log in that no provider has.
+This is the only place where providers speak HTTP, so a wire protocol only converts between JSON
+objects; `llmspell.providers.answers` reads the responses. It uses httpx2's transport without its
+client, which checks each request for cookies, redirects and authentication that no provider has.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(LOGGER)
 
-MAX_WAIT = 60.0  # seconds; a server that asks for more is not waited for
-FIRST_PAUSE = 0.5  # seconds; doubled each time
+MAX_WAIT = 60.0  # seconds; if a server asks for a longer pause, the request fails
+FIRST_PAUSE = 0.5  # seconds; doubled with each retry
 LONGEST_PAUSE = 8.0
 LAST_WAIT = 0.5  # seconds for a connection to end after the last event of an answer
 
@@ -46,7 +46,7 @@ _OK = range(200, 300)
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is sent, as often as it takes; `key` and `patience` as `Connection.post` has them."""
+    """A request, sent once per attempt; for `key` and `patience` see `Connection.post`."""
 
     method: str
     path: str
@@ -57,14 +57,14 @@ class _Asked:
 
 
 class Connection:
-    """Asks an endpoint.
+    """Sends requests to an endpoint.
 
     Args:
-        endpoint: Where to, and how long to wait.
-        headers: The protocol's own, with the key; the endpoint's headers are added.
-        transport: In place of the network, for tests.
-        max_retries: How often a request no answer began for is sent again; by default as often
-            as the endpoint says.
+        endpoint: The address, timeouts and limits.
+        headers: The protocol's headers, with the key; the endpoint's headers are added.
+        transport: Replaces the network in tests.
+        max_retries: How often a request is retried if no answer to it began; defaults to the
+            endpoint's setting.
     """
 
     def __init__(
@@ -107,21 +107,21 @@ class Connection:
         key: str | None = None,
         patience: float | None = None,
     ) -> dict[str, Any]:
-        """The table a table is answered with.
+        """Post a JSON object and return the JSON object of the answer.
 
-        `key` names the request for servers that answer one sent twice only once; `patience` is
-        how many seconds a pause before another attempt may last.
+        `key` is sent as the idempotency key; `patience` is the longest pause before a retry, in
+        seconds.
 
         Raises:
-            InvalidArguments: The body holds something JSON has no words for.
-            ConfigError: The base URL is none.
+            InvalidArguments: The body cannot be represented in JSON.
+            ConfigError: The base URL is not a URL.
             ProviderError: See `llmspell.providers.failures`.
         """
         asked = _Asked("POST", path, _encode(body), key=key, patience=patience)
         return as_table(self._endpoint, await self._request(asked))
 
     async def get(self, path: str) -> Any:
-        """What is answered there, as JSON gives it. Raises as `post` does."""
+        """Return the parsed JSON answer. Raises as `post` does."""
         return await self._request(_Asked("GET", path))
 
     async def stream(
@@ -132,9 +132,10 @@ class Connection:
         key: str | None = None,
         patience: float | None = None,
     ) -> AsyncGenerator[list[ServerEvent] | dict[str, Any], None]:
-        """The events a table is answered with, those together that come at once. Raises as `post`.
+        """Post a JSON object and yield the events of the answer, batched as they arrive.
 
-        From a server that does not stream it is the table `post` gives, alone.
+        If the server does not stream, yields only the JSON object that `post` would return.
+        Raises as `post` does.
         """
         asked = _Asked(
             "POST", path, _encode(body), accept=EVENTS.encode(), key=key, patience=patience
@@ -162,7 +163,7 @@ class Connection:
     async def _answered(
         self, asked: _Asked, deadline: RequestDeadline
     ) -> AsyncIterator[httpx2.Response]:
-        """An answer that has begun, after as many attempts as it took."""
+        """Send the request, with retries, and yield the response once it has begun."""
         async with self._limiter.request():
             with (self._pools or self._open()).one() as transport:
                 response = await self._begun(asked, deadline, transport)
@@ -193,8 +194,8 @@ class Connection:
             await pools.close()
             self._log_filter.end()
 
-    # Failures are returned and raised elsewhere, so that no error drags the one it came from
-    # along: those of the network may quote what was sent.
+    # Failures are returned and raised elsewhere, so that they carry no __context__: network
+    # errors may quote what was sent.
     async def _send(
         self, asked: _Asked, transport: httpx2.AsyncBaseTransport
     ) -> httpx2.Response | Failure:
@@ -214,7 +215,7 @@ class Connection:
             await response.aclose()
 
     def _request_of(self, asked: _Asked) -> httpx2.Request:
-        """What is sent as it is; given content, httpx2 would look for headers to add."""
+        """Build the request with a stream: for content, httpx2 would compute headers to add."""
         url = self._urls.get(asked.path) or self._url(asked.path)
         headers = {b"host": url.netloc, **self._headers}
         if asked.content:
@@ -249,9 +250,9 @@ class Connection:
 
 
 async def let_end(events: AsyncGenerator[Any, None]) -> None:
-    """Pass over what follows a whole answer, so that its connection can be used again.
+    """Drain what follows a complete answer, so that its connection can be reused.
 
-    It is no harm if that is lost, or does not end soon.
+    Failing to do so in time does no harm.
     """
     with suppress(ProviderError, TookTooLong):
         await within(LAST_WAIT, _passed_over(events))
@@ -263,12 +264,12 @@ async def _passed_over(events: AsyncGenerator[Any, None]) -> None:
 
 
 def _pause(attempt: int, error: ProviderError) -> float:
-    """Seconds before the next attempt: the server's wish, or a random part of a growing pause."""
+    """Return the seconds before a retry: what the server asks for, else backoff with jitter."""
     wish = error.details.get("retry_after")
     if wish is not None:
         return float(wish)
     longest = min(FIRST_PAUSE * 2.0**attempt, LONGEST_PAUSE)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads load, no more
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not cryptography
 
 
 def _encode(body: dict[str, Any]) -> bytes:

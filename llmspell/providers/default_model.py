@@ -1,4 +1,4 @@
-"""Which model answers when a spell names none."""
+"""Chooses the default models, for spells that do not name one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ EMBEDDED = "local/smollm2"
 """The model that comes with the extra `local` and needs neither key nor network."""
 
 EMBEDDER = "local/minilm"
-"""What makes vectors with the extra `embeddings`, without key and network."""
+"""The embedding model of the extra `embeddings`, which needs neither key nor network."""
 
 PROBE_SECONDS = 0.3
 
 
 class Choice(NamedTuple):
-    """A model, and a sentence that says why it is the one."""
+    """A model, and a sentence that says why it was chosen."""
 
     model: str
     reason: str
 
 
 Probe = Callable[[str], Awaitable[list[str] | None]]
-"""Given Ollama's address, the chat models it has; None when nothing answers there."""
+"""Returns the chat models of Ollama at the given address; None if nothing answers there."""
 
 
 async def choose_model(
@@ -38,11 +38,11 @@ async def choose_model(
     *,
     probe: Probe | None = None,
 ) -> Choice:
-    """The configured model; else that of the first provider whose key is in the environment;
-    else one of Ollama's, if it runs; else the embedded one.
+    """Return the configured model; else that of the first provider whose key is in the
+    environment; else one of Ollama's, if it is running; else the embedded one.
 
     Raises:
-        InvalidArguments: The configured name is not one of a provider and a model.
+        InvalidArguments: The configured name is not of the form `provider/model`.
     """
     if configured:
         ModelName.parse(configured)
@@ -57,11 +57,11 @@ async def choose_model(
 def choose_embedder(
     configured: str | None, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
 ) -> str:
-    """The configured model for vectors; else that of the first provider whose key is in the
-    environment and that has one; else the one that runs here.
+    """Return the configured embedding model; else that of the first provider whose key is in
+    the environment and that has one; else the one that runs in this process.
 
     Raises:
-        InvalidArguments: The configured name is not one of a provider and a model.
+        InvalidArguments: The configured name is not of the form `provider/model`.
     """
     if configured:
         return str(ModelName.parse(configured))
@@ -72,7 +72,7 @@ def choose_embedder(
 def _keys(
     settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """The listed providers whose key is in the environment, and in which variable."""
+    """Yield the listed providers whose key is in the environment, and the key's variable."""
     for name, listed in CATALOGUE.items():
         own = settings.get(name)
         keys = (own.api_key_env,) if own and own.api_key_env else listed.keys
@@ -99,7 +99,7 @@ async def _local(
 
 
 async def ollama_models(address: str) -> list[str] | None:
-    """Names of the chat models Ollama has, newest first, or None when it does not answer at once.
+    """Return the names of Ollama's chat models, newest first; None if it does not answer at once.
 
     Source of the format: `GET /api/tags` of Ollama's API.
     """
@@ -115,12 +115,12 @@ async def ollama_models(address: str) -> list[str] | None:
                 models = response.json()["models"]
                 return [m["name"] for m in models if not _embeds(m)]
         except (httpx2.HTTPError, ValueError, KeyError, TypeError):
-            return None  # whatever answers there is not Ollama
+            return None  # something other than Ollama answered
     return None
 
 
 def _embeds(model: dict[str, object]) -> bool:
-    """Whether it makes vectors rather than text."""
+    """Whether it is an embedding model."""
     details = model.get("details")
     family = details.get("family") if isinstance(details, dict) else ""
     return "embed" in str(model["name"]) or "bert" in str(family)

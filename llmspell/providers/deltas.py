@@ -1,4 +1,4 @@
-"""Answers that come in one piece, told as a stream of them would be."""
+"""Presents a complete answer as a stream of deltas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def deltas_of(response: ModelResponse) -> Iterator[Delta]:
-    """Each of its texts, thoughts and calls, whole."""
+    """Yield one delta for each text, reasoning and tool call of the answer."""
     calls = 0
     for block in response.message.content:
         if isinstance(block, Text) and block.text:

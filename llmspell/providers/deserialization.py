@@ -1,7 +1,7 @@
-"""Plain values read back as messages, requests and responses.
+"""Deserializes messages, requests and responses from their plain form.
 
-A hook may have rewritten them, so every place is checked and named in what is reported. Places
-count from 1, as Lua does.
+A hook may have rewritten them, so every field is checked, and errors name its place. Indices in
+these places count from 1, as in Lua.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ def request_from_plain(
     key: str | None = None,
     known: tuple[Message, ...] = (),
 ) -> ModelRequest:
-    """The request a table stands for, with its key.
+    """Deserialize a request, and set its key.
 
-    Its messages are the `known` ones if they have the same plain form: a long conversation is not
-    read back with every request. Raises InvalidArguments, which names `target`.
+    The `known` messages are reused if their plain form is the same, so that a long conversation is
+    not deserialized with every request. Raises InvalidArguments, which names `target`.
     """
     return _read(lambda fields: _request(fields, key, known), value, target)
 
 
 def response_from_plain(value: Value, *, target: str = "model.request") -> ModelResponse:
-    """The response a table stands for. Raises InvalidArguments, which names `target`."""
+    """Deserialize a response. Raises InvalidArguments, which names `target`."""
     return _read(_response, value, target)
 
 
 def message_from_plain(value: Value, *, target: str = "message") -> Message:
-    """The message a table stands for. Raises InvalidArguments, which names `target`."""
+    """Deserialize a message. Raises InvalidArguments, which names `target`."""
     return _read(_message, value, target)
 
 
 def usage_from_plain(value: Value, *, target: str = "model.request") -> Usage:
-    """The usage a table stands for. Raises InvalidArguments, which names `target`."""
+    """Deserialize usage. Raises InvalidArguments, which names `target`."""
     return _read(_usage, value, target)
 
 
@@ -144,7 +144,7 @@ _OPTIONAL: dict[str, Callable[[Fields], Any]] = {
     "extra_body": lambda fields: fields.optional_dict("extra_body") or {},
     "patience": lambda fields: fields.number("patience"),
 }
-"""Fields of a request that most do not have."""
+"""Readers of a request's optional fields."""
 
 
 _ROLES = get_args(Role)
@@ -200,7 +200,7 @@ def _file(fields: Fields) -> File:
 
 
 def _source(fields: Fields) -> tuple[bytes | None, str | None, str | None]:
-    """Data, its media type, and the URL that may stand in their place."""
+    """Return the data, its media type, and the URL that may replace the data."""
     data, url = fields.data("data"), fields.optional_text("url")
     media_type = fields.optional_text("media_type")
     if (data is None) == (url is None):

@@ -1,4 +1,4 @@
-"""Texts as vectors: what is asked, what is answered, and how much of it at once."""
+"""Embeddings: requests, responses, and splitting a large request into batches."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from llmspell.values import Value
 
 Vector = list[float]
 
-_TEXTS = 256  # of one request
-_BYTES = 400_000  # of one request: OpenAI takes 300,000 tokens, others less
-_AT_ONCE = 4  # requests
+_TEXTS = 256  # per batch
+_BYTES = 400_000  # per batch: OpenAI takes 300,000 tokens, others less
+_AT_ONCE = 4  # concurrent batches
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedRequest:
-    """Texts that are to become vectors.
+    """Texts to embed.
 
     Attributes:
         model: Provider and model, such as `openai/text-embedding-3-small`.
-        dimensions: Numbers in a vector, with models that give fewer when asked.
-        key: Names the request for servers that answer one sent twice only once.
+        dimensions: Length of the vectors, for models that can shorten them.
+        key: The idempotency key.
     """
 
     model: str
@@ -34,7 +34,7 @@ class EmbedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """A vector for each text, in their order; `model` is who made them."""
+    """One vector for each text, in order; `model` is the model that made them."""
 
     vectors: list[Vector]
     usage: Usage
@@ -47,7 +47,7 @@ class Embeddings:
 async def in_batches(
     request: EmbedRequest, embed: Callable[[Sequence[str], str | None], Awaitable[Embeddings]]
 ) -> Embeddings:
-    """The answer to all of the texts, from that to each batch of them and its key."""
+    """Embed the texts in concurrent batches: `embed` takes a batch and its key."""
     batches = list(_batches(request.texts))
 
     async def one(number: int) -> Embeddings:

@@ -1,4 +1,4 @@
-"""Where a provider is asked: from the catalogue, the settings and the environment."""
+"""Determines a provider's endpoint from the catalogue, the settings and the environment."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Endpoint(RequestSettings):
-    """A provider as it will be asked. Its repr does not show the key either.
+    """A provider's address, key and request settings. The repr omits the key too.
 
     Attributes:
-        key_env: The variable the key is in, or should be in; None when no key is needed.
+        key_env: The environment variable of the key, set or not; None if no key is needed.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Endpoint(RequestSettings):
 
     @property
     def secrets(self) -> list[str]:
-        """What of it must not be shown."""
+        """The values that must not be shown."""
         return secrets_in(self.key, {**self.headers, **self.query})
 
 
 def check_known(name: str, settings: Mapping[str, ProviderSettings]) -> None:
-    """Raise UnknownEffect where neither settings nor the catalogue have a provider of that name."""
+    """Raise UnknownEffect if neither the settings nor the catalogue have a provider `name`."""
     if name in CATALOGUE or name in settings:
         return
     error = UnknownEffect("provider", name, similar(name, sorted({*CATALOGUE, *settings})))
@@ -54,15 +54,16 @@ def check_known(name: str, settings: Mapping[str, ProviderSettings]) -> None:
 def endpoint(
     name: str, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str]
 ) -> Endpoint:
-    """Where the provider of that name is, from config, the environment and the catalogue.
+    """Return the endpoint of a provider, from config, the environment and the catalogue.
 
-    `[providers.NAME] base_url` goes before the variable `NAME_BASE_URL`, and that before what is
-    listed; `OLLAMA_HOST` counts for ollama, `AZURE_OPENAI_ENDPOINT` for azure. A server elsewhere
-    is asked by the protocol and in the words all of them know, unless settings say otherwise.
+    `[providers.NAME] base_url` takes precedence over the variable `NAME_BASE_URL`, and that over
+    the catalogue; `OLLAMA_HOST` also works for ollama, and `AZURE_OPENAI_ENDPOINT` for azure. If
+    `openai` has a base URL that is not OpenAI's, it is asked by chat completions with `max_tokens`,
+    which all compatible servers know, unless the settings say otherwise.
 
     Raises:
         UnknownEffect: Neither config nor the catalogue has that name.
-        ConfigError: Its base URL, key or headers cannot be used.
+        ConfigError: The base URL, key or headers cannot be used.
     """
     listed = CATALOGUE.get(name)
     own = settings.get(name)
@@ -95,7 +96,7 @@ def open_provider(
     *,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> Provider:
-    """The provider of that name, ready to be asked. See `endpoint` for where it is found."""
+    """Create the provider of that name. See `endpoint` for how its address is determined."""
     found = endpoint(name, settings, environ)
     module, _, name = KINDS[found.kind].partition(":")
     provider: Provider = getattr(import_module(module), name)(found, transport=transport)
@@ -115,7 +116,7 @@ def _variable(name: str) -> str:
 
 
 def _key(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """The variable the key is in, or the best one for it, and the key."""
+    """Return the key's variable and the key; without a key, the preferred variable and None."""
     for variable in variables:
         if key := environ.get(variable, "").strip():
             return variable, key
@@ -123,7 +124,7 @@ def _key(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str | 
 
 
 def _own_variable(name: str, environ: Mapping[str, str]) -> str | None:
-    """The base URL by the variable the provider's own tools read."""
+    """Return the base URL in the variable that the provider's own tools read."""
     if name == "ollama":
         return _ollama_host(environ.get("OLLAMA_HOST", "").strip().rstrip("/"))
     if name == "azure" and (resource := environ.get("AZURE_OPENAI_ENDPOINT", "").strip()):
@@ -132,14 +133,14 @@ def _own_variable(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _ollama_host(host: str) -> str | None:
-    """It as a base URL. It may lack scheme, host or port, as Ollama's own does."""
+    """Return `OLLAMA_HOST` as a base URL. Like Ollama, accept it without scheme, host or port."""
     if not host:
         return None
     if "://" not in host:
         host = f"http://{host}"
         if not _port(host):
             host += ":11434"
-    # The address a server listens on everywhere is not one a client can connect to everywhere.
+    # Servers may listen on 0.0.0.0, but not every system lets clients connect to it.
     host = host.replace("://0.0.0.0", "://localhost", 1).replace("://:", "://localhost:", 1)
     return f"{host}/v1"
 
@@ -154,10 +155,10 @@ def _port(url: str) -> int | None:
 def _check(
     name: str, base_url: str, key_env: str | None, key: str | None, own: ProviderSettings
 ) -> None:
-    """Raise ConfigError for what no request could be made with. It shows none of the values."""
+    """Raise ConfigError for unusable settings. The message shows none of the values."""
     missing = "base_url is required" + (", or AZURE_OPENAI_ENDPOINT" if name == "azure" else "")
     problems = _url_problems(base_url) if base_url else [missing]
-    # Checked here, since what a header may not hold is quoted by those who refuse to send it.
+    # Checked here because the HTTP library quotes an invalid header value in its error.
     if key and not _printable(key):
         problems.append(f"the key in {key_env} has characters no key has")
     problems += [

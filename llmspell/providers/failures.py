@@ -1,6 +1,6 @@
-"""What goes wrong between us and a provider, as errors that say what to do next.
+"""Builds the ProviderErrors for failed requests, with hints on what to do next.
 
-Texts of servers and of the network pass through `redacted`: they may quote the key.
+Messages of servers and of the network pass through `redacted`, as they may quote the key.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from llmspell.providers.endpoints import Endpoint
 
-_SHOWN = 600  # characters of a server's own words
-_READ = 20_000  # characters of what a server says in which secrets are looked for
+_SHOWN = 600  # characters of a server's message that are shown
+_READ = 20_000  # characters of a server's message that are read and redacted
 _UNAUTHORIZED = (401, 403)
 _NOT_FOUND = 404
 _RETRYABLE = (408, 409, 429)
@@ -42,7 +42,7 @@ _STATUSES: Mapping[str | int, int] = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
-"""OpenAI's and Anthropic's words for what is wrong, and the HTTP status that is sent with them."""
+"""OpenAI's and Anthropic's error types, and the HTTP status that goes with each."""
 
 _UNPAID = ("insufficient_quota", "billing_error")
 
@@ -61,7 +61,7 @@ def missing_key(endpoint: Endpoint) -> ProviderError:
 
 
 def unreachable(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
-    """No answer, or none that began: connecting, sending or waiting failed."""
+    """Return the error for a request whose answer never began."""
     import httpx2
 
     hint = _server_hint(endpoint)
@@ -79,7 +79,7 @@ def unreachable(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
 
 
 def interrupted(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
-    """The answer began and did not end."""
+    """Return the error for an answer that broke off."""
     import httpx2
 
     if isinstance(error, httpx2.TimeoutException):
@@ -92,7 +92,7 @@ def interrupted(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
 
 
 def too_slow(endpoint: Endpoint, setting: str) -> ProviderError:
-    """A bound of ours on the whole, or on the first piece, has passed."""
+    """Return the error for exceeding `setting`: `first_timeout` or `total_timeout`."""
     seconds = getattr(endpoint, setting)
     wanted = "nothing of the answer came" if setting == "first_timeout" else "no whole answer came"
     hint = f"raise {setting} in [providers.{endpoint.name}], or ask for less"
@@ -102,14 +102,14 @@ def too_slow(endpoint: Endpoint, setting: str) -> ProviderError:
 def nonsense(
     endpoint: Endpoint, what: str, *, hint: str | None = None, body: str = "", retry: bool = True
 ) -> ProviderError:
-    """An answer that came whole and is not what the protocol says."""
+    """Return the error for an answer that violates the protocol."""
     return _broken(endpoint, what, hint=hint, reason=body, retry=retry)
 
 
 def refused(
     endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes
 ) -> ProviderError:
-    """The server answered with an error."""
+    """Return the error for a response with an error status."""
     text = body.decode("utf-8", "replace")
     try:
         said = read_json(text)
@@ -120,7 +120,7 @@ def refused(
 
 
 def failed_inside(endpoint: Endpoint, error: Any) -> ProviderError:
-    """The error in an answer whose status was 200; code or type may tell what it should have been."""
+    """Return the error for one reported with status 200; its code or type may tell the status."""
     status = None
     if isinstance(error, dict):
         words = [error.get("code"), error.get("type")]
@@ -209,11 +209,11 @@ def _status_hint(
 
 
 def _words(said: Any) -> tuple[str, str | None]:
-    """What the server says is wrong, and its code for it.
+    """Return the server's error message and error code.
 
-    OpenAI: {"error": {"message", "code", "type"}}; Google: {"error": {"message", "code", "status"}},
-    whose code is a number; Ollama: {"error": "…"}; Mistral: {"message"}; servers made with FastAPI:
-    {"detail": …}. Some put it into a list.
+    OpenAI: {"error": {"message", "code", "type"}}; Google: {"error": {"message", "code",
+    "status"}}, whose code is a number; Ollama: {"error": "…"}; Mistral: {"message"}; FastAPI
+    servers: {"detail": …}. Some wrap it in a list.
     """
     body = said[0] if isinstance(said, list) and said else said
     error = body.get("error") or body if isinstance(body, dict) else body
@@ -229,7 +229,7 @@ def _written(value: Any) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks us to wait: RFC 9110 section 10.2.3, or OpenAI's `retry-after-ms`."""
+    """Return the seconds to wait: RFC 9110 section 10.2.3, or OpenAI's `retry-after-ms`."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) * unit
@@ -247,7 +247,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _retry_delay(said: Any) -> float | None:
-    """The same, as Google says it in the body: `retryDelay` of `google.rpc.RetryInfo`, "17.5s"."""
+    """Return the same from Google's body: `retryDelay` of `google.rpc.RetryInfo`, "17.5s"."""
     delay = _google_detail(said, "RetryInfo").get("retryDelay")
     try:
         seconds = float(str(delay).removesuffix("s"))
@@ -257,7 +257,7 @@ def _retry_delay(said: Any) -> float | None:
 
 
 def _google_detail(said: Any, kind: str) -> dict[str, Any]:
-    """What the error of one of Google's servers has among its details, by type; empty if nothing."""
+    """Return the detail of type `google.rpc.{kind}` from a Google error; empty if it has none."""
     body = said[0] if isinstance(said, list) and said else said
     error = body.get("error") if isinstance(body, dict) else None
     details = error.get("details") if isinstance(error, dict) else None

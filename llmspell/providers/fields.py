@@ -1,6 +1,6 @@
-"""A table that is read field by field: each is checked, and named in what is wrong with it.
+"""Reads tables field by field, with checks and errors that name the field.
 
-An empty list stands for an empty table wherever one is wanted: Lua does not tell them apart.
+An empty list is accepted as an empty table, since Lua does not distinguish them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from llmspell.values import Value
 
 
 class Malformed(Exception):
-    """What is wrong, beginning with its place."""
+    """A malformed value; the message begins with its place."""
 
 
 class Fields:
-    """A table being read, and where it stands."""
+    """A table, and its place in the value it is part of."""
 
     __slots__ = ("place", "table")
 
@@ -30,7 +30,7 @@ class Fields:
         return f"{self.place}.{name}" if self.place else name
 
     def only(self, *names: str) -> None:
-        """Refuse fields of any other name: most are misspelt."""
+        """Reject any other fields: most are misspelt."""
         for name in self.table:
             if name not in names:
                 raise Malformed(
@@ -38,9 +38,9 @@ class Fields:
                 )
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A string; required when there is no default."""
+        """Return a string; required if there is no default."""
         value = self.table.get(name)
-        if type(value) is str:  # as most are
+        if type(value) is str:  # the fast path
             return value
         value = self.optional_text(name)
         if value is None:
@@ -58,7 +58,7 @@ class Fields:
         return value
 
     def data(self, name: str) -> bytes | None:
-        """A Lua string as the bytes it is; one that happens to be UTF-8 comes as text."""
+        """Return a Lua string as bytes; one that happens to be UTF-8 arrives as str."""
         value = self.table.get(name)
         if isinstance(value, str):
             return value.encode("utf-8", "surrogatepass")
@@ -84,9 +84,9 @@ class Fields:
         return value
 
     def integer(self, name: str, least: int) -> int | None:
-        """A whole number; Lua may have made a float of it."""
+        """Return an integer; Lua may have made a float of it."""
         value = self.table.get(name)
-        if type(value) is int and value >= least:  # as most are
+        if type(value) is int and value >= least:  # the fast path
             return value
         value = self.number(name)
         if value is None:

@@ -1,4 +1,4 @@
-"""Google's Gemini, by its own API."""
+"""Google's Gemini, through its native API."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Gemini(HttpEmbedder):
-    """See `HttpProvider`. The base URL may do without a version, as it does in Google's own SDK."""
+    """See `HttpProvider`. The base URL may omit the version, as in Google's own SDK."""
 
     models_path: ClassVar[str] = "/models?pageSize=1000"
-    version: ClassVar[str] = "/v1beta"  # which has all of v1, and models that are not in it yet
+    version: ClassVar[str] = "/v1beta"  # a superset of v1, with newer models
 
     def headers(self) -> dict[str, str]:
         key = self.endpoint.key
@@ -69,7 +69,7 @@ class Gemini(HttpEmbedder):
     def vectors(self, data: Body, texts: Sequence[str]) -> tuple[list[Vector], Usage]:
         check_error(data, self.endpoint)
         entries = entries_in(data, "embeddings", self.endpoint)
-        # Not every model says how many tokens it was given.
+        # Not every model reports its input tokens.
         told = count(data.get("usageMetadata"), "promptTokenCount")
         usage = Usage(input_tokens=told or sum(map(tokens_in, texts)))
         return [vector_in(entry.get("values"), self.endpoint) for entry in entries], usage

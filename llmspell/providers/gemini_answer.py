@@ -1,4 +1,4 @@
-"""Answers as Gemini gives them.
+"""Parses responses of the Gemini API.
 
 Source of the format: `google.genai.types.GenerateContentResponse` of the official Python SDK.
 """
@@ -40,11 +40,11 @@ _MALFORMED = {"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MALFORMED_RESP
 
 
 def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
-    """What the answer says.
+    """Parse a response.
 
     Raises:
-        ProviderError: It is an error after all, or not of the format; or what the model wrote
-            could not be read by Gemini itself.
+        ProviderError: It is an error object, or malformed; or Gemini itself could not parse what
+            the model wrote.
     """
     check_error(data, endpoint)
     candidate = _candidate(data, endpoint)
@@ -72,7 +72,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
 
 
 def check_error(data: Body, endpoint: Endpoint) -> None:
-    """Raise ProviderError when it is a `google.rpc.Status` and no answer."""
+    """Raise ProviderError if `data` is a `google.rpc.Status`."""
     if error := data.get("error"):
         raise failed_inside(endpoint, error)
 
@@ -103,7 +103,7 @@ def _parts(content: Any, endpoint: Endpoint) -> list[Body]:
 def _blocks(
     part: Body, before: list[Block], request: ModelRequest, endpoint: Endpoint
 ) -> list[Block]:
-    """What a part of the answer is to us; fields that are not ours stand before it."""
+    """Convert a part of the answer, with an `Extra` before it for fields we have no place for."""
     beside = {name: value for name, value in part.items() if name in BESIDE}
     text = part.get("text")
     if part.get("thought") and isinstance(text, str):

@@ -1,7 +1,7 @@
-"""Requests as Gemini takes them, by `generateContent` of its API.
+"""Builds request bodies for `generateContent` of the Gemini API.
 
 Source of the format: `google.genai.types.GenerateContentConfig` of the official Python SDK, and how
-its `models` module writes it for the Gemini API.
+its `models` module serializes it for the Gemini API.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _BUDGETS = {"low": 2048, "medium": 8192, "high": 16_384}  # tokens
 
 
 def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
-    """What is posted. `model` is the request's without the provider's name.
+    """Return the JSON body to post. `model` is the request's, without the provider's name.
 
     Raises:
-        InvalidArguments: A block has no place in a message of its role.
+        InvalidArguments: A message contains a block that its role does not allow.
     """
     takes = traits(model)
     told, messages = instructions(request)
@@ -80,7 +80,7 @@ def _generation_config(request: ModelRequest, takes: Traits) -> Body:
 
 
 def _thinking_config(wanted: str | int | None, takes: Traits) -> Body | None:
-    """How much to think: a word for the models of today, tokens for those before."""
+    """Return the `thinkingConfig`: a level for current models, a token budget for older ones."""
     if wanted is None or (not takes.levels and takes.least_budget is None):
         return None
     if wanted in ("none", 0):
@@ -95,7 +95,7 @@ def _thinking_config(wanted: str | int | None, takes: Traits) -> Body | None:
 
 
 def _level(wanted: str | int, levels: tuple[str, ...]) -> str:
-    """The level of that name or size, or the next higher one there is."""
+    """Return the level of that name or budget, or the next higher one the model has."""
     if isinstance(wanted, int):
         wanted = next((name for name, most in _BUDGETS.items() if wanted <= most), "high")
     order = ("MINIMAL", "LOW", "MEDIUM", "HIGH")

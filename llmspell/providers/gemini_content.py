@@ -1,7 +1,7 @@
-"""Messages as Gemini takes them.
+"""Converts messages to the form the Gemini API takes.
 
 Source of the format: `google.genai.types.Content` and `Part` of the official Python SDK, and how
-its `models` module writes them for the Gemini API.
+its `models` module serializes them for the Gemini API.
 """
 
 from __future__ import annotations
@@ -35,26 +35,27 @@ BESIDE = {
     *("thoughtSignature", "partMetadata", "mediaResolution", "videoMetadata", "mediaProcessing"),
     *("speechMetadata", "documentMetadata", "spreadsheetMetadata", "audioMetadata"),
 }
-"""Fields of a part that stand beside what it holds. Some must come back in their place."""
+"""Fields of a part next to its content. Some must be sent back in their place."""
 
 ABOUT = {"groundingMetadata", "citationMetadata", "urlContextMetadata"}
-"""Fields of an answer that are about the whole of it, and do not go back."""
+"""Fields about the answer as a whole, which are not sent back."""
 
-# Stands for the signature of a call that another model made; see "Thought signatures" in Google's
-# documentation. It is base64, as the SDK writes these bytes, of skip_thought_signature_validator.
+# Placeholder for the signature of a call that another model made; see "Thought signatures" in
+# Google's documentation. It is base64, as the SDK encodes bytes, of
+# skip_thought_signature_validator.
 _NO_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 
 _IN_RESULTS = {"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"}
 
 
 def conversation(messages: Iterable[Message], takes: Traits, endpoint: Endpoint) -> list[Body]:
-    """The turns of a conversation; those that would be empty are left out, as they are refused.
+    """Return the turns of a conversation, without empty ones, which the API rejects.
 
     Raises:
-        InvalidArguments: A block has no place in a message of its role.
+        InvalidArguments: A message contains a block that its role does not allow.
     """
     contents: list[Body] = []
-    names: dict[str, str] = {}  # of tools, by the ids of their calls
+    names: dict[str, str] = {}  # tool names by call id
     for message in messages:
         if message.role == "assistant":
             names |= {call.id: call.name for call in message.tool_calls}
@@ -68,7 +69,7 @@ def conversation(messages: Iterable[Message], takes: Traits, endpoint: Endpoint)
 
 
 def _joined(contents: list[Body]) -> list[Body]:
-    """The same, with all results of a turn in one: there must be as many there as there were calls."""
+    """Merge successive turns of tool results: one turn must answer all calls of the last one."""
     joined: list[Body] = []
     for content in contents:
         if joined and _is_results(content) and _is_results(joined[-1]):
@@ -83,9 +84,9 @@ def _is_results(content: Body) -> bool:
 
 
 def _given(message: Message, names: dict[str, str], takes: Traits) -> list[Body]:
-    """What the model is given: results of tools in a turn of their own, all else after them.
+    """Return a message as two user turns: its tool results, then everything else.
 
-    Gemini takes what stands beside a result for the model's own words.
+    Gemini would take content next to a result for the model's own words.
     """
     results: list[Body] = []
     parts: list[Body] = []
@@ -100,7 +101,7 @@ def _given(message: Message, names: dict[str, str], takes: Traits) -> list[Body]
 
 
 def _result(result: ToolResult, names: dict[str, str], takes: Traits) -> tuple[Body, list[Body]]:
-    """The part of a result, and those for what it has no place for."""
+    """Return the part of a tool result, and separate parts for media it cannot contain."""
     text = "".join([block.text for block in result.content if isinstance(block, Text)])
     within: list[Body] = []
     after: list[Body] = []
@@ -140,7 +141,7 @@ def _media(block: Image | File) -> Body:
 
 def _said(message: Message, endpoint: Endpoint) -> list[Body]:
     parts: list[Body] = []
-    beside: Body = {}  # fields of the part that comes next
+    beside: Body = {}  # extra fields of the next part
     for block in message.content:
         if isinstance(block, (Extra, Reasoning)) and block.provider != endpoint.name:
             continue
@@ -167,7 +168,7 @@ def _part(block: Block) -> list[Body]:
 
 
 def _sign(parts: list[Body]) -> None:
-    """See that the first call of the turn has a signature: the models of today insist on it."""
+    """Ensure that the turn's first call has a signature: current models require one."""
     for at, part in enumerate(parts):
         if "functionCall" in part:
             parts[at] = {"thoughtSignature": _NO_SIGNATURE} | part

@@ -1,4 +1,4 @@
-"""What Google's models differ in, as far as a request must know.
+"""Differences between Google's models that affect a request.
 
 Source: Google's page on thinking, and on combining tools with structured output.
 """
@@ -15,14 +15,14 @@ _MOST: Levels = _ALL[1:]
 
 
 class Traits(NamedTuple):
-    """What a model takes.
+    """What a model accepts.
 
     Attributes:
-        levels: The words it is told by how much to think, least first.
-        least_budget: For those that are given a number of tokens instead: the least; None for
-            models that do not think, or go by words.
-        media: Whether the result of a tool may hold pictures and files.
-        combines: Whether it can be held to a schema while it has tools.
+        levels: Its thinking levels, lowest first.
+        least_budget: The smallest thinking budget in tokens; None for models that do not think,
+            or use levels instead.
+        media: Whether a tool result may contain images and files.
+        combines: Whether structured output can be combined with tools.
     """
 
     levels: Levels = ()
@@ -34,8 +34,8 @@ class Traits(NamedTuple):
 _OLD = Traits()
 _CURRENT = Traits(_MOST, media=True, combines=True)
 
-# The first whose pattern fits the beginning of the model's name. What is newer than this table is
-# taken to be like the models of today, and what is no Gemini like the old ones.
+# The first pattern that matches the start of the model's name wins. Models newer than this table
+# are assumed to behave like the current ones, and models other than Gemini like the old ones.
 _BY_NAME: tuple[tuple[str, Traits], ...] = (
     (r"gemini-2\.5-flash-image", _OLD),
     (r"gemini-2\.5-pro", Traits(least_budget=128)),
@@ -49,6 +49,6 @@ _BY_NAME: tuple[tuple[str, Traits], ...] = (
 
 
 def traits(model: str) -> Traits:
-    """Those of a model, which may have a path before its name."""
+    """Return the traits of a model; its name may be preceded by a path."""
     name = model.rpartition("/")[2]
     return next((found for known, found in _BY_NAME if re.match(known, name)), _OLD)

@@ -1,7 +1,7 @@
-"""JSON Schemas as Gemini takes them.
+"""Converts JSON Schemas to the subset that Gemini supports.
 
-Source of what it takes: `response_json_schema` of `google.genai.types.GenerateContentConfig`. What
-it has no word for is moved into the description, where the model still reads it.
+Source of the subset: `response_json_schema` of `google.genai.types.GenerateContentConfig`. An
+unsupported keyword is moved into the description, where the model still reads it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LISTED = {"anyOf", "oneOf", "prefixItems"}
 
 
 def accepted(schema: Schema) -> Schema:
-    """The schema in the words Gemini knows.
+    """Return the schema in the supported subset.
 
     Raises:
-        InvalidArguments: It is no schema.
+        InvalidArguments: It is not a valid schema.
     """
     try:
         return _accepted(schema)
@@ -35,7 +35,7 @@ def accepted(schema: Schema) -> Schema:
 
 
 def _accepted(schema: Schema) -> Schema:
-    if "$ref" in schema:  # beside which nothing else may stand
+    if "$ref" in schema:  # Gemini allows no other keywords next to it
         kept = {"$ref": schema["$ref"]}
         return kept | {"$defs": _each(schema["$defs"])} if "$defs" in schema else kept
     kept, rest = Schema(), Schema()
@@ -50,7 +50,7 @@ def _accepted(schema: Schema) -> Schema:
 
 
 def _known(name: str, value: Any) -> Schema:
-    """The condition in Gemini's words; empty when there are none for it."""
+    """Convert one keyword; empty if it is not supported."""
     if name in _PLAIN:
         return {name: value}
     if name in _NAMED and isinstance(value, dict):
@@ -70,7 +70,7 @@ def _each(schemas: Any) -> Schema:
 
 
 def _any_or(schema: Any) -> Schema:
-    """The schema; `true`, which stands for anything, becomes an empty one."""
+    """Convert a schema; a boolean schema, such as `true` for anything, becomes an empty one."""
     return _accepted(schema) if isinstance(schema, dict) else {}
 
 

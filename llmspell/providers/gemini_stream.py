@@ -1,4 +1,4 @@
-"""Answers of Gemini's as they are streamed: each event holds more parts.
+"""Assembles streamed responses of the Gemini API: each event adds parts.
 
 Source of the format: `google.genai.types.GenerateContentResponse` of the official Python SDK.
 """
@@ -23,7 +23,7 @@ _PLAIN = frozenset({"text", "thought"})
 
 
 class ContentAssembly:
-    """See `Assembly`. No event says that it is the last."""
+    """See `Assembly`. The protocol has no final event."""
 
     ended = False
 
@@ -32,7 +32,7 @@ class ContentAssembly:
         self._answer: Body = {}
         self._candidate: Body = {}
         self._parts: list[Body] = []
-        self._texts: list[str] = []  # of the last part, which is plain text or a plain thought
+        self._texts: list[str] = []  # of the last part, if it is text or a thought and nothing more
         self._calls = 0
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
@@ -54,7 +54,7 @@ class ContentAssembly:
             data = read_json(text)
         except ValueError:
             data = None
-        if isinstance(data, list) and data:  # as errors may come
+        if isinstance(data, list) and data:  # errors may be wrapped in a list
             data = data[0]
         if not isinstance(data, dict):
             raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
@@ -74,7 +74,7 @@ class ContentAssembly:
         ):
             self._texts.append(plain)
         else:
-            # One with a signature is not joined with others: that is for just this part.
+            # A signature covers just its own part, so a part with one is not merged.
             self._end_text()
             self._parts.append(part)
             self._texts = [] if plain is None else [plain]
@@ -99,7 +99,7 @@ class ContentAssembly:
     def answer(self) -> Body:
         self._end_text()
         if not self._candidate and not self._parts:
-            return self._answer  # which may say that the question is blocked
+            return self._answer  # it may say that the prompt is blocked
         if self._candidate.get("finishReason") is None:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         candidate = self._candidate | {"content": {"role": "model", "parts": self._parts}}

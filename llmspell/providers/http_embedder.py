@@ -1,4 +1,4 @@
-"""Providers that also make vectors of texts; each says its protocol's part."""
+"""Base class of the HTTP providers that also embed texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HttpEmbedder(HttpProvider):
     """See `HttpProvider`."""
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
-        """Make texts vectors, in as many requests as it takes. Raises ProviderError."""
+        """Embed the texts, in as many requests as necessary. Raises ProviderError."""
         self._check_key()
         model = ModelName.parse(request.model).model
         path = self._at(self.embed_path(model))
@@ -38,19 +38,19 @@ class HttpEmbedder(HttpProvider):
 
     @abstractmethod
     def embed_path(self, model: str) -> str:
-        """What a model is asked at, after the base URL."""
+        """Return the path to post to, after the base URL."""
 
     @abstractmethod
     def embed_body(self, model: str, texts: Sequence[str], dimensions: int | None) -> Body:
-        """What is posted."""
+        """Return the JSON body to post."""
 
     @abstractmethod
     def vectors(self, data: Body, texts: Sequence[str]) -> tuple[list[Vector], Usage]:
-        """What an answer says, in the order of the texts. Raises ProviderError."""
+        """Parse an answer: the vectors, in the order of the texts. Raises ProviderError."""
 
 
 def entries_in(data: Body, name: str, endpoint: Endpoint) -> list[Body]:
-    """The list of that name, of tables. Raises ProviderError when it is none."""
+    """Return the list of objects `data[name]`. Raises ProviderError when it is not one."""
     entries = data.get(name)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise nonsense(endpoint, "the answer holds no list of vectors")
@@ -58,7 +58,7 @@ def entries_in(data: Body, name: str, endpoint: Endpoint) -> list[Body]:
 
 
 def vector_in(given: Any, endpoint: Endpoint) -> Vector:
-    """A list of numbers. Raises ProviderError when it is none."""
+    """Return a list of numbers as a vector. Raises ProviderError when it is not one."""
     numbers = (float, int)
     if not isinstance(given, list) or not all(type(number) in numbers for number in given):
         raise nonsense(endpoint, "the answer holds a vector that is none")

@@ -1,4 +1,4 @@
-"""What the providers that are asked over HTTP have in common; each says its protocol's part."""
+"""Base class of the providers that use HTTP; subclasses implement a wire protocol."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _VERSION = re.compile(r"/v\d\w*$")
 
 
 class Assembly(Protocol):
-    """Puts a streamed answer together."""
+    """Assembles a streamed answer."""
 
     @property
     def ended(self) -> bool:
-        """Whether the protocol's last event has come: what follows it does not matter."""
+        """Whether the protocol's final event has arrived; anything after it is ignored."""
         ...
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
-        """What an event adds to the answer. Raises ProviderError for an error among the events."""
+        """Add an event and return its deltas. Raises ProviderError for an error event."""
         ...
 
     def answer(self) -> Body:
-        """What the same answer would have been without streaming; the events have ended.
+        """Return the answer as it would have been without streaming, once the events have ended.
 
         Raises ProviderError when they ended too early.
         """
@@ -53,15 +53,15 @@ class HttpProvider(ABC):
     """A provider at an endpoint. See `Provider`.
 
     Args:
-        endpoint: Where it is, its key and its quirks.
-        transport: In place of the network, for tests.
-        max_retries: How often a request no answer began for is sent again; by default as often
-            as the endpoint says.
+        endpoint: Its address, key and quirks.
+        transport: Replaces the network in tests.
+        max_retries: How often a request is retried if no answer to it began; defaults to the
+            endpoint's setting.
     """
 
     models_path: ClassVar[str] = "/models"
     version: ClassVar[str] = ""
-    """What paths begin with, unless the base URL ends in a version of its own."""
+    """Prefix of the paths, unless the base URL itself ends in a version."""
 
     def __init__(
         self,
@@ -122,13 +122,13 @@ class HttpProvider(ABC):
         yield self.response(redactor.cleaned(assembly.answer()), request)
 
     def as_sent(self, request: ModelRequest) -> ModelRequest:
-        """The request with all that bounds its answer: what the endpoint adds counts as asked for."""
+        """Return the request with the endpoint's extra body, which may limit the answer too."""
         if not self.endpoint.extra_body:
             return request
         return replace(request, extra_body={**self.endpoint.extra_body, **request.extra_body})
 
     async def list_models(self) -> list[str]:
-        """The models the server says it has. Raises ProviderError."""
+        """Return the models the server lists. Raises ProviderError."""
         self._check_key()
         return self.model_names(await self._connection.get(self._at(self.models_path)))
 
@@ -140,49 +140,49 @@ class HttpProvider(ABC):
             raise missing_key(self.endpoint)
 
     def _at(self, path: str) -> str:
-        """The path, with all that belongs around it."""
+        """Return the path with the version and the endpoint's query."""
         if not _VERSION.search(self.endpoint.base_url):
             path = self.version + path
         if not self.endpoint.query:
             return path
         return f"{path}{'&' if '?' in path else '?'}{urlencode(self.endpoint.query)}"
 
-    # What a protocol says.
+    # The protocol's part, for subclasses to override.
 
     def answers_by_tool(self, request: ModelRequest) -> bool:  # noqa: ARG002 - some look at it
-        """Whether a model is made to call a tool where an output schema is asked for."""
+        """Whether structured output is requested through a tool call."""
         return self.endpoint.quirks.output == "tool"
 
     @abstractmethod
     def headers(self) -> dict[str, str]:
-        """Those of every request, with the key."""
+        """Return the headers of every request, with the key."""
 
     @abstractmethod
     def path(self, model: str, *, stream: bool) -> str:
-        """What a model is asked at, after the base URL and the version."""
+        """Return the path to post to, after the base URL and the version."""
 
     @abstractmethod
     def body(self, request: ModelRequest, model: str, *, stream: bool) -> Body:
-        """What is posted; `model` is the request's without the provider's name.
+        """Return the JSON body to post; `model` is the request's, without the provider's name.
 
         Raises:
-            InvalidArguments: The request holds something the protocol has no words for.
+            InvalidArguments: The request cannot be expressed in this protocol.
         """
 
     @abstractmethod
     def response(self, data: Body, request: ModelRequest) -> ModelResponse:
-        """What an answer says.
+        """Parse a response.
 
         Raises:
-            ProviderError: It is an error after all, or not of the format.
+            ProviderError: It is an error object, or malformed.
         """
 
     @abstractmethod
     def assembly(self, request: ModelRequest) -> Assembly:
-        """For one streamed answer."""
+        """Return a new assembly for one streamed answer."""
 
     def model_names(self, listed: Any) -> list[str]:
-        """The names in what `models_path` answers."""
+        """Return the model names in the answer at `models_path`."""
         entries = listed.get("data") if isinstance(listed, dict) else listed
         found = [e.get("id") for e in entries or () if isinstance(e, dict)]
         return [name for name in found if isinstance(name, str)]
@@ -191,7 +191,7 @@ class HttpProvider(ABC):
 def _shown(
     events: Iterable[ServerEvent], assembly: Assembly, redactor: StreamRedactor
 ) -> Iterator[Delta]:
-    """What these events add to the answer, as far as it can be shown."""
+    """Yield the deltas of these events that the redactor lets through."""
     for event in events:
         for delta in assembly.feed(event):
             yield from redactor.let_through(delta)

@@ -1,8 +1,8 @@
 """The child process that runs llama.cpp: `python -m llmspell.providers.llamacpp_process`.
 
 It reads one line of JSON from stdin, `{"name", "model", "template", "api_key"}`, loads the
-model, and writes one line of JSON to stdout, `{"url"}`, when it answers requests. It ends when stdin does,
-which also happens when its parent is killed.
+model, and writes one line of JSON to stdout, `{"url"}`, once it accepts requests. It exits when
+stdin is closed, which also happens when its parent is killed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import threading
 from typing import Any
 
 CONTEXT = 8192
-"""Tokens a request and its answer may have; SmolLM2 was trained for as many."""
+"""Tokens of a request and its answer together; the context length SmolLM2 was trained for."""
 SLOTS = 2
-"""Requests answered at once, each with a whole context (190 MB with SmolLM2); others wait."""
+"""Requests processed at once, each with its own context (190 MB with SmolLM2); others wait."""
 LONGEST_ANSWER = 512
-"""Tokens of an answer whose request sets no limit: small models can go round in circles."""
+"""Tokens of an answer if the request sets no limit: small models can repeat themselves forever."""
 
 
 def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as ready:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # llama.cpp may print; that is no answer
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # llama.cpp may print to stdout
         settings = json.loads(sys.stdin.readline())
         threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
@@ -40,7 +40,7 @@ def _end_with_parent() -> None:
 
 
 def _serve(settings: dict[str, Any]) -> Any:
-    """A running server; it picks its own free port, so that no other process can take it first."""
+    """Start a server. It picks its own free port, so that no other process can take it first."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -54,14 +54,14 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.n_ctx = CONTEXT * SLOTS
     params.n_parallel = SLOTS
     params.n_predict = LONGEST_ANSWER
-    params.cache_ram_mib = 0  # no copies of old prompts beside those in the slots
+    params.cache_ram_mib = 0  # do not keep old prompts besides those in the slots
     params.offline = True
     params.ui = False
     params.endpoint_slots = False
     params.fit_params = False
     params.verbosity = 1  # errors only
-    # A thread that waits for one the system has paused costs more than it brings: on two busy
-    # cores, two threads write 27 tokens a second and one writes 135.
+    # Threads that wait for a preempted one cost more than they gain: on two busy cores, two
+    # threads write 27 tokens a second and one writes 135.
     cpus = _allowed_cpus()
     params.cpuparams.n_threads = max(1, cpus // 2)
     params.cpuparams_batch.n_threads = cpus

@@ -1,4 +1,4 @@
-"""A llama.cpp server of our own, for models that need no key and no service."""
+"""Runs a llama.cpp server in a child process, for models that need no key and no service."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _MODULE = "llmspell.providers.llamacpp_process"
 
 
 class LocalServer:
-    """A child process that speaks OpenAI's chat protocol on a loopback port of its own.
+    """A child process that serves OpenAI's chat protocol on a loopback port.
 
-    The child ends with this process, however that ends. Only who has `api_key` is answered, so
-    other users of the machine are not.
+    The child exits with this process, however that ends. Requests need `api_key`, which keeps out
+    other users of the machine.
 
     Attributes:
-        api_key: Random; to be sent as `Authorization: Bearer …`.
+        api_key: A random key, to be sent as `Authorization: Bearer …`.
     """
 
     def __init__(self, model: str = "smollm2", *, progress: Progress | None = None) -> None:
-        """Prepares a server; nothing is fetched or started yet.
+        """Prepare a server; nothing is downloaded or started yet.
 
         Args:
-            model: A model that is kept here (see `local_models.py`) or the path of a GGUF file.
-            progress: Called with bytes so far and in all while the model is downloaded.
+            model: A local model (see `local_models.py`) or the path of a GGUF file.
+            progress: Called with the bytes so far and in total while the model is downloaded.
         """
         self.model = model
         self.api_key = secrets.token_urlsafe(32)
@@ -61,12 +61,12 @@ class LocalServer:
         await self.close()
 
     async def start(self) -> str:
-        """The base URL, `http://127.0.0.1:PORT/v1`, of a server that is ready.
+        """Start the server and return its base URL, `http://127.0.0.1:PORT/v1`.
 
-        Cheap when it runs already; a server that has died is started anew.
+        Cheap if it is already running; a server that has died is restarted.
 
         Raises:
-            ProviderError: The extra is not installed, the model cannot be had, or llama.cpp
+            ProviderError: The extra is not installed, the model is not available, or llama.cpp
                 cannot run it.
         """
         async with self._starting:
@@ -82,12 +82,12 @@ class LocalServer:
             return self._url
 
     async def close(self) -> None:
-        """Ends the server; a request it is answering fails. A later `start` begins anew."""
+        """Stop the server; a request in progress fails. A later `start` starts it again."""
         async with self._starting:
             await self._end()
 
     async def _weights(self) -> tuple[Path, str | None]:
-        """The file to run, and the chat template to use instead of its own."""
+        """Return the model file, and the chat template to use instead of its own."""
         kept = local_model(self.model)
         if kept and self.model not in KNOWN:
             return kept.file, None
@@ -111,7 +111,7 @@ class LocalServer:
             self._process = await anyio.open_process(
                 [sys.executable, "-P", "-m", _MODULE],
                 stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal is for us to handle, not for it
+                start_new_session=True,  # Ctrl-C in the terminal must reach only this process
             )
             try:
                 with anyio.fail_after(START_SECONDS):
@@ -129,7 +129,7 @@ class LocalServer:
             return
         with anyio.CancelScope(shield=True):
             if process.returncode is None:
-                process.kill()  # it keeps nothing that would be lost
+                process.kill()  # it has no state to lose
             await process.aclose()
 
 

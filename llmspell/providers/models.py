@@ -1,4 +1,4 @@
-"""The models a runtime can reach, by name."""
+"""Routes requests to providers, by the name of the model."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 class Substitutes(dict[str, str]):
-    """The models that a run asks in place of others, by the names of those."""
+    """The replacement for each model that a run asks another one in place of."""
 
     def of(self, request: ModelRequest) -> ModelRequest:
-        """The request as it is put to the model that is really asked."""
+        """Return the request with its model replaced, if there is a replacement."""
         model = self.get(request.model)
         return request if model is None else replace(request, model=model)
 
 
 class Models:
-    """Opens a provider when its first model is asked, and keeps it until `close`.
+    """Opens a provider at the first request to one of its models, and keeps it until `close`.
 
-    A provider named `*` speaks for all that were not given.
+    A provider named `*` stands for all others.
 
     Attributes:
-        providers: Those that were given, brought by plugins, or opened since.
+        providers: The providers passed in, registered by plugins, or opened since.
     """
 
     def __init__(
@@ -58,32 +58,35 @@ class Models:
         self._default: Choice | None = None
 
     def register(self, provider: Provider) -> None:
-        """Add a provider; its name goes before a known one. ValueError when it is taken."""
+        """Add a provider; it takes precedence over a catalogue entry of the same name.
+
+        Raises ValueError when the name is already registered.
+        """
         self.providers.register(provider.name, provider)
 
     def remove(self, name: str) -> None:
         self.providers.remove(name)
 
     async def default(self) -> Choice:
-        """The model of agents that name none, and why it is the one."""
+        """Return the model for agents that name none, and why it was chosen."""
         if self._default is None:
             import logging
 
             from llmspell.providers.default_model import choose_model
 
             choice = await choose_model(self._configured, self._settings, self._environ)
-            if self._default is None:  # it may have been chosen meanwhile
+            if self._default is None:  # a concurrent call may have chosen it
                 self._default = choice
                 logging.getLogger("llmspell.models").info("%s", choice.reason)
         return self._default
 
     @property
     def chosen(self) -> Choice | None:
-        """The default model, once an agent needed it."""
+        """The default model, or None if no agent has needed it yet."""
         return self._default
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
-        """Ask a model. Raises ProviderError, UnknownEffect for an unknown provider."""
+        """Ask a model. Raises ProviderError; UnknownEffect for an unknown provider."""
         name = ModelName.parse(request.model).provider
         provider = self._provider(name)
         settings = self._settings.get(name)
@@ -92,16 +95,16 @@ class Models:
         return await provider.complete(request)
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
-        """The parts of an answer as they come, then the whole of it. Raises as `complete`."""
+        """Yield the deltas of an answer, then the whole answer. Raises as `complete` does."""
         provider = self._provider(ModelName.parse(request.model).provider)
         stream = getattr(provider, "stream", None)
         return _at_once(provider, request) if stream is None else stream(request)
 
     def check(self, model: str) -> None:
-        """See that a model is named as they are, and that there is such a provider.
+        """Check that a model's name is well-formed and its provider exists.
 
         Raises:
-            InvalidArguments: It is no such name.
+            InvalidArguments: The name is not of the form `provider/model`.
             UnknownEffect: There is no such provider.
         """
         name = ModelName.parse(model).provider
@@ -112,16 +115,16 @@ class Models:
         check_known(name, self._settings)
 
     def as_sent(self, request: ModelRequest) -> ModelRequest:
-        """The request with the bounds that its provider really sends; see `HttpProvider.as_sent`."""
+        """Return the request with the limits its provider would send: `HttpProvider.as_sent`."""
         try:
             provider = self._provider(ModelName.parse(request.model).provider)
         except LlmspellError:
-            return request  # nobody gets it, or only something in between answers
+            return request  # sending it fails, unless a hook or middleware answers in its place
         sent = getattr(provider, "as_sent", None)
         return request if sent is None else sent(request)
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
-        """Make texts vectors. Raises ProviderError, UnknownEffect for an unknown provider."""
+        """Embed texts. Raises ProviderError; UnknownEffect for an unknown provider."""
         name = ModelName.parse(request.model).provider
         embed = getattr(self._provider(name), "embed", None)
         if embed is None:
@@ -133,16 +136,16 @@ class Models:
         return made
 
     def embedder(self) -> str:
-        """The model that makes vectors when none is named."""
+        """Return the embedding model that is used when none is named."""
         from llmspell.providers.default_model import choose_embedder
 
         return choose_embedder(self._embedder, self._settings, self._environ)
 
     async def offered(self, name: str) -> list[str]:
-        """The models a provider says it has, without its own name.
+        """Return the models a provider lists, without the provider's name.
 
         Raises:
-            ProviderError: It cannot be asked, or keeps no list.
+            ProviderError: It cannot be asked, or has no list.
             UnknownEffect: There is no such provider.
         """
         provider = self._provider(name)
@@ -176,7 +179,7 @@ class Models:
 async def _at_once(
     provider: Provider, request: ModelRequest
 ) -> AsyncGenerator[Delta | ModelResponse, None]:
-    """For providers that cannot stream."""
+    """Present the answer of a provider that cannot stream as a stream."""
     from llmspell.providers.deltas import deltas_of
 
     response = await provider.complete(request)

@@ -1,4 +1,4 @@
-"""Answers as OpenAI's chat completions give them, and as others do who claim to.
+"""Parses responses of OpenAI's chat completions, and of servers that claim to be compatible.
 
 Source of the format: `openai.types.chat.chat_completion` of the official Python SDK.
 """
@@ -29,15 +29,15 @@ Body = dict[str, Any]
 
 _KNOWN = {"role", "content", "refusal", "tool_calls"}
 REASONING = ("reasoning_content", "reasoning")
-"""Where servers put what the model thought: DeepSeek, xAI, Fireworks and llama.cpp into the first;
-OpenRouter, Groq, Cerebras, Together, Ollama and vLLM into the second; some into both."""
+"""Fields with the model's reasoning: DeepSeek, xAI, Fireworks and llama.cpp use the first;
+OpenRouter, Groq, Cerebras, Together, Ollama and vLLM the second; some use both."""
 
 
 def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
-    """What the answer says.
+    """Parse a response.
 
     Raises:
-        ProviderError: It is an error after all, or not of the format.
+        ProviderError: It is an error object, or malformed.
     """
     choice = _first_choice(data, endpoint)
     message = choice.get("message")
@@ -58,7 +58,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
 def _first_choice(data: Body, endpoint: Endpoint) -> Body:
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    # OpenRouter reports the failures of those it asks inside an answer of 200.
+    # OpenRouter reports failures of upstream providers with status 200.
     error = data.get("error") or (isinstance(choice, dict) and choice.get("error"))
     if error:
         raise failed_inside(endpoint, error)
@@ -83,10 +83,10 @@ def _blocks(message: Body, request: ModelRequest, endpoint: Endpoint) -> list[Bl
 
 
 def _reasoning(fields: Body, provider: str) -> Reasoning | None:
-    """What the model thought, taken out of the fields.
+    """Pop the model's reasoning from the fields.
 
-    Its data is what the message gets when it is given back: OpenRouter's `reasoning_details` as
-    they are, or the `field` in which the text stood.
+    Its data is what is needed to send it back: OpenRouter's `reasoning_details` as they are, or
+    the name of the `field` that held the text.
     """
     texts = {n: fields.pop(n) for n in REASONING if isinstance(fields.get(n), str)}
     name = next((name for name in texts if texts[name]), None)
@@ -117,7 +117,7 @@ def _content(content: Any, provider: str) -> list[Block]:
 
 
 def thought_in(part: Body) -> str:
-    """What one of Mistral's parts says that the model thought."""
+    """Return the reasoning in one of Mistral's content parts."""
     thought = part.get("thinking")
     return "".join(map(_detail_text, thought)) if isinstance(thought, list) else string(thought)
 
@@ -146,7 +146,7 @@ def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[T
 
 
 def _finish_reason(reason: Any, *, called: bool) -> str:
-    # Some servers stop "normally" after calling a tool, and some say nothing at all.
+    # Some servers report "stop" after a tool call, and some report nothing.
     if called and reason in ("stop", "function_call", None, ""):
         return "tool_calls"
     return reason if reason and isinstance(reason, str) else "stop"
@@ -159,7 +159,7 @@ def _usage(usage: Any) -> Usage:
     read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
         input_tokens=prompt,
-        # xAI leaves the reasoning tokens out of the completion's, but not out of the total.
+        # xAI counts reasoning tokens in the total, but not in the completion.
         output_tokens=max(completion, count(usage, "total_tokens") - prompt),
         cached_tokens=count(read, "cached_tokens")
         or count(usage, "cached_tokens")  # Together, Moonshot

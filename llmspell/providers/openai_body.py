@@ -1,4 +1,4 @@
-"""Requests as OpenAI's chat completions take them.
+"""Builds request bodies for OpenAI's chat completions.
 
 Source of the format: `openai.types.chat.completion_create_params` of the official Python SDK.
 """
@@ -46,10 +46,10 @@ Body = dict[str, Any]
 
 
 def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
-    """What is posted. `model` is the request's without the provider's name.
+    """Return the JSON body to post. `model` is the request's, without the provider's name.
 
     Raises:
-        InvalidArguments: A block has no place in a message of its role.
+        InvalidArguments: A message contains a block that its role does not allow.
     """
     quirks = endpoint.quirks
     messages: list[Body] = []
@@ -72,7 +72,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     body |= {name: value for name, value in named.items() if value is not None}
     if request.reasoning is not None:
         body |= WAYS[quirks.reasoning](request.reasoning)
-    # OpenRouter hands the wish to Anthropic; all others of its models cache unasked or not at all.
+    # OpenRouter forwards this to Anthropic; its other models cache automatically or not at all.
     if quirks.cache_control and request.cache and model.startswith("anthropic/"):
         body["cache_control"] = {"type": "ephemeral"}
     body.update(endpoint.extra_body)
@@ -81,7 +81,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
 
 
 def system_text(request: ModelRequest, quirks: Quirks) -> str | None:
-    """The instructions, with the output schema where the server does not enforce it."""
+    """Return the instructions, with the output schema if the server does not enforce it."""
     if request.output is None or quirks.output == "json_schema":
         return request.system
     told = schema_in_words(request.output)
@@ -89,7 +89,7 @@ def system_text(request: ModelRequest, quirks: Quirks) -> str | None:
 
 
 def offered(request: ModelRequest, quirks: Quirks) -> tuple[Sequence[ToolSpec], str | None]:
-    """The tools and the choice among them; where none can be named, only the chosen one."""
+    """Return the tools and the tool choice; only the chosen tool if it cannot be named."""
     tools, choice = request.tools, request.tool_choice
     if quirks.named_choice or choice in (None, "auto", "none", "required"):
         return tools, choice
@@ -97,7 +97,7 @@ def offered(request: ModelRequest, quirks: Quirks) -> tuple[Sequence[ToolSpec], 
 
 
 def _tools(request: ModelRequest, quirks: Quirks) -> Body:
-    """The tools in the order of the request, which stays that of a conversation: caches need it."""
+    """Return the tools in the request's order, which is stable: prompt caches need that."""
     tools, choice = offered(request, quirks)
     body: Body = {"tools": [_tool(tool) for tool in tools]}
     if choice is not None:
@@ -108,7 +108,7 @@ def _tools(request: ModelRequest, quirks: Quirks) -> Body:
 
 
 def _tool(tool: ToolSpec) -> Body:
-    # `strict` stays off: it allows only a part of JSON Schema, and the engine checks arguments.
+    # `strict` stays off: it supports only a subset of JSON Schema, and the engine checks arguments.
     function: Body = {"name": tool.name, "parameters": tool.schema}
     if tool.description:
         function["description"] = tool.description
@@ -139,7 +139,7 @@ _STRICT_WORDS = {
 
 
 def enforceable(schema: Body) -> bool:
-    """Whether the provider can hold the model to this schema: it is closed, all of it required.
+    """Whether the provider can enforce this schema: it is closed, and every field is required.
 
     See OpenAI's guide to structured outputs, "Supported schemas".
     """
@@ -150,7 +150,7 @@ def _strict(schema: Any) -> bool:
     if not isinstance(schema, dict) or not schema.keys() <= _STRICT_WORDS:
         return False
     if "$ref" in schema:
-        return len(schema) == 1  # beside which nothing else may stand
+        return len(schema) == 1  # no other keyword is allowed next to $ref
     properties, named = schema.get("properties", {}), schema.get("$defs", {})
     if not isinstance(properties, dict) or not isinstance(named, dict) or not _says_what(schema):
         return False
@@ -159,7 +159,7 @@ def _strict(schema: Any) -> bool:
 
 
 def _says_what(schema: Body) -> bool:
-    """Whether nothing is left open: each value has a type, each list items, a table all its keys."""
+    """Whether every value has a type, every array its items and every object all its keys."""
     kind = schema.get("type")
     kinds = kind if isinstance(kind, list) else [kind]
     if "object" in kinds and (
@@ -188,9 +188,9 @@ def _message(message: Message, endpoint: Endpoint) -> Iterable[Body]:
 
 
 def _given(message: Message, endpoint: Endpoint) -> list[Body]:
-    """What the model is given: a message for every tool result, then one with all else.
+    """Return a message for every tool result, then one with everything else.
 
-    A tool's message holds text only, so pictures and files a tool returned go into the last.
+    Tool messages can contain only text, so images and files from tools go into the last one.
     """
     results: list[Body] = []
     parts: list[Body] = []
@@ -240,7 +240,7 @@ def _file(file: File) -> Body:
 
 
 def _assistant(message: Message, endpoint: Endpoint) -> Body:
-    """The turn as its provider gave it; for another, without what only that one understands."""
+    """Convert an assistant turn; blocks that only another provider understands are left out."""
     parts: list[Body] = []
     calls: list[Body] = []
     fields: Body = {}
@@ -272,15 +272,15 @@ def _tables(value: Any) -> list[Body]:
 
 
 def _text(parts: list[Body]) -> str | None:
-    """Parts that are text alone, as servers expect it: most know no other content of a model."""
+    """Join parts if all are text: most servers accept only a string as a model's content."""
     texts = [string(part.get("text")) for part in parts if part.get("type") == "text"]
     return "".join(texts) if len(texts) == len(parts) else None
 
 
 def _own_fields(block: Reasoning | Extra) -> Body:
-    """Those of the message it was read from; see `openai_answer`."""
+    """Return the fields of the message the block was parsed from; see `openai_answer`."""
     if "type" in block.data:
-        return {}  # the same provider said it in another protocol, in which blocks have types
+        return {}  # from another protocol of the same provider, whose blocks have types
     if isinstance(block, Reasoning) and isinstance(name := block.data.get("field"), str):
         return {name: block.text}
     return block.data
@@ -291,11 +291,11 @@ def _call(call: ToolCall, endpoint: Endpoint) -> Body:
     return {"id": _id(call.id, endpoint), "type": "function", "function": function}
 
 
-_LONGEST_ID = 40  # characters OpenAI takes
+_LONGEST_ID = 40  # characters that OpenAI accepts
 _SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
-def _id(id: str, endpoint: Endpoint) -> str:  # noqa: A002 - it is the id
+def _id(id: str, endpoint: Endpoint) -> str:  # noqa: A002 - the natural name
     if not endpoint.quirks.short_ids:
         return call_id(id, _LONGEST_ID)
     return id if _SHORT_ID.fullmatch(id) else digest(id)[:9]

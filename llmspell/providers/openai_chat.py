@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, which most other providers and local servers speak too."""
+"""OpenAI's chat completions, which most other providers and local servers implement too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What OpenAI's protocols have in common: who asks, and how texts become vectors.
+"""Base class for OpenAI's protocols: authentication and embeddings.
 
 Source of the format: `openai.types.create_embedding_response` of the official Python SDK.
 """
@@ -19,7 +19,7 @@ class OpenAIHttp(HttpEmbedder):
     """See `HttpProvider`."""
 
     def headers(self) -> dict[str, str]:
-        """What shows the server who asks."""
+        """Return the authentication header."""
         key, name = self.endpoint.key, self.endpoint.quirks.key_header
         if not key:
             return {}
@@ -36,7 +36,7 @@ class OpenAIHttp(HttpEmbedder):
         if error := data.get("error"):
             raise failed_inside(self.endpoint, error)
         entries = entries_in(data, "data", self.endpoint)
-        # They come in order, but for servers that say otherwise.
+        # In order, unless the server gives indices.
         placed = {entry.get("index", place): entry for place, entry in enumerate(entries)}
         if placed.keys() != set(range(len(entries))):
             what = f"{len(texts)} texts were asked for, and the vectors are of others"

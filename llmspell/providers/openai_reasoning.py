@@ -1,8 +1,8 @@
-"""How much a model should think, in the words of each server with OpenAI's protocol.
+"""Reasoning options in the dialects of the servers that use OpenAI's protocol.
 
 Sources: OpenAI's `reasoning_effort`; the guides of OpenRouter ("Reasoning tokens") and DeepSeek
-("Thinking mode"); the types of the SDKs of Together, Cerebras, Groq, Mistral and Fireworks; the
-pages of vLLM ("Reasoning outputs") and of llama.cpp's server for those who run models themselves.
+("Thinking mode"); the types of the SDKs of Together, Cerebras, Groq, Mistral and Fireworks; for
+self-hosted models, the pages of vLLM ("Reasoning outputs") and of llama.cpp's server.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 Body = dict[str, Any]
 
 LOW, MEDIUM = 2048, 8192
-"""Up to so many tokens are called a low and a medium effort where only words are known."""
+"""Token budgets up to these count as low and medium effort, for servers that only take words."""
 
 
 def effort(wanted: str | int) -> str:
-    """It as a word: "none", "low", "medium", "high", or the provider's own."""
+    """Return the effort as a word: "none", "low", "medium", "high", or the provider's own."""
     if isinstance(wanted, str):
         return wanted
     if wanted == 0:
@@ -52,7 +52,7 @@ def _tokens(wanted: str | int) -> Body:
 
 
 def _template(wanted: str | int) -> Body:
-    """For servers that hand it to the model's own chat template."""
+    """Return the fields for servers that pass the option to the model's chat template."""
     body: Body = {"chat_template_kwargs": {"enable_thinking": effort(wanted) != "none"}}
     if isinstance(wanted, int):
         body["thinking_budget_tokens"] = wanted
@@ -67,4 +67,4 @@ WAYS: Mapping[str, Callable[[str | int], Body]] = {
     "tokens": _tokens,
     "template": _template,
 }
-"""By `Quirks.reasoning`: fields of a request that wants so much."""
+"""By `Quirks.reasoning`: the function that returns a request's fields for a reasoning option."""

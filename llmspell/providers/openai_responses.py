@@ -1,4 +1,4 @@
-"""OpenAI's Responses, the protocol in which its models keep what they thought between turns."""
+"""OpenAI's Responses API, in which its models keep their reasoning between turns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class OpenAIResponses(OpenAIHttp):
-    """See `HttpProvider`. Nothing is kept by the server: each request brings the conversation."""
+    """See `HttpProvider`. The server stores nothing: each request has the whole conversation."""
 
     def path(self, model: str, *, stream: bool) -> str:  # noqa: ARG002 - the body says both
         return "/responses"

@@ -1,10 +1,10 @@
-"""Answers as OpenAI's Responses give them.
+"""Parses responses of OpenAI's Responses API.
 
 Source of the format: `openai.types.responses.response` of the official Python SDK.
 
-What an item has beside what our blocks say is kept in a block before it: a `Reasoning` or an
-`Extra` whose data is the item, or, of a message or call, its other fields. Ids of messages and calls
-are dropped: they name what the server kept, and it keeps nothing for us.
+Data that our blocks have no place for is kept in a `Reasoning` or `Extra`: the whole item, or, in
+front of a message or call, its other fields. Ids of messages and calls are dropped: they refer to
+what the server stored, and it stores nothing for us.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _REASONS = {"max_output_tokens": "length"}
 
 
 def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> ModelResponse:
-    """What the answer says.
+    """Parse a response.
 
     Raises:
-        ProviderError: It is an error after all, or not of the format.
+        ProviderError: It is an error object, or malformed.
     """
     if data.get("error"):
         raise failed_inside(endpoint, data["error"])
@@ -82,7 +82,7 @@ def _blocks(
 
 
 def _about(item: Body, known: set[str], provider: str) -> list[Block]:
-    """The fields of an item we have no place for, with its type, which says where they belong."""
+    """Return an `Extra` with an item's unknown fields, and its type, which tells their place."""
     rest = {name: v for name, v in item.items() if name not in known and v not in (None, [])}
     return [Extra(provider, {"type": item["type"]} | rest)] if rest else []
 
@@ -103,7 +103,7 @@ def _message(item: Body, provider: str) -> list[Block]:
 
 
 def _thought(item: Body) -> str:
-    """What can be read of it: its words where the model gives them, else a summary."""
+    """Return the reasoning text if the item has it, else its summary."""
     parts = entries(item.get("content")) or entries(item.get("summary"))
     return "\n\n".join([string(part.get("text")) for part in parts if isinstance(part, dict)])
 

@@ -1,4 +1,4 @@
-"""Requests as OpenAI's Responses take them.
+"""Builds request bodies for OpenAI's Responses API.
 
 Source of the format: `openai.types.responses.response_create_params` of the official Python SDK.
 """
@@ -36,17 +36,17 @@ Body = dict[str, Any]
 
 _LONGEST_ID = 64  # characters
 _DO_NOT_REASON = ("gpt-3", "gpt-4", "chatgpt-")
-"""Models that refuse to be asked for what they thought."""
+"""Prefixes of models that reject a request for their reasoning."""
 
 
 def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
-    """What is posted. `model` is the request's without the provider's name.
+    """Return the JSON body to post. `model` is the request's, without the provider's name.
 
-    There is no seed in this protocol, so none is sent.
+    The protocol has no seed, so none is sent.
 
     Raises:
-        InvalidArguments: A block has no place in a message of its role, or the request wants what
-            only chat completions have.
+        InvalidArguments: A message contains a block that its role does not allow, or the request
+            uses something that only chat completions support.
     """
     if request.stop:
         raise _only_in_chat("stop", endpoint)
@@ -105,14 +105,14 @@ def _tools(request: ModelRequest, quirks: Quirks) -> Body:
 
 
 def _tool(tool: ToolSpec) -> Body:
-    # `strict` is on unless turned off; it allows only a part of JSON Schema.
+    # `strict` is on by default, and supports only a subset of JSON Schema.
     described = {"description": tool.description} if tool.description else {}
     function: Body = {"type": "function", "name": tool.name, **described}
     return function | {"parameters": tool.schema, "strict": False}
 
 
 def _items(message: Message, endpoint: Endpoint, *, kept: bool) -> Iterable[Body]:
-    """What a turn is in the input; `kept` is whether the server kept what it said itself."""
+    """Return the input items of a message; `kept` is whether the server stores its responses."""
     if message.role == "assistant":
         return _said(message, endpoint, kept=kept)
     if message.role == "tool":
@@ -170,9 +170,9 @@ def _file(file: File, endpoint: Endpoint) -> Body:
 
 
 def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
-    """What the model said, in its order, as it gave it; see `openai_responses_answer`."""
+    """Return an assistant turn's items in their original order; see `openai_responses_answer`."""
     items: list[Body] = []
-    about: Body = {}  # what is known of the item to come
+    about: Body = {}  # extra fields of the next item
     for block in message.content:
         if isinstance(block, (Text, Refusal)):
             if about.get("type") == "message" or not _speaks(items):
@@ -189,7 +189,7 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
             if block.data["type"] in ("message", "function_call"):
                 about = {n: v for n, v in block.data.items() if n != "annotations"}
                 continue
-            # The server looks up what it kept, and fails to find what it did not.
+            # The server looks such an item up by its id, and fails if it was not stored.
             if kept or isinstance(block, Extra) or _tells(block.data):
                 items.append(block.data)
         about = {}
@@ -197,7 +197,7 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
 
 
 def _speaks(items: list[Body]) -> bool:
-    """Whether the last item is a message of ours, which may go on."""
+    """Whether the last item is an assistant message that more text can be appended to."""
     last = items[-1] if items else {}
     return last.get("role") == "assistant" and isinstance(last.get("content"), str)
 

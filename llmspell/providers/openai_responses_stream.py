@@ -1,4 +1,4 @@
-"""Responses as they are streamed.
+"""Assembles streamed responses of OpenAI's Responses API.
 
 Source of the format: `openai.types.responses.response_stream_event` of the official Python SDK.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ResponsesAssembly:
-    """See `Assembly`. The whole answer comes in the last event; the others show it growing."""
+    """See `Assembly`. The last event holds the whole answer; the others are shown as deltas."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -60,7 +60,7 @@ class ResponsesAssembly:
             raise nonsense(self._endpoint, "the answer ended in the middle")
         if self._response.get("output"):
             return self._response
-        return self._response | {"output": self._items}  # some leave them out of the last event
+        return self._response | {"output": self._items}  # the last event may lack the items
 
     def _text(self, data: Body) -> Iterable[Delta]:
         text = string(data.get("delta"))
@@ -101,7 +101,7 @@ class ResponsesAssembly:
         whole = string(item.get("arguments"))
         if call is None or call.written or not whole:
             return ()
-        return (ToolCallDelta(call.index, arguments=whole),)  # they came in one piece
+        return (ToolCallDelta(call.index, arguments=whole),)  # without argument deltas
 
     def _whole(self, data: Body) -> Iterable[Delta]:
         response = data.get("response")
@@ -117,7 +117,7 @@ class ResponsesAssembly:
 
 
 class _Call:
-    """A call that is being written."""
+    """A call that is still being streamed."""
 
     __slots__ = ("index", "written")
 
@@ -131,4 +131,4 @@ _SAID_ELSEWHERE = {
     *("response.content_part.added", "response.content_part.done"),
     *("response.function_call_arguments.done", "response.reasoning_summary_text.done"),
 }
-"""Events that need not be read; the first two repeat the request, with all its tools."""
+"""Redundant events, which are not parsed; the first two repeat the request, with all its tools."""

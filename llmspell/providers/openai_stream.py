@@ -1,4 +1,4 @@
-"""Chat completions as they are streamed.
+"""Assembles streamed chat completions.
 
 Source of the format: `openai.types.chat.chat_completion_chunk` of the official Python SDK.
 """
@@ -49,11 +49,11 @@ class ChatAssembly:
         if choice.get("error"):
             raise failed_inside(self._endpoint, choice["error"])
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
-        delta = choice.get("delta") or choice.get("message")  # some send all of it as one event
+        delta = choice.get("delta") or choice.get("message")  # some send it all at once
         if not isinstance(delta, dict):
             return ()
         text = delta.get("content")
-        if isinstance(text, str) and len(delta) == 1:  # most of them
+        if isinstance(text, str) and len(delta) == 1:  # the fast path
             self._texts.append(text)
             return (TextDelta(text),) if text else ()
         return self._add(delta)
@@ -74,7 +74,7 @@ class ChatAssembly:
         return self._answer | {"choices": [choice]}
 
     def _note(self, chunk: Body) -> None:
-        """What a chunk says of the whole answer."""
+        """Note a chunk's usage, id and model. Raises ProviderError if it reports an error."""
         if isinstance(groq := chunk.get("x_groq"), dict):
             chunk = groq | {name: value for name, value in chunk.items() if value}
         if error := chunk.get("error"):
@@ -101,11 +101,11 @@ class ChatAssembly:
                 self._message[name] = _merged(self._message.get(name), value)
                 if name in REASONING and value and isinstance(value, str) and not shown:
                     deltas.append(ReasoningDelta(value))
-                    shown = True  # some say it twice, by both names
+                    shown = True  # some servers send it in both fields
         return deltas
 
     def _add_parts(self, parts: Any) -> Iterable[Delta]:
-        """Mistral's way: a list of parts where there is more than text."""
+        """Add content in Mistral's form: a list of parts if it is more than text."""
         for part in parts if isinstance(parts, list) else ():
             if not isinstance(part, dict):
                 continue
@@ -125,17 +125,17 @@ class ChatAssembly:
                 self._parts.append(part)
 
     def _end_text(self) -> None:
-        """Make a part of the text that came since the last other one."""
+        """Turn the text since the last part into a part."""
         if text := "".join(self._texts):
             self._parts.append({"type": "text", "text": text})
         self._texts = []
 
 
 class _Calls:
-    """The tool calls of an answer while they come, each whole or in parts.
+    """Assembles the tool calls of an answer, each sent whole or in parts.
 
     Attributes:
-        begun: The calls as far as they came.
+        begun: The calls so far.
     """
 
     def __init__(self) -> None:
@@ -162,11 +162,11 @@ class _Calls:
             yield ToolCallDelta(place, id_, name, arguments)
 
     def _said(self, id_: str, more: str) -> bool:
-        """Whether a part only says once more which call it is about."""
+        """Whether a part merely repeats the id of an earlier call."""
         return bool(id_) and not more and any(call["id"] == id_ for call in self.begun)
 
     def _place(self, index: Any, id_: str, name: str) -> int:
-        """Which call a part belongs to; some servers do not count them, or count each as 0."""
+        """Return the index of a part's call; some servers send no index, or 0 for every call."""
         if not isinstance(index, int):
             index = None
         place = self._places.get(index) if index is not None else len(self.begun) - 1
@@ -180,7 +180,7 @@ class _Calls:
 
 
 def _another(call: Body, id_: str, name: str) -> bool:
-    """Whether a part with that name begins a call after this one, rather than continue it."""
+    """Whether a part with this id and name begins a new call rather than continues `call`."""
     function = call["function"]
     if not name or not function["name"]:
         return False
@@ -189,11 +189,11 @@ def _another(call: Body, id_: str, name: str) -> bool:
     try:
         return isinstance(read_json(function["arguments"]), dict)
     except ValueError:
-        return False  # its arguments are not all there yet; the name is only said again
+        return False  # its arguments are incomplete, so the name is just repeated
 
 
 def _merged(before: Any, more: Any) -> Any:
-    """What came with what comes: texts end to end, tables field by field, lists by `index`."""
+    """Merge two deltas: strings are concatenated, objects merged by field, lists by `index`."""
     if before is None:
         return more
     if isinstance(before, str) and isinstance(more, str):
@@ -216,7 +216,10 @@ def _merged_field(name: str, before: Any, more: Any) -> Any:
 
 
 def _merged_lists(before: list[Any], more: list[Any]) -> list[Any]:
-    """An entry continues the last one of its type and `index`; without an index, if it is text."""
+    """Merge two lists: an entry continues the last one if type and `index` are the same.
+
+    Without an index, only text entries continue.
+    """
     merged = list(before)
     for entry in more:
         last = merged[-1] if merged else None

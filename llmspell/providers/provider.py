@@ -1,4 +1,4 @@
-"""A provider: whoever speaks to models in one wire protocol."""
+"""The interface of providers, which speak a wire protocol to models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Provider(Protocol):
-    """Answers requests; any number of them at once.
+    """Answers requests to models, any number of them concurrently.
 
     `stream` may be missing: then an answer comes in one piece, see `Models.stream`.
 
     Attributes:
-        name: What stands before the first slash of its models' names.
+        name: The part of its models' names before the first slash.
     """
 
     name: str
@@ -27,25 +27,25 @@ class Provider(Protocol):
         """Ask the model and wait for its whole answer.
 
         Raises:
-            ProviderError: The provider cannot be reached, refuses, or answers nonsense.
-            InvalidArguments: The request holds something this provider has no words for.
+            ProviderError: The provider cannot be reached, reports an error, or answers nonsense.
+            InvalidArguments: The request cannot be expressed in this provider's protocol.
         """
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
-        """Ask the model: the parts of its answer as they come, then the whole of it.
+        """Ask the model, and yield the deltas of its answer, then the whole answer.
 
-        The iterator is an async generator; to close it ends the request. Raises as `complete`.
+        Closing the generator ends the request. Raises as `complete` does.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of its connections. It may be used again, and closed again."""
+        """Close its connections. It may be used and closed again afterwards."""
         ...
 
 
 class ModelName(NamedTuple):
-    """A model as everyone names it: `openai/gpt-5.4-mini`, `openrouter/meta-llama/llama-4`."""
+    """A model's name: `openai/gpt-5.4-mini`, `openrouter/meta-llama/llama-4`."""
 
     provider: str
     model: str

@@ -1,4 +1,4 @@
-"""In what servers that speak the same protocol differ, as data."""
+"""Differences between servers that speak the same protocol."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Effort = Literal["effort", "openrouter", "deepseek", "together", "tokens", "temp
 
 
 class Quirks(Frozen):
-    """What a server wants otherwise than OpenAI's does.
+    """How a server differs from OpenAI's.
 
     Attributes:
-        max_tokens_field: What the limit on the answer's length is called.
-        seed_field: What the seed is called.
-        output: How a model is held to a JSON Schema: by `json_schema`, which enforces it; by
-            `json_object`, which enforces JSON, and in words; by a `tool` it has to call; or in
-            `words` alone. The agent checks the answer in any case.
-        reasoning: How it is told how much to think, see `llmspell.providers.openai_reasoning`.
-        stream_usage: Whether it has to be asked to count the tokens of a streamed answer.
-        named_choice: Whether it understands the choice of one tool by its name.
+        max_tokens_field: Name of the field for the longest answer.
+        seed_field: Name of the field for the seed.
+        output: How structured output is requested: by `json_schema`, which enforces the schema; by
+            `json_object`, which enforces JSON, plus instructions; by a `tool` the model has to
+            call; or by instructions (`words`) alone. The agent checks the answer in any case.
+        reasoning: The dialect of the reasoning effort, see `llmspell.providers.openai_reasoning`.
+        stream_usage: Whether a streamed answer reports usage only on request.
+        named_choice: Whether `tool_choice` may name a tool.
         short_ids: Whether the ids of tool calls must be nine letters and digits.
-        cache_control: Whether it has to be asked to cache what will come again.
-        key_header: The header the key is sent in; `authorization` holds `Bearer` and the key.
+        cache_control: Whether prompts are cached only at explicit breakpoints.
+        key_header: The header of the key; `authorization` gets a `Bearer` prefix.
     """
 
     max_tokens_field: str = "max_tokens"
@@ -40,7 +40,7 @@ class Quirks(Frozen):
     key_header: str = "authorization"
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """These, with what a user says otherwise. Raises ValueError for what cannot be."""
+        """Return a copy with the user's changes. Raises ValueError for invalid ones."""
         kinds = get_type_hints(type(self))
         for name, value in changes.items():
             if name not in kinds:

@@ -1,7 +1,7 @@
-"""Keeping keys out of what is shown.
+"""Redacts secrets in messages, answers and logs.
 
-A server may quote the key it was sent, whole, cut short or partly masked. So every stretch of
-the text that also stands in a secret is blotted out, and whatever else looks like a key.
+A server may quote the key it was sent, whole, truncated or partly masked. So every stretch that a
+message has in common with a secret is redacted, and anything else that looks like a key.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llmspell.providers.strict_json import write_json
 BLOT = "[redacted]"
 LOGGER = "llmspell.providers.http"
 
-_STRETCH = 8  # characters; words of error messages do not share so many with a random key
+_STRETCH = 8  # characters; an error message does not share that many with a random key by chance
 _LOOKS_LIKE_KEY = re.compile(
     r"\b(?:sk|pk|gsk|xai|tgp|fw|csk|key)[-_][\w*.\-]{6,}|\bBearer\s+[^\s\"',;]{6,}"
     r"|(?<=://)[^\s/@]+(?=@)"  # a URL's user and password
@@ -26,18 +26,18 @@ _NAMES_OF_SECRETS = re.compile(r"auth|key|token|secret|cookie|password", re.IGNO
 
 
 def secrets_in(key: str | None, headers: Mapping[str, str]) -> list[str]:
-    """What must not be shown: the key, and the headers that are named like one."""
+    """Return the key, and the values of headers whose names suggest a secret."""
     secrets = [text for name, text in headers.items() if names_a_secret(name)]
     return [*([key] if key else []), *secrets]
 
 
 def names_a_secret(name: str) -> bool:
-    """Whether a header or setting of that name is likely to hold one."""
+    """Whether a header or setting of that name is likely to hold a secret."""
     return _NAMES_OF_SECRETS.search(name) is not None
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """The text with `[redacted]` in place of secrets, of parts of them, and of likely keys."""
+    """Replace secrets, parts of them and anything that looks like a key by `[redacted]`."""
     hidden = bytearray(len(text))
     secrets = list(secrets)
     encoded = {way for word in _words(secrets) for way in in_base64(word)}
@@ -55,9 +55,9 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 
 def without_whole(text: str, secrets: Iterable[str]) -> str:
-    """A model's answer, as JSON, with `[redacted]` in place of each whole secret.
+    """Replace complete secrets in a model's answer, which is JSON text, by `[redacted]`.
 
-    What merely looks like a key stays: an answer may well be about keys.
+    Text that merely looks like a key stays: an answer may well be about keys.
     """
     for form in forms_of(secrets):
         text = text.replace(form, BLOT)
@@ -65,11 +65,11 @@ def without_whole(text: str, secrets: Iterable[str]) -> str:
 
 
 def forms_of(secrets: Iterable[str]) -> tuple[str, ...]:
-    """Each way in which a word of a secret may stand in an answer; short words are no secret."""
+    """Return every encoding in which a secret's words may appear, except for short words."""
     return _forms_of(tuple(secrets))
 
 
-@lru_cache(maxsize=64)  # each answer of a provider is searched for the same few
+@lru_cache(maxsize=64)  # a provider's answers are all searched for the same few secrets
 def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
     ways = {way for word in _words(secrets) for way in {word} | in_base64(word)}
     return tuple(sorted({form for way in ways for form in {way} | _in_json(way)}, reverse=True))
@@ -80,14 +80,14 @@ def _words(secrets: Iterable[str]) -> set[str]:
 
 
 def _in_json(text: str) -> set[str]:
-    """How a text may stand in JSON, also within JSON that is a string of JSON itself."""
+    """Return the ways to escape a text in JSON, also in JSON nested in a JSON string."""
     once = write_json(text)[1:-1]
     forms = {once, once.replace("/", "\\/")}
     return forms | {write_json(form)[1:-1] for form in forms}
 
 
 class RedactingFilter(logging.Filter):
-    """Keeps secrets out of the log of what speaks HTTP, which quotes headers of answers."""
+    """Redacts secrets in the HTTP library's logs, which quote response headers."""
 
     _LOGGERS = (LOGGER, *(f"httpcore2.{n}" for n in ("connection", "http11", "proxy", "socks")))
 
@@ -109,10 +109,10 @@ class RedactingFilter(logging.Filter):
 
 
 def _shared(text: str, secret: str) -> Iterable[tuple[int, int]]:
-    """Where stretches of the text begin and end that it shares with the secret."""
+    """Yield start and end of each stretch that the text has in common with the secret."""
     length = min(_STRETCH, len(secret))
     if length < _STRETCH // 2:
-        return  # "x" and "none" are what servers without keys are given
+        return  # "x" or "none" are placeholder keys, for servers that need none
     for start in range(len(secret) - length + 1):
         stretch = secret[start : start + length]
         at = text.find(stretch)

@@ -1,4 +1,4 @@
-"""One answer for all who ask the same of a model at the same time."""
+"""Coalesces identical concurrent requests to a model into one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class _Asked:
 
 
 class RequestCoalescer:
-    """Asks once for identical requests that are in flight together.
+    """Sends identical requests that are in flight at the same time only once.
 
-    The first of those who still wait gets the answer as it is. The others get it as one that used
-    nothing: it was paid for once. The request ends when nobody waits for it any more.
+    The first caller gets the answer as it is, the others with zero usage, as it was paid for once.
+    The request is cancelled when no caller waits for it any more.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class RequestCoalescer:
     async def complete(
         self, ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
     ) -> ModelResponse:
-        """The answer to the request; raises what `ask` raises."""
+        """Return the answer to the request. Raises what `ask` raises."""
         same = repr(replace(request, key=None, patience=None))
         asked = self._asked.get(same)
         if asked is None:
@@ -43,7 +43,7 @@ class RequestCoalescer:
         try:
             response = await asyncio.shield(asked.answer)
         except asyncio.CancelledError as error:
-            if asked.waiting > 1:  # one of the others pays
+            if asked.waiting > 1:  # another caller pays
                 raise CancelledBeforeRequest(*error.args) from error
             raise
         finally:

@@ -1,4 +1,4 @@
-"""How long a provider may take, beyond the single waits that the HTTP client bounds."""
+"""Timeouts of a whole request, in addition to the HTTP client's timeouts for single reads."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ T = TypeVar("T")
 
 
 class RequestDeadline:
-    """The clock of one request, with all its attempts."""
+    """The deadline of one request, including its retries."""
 
     def __init__(self, endpoint: Endpoint, *, streams: bool = True) -> None:
-        """Start it; of what `streams`, the first piece has a time of its own."""
+        """Start the clock; `first_timeout` applies only if the answer `streams`."""
         self._endpoint = endpoint
         self._total = endpoint.total_timeout
         self._first = endpoint.first_timeout if streams else None
         self._begin = monotonic()
 
     async def of(self, work: Coroutine[Any, Any, T]) -> T:
-        """What comes of a part of the request. Raises ProviderError when time runs out."""
+        """Await a part of the request. Raises ProviderError when time runs out."""
         left = self._left()
         if left is None:
             return await work
@@ -37,7 +37,7 @@ class RequestDeadline:
             raise too_slow(self._endpoint, setting) from None
 
     async def keep(self, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """The pieces, each in time. Raises ProviderError when one is not."""
+        """Yield the pieces. Raises ProviderError when time runs out before the next one."""
         while self._left() is not None:
             found = await self.of(_next(pieces))
             if not found:
@@ -48,7 +48,7 @@ class RequestDeadline:
             yield piece
 
     def _left(self) -> tuple[float, str] | None:
-        """Seconds left, and the setting that says so; None when there is no end to them."""
+        """Return the seconds left and the setting that limits them; None without a limit."""
         bounds = {"total_timeout": self._total, "first_timeout": self._first}
         passed = monotonic() - self._begin
         left = [(bound - passed, name) for name, bound in bounds.items() if bound is not None]
@@ -56,7 +56,7 @@ class RequestDeadline:
 
 
 async def _next(pieces: AsyncGenerator[T, None]) -> tuple[T, ...]:
-    """The next piece, or none."""
+    """Return the next piece in a tuple, which is empty at the end."""
     async for piece in pieces:
         return (piece,)
     return ()

@@ -1,4 +1,4 @@
-"""Whose turn it is to ask a provider that takes only so much at once."""
+"""Limits the concurrency and rate of requests to a provider."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from llmspell.token_bucket import TokenBucket
 
 
 class RequestLimiter:
-    """Bounds how many requests are under way, and how many begin in a minute.
+    """Limits how many requests run at once, and how many attempts start per minute.
 
     Args:
-        at_once: How many requests may be under way; None for any number.
-        per_minute: How many attempts may begin in a minute; None for any number.
+        at_once: How many requests may run at once; None for any number.
+        per_minute: How many attempts may start per minute; None for any number.
     """
 
     def __init__(self, at_once: int | None, per_minute: float | None) -> None:
@@ -27,11 +27,11 @@ class RequestLimiter:
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
-        """Around a request with all its attempts; waits until there is room for it."""
+        """Hold a slot for a request and its retries, waiting until one is free."""
         if self._at_once is None:
             yield
             return
-        if self._slots is None:  # it belongs to the event loop of who asks first
+        if self._slots is None:  # a semaphore belongs to an event loop, so it is created late
             self._slots = anyio.Semaphore(self._at_once)
         with _unasked():
             await self._slots.acquire()
@@ -41,7 +41,7 @@ class RequestLimiter:
             self._slots.release()
 
     async def attempt(self) -> None:
-        """Before an attempt; waits until it may begin."""
+        """Wait until an attempt may start."""
         bucket = self._bucket
         if not bucket:
             return
@@ -52,13 +52,13 @@ class RequestLimiter:
                 with _unasked():
                     await anyio.sleep(pause)
             except BaseException:
-                bucket.tokens += 1  # it did not begin
+                bucket.tokens += 1  # the attempt did not start
                 raise
 
 
 @contextmanager
 def _unasked() -> Iterator[None]:
-    """Around a wait before anything is sent: a cancellation says so."""
+    """Mark a cancellation in this block as one before anything was sent."""
     try:
         yield
     except asyncio.CancelledError as error:

@@ -1,4 +1,4 @@
-"""A model that says what it is told to: for tests of spells and agents, without a network."""
+"""A provider with scripted replies, for testing spells and agents without a network."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Said: TypeAlias = str | ToolCall | list[str | ToolCall] | Message | ModelRespons
 """Text, tool calls, both, a whole message or response, or an error to raise."""
 
 Reply: TypeAlias = Said | Callable[[ModelRequest], Said | Awaitable[Said]]
-"""What is said, or a function that decides it when the request comes."""
+"""A reply, or a function that returns it when given the request."""
 
 
 class ScriptedProvider:
-    """Answers requests with its replies, in turn; a single function answers all of them.
+    """Answers requests with the given replies in turn; a single function answers all of them.
 
-    Where a reply does not say how many tokens it cost, four characters count as one.
+    If a reply has no usage, it is estimated at four characters per token.
 
     Attributes:
-        requests: Every request so far.
+        requests: The requests received so far.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class ScriptedProvider:
 
     @classmethod
     def from_file(cls, path: str | Path, *, name: str = "scripted") -> ScriptedProvider:
-        """Replies from a JSON file: a list of texts and of objects.
+        """Read replies from a JSON file: a list of strings and objects.
 
         An object is `{"text": …, "tool_calls": [{"name": …, "arguments": {…}}]}` with either or
         both, or `{"error": …, "status": …, "retryable": …}`.
 
         Raises:
-            ConfigError: It is not such a file.
+            ConfigError: The file cannot be read, or is malformed.
         """
         try:
             items = json.loads(Path(path).read_text("utf-8"))
@@ -72,11 +72,11 @@ class ScriptedProvider:
 
     @property
     def remaining(self) -> int:
-        """How many replies have not been given."""
+        """The number of replies that have not been used."""
         return max(len(self._replies) - len(self.requests), 0)
 
     def assert_done(self) -> None:
-        """Fail unless every reply was asked for."""
+        """Raise AssertionError unless every reply was used."""
         if self.remaining:
             given = len(self._replies) - self.remaining
             raise AssertionError(f"{given} of {len(self._replies)} replies were asked for")
@@ -94,7 +94,7 @@ class ScriptedProvider:
         return _response(reply, request)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
-        """The reply word by word, as models tend to give it; each tool call at once."""
+        """Stream the reply word by word, as models do, and each tool call at once."""
         response = await self.complete(request)
         for delta in deltas_of(response):
             if isinstance(delta, TextDelta):
@@ -105,7 +105,7 @@ class ScriptedProvider:
         yield response
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """Do nothing: there are no connections."""
 
     def _reply(self, number: int) -> Reply:
         if number < len(self._replies):
@@ -129,7 +129,7 @@ def _response(said: Any, request: ModelRequest) -> ModelResponse:
 
 
 def _with_ids(message: Message, request: ModelRequest) -> Message:
-    """Calls scripted with the id "" get one that is unique in the conversation."""
+    """Give calls with the id "" one that is unique in the conversation."""
     number = sum(len(m.tool_calls) for m in request.messages)
     blocks = []
     for block in message.content:
@@ -147,7 +147,7 @@ def _usage(request: ModelRequest, answer: Message) -> Usage:
 
 
 def _length(message: Message) -> int:
-    """Characters of its text, and of what tools were called with and gave back."""
+    """Return the length of its text, tool arguments and tool results in characters."""
     length = 0
     for block in message.content:
         if isinstance(block, Text):
@@ -160,7 +160,7 @@ def _length(message: Message) -> int:
 
 
 def _problem(item: Any) -> str | None:
-    """What is wrong with a reply in a file, or None."""
+    """Return what is wrong with a reply in a file, or None."""
     if isinstance(item, str):
         return None
     if not isinstance(item, dict):

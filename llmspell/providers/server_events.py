@@ -1,4 +1,4 @@
-"""Reads `text/event-stream`, as the HTML standard has it, all that came at once in one go."""
+"""Parses `text/event-stream` as the HTML standard specifies it, in batches as data arrives."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import NamedTuple
 
 
 class ServerEvent(NamedTuple):
-    """An event a server sent."""
+    """A server-sent event."""
 
     data: str
     name: str = "message"
 
 
 class EventReader:
-    """Puts the events of one stream together; one that the stream breaks off in is dropped.
+    """Parses the events of one stream; an incomplete event at its end is dropped.
 
     Attributes:
-        pending: Characters of the event that has not ended yet.
+        pending: Number of characters of the incomplete event so far.
     """
 
     def __init__(self) -> None:
         utf_8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._text = io.IncrementalNewlineDecoder(utf_8, translate=True)
-        self._parts: list[str] = []  # of the event that has not ended
-        self._line_end = ""  # held back, as another one may follow
+        self._parts: list[str] = []  # of the incomplete event
+        self._line_end = ""  # held back, as a second one would end the event
         self.pending = 0
 
     def feed(self, data: bytes, *, final: bool = False) -> list[ServerEvent]:
-        """The events that end in these bytes; `final` says that none follow."""
+        """Return the events that end in these bytes; `final` says that no more bytes follow."""
         first, *others = (self._line_end + self._text.decode(data, final)).split("\n\n")
         if not others:
             self._keep(first)
@@ -46,8 +46,8 @@ class EventReader:
 
 
 def _event(block: str) -> ServerEvent | None:
-    """What these lines say; None when they hold no data."""
-    if block.startswith("data: ") and "\n" not in block:  # as most do
+    """Parse the lines of an event; None if it has no data."""
+    if block.startswith("data: ") and "\n" not in block:  # the fast path
         return ServerEvent(block[6:])
     name, data = "", []
     for line in block.split("\n"):

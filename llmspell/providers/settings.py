@@ -1,4 +1,4 @@
-"""What llmspell.toml may say of a provider."""
+"""The settings of providers in llmspell.toml."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from llmspell.providers.quirks import NO_QUIRKS
 
 
 class RequestSettings(Frozen):
-    """How a provider is asked: the settings that its requests are made by.
+    """How requests to a provider are made.
 
-    The repr shows no headers, query or `extra_body`, which may hold secrets.
+    The repr omits headers, query and `extra_body`, which may hold secrets.
 
     Attributes:
-        headers: Sent with every request.
-        query: Added to the URL of every request, such as Azure's `api-version`.
+        headers: Headers sent with every request.
+        query: Parameters added to every URL, such as Azure's `api-version`.
         timeout: Seconds to wait for the server's next byte; a whole answer may take longer.
         connect_timeout: Seconds that connecting may take.
         first_timeout: Seconds until the first piece of a streamed answer; by default `timeout`.
-        total_timeout: Seconds that a request may take with all its attempts; by default any time.
-        max_retries: How often a request no answer began for is sent again.
-        concurrency: Requests that may be under way at once; by default any number.
-        requests_per_minute: How many may begin in a minute; by default any number.
-        extra_body: Put into every request.
+        total_timeout: Seconds that a request may take, including retries; by default unlimited.
+        max_retries: How often a request is retried if no answer to it began.
+        concurrency: Requests that may run at once; by default unlimited.
+        requests_per_minute: Attempts that may start per minute; by default unlimited.
+        extra_body: Fields added to the body of every request.
     """
 
     _: KW_ONLY
@@ -45,11 +45,11 @@ class ProviderSettings(RequestSettings):
     """`[providers.NAME]` in llmspell.toml: another provider, or changes to a listed one.
 
     Attributes:
-        base_url: What stands before the paths of the protocol, such as `/chat/completions`.
+        base_url: Prefix of the protocol's paths, such as `/chat/completions`.
         api_key_env: The environment variable that holds the key.
-        share: Whether identical requests that are under way at once are sent only once.
+        share: Whether identical concurrent requests are sent only once.
         kind: The wire protocol, one of `llmspell.providers.catalogue.KINDS`.
-        quirks: Those of `llmspell.providers.quirks.Quirks` in which it differs from the listed.
+        quirks: Changes to the provider's `llmspell.providers.quirks.Quirks`.
     """
 
     base_url: str | None = None

