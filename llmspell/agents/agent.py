@@ -27,38 +27,38 @@ RETRIES = 2
 
 
 def _lock() -> Lock:
-    return Lock(fast_acquire=True)  # one that is free is had without a turn of the event loop
+    return Lock(fast_acquire=True)  # acquiring a free lock does not yield to the event loop
 
 
 @dataclass(eq=False)
 class Agent:
-    """What `Agent.create` makes.
+    """An agent, as created by `Agent.create`.
 
     Attributes:
-        id: Names it within its run; the same on every replay.
+        id: Identifies it within its run; the same on every replay.
         model: Provider and model, or None for the default one.
-        fallback: Models to ask, one after the other, when that one cannot be.
+        fallback: Models to ask in turn if `model` fails.
         system: Instructions.
-        tools: What the model may call: names of the run's tools, and the agent's own tools.
+        tools: Tools the model may call: names of the run's tools, and the agent's own tools.
         handoff: Agents that the model may hand the conversation over to.
         output: JSON Schema of its answers; None for text.
-        asks: More that each request says: fields of `ModelRequest`, such as `temperature`.
-        max_steps: Model requests one prompt may take, repairs of its answer aside.
-        max_tool_calls: Tool calls one prompt may make, or None.
-        parallel: How many of them at once.
-        tool_timeout: Seconds each may take, or None; a tool's own timeout may be shorter.
-        approve: Names of tools whose calls a person has to approve of, with `*` for any part.
-        retries: How often a model is shown what is wrong with an answer that does not fit.
-        attempts: How often a model is asked when that fails in a way that may pass.
-        context: How long the conversation may get, or None.
-        timeout: Seconds one prompt may take, or None.
-        history: The conversation, without the system's instructions.
-        counter: Knows how many tokens that has.
-        speaker: The id of the agent the conversation was handed over to, or None.
+        asks: Further fields of each `ModelRequest`, such as `temperature`.
+        max_steps: Model requests per prompt, not counting repairs of the answer.
+        max_tool_calls: Tool calls per prompt, or None for any number.
+        parallel: How many of them may run at once.
+        tool_timeout: Seconds per tool call, or None; a tool's own timeout may be shorter.
+        approve: Patterns of tool names whose calls a person has to approve; `*` is a wildcard.
+        retries: How often the model may repair an answer that does not fit `output`.
+        attempts: How often a model is asked in total if it fails with a retryable error.
+        context: Limits on the conversation's length, or None.
+        timeout: Seconds per prompt, or None.
+        history: The conversation, without the instructions.
+        counter: Counts the conversation's tokens.
+        speaker: Id of the agent the conversation was handed over to, or None.
         active: Paths of the prompts in progress.
-        stream: Where the prompt that is in turn is told to, or None.
-        account: What it and its forks may spend together, if that is limited.
-        capabilities: What else it was given, and what it was made with.
+        stream: The stream of the prompt that holds the lock, or None.
+        account: What the agent and its forks may spend together, if limited.
+        capabilities: The capabilities it was created with or given later.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Agent:
 
     @property
     def description(self) -> str:
-        """What it is for: its instructions."""
+        """Its instructions, which say what it is for."""
         return self.system or ""
 
     @property
@@ -102,34 +102,34 @@ class Agent:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The types of its capabilities, so that it is found by them."""
+        """The types of its capabilities, which it can be searched by."""
         return tuple(sorted({c.type for c in self.capabilities.values()}))
 
     async def with_capability(self, capability: Capability, effect: Effect) -> Agent:
-        """Give it a capability, on behalf of an effect; itself. Raises as `Capabilities.add`."""
+        """Add a capability and return the agent. Raises as `Capabilities.add` does."""
         await self.capabilities.add(capability, effect)
         return self
 
     async def without_capability(self, name: str, effect: Effect) -> Agent:
-        """Take away the capability of a name, or those of a type; itself."""
+        """Remove the capability of a name, or all of a type, and return the agent."""
         await self.capabilities.remove(name, effect)
         return self
 
     @property
     def tool_names(self) -> list[str]:
-        """What its model may call, agents it hands over to aside."""
+        """The names of its tools, without those for handoffs."""
         return [tool if isinstance(tool, str) else tool.name for tool in self.tools]
 
     def own_tool(self, name: str) -> Tool | None:
-        """The agent's own tool of that name: a Lua function, another agent, or a certain version."""
+        """Return the agent's own tool of a name: a Lua function, an agent or a pinned version."""
         return next((t for t in self.tools if isinstance(t, Tool) and t.name == name), None)
 
     def wants_approval(self, tool: str) -> bool:
-        """Whether a person has to approve of each call of that tool."""
+        """Whether a person has to approve calls of the tool."""
         return any(fnmatchcase(tool, pattern) for pattern in self.approve)
 
-    def fork(self, id: str) -> Agent:  # noqa: A002 - it is the id
-        """Another agent with the same conversation, which then goes its own way."""
+    def fork(self, id: str) -> Agent:  # noqa: A002 - the natural name
+        """Return a copy of the agent whose conversation continues independently."""
         return replace(
             self,
             id=id,
@@ -141,13 +141,13 @@ class Agent:
         )
 
     def begin(self, history: list[Message]) -> None:
-        """Go on with another conversation, or an empty one."""
-        self.history = list(history)  # another list: a prompt in progress goes by that
+        """Replace the conversation by another one, which may be empty."""
+        self.history = list(history)  # a new list tells a prompt in progress of the change
         self.counter.forget()
         self.speaker = None
 
     def check_not_inside(self, path: str) -> None:
-        """Refuse a prompt that the agent itself brought about, as it would wait for itself."""
+        """Raise AgentError for a prompt made by the agent itself, which would deadlock."""
         if any(is_within(path, active) for active in self.active):
             raise AgentError(
                 f"agent {self.name!r} was prompted by its own tool",
@@ -163,16 +163,16 @@ class Agent:
 class Agents(dict[str, Agent], Searchable[Agent]):
     """The agents of a run, by id."""
 
-    def find(self, id: str) -> Agent:  # noqa: A002 - it is the id
+    def find(self, id: str) -> Agent:  # noqa: A002 - the natural name
         agent = self.get(id)
         if agent is None:
             raise AgentError(f"no agent {id!r} in this run")
         return agent
 
     async def end_run(self, run: Run) -> None:
-        """Take away what they were given, when the run has ended."""
+        """Detach the agents' capabilities at the end of the run."""
         for agent in self.values():
             if agent.capabilities:
-                # Under the path of what made it, so that paths do not depend on timing.
+                # Below the path of the effect that created it: independent of timing.
                 path = f"{agent.id.removeprefix('agent-')}/end"
                 await agent.capabilities.clear(Effect("agent.end", {"agent": agent.id}, path, run))

@@ -1,4 +1,4 @@
-"""An agent as a tool of another one."""
+"""Lets an agent call another one as a tool."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SCHEMA = {
 
 
 class AgentTool(Tool):
-    """Puts its `input` to the agent. Each call is a conversation of its own."""
+    """Prompts the agent with `input`. Each call is a separate conversation."""
 
     leaf = False
-    declares = True  # it touches nothing itself; the effects it performs are judged
+    declares = True  # it needs no permission itself; the effects it performs are checked
 
     def __init__(self, agent: Agent, *, name: str | None = None, description: str = "") -> None:
         self.agent = agent

@@ -1,4 +1,4 @@
-"""What a prompt comes to."""
+"""The result of a prompt."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from llmspell.values import Value, legible
 
 @dataclass
 class Answer:
-    """What a prompt came to.
+    """The result of a prompt.
 
     Attributes:
-        text: The model's last words.
+        text: The text of the last answer.
         data: The decoded answer of an agent with an output schema.
-        usage: Tokens of all its requests together.
-        steps: Model requests it took.
+        usage: Total usage of all its model requests.
+        steps: Number of model requests.
         tool_calls: Every call made: name, arguments, and result or error.
         model: The model that answered.
-        agent: The name of the agent that answered, which another one may have handed over to.
-        failed: Models that were to answer before and could not: {model, code, message}.
+        agent: Name of the agent that answered: the one prompted, or one it handed over to.
+        failed: Models that were asked before and failed: {model, code, message}.
     """
 
     text: str
@@ -51,7 +51,7 @@ class Answer:
 
 
 def decoded(schema: dict[str, Any], text: str, finish_reason: str) -> tuple[Value, list[str]]:
-    """The data an answer is the JSON text of, and what is wrong with it."""
+    """Parse an answer's JSON text; return the data, and the problems with it."""
     try:
         data = json.loads(_unfenced(text))
     except (ValueError, RecursionError) as error:
@@ -63,7 +63,7 @@ def decoded(schema: dict[str, Any], text: str, finish_reason: str) -> tuple[Valu
 
 
 def _unfenced(text: str) -> str:
-    """The text without the fence that models like to put around JSON."""
+    """Return the text without the code fence that models like to put around JSON."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         return text[text.index("\n") : -3]
@@ -71,7 +71,7 @@ def _unfenced(text: str) -> str:
 
 
 def repair(problems: list[str]) -> Message:
-    """What a model is told whose answer does not fit."""
+    """Return the message that asks a model to correct its answer."""
     listed = "\n".join([f"- {problem}" for problem in problems])
     return Message.of(
         "user",
@@ -80,6 +80,6 @@ def repair(problems: list[str]) -> Message:
 
 
 def as_text(value: Value) -> str:
-    """A tool's result as a model reads it: text as it is, anything else as JSON."""
+    """Return a value as text for a model: text as it is, anything else as JSON."""
     readable = legible(value)
     return readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)

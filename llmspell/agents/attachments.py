@@ -1,4 +1,4 @@
-"""Pictures and documents that go to a model with a prompt."""
+"""Converts the attachments of a prompt, such as images and documents, to message blocks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from llmspell.errors import InvalidArguments
 from llmspell.providers.messages import Block, File, Image, Text
 from llmspell.values import Value
 
-LARGEST = 20_000_000  # bytes of one; providers take no more
+LARGEST = 20_000_000  # bytes per attachment; providers accept no more
 
-# How files begin: RFC 2083, 8118 and the like, as the WHATWG's "MIME Sniffing" lists them.
+# Magic numbers: RFC 2083, 8118 and the like, as listed in the WHATWG's "MIME Sniffing".
 _BEGINNINGS = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -25,20 +25,25 @@ _BEGINNINGS = {
     b"ID3": "audio/mpeg",
     b"OggS": "audio/ogg",
 }
-_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")  # that models are shown
+_PICTURES = (
+    "image/png",
+    "image/jpeg",
+    "image/gif",
+    "image/webp",
+)  # formats models accept as images
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:image/", re.IGNORECASE)
 _IN_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 
 
 async def attached(effect: Effect, entry: Value) -> Block:
-    """The block of an attachment: a path or URL, or {data, media_type, name}.
+    """Return the block of an attachment: a path or URL, or {data, media_type, name}.
 
-    A file is read by the tool `read_file`, so the grants judge it and the reading is recorded.
+    A file is read by the tool `read_file`, so grants are checked and the read is recorded.
 
     Raises:
-        InvalidArguments: It is nothing of the kind, or nothing a model can be shown.
-        PermissionDenied: The file may not be read.
-        ToolError: It cannot be.
+        InvalidArguments: It is none of these, or a kind of file that models cannot be shown.
+        PermissionDenied: Reading the file is not permitted.
+        ToolError: The file cannot be read.
     """
     if isinstance(entry, str) and _URL.match(entry):
         return _linked(entry)
@@ -54,7 +59,7 @@ async def attached(effect: Effect, entry: Value) -> Block:
 
 
 def _linked(url: str) -> Block:
-    """What is at a URL, which the provider fetches: a picture, if its name does not say otherwise."""
+    """Return the block for a URL, which the provider fetches: an image unless its name differs."""
     scheme, _, path, *_ = urlsplit(url)
     if scheme not in ("http", "https", "data"):
         _refuse(f"{url} is not an http or https URL")
@@ -80,7 +85,7 @@ def _block(data: bytes, name: str, kind: str | None = None) -> Block:
 
 
 def _text_of(data: bytes) -> str | None:
-    """The data as text; None when it is none. No text has a zero byte in it."""
+    """Decode the data as text; None if it is binary: no UTF-8, or with a zero byte in it."""
     try:
         return None if b"\0" in data else data.decode()
     except UnicodeDecodeError:

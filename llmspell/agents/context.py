@@ -1,4 +1,4 @@
-"""Keeps a conversation within what a model can read."""
+"""Shortens conversations that exceed a model's context window."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from llmspell.agents.token_counter import TokenCounter
 from llmspell.errors import ProviderError
 from llmspell.providers.messages import Message, ModelRequest, Text, ToolCall, ToolResult
 
-LOW = 0.75  # of the tokens it may have, a conversation keeps so much when it is shortened
-HALF = 0.5  # and of those it had when a provider says that it is too long
+LOW = 0.75  # a conversation over its limit is shortened to this fraction of the limit
+HALF = 0.5  # the fraction to remove if a provider says that the conversation is too long
 
 _SUMMARISE = (
     "Summarise the conversation you are given for the assistant that takes part in it and will "
@@ -24,11 +24,11 @@ _BEFORE = "What was said before, in short:\n"
 Strategy = Literal["trim", "summarise"]
 
 Summarise = Callable[[ModelRequest], Awaitable[str]]
-"""Asks a model; its words."""
+"""Asks a model, and returns the text of its answer."""
 
 
 class Conversation(NamedTuple):
-    """The messages before a prompt, and those since then."""
+    """The messages before a prompt, and those of the prompt itself."""
 
     before: list[Message]
     now: list[Message]
@@ -36,13 +36,13 @@ class Conversation(NamedTuple):
 
 @dataclass(frozen=True)
 class Context:
-    """How long a conversation may get.
+    """How a conversation is kept short.
 
     Attributes:
-        max_tokens: From here on it is shortened; None when only the provider says what is too long.
-        strategy: Whether what is left out is forgotten or summarised.
-        keep: Turns, each from a user's message on, that are never left out: the newest ones.
-        model: Who summarises; None for the agent's own.
+        max_tokens: The limit; None to shorten only when the provider says it is too long.
+        strategy: Whether the removed part is dropped or summarised.
+        keep: Number of newest turns, each starting with a user's message, that are never removed.
+        model: The model that summarises; None for the agent's own.
     """
 
     max_tokens: int | None = None
@@ -51,7 +51,7 @@ class Context:
     model: str | None = None
 
     def too_many(self, request: ModelRequest, counter: TokenCounter) -> int:
-        """How many tokens the request should have less; 0 when it is short enough."""
+        """Return how many tokens to remove from the request; 0 if it is short enough."""
         if self.max_tokens is None:
             return 0
         tokens = counter.count(request)
@@ -60,7 +60,7 @@ class Context:
     async def shorten(
         self, talk: Conversation, tokens: int, counter: TokenCounter, summarise: Summarise
     ) -> None:
-        """Take so many tokens out of a conversation, as far as that can be."""
+        """Remove at least `tokens` tokens from a conversation, as far as possible."""
         left_out: list[Message] = []
         for part in _dispensable(talk, self.keep):
             if tokens <= 0:
@@ -81,9 +81,9 @@ class Context:
 
 
 def is_too_long(error: ProviderError) -> bool:
-    """Whether a provider says that the model cannot read so much.
+    """Whether a provider's error says that the request exceeds the context window.
 
-    OpenAI and those who follow it have a code for that; of others only the words are known.
+    OpenAI and compatible servers have an error code; for others, only the messages are known.
     """
     if error.details.get("code") == "context_length_exceeded":
         return True
@@ -101,11 +101,11 @@ _TOO_LONG = (
 
 
 def _dispensable(talk: Conversation, keep: int) -> list[list[Message]]:
-    """What may be left out, the first parts first: whole turns, then steps of the present one.
+    """Return the parts that may be removed, oldest first: turns, then steps of the current one.
 
-    A step is an answer with its calls, and their results; the last one is not in the list.
+    A step is an answer with its tool calls and their results; the last step is always kept.
     """
-    # A turn goes from a user's message to the next; the first one has what stands before as well.
+    # A turn runs from one user message to the next; the first one includes anything before it.
     starts = [n for n, m in enumerate(talk.before) if _begins_turn(m)]
     turns = [talk.before[a:b] for a, b in pairwise([0, *starts[1:], len(talk.before)])]
     turns = turns[: len(turns) - (keep - 1)] if len(turns) >= keep else []
@@ -115,12 +115,12 @@ def _dispensable(talk: Conversation, keep: int) -> list[list[Message]]:
 
 
 def _begins_turn(message: Message) -> bool:
-    """Whether a user says something; results of tools, which may stand there too, go on a turn."""
+    """Whether it is a user's message; one with tool results continues a turn."""
     return message.role == "user" and not any(isinstance(b, ToolResult) for b in message.content)
 
 
 def _preceded(message: Message, summary: str) -> Message:
-    """A user's message with the summary of what came before."""
+    """Prepend the summary of what came before to a user's message."""
     return Message(message.role, (Text(f"{_BEFORE}{summary}\n"), *message.content))
 
 

@@ -1,4 +1,4 @@
-"""What a prompt may be, as the message a model gets."""
+"""Converts the input of a prompt to a message."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from llmspell.values import Value
 
 
 async def message_from(effect: Effect, value: Value) -> Message:
-    """A user's message of a string, of `{text = …, attachments = {path or URL, …}}`, or any table.
+    """Return a user message for a string, `{text = …, attachments = {path or URL, …}}` or a table.
 
-    Tables other than that are given to the model as JSON, so that the answers of other agents
-    can be passed on as they are.
+    Any other table is given to the model as JSON, so that the answers of other agents can be
+    passed on as they are.
 
     Raises:
-        InvalidArguments: When there is nothing to say, or an attachment cannot be used.
+        InvalidArguments: The input is empty, or an attachment cannot be used.
     """
-    if isinstance(value, str) and value:  # as most are
+    if isinstance(value, str) and value:  # the fast path
         return Message.of("user", value)
     attachments: Value = []
     if isinstance(value, Mapping) and "text" in value and value.keys() <= {"text", "attachments"}:

@@ -1,4 +1,4 @@
-"""The agent loop: ask the model, do the tool calls it asks for, until it answers."""
+"""The agent loop: ask the model and run the tools it calls, until it answers."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from llmspell.spending.payers import Payers
 from llmspell.tools.registry import Tools
 from llmspell.values import Value
 
-DEEPEST = 20  # prompts may be inside each other, each brought about by a tool of the one before
+DEEPEST = 20  # nested prompts, each made by a tool of the one before
 
 
 async def prompt(
     effect: Effect, agent: Agent, message: Message, *, model: str, stream: Stream | None = None
 ) -> Answer:
-    """Put a message to an agent. Its history grows only when that succeeds.
+    """Prompt an agent. The message and answer are added to its history only on success.
 
-    `model` is that of agents that name none; `stream` is told what becomes of it.
+    `model` is the default for agents that name none; `stream` receives the prompt's events.
 
     Raises:
         AgentError: Too many steps, or an answer that does not fit the agent's output schema.
@@ -60,7 +60,7 @@ async def prompt(
 
 
 def _check_depth(effect: Effect, agent: Agent) -> None:
-    """Refuse a prompt inside too many others, as when agents are each other's tools."""
+    """Raise AgentError if prompts are nested too deeply, as when agents call each other."""
     inside = effect.run[Speakers].around(effect.path)
     if inside >= DEEPEST:
         raise AgentError(
@@ -73,9 +73,9 @@ class _Turn:
     """One prompt in progress.
 
     Attributes:
-        agent: Who was prompted.
-        speaker: Who speaks: that agent, or one the conversation was handed over to.
-        last: What the model said last.
+        agent: The agent that was prompted.
+        speaker: The agent that speaks: that one, or one the conversation was handed over to.
+        last: The model's last response.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class _Turn:
                 return answer
 
     def _keep(self) -> None:
-        """The prompt has succeeded: what was said is the agent's conversation now.
+        """Store the conversation in the agent after the prompt has succeeded.
 
-        If that was begun anew meanwhile, it goes on with this prompt.
+        If the agent's conversation was replaced meanwhile, the prompt is appended to the new one.
         """
         agent = self.agent
         if agent.history is self.origin:
@@ -141,7 +141,7 @@ class _Turn:
         )
 
     def _offer(self) -> None:
-        """Let the model call what the speaker has now."""
+        """Offer the model the speaker's current tools."""
         self.offered = self.speaker.tools
         self.tools = specs(self.speaker, self.effect.run[Tools])
 
@@ -149,7 +149,7 @@ class _Turn:
 
     async def _ask(self) -> ModelResponse:
         self._count_step()
-        if self.speaker.tools is not self.offered:  # it was given some, or has lost some
+        if self.speaker.tools is not self.offered:  # tools were added or removed
             self._offer()
         request = await self._fitting()
         try:
@@ -194,7 +194,7 @@ class _Turn:
         )
 
     async def _fitting(self) -> ModelRequest:
-        """The request, once the conversation is as short as it has to be."""
+        """Return the next request, after shortening the conversation if necessary."""
         request, context = self._request(), self.speaker.context
         excess = context.too_many(request, self.counter) if context else 0
         if not excess:
@@ -219,7 +219,7 @@ class _Turn:
     # Tools
 
     async def _do(self, calls: list[ToolCall]) -> list[ToolResult]:
-        """The results of tool calls, in the order of the calls."""
+        """Run tool calls and handoffs; return the results in the order of the calls."""
         results: dict[int, ToolResult] = {}
         to_do: list[tuple[int, ToolCall]] = []
         next_speaker: Agent | None = None
@@ -251,7 +251,7 @@ class _Turn:
     # Answers
 
     def _judge(self, response: ModelResponse) -> Answer | None:
-        """The answer a message is; None when the model has been told what is wrong with it."""
+        """Return the final answer, or None if the model has been asked to repair it."""
         message, schema = response.message, self.speaker.output
         if message.refusal is not None or schema is None:
             return self._answer(response, message.refusal or message.text)

@@ -1,4 +1,4 @@
-"""Asks a model for an agent: again when that may help, then another one."""
+"""Asks an agent's models, with retries and fallback."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.messages import ModelRequest, ModelResponse
 from llmspell.values import Value
 
-PATIENCE = 2.0  # seconds a provider may be waited for while there is another model to ask
-LONGEST = 60.0  # seconds of a pause, where there is none
+PATIENCE = 2.0  # longest pause before a retry in seconds, if there is another model to ask
+LONGEST = 60.0  # the same if there is none
 
 
 class ModelCaller:
-    """Asks the models of an agent, in turn, until one answers; then goes on with that one.
+    """Asks an agent's models in turn until one answers; later requests start with that one.
 
-    Each attempt is a `model.request` of its own, so that it is judged, paid and recorded.
+    Each attempt is a separate `model.request`, so that it is checked, budgeted and recorded.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ModelCaller:
         stream: Stream | None,
         failed: list[Value],
     ) -> None:
-        """Prepare; to `failed` are added the models that could not answer, as {model, code, message}."""
+        """Prepare; models that fail are appended to `failed` as {model, code, message}."""
         self._effect, self._attempts, self._stream = effect, attempts, stream
         self._models, self._failed = list(models), failed
 
@@ -42,12 +42,12 @@ class ModelCaller:
         return self._models[0]
 
     async def ask(self, request: ModelRequest, *, can_shorten: bool = False) -> ModelResponse:
-        """The answer.
+        """Ask, and return the answer.
 
         Raises:
-            ProviderError: The last model could not answer; or one failed whose answer the spell
-                had seen a part of, as no other one could go on with that; or the request is too
-                long, and whoever asks can shorten it.
+            ProviderError: The last model failed; or a model failed after the spell had seen part
+                of its answer, which no other model could continue; or the request is too long
+                and the caller `can_shorten` it.
         """
         while True:
             try:
@@ -68,7 +68,7 @@ class ModelCaller:
         return len(self._models) > 1
 
     async def _try(self, request: ModelRequest) -> ModelResponse:
-        """The answer of the model that is in turn, asked as often as it may be."""
+        """Ask the current model, with retries."""
         patience = PATIENCE if self._others else None
         if patience is not None or request.model != self.model:
             request = replace(request, model=self.model, patience=patience)
@@ -85,10 +85,10 @@ class ModelCaller:
             attempt += 1
 
     async def once(self, request: ModelRequest, stream: Stream | None) -> ModelResponse:
-        """The answer to a single request, told to a stream if there is one.
+        """Perform a single request, and put its answer into the stream, if there is one.
 
         Raises:
-            Stopped: The spell wants no more.
+            StreamStopped: The spell has stopped reading the stream.
         """
         if stream is None:
             return response_from_plain(await self._perform(request))
@@ -113,6 +113,6 @@ class ModelCaller:
 
 
 def _pause(error: ProviderError, attempt: int) -> float:
-    """Seconds to wait: what the server asks for, or twice as long each time."""
+    """Return the seconds to wait: what the server asks for, else exponential backoff."""
     asked = error.details.get("retry_after")
     return float(asked) if isinstance(asked, (int, float)) else 0.5 * 2**attempt

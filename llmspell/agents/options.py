@@ -1,4 +1,4 @@
-"""What `Agent.create` is given, as what an agent is made of."""
+"""Checks and converts the options of `Agent.create`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST = 64 - len("transfer_to_")
 
 
 def at_least(least: int, **numbers: int | None) -> None:
-    """Refuse numbers that are too small; None stands for any."""
+    """Raise InvalidArguments for numbers below `least`; None is allowed."""
     problems = [
         f"{name}: must be at least {least}"
         for name, number in numbers.items()
@@ -35,7 +35,7 @@ def at_least(least: int, **numbers: int | None) -> None:
 
 
 def check_models(model: str | None, fallback: Sequence[str], context: Context | None) -> None:
-    """Refuse names that are none: one of a fallback would be found out only once it is needed."""
+    """Check the models' names: a malformed fallback would otherwise be noticed only when needed."""
     summarises = context.model if context else None
     named = [("model", model), *(("fallback", name) for name in fallback)]
     for option, name in [*named, ("context.model", summarises)]:
@@ -49,10 +49,10 @@ def check_models(model: str | None, fallback: Sequence[str], context: Context | 
 
 
 def tool(run: Run, entry: Value) -> str | Tool:
-    """An entry of `tools`: a name, {name, description, params, run}, or {agent, name, description}."""
+    """Convert a `tools` entry: a name, {name, description, params, run} or {agent, name, …}."""
     if isinstance(entry, str):
         found = run[Tools].find(entry)
-        return found if "@" in entry else entry  # a model calls it by the plain name
+        return found if "@" in entry else entry  # the model calls a pinned version by its name
     if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
         return LuaTool(
             str(entry.get("name")),
@@ -68,7 +68,7 @@ def tool(run: Run, entry: Value) -> str | Tool:
 
 
 def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str | Tool, ...]:
-    """The entries of `tools`, whose names differ, also from those that hand over to others."""
+    """Convert the entries of `tools`, whose names must be unique, also among handoff tools."""
     found = tuple(tool(run, entry) for entry in entries)
     names = [each if isinstance(each, str) else each.name for each in found]
     names += [transfer(other) for other in handoff]
@@ -79,7 +79,7 @@ def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str
 
 
 def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
-    """The entries of `handoff`: agents, as {agent = id}."""
+    """Convert the entries of `handoff`: agents, as {agent = id}."""
     found = []
     for entry in entries:
         if not (isinstance(entry, Mapping) and isinstance(entry.get("agent"), str)):
@@ -95,7 +95,7 @@ def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
 
 
 def output(shape: Value) -> dict[str, Any] | None:
-    """The JSON Schema of a shape."""
+    """Convert `output`, a shape, to a JSON Schema."""
     if shape is None:
         return None
     try:
@@ -107,7 +107,7 @@ def output(shape: Value) -> dict[str, Any] | None:
 
 
 def context(given: dict[str, Value] | None) -> Context | None:
-    """How long the conversation may get: {max_tokens, strategy, keep, model}."""
+    """Convert `context`: {max_tokens, strategy, keep, model}."""
     if given is None:
         return None
     names = Context.__dataclass_fields__

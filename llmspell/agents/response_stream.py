@@ -1,7 +1,7 @@
-"""A model's answer, put into a stream while it comes.
+"""Puts a model's answer into a stream as it arrives.
 
-A request stays one effect with one result, which also says into which pieces the answer was cut.
-So it can be recorded, and its pieces told once more without asking the model.
+A request remains one effect with one result, which also records how the answer was split into
+pieces. So a replay can stream the same pieces without asking the model.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from llmspell.values import Value
 async def stream_response(
     request: ModelRequest, parts: AsyncGenerator[Delta | ModelResponse, None], stream: Stream
 ) -> dict[str, Value]:
-    """The answer as plain values, with its `pieces`: groups of texts and of {reasoning}.
+    """Stream an answer and return it in plain form, with `pieces`: groups of texts and {reasoning}.
 
     Raises:
-        ProviderError: With the `pieces` that came before in its details, if any. It is not
-            retryable then, since they cannot be taken back.
+        ProviderError: Its details have the `pieces` streamed before, if any. It is then not
+            retryable, since the spell has already seen them.
     """
     if stream.pieces:
         raise ProviderError("part of an answer was handed over, so it cannot be asked for again")
@@ -64,7 +64,7 @@ async def _read(
                 if stream.is_full:
                     await stream.room()
     except ProviderError as error:
-        error.billed |= begun  # also for calls of tools, which are no pieces
+        error.billed |= begun  # tool calls count too, though they are not pieces
         raise
     raise ProviderError("the provider's answer had no end")
 

@@ -1,4 +1,4 @@
-"""A conversation as a plain table, which can be kept and gone on with in another run."""
+"""Saves a conversation as a plain table, and loads it, perhaps in another run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ VERSION = 1
 
 
 def saved(agent: Agent, speaker: str | None) -> dict[str, Value]:
-    """The conversation: {version, agent, speaker, tokens, messages}.
+    """Return the conversation as {version, agent, speaker, tokens, messages}.
 
-    `speaker` is the name of who it was handed over to.
+    `speaker` is the name of the agent it was handed over to, or None.
     """
     return {
         "version": VERSION,
@@ -28,10 +28,10 @@ def saved(agent: Agent, speaker: str | None) -> dict[str, Value]:
 
 
 def load(agent: Agent, table: dict[str, Value]) -> None:
-    """Go on with a conversation that was saved.
+    """Replace the agent's conversation by a saved one.
 
     Raises:
-        InvalidArguments: It is none, or a newer llmspell has saved it.
+        InvalidArguments: It is malformed, or was saved by a newer llmspell.
     """
     version, messages = table.get("version"), table.get("messages")
     if not isinstance(version, int) or not isinstance(messages, list):
@@ -54,7 +54,7 @@ def _counter(value: Value) -> TokenCounter:
 
 
 def _successor(agent: Agent, name: Value, seen: set[str]) -> Agent | None:
-    """The agent of that name among those the conversation may be handed over to."""
+    """Find an agent by name among those that the conversation can be handed over to."""
     seen.add(agent.id)
     for other in agent.handoff:
         if other.name == name:

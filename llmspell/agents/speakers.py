@@ -9,8 +9,11 @@ if TYPE_CHECKING:
 
 
 class Speakers(dict[str, "Agent"]):
-    """Who speaks in each prompt in progress, by its path: the agent, or who it handed over to."""
+    """The agent that speaks in each prompt in progress, by the prompt's path.
+
+    That is the agent prompted, or the one it handed the conversation over to.
+    """
 
     def around(self, path: str) -> int:
-        """How many prompts a path is inside of."""
+        """Return how many prompts the path is nested in."""
         return sum(around in self for around in all_around(path))

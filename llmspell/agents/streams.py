@@ -1,7 +1,7 @@
-"""What becomes of a prompt, told to the spell while it happens.
+"""Streams the events of a prompt to the spell.
 
-The loop of an agent and the model it asks put events into a `Stream`; the spell takes them out
-one by one. A spell that is slow holds up the model: its answer is not read on.
+The agent loop and the model put events into a `Stream`, and the spell takes them out one by one.
+There is back-pressure: while the spell is slow, no more of the model's answer is read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from llmspell.values import Value
 
 T = TypeVar("T")
 
-GROUP = 32  # pieces that are taken at once, at most
-ROOM = 8  # groups that may wait for the spell before a model's answer is not read on
+GROUP = 32  # pieces per group
+ROOM = 8  # groups that may be queued before reading the model's answer pauses
 
 Event = dict[str, Value]
 
@@ -31,22 +31,22 @@ _Group = list[Event | Piece]  # pieces become events when they are taken
 
 
 class StreamStopped(Exception):
-    """The spell wants no more of a stream."""
+    """The spell has stopped reading a stream."""
 
 
 class Stream:
-    """The events of one prompt, in groups.
+    """The queue of one prompt's events, in groups.
 
-    Pieces of an answer that come while others wait to be taken join their group, so that they cost
-    less. Which ones did is remembered, as what the spell does next must not depend on timing.
+    Pieces of an answer that arrive while others are queued join their group, which is cheaper. The
+    grouping is recorded, since a replay must not depend on timing.
 
     Attributes:
-        pieces: What came so far of the answer to the current request, in its groups.
-        stopped: Whether the spell wants no more.
+        pieces: The answer to the current request so far, in groups of pieces.
+        stopped: Whether the spell has stopped reading.
     """
 
     def __init__(self, reader: str) -> None:
-        """Make one for the task of the spell that has this path."""
+        """Create a stream read by the task with the path `reader`."""
         self._reader = reader
         self.pieces: list[list[Piece]] = []
         self.stopped = False
@@ -58,20 +58,20 @@ class Stream:
         self._interrupt: Callable[[], None] | None = None
 
     def holds_up(self, path: str) -> bool:
-        """Whether whoever takes the events waits for what is done at a path."""
+        """Whether the stream's reader waits for an effect at this path."""
         return is_within(path, self._reader)
 
     def put(self, *events: Event | Piece) -> None:
-        """Add a group of events, or of pieces that nothing is added to."""
+        """Add a complete group of events or pieces."""
         self._open = None
         self._add(list(events))
 
     def begin_answer(self) -> None:
-        """What comes next are pieces of another answer."""
+        """Start a new answer: the pieces that follow belong to it."""
         self.pieces, self._open = [], None
 
     def tell(self, piece: Piece) -> None:
-        """Add a piece of an answer; who adds many waits for `room` when it `is_full`."""
+        """Add a piece of an answer. The caller should await `room` when the stream `is_full`."""
         if self._open and len(self._open) < GROUP:
             self._open.append(piece)
         else:
@@ -80,7 +80,7 @@ class Stream:
             self._add(self._open)
 
     def catch_up(self, pieces: Iterable[list[Piece]]) -> None:
-        """Add the pieces of an answer that came from elsewhere than a model just now."""
+        """Add the pieces of an answer that was not streamed live, such as a replayed one."""
         if not self.pieces:
             self.pieces = list(pieces)
             for group in self.pieces:
@@ -93,17 +93,17 @@ class Stream:
 
     @property
     def is_full(self) -> bool:
-        """Whether the spell has to take some of what waits for it before more is read."""
+        """Whether the spell has to take some events before more should be added."""
         return len(self._groups) >= ROOM
 
     async def room(self) -> None:
-        """Wait until it has."""
+        """Wait until the stream is no longer full."""
         while self.is_full:
             self._space.clear()
             await self._space.wait()
 
     def take(self, *, text: bool = False) -> Answer[list[Value] | None]:
-        """The next group, or None after the last; with `text`, the next pieces of text."""
+        """Return the next group, or None at the end; with `text`, only its pieces of text."""
         group = self._next(text)
         if group is None and self._ended:
             self._tell_end()
@@ -139,10 +139,10 @@ class Stream:
         self._space.set()
 
     async def wanted(self) -> None:
-        """Wait until all was taken and more is asked for, or no more is wanted.
+        """Wait until the spell has taken all events and asks for more, or stops reading.
 
-        Nothing is begun before that. So what is done for a spell that takes no more after a certain
-        event does not depend on how fast it was. Raises StreamStopped.
+        No request or tool call starts before that. So what has been done when a spell stops after
+        a certain event does not depend on timing. Raises StreamStopped.
         """
         while (self._groups or not self._asked) and not self.stopped:
             self._space.clear()
@@ -151,10 +151,7 @@ class Stream:
             raise StreamStopped
 
     async def end(self) -> None:
-        """Say that nothing more comes, and wait until whoever takes the events knows.
-
-        Raises StreamStopped.
-        """
+        """Mark the end, and wait until the reader has seen it. Raises StreamStopped."""
         self._ended = True
         self._news.set()
         while not (self._told_end or self.stopped):
@@ -164,7 +161,7 @@ class Stream:
             raise StreamStopped
 
     def stop(self) -> None:
-        """The spell wants no more: leave what goes on, and forget what it did not take."""
+        """Stop on behalf of the spell: cancel work in progress, and drop queued events."""
         self.stopped = self._ended = True
         self._groups.clear()
         self._open = None
@@ -174,7 +171,7 @@ class Stream:
             self._interrupt()
 
     async def interruptible(self, work: Coroutine[Any, Any, T]) -> T:
-        """What comes of it. Raises StreamStopped when the spell wants no more before that."""
+        """Await `work`, cancelling it when the spell stops reading. Raises StreamStopped."""
         from anyio import CancelScope
 
         if self.stopped:
@@ -190,30 +187,33 @@ class Stream:
 
 
 class Streams:
-    """The streams of a run, by the id that the spell's side gave them."""
+    """The streams of a run, by the id that Lua gave them."""
 
     def __init__(self) -> None:
         self._streams: dict[str, Stream] = {}
         self._prompts: dict[str, Stream] = {}
 
-    def find(self, id: str) -> Stream:  # noqa: A002 - it is the id
-        """The stream of that id, which may not have begun.
+    def find(self, id: str) -> Stream:  # noqa: A002 - the natural name
+        """Return the stream of that id, created if it does not exist yet.
 
-        The id is the path of the task that has the prompt done, a child of the one that reads.
+        The id is the path of the task that runs the prompt, a child of the one that reads.
         """
         stream = self._streams.get(id)
         if stream is None:
             stream = self._streams[id] = Stream(id.rpartition(".")[0])
         return stream
 
-    def close(self, id: str) -> None:  # noqa: A002 - it is the id
-        """Stop a stream, and forget it."""
+    def close(self, id: str) -> None:  # noqa: A002 - the natural name
+        """Stop a stream and remove it."""
         self.find(id).stop()
         del self._streams[id]
 
     @asynccontextmanager
     async def telling(self, id: str, prompt: str) -> AsyncIterator[Stream]:  # noqa: A002
-        """The stream for the prompt at a path. An error is raised once all before it was taken."""
+        """Yield the stream for the prompt at a path, and close it afterwards.
+
+        An error is raised only once the spell has taken all events before it.
+        """
         stream = self._prompts[prompt] = self.find(id)
         try:
             yield stream
@@ -226,7 +226,7 @@ class Streams:
             self.close(id)
 
     def around(self, request: str) -> Stream | None:
-        """The stream of the prompt that made the request at a path."""
+        """Return the stream of the prompt that made the request at this path, if any."""
         return self._prompts.get(request.rpartition("/")[0])
 
 

@@ -1,4 +1,4 @@
-"""Agents described in files: `agents/NAME.toml`, or `agents/NAME.lua`, which returns the same as a table."""
+"""Agent templates: `agents/NAME.toml`, or `agents/NAME.lua`, which returns the same as a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Template(Frozen):
 
     @property
     def shown(self) -> str:
-        """Its file as messages name it."""
+        """The file's name in messages."""
         return f"{self.file.parent.name}/{self.file.name}"
 
     @property
@@ -34,10 +34,10 @@ class Template(Frozen):
         return self.file.read_bytes()
 
     def options(self) -> dict[str, Value]:
-        """What the file says, which is what `Agent.create` takes, and a `description`.
+        """Read the file's options: those of `Agent.create`, and a `description`.
 
         Raises:
-            InvalidArguments: It cannot be read.
+            InvalidArguments: The file cannot be read or is malformed.
         """
         import tomllib
 
@@ -49,7 +49,7 @@ class Template(Frozen):
 
     @property
     def description(self) -> str:
-        """What it is for, in a line: of a Lua file, its first comment."""
+        """What it is for, in one line: for a Lua file, its first comment."""
         if not self.is_lua:
             return str(self.options().get("description", ""))
         first = self.source.decode("utf-8", "replace").partition("\n")[0]
@@ -57,25 +57,25 @@ class Template(Frozen):
 
 
 class Templates:
-    """The templates in some folders, and those that come with llmspell; the first of a name counts."""
+    """The templates in some folders and llmspell's own; the first of a name takes precedence."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [*folders, SHIPPED]
 
     def find(self, name: str) -> Template:
-        """The template of that name. Raises UnknownEffect."""
+        """Return the template of that name. Raises UnknownEffect."""
         found = self.all().get(name)
         if found is None:
             raise UnknownEffect("agent template", name, similar(name, self.all()))
         return found
 
     def all(self) -> Mapping[str, Template]:
-        """Every template, by name."""
+        """Return every template by name."""
         found: dict[str, Template] = {}
         for folder in self._folders:
             for suffix in _SUFFIXES:
                 for file in sorted(folder.glob(f"*{suffix}")):
-                    # A link may lead to another file of the folder, not out of it.
+                    # Symbolic links must not lead out of the folder.
                     if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
                         found.setdefault(file.stem, Template(file.stem, file))
         return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""How long a conversation is, in tokens: the estimate is set right by what providers report."""
+"""Counts a conversation's tokens: an estimate, corrected by the usage that providers report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class TokenCounter:
     """Counts the tokens of one conversation.
 
     Attributes:
-        known: How many of its messages the last report was about.
-        tokens: How many tokens those have, with instructions and tools.
-        scale: Tokens reported for each one estimated.
+        known: How many of its messages the last report covered.
+        tokens: Tokens of those messages, including instructions and tools.
+        scale: Ratio of reported to estimated tokens.
     """
 
     known: int = 0
@@ -32,7 +32,7 @@ class TokenCounter:
         return round(self.scale * tokens_of(messages))
 
     def report(self, request: ModelRequest, response: ModelResponse) -> None:
-        """Take note of what a provider says of a request and its answer."""
+        """Correct the estimate by the usage of a response."""
         usage = response.usage
         if usage.input_tokens:
             estimated = tokens_asked(request)
@@ -41,5 +41,5 @@ class TokenCounter:
             self.tokens = usage.input_tokens + usage.output_tokens
 
     def forget(self) -> None:
-        """The conversation is another one now."""
+        """Discard the last report, since the conversation has changed."""
         self.known = 0

@@ -1,4 +1,4 @@
-"""The tool calls a model asks for: several at once, each with its result or what went wrong."""
+"""Runs the tool calls of a model's answer concurrently, and returns results and errors."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Record = dict[str, Value]
 async def call_tools(
     effect: Effect, agent: Agent, calls: Sequence[ToolCall], stream: Stream | None
 ) -> tuple[list[ToolResult], list[Record]]:
-    """The results of calls, and a record of each: name, arguments, and result or error.
+    """Run calls; return the results, and a record of each: name, arguments, and result or error.
 
-    They are in the order of the calls, and so are the events, whatever takes how long. What a
-    person has to approve of is asked before any of them begins.
+    Results, records and events are in the order of the calls, however long each takes. Approvals
+    are requested before any call starts.
     """
     batch = _Batch(calls, stream)
     if stream:
         await stream.wanted()
     performed: list[Coroutine[Any, Any, Value] | EffectError] = []
     try:
-        # Made here, in order, so that the paths do not depend on timing.
+        # Effects are created in order, so that their paths do not depend on timing.
         for call in calls:
             performed.append(await _performed(effect, agent, call))  # noqa: PERF401 - see finally
         work = [batch.one(n, each) for n, each in enumerate(performed)]
@@ -40,14 +40,14 @@ async def call_tools(
     finally:
         for each in performed:
             if not isinstance(each, EffectError):
-                each.close()  # one that was not begun, because another one ended the run
+                each.close()  # it may not have started, because another one ended the run
     return batch.results, batch.records
 
 
 async def _performed(
     effect: Effect, agent: Agent, call: ToolCall
 ) -> Coroutine[Any, Any, Value] | EffectError:
-    """The call to be awaited, or why there is none: a model may call what its agent has, no more."""
+    """Return the coroutine of a call, or the error if it is not allowed: an unknown tool, say."""
     if call.name not in agent.tool_names:
         return UnknownEffect("tool", call.name, similar(call.name, agent.tool_names))
     if call.problem is not None:
@@ -77,7 +77,7 @@ class _Batch:
         return [self._done[n] for n in range(len(self._calls))]
 
     async def one(self, number: int, performed: Coroutine[Any, Any, Value] | EffectError) -> None:
-        """Do a call; what goes wrong is for the model to see."""
+        """Await a call; an error becomes a result for the model."""
         call, record = self._calls[number], self.records[number]
         try:
             if isinstance(performed, EffectError):
@@ -91,7 +91,7 @@ class _Batch:
         self._tell()
 
     def _tell(self) -> None:
-        """Put into the stream what has become of the calls, up to the first that is not done."""
+        """Put finished calls into the stream, in order, up to the first unfinished one."""
         while self._told in self._done:
             call, record = self._calls[self._told], self.records[self._told]
             self._told += 1
@@ -106,6 +106,6 @@ def _asked_for(call: ToolCall) -> Event:
 
 
 def failure(call: ToolCall, error: EffectError) -> ToolResult:
-    """What a model is told of a call that failed."""
+    """Return the result of a failed call."""
     hint = f" ({error.hint})" if error.hint else ""
     return ToolResult(call.id, (Text(f"{error.message}{hint}"),), is_error=True)

@@ -1,4 +1,4 @@
-"""What a model is told of the tools it may call, which includes handing over."""
+"""The tools offered to an agent's model, including those for handoffs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HANDOFF_SCHEMA = {
 
 
 def specs(agent: Agent, tools: Tools) -> tuple[ToolSpec, ...]:
-    """All that the agent's model may call, always in the same order."""
+    """Return everything the agent's model may call, in a stable order."""
     found = [tools.find(tool) if isinstance(tool, str) else tool for tool in agent.tools]
     return (
         *[_spec(tool) for tool in found],
@@ -24,12 +24,12 @@ def specs(agent: Agent, tools: Tools) -> tuple[ToolSpec, ...]:
 
 
 def transfer(other: Agent) -> str:
-    """The name of the tool that hands over to another agent."""
+    """Return the name of the tool that hands over to another agent."""
     return f"transfer_to_{other.name}"
 
 
 def handed_over(agent: Agent, call: ToolCall) -> Agent | None:
-    """The agent a call hands over to, if it does."""
+    """Return the agent that a call hands over to, or None if it is no handoff."""
     return next((other for other in agent.handoff if transfer(other) == call.name), None)
 
 

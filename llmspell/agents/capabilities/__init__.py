@@ -1,4 +1,4 @@
-"""Capabilities: what an agent is given, and can lose again, while it is there."""
+"""Capabilities: tools, instructions and hooks that can be attached to an agent and detached."""
 
 from llmspell.agents.capabilities.agent_capabilities import Capabilities
 from llmspell.agents.capabilities.capability import Capability

@@ -28,7 +28,7 @@ Phase: TypeAlias = Literal["attach", "detach"]
 
 
 class MadeWith(Capability):
-    """What an agent was made with: `own_model` or `own_tools`."""
+    """What an agent was created with: `own_model` or `own_tools`."""
 
     def __init__(self, kind: Literal["model", "tools"]) -> None:
         self.type, self.name = kind, f"own_{kind}"
@@ -40,11 +40,11 @@ class MadeWith(Capability):
 
 @dataclass
 class _Attached:
-    """A capability, with what it brought.
+    """An attached capability, with its tools and hooks.
 
     Attributes:
-        agents: Those that have it: an agent and its forks.
-        hooks: Registered once for all of them.
+        agents: The agents that have it: an agent and its forks.
+        hooks: Its hooks, registered once for all of these agents.
     """
 
     capability: Capability
@@ -54,7 +54,7 @@ class _Attached:
 
 
 class Capabilities(Mapping[str, Capability]):
-    """The capabilities of an agent by name, in the order in which it was given them."""
+    """The capabilities of an agent by name, in the order in which they were added."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -74,11 +74,11 @@ class Capabilities(Mapping[str, Capability]):
         return len(self._attached)
 
     def of_type(self, kind: str) -> list[Capability]:
-        """Those of a type."""
+        """Return the capabilities of a type."""
         return [c for c in self.values() if c.type == kind]
 
     def describe(self) -> list[dict[str, Value]]:
-        """What there is to say of each: {name, type, tools, …}."""
+        """Return a description of each: {name, type, tools, …}."""
         return [
             {
                 **_said_of(entry.capability),
@@ -90,11 +90,11 @@ class Capabilities(Mapping[str, Capability]):
         ]
 
     async def add(self, capability: Capability, effect: Effect) -> None:
-        """Give the agent one more; one of the same name is taken away first.
+        """Attach a capability; one of the same name is removed first.
 
         Raises:
-            AgentError: It cannot be attached; then nothing of it is there, nor the old one.
-            UnknownEffect: It brings a tool that there is not.
+            AgentError: It cannot be attached; the one it was to replace is removed all the same.
+            UnknownEffect: It names a tool that does not exist.
         """
         name = capability.name or capability.type
         if name in self._attached:
@@ -113,16 +113,16 @@ class Capabilities(Mapping[str, Capability]):
         self._set_tools()
 
     async def remove(self, name: str, effect: Effect) -> int:
-        """Take away the one of a name, or else all of a type; how many that were."""
+        """Remove the capability of a name, else all of a type; return how many were removed."""
         found = [name] if name in self else [n for n, c in self.items() if c.type == name]
         for each in found:
             await self._take_away(each, effect)
         return len(found)
 
     async def clear(self, effect: Effect) -> None:
-        """Take away all that it was given, the last first.
+        """Remove all capabilities the agent was given, in reverse order.
 
-        A limit of the run that one breaks is reported: the others are still to be detached.
+        If one exceeds a limit of the run, that is only logged, so that the others are detached.
         """
         for name in [n for n, c in reversed(list(self.items())) if not isinstance(c, MadeWith)]:
             capability = self[name]
@@ -132,7 +132,7 @@ class Capabilities(Mapping[str, Capability]):
                 log.warning("%s", self._failed("detach", capability, effect, error))
 
     async def adopt(self, others: Capabilities, effect: Effect) -> None:
-        """Have those of the agent that this one is a fork of, and no others."""
+        """Share the capabilities of the agent that this one is a fork of, and no others."""
         self._attached = {}
         try:
             for name, entry in others._attached.items():
@@ -145,7 +145,7 @@ class Capabilities(Mapping[str, Capability]):
             raise
 
     def _bring(self, entry: _Attached, effect: Effect) -> None:
-        """Take over its tools and hooks."""
+        """Collect its tools, and register its hooks."""
         capability, run = entry.capability, effect.run
         entry.tools = tuple(capability.tools())
         for tool in entry.tools:
@@ -181,7 +181,7 @@ class Capabilities(Mapping[str, Capability]):
             run[Hooks].remove(hook)
 
     def _set_tools(self) -> None:
-        """The agent's tools are those of its capabilities; of two of a name the later one."""
+        """Set the agent's tools to those of its capabilities; a later one replaces its namesake."""
         named = {
             tool if isinstance(tool, str) else tool.name: tool
             for entry in self._attached.values()
@@ -190,7 +190,7 @@ class Capabilities(Mapping[str, Capability]):
         self._agent.tools = tuple(named.values())
 
     async def _detach(self, capability: Capability, effect: Effect) -> None:
-        """Its failure is reported, and nothing more; the run may be cancelled meanwhile."""
+        """Detach a capability, even during cancellation; a failure is only logged."""
         from anyio import CancelScope
 
         with CancelScope(shield=True):
@@ -200,7 +200,7 @@ class Capabilities(Mapping[str, Capability]):
                 log.warning("%s", error)
 
     async def _do(self, what: Phase, capability: Capability, effect: Effect) -> None:
-        """Have a capability do something in its time. Raises AgentError, and limits of the run."""
+        """Call a method of a capability with its timeout. Raises AgentError, and run limits."""
         from anyio import move_on_after
 
         work: Callable[[Agent, Effect], Answer[None]] = getattr(capability, what)
@@ -231,7 +231,7 @@ class Capabilities(Mapping[str, Capability]):
 
 
 def _said_of(capability: Capability) -> dict[str, Value]:
-    """What it says of itself; nothing, with a warning, where it fails to."""
+    """Return its `describe()`; an empty table, with a warning, if that fails."""
     try:
         return {name: plain(value) for name, value in capability.describe().items()}
     except Exception as error:  # noqa: BLE001 - a capability may raise anything

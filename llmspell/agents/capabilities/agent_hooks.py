@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AgentHooks(Capability):
-    """Functions of the spell as hooks on what this agent does."""
+    """Functions of the spell as hooks on this agent's effects."""
 
     type = "hooks"
 
@@ -29,19 +29,19 @@ class AgentHooks(Capability):
         timeout: float = 30.0,
         name: str | None = None,
     ) -> None:
-        """Make one.
+        """Create the capability.
 
         Args:
-            hooks: Functions by point: `before:tool.call`, `post_agent_execution`.
+            hooks: Functions by hook point, such as `before:tool.call` or `post_agent_execution`.
             priority: Higher runs first.
-            required: When one fails, the effect does.
+            required: Whether a failing hook fails the effect.
             timeout: Seconds that each may take.
             name: Its name, if the agent has several.
         """
         for point, function in hooks.items():
             parse_point(point)
             if not isinstance(function, LuaFunction):
-                raise ValueError(f"{point}: must be a function")  # noqa: TRY004 - it is a setting
+                raise ValueError(f"{point}: must be a function")  # noqa: TRY004 - an invalid setting
         self._functions: Mapping[str, LuaFunction] = hooks
         self._hook = _Functions(priority, timeout, required)
         self.name = name

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Capability:
-    """Something that an agent can be given. Override what you need; the rest does nothing.
+    """A capability of an agent. Override what you need; the defaults do nothing.
 
         class Clock(Capability):
             \"\"\"Knows what day it is.\"\"\"
@@ -25,16 +25,16 @@ class Capability:
 
         Runtime(capabilities=[Clock])
 
-    Whatever it does to the world it does by effects, so that a run can be replayed. What its
-    constructor takes by name are its settings, checked by their type hints.
+    Use effects for anything that touches the outside world, so that a run can be replayed. The
+    constructor's named parameters are the capability's settings, checked by their type hints.
 
     Attributes:
-        type: What kind of thing it is; by this, spells ask for it and agents are found.
-        name: Which of an agent's; by default its type, so an agent has one of that. A new one of a
-            name takes the place of the old one.
+        type: Its kind; spells ask for it by type, and agents can be searched by it.
+        name: Identifies it among an agent's capabilities; defaults to the type. A new capability
+            replaces an old one of the same name.
         timeout: Seconds that each of its methods may take.
-        required: The failure of `instructions` fails the request; otherwise it is reported and
-            passed over.
+        required: Whether a failure of `instructions` fails the request; otherwise it is reported
+            and ignored.
     """
 
     type: str
@@ -43,22 +43,22 @@ class Capability:
     required: bool = False
 
     async def attach(self, agent: Agent, effect: Effect) -> None:
-        """Open what it works with. `effect` performs others. What it raises keeps it out."""
+        """Acquire resources. `effect` can perform others. An exception prevents attaching it."""
 
     async def detach(self, agent: Agent, effect: Effect) -> None:
-        """Close that again: when it is taken away, or at the end of the run."""
+        """Release resources, when the capability is removed or the run ends."""
 
     def tools(self) -> Iterable[str | Tool]:
-        """More that the agent's model may call. It is asked for once, after `attach`."""
+        """Return additional tools for the agent's model. Called once, after `attach`."""
         return ()
 
     def hooks(self) -> Iterable[Hook]:
-        """Hooks on what this agent does, and on nothing else. It is asked for once, after `attach`."""
+        """Return hooks that see only this agent's effects. Called once, after `attach`."""
         return ()
 
     async def instructions(self, agent: Agent, effect: Effect) -> str | None:
-        """What a request says besides the agent's own instructions; asked for before each."""
+        """Return instructions to add to the agent's own. Called before each request."""
 
     def describe(self) -> dict[str, Value]:
-        """What to show of it besides its name and type; no secrets."""
+        """Return what to show of it besides its name and type, without secrets."""
         return {}

@@ -7,19 +7,19 @@ from llmspell.values import Value
 
 
 class Cell:
-    """A value in the state of the project, that several may change at once."""
+    """A value in the project's state that allows concurrent updates."""
 
     def __init__(self, scope: str, key: str) -> None:
         self._place = {"scope": scope, "key": key}
 
     async def get(self, effect: Effect) -> Value:
-        """The value, or None."""
+        """Return the value, or None."""
         return await effect.perform("state.get", **self._place)
 
     async def change(self, effect: Effect, change: Callable[[Value], Value]) -> Value:
-        """Put what a function makes of the value in its place; what that is.
+        """Replace the value by `change(value)`, and return the new value.
 
-        It is called again if somebody else was faster.
+        `change` is called again if the value was changed concurrently.
         """
         while True:
             old = await self.get(effect)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Memory(Capability):
     """Notes that outlast the conversation and the run.
 
-    Each request shows the newest to the model, which takes more with the tool `remember`, and looks
-    for older ones with `recall`. They are a list of texts in the state of the project.
+    Each request shows the newest notes to the model, which adds more with the tool `remember`, and
+    searches older ones with `recall`. They are stored as a list of texts in the project's state.
     """
 
     type = "memory"
@@ -30,13 +30,13 @@ class Memory(Capability):
         kept: int = 1000,
         name: str | None = None,
     ) -> None:
-        """Make one.
+        """Create the capability.
 
         Args:
-            scope: Where in the state the notes are, under the key `notes`. Agents with the same
-                have the same memory.
-            shown: How many of the newest a request shows.
-            kept: How many there are, at most; older ones go.
+            scope: Scope of the state that has the notes, under the key `notes`. Agents with the
+                same scope share their memory.
+            shown: How many of the newest notes a request shows.
+            kept: How many notes are kept; older ones are dropped.
             name: Its name, if the agent has several.
         """
         if shown < 0 or kept < 1:
@@ -45,13 +45,13 @@ class Memory(Capability):
         self._notes = Cell(scope, "notes")
 
     async def remember(self, effect: Effect, note: str) -> None:
-        """Take a note, which becomes the newest."""
+        """Add a note as the newest one."""
         await self._notes.change(
             effect, lambda old: [*(n for n in old or [] if n != note), note][-self.kept :]
         )
 
     async def recall(self, effect: Effect, words: str = "", most: int = 20) -> list[str]:
-        """The notes that have each of the words, the newest first."""
+        """Return the notes that contain each of the words, newest first."""
         wanted = words.lower().split()
         notes: list[str] = await self._notes.get(effect) or []
         found = [n for n in reversed(notes) if all(word in n.lower() for word in wanted)]

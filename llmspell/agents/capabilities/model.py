@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Model(Capability):
-    """Another model, or other wishes for what it answers; taken away, it is as before."""
+    """Another model, or other sampling options; removing it restores the previous ones."""
 
     type = "model"
 
@@ -24,12 +24,12 @@ class Model(Capability):
         max_tokens: int | None = None,
         reasoning: str | int | None = None,
     ) -> None:
-        """Make one.
+        """Create the capability.
 
         Args:
             model: Provider and model.
-            temperature: As the model's provider has it.
-            max_tokens: Length of one answer at most.
+            temperature: Sampling temperature, in the provider's scale.
+            max_tokens: Longest answer, in tokens.
             reasoning: How much to think.
         """
         if model is not None:
@@ -40,7 +40,7 @@ class Model(Capability):
         self._before: tuple[str | None, dict[str, Any]] | None = None
 
     async def attach(self, agent: Agent, effect: Effect) -> None:  # noqa: ARG002 - an interface
-        if self._before is None:  # that of a fork is the same
+        if self._before is None:  # a fork shares the original agent's
             self._before = agent.model, agent.asks
         agent.model, agent.asks = self.model or agent.model, {**agent.asks, **self._asks}
 

@@ -26,7 +26,7 @@ class CapabilityTypes(Registry[type[Capability]]):
         super().__init__("capability", _BuiltIn())
 
     def add(self, kind: type[Capability]) -> None:
-        """Register a class by its type. Raises ValueError when that is taken, TypeError for no class."""
+        """Register a class by its type. Raises ValueError if that is taken, TypeError if no class."""
         if not (isinstance(kind, type) and issubclass(kind, Capability)):
             raise TypeError(f"{kind!r} is no subclass of Capability")
         if kind.type in BUILTIN:
@@ -34,12 +34,12 @@ class CapabilityTypes(Registry[type[Capability]]):
         self.register(kind.type, kind)
 
     def make(self, kind: str, given: Value) -> Capability:
-        """A capability of a type.
+        """Create a capability of a type.
 
         Args:
             kind: The type.
-            given: Its settings: a table of the arguments of its constructor; or a single value, or
-                list, which is the first of them; or true, for none.
+            given: Its settings: a table of constructor arguments; or a single value or list, which
+                is the first argument; or true for none.
 
         Raises:
             UnknownEffect: There is no such type.
@@ -64,7 +64,7 @@ class CapabilityTypes(Registry[type[Capability]]):
 
 
 class _BuiltIn(Registry[type[Capability]]):
-    """Those that are always there; a module is imported when its capability is looked at."""
+    """The built-in capabilities; a module is imported when its capability is first used."""
 
     def __init__(self) -> None:
         super().__init__("capability")

@@ -1,4 +1,4 @@
-"""Hooks on the effects of certain agents only."""
+"""Hooks that only see the effects of certain agents."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 
 def is_of(agent: Agent, effect: Effect) -> bool:
-    """Whether an effect is one of the agent's: it names the agent, or a prompt did it in which the
-    agent speaks.
-    """
+    """Whether an effect is the agent's: it names the agent, or comes from a prompt it speaks in."""
     if effect.args.get("agent") == agent.id:
         return True
     return effect.run[Speakers].get(effect.path.rpartition("/")[0]) is agent
 
 
 class ScopedHook(Hook):
-    """A hook of a capability, at what the agents do that have it."""
+    """A capability's hook, limited to the effects of the agents that have the capability."""
 
     def __init__(self, hook: Hook, capability: Capability, agents: list[Agent]) -> None:
         self.id = f"{capability.name or capability.type}.{hook.id or type(hook).__name__}"
@@ -46,7 +44,7 @@ class ScopedHook(Hook):
 
 
 class InstructionsHook(Hook):
-    """Puts what a capability has to say under the instructions of each request."""
+    """Appends a capability's instructions to those of each request."""
 
     id = "instructions"
 

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Toolset(Capability):
-    """More tools, which the agent's model may call."""
+    """Additional tools for the agent's model."""
 
     type = "tools"
 
     def __init__(self, tools: list[Value], *, name: str | None = None) -> None:
-        """Make one.
+        """Create the capability.
 
         Args:
-            tools: What `tools` of an agent may hold, or objects of the class `Tool`.
+            tools: Entries as in an agent's `tools`, or `Tool` objects.
             name: Its name, if the agent has several.
         """
         self._entries, self.name = tools, name

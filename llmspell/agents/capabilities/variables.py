@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Variables(Capability):
-    """A state of the agent's own: named values that it sees in each request, and may set."""
+    """Named values of the agent's own, which it sees in each request and may set."""
 
     type = "state"
 
     def __init__(
         self, scope: str = "agents", *, settable: bool = True, name: str | None = None
     ) -> None:
-        """Make one.
+        """Create the capability.
 
         Args:
-            scope: Where in the state of the project they are, under the name of the agent.
+            scope: Scope of the state that has the variables, under the agent's name.
             settable: Whether the model may set them, with the tool `set_variable`.
             name: Its name, if the agent has several.
         """
@@ -35,11 +35,11 @@ class Variables(Capability):
         self._values = Cell(self.scope, agent.name)
 
     async def get(self, effect: Effect) -> dict[str, Value]:
-        """All of them."""
+        """Return all variables."""
         return dict(await self._values.get(effect) or {})
 
     async def set(self, effect: Effect, name: str, value: Value) -> None:
-        """Give one a value; None removes it."""
+        """Set a variable; None removes it."""
 
         def changed(old: Value) -> Value:
             new = {**(old or {}), name: value}
