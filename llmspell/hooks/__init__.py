@@ -1,4 +1,4 @@
-"""Hooks: functions that see an effect before it is done, after it, or when it failed."""
+"""Hooks: functions that are called before an effect, after it, or when it has failed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The results: most processes know no hook, so they are loaded with the first."""
+    """Import the result types on first use: most processes have no hooks."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("llmspell.hooks.results"), name)

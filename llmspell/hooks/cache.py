@@ -1,4 +1,4 @@
-"""Results that hooks keep for later."""
+"""A cache for the results of effects, used by hooks."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from llmspell.values import NotPlain, Value, plain
 SIZE = 1024
 
 Place = tuple[str, str | bytes]
-"""The name of an effect, and a key."""
+"""The name of an effect, and a cache key."""
 
 
 class HookCache:
-    """A bounded number of results, each until its time is over; the least used makes room."""
+    """A bounded LRU cache whose entries may expire."""
 
     def __init__(self, size: int = SIZE) -> None:
         self._size = size
         self._results: dict[Place, tuple[float, Value]] = {}
 
     def find(self, place: Place) -> tuple[Value] | None:
-        """A copy of the result kept there, in a tuple."""
+        """Return a copy of the cached result in a 1-tuple, or None."""
         entry = self._results.pop(place, None)
         if entry is None or entry[0] <= monotonic():
             return None
-        self._results[place] = entry  # last in the order: used last
+        self._results[place] = entry  # most recently used entries come last
         return (plain(entry[1]),)
 
     def is_dated(self, place: Place) -> bool:
-        """Whether it is a matter of time what is found there."""
+        """Return whether the entry has an expiry time."""
         return place in self._results and self._results[place][0] != float("inf")
 
     def drop(self, place: Place) -> None:
-        """Forget what is kept there."""
+        """Remove the entry, if any."""
         self._results.pop(place, None)
 
     def keep(self, place: Place, result: Value, ttl: float | None) -> None:
-        """Keep a copy, for `ttl` seconds if given. What is no plain value is not kept."""
+        """Store a copy, for `ttl` seconds if given, unless the result is not a plain value."""
         try:
             copy = plain(result)
         except NotPlain:

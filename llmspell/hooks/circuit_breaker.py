@@ -1,4 +1,4 @@
-"""Leaving a hook out for a while that fails again and again."""
+"""A circuit breaker for hooks that fail repeatedly."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from llmspell.clock import monotonic
 
 
 class CircuitBreaker:
-    """Open, and so closed to calls, after `limit` failures in a row.
+    """Opens after `limit` consecutive failures, and then rejects calls.
 
-    From then on one call is let through every `cool_down` seconds; the first to succeed closes it.
+    While open, it admits one call every `cool_down` seconds. The first success closes it.
     """
 
     __slots__ = ("_until", "cool_down", "in_a_row", "limit")
@@ -30,11 +30,11 @@ class CircuitBreaker:
 
     @property
     def tripped(self) -> bool:
-        """Whether it is a matter of time if a call may be made."""
+        """Whether the circuit is not closed, so that `admits` depends on the time."""
         return self._until is not None
 
     def admits(self) -> bool:
-        """Whether a call may be made now."""
+        """Return whether a call may be made now."""
         if self._until is None:
             return True
         now = monotonic()
@@ -47,7 +47,7 @@ class CircuitBreaker:
         self.in_a_row, self._until = 0, None
 
     def failed(self) -> bool:
-        """Count a failure; whether it is open now."""
+        """Count a failure; return whether the circuit is open now."""
         self.in_a_row += 1
         if self.in_a_row < self.limit:
             return False

@@ -1,4 +1,4 @@
-"""Hooks that the settings name: `[[hooks]]`."""
+"""Creates the hooks listed as `[[hooks]]` in the settings."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHIPPED = {
 
 
 def configured(settings: Iterable[HookSettings], source: str) -> list[Hook]:
-    """One for each entry, in their order; `source` names the file in errors.
+    """Create a hook for each entry, in order; `source` names the file in errors.
 
     Raises:
-        ConfigError: When there is none of that name, its settings are wrong, or what `module`
-            names is none.
-        PluginError: When `module` cannot be loaded.
+        ConfigError: No hook has that name, its settings are wrong, or `module` does not name a
+            subclass of `Hook`.
+        PluginError: `module` cannot be loaded.
     """
     return [_make(entry, source) for entry in settings]
 

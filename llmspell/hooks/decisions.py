@@ -1,7 +1,7 @@
-"""What is recorded of hooks, as leaves.
+"""Records the decisions of hooks as leaves.
 
-Hooks of the host are not asked again: their decisions are recorded. Those of a spell run again, so
-what is recorded of them is what depended on the time.
+On replay, hooks of the host are not called again, so their decisions are recorded. Hooks of a spell
+run again, so only what depended on the time is recorded.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ def decided(
     args: Mapping[str, Value],
     ask: Callable[[], Answer[HookResult]],
 ) -> Answer[HookResult]:
-    """What a hook says, or what it said when that was recorded.
+    """Return a hook's decision, or the recorded one.
 
     Args:
-        recording: Of the run.
-        place: Stands for the decision among the effects.
-        args: Those of the effect. Functions among them are the spell's, and are not recorded.
-        ask: Asks the hook.
+        recording: The recording of the run.
+        place: The effect that represents the decision.
+        args: The arguments of the hooked effect. Functions among them belong to the spell and are
+            not recorded.
+        ask: Calls the hook.
     """
 
     async def plain_later(answer: Awaitable[HookResult]) -> Value:
@@ -52,7 +53,7 @@ async def _later(answer: Awaitable[Value], args: Mapping[str, Value]) -> HookRes
 
 
 async def learned(effect: Effect, what: str, tell: Callable[[], Value]) -> Value:
-    """What a function tells now, or told when that was recorded."""
+    """Return what a function tells now, or told when it was recorded."""
 
     async def told() -> Value:
         return tell()
@@ -61,7 +62,7 @@ async def learned(effect: Effect, what: str, tell: Callable[[], Value]) -> Value
 
 
 def as_plain(said: HookResult, args: Mapping[str, Value]) -> Value:
-    """A decision as it is recorded: {type, …}."""
+    """Return a decision as it is recorded: {type, …}."""
     if type(said) not in RESULTS:
         return None
     if isinstance(said, Modify) and isinstance(said.value, Mapping):
@@ -79,7 +80,7 @@ def _is_same(value: Value, given: Value) -> bool:
 
 
 def from_plain(table: Value, args: Mapping[str, Value]) -> HookResult:
-    """The decision that was recorded so."""
+    """Restore a recorded decision."""
     if not isinstance(table, Mapping):
         return None
     given: dict[str, Any] = {name: value for name, value in table.items() if name != "type"}

@@ -1,4 +1,4 @@
-"""Performs an effect as its hooks say. docs/hooks.md has the table of what each result does."""
+"""Performs an effect with its hooks. The table in docs/hooks.md says what each result does."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger("llmspell.hooks")
 
 
 class _Then(Enum):
-    """How it goes on once the hooks of a phase have been asked."""
+    """What to do once the hooks of a phase have run."""
 
     ON = auto()
     AGAIN = auto()
@@ -41,7 +41,7 @@ class _Then(Enum):
 
 
 class Dispatch:
-    """Stands in front of the handler of an effect that has hooks."""
+    """Runs the hooks of an effect around its handler."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Dispatch:
         return call.result
 
     def _decides(self, hook: RegisteredHook, said: HookResult, call: HookCall, plan: Plan) -> bool:
-        """Note what a hook before the effect said; whether later ones are not asked any more."""
+        """Apply the result of a before hook; return whether to skip the remaining hooks."""
         effect = call.effect
         match said:
             case Modify(value):
@@ -103,7 +103,7 @@ class Dispatch:
         return bool(plan.instead or plan.redirect or plan.skipped)
 
     def _once(self, call: HookCall, plan: Plan) -> Steps[_Then]:
-        """Do it, and ask the hooks that come then; the call has the result."""
+        """Perform the effect once, then run its error and after hooks; the call gets the result."""
         call.result = call.error = None
         try:
             if plan.forks:
@@ -126,7 +126,7 @@ class Dispatch:
         return (yield from self._review(self._after, call, plan))
 
     def _attempts(self, call: HookCall, plan: Plan) -> Steps[Value]:
-        """The result of the effect, tried as often as hooks said before it, or what stands for it."""
+        """Return the result of the effect, retried as the plan says, or of what replaces it."""
         if plan.skipped:
             return None
         if plan.instead is not None:
@@ -149,7 +149,7 @@ class Dispatch:
     def _review(
         self, hooks: tuple[RegisteredHook, ...], call: HookCall, plan: Plan
     ) -> Steps[_Then]:
-        """Ask the hooks after the effect, or on its error until one of them forgives that."""
+        """Run after hooks, or error hooks until one of them recovers from the error."""
         for hook in hooks:
             said = hook.ask(call, self._guard)
             if said is None:
@@ -164,7 +164,7 @@ class Dispatch:
     def _heed(
         self, hook: RegisteredHook, said: HookResult, call: HookCall, plan: Plan
     ) -> Steps[_Then]:
-        """Do what a hook said after the effect, or on its error."""
+        """Apply the result of an after or error hook."""
         match said:
             case Modify(value) | Replace(value):
                 call.result, call.error = value, None
@@ -185,7 +185,7 @@ class Dispatch:
         return _Then.ON
 
     async def _redirect(self, hook: RegisteredHook, redirect: Redirect, call: HookCall) -> None:
-        """Put the result of another effect in the place of the result, or of the error."""
+        """Replace the result, or the error, by the outcome of another effect."""
         wanted = _target(hook, redirect, call)
         if wanted is None:
             return
@@ -198,7 +198,7 @@ class Dispatch:
             call.error = error
 
     async def _beside_forks(self, call: HookCall, plan: Plan) -> Value:
-        """The result of the effect, after the forks have ended too, whatever becomes of it."""
+        """Return the effect's outcome once it and all forks have ended, whether or not they fail."""
         forks, plan.forks = self._forked(call, plan.forks), ()
 
         async def own() -> Value | EffectError:
@@ -213,11 +213,11 @@ class Dispatch:
         return outcome
 
     def _forked(self, call: HookCall, forks: Sequence[Wanted]) -> list[Coroutine[Any, Any, None]]:
-        """Forks, yet to be performed. Their paths do not depend on what happens meanwhile."""
+        """Return coroutines that perform the forks. Their paths do not depend on timing."""
         return [self._aside(fork[0], _work(call, fork)) for fork in forks]
 
     async def _aside(self, hook: RegisteredHook, effect: Effect) -> None:
-        """Perform a fork; only a limit of the run fails more than that."""
+        """Perform a fork and log its failure; only exceeding a limit of the run propagates."""
         try:
             await self._performed(hook, effect)
         except Exception as error:
@@ -226,7 +226,7 @@ class Dispatch:
             log.warning("hook %r: its fork %s failed: %s", hook.id, effect.name, error)
 
     def _perform(self, call: HookCall, wanted: Wanted) -> Coroutine[Any, Any, Value]:
-        """Perform an effect for a hook, which does not see it."""
+        """Perform an effect for a hook, which is not called for it."""
         return self._performed(wanted[0], _work(call, wanted))
 
     async def _performed(self, hook: RegisteredHook, effect: Effect) -> Value:
@@ -239,13 +239,13 @@ class Dispatch:
 
 
 def _work(call: HookCall, wanted: Wanted) -> Effect:
-    """What a hook wants done. It is done beside the effect, which does not answer for it."""
+    """Return the effect that a hook wants; it runs beside the hooked effect, not on its behalf."""
     _, name, args = wanted
     return call.aside().child(name, dict(args))
 
 
 def _target(hook: RegisteredHook, redirect: Redirect, call: HookCall) -> Wanted | None:
-    """What to perform instead; None, and the hook has failed, when that cannot be."""
+    """Return what to perform instead; None if that is impossible, which counts as a failure."""
     try:
         return hook, *redirect.target(call.effect)
     except ValueError as error:

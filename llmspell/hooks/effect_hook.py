@@ -1,4 +1,4 @@
-"""`EffectHook`: a hook at effects of one's choice."""
+"""`EffectHook`, the base class of hooks for configurable effects."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _POINTS = {"before": "before", "after": "after", "on_error": "error"}
 
 
 class EffectHook(Hook):
-    """A hook whose `before`, `after` and `on_error` are called at the effects that it is for.
+    """A hook whose `before`, `after` and `on_error` are called for the effects it applies to.
 
-    Those you do not override are not registered. They may be async.
+    Methods that are not overridden are not registered. They may be async.
 
     Attributes:
-        effects: Names of effects, with `*` for any part.
-        only: Names of tools and models, with `*` for any part, that it is for; () is all.
-        innermost: Whether it stands closer to the effect than any hook that has a priority: it
+        effects: Names of effects; `*` matches any part.
+        only: Names of the tools and models it applies to, with `*`; () means all.
+        innermost: Whether it is closer to the effect than all hooks with a priority, so that it
             sees the arguments last and the result first.
-        outermost: Or whether it stands further outside than those.
+        outermost: Whether it is further outside than all of them.
     """
 
     innermost: bool = False
@@ -38,13 +38,13 @@ class EffectHook(Hook):
         self.only = (only,) if isinstance(only, str) else tuple(only)
 
     def before(self, call: HookCall) -> Answer[HookResult]:
-        """Before the effect."""
+        """Called before the effect."""
 
     def after(self, call: HookCall) -> Answer[HookResult]:
-        """After it."""
+        """Called after it."""
 
     def on_error(self, call: HookCall) -> Answer[HookResult]:
-        """When it failed."""
+        """Called when it has failed."""
 
     def parts(self) -> Iterator[Part]:
         yield from super().parts()
@@ -64,6 +64,6 @@ class EffectHook(Hook):
 
 
 def subject(effect: Effect) -> str | None:
-    """The tool that an effect calls, or the model it asks."""
+    """Return the name of the tool that an effect calls, or of the model it requests."""
     name = effect.args.get("name" if effect.name == "tool.call" else "model")
     return name if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""`Hook`: a class to subclass, for hooks that belong together."""
+"""`Hook`, the base class for hooks that belong together."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """A method of a hook at its points: what is registered.
+    """A method of a hook, to be registered at its points.
 
     Attributes:
         method: Its name.
         points: What `parse_point` takes; all of one phase.
         function: What to call.
-        priority: Its own, in place of the hook's.
-        only: Which effects at those points it is for; None is all.
+        priority: Overrides the hook's priority.
+        only: Selects among the effects at those points; None means all.
     """
 
     method: str
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Hook:
-    """Override what you need; the methods you leave alone are not registered and cost nothing.
+    """Base class of hooks: override what you need. Methods left alone are not registered.
 
         class Budget(Hook):
             priority = 10
@@ -47,7 +47,7 @@ class Hook:
         id: For messages and listings; by default the name of the class.
         priority: Higher runs first.
         timeout: Seconds a method may take, if it awaits anything.
-        required: A method's failure fails the effect.
+        required: Whether a failure of a method fails the effect.
     """
 
     id: str | None = None
@@ -56,61 +56,61 @@ class Hook:
     required: bool = False
 
     async def on_agent_start(self, call: HookCall) -> HookResult:
-        """Before `agent.run`."""
+        """Called before `agent.run`."""
 
     async def on_agent_complete(self, call: HookCall) -> HookResult:
-        """After `agent.run`; `call.result` is the answer."""
+        """Called after `agent.run`; `call.result` is the answer."""
 
     async def on_agent_error(self, call: HookCall) -> HookResult:
-        """When `agent.run` failed."""
+        """Called when `agent.run` has failed."""
 
     async def on_tool_execute(self, call: HookCall) -> HookResult:
-        """Before `tool.call`; `call.effect.args` are the tool's name and arguments."""
+        """Called before `tool.call`; `call.effect.args` are the tool's name and arguments."""
 
     async def on_tool_result(self, call: HookCall) -> HookResult:
-        """After `tool.call`."""
+        """Called after `tool.call`."""
 
     async def on_tool_error(self, call: HookCall) -> HookResult:
-        """When `tool.call` failed."""
+        """Called when `tool.call` has failed."""
 
     async def on_model_request(self, call: HookCall) -> HookResult:
-        """Before `model.request`."""
+        """Called before `model.request`."""
 
     async def on_model_response(self, call: HookCall) -> HookResult:
-        """After `model.request`."""
+        """Called after `model.request`."""
 
     async def on_model_error(self, call: HookCall) -> HookResult:
-        """When `model.request` failed."""
+        """Called when `model.request` has failed."""
 
     async def on_state_change(self, call: HookCall, old: Value, new: Value) -> HookResult:
-        """After an effect that writes a key of the state, if that changed its value.
+        """Called after an effect that writes a key of the state, if the value has changed.
 
-        `old` and `new` are what was read right before and after; None where there was nothing.
+        `old` and `new` are the values read right before and after; None if the key was not set.
         """
 
     async def on_runtime_start(self, call: HookCall) -> HookResult:
-        """When the runtime has started."""
+        """Called when the runtime has started."""
 
     async def on_runtime_stop(self, call: HookCall) -> HookResult:
-        """Before the runtime stops."""
+        """Called before the runtime stops."""
 
     async def on_run_start(self, call: HookCall) -> HookResult:
-        """Before a run."""
+        """Called before a run."""
 
     async def on_run_end(self, call: HookCall) -> HookResult:
-        """After a run, however it ended."""
+        """Called after a run, however it ended."""
 
     async def on_config_change(self, call: HookCall) -> HookResult:
-        """Before changed settings are put to use."""
+        """Called before changed settings take effect."""
 
     async def on_limit_exceeded(self, call: HookCall) -> HookResult:
-        """When a run went beyond a limit."""
+        """Called when a run has exceeded a limit."""
 
     async def on_permission_denied(self, call: HookCall) -> HookResult:
-        """When something was not permitted."""
+        """Called when a permission was denied."""
 
     def parts(self) -> Iterator[Part]:
-        """What there is to register: the methods that are overridden."""
+        """Yield what to register: the methods that are overridden."""
         for method, point in _POINTS.items():
             if overrides(self, method, Hook):
                 yield Part(method, point, getattr(self, method))
@@ -141,12 +141,12 @@ _POINTS = {
 
 
 def overrides(hook: Hook, method: str, base: type[Hook]) -> bool:
-    """Whether its class has a method of its own in place of what `base` has."""
+    """Return whether the hook's class overrides a method of `base`."""
     return getattr(type(hook), method) is not getattr(base, method)
 
 
 class _StateChange:
-    """Reads a key before and after it is written."""
+    """Reads a key before and after it is written, to call `on_state_change`."""
 
     def __init__(self, hook: Hook) -> None:
         self._hook = hook

@@ -1,4 +1,4 @@
-"""Tells hooks of points in the life of a runtime and of its runs, where no effect is done."""
+"""Calls hooks at points in the life cycle of a runtime and its runs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ log = logging.getLogger("llmspell.hooks")
 S = TypeVar("S")
 
 BEGINNINGS = ("runtime.start", "run.start", "config.change")
-"""Where a hook may halt what begins, and a required one that fails does."""
+"""The points where something begins: a hook may halt it, and so does a required hook that fails."""
 
 
 async def tell(hooks: Hooks, point: Effect, guard: ReentrancyGuard | None = None) -> None:
-    """Call the hooks at a point; an effect stands for it, which is not performed.
+    """Call the hooks at a point, represented by an effect that is not performed.
 
-    `guard` is that of the run it belongs to, if the hooks are not the run's own.
+    `guard` is the reentrancy guard of the run the point belongs to, if the hooks are not that run's
+    own.
 
     Raises:
-        HookHalted: One halts what begins here.
-        HookFailed: One fails that is required, where something begins.
+        HookHalted: A hook halts what begins here.
+        HookFailed: A required hook fails where something begins.
     """
     begins = point.name in BEGINNINGS
     call = HookCall("at", point)
@@ -53,20 +54,21 @@ async def tell(hooks: Hooks, point: Effect, guard: ReentrancyGuard | None = None
 
 
 async def tell_of_runtime(hooks: Hooks, name: str, args: dict[str, Value], events: Events) -> None:
-    """`tell` of what belongs to no run."""
+    """Like `tell`, for points outside of runs."""
     if hooks.all():
         await tell(hooks, Effect(name, args, "runtime", _NoRun(events)))
 
 
 class Life:
-    """Tells the hooks around a run of its start, of the limit it broke, and of its end.
+    """Calls the hooks at the start and end of a run, and when it exceeds a limit.
 
-    The run's own hooks are not there yet, or cannot be called any more.
+    These are the hooks outside of the run: its own do not exist yet, or can no longer be called.
 
     Args:
-        path: Under this, effects that the hooks perform have their paths.
-        about: Arguments of each point.
-        seen: Which hooks there were around it when its parent asked for it, if it has one.
+        run: The run.
+        path: The parent path of effects that the hooks perform.
+        about: The arguments common to all points.
+        seen: Which hooks existed when the parent run requested this one, if it has a parent.
     """
 
     def __init__(self, run: Run, path: str, about: dict[str, Value], seen: Seen = ()) -> None:
@@ -76,14 +78,17 @@ class Life:
         self._stem.seen = seen
 
     async def started(self, params: dict[str, Value]) -> None:
-        """Raises HookHalted and HookFailed, and then it must not start."""
+        """Call the `run.start` hooks. Raises HookHalted or HookFailed if the run must not start."""
         await self._tell("run.start", params=params)
 
     async def ended(self, result: Value) -> None:
         await self._tell("run.end", result=result)
 
     async def failed(self, error: BaseException) -> None:
-        """The same, even though the run may have been cancelled. A replay that ends tells nobody."""
+        """Call the hooks for a failed or cancelled run, shielded from cancellation.
+
+        The end of a replay calls no hooks.
+        """
         recording = self._stem.run[Recording]
         if recording and (recording.leaving() or self._stem.path == "run"):
             if recording.is_replay:
@@ -107,7 +112,7 @@ class Life:
 
 
 class _NoRun:
-    """The run of what happens outside of runs: there is a bus of events, and nobody to perform."""
+    """Stands in for a run at points outside of runs: it has an event bus and performs no effects."""
 
     id = ""
 
@@ -125,12 +130,12 @@ class _NoRun:
         return self._refuse(f"{effect.name} cannot be performed outside of a run")
 
     def count(self) -> None:
-        """Nothing limits what is done outside of runs."""
+        """Do nothing, since no limits apply outside of runs."""
 
     def call(
         self,
         function: LuaFunction,
-        args: list[Value],  # noqa: ARG002 - it is not called
+        args: list[Value],  # noqa: ARG002 - the function is not called
         path: str,  # noqa: ARG002
     ) -> Coroutine[Any, Any, Value]:
         return self._refuse(f"{function!r} cannot be called outside of a run")

@@ -1,4 +1,4 @@
-"""Hooks that are functions of a spell: what they are called with, and what they answer."""
+"""Hooks that are functions of a spell: how they are called and how their results are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmspell.values import LuaFunction, Value
 
 
 class LuaHook(SpellHook):
-    """A hook that calls a function of a run's spell, made by `host.hook` in Lua."""
+    """A hook that calls a Lua function; `host.hook` creates it."""
 
     __slots__ = ("_function", "_run")
 
@@ -35,7 +35,7 @@ class LuaHook(SpellHook):
 
 
 def _seen(call: HookCall) -> list[Value]:
-    """What `host.hook` makes a table of: phase, effect, path, arguments; and the result or error."""
+    """Return what the Lua side makes a table of: phase, effect, path, arguments; result or error."""
     effect = call.effect
     seen = [call.phase, effect.name, call.path, effect.args]
     if call.error is not None:
@@ -46,7 +46,7 @@ def _seen(call: HookCall) -> list[Value]:
 
 
 def _result(answer: Value) -> HookResult:
-    """What a Lua hook's answer means: nil, a word, or a table with a `type`."""
+    """Return the result that a Lua hook's answer means: nil, a word, or a table with a `type`."""
     if isinstance(answer, str):
         answer = {"type": answer}
     if answer == []:
@@ -75,7 +75,7 @@ def _redirect(answer: Mapping[str, Value]) -> Redirect:
 
 
 def _fork(entry: Value) -> tuple[str, Mapping[str, Value]]:
-    """`{"state.set", {key = …}}`, or `{effect = "state.set", args = {key = …}}`."""
+    """Parse `{"state.set", {key = …}}`, or `{effect = "state.set", args = {key = …}}`."""
     if isinstance(entry, list):
         name, args = (*entry, None, None)[:2]
     elif isinstance(entry, Mapping):
@@ -96,7 +96,7 @@ _MAKERS: dict[Value, Callable[[Mapping[str, Value]], HookResult]] = {
     "cache": lambda answer: Cache(**_given(answer, "key", "ttl")),
     "fork": lambda answer: Fork(*map(_fork, answer.get("effects") or [])),
 }
-# What others of the family call them.
+# Synonyms used by other implementations.
 _MAKERS |= {
     "modified": _MAKERS["modify"],
     "replaced": _MAKERS["replace"],

@@ -1,4 +1,4 @@
-"""What the hooks before an effect want done."""
+"""What the before hooks of an effect have asked for."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from llmspell.hooks.results import Retry
 from llmspell.values import Value
 
 Wanted = tuple[RegisteredHook, str, Mapping[str, Value]]
-"""The name and the arguments of an effect, and the hook that wants it."""
+"""A hook, and the name and arguments of the effect it wants performed."""
 
 
 class Plan:
-    """How to do an effect: as it is, unless a hook said something."""
+    """How to perform an effect; unchanged unless a hook asked for something."""
 
-    instead: tuple[Value] | None = None  # its result, if it is not done
+    instead: tuple[Value] | None = None  # the result that replaces it
     skipped: bool = False
     redirect: Wanted | None = None
     forks: tuple[Wanted, ...] = ()
-    retries: tuple[Retry, ...] = ()  # what is left of them
+    retries: tuple[Retry, ...] = ()  # those remaining
     keep: tuple[tuple[HookCache, Place, float | None], ...] = ()
 
     def __init__(self) -> None:
-        self.repeats: dict[RegisteredHook, int] = {}  # how often each hook had it done again
+        self.repeats: dict[RegisteredHook, int] = {}  # repetitions so far, by hook
 
     def next_delay(self) -> float | None:
-        """Use up one attempt of the retries; the seconds to wait before it, or None."""
+        """Consume one retry; return the seconds to wait before it, or None if there are none left."""
         if not self.retries:
             return None
         retry, *others = self.retries
@@ -36,9 +36,9 @@ class Plan:
         return retry.delay
 
     def repeats_for(self, hook: RegisteredHook, retry: Retry) -> bool:
-        """Count one more repetition for a hook; False when it has had its attempts.
+        """Count one more repetition for a hook; return False if it has used up its attempts.
 
-        What is not done cannot be done again.
+        An effect that was replaced cannot be repeated.
         """
         used = self.repeats.get(hook, 0)
         if used >= retry.attempts or self.instead is not None:

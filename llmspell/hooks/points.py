@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 Phase = Literal["before", "after", "error", "at"]
-"""Of an effect: before it is done, after it, when it failed. Or at a point of the life cycle."""
+"""Before an effect, after it, or when it has failed; `at` is for points of the life cycle."""
 
 PHASES: tuple[Phase, ...] = ("before", "after", "error", "at")
 
@@ -59,13 +59,13 @@ _NAMES: dict[str, tuple[Phase, str]] = {
 
 
 def parse_point(point: str, phase: Phase | None = None) -> tuple[Phase, tuple[str, ...]]:
-    """The phase and the patterns a point's name stands for.
+    """Parse the name of a point into its phase and patterns.
 
     Accepts `before:tool.call`; with `phase` given, `tool.call` alone; points of the life cycle,
     such as `run.start`; and the named points `pre_tool_call`, `BeforeToolExecution`, …
 
     Raises:
-        ValueError: For anything else.
+        ValueError: The name is none of these.
     """
     named, patterns = _parse(point, phase)
     if named is None or not all(patterns) or phase not in (None, named):

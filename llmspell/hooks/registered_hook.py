@@ -1,4 +1,4 @@
-"""A registered hook: how it is called, and what happens when it fails."""
+"""A registered hook: calls its function, and handles its failures."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ log = logging.getLogger("llmspell.hooks")
 
 
 class HookCall:
-    """What a hook is given: one object for an effect, which all its hooks see in turn.
+    """The argument of a hook; all hooks of one effect share the object.
 
     Attributes:
-        phase: Where the effect is.
-        effect: Its `name`, `args`, `path` and `run`. At a point of the life cycle, the name is the
-            point's, and the arguments tell of it.
-        result: Set after.
-        error: Set on error.
-        path: Where in the run the effect is.
+        phase: The current phase of the effect.
+        effect: Has `name`, `args`, `path` and `run`. At a point of the life cycle, its name is the
+            point's, and its arguments describe what happened.
+        result: Set in the phase `after`.
+        error: Set in the phase `error`.
+        path: The path of the effect in the run.
     """
 
     __slots__ = ("_asides", "_notes", "_of", "effect", "error", "path", "phase", "result")
@@ -54,26 +54,26 @@ class HookCall:
         self._notes: dict[Any, Any] | None = None
 
     def aside(self) -> Effect:
-        """The effect for the next thing that is done beside it."""
+        """Return an effect with a path for the next thing that is done beside this one."""
         self._asides += 1
         return self.effect.aside(self._asides - 1)
 
     def come_back(self) -> None:
-        """Be of the effect itself again, whose arguments a hook beside it may have changed."""
+        """Switch back to the hooked effect, keeping arguments that a hook has changed."""
         if self.effect is not self._of:
             self._of.args = self.effect.args
             self.effect = self._of
 
     @property
     def notes(self) -> dict[Any, Any]:
-        """Anything hooks want to remember until a later phase of the effect."""
+        """Storage for hooks, kept until the later phases of the effect."""
         if self._notes is None:
             self._notes = {}
         return self._notes
 
 
 class SpellHook:
-    """A hook's function that is a spell's: it decides again when the run is resumed or replayed."""
+    """Base of hook functions that belong to a spell: they run again on resume and replay."""
 
     __slots__ = ()
 
@@ -82,37 +82,37 @@ HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
 
 
 class ReentrancyGuard(set[tuple[int, str]]):
-    """Whose work is going on, and at which paths: hooks do not see effects of their own work."""
+    """The owners at work and the paths where; hooks are not called for effects of their own work."""
 
     def includes(self, owner: object, path: str) -> bool:
-        """Whether the effect of that path, or one around it, is the owner's own work."""
+        """Return whether the effect at a path, or one around it, is the owner's own work."""
         who = id(owner)
         return (who, path) in self or any((who, around) in self for around in all_around(path))
 
 
 @dataclass(eq=False, slots=True)
 class RegisteredHook:
-    """A function at its points.
+    """A function registered at its points.
 
     Attributes:
         id: For messages and listings.
         phase: When it runs.
-        patterns: Names of effects, with `*` for any part: `tool.call`, `agent.*`.
-        only: Which effects of those names it is for, or None: for all. It does not count as called
-            for the others.
+        patterns: Names of effects, where `*` matches any part: `tool.call`, `agent.*`.
+        only: Selects among the effects with those names; None selects all. The others do not count
+            as calls.
         priority: Higher runs first; ties run in the order of registration.
         timeout: Seconds it may take, if it awaits anything.
-        required: Its failure fails the effect; otherwise it is reported and passed over.
-        owner: Whose it is: the object a method belongs to, or the function.
-        cache: Where what it caches is kept.
-        circuit: Leaves it out when it fails again and again.
-        since: After how many changes by the spell it was there; 0 if that did not register it.
-        until: After how many it was no longer.
-        removed: It is not called any more, by dispatches under way neither.
+        required: Whether its failure fails the effect; otherwise failures are only reported.
+        owner: The object a method belongs to, or the function.
+        cache: Holds the results it caches.
+        circuit: Suspends it after repeated failures.
+        since: The number of the spell's change to its hooks that added it; 0 if the spell did not.
+        until: The number of the change that removed it.
+        removed: Whether it was removed; then it is not called any more, even by current dispatches.
         calls: How often it was called.
-        failures: How often it raised, took too long or answered nonsense.
+        failures: How often it raised, timed out or returned an invalid result.
         is_async: Whether its function is a coroutine function.
-        of_spell: Whether its function is `SpellHook`.
+        of_spell: Whether its function is a `SpellHook`.
     """
 
     id: str
@@ -135,7 +135,7 @@ class RegisteredHook:
     of_spell: bool = False
 
     def __post_init__(self) -> None:
-        call = getattr(type(self.function), "__call__", None)  # noqa: B004 - the method, not whether
+        call = getattr(type(self.function), "__call__", None)  # noqa: B004 - needs the method itself
         self.is_async = inspect.iscoroutinefunction(self.function) or (
             inspect.iscoroutinefunction(call)
         )
@@ -145,11 +145,11 @@ class RegisteredHook:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
     def ask(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
-        """What it says; a failing hook says nothing.
+        """Call the hook and return its result; None if it fails.
 
         Raises:
             HookFailed: It fails and is required.
-            LimitExceeded: Its work broke a limit of the run.
+            LimitExceeded: Its work exceeded a limit of the run.
         """
         recording = call.effect.run[Recording]
         if recording and not recording.over:
@@ -164,7 +164,9 @@ class RegisteredHook:
     def _ask_in_record(
         self, recording: Recording, call: HookCall, guard: ReentrancyGuard
     ) -> Answer[HookResult]:
-        """The same in a run that is recorded: what chance decides is noted, or was."""
+        """Like `ask`, in a recorded run: what depends on timing is recorded, or read from the
+        record.
+        """
         path = call.effect.path
         busy = bool(guard) and guard.includes(self.owner, path)
         if busy and not recording.is_of_call(path):
@@ -181,7 +183,7 @@ class RegisteredHook:
     def _recorded(
         self, recording: Recording, call: HookCall, aside: Effect, guard: ReentrancyGuard
     ) -> Answer[HookResult]:
-        """What it decides, which is recorded, or was."""
+        """Return the hook's decision, recording it as a leaf, or the recorded one."""
         from llmspell.hooks.decisions import NAME, decided
 
         effect = call.effect
@@ -196,7 +198,7 @@ class RegisteredHook:
     def _asked_beside(
         self, call: HookCall, aside: Effect, guard: ReentrancyGuard
     ) -> Answer[HookResult]:
-        """The same as `_asked`; its own effects have paths beside that of the effect."""
+        """Like `_asked`, with the effects of the hook at paths beside that of the hooked effect."""
         call.effect = aside
         answer: Any = None
         try:
@@ -226,7 +228,7 @@ class RegisteredHook:
         return self._accepted(call, said)
 
     def failed(self, call: HookCall, error: Exception) -> None:
-        """Count and report a failure. Raises as `ask` does."""
+        """Count and report a failure. Raises like `ask`."""
         if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
             raise error
         self.failures += 1
@@ -264,7 +266,7 @@ class RegisteredHook:
                     waits_for = work.send(None)
                 except StopIteration as done:
                     said = done.value
-                else:  # only what waits needs a timer
+                else:  # only a hook that waits needs a timer
                     said = await self._in_time(call, work, waits_for)
             finally:
                 guard.discard(mark)
@@ -289,7 +291,7 @@ class RegisteredHook:
         return in_recorded_time(call.effect, "time", self.timeout, work, waits_for)
 
     async def _if_admitted(self, call: HookCall, guard: ReentrancyGuard) -> HookResult:
-        """What a hook of a spell says, unless it is left out still."""
+        """Return what a spell's hook says, unless its circuit is still open."""
         from llmspell.hooks.decisions import learned
 
         try:
@@ -315,7 +317,7 @@ class RegisteredHook:
         return said
 
     def _found(self, call: HookCall, cache: Cache) -> Answer[HookResult]:
-        """What is kept in the place of the effect; else what it said, so that it will be."""
+        """Return the cached result as a replacement, or the `Cache` itself if there is none."""
         from llmspell.hooks.results import Replace
 
         place = cache.place(call.effect)
@@ -326,7 +328,7 @@ class RegisteredHook:
         return cache if found is None else Replace(found[0])
 
     async def _found_by_then(self, call: HookCall, cache: Cache, place: Place) -> HookResult:
-        """The same for a hook of a spell: whether the time of what is kept was over is recorded."""
+        """Like `_found`, for a spell's hook: whether the entry had expired is recorded."""
         from llmspell.hooks.decisions import learned
         from llmspell.hooks.results import Replace
 
@@ -345,7 +347,7 @@ class RegisteredHook:
 
 
 def _is_noted(effect: Effect, what: str, now: bool) -> bool:
-    """Whether something that chance or time decides is the case now, or was when that was recorded."""
+    """Return whether something that depends on timing is so now, or was so when recorded."""
     recording = effect.run[Recording]
     if recording and recording.follows_record:
         return recording.has_recorded(effect.mark(what))

@@ -1,4 +1,4 @@
-"""Where hooks are registered: the runtime's, and those of each run."""
+"""The registries of hooks: one for the runtime, and one for each run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Decorator = Callable[[HookFunction], HookFunction]
 class Hooks:
     """The hooks of a runtime or, with that as `outer`, of one run.
 
-    Registration makes new tuples in the order in which hooks run, so a dispatch sorts nothing and
-    is not disturbed: a hook added meanwhile is called from the next effect on.
+    Registration builds new tuples in the order in which hooks run, so a dispatch neither sorts nor
+    sees changes: a hook that is added meanwhile is called from the next effect on.
 
     Attributes:
-        outer: Those around these: of a run, the runtime's; of a child, those of its parent.
-        guard: What the hooks do right now, in this run and those around it.
-        seen: How often a spell has changed its hooks so far, in this run, the one around it, and so
+        outer: The enclosing registry: a run's is the runtime's, a child run's is its parent's.
+        guard: The current work of hooks, in this run and those around it.
+        seen: How often the spell has changed its hooks so far: in this run, in its parent, and so
             on.
     """
 
@@ -39,10 +39,10 @@ class Hooks:
         self.guard: ReentrancyGuard = outer.guard if outer and outer.outer else ReentrancyGuard()
         self.seen: tuple[int, ...] = ()
         self._own: tuple[tuple[int, RegisteredHook], ...] = ()
-        self._gone: list[tuple[int, RegisteredHook]] = []  # what a spell removed
+        self._gone: list[tuple[int, RegisteredHook]] = []  # removed by a spell
         self._changes = 0
         self._all: tuple[RegisteredHook, ...] | None = None
-        self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - its own kind
+        self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - same class
         self._listeners: list[Callable[[], None]] = []
         self._cache = HookCache()
         if outer:
@@ -56,7 +56,7 @@ class Hooks:
         *,
         phase: Phase | None = None,
         priority: float = 0,
-        id: str | None = None,  # noqa: A002 - it is the id
+        id: str | None = None,  # noqa: A002 - the attribute's name
         timeout: float = TIMEOUT,
         required: bool = False,
         max_failures: int = MAX_FAILURES,
@@ -65,25 +65,25 @@ class Hooks:
         only: Callable[[Effect], bool] | None = None,
         by_spell: bool = False,
     ) -> RegisteredHook:
-        """Add a hook at one or several points of one phase.
+        """Register a hook at one or several points of one phase.
 
         Args:
             point: What `parse_point` takes.
-            function: Given a `HookCall`; sync or async. A sync one must not block.
-            phase: That of points which do not say theirs.
+            function: Called with a `HookCall`; sync or async. A sync one must not block.
+            phase: The phase of points that do not include it.
             priority: Higher runs first; ties run in the order of registration.
             id: For messages and listings; by default the function's name.
             timeout: Seconds it may take, if it awaits anything.
-            required: Its failure fails the effect.
-            max_failures: After so many in a row it is left out …
-            cool_down: … for so many seconds.
-            owner: Whose work its own effects are; by default the function's.
-            only: Which effects of those names it is for; by default all.
-            by_spell: Whether the spell does so: effects can tell what it had registered by a
-                moment.
+            required: Whether its failure fails the effect.
+            max_failures: The number of consecutive failures that opens its circuit.
+            cool_down: Seconds before a call is tried again.
+            owner: Identifies its own work, for which it is not called; by default the function.
+            only: Selects among the effects with those names; by default all.
+            by_spell: Whether the spell registers it. Such changes are counted, so that each effect
+                can determine which hooks existed when it was requested.
 
         Raises:
-            ValueError: There is no such point, or a number makes no sense.
+            ValueError: There is no such point, or a number is out of range.
         """
         points = [point] if isinstance(point, str) else list(point)
         parsed = [parse_point(p, phase) for p in points]
@@ -111,7 +111,7 @@ class Hooks:
         return hook
 
     def add(self, hook: Hook, *, by_spell: bool = False) -> list[RegisteredHook]:
-        """Register those methods of a `Hook` that its class overrides."""
+        """Register the methods of a `Hook` that its class overrides."""
         register = partial(
             self.register,
             timeout=hook.timeout,
@@ -132,7 +132,9 @@ class Hooks:
         ]
 
     def before(self, point: str, **options: Any) -> Decorator:
-        """Decorator: `@hooks.before("tool.call", priority=10)`. Options are those of `register`."""
+        """Return a decorator: `@hooks.before("tool.call", priority=10)`. Options are as for
+        `register`.
+        """
         return self._decorator("before", point, options)
 
     def after(self, point: str, **options: Any) -> Decorator:
@@ -142,7 +144,7 @@ class Hooks:
         return self._decorator("error", point, options)
 
     def at(self, point: str, **options: Any) -> Decorator:
-        """Decorator for a point of the life cycle: `@hooks.at("run.end")`."""
+        """Return a decorator for a point of the life cycle: `@hooks.at("run.end")`."""
         return self._decorator("at", point, options)
 
     def _decorator(self, phase: Phase, point: str, options: dict[str, Any]) -> Decorator:
@@ -153,7 +155,9 @@ class Hooks:
         return decorate
 
     def remove(self, hook: RegisteredHook | Hook) -> None:
-        """Call it no more, even where a dispatch is under way; of a `Hook`, all its methods."""
+        """Remove a hook, or all methods of a `Hook`; it is not called again, even by current
+        dispatches.
+        """
         kept = []
         for entry in self._own:
             if entry[1] is hook or entry[1].owner is hook:
@@ -167,11 +171,11 @@ class Hooks:
         self._changed()
 
     def own(self) -> list[RegisteredHook]:
-        """Those registered here, not outside."""
+        """Return the hooks registered here, without the outer ones."""
         return [hook for _, hook in self._own]
 
     def all(self) -> tuple[RegisteredHook, ...]:
-        """Every hook, in the order in which they run."""
+        """Return all hooks, including the outer ones, in the order in which they run."""
         if self._all is None:
             self._all = _ordered(self._entries())
         return self._all
@@ -179,10 +183,10 @@ class Hooks:
     def matching(
         self, name: str, seen: tuple[int, ...] | None = None
     ) -> dict[Phase, tuple[RegisteredHook, ...]]:
-        """The hooks of an effect or point by phase, in the order in which they run; no empty
-        phases.
+        """Return the hooks of an effect or point by phase, in the order in which they run.
 
-        `seen` says of when: those there were as this registry's `seen` was that.
+        Phases without hooks are omitted. `seen` selects an earlier state: the hooks that existed
+        when this registry's `seen` had that value.
         """
         then = self.all() if seen in (None, self.seen) else _ordered(self._entries_at(seen))
         found: dict[Phase, tuple[RegisteredHook, ...]] = {}
@@ -192,19 +196,19 @@ class Hooks:
         return found
 
     def has_changed_for(self, name: str) -> bool:
-        """Whether a spell has registered a hook for an effect or point of that name, ever."""
+        """Return whether a spell has ever registered a hook for an effect or point with that name."""
         mine = any(hook.since and hook.matches(name) for _, hook in (*self._own, *self._gone))
         return mine or (self.outer is not None and self.outer.has_changed_for(name))
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever `matching` may answer differently."""
+        """Call `listener` whenever the result of `matching` may have changed."""
         self._listeners.append(listener)
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         self._listeners.remove(listener)
 
     def close(self) -> None:
-        """Stop following those outside."""
+        """Stop listening to the outer registry."""
         if self.outer:
             self.outer.unlisten(self._changed)
 
@@ -219,7 +223,7 @@ class Hooks:
         return [*self.outer._entries_at(seen[1:]), *own]  # noqa: SLF001
 
     def _next_change(self, *, by_spell: bool) -> int:
-        """The number of a change that is made now; 0 of one that the spell does not make."""
+        """Count a change, and return its number; 0 for a change that the spell does not make."""
         if by_spell:
             self._changes += 1
         return self._changes if by_spell else 0
@@ -233,5 +237,5 @@ class Hooks:
 
 
 def _ordered(entries: list[tuple[int, RegisteredHook]]) -> tuple[RegisteredHook, ...]:
-    """Hooks in the order in which they run."""
+    """Return the hooks in the order in which they run."""
     return tuple(hook for _, hook in sorted(entries, key=lambda e: (-e[1].priority, e[0])))

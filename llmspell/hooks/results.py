@@ -1,4 +1,4 @@
-"""What a hook may answer. docs/hooks.md has the table of what each means at which point."""
+"""The results a hook may return. The table in docs/hooks.md says what each does at which point."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from llmspell.values import Value, in_order
 
 @dataclass(frozen=True, slots=True)
 class Modify:
-    """Go on with other arguments (before), or with another result (after, on error)."""
+    """Continue with other arguments (before), or with another result (after, on error)."""
 
     value: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """The result of the effect: before, it is not done; on error, that is forgiven."""
+    """Set the effect's result: before, instead of performing it; on error, instead of failing."""
 
     result: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The effect fails with `hook_halted`; no other hook runs."""
+    """Fail the effect with `hook_halted`; no other hook runs."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Do the effect again: before, whenever it fails; after and on error, now.
+    """Retry the effect: before, whenever it fails; after and on error, now.
 
     Attributes:
         delay: Seconds to wait before each attempt.
-        attempts: How often it is done again, at most.
+        attempts: The most repetitions.
     """
 
     delay: float = 0.0
@@ -52,14 +52,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Perform another effect in the place of this one.
+    """Perform another effect instead of this one.
 
     Attributes:
-        effect: Its name; or one of the two others.
+        effect: The name of the effect; or give one of the next two.
         tool: The tool to call.
-        model: The model to ask, where the effect has a `model`.
-        args: Its arguments; by default those of this effect, or of the tool it calls. With `model`
-            those that change.
+        model: The model to request, if the effect has a `model`.
+        args: The arguments; by default those of this effect, or of the tool it calls. With `model`,
+            only those that change.
     """
 
     effect: str | None = None
@@ -74,7 +74,7 @@ class Redirect:
         _check_table("redirect: args", {} if self.args is None else self.args)
 
     def target(self, effect: Effect) -> tuple[str, dict[str, Value]]:
-        """The name and the arguments of what to perform. Raises ValueError."""
+        """Return the name and arguments of the effect to perform. Raises ValueError."""
         given = None if self.args is None else dict(self.args)
         if self.effect is not None:
             return self.effect, dict(effect.args) if given is None else given
@@ -89,16 +89,17 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """The result is nil, and no other hook runs; before, the effect is not done."""
+    """Set the result to nil and run no other hook; before, the effect is not performed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """Answer with what is kept under a key; else keep what comes of the effect.
+    """Answer from the cache; if there is no entry, cache the effect's result.
 
     Attributes:
-        key: Among those of effects of this name; by default it is made of the arguments.
-        ttl: Seconds it is kept, or None: until newer ones crowd it out.
+        key: The cache key, among those of effects of this name; by default derived from the
+            arguments.
+        ttl: Seconds until the entry expires; None keeps it until newer ones displace it.
     """
 
     key: str | None = None
@@ -117,10 +118,10 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Perform more effects at the same time, and wait for them; should they fail, that is logged.
+    """Perform further effects concurrently and wait for them; failures are logged.
 
     Attributes:
-        effects: The name and the arguments of each.
+        effects: The name and arguments of each.
     """
 
     effects: tuple[tuple[str, Mapping[str, Value]], ...]
@@ -128,13 +129,13 @@ class Fork:
     def __init__(self, *effects: tuple[str, Mapping[str, Value]]) -> None:
         for name, args in effects:
             if not isinstance(name, str):
-                raise ValueError(f"fork: {name!r} is no name of an effect")  # noqa: TRY004 - one kind of error for all
+                raise ValueError(f"fork: {name!r} is no name of an effect")  # noqa: TRY004 - the same class of error for all
             _check_table(f"fork: the arguments of {name}", args)
         object.__setattr__(self, "effects", tuple((name, dict(args)) for name, args in effects))
 
 
 HookResult: TypeAlias = Modify | Replace | Halt | Retry | Redirect | Skip | Cache | Fork | None
-"""None: go on."""
+"""None means to continue."""
 
 RESULTS: frozenset[type[Any]] = frozenset(
     {Modify, Replace, Halt, Retry, Redirect, Skip, Cache, Fork}
@@ -149,4 +150,4 @@ def _check_seconds(name: str, seconds: float) -> None:
 
 def _check_table(name: str, args: object) -> None:
     if not isinstance(args, Mapping):
-        raise ValueError(f"{name}: {args!r} is no table")  # noqa: TRY004 - one kind of error for all
+        raise ValueError(f"{name}: {args!r} is no table")  # noqa: TRY004 - the same class of error for all

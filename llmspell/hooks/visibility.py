@@ -1,8 +1,8 @@
-"""Which hooks an effect has, and that it has the same when its run is done again.
+"""Determines which hooks apply to an effect, so that a replay applies the same ones.
 
-It has those there are when it begins. When something begins on behalf of what the spell asked for,
-some turns of the event loop after what led to that, is chance. So wherever it then has others than
-there were as the spell asked, that is noted beside it.
+An effect has the hooks that exist when it begins. Work on behalf of an effect of the spell begins
+some turns of the event loop later, at a moment that depends on timing. If the hooks have changed
+since the spell requested the effect, that is recorded beside the effect.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MARK = "hooks"
 
 
 def seen_by(effect: Effect, hooks: Hooks) -> Answer[Seen]:
-    """As of when an effect, or a point, has hooks, see `Hooks.seen`."""
+    """Return the value of `Hooks.seen` that determines the hooks of an effect or point."""
     now, then = hooks.seen, effect.seen
     recording = effect.run[Recording]
     if then is None or then == now or not recording or recording.over:

@@ -1,4 +1,4 @@
-"""Hooks that are there to be used: `Runtime(hooks=[Retrying()])`, or `[[hooks]]` in the settings."""
+"""Ready-made hooks: use `Runtime(hooks=[Retrying()])`, or `[[hooks]]` in the settings."""
 
 from llmspell.hooks.builtin.caching import Caching
 from llmspell.hooks.builtin.combining import parallel, sequential, voting

@@ -11,9 +11,9 @@ from llmspell.values import in_order
 
 
 class Caching(EffectHook):
-    """Answers an effect that was done before, with the same arguments, by what came of it."""
+    """Caches results: an effect with the same arguments as before is answered from the cache."""
 
-    priority = 10  # so that what is kept is not limited, changed or counted by those after it
+    priority = 10  # so that hooks of lower priority do not limit, change or count cached answers
 
     def __init__(
         self,
@@ -23,14 +23,15 @@ class Caching(EffectHook):
         ttl: Seconds | None = None,
         shared: bool = False,
     ) -> None:
-        """Make one.
+        """Configure the hook.
 
         Args:
-            effects: Names of the effects it is for, with `*` for any part.
-            only: Names of tools and models that it is for, with `*`; by default all.
-            ttl: Seconds a result is kept; by default until newer ones crowd it out.
-            shared: Keep results for all runs that have the same permissions, not each run for
-                itself. Not for tools that spells define: two spells may mean two by one name.
+            effects: Names of the effects it applies to; `*` matches any part.
+            only: Names of the tools and models it applies to, with `*`; by default all.
+            ttl: Seconds until a result expires; by default it stays until newer ones displace it.
+            shared: Share results between all runs that have the same permissions, rather than cache
+                them per run. Not for tools that spells define: two spells may use one name for two
+                tools.
         """
         if ttl is not None and not ttl > 0:
             raise ValueError(f"ttl is a number of seconds above 0, not {ttl!r}")

@@ -1,6 +1,6 @@
-"""Several hooks as one: `hooks.before("tool.call", required=True)(voting(a, b, c))`.
+"""Combines several hooks into one: `hooks.before("tool.call", required=True)(voting(a, b, c))`.
 
-A hook that fails fails them all, and what they are is told by the one registration.
+If one of them fails, the combined hook fails. Its registration sets the options of all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from llmspell.hooks.results import Halt, HookResult
 
 
 def sequential(*hooks: HookFunction) -> HookFunction:
-    """Ask them one after the other, until one does not say to go on; its answer is theirs."""
+    """Return a hook that calls hooks in turn until one has a result other than None."""
 
     async def one_after_the_other(call: HookCall) -> HookResult:
         for hook in hooks:
@@ -23,8 +23,9 @@ def sequential(*hooks: HookFunction) -> HookFunction:
 
 
 def parallel(*hooks: HookFunction) -> HookFunction:
-    """Ask all at the same time. The first that halts decides, in their order; or else the first
-    that does not say to go on.
+    """Return a hook that calls hooks concurrently.
+
+    The first `Halt` in their order decides; without one, the first result other than None.
     """
 
     async def all_at_once(call: HookCall) -> HookResult:
@@ -37,13 +38,14 @@ def parallel(*hooks: HookFunction) -> HookFunction:
 
 
 def voting(*hooks: HookFunction, needed: int | None = None) -> HookFunction:
-    """Ask all at the same time, and do what `needed` of them say alike: by default more than half.
+    """Return a hook that calls hooks concurrently and takes a vote.
 
-    Halts are alike whatever their reasons, which are joined. Where no answer has so many votes, it
-    goes on; where two have, halting wins, and then the one that was given first.
+    The result is the one that at least `needed` of them agree on, by default more than half. Halts
+    agree whatever their reasons, which are joined. Without enough votes, the result is None. Among
+    several results with enough votes, halting wins, then the first.
 
     Raises:
-        ValueError: So many votes there cannot be.
+        ValueError: `needed` is below 1 or above the number of hooks.
     """
     enough = len(hooks) // 2 + 1 if needed is None else needed
     if not 1 <= enough <= len(hooks):

@@ -14,32 +14,32 @@ log = logging.getLogger("llmspell.costs")
 
 
 class Costs(EffectHook):
-    """Tracks what models cost: logs each answer with its price, and all of them at the end.
+    """Tracks what models cost: logs each answer with its price, and the totals at the end.
 
-    It comes after all other hooks, and so counts what was asked, not what another hook answered.
+    It runs after all other hooks, so answers from other hooks are not counted.
 
     Attributes:
-        spent: Calls, tokens and dollars, by the model that was asked.
+        spent: Calls, tokens and dollars, by requested model.
     """
 
     innermost = True
 
     def __init__(self, *, only: Sequence[str] = ()) -> None:
-        """Make one.
+        """Configure the hook.
 
         Args:
-            only: Names of models that it is for, with `*`; by default all.
+            only: Names of the models it applies to, with `*`; by default all.
         """
         super().__init__(effects="model.request", only=only)
         self.spent = Spending()
 
     def before(self, call: HookCall) -> None:
-        call.notes[self] = "asked"  # nothing answered it before
+        call.notes[self] = "asked"  # no other hook has answered it
 
     def after(self, call: HookCall) -> None:
         if self not in call.notes:
             return
-        model = call.effect.bound["wanted"].model  # a fork may ask another one than the spell does
+        model = call.effect.bound["wanted"].model  # a fork may override the spell's model
         usage = Usage(**call.result["usage"])
         usd = usage.usd
         if usd is None:
@@ -58,6 +58,6 @@ class Costs(EffectHook):
         total = amount(self.spent.total.usd)
         log.info("%s: %s, %s; %s so far", model, counted(one.tokens, "token"), price, total)
 
-    async def on_runtime_stop(self, call: HookCall) -> None:  # noqa: ARG002 - the end is all it hears
+    async def on_runtime_stop(self, call: HookCall) -> None:  # noqa: ARG002 - part of the interface
         if self.spent:
             log.info("%s", self.spent)

@@ -10,10 +10,10 @@ from llmspell.values import Value
 
 
 class Guard(EffectHook):
-    """Halts effects whose arguments hold a text that they must not.
+    """Halts effects whose arguments contain a forbidden text.
 
-    It judges the arguments as they will be used, after all other hooks. It is required: should it
-    fail, so does the effect.
+    It checks the arguments as they will be used, after all other hooks. It is required: if it
+    fails, so does the effect.
     """
 
     required = True
@@ -26,13 +26,13 @@ class Guard(EffectHook):
         effects: Sequence[str] = ("tool.call", "model.request"),
         only: Sequence[str] = (),
     ) -> None:
-        """Make one.
+        """Configure the hook.
 
         Args:
-            deny: Regular expressions, in Python's form, looked for in all texts among the
-                arguments, whether large or small letters.
-            effects: Names of the effects it is for, with `*` for any part.
-            only: Names of tools and models that it is for, with `*`; by default all.
+            deny: Python regular expressions, searched for in all texts among the arguments,
+                ignoring case.
+            effects: Names of the effects it applies to; `*` matches any part.
+            only: Names of the tools and models it applies to, with `*`; by default all.
         """
         super().__init__(effects=effects, only=only)
         try:
@@ -51,7 +51,7 @@ class Guard(EffectHook):
 
 
 def _texts(value: Value) -> Iterator[str]:
-    """Every text in a value, keys too."""
+    """Yield every text in a value, including keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, bytes):

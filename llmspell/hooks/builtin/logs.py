@@ -15,10 +15,10 @@ log = logging.getLogger("llmspell.effects")
 
 
 class Logging(EffectHook):
-    """Logs each effect once it has ended: what it was, how long it took, how it failed.
+    """Logs each effect when it has ended, with its duration or its error.
 
-    Arguments and results are not logged: there may be secrets in them. `Debugging` does. What a
-    hook halts or skips is not seen; the middleware of the same name sees that too.
+    Arguments and results are not logged, since they may contain secrets; `Debugging` logs them. It
+    does not see effects that another hook halts or skips; the middleware with the same name does.
     """
 
     outermost = True
@@ -31,12 +31,12 @@ class Logging(EffectHook):
         only: Sequence[str] = (),
         level: int = logging.INFO,
     ) -> None:
-        """Make one.
+        """Configure the hook.
 
         Args:
-            effects: Names of the effects it is for, with `*` for any part.
-            only: Names of tools and models that it is for, with `*`; by default all.
-            level: That of `logging` with which effects are logged; what failed is a warning.
+            effects: Names of the effects it applies to; `*` matches any part.
+            only: Names of the tools and models it applies to, with `*`; by default all.
+            level: The log level of successful effects; failures are warnings.
         """
         super().__init__(effects=effects, only=only)
         self.level = level
@@ -59,10 +59,10 @@ class Logging(EffectHook):
 
 
 class Debugging(Logging):
-    """Logs each effect with its arguments and its result, or how it failed.
+    """Logs each effect with its arguments and its result or error.
 
-    Long texts and large tables are cut short, and what looks like a key is blotted out. It is made
-    as `Logging` is.
+    Long texts and large tables are shortened, and anything that looks like a key is redacted. The
+    options are those of `Logging`.
     """
 
     values = True
@@ -74,15 +74,15 @@ _EXCERPT.maxdict = _EXCERPT.maxlist = 20
 
 
 def shown(*values: Value) -> str:
-    """Arguments and result, for a line of the log."""
+    """Format values for a line of the log."""
     return f": {' -> '.join(redacted(_EXCERPT.repr(value), ()) for value in values)}"
 
 
 def tell(level: int, effect: Effect, what: str) -> None:
-    """Log something of an effect."""
+    """Log a message about an effect."""
     log.log(level, "run %s %s %s %s", effect.run.id, effect.path, effect.name, what)
 
 
 def since(begin: float) -> str:
-    """How long ago that was, by `time.perf_counter()`."""
+    """Format the time since `begin`, a value of `time.perf_counter()`."""
     return f"{(time.perf_counter() - begin) * 1000:.1f} ms"

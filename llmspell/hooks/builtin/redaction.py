@@ -14,11 +14,11 @@ Kind = Literal["email", "phone", "card", "iban", "key"]
 
 
 class Redaction(EffectHook):
-    """Puts `[redacted email]` and the like in the place of personal data and keys.
+    """Replaces personal data and keys with `[redacted email]` and the like.
 
-    It looks at the texts in arguments, after all other hooks, and in results and the messages of
-    errors, before them. Numbers, bytes and the keys of tables stay as they are. It is required:
-    should it fail, so does the effect.
+    It redacts the texts in arguments, after all other hooks, and in results and error messages,
+    before them. Numbers, bytes and the keys of tables are not changed. It is required: if it fails,
+    so does the effect.
     """
 
     required = True
@@ -32,13 +32,13 @@ class Redaction(EffectHook):
         kinds: Sequence[Kind] = get_args(Kind),
         patterns: Mapping[str, str] | None = None,
     ) -> None:
-        """Make one.
+        """Configure the hook.
 
         Args:
-            effects: Names of the effects it is for, with `*` for any part.
-            only: Names of tools and models that it is for, with `*`; by default all.
-            kinds: What is redacted.
-            patterns: More of it: what to call it, and a regular expression in Python's form.
+            effects: Names of the effects it applies to; `*` matches any part.
+            only: Names of the tools and models it applies to, with `*`; by default all.
+            kinds: What to redact.
+            patterns: Further kinds: their names and Python regular expressions.
         """
         super().__init__(effects=effects, only=only)
         self._wanted: dict[str, Sensitive] = {kind: SENSITIVE[kind] for kind in kinds}
@@ -63,7 +63,7 @@ class Redaction(EffectHook):
         return None
 
     def clean(self, value: Value) -> Value:
-        """The value redacted; itself if there was nothing to redact."""
+        """Return the redacted value, or the value itself if there is nothing to redact."""
         if isinstance(value, str):
             for name, sensitive in self._wanted.items():
                 value = blotted(value, sensitive, f"[redacted {name}]")

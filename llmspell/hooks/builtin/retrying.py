@@ -11,10 +11,10 @@ from llmspell.limits import Seconds
 
 
 class Retrying(EffectHook):
-    """Does an effect again that failed, each time after twice the pause.
+    """Retries failed effects with exponential backoff.
 
-    The pause is longer where the error says so (`details.retry_after`), and up to a quarter shorter
-    by chance, so that not everybody comes again at the same moment.
+    The delay doubles each time. It is longer if the error asks for that (`details.retry_after`),
+    and up to a quarter shorter at random, so that clients do not retry all at once.
     """
 
     def __init__(
@@ -27,15 +27,15 @@ class Retrying(EffectHook):
         longest: Seconds = 60,
         any_error: bool = False,
     ) -> None:
-        """Make one.
+        """Configure the hook.
 
         Args:
-            effects: Names of the effects it is for, with `*` for any part.
-            only: Names of tools and models that it is for, with `*`; by default all.
-            attempts: How often an effect is done again, at most.
-            delay: Seconds before the first repetition; each further pause is twice as long.
-            longest: The longest pause; an effect whose error asks for a longer one is not repeated.
-            any_error: Repeat whatever failed, not only what says that trying again may help.
+            effects: Names of the effects it applies to; `*` matches any part.
+            only: Names of the tools and models it applies to, with `*`; by default all.
+            attempts: The most retries of an effect.
+            delay: Seconds before the first retry; each further delay is twice as long.
+            longest: The longest delay; an effect whose error asks for a longer one is not retried.
+            any_error: Retry after every error, not only after those marked as retryable.
         """
         if attempts < 1 or not 0 <= delay <= longest:
             raise ValueError("attempts must be at least 1, and delay between 0 and longest")

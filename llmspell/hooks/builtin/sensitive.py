@@ -1,7 +1,7 @@
-"""What personal data and keys look like, and blotting them out.
+"""Patterns for personal data and keys, and their redaction.
 
-Every pattern takes time in proportion to the text: it begins only where a word does, and what it
-may go back over is bounded.
+Every pattern runs in time linear in the length of the text: it starts only where a word starts, and
+its backtracking is bounded.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 
 class Sensitive(NamedTuple):
-    """A kind of text that is not for everybody.
+    """A kind of sensitive text.
 
     Attributes:
-        pattern: What it looks like.
-        check: Whether what looks so is so; given it without spaces and hyphens. If a match fails,
-            what is left of it without its last parts is tried as well: other digits may follow.
+        pattern: Matches candidates.
+        check: Returns whether a candidate, without spaces and hyphens, is of this kind. If it is
+            not, the candidate without its last parts is tried as well, since other digits may
+            follow.
     """
 
     pattern: re.Pattern[str]
@@ -25,7 +26,7 @@ class Sensitive(NamedTuple):
 
 
 def blotted(text: str, sensitive: Sensitive, blot: str) -> str:
-    """The text with `blot` wherever something sensitive stands; the same object if nowhere."""
+    """Return the text with sensitive parts replaced by `blot`; the same object if there are none."""
     pieces: list[str] = []
     done = at = 0
     while at <= len(text) and (match := sensitive.pattern.search(text, at)):
@@ -38,7 +39,7 @@ def blotted(text: str, sensitive: Sensitive, blot: str) -> str:
 
 
 def _length(found: str, check: Callable[[str], bool] | None) -> int:
-    """How many characters of what was found are it; 0 when none are."""
+    """Return how many characters of a candidate are sensitive."""
     if check is None:
         return len(found)
     ends = [len(found), *(gap.start() for gap in reversed(list(_GAP.finditer(found))))]
@@ -53,14 +54,14 @@ def _is_phone(found: str) -> bool:
 
 
 def _is_card(digits: str) -> bool:
-    """By length, and by Luhn's sum: every second digit from the right doubled."""
+    """Check the length and the Luhn checksum, which doubles every second digit from the right."""
     if not 13 <= len(digits) <= 19:  # noqa: PLR2004 - ISO/IEC 7812
         return False
     doubled = (divmod(2 * int(digit), 10) for digit in digits[-2::-2])
     return (sum(map(int, digits[-1::-2])) + sum(map(sum, doubled))) % 10 == 0
 
 
-# Whose IBAN has how many signs.
+# Countries by the length of their IBANs.
 _IBANS = {
     15: "NO",
     16: "BE",
@@ -83,7 +84,9 @@ _IBANS = {
 
 
 def _is_iban(found: str) -> bool:
-    """By length, and by ISO 7064: its number, the first four signs at the end, is 1 modulo 97."""
+    """Check the length and the ISO 7064 checksum: with its first four characters moved to the end,
+    the number is 1 modulo 97.
+    """
     if found[:2] not in _IBANS.get(len(found), ""):
         return False
     return int("".join(str(int(sign, 36)) for sign in found[4:] + found[:4])) % 97 == 1
@@ -120,4 +123,4 @@ SENSITIVE = {
         _is_phone,
     ),
 }
-"""The kinds, in the order in which they are looked for."""
+"""The kinds, in the order in which they are searched for."""
