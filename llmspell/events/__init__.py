@@ -1,4 +1,4 @@
-"""Events: news on a bus, for whoever subscribed to topics of that kind."""
+"""An event bus: publishers and subscribers are decoupled by topics."""
 
 from llmspell.events.bus import Events, Statistics
 from llmspell.events.event import Event

@@ -20,21 +20,21 @@ from llmspell.frozen import Frozen
 from llmspell.values import Value, plain
 
 HISTORY = 256  # events
-_ROUTES = 1024  # topics whose subscribers are remembered
+_ROUTES = 1024  # topics whose subscribers are cached
 _PARTS = frozenset({"capability", "hook", "middleware", "plugin", "subscriber"})
 _LONGEST_NAME, _TOLD = 100, 1000
 
 
 class Statistics(Frozen):
-    """What a bus has done so far.
+    """Counters of a bus.
 
     Attributes:
-        published: Events.
-        delivered: How often a subscriber got one.
-        dropped: How often one was lost to a subscriber that had no room for it.
-        failed: How often a handler failed.
-        waiting: Events not yet taken, counted once a subscriber.
-        subscriptions: How many there are.
+        published: Published events.
+        delivered: Deliveries to subscribers.
+        dropped: Deliveries lost because a backlog was full.
+        failed: Failures of handlers.
+        waiting: Events in backlogs, counted once per subscription.
+        subscriptions: Current subscriptions.
     """
 
     published: int
@@ -46,22 +46,22 @@ class Statistics(Frozen):
 
 
 class Events:
-    """A bus: who publishes an event does not know who subscribed to it. For one event loop.
+    """An event bus for one event loop; publishers do not know the subscribers.
 
-    Each subscription has a backlog of its own, which keeps the order. Handlers run at the same
-    time; one that fails or is slow does not hold up another.
+    Each subscription has its own backlog and receives events in order. Handlers run concurrently; a
+    slow or failing handler does not delay the others.
 
     Attributes:
-        told: How often the runtime said what, by topic, and by the name of the part of it that
-            failed, or "".
+        told: How often the runtime published each topic, by topic and the name of the part of the
+            runtime that failed, or "".
     """
 
     def __init__(self, *, history: int = HISTORY, outer: Events | None = None) -> None:
-        """Make a bus.
+        """Create a bus.
 
         Args:
-            history: How many events are kept for subscribers that ask for a replay.
-            outer: A bus that hears what the runtime says here, but nothing else.
+            history: The number of events kept for subscribers that ask for a replay.
+            outer: A bus that also receives the runtime's own events, and nothing else.
         """
         self._outer = outer
         self._history = Backlog(history)
@@ -73,11 +73,12 @@ class Events:
         self.told: Counter[tuple[str, str]] = Counter()
 
     async def publish(self, topic: str, data: Value = None, *, source: str = "host") -> Event:
-        """Publish an event, and wait for room where a subscriber wants that.
+        """Publish an event, and wait while the backlog of a subscription with overflow "wait" is
+        full.
 
         Raises:
-            ValueError: When the topic is none, or the data is too large.
-            NotPlain: When the data has no counterpart in Lua.
+            ValueError: The topic is invalid, or the data is too large.
+            NotPlain: The data is not a plain value.
         """
         event = self._event(topic, data, source)
         rooms = [subscriber.offer(event) for subscriber in self._route(topic)]
@@ -92,10 +93,9 @@ class Events:
         return event
 
     def publish_nowait(self, topic: str, data: Value = None, *, source: str = "host") -> Event:
-        """Publish an event without waiting: a subscriber that publishers have to wait for misses
-        it.
+        """Publish an event without waiting.
 
-        Raises like `publish`.
+        A subscription with overflow "wait" misses it if its backlog is full. Raises like `publish`.
         """
         event = self._event(topic, data, source)
         for subscriber in self._route(topic):
@@ -103,7 +103,7 @@ class Events:
         return event
 
     def tell(self, topic: str, data: Value) -> None:
-        """Publish what the runtime has to say, here and on the buses around this one."""
+        """Publish an event of the runtime itself, here and on the outer buses."""
         what = topic, _who_failed(topic, data)
         self.told[what if what in self.told or len(self.told) < _TOLD else (topic, "")] += 1
         self.publish_nowait(topic, data, source="runtime")
@@ -111,7 +111,7 @@ class Events:
             self._outer.tell(topic, data)
 
     def wants(self, topic: str) -> bool:
-        """Whether anybody subscribed to a topic, here or on the buses around this one."""
+        """Return whether anybody has subscribed to a topic, here or on an outer bus."""
         if self._route(topic):
             return True
         return self._outer is not None and self._outer.wants(topic)
@@ -127,22 +127,23 @@ class Events:
         weak: bool = False,
         timeout: float | None = TIMEOUT,
     ) -> Subscription:
-        """Have a function called with each event of the topics a pattern stands for.
+        """Subscribe a handler to the topics that match a pattern.
 
         Args:
-            pattern: Such as `order.*`, see `llmspell.events.topics.Pattern`.
-            handler: Called with one event after another; it may be async. What it returns does not
-                matter; what it raises is logged, counted, and published as `subscriber.failed`.
-            size: Events kept for it while it is busy, at most.
-            overflow: What happens when there are more: the oldest is dropped, or publishers wait.
-            replay: How many events of the past it gets first, at most.
-            weak: Whether to hold it weakly: a bound method lasts as long as its object, any other
-                object as long as somebody else holds it.
-            timeout: Seconds it may take for one event if it is async.
+            pattern: For example `order.*`; see `llmspell.events.topics.Pattern`.
+            handler: Called with one event at a time; may be async. Its result is ignored;
+                exceptions are logged, counted, and published as `subscriber.failed`.
+            size: The most events in its backlog.
+            overflow: What to do when the backlog is full: drop the oldest event, or make publishers
+                wait.
+            replay: The most past events it receives first.
+            weak: Whether to hold the handler weakly: a bound method lives as long as its object,
+                any other callable as long as something else refers to it.
+            timeout: Seconds an async handler may take for one event.
 
         Raises:
-            ValueError: When the pattern is none, or an option makes no sense.
-            TypeError: When the handler cannot be called.
+            ValueError: The pattern or an option is invalid.
+            TypeError: The handler is not callable.
         """
         subscription = HandlerSubscription(
             pattern,
@@ -164,10 +165,10 @@ class Events:
         overflow: Overflow = "drop_oldest",
         replay: int = 0,
     ) -> Stream:
-        """The events of the topics a pattern stands for, from now on, to be taken one by one.
+        """Return a stream of the events, from now on, whose topics match a pattern.
 
         Raises:
-            ValueError: When the pattern is none, or an option makes no sense.
+            ValueError: The pattern or an option is invalid.
         """
         subscription = Subscription(pattern, size=size, overflow=overflow)
         self._add(subscription, replay)
@@ -176,13 +177,13 @@ class Events:
     async def wait(
         self,
         pattern: str,
-        timeout: float | None = None,  # noqa: ASYNC109 - None is an answer
+        timeout: float | None = None,  # noqa: ASYNC109 - on timeout it returns None
         *,
         replay: int = 0,
     ) -> Event | None:
-        """The next event of the topics a pattern stands for; None when `timeout` seconds pass.
+        """Return the next event whose topic matches a pattern, or None after `timeout` seconds.
 
-        With `replay` 1 it may be one of the past, the last.
+        With `replay` 1, the latest past event counts too.
         """
         with self.stream(pattern, replay=replay) as stream:
             return await stream.receive(timeout)
@@ -200,7 +201,7 @@ class Events:
         )
 
     async def close(self, *, within: float = 1.0) -> None:
-        """End all subscriptions. Handlers have `within` seconds for what was published so far."""
+        """End all subscriptions; handlers get `within` seconds to finish what has been published."""
         handlings = [s for s in self._subscriptions if isinstance(s, HandlerSubscription)]
         tasks = [task for s in handlings if (task := s.busy) is not None]
         if tasks:
@@ -223,7 +224,7 @@ class Events:
         return event
 
     def _route(self, topic: str) -> tuple[Subscription, ...]:
-        """Who subscribed to a topic."""
+        """Return the subscriptions to a topic."""
         route = self._routes.get(topic)
         if route is None:
             if len(self._routes) >= _ROUTES:
@@ -250,6 +251,6 @@ class Events:
 
 
 def _who_failed(topic: str, data: Value) -> str:
-    """The name of a part of the runtime, "" of anything else: runs and agents come and go."""
+    """Return the name of the failed part of the runtime, or "" for runs and agents, which vary."""
     kind, _, what = topic.partition(".")
     return str(data[kind])[:_LONGEST_NAME] if what == "failed" and kind in _PARTS else ""

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from llmspell.values import LuaFunction, NotPlain, Value
 
 ROOM = 8 << 20
-"""Bytes of data that one backlog holds, about, whatever the number of its events."""
+"""The approximate bytes of data in one backlog, regardless of its number of events."""
 
-_ATOM = 32  # bytes that anything weighs, about
+_ATOM = 32  # approximate bytes of the smallest value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """Something that happened. Subscribers share it, so none may change its data.
+    """An event. Subscribers share it, so its data must not be changed.
 
     Attributes:
-        topic: What it is about: "order.paid".
+        topic: For example "order.paid".
         data: A plain value.
-        source: Who published it: "runtime", "host", or the id of a run.
+        source: The publisher: "runtime", "host", or the id of a run.
         number: Its place among the events of its bus, from 1.
         time: Seconds since 1970.
-        weight: About how many bytes of memory its data takes.
+        weight: The approximate size of its data in memory, in bytes.
     """
 
     topic: str
@@ -43,7 +43,7 @@ class Event:
 
 
 def weight_of(data: Value) -> int:
-    """About how many bytes a plain value takes. Raises NotPlain for a function of a spell."""
+    """Return the approximate size of a plain value in bytes. Raises NotPlain for a Lua function."""
     kind = type(data)
     if kind is str or kind is bytes:
         return _ATOM + len(data)
@@ -60,7 +60,7 @@ def weight_of(data: Value) -> int:
 
 
 class Backlog:
-    """Events in the order in which they came, no more than `size` of them or than there is ROOM."""
+    """A queue of events, limited to `size` events and `ROOM` bytes."""
 
     __slots__ = ("_events", "_weight", "size")
 
@@ -73,7 +73,7 @@ class Backlog:
         return len(self._events) < self.size and self._weight + event.weight <= ROOM
 
     def put(self, event: Event) -> int:
-        """Add one; how many of the oldest had to go for it."""
+        """Add an event; return how many of the oldest were dropped to make room."""
         dropped = 0
         while self._events and not self.fits(event):
             self.take()

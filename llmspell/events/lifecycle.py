@@ -1,4 +1,4 @@
-"""What the runtime publishes of its own doings."""
+"""Publishes the start and the end of what the runtime does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llmspell.values import Value
 
 @contextmanager
 def told(events: Events, subject: str, data: dict[str, Value]) -> Iterator[None]:
-    """Publish that something started, and that it ended or failed: `tool.started`, `tool.ended`."""
+    """Publish `SUBJECT.started`, then `SUBJECT.ended` or `SUBJECT.failed`, around the body."""
     events.tell(f"{subject}.started", data)
     begin = time.perf_counter()
     try:

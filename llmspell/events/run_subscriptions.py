@@ -6,17 +6,17 @@ from llmspell.callback_tasks import CallbackTasks
 from llmspell.errors import InvalidArguments
 from llmspell.events.subscriptions import Stream, Subscription
 
-MOST = 64  # subscriptions of one run at a time: each may hold ROOM
-LEFT = 30.0  # seconds there are at the end of a run for what was published until then
+MOST = 64  # concurrent subscriptions of one run: each may hold ROOM bytes
+LEFT = 30.0  # seconds to deliver remaining events at the end of a run
 
 log = logging.getLogger("llmspell.events")
 
 
 class RunSubscriptions:
-    """The subscriptions of one run, by id. They end with it.
+    """The subscriptions of one run by id; they end with the run.
 
     Attributes:
-        callers: What calls the spell with the events of a subscription.
+        callers: The tasks that call the spell with the events of subscriptions.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class RunSubscriptions:
         self.callers = CallbackTasks()
 
     def check_room(self) -> None:
-        """Raise InvalidArguments when there are as many as there may be."""
+        """Raise InvalidArguments if the run has as many subscriptions as allowed."""
         if len(self._streams) >= MOST:
             raise InvalidArguments(
                 "Event",
@@ -39,13 +39,13 @@ class RunSubscriptions:
         return id in self._streams
 
     def find(self, id: str) -> Stream:  # noqa: A002
-        """The subscription of that id. Raises InvalidArguments."""
+        """Return the subscription with an id. Raises InvalidArguments."""
         if id not in self._streams:
             raise InvalidArguments("Event", [f"there is no subscription {id!r}, or it has ended"])
         return self._streams[id]
 
     def close(self, id: str) -> bool:  # noqa: A002
-        """End one; whether it was there. A call in progress goes on."""
+        """End a subscription; return whether it existed. A call in progress continues."""
         stream = self._streams.pop(id, None)
         if stream is not None:
             stream.close()
@@ -55,14 +55,14 @@ class RunSubscriptions:
         return {id_: stream.subscription for id_, stream in self._streams.items()}
 
     async def finish(self) -> None:
-        """Have the spell called with what was published so far, and with nothing more."""
+        """Deliver the events published so far to the spell, and no later ones."""
         for stream in self._streams.values():
             stream.subscription.end()
         if await self.callers.finish(LEFT):
             log.warning("the run ends, though its subscribers are not done after %g s", LEFT)
 
     async def end(self) -> None:
-        """End all, and cancel calls in progress."""
+        """End all subscriptions, and cancel calls in progress."""
         await self.callers.cancel()
         for stream in self._streams.values():
             stream.close()

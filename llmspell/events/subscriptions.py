@@ -19,35 +19,35 @@ log = logging.getLogger("llmspell.events")
 Handler = Callable[[Event], Awaitable[Any] | Any]
 
 Overflow = Literal["drop_oldest", "wait"]
-"""What a full backlog does: lose its oldest event, or make publishers wait."""
+"""What a full backlog does: drop its oldest event, or make publishers wait (back-pressure)."""
 
 SIZE = 1000  # events
 TIMEOUT = 30.0  # seconds
-FAILED = "subscriber.failed"  # the topic of what is said about a handler that failed
+FAILED = "subscriber.failed"  # the topic for failures of handlers
 
 Tell = Callable[[str, Value], None]
-"""Publishes what the runtime has to say, see `Events.tell`."""
+"""Publishes an event of the runtime, see `Events.tell`."""
 
-_TURN = 64  # events handled before others get their turn
+_TURN = 64  # events handled before yielding to other tasks
 
 
 class Subscription:
-    """The events that match a pattern, kept until they are taken. It ends when it is closed.
+    """A backlog of the events that match a pattern, until they are taken or it is closed.
 
     Attributes:
-        pattern: Which topics.
-        size: Events it keeps, at most.
-        overflow: What happens to one more.
-        delivered: How many were taken, or handed to its handler.
-        dropped: How many were lost, since there was no room for them.
-        failed: How many of these its handler failed at.
-        ended: Whether it gets no more.
+        pattern: Selects the topics.
+        size: The most events in the backlog.
+        overflow: What to do when the backlog is full.
+        delivered: The number of events taken, or passed to the handler.
+        dropped: The number of events lost because the backlog was full.
+        failed: The number of events for which the handler failed.
+        ended: Whether it receives no more events.
     """
 
     def __init__(
         self, pattern: str, *, size: int = SIZE, overflow: Overflow = "drop_oldest"
     ) -> None:
-        """Prepare. Raises ValueError for what is no pattern, size or overflow."""
+        """Create a subscription. Raises ValueError for an invalid pattern, size or overflow."""
         self._pattern = Pattern(pattern)
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"size: must be a whole number of at least 1, not {size}")
@@ -67,19 +67,19 @@ class Subscription:
 
     @property
     def waiting(self) -> int:
-        """How many events are there to be taken."""
+        """The number of events in the backlog."""
         return len(self._backlog)
 
     def matches(self, topic: str) -> bool:
         return self._pattern.matches(topic)
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Begin with these."""
+        """Put past events into the backlog."""
         for event in events:
             self._backlog.put(event)
 
     def offer(self, event: Event) -> asyncio.Future[None] | None:
-        """Add an event; if its publisher has to wait, a future of when there was room for it."""
+        """Add an event; if its publisher has to wait, return a future for when there is room."""
         if self.ended:
             return None
         if self.overflow == "wait" and not self._has_room(event):
@@ -90,7 +90,7 @@ class Subscription:
         return None
 
     def push(self, event: Event) -> None:
-        """Add an event without waiting. Where others do wait for room, it is dropped itself."""
+        """Add an event without waiting. With overflow "wait", it is dropped if the backlog is full."""
         if self.ended:
             return
         if self.overflow == "wait" and not self._has_room(event):
@@ -99,7 +99,7 @@ class Subscription:
             self._put(event)
 
     def take(self) -> Event | None:
-        """The oldest event, or None when there is none."""
+        """Remove and return the oldest event, or None."""
         if not self._backlog:
             return None
         event = self._backlog.take()
@@ -107,9 +107,9 @@ class Subscription:
         return event
 
     async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
-        """The oldest event, waited for if need be.
+        """Remove and return the oldest event, waiting for one if necessary.
 
-        None after `timeout` seconds without one, or when the subscription has ended.
+        Returns None after `timeout` seconds without an event, or when the subscription has ended.
         """
         if not (self._backlog or self.ended):
             try:
@@ -123,7 +123,7 @@ class Subscription:
         return event
 
     def end(self) -> None:
-        """Get no more; what is there can still be taken."""
+        """Stop receiving events; those in the backlog can still be taken."""
         self.ended = True
         for room, _ in self._publishers:
             _settle(room)
@@ -132,7 +132,7 @@ class Subscription:
             _settle(taker)
 
     def close(self) -> None:
-        """Get no more, and forget what is there."""
+        """Stop receiving events, and discard the backlog."""
         self.end()
         self._backlog.clear()
         if self.on_close:
@@ -140,7 +140,7 @@ class Subscription:
             self.on_close = None
 
     def report(self, topic: str, subscriber: str, what: str, tell: Tell) -> None:
-        """Make known that whoever handles the events failed at one."""
+        """Count, log and publish a failure of the handler."""
         self.failed += 1
         log.warning("the subscriber %s failed at the event %s: %s", subscriber, topic, what)
         if topic != FAILED:
@@ -160,7 +160,7 @@ class Subscription:
         self.dropped += number
 
     def _admit(self) -> None:
-        """Let publishers go on that wait for room, in the order in which they came."""
+        """Admit waiting publishers in order, as far as there is room."""
         while self._publishers:
             room, event = self._publishers[0]
             if not room.cancelled():
@@ -171,7 +171,7 @@ class Subscription:
             self._publishers.popleft()
 
     def _arrived(self) -> None:
-        """Wake who waits for an event."""
+        """Wake one waiting receiver."""
         for taker in self._takers:
             if not taker.done():
                 taker.set_result(None)
@@ -184,16 +184,16 @@ class Subscription:
             await taker
         except asyncio.CancelledError:
             if self._backlog:
-                self._arrived()  # somebody else can take what this one was woken for
+                self._arrived()  # wake another receiver instead
             raise
         finally:
             self._takers.remove(taker)
 
 
 class HandlerSubscription(Subscription):
-    """A subscription whose events are handed to a function, one after another.
+    """A subscription that passes its events to a handler, one at a time.
 
-    A task does it that is there only as long as there are events.
+    Its task exists only while there are events.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class HandlerSubscription(Subscription):
 
     @property
     def busy(self) -> asyncio.Task[None] | None:
-        """The task that hands over events, if there is one."""
+        """The task that calls the handler, if it is running."""
         return None if self._task is None or self._task.done() else self._task
 
     def close(self) -> None:
@@ -275,9 +275,9 @@ class HandlerSubscription(Subscription):
 
 
 class Stream:
-    """A subscription whose events are taken one by one: `async for event in stream`.
+    """A subscription to iterate over: `async for event in stream`.
 
-    It ends when it is closed, when its `with` block does, and when nobody holds it any more.
+    It ends when it is closed, at the end of its `with` block, or when it is garbage-collected.
     """
 
     def __init__(self, subscription: Subscription) -> None:
@@ -285,7 +285,9 @@ class Stream:
         weakref.finalize(self, subscription.close).atexit = False
 
     async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
-        """The next event; None after `timeout` seconds without one, or when the stream has ended."""
+        """Return the next event; None after `timeout` seconds without one, or if the stream has
+        ended.
+        """
         return await self.subscription.receive(timeout)
 
     def close(self) -> None:
@@ -320,5 +322,5 @@ def _settle(future: asyncio.Future[None]) -> None:
 def _current_task() -> asyncio.Task[Any] | None:
     try:
         return asyncio.current_task()
-    except RuntimeError:  # garbage may be collected where no loop runs
+    except RuntimeError:  # garbage collection may run without an event loop
         return None

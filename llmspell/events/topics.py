@@ -1,4 +1,4 @@
-"""Topics, and the patterns that stand for many of them."""
+"""Topics of events, and patterns that match them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MOST_PARTS = 16
 
 
 def check_topic(topic: str) -> str:
-    """The topic: parts that are not empty with dots between them, such as `order.paid`.
+    """Return a topic after checking it: non-empty parts separated by dots, such as `order.paid`.
 
     Raises:
-        ValueError: When it is none.
+        ValueError: The topic is invalid.
     """
     if any("*" in part for part in _parts(topic, "topic")):
         raise ValueError(f"{topic!r} is no topic: only a pattern has a *")
@@ -20,13 +20,14 @@ def check_topic(topic: str) -> str:
 
 
 class Pattern:
-    """Stands for many topics.
+    """A pattern that matches topics.
 
-    `*` is any one part, or at the end one or more; `**` is any number of parts, also none.
+    `*` matches any one part, or at the end one or more; `**` matches any number of parts, including
+    none.
     """
 
     def __init__(self, text: str) -> None:
-        """Read a pattern. Raises ValueError when it is none."""
+        """Parse a pattern. Raises ValueError if it is invalid."""
         self.text = text
         parts = _parts(text, "pattern")
         if any("*" in part and part not in ("*", "**") for part in parts):
@@ -38,9 +39,9 @@ class Pattern:
 
 
 def _match(pattern: Sequence[str], topic: Sequence[str]) -> bool:
-    """Takes as many steps as the one has parts times those of the other, at most."""
+    """Match in at most as many steps as the product of the numbers of parts."""
     at = 0
-    open_at, taken = -1, 0  # the last `**`, and up to where in the topic it reaches
+    open_at, taken = -1, 0  # the last `**`, and the end of what it matches so far
     position = 0
     while position < len(topic):
         part = pattern[at] if at < len(pattern) else None

@@ -1,4 +1,4 @@
-"""The chain every effect passes through."""
+"""The middleware chain that every effect passes through."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ __all__ = ["ORDER", "Middleware", "arrange", "as_middleware", "compose", "middle
 class Middleware(Protocol):
     """One concern around every effect.
 
-    `name` is unique. One of yours also says where it stands: `before` or `after` the name of
-    another one. If it has a method `open(runtime)`, that is called when the runtime starts, and
-    `close()` when it stops.
+    `name` is unique. Middleware outside of `ORDER` also has `before` or `after`, the name of the
+    middleware next to which it is placed. `open(runtime)`, if it has that, is called when the
+    runtime starts, and `close()` when it stops.
     """
 
     name: str
 
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
-        """What stands in front of `call` for this effect in this run; `call` itself if nothing."""
+        """Return a function around `call` for this effect in this run; `call` itself if not needed."""
         ...
 
 
 # THE ORDER, outermost first.
 ORDER: tuple[Middleware, ...] = (
-    Trace(),  # sees everything: refusals too
-    Publish(),  # tools and changes of the state, as events
-    Validate(),  # arguments against the effect's schema; hooks see checked ones
-    HookMiddleware(),  # before / after / error, by priority; a rewritten effect is validated again
-    Approval(),  # a person sees what will really be done, and may still change it
-    Journal(),  # records leaves, errors too; answers those recorded before
-    Budgeting(),  # reserves what a call may cost, and settles what it did
-    Permission(),  # judges the arguments that will really be used
+    Trace(),  # sees everything, including refusals
+    Publish(),  # publishes tool calls and state changes as events
+    Validate(),  # checks arguments against the effect's schema, so hooks see checked ones
+    HookMiddleware(),  # before / after / error, by priority; modified arguments are validated again
+    Approval(),  # a person sees the final arguments, and may still change them
+    Journal(),  # records leaves, including errors, or answers them from the record
+    Budgeting(),  # reserves what a call may cost, and settles what it did cost
+    Permission(),  # checks the arguments that will really be used
     Deadline(),  # the effect's own timeout
 )
 
@@ -57,15 +57,15 @@ def arrange(
     *,
     source: str = "the runtime",
 ) -> tuple[Middleware, ...]:
-    """The order with more middleware put in its place, one after the other.
+    """Insert more middleware into the order, one after the other.
 
     Args:
-        extra: What is to have a place.
-        order: Where.
-        source: Who wants that, for errors.
+        extra: The middleware to insert.
+        order: The order to extend.
+        source: Names the origin of `extra` in errors.
 
     Raises:
-        ConfigError: When one names no place, a place that is not there, or a name taken.
+        ConfigError: One names no neighbour or an unknown one, or its own name is taken.
     """
     arranged = list(order)
     for given in extra:
@@ -86,10 +86,10 @@ def arrange(
 
 
 def as_middleware(given: Middleware | MiddlewareFunction) -> Middleware:
-    """Middleware as it is, or made of `async def function(effect, call_next)`.
+    """Return middleware as it is, or create it from `async def function(effect, call_next)`.
 
     Raises:
-        ConfigError: When it is neither.
+        ConfigError: `given` is neither.
     """
     if callable(getattr(given, "wrap", None)) and not isinstance(given, type):
         return cast("Middleware", given)
@@ -101,10 +101,10 @@ def as_middleware(given: Middleware | MiddlewareFunction) -> Middleware:
 
 
 def compose(order: Sequence[Middleware], handler: Handler, run: Run) -> Perform:
-    """The whole chain for one effect in one run; middleware with nothing to do is not in it.
+    """Build the chain for one effect in one run, without middleware that has nothing to do.
 
     Raises:
-        MiddlewareFailed: When one cannot say what stands in front of the effect.
+        MiddlewareFailed: A `wrap` failed.
     """
     call = handler.perform
     for one in reversed(order):

@@ -7,7 +7,7 @@ from llmspell.values import Value
 
 
 class Approval:
-    """Has a person approve of the effects that the run's rules name."""
+    """Asks a person to approve the effects that the run's approval rules select."""
 
     name = "approval"
 

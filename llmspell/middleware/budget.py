@@ -7,9 +7,9 @@ from llmspell.spending.prices import Prices
 
 
 class Budgeting:
-    """Has what is paid by tokens reserved before it is done, and settled when its usage is known.
+    """Reserves the tokens and dollars that a model request may use, and settles the actual usage.
 
-    It puts the price of the answer into its `usage`.
+    It adds the price to the `usage` of the answer.
     """
 
     name = "budget"

@@ -1,4 +1,4 @@
-"""Middleware that the settings name: `[[middleware]]`."""
+"""Creates the middleware listed as `[[middleware]]` in the settings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SHIPPED = {
 
 
 def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Middleware]:
-    """One for each entry, in their order; `source` names the file in errors.
+    """Create middleware for each entry, in order; `source` names the file in errors.
 
     Raises:
-        ConfigError: When there is none of that name, its settings are wrong, or what `module`
-            names is none.
-        PluginError: When `module` cannot be loaded.
+        ConfigError: No middleware has that name, its settings are wrong, or `module` does not name
+            middleware.
+        PluginError: `module` cannot be loaded.
     """
     return [_make(entry, source) for entry in settings]
 
@@ -58,4 +58,4 @@ def _object(found: Any, entry: MiddlewareSettings, source: str) -> Any:
         return construct(found, entry.settings, place=place, source=source)
     if entry.settings:
         raise ConfigError(source, [f"{place}: only a class takes settings"])
-    return copy(as_middleware(found))  # as the same one may be wanted in two places
+    return copy(as_middleware(found))  # several entries may configure the same object

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """Cancels an effect that takes longer than its handler says it may."""
+    """Cancels an effect that exceeds the timeout given by its handler."""
 
     name = "deadline"
 
@@ -45,7 +45,7 @@ class Deadline:
 def _clock(
     effect: Effect, seconds: float, *, recorded: bool
 ) -> AbstractContextManager[Expiry | CancelScope]:
-    """Cancels what is inside when its time is up; of what is made of others that is recorded."""
+    """Return a scope that is cancelled after a time; the expiry is recorded for composite effects."""
     if recorded:
         from llmspell.journal.timeouts import moving_on
 

@@ -10,7 +10,7 @@ log = logging.getLogger("llmspell.middleware")
 
 
 def middleware_failed(name: str, effect: str, what: str, run: Run) -> MiddlewareFailed:
-    """The error for middleware that failed by itself at an effect; it is logged and published."""
+    """Log and publish a failure of middleware, and return the error for it."""
     error = MiddlewareFailed(f"middleware {name!r} at {effect}: {what}")
     log.warning("%s", error)
     about = {"middleware": name, "effect": effect, "message": what, "run": run.id}

@@ -8,13 +8,13 @@ from llmspell.effects import Handler, Perform, Run
 
 
 class FilteredMiddleware(ABC):
-    """Middleware for some effects; in the chains of others it is not there.
+    """Base class of middleware that applies to some effects only.
 
     Attributes:
-        name: Unique among those of a runtime.
-        effects: Names of effects, with `*` for any part: `tool.call`, `agent.*`.
-        before: It stands outside the one of that name; or
-        after: it stands inside the one of that name.
+        name: Unique among the middleware of a runtime.
+        effects: Names of effects, where `*` matches any part: `tool.call`, `agent.*`.
+        before: The name of the middleware to place it directly outside of; or
+        after: the name of the middleware to place it directly inside of.
     """
 
     def __init__(
@@ -36,4 +36,4 @@ class FilteredMiddleware(ABC):
 
     @abstractmethod
     def around(self, handler: Handler, call: Perform) -> Perform:
-        """What stands in front of `call` for an effect that was chosen."""
+        """Return a function around `call` for an effect that it applies to."""

@@ -20,15 +20,15 @@ DEFAULT_TIMEOUT = 30.0
 
 
 class FunctionMiddleware(FilteredMiddleware):
-    """Middleware made of `async def function(effect, call_next)`.
+    """Middleware made from `async def function(effect, call_next)`.
 
-    The function returns the effect's result, usually that of `await call_next(effect)`. It may
-    give other arguments by setting `effect.args`; they are checked again. When it fails by itself,
-    takes too long or returns what is no plain value, the effect fails with `middleware_failed`;
-    an LlmspellError that it raises is passed on as it is.
+    The function returns the effect's result, usually that of `await call_next(effect)`. To change
+    the arguments it assigns `effect.args`; they are validated again. The effect fails with
+    `middleware_failed` if the function raises an exception of its own, exceeds its timeout or
+    returns something that is not a plain value. An LlmspellError that it raises is passed on.
 
     Attributes:
-        timeout: Seconds it may take, without what it waits for in `call_next`.
+        timeout: Seconds the function may take, not counting its waits for `call_next`.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class FunctionMiddleware(FilteredMiddleware):
         after: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        """Make one; without `before` and `after` it stands right outside the hooks."""
+        """Create the middleware; without `before` and `after`, it is placed directly outside the
+        hooks.
+        """
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is no async function")
         if before is None and after is None:
@@ -57,7 +59,7 @@ class FunctionMiddleware(FilteredMiddleware):
 
 
 class _Passage:
-    """One effect on its way through the function."""
+    """One effect passing through the function."""
 
     def __init__(self, middleware: FunctionMiddleware, handler: Handler, call: Perform) -> None:
         from anyio import CancelScope
@@ -66,7 +68,7 @@ class _Passage:
         self._scope = CancelScope()
         self._waiting = 0
         self._results: list[Value] = []
-        self._error: BaseException | None = None  # which came from further in
+        self._error: BaseException | None = None  # raised further inside
 
     async def perform(self, effect: Effect) -> Value:
         self._args, self._left = effect.args, self._middleware.timeout
@@ -116,7 +118,7 @@ class _Passage:
             self._scope.deadline = current_time() + self._left
 
     def _checked(self, result: Value) -> Value:
-        """The result, which is known to be plain if it came from further in."""
+        """Return the result as a plain value; a result from further inside is known to be one."""
         return result if any(result is known for known in self._results) else plain(result)
 
     def _failed(self, effect: Effect, what: str) -> MiddlewareFailed:
@@ -131,14 +133,14 @@ def middleware(
     after: str | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> Callable[[MiddlewareFunction], FunctionMiddleware]:
-    """Decorator: make middleware of an async function of an effect and of what comes next.
+    """Return a decorator that makes middleware from an `async def function(effect, call_next)`.
 
     Args:
-        name: Its name, if not the function's.
-        effects: Names of the effects it is for, with `*` for any part.
-        before: It stands outside the middleware of that name; or
-        after: it stands inside that one. Without both it stands right outside the hooks.
-        timeout: Seconds it may take, without what it waits for in `call_next`.
+        name: Its name; by default the function's.
+        effects: Names of the effects it applies to; `*` matches any part.
+        before: The name of the middleware to place it directly outside of; or
+        after: the one to place it directly inside of. By default it is directly outside the hooks.
+        timeout: Seconds the function may take, not counting its waits for `call_next`.
     """
     return partial(
         FunctionMiddleware,

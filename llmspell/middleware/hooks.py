@@ -12,7 +12,7 @@ from llmspell.values import Value
 
 
 class HookMiddleware:
-    """Dispatches the hooks of an effect."""
+    """Runs the hooks of an effect."""
 
     name = "hooks"
 
@@ -25,7 +25,7 @@ class HookMiddleware:
 
 
 class _Moving:
-    """Dispatches the hooks of an effect, where these come and go."""
+    """Runs the hooks of an effect in a recorded run whose spell adds or removes hooks."""
 
     def __init__(self, handler: Handler, call: Perform, hooks: Hooks, now: Perform) -> None:
         self._handler, self._call, self._hooks = handler, call, hooks
@@ -52,9 +52,9 @@ class _Moving:
 
 
 def _dispatch(handler: Handler, call: Perform, hooks: Hooks, seen: Seen) -> Perform:
-    """Dispatches the hooks there are as of then."""
+    """Return a function that performs the effect with the hooks selected by `seen`."""
     found = hooks.matching(handler.name, seen)
-    found.pop("at", None)  # those are told of what is no effect
+    found.pop("at", None)  # hooks at points of the life cycle
     if not found:
         return call
     from llmspell.hooks.dispatch import Dispatch

@@ -15,7 +15,7 @@ from llmspell.values import Value
 
 
 class Journal:
-    """Records what comes of the leaves of a run, and answers those that were recorded before."""
+    """Records the outcomes of a run's leaves, and answers leaves from the record."""
 
     name = "journal"
 
@@ -50,8 +50,9 @@ class Journal:
 
 
 def _paid_for(recording: Recording, leaf: Perform) -> Perform:
-    """A leaf that has whoever pays for it pay again, once that is there again, what was paid
-    before.
+    """Wrap a leaf so that the accounts are charged again for what it cost before a resume.
+
+    Only accounts inside the run's are charged, once they exist again.
     """
 
     def paid(effect: Effect) -> Answer[Value]:
@@ -65,12 +66,12 @@ def _paid_for(recording: Recording, leaf: Perform) -> Perform:
 
 
 def _pay(effect: Effect, payment: Payment) -> None:
-    """What was paid for before counts for the budgets, and is in what they say."""
+    """Charge an earlier payment to the accounts, so that it counts for their budgets."""
     effect.run[Accounts].resume_at(effect.path, payment, effect.run[Prices])
 
 
 def _paid_before(effect: Effect, leaf: Perform, pay: Callable[[], None]) -> Answer[Value]:
-    """The answer of a leaf from the record, which is paid for when it comes, or is not waited for."""
+    """Return the recorded answer of a leaf; pay when it arrives, or when nobody waits for it."""
     try:
         answer = leaf(effect)
     except Exception:
@@ -83,7 +84,7 @@ def _paid_before(effect: Effect, leaf: Perform, pay: Callable[[], None]) -> Answ
 
 
 class _Paid:
-    """An answer that is paid for once it is there. Who does not await it closes it."""
+    """An answer that is paid for once it has arrived. A caller that does not await it closes it."""
 
     __slots__ = ("_answer", "_begun", "_pay")
 

@@ -1,4 +1,4 @@
-"""Middleware that is told when its runtime starts and stops: what has `open` or `close`."""
+"""Opens middleware when the runtime starts, and closes it when the runtime stops."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def open_middleware(
     middleware: Iterable[Middleware], runtime: Runtime, cleanup: AsyncExitStack
 ) -> None:
-    """Tell each of the runtime; `cleanup` closes it. Raises PluginError for one that fails."""
+    """Call `open` of middleware that has it, and register `close` with `cleanup`.
+
+    Raises PluginError if one fails.
+    """
     for one in middleware:
         if begin := getattr(one, "open", None):
             try:

@@ -13,9 +13,9 @@ from llmspell.values import Value
 
 
 class Logging(FilteredMiddleware):
-    """Logs each effect once it has ended: what it was, how long it took, how it failed.
+    """Logs each effect when it has ended, with its duration or its error.
 
-    Arguments and results are not logged: there may be secrets in them. `Debugging` does.
+    Arguments and results are not logged, since they may contain secrets; `Debugging` logs them.
     """
 
     usual_name, values = "logging", False
@@ -29,14 +29,14 @@ class Logging(FilteredMiddleware):
         after: str | None = "trace",
         level: int = logging.INFO,
     ) -> None:
-        """Make one.
+        """Configure the middleware.
 
         Args:
-            name: Its name, by default "logging"; two of them need two.
-            effects: Names of the effects it is for, with `*` for any part.
-            before: It stands outside the one of that name; or
-            after: it stands inside the one of that name.
-            level: That of `logging` with which effects are logged; what failed is a warning.
+            name: Its name, by default "logging"; must be unique.
+            effects: Names of the effects it applies to; `*` matches any part.
+            before: The name of the middleware to place it directly outside of; or
+            after: the one to place it directly inside of.
+            level: The log level of successful effects; failures are warnings.
         """
         super().__init__(name or self.usual_name, effects=effects, before=before, after=after)
         self.level = level
@@ -60,15 +60,15 @@ class Logging(FilteredMiddleware):
         return logged
 
     def _shown(self, *values: Value) -> str:
-        """Arguments and result, if they are to be shown."""
+        """Format arguments and result, if they are to be logged."""
         return shown(*values) if self.values else ""
 
 
 class Debugging(Logging):
-    """Logs each effect with its arguments and its result, or how it failed.
+    """Logs each effect with its arguments and its result or error.
 
-    Long texts and large tables are cut short, and what looks like a key is blotted out. It is made
-    as `Logging` is.
+    Long texts and large tables are shortened, and anything that looks like a key is redacted. The
+    options are those of `Logging`.
     """
 
     usual_name, values = "debugging", True

@@ -24,13 +24,13 @@ log = logging.getLogger("llmspell.metrics")
 
 
 class Metrics(FilteredMiddleware):
-    """Counts effects, their errors and how long they take.
+    """Measures effects: calls, errors and durations.
 
-    When the runtime stops, that is logged and, with what there is to say of models, hooks and
-    events, added to the figures of the project, which `llmspell metrics` prints.
+    When the runtime stops, the figures are logged. Together with those of models, hooks and events
+    they are added to the project's metrics, which `llmspell metrics` prints.
 
     Attributes:
-        measured: By effect name, over all runs of the runtime.
+        measured: The figures by effect name, over all runs of the runtime.
     """
 
     def __init__(
@@ -43,15 +43,16 @@ class Metrics(FilteredMiddleware):
         file: Path | None = None,
         keep: bool = True,
     ) -> None:
-        """Make one.
+        """Configure the middleware.
 
         Args:
-            name: Its name; two of them need two.
-            effects: Names of the effects it is for, with `*` for any part.
-            before: It stands outside the one of that name; or
-            after: it stands inside the one of that name.
-            file: Where to write the figures of this runtime, when it stops, in Prometheus' format.
-            keep: Whether they are added to those of the project.
+            name: Its name; must be unique.
+            effects: Names of the effects it applies to; `*` matches any part.
+            before: The name of the middleware to place it directly outside of; or
+            after: the one to place it directly inside of.
+            file: Where to write the metrics of this runtime when it stops, in Prometheus text
+                format.
+            keep: Whether to add the metrics to those of the project.
         """
         super().__init__(name, effects=effects, before=before, after=after)
         self.file, self.keep = file, keep
@@ -59,7 +60,7 @@ class Metrics(FilteredMiddleware):
         self.measured: dict[str, EffectMetrics] = {}
 
     def open(self, runtime: Runtime) -> None:
-        """The runtime it belongs to begins."""
+        """Called when its runtime starts."""
         self._runtime = runtime
 
     def around(self, handler: Handler, call: Perform) -> Perform:
@@ -90,7 +91,7 @@ class Metrics(FilteredMiddleware):
         return counted
 
     def close(self) -> None:
-        """Log what was measured, write the file, and keep it, when the runtime stops."""
+        """Log the figures, write the file, and add to the project's metrics; the runtime stops."""
         for name, found in sorted(self.measured.items()):
             failed = f", {found.errors.total()} failed" if found.errors else ""
             log.info(
@@ -111,12 +112,14 @@ class Metrics(FilteredMiddleware):
             self._write(lambda file: MetricsFile(file).add(values), kept)
 
     def _keeps_for(self, runtime: Runtime) -> bool:
-        """Whether it keeps the figures of the project, where there are several that may."""
+        """Return whether this is the instance that updates the project's metrics, among several."""
         keeping = [m for m in runtime.middleware if isinstance(m, Metrics) and m.keep]
         return keeping[:1] == [self]
 
     def figures(self) -> dict[str, float]:
-        """What was measured, and what the runtime it belongs to has to say of itself in figures."""
+        """Return all metrics: those of effects, and those of its runtime's models, hooks and
+        events.
+        """
         values = dict(
             one for name, found in self.measured.items() for one in histogram(name, found)
         )
@@ -126,7 +129,7 @@ class Metrics(FilteredMiddleware):
         return values
 
     def exposition(self) -> str:
-        """The figures, in the text format that Prometheus reads."""
+        """Return the metrics in Prometheus text format."""
         return exposition(self.figures())
 
     def _write(self, write: Callable[[Path], None], file: Path) -> None:

@@ -21,7 +21,7 @@ FREE = Cost(_NOTHING, 0.0, calls=0)
 
 
 class PaidEffect:
-    """One kind of effect that is paid by tokens, in one run."""
+    """One kind of effect that is paid for by tokens, in one run."""
 
     def __init__(
         self,
@@ -75,12 +75,14 @@ class PaidEffect:
         return result
 
     def _dearest(self, usage: Usage, models: list[str]) -> float | None:
-        """What it costs with the dearest of the models; None if the price of one is not known."""
+        """Return the cost with the most expensive of the models; None if a price is unknown."""
         amounts = [self._prices.usd(usage, model) for model in models]
         return None if None in amounts else max(amount or 0.0 for amount in amounts)
 
     def _at_most(self, estimate: Estimate, seen: Usage = _NOTHING) -> Cost:
-        """What it counts as where nobody says what it used; what was seen of it is the least."""
+        """Return the cost to assume if no usage was reported: the estimate, or `seen` if that is
+        more.
+        """
         most = estimate.usage
         usage = Usage(
             max(most.input_tokens, seen.input_tokens), max(most.output_tokens, seen.output_tokens)
@@ -88,9 +90,9 @@ class PaidEffect:
         return Cost(usage, self._dearest(usage, estimate.models), answered=False)
 
     def _settle(self, result: Value, model: str, estimate: Estimate) -> Cost:
-        """What the answer cost, which is put into it. A provider may have said so itself."""
+        """Return the cost of an answer, and add it to the answer's usage unless the provider did."""
         if not isinstance(result, dict) or "usage" not in result:
-            return FREE  # middleware in between answered, and asked nobody
+            return FREE  # middleware further inside answered, without a request
         usage = usage_from_plain(result["usage"])
         if usage == _NOTHING:
             return self._at_most(estimate)
@@ -105,14 +107,14 @@ class PaidEffect:
 
 
 def _free(result: Value) -> Value:
-    """What came without anybody being asked."""
+    """Return a result as free of charge, since no model was requested."""
     if not isinstance(result, dict) or not isinstance(result.get("usage"), dict):
         return result
     return result | {"usage": result["usage"] | {"usd": 0.0}}
 
 
 def _may_be_billed(error: BaseException) -> bool:
-    """Whether the provider may have begun to answer, and nobody says how much."""
+    """Return whether the provider may bill a request that failed without reporting its usage."""
     if isinstance(error, ProviderError):
         return error.billed
     if isinstance(error, CancelledBeforeRequest):

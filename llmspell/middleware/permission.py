@@ -15,7 +15,7 @@ S = TypeVar("S")
 
 
 class Permission:
-    """Judges what an effect needs by the run's permissions, and has somebody asked for the rest."""
+    """Checks what an effect needs against the run's permissions, and asks a person for the rest."""
 
     name = "permissions"
 
@@ -57,13 +57,13 @@ def _hooked(run: Run) -> bool:
 
 
 def _telling(permitted: Perform, run: Run) -> Perform:
-    """The same, and hooks are told of what is denied."""
+    """Like `permitted`, but calls the `permission.denied` hooks."""
 
     async def told(effect: Effect) -> Value:
         try:
             return await settled(permitted(effect))
         except PermissionDenied as error:
-            if error.path is None:  # not told by an effect that this one is made of
+            if error.path is None:  # not reported by an inner effect already
                 error.effect, error.path = effect.name, effect.path
                 about = {"effect": effect.name, "message": error.message, **error.details}
                 await tell(run[Hooks], effect.child("permission.denied", about))
@@ -78,7 +78,7 @@ def _publish(effect: Effect, error: PermissionDenied) -> None:
 
 
 class _OneEffect:
-    """The run as one effect sees it that was granted something; its children see the run itself."""
+    """A run as seen by one effect with additional grants; the effect's children see the run itself."""
 
     def __init__(self, run: Run, permissions: Permissions) -> None:
         self.id, self._run, self._permissions = run.id, run, permissions

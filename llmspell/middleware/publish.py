@@ -12,7 +12,7 @@ CHANGED = "state.changed"
 
 
 class Publish:
-    """Publishes what tools do, and what becomes of the state."""
+    """Publishes tool calls and state changes as events."""
 
     name = "events"
 
@@ -59,7 +59,7 @@ def _always(_: Value) -> bool:
     return True
 
 
-# Which effects change the state, and whether one did, by its result.
+# The effects that change the state, and functions that say whether one did, by its result.
 _CHANGES: dict[str, Callable[[Value], bool]] = {
     "state.set": _always,
     "state.update": _always,

@@ -18,10 +18,10 @@ MOST_BUCKETS = 1000
 
 
 class RateLimit(FilteredMiddleware):
-    """Lets so many effects pass in a time, for each model and each tool by itself.
+    """Limits the rate of effects with a token bucket for each model and each tool.
 
-    The others wait their turn. It stands inside the permissions, so every attempt counts, and what
-    is denied, or answered by a hook, does not.
+    Effects beyond the rate wait. By default it is inside the permissions, so that every attempt
+    counts, but not effects that are denied or answered by a hook.
     """
 
     def __init__(
@@ -37,19 +37,19 @@ class RateLimit(FilteredMiddleware):
         before: str | None = None,
         after: str | None = "permissions",
     ) -> None:
-        """Make one.
+        """Configure the middleware.
 
         Args:
-            calls: How many effects may pass …
-            per: … in so many seconds, on average.
-            burst: How many may pass at once after a pause; by default `calls`.
-            wait: Seconds an effect may wait for its turn; one that had to wait longer fails at once
-                with `rate_limited`.
-            only: Names of tools and models that it is for, with `*`; by default all.
-            name: Its name; two of them need two.
-            effects: Names of the effects it is for, with `*` for any part.
-            before: It stands outside the one of that name; or
-            after: it stands inside the one of that name.
+            calls: The number of effects …
+            per: … per this many seconds, on average.
+            burst: The most effects at once after a pause; by default `calls`.
+            wait: The most seconds an effect may wait; if it would have to wait longer, it fails at
+                once with `rate_limited`.
+            only: Names of the tools and models it applies to, with `*`; by default all.
+            name: Its name; must be unique.
+            effects: Names of the effects it applies to; `*` matches any part.
+            before: The name of the middleware to place it directly outside of; or
+            after: the one to place it directly inside of.
         """
         super().__init__(name, effects=effects, before=before, after=after)
         self.size = calls if burst is None else burst
@@ -78,7 +78,7 @@ class RateLimit(FilteredMiddleware):
             try:
                 await asyncio.sleep(pause)
             except BaseException:
-                bucket.tokens += 1  # it did not pass
+                bucket.tokens += 1  # the effect was not performed
                 raise
             return await settled(call(effect))
 
@@ -87,7 +87,7 @@ class RateLimit(FilteredMiddleware):
     def _bucket(self, name: str) -> TokenBucket:
         bucket = self._buckets.get(name)
         if bucket is None:
-            if len(self._buckets) >= MOST_BUCKETS:  # one that is full again says nothing
+            if len(self._buckets) >= MOST_BUCKETS:  # a full bucket is the same as a new one
                 self._buckets = {n: b for n, b in self._buckets.items() if not b.is_full()}
             bucket = self._buckets[name] = TokenBucket(self.size, self.calls / self.per)
         return bucket

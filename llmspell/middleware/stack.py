@@ -9,7 +9,7 @@ from llmspell.middleware.function import MiddlewareFunction
 
 
 class Stack:
-    """Builds middleware from the outside in: each stands right inside the one before it.
+    """Builds a stack of middleware from the outside in.
 
     stack = (
         Stack(effects="agent.run")
@@ -21,11 +21,12 @@ class Stack:
     """
 
     def __init__(self, *, after: str = "trace", effects: str | Iterable[str] | None = None) -> None:
-        """Begin.
+        """Start an empty stack.
 
         Args:
-            after: The middleware that the first one stands right inside of.
-            effects: Names of the effects it is for, with `*` for any part; by default as each says.
+            after: The middleware that the first one is placed directly inside of.
+            effects: Names of the effects the stack applies to; `*` matches any part. By default
+                each middleware decides.
         """
         self._after, self._effects = after, effects
         self._built: list[Middleware] = []
@@ -37,16 +38,16 @@ class Stack:
         name: str | None = None,
         effects: str | Iterable[str] | None = None,
     ) -> Self:
-        """Add one inside of those before, as a copy.
+        """Add a copy of middleware, inside of those added before.
 
         Args:
-            given: Middleware, or an async function of an effect and of what comes next.
-            name: Its name, in the place of its own.
-            effects: Which effects it is for, in the place of those of the stack.
+            given: Middleware, or an `async def function(effect, call_next)`.
+            name: Overrides its name.
+            effects: Overrides the effects of the stack.
 
         Raises:
-            ConfigError: When it is no middleware.
-            ValueError: When it is for all effects, and cannot be for some.
+            ConfigError: `given` is not middleware.
+            ValueError: `effects` is set, but the middleware applies to all effects.
         """
         one: Any = copy(as_middleware(given))
         wanted = self._effects if effects is None else effects
@@ -61,5 +62,5 @@ class Stack:
         return self
 
     def build(self) -> tuple[Middleware, ...]:
-        """All of it, for `Runtime(middleware=…)`. The order is checked when that is made."""
+        """Return the stack for `Runtime(middleware=…)`, which checks the order."""
         return tuple(self._built)

@@ -20,7 +20,7 @@ class Observer(Protocol):
 
 
 class Observers(list[Observer]):
-    """The observers of a runtime. One that fails is told of nothing more."""
+    """The observers of a runtime. One that fails is removed."""
 
     def started(self, effect: Effect) -> None:
         for observer in tuple(self):
@@ -45,7 +45,7 @@ class Observers(list[Observer]):
 
 
 class Trace:
-    """Tells the run's observers of every effect."""
+    """Notifies the run's observers of every effect."""
 
     name = "trace"
 

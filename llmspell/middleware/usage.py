@@ -17,14 +17,14 @@ log = logging.getLogger("llmspell.usage")
 
 
 class TokenUsage(FilteredMiddleware):
-    """Counts what models were asked, and the tokens and dollars that cost.
+    """Counts model requests, their tokens and their cost.
 
-    It stands inside the permissions, so that every attempt counts that was answered, and no answer
-    of a cache.
+    By default it is inside the permissions, so that every answered attempt counts, but not answers
+    from a cache.
 
     Attributes:
-        requests: How many were answered, by the model that was asked.
-        used: Their tokens and, where that is known, their price, by the model that was asked.
+        requests: The number of answered requests, by requested model.
+        used: Their tokens and, if known, their price, by requested model.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TokenUsage(FilteredMiddleware):
 
         async def counted(effect: Effect) -> Value:
             result = await settled(call(effect))
-            model = effect.bound["wanted"].model  # a fork may ask another one than the spell does
+            model = effect.bound["wanted"].model  # a fork may override the spell's model
             used = Usage(**result["usage"])
             if used.usd is None:
                 usd = effect.run[Prices].usd(used, result.get("model") or model, model)
@@ -57,7 +57,7 @@ class TokenUsage(FilteredMiddleware):
         return counted
 
     def close(self) -> None:
-        """Log what was used, when the runtime stops."""
+        """Log the totals; called when the runtime stops."""
         for model, used in sorted(self.used.items()):
             log.info(
                 "%s: requests: %d, input tokens: %d (%d cached), output tokens: %d (%d reasoning), %s",

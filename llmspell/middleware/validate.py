@@ -6,7 +6,7 @@ from llmspell.values import Value
 
 
 class Validate:
-    """Checks the arguments against the handler's signature and converts them."""
+    """Checks and converts the arguments, according to the handler's signature."""
 
     name = "validate"
 
