@@ -1,4 +1,4 @@
-"""State: plain values that outlive an effect, by scope and key."""
+"""State: plain values that outlive an effect, stored by scope and key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOMES = {"MemoryStore": "memory", "SqliteStore": "sqlite"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a store when it is used: most spells keep no state."""
+    """Import a store on first use: most spells keep no state."""
     if name in _HOMES:
         from importlib import import_module
 

@@ -1,7 +1,7 @@
-"""Follows the changes of a file for those who watch it. All of it runs in the writer's thread.
+"""Tracks the changes of a file for its watches. Everything here runs in the writer's thread.
 
-What this connection writes is recorded by triggers of its own, which exist only while somebody
-watches. What other processes write shows in SQLite's data_version; then the keys' versions are
+Writes of this connection are recorded by temporary triggers, which exist only while there are
+watches. Writes of other processes change SQLite's data_version; then the versions of the keys are
 compared with those last seen.
 """
 
@@ -39,7 +39,7 @@ _ROW = f"value, version, expires {_LIVE}"
 
 
 class _Row(NamedTuple):
-    """A key as it was last seen; all None when it is not there."""
+    """A key as last seen; all fields are None if it does not exist."""
 
     text: str | None = None
     version: int | None = None
@@ -54,7 +54,7 @@ _NO_ROW = _Row()
 
 
 class _Watched:
-    """What one watch has seen, and what it is to be told next."""
+    """What one watch has seen, and the changes it is to receive next."""
 
     def __init__(self, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
         self._watch, self._loop = weakref.ref(watch), loop
@@ -80,14 +80,14 @@ class _Watched:
                 self._keep(key, _Row(*row))
 
     def saw(self, key: str, row: _Row) -> None:
-        """A key has been written, or is not there any more."""
+        """Note that a key has been written or deleted."""
         old = self._rows.get(key, _NO_ROW)
         if row.version != old.version:
             self._seen.append(StoredChange(key, row.text, old.text))
             self._keep(key, row)
 
     def look(self, db: sqlite3.Connection) -> None:
-        """Find what has expired, and what other processes have written."""
+        """Find expired keys, and writes of other processes."""
         now = time.time()
         for key in [key for key, expires in self._mortal.items() if expires <= now]:
             self.saw(key, _NO_ROW)
@@ -104,7 +104,7 @@ class _Watched:
                 self.saw(key, _Row(*found) if found else _NO_ROW)
 
     def tell(self) -> None:
-        """Hand over the changes, to be seen before what runs next in the watch's loop."""
+        """Pass the changes to the watch, in its event loop, ahead of whatever is scheduled later."""
         seen, self._seen = self._seen, []
         watch = self._watch()
         if seen and watch is not None:
@@ -132,32 +132,32 @@ class _Watched:
             )
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it whoever watched
+        with suppress(RuntimeError):  # the loop is closed, and nobody watches any more
             self._loop.call_soon_threadsafe(function, *args)
 
 
 class ChangeTracker:
-    """Those who watch one file, and what they have seen."""
+    """The watches of one file, and what they have seen."""
 
     def __init__(self) -> None:
         self._watched: list[_Watched] = []
         self._look_at = 0.0
 
     def patience(self) -> float | None:
-        """How many seconds may pass before `report` is called without a write."""
+        """Return the most seconds between calls of `report`, or None for no limit."""
         return LOOK_SECONDS if self._watched else None
 
     def add(self, db: sqlite3.Connection, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
-        """Follow the file for a watch of that loop, from the current transaction on."""
+        """Track the file for a watch of an event loop, from the current transaction on."""
         for statement in _RECORD:
             db.execute(statement)
         watched = _Watched(watch, loop)
         watched.begin(db)
-        others = [other for other in self._watched if not other.is_of(watch)]  # a second attempt
+        others = [other for other in self._watched if not other.is_of(watch)]  # if this is a retry
         self._watched = [*others, watched]
 
     def report(self, db: sqlite3.Connection) -> None:
-        """Tell everyone what has been committed. Not within a transaction."""
+        """Pass committed changes to the watches. Must not run within a transaction."""
         if not self._watched:
             return
         self._watched = [watched for watched in self._watched if watched.needed]
@@ -168,7 +168,7 @@ class ChangeTracker:
         self._follow(db)
 
     def fail(self, error: StateError) -> None:
-        """Give up: everyone who watches gets the error."""
+        """End all watches with an error."""
         for watched in self._watched:
             watched.fail(copy.copy(error))
 

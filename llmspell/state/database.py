@@ -1,4 +1,4 @@
-"""The file of a SQLite store: how it is opened, written and read, and what its errors mean."""
+"""The database of a SQLite store: opens, writes and reads it, and translates its errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmspell.state.change_tracker import ChangeTracker
 from llmspell.state.worker import Job
 
 APPLICATION_ID = 0x6C6C7370
-"""`llsp`: says in the file's header whose file it is."""
+"""`llsp` in ASCII; marks the file's header as a llmspell state."""
 
 MIGRATIONS = (
     (
@@ -35,15 +35,16 @@ MIGRATIONS = (
         "CREATE INDEX done_at ON done (at)",
     ),
 )
-"""Statements that lead from schema version n to n+1, the file's `user_version`.
+"""The statements that migrate from schema version n to n+1; `user_version` holds the file's
+version.
 
-`value` is JSON (see encoding.py), `expires` seconds since 1970, `version` a random number that
-every write changes. `done` are the writes that are done once, by the name of the effect that asked
-for each, with what that was answered.
+`value` is JSON (see encoding.py), `expires` is in seconds since 1970, and `version` is a random
+number that changes with every write. `done` has the writes that must be done only once, with their
+results, by the name of the effect that requested each.
 """
 
 DONE_SECONDS = 7 * 86400
-"""How long it is remembered that a write was done; it matters from a kill until the run is resumed."""
+"""How long a write in `done` is kept; it is needed from a kill until the run is resumed."""
 
 
 PURGE_SECONDS = 30.0
@@ -54,11 +55,11 @@ class Database:
     """A connection to the file, for one thread. It opens with the first batch of jobs.
 
     Args:
-        path: The file; it and its folder are created if need be.
+        path: The file; it and its folder are created if necessary.
         synchronous: SQLite's setting of that name.
 
     Attributes:
-        tracker: Follows what is written, here and by other processes, for those who watch.
+        tracker: Tracks writes, of this and other processes, for watches.
     """
 
     def __init__(self, path: str, synchronous: str) -> None:
@@ -68,10 +69,10 @@ class Database:
         self.tracker = ChangeTracker()
 
     def write(self, jobs: Sequence[Job[sqlite3.Connection]]) -> None:
-        """Do the jobs in one transaction; one that fails is left out of it.
+        """Execute jobs in one transaction, leaving out those that fail.
 
-        When the transaction fails as a whole, each job gets one of its own, so that a job that
-        the disk has no room for does not take the others with it.
+        If the transaction fails as a whole, each job gets its own, so that a job that does not fit
+        on the disk does not make the others fail.
         """
         db = self._opened(jobs)
         if db is None:
@@ -95,7 +96,7 @@ class Database:
                 _do(job, db)
             db.execute("COMMIT")
         except sqlite3.Error as error:
-            if db.in_transaction:  # SQLite ends it by itself after some errors
+            if db.in_transaction:  # SQLite rolls back by itself after some errors
                 db.execute("ROLLBACK")
             if len(jobs) == 1:
                 self._refuse(jobs, error)
@@ -104,7 +105,7 @@ class Database:
                     self.write([job])
 
     def read(self, jobs: Sequence[Job[sqlite3.Connection]]) -> None:
-        """Do jobs that only read. Each sees all that was committed before it began."""
+        """Execute jobs that only read. Each sees everything that was committed before it began."""
         db = self._opened(jobs)
         if db is None:
             return
@@ -132,11 +133,11 @@ class Database:
     ) -> None:
         if isinstance(error, sqlite3.Error):
             error = state_error(error, self._path)
-        for job in jobs:  # each its own, for the engine writes on it where it was met
+        for job in jobs:  # a copy each, because the engine adds where it occurred
             job.error = copy.copy(error)
 
     def _purge(self, db: sqlite3.Connection) -> None:
-        """Now and then, delete some of the expired rows, which readers do not see any more."""
+        """Delete some of the expired rows, which readers ignore; at most every `PURGE_SECONDS`."""
         now = time.monotonic()
         if now < self._purge_at:
             return
@@ -162,12 +163,12 @@ def _do(job: Job[sqlite3.Connection], db: sqlite3.Connection) -> None:
         job.answer = job.work(db)
     except sqlite3.Error:
         raise
-    except Exception as error:  # noqa: BLE001 - the one who asked is told
+    except Exception as error:  # noqa: BLE001 - reported to the caller
         job.error = error
 
 
 def connect(path: str, synchronous: str) -> sqlite3.Connection:
-    """Open the file, or create it, with the schema of this version. Raises as `sqlite_file` does."""
+    """Open or create the file with this version's schema. Raises like `sqlite_file`."""
     return sqlite_file.connect(path, _schema(), synchronous)
 
 
@@ -176,7 +177,7 @@ def _schema() -> Schema[StateError]:
 
 
 def state_error(error: sqlite3.Error, path: str) -> StateError:
-    """What a SQLite error means to someone who uses the state."""
+    """Translate a SQLite error for users of the state."""
     failure = _schema().failure(error, path)
     failure.retryable = sqlite_file.is_busy(error)
     return failure

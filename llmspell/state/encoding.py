@@ -1,11 +1,11 @@
-"""Plain values as JSON text, exactly: what is decoded is what was encoded.
+"""Encodes plain values as JSON without loss: decoding gives back exactly what was encoded.
 
-Ordinary values are ordinary JSON. The rest is an object with one key that says what it stands for:
+Ordinary values are ordinary JSON. Others are objects with a single key, a tag:
 
     {"$bytes": "AP8="}                 bytes, in base64
     {"$number": "inf"}                 inf, -inf or nan
-    {"$table": [[1, "a"], [2.5, "b"]]} a table with keys that are no strings, or an ordinary table
-                                       that would read as one of these three
+    {"$table": [[1, "a"], [2.5, "b"]]} a table with keys other than strings, or an ordinary table
+                                       that would be mistaken for one of these three
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ Quoted = Callable[[str], str]
 
 
 def encode(value: Value, most: int = MAX_BYTES, *, in_order: bool = False) -> str:
-    """The value's text, which can be written as UTF-8.
+    """Encode a value as text that can be written as UTF-8.
 
     Args:
-        value: A plain one.
-        most: Bytes the text may have.
-        in_order: Write tables by their keys' order, as text, instead of the one they have.
+        value: A plain value.
+        most: The most bytes.
+        in_order: Whether to sort the keys of tables, as text, instead of keeping their order.
 
     Raises:
-        StateError: When it is not plain, an integer has more than 64 bits, tables are nested more
-            than 64 deep, or the text has more bytes than `most`.
+        StateError: The value is not plain, an integer has more than 64 bits, tables are nested more
+            than 64 deep, or the text has more than `most` bytes.
     """
     text = _text(value, encode_basestring, in_order)
     size = len(text)
@@ -60,10 +60,10 @@ def encode(value: Value, most: int = MAX_BYTES, *, in_order: bool = False) -> st
 
 
 def decode(text: str) -> Value:
-    """The value that `encode` made the text of.
+    """Decode a text that `encode` has made.
 
     Raises:
-        StateError: When it is no such text: someone else wrote it.
+        StateError: The text was not made by `encode`.
     """
     try:
         return json.loads(text, object_hook=_untagged if '{"$' in text else None)
@@ -82,7 +82,7 @@ def _text(value: Value, quoted: Quoted, in_order: bool) -> str:
 
 
 def _put(value: Value, depth: int, write: Write, quoted: Quoted, in_order: bool) -> None:
-    """Write a value piece by piece; `depth` is how many tables it is in."""
+    """Write a value piece by piece; `depth` is the number of enclosing tables."""
     kind = type(value)
     if kind is dict:
         _put_table(value, _deeper(depth), write, quoted, in_order)
@@ -192,10 +192,10 @@ def _untagged(table: dict[str, Any]) -> Any:
 
 
 def same(left: Value, right: Value) -> bool:
-    """Whether two plain values are equal as Lua sees them, tables by their contents.
+    """Return whether two plain values are equal as Lua sees them, comparing tables by contents.
 
-    Lua has one empty table, so an empty list equals an empty dict; and nan equals nan, so that a
-    value read from a store equals itself.
+    Lua has one empty table, so an empty list equals an empty dict. Unlike in Lua, nan equals nan,
+    so that a value read from a store equals itself.
     """
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
@@ -209,10 +209,10 @@ def same(left: Value, right: Value) -> bool:
 
 
 def added(old: Value, by: float) -> int | float:
-    """The sum that `increment` stores; a missing number counts as 0.
+    """Return the sum that `increment` stores; a missing number counts as 0.
 
     Raises:
-        StateError: When one of them is no number.
+        StateError: One of them is not a number.
     """
     old = 0 if old is None else old
     for number in (old, by):

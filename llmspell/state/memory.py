@@ -1,4 +1,4 @@
-"""State that lasts as long as the store object."""
+"""A store in memory; its values live as long as the store object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SWEPT_A_WRITE = 4
 
 
 class _Entry:
-    """A value at rest. A table is kept as its text, so that nobody else can hold a part of it."""
+    """A stored value. A table is kept as its text, so that nobody else can hold a part of it."""
 
     __slots__ = ("_is_table", "_kept", "expires", "version")
 
@@ -43,10 +43,9 @@ class _Entry:
 
 
 class MemoryStore(Store):
-    """A store in this process's memory. See `Store`; all but `update` answers at once.
+    """A store in this process's memory. See `Store`; all methods but `update` answer synchronously.
 
-    Keys that outlived their ttl are gone at once for readers; their memory is freed by later
-    writes, a few keys at a time.
+    Readers ignore keys whose ttl has expired; later writes free their memory, a few keys at a time.
     """
 
     def __init__(self) -> None:
@@ -91,7 +90,7 @@ class MemoryStore(Store):
         return total
 
     def compare_and_set(self, scope: str, key: str, expected: Value, new: Value) -> bool:
-        encode(expected)  # what could not be stored cannot be expected, in any store
+        encode(expected)  # as in any store, raises for a value that cannot be stored
         equal = same(self.get(scope, key), expected)
         if equal:
             self._replace(scope, key, new)
@@ -146,7 +145,7 @@ class MemoryStore(Store):
             self._put(e.scope, e.key, decode(e.text), expires)
         return len(entries)
 
-    def once(self, done: str) -> MemoryStore:  # noqa: ARG002 - what it would remember ends with it
+    def once(self, done: str) -> MemoryStore:  # noqa: ARG002 - its memory ends with the process anyway
         return self
 
     async def close(self) -> None:
@@ -159,7 +158,7 @@ class MemoryStore(Store):
         return None if entry is None or entry.expired else entry
 
     def _replace(self, scope: str, key: str, value: Value) -> None:
-        """Store another value of a key that lives no longer for it."""
+        """Replace the value of a key, keeping its expiry."""
         entry = self._entry(scope, key)
         self._put(scope, key, value, None if entry is None else entry.expires)
 
@@ -188,7 +187,7 @@ class MemoryStore(Store):
             self._scopes.pop(scope, None)
 
     def _sweep(self) -> None:
-        """Look at a few of the keys with a ttl, in turn, and drop those that have expired."""
+        """Check a few keys that have a ttl, round robin, and drop those that have expired."""
         for _ in range(min(_SWEPT_A_WRITE, len(self._mortal))):
             scope, key = next(iter(self._mortal))
             if self._scopes[scope][key].expired:

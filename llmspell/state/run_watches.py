@@ -9,17 +9,17 @@ from llmspell.errors import StateError
 if TYPE_CHECKING:
     from llmspell.state.watch import Watch
 
-MOST = 16  # watches of one run at a time: each may keep ROOM, twice
-LEFT = 30.0  # seconds there are at the end of a run for what changed until then
+MOST = 16  # concurrent watches of one run: each may hold ROOM bytes, twice
+LEFT = 30.0  # seconds to deliver remaining changes at the end of a run
 
 log = logging.getLogger("llmspell.state")
 
 
 class RunWatches:
-    """The watches of one run, by id. They end with it.
+    """The watches of one run by id; they end with the run.
 
     Attributes:
-        callers: What calls the spell with the changes of a watch.
+        callers: The tasks that call the spell with the changes of watches.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class RunWatches:
         self.callers = CallbackTasks()
 
     def check_room(self) -> None:
-        """Raise StateError when there are as many as there may be."""
+        """Raise StateError if the run has as many watches as allowed."""
         if len(self._watches) >= MOST:
             raise StateError(
                 f"the spell has {MOST} watches already",
@@ -41,7 +41,7 @@ class RunWatches:
         return self._watches.get(id)
 
     def stop(self, id: str) -> bool:  # noqa: A002
-        """See no more changes; whether it did until now. Those seen can still be taken."""
+        """Stop a watch; return whether it was active. Changes it has seen can still be taken."""
         watch = self._watches.get(id)
         if watch is None or watch.closed:
             return False
@@ -49,19 +49,19 @@ class RunWatches:
         return True
 
     def drop(self, id: str) -> None:  # noqa: A002
-        """Forget a watch, if it is there."""
+        """Close and remove a watch, if it exists."""
         if watch := self._watches.pop(id, None):
             watch.close()
 
     async def finish(self) -> None:
-        """Have the spell called with what changed so far, and with nothing more."""
+        """Deliver the changes so far to the spell, and no later ones."""
         for id_ in self.callers.ids:
             self.stop(id_)
         if late := await self.callers.finish(LEFT):
             log.warning("%d watches have not been told all after %g s", late, LEFT)
 
     async def end(self) -> None:
-        """End all, and cancel calls in progress."""
+        """End all watches, and cancel calls in progress."""
         await self.callers.cancel()
         for watch in self._watches.values():
             watch.close()

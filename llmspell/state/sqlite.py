@@ -1,4 +1,4 @@
-"""State in a SQLite file, shared by processes and kept between them."""
+"""A store in a SQLite file, which persists and can be shared by processes."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ T = TypeVar("T")
 class SqliteStore(Store):
     """A store in a file. See `Store`; every method is a coroutine.
 
-    Writes wait for one thread, which commits all that have come meanwhile as one transaction; a
-    write returns after its commit. Reads go to another thread and connection, and see the last
-    commit without waiting for the next. Several processes may use the file.
+    Writes go to one thread, which commits all waiting writes in one transaction; a write returns
+    after its commit. Reads go to another thread with its own connection, and see the last commit
+    without waiting for the next. Several processes may use the file.
 
-    The file is opened, or created with its folder, by the first use.
+    The file, with its folder, is opened or created on first use.
 
     Args:
         path: The file.
-        synchronous: With NORMAL, what was acknowledged survives the end of the process in any
-            way; with FULL, a power failure too, at the price of a wait for the disk each commit.
+        synchronous: With NORMAL, acknowledged writes survive any end of the process; with FULL,
+            also a power failure, at the price of waiting for the disk on each commit.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class SqliteStore(Store):
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
             raise ValueError(f"synchronous is NORMAL or FULL, not {synchronous!r}")
-        self.path = os.path.abspath(path)  # noqa: PTH100 - the folder may change before the first use
+        self.path = os.path.abspath(path)  # noqa: PTH100 - fixed now; the working directory may change
         self._synchronous = synchronous
         self._updates = Updates()
         self._once: str | None = None
 
     @cached_property
     def _written(self) -> Database:
-        """What the writer's thread works on."""
+        """The database of the writer's thread."""
         return self._database()
 
     @cached_property
@@ -146,8 +146,8 @@ class SqliteStore(Store):
         return await self._updates.run(steps or self, scope, key, updater, caller)
 
     async def watch(self, scope: str, pattern: str = "*") -> Watch:
-        """See `Store.watch`. Changes of other processes are seen within `LOOK_SECONDS`; several
-        of one key in that time are one.
+        """See `Store.watch`. Changes by other processes are seen within `LOOK_SECONDS`; several
+        changes of one key in that time count as one.
         """
         check_scope(scope)
         watch = Watch(scope, pattern)
@@ -177,9 +177,9 @@ class SqliteStore(Store):
         return len(entries)
 
     def once(self, done: str) -> SqliteStore:
-        _ = self._writer, self._reader  # they are shared
+        _ = self._writer, self._reader  # create them first, so that both stores share them
         twin = copy(self)
-        twin._once = done  # noqa: SLF001 - one of us
+        twin._once = done  # noqa: SLF001 - same class
         return twin
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -194,7 +194,7 @@ class SqliteStore(Store):
 
 
 def _done_once(db: sqlite3.Connection, done: str, work: Callable[[sqlite3.Connection], T]) -> T:
-    """Do it, unless that was done under that name already; what came of it then."""
+    """Do the work, or return its result if it was already done under that name."""
     row = db.execute("SELECT answer FROM done WHERE name = ?", (done,)).fetchone()
     if row is not None:
         return cast("T", decode(row[0]))
@@ -204,7 +204,7 @@ def _done_once(db: sqlite3.Connection, done: str, work: Callable[[sqlite3.Connec
 
 
 def _text(value: Value) -> str | None:
-    """What is stored for a value; None stands for no row."""
+    """Encode a value; None stands for no row."""
     return None if value is None else encode(value)
 
 
@@ -212,7 +212,7 @@ _LIVE = "(expires IS NULL OR expires > ?)"
 
 
 def _row(db: sqlite3.Connection, scope: str, key: str) -> tuple[Value, int | None, float | None]:
-    """Value, version and expiry; all None without a row, and for one that has expired."""
+    """Return value, version and expiry; all None if there is no row or it has expired."""
     row = db.execute(
         f"SELECT value, version, expires FROM state WHERE scope = ? AND key = ? AND {_LIVE}",  # noqa: S608 - a constant
         (scope, key, time.time()),

@@ -1,4 +1,4 @@
-"""What every state store does, and what it accepts."""
+"""The interface of state stores, and checks of their arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmspell.state.watch import Watch
 
 Updater: TypeAlias = Callable[[Value], Awaitable[Value]]
-"""Makes a key's new value from the old one."""
+"""Computes the new value of a key from the old one."""
 
 MAX_SCOPE = 128
 MAX_KEY = 512
@@ -22,125 +22,131 @@ _LONGEST_SHOWN = 80
 
 
 class Steps(Protocol):
-    """The two steps of an update: look at a key, and write it unless somebody else has."""
+    """The two steps of an update: read a key, and write it unless it has changed in the meantime."""
 
     def read(self, scope: str, key: str) -> Answer[tuple[Value, int | None]]:
-        """The value, and a version that every write changes; both None without the key."""
+        """Return the value and its version, which every write changes; both None if there is no
+        key.
+        """
         ...
 
     def commit(self, scope: str, key: str, value: Value, version: int | None) -> Answer[bool]:
-        """Store the value if the key still has that version. False when it does not."""
+        """Store the value if the key still has that version; return whether it had."""
         ...
 
 
 class Store(Steps, Protocol):
-    """Plain values by scope and key, kept for as long as the store says.
+    """Plain values by scope and key; how long they are kept depends on the store.
 
-    A scope is a text of up to 128 characters, "" the default one; a key a text of 1 to 512. A
-    value is any plain value up to 8 MiB, as JSON. None is absence, as nil is in Lua: storing None
-    deletes the key, and a missing key reads as None. Callers share no table with the store.
+    A scope is a string of up to 128 characters, by default ""; a key has 1 to 512. A value is any
+    plain value of up to 8 MiB as JSON. None stands for absence, like nil in Lua: storing None
+    deletes the key, and a missing key reads as None. Callers share no tables with the store.
 
-    Every method raises StateError for a scope, key, value or ttl it does not take, and when the
-    store cannot do its work. A caller that is cancelled while it waits does not know whether its
-    write happened. A store serves one event loop at a time.
+    Every method raises StateError for an invalid scope, key, value or ttl, and if the store fails.
+    A caller that is cancelled while waiting does not know whether its write took place. A store
+    serves one event loop at a time.
     """
 
     def get(self, scope: str, key: str) -> Answer[Value]:
-        """The value, or None."""
+        """Return the value, or None."""
         ...
 
     def set(self, scope: str, key: str, value: Value, ttl: float | None = None) -> Answer[None]:
-        """Store a value, for `ttl` seconds or, with None, until it is deleted."""
+        """Store a value, for `ttl` seconds or, if None, until it is deleted."""
         ...
 
     def delete(self, scope: str, key: str) -> Answer[bool]:
-        """Remove a key. False when there was none."""
+        """Delete a key; return whether it existed."""
         ...
 
     def keys(self, scope: str, pattern: str = "*") -> Answer[list[str]]:
-        """The scope's keys that match, sorted. `*`, `?`, `[abc]` and `[!abc]` are wild."""
+        """Return the scope's keys that match, sorted. `*`, `?`, `[abc]` and `[!abc]` are wildcards."""
         ...
 
     def scopes(self) -> Answer[list[str]]:
-        """The scopes that have keys, sorted."""
+        """Return the scopes that have keys, sorted."""
         ...
 
     def increment(self, scope: str, key: str, by: float = 1) -> Answer[int | float]:
-        """Add to a number, atomically, and return the sum. A missing key counts as 0.
+        """Add to a number atomically, and return the sum. A missing key counts as 0.
 
-        The key keeps the time it has left to live, as it does in `compare_and_set`, `commit` and
-        `update`.
+        The key keeps its remaining time to live, also in `compare_and_set`, `commit` and `update`.
         """
         ...
 
     def compare_and_set(self, scope: str, key: str, expected: Value, new: Value) -> Answer[bool]:
-        """Store `new` if the value equals `expected`, atomically. False when it does not.
+        """Store `new` atomically if the value equals `expected`; return whether it did.
 
-        Equal is what Lua calls equal, table by table: 1 equals 1.0, but not true.
+        Values are compared as in Lua, tables by their contents: 1 equals 1.0, but not true.
         """
         ...
 
     def update(
         self, scope: str, key: str, updater: Updater, caller: str = "", steps: Steps | None = None
     ) -> Awaitable[Value]:
-        """Replace a value by what `updater` makes of it, atomically, and return the new value.
+        """Replace a value atomically by the result of `updater`, and return the new value.
 
-        Updates of one key take turns; other keys are not held up. When something else wrote the
-        key meanwhile - `set`, or another process - the updater runs again on what was written, so
-        it must not mind being called more than once.
+        Updates of one key run one at a time; other keys are not held up. If something else writes
+        the key in the meantime (`set`, or another process), the updater is called again with the
+        new value, so it must tolerate several calls.
 
         Args:
             scope: The key's scope.
-            key: What to update.
-            updater: Gets the old value, or None, and returns the new one, or None to delete it.
-            caller: `<run id>:<effect path>` when a spell's effect asks. An updater in Lua runs in
-                a task of its own; its path is how an update inside it is known to be inside.
-            steps: Reads and commits in place of the store, and passes on what the store answers.
+            key: The key.
+            updater: Takes the old value, or None, and returns the new one, or None to delete it.
+            caller: `<run id>:<effect path>` if an effect of a spell asks. An updater in Lua runs in
+                its own task, whose path shows that an update within the updater is nested in this
+                one.
+            steps: Used to read and commit instead of the store itself; passes on the store's
+                results.
 
         Raises:
-            StateError: Also when the update waits, perhaps through others, for one that it is
-                itself a part of, and when other writers got ahead of it every time.
+            StateError: Also if the update would wait, perhaps indirectly, for an update that it is
+                part of, and if other writers were faster every time.
         """
         ...
 
     def watch(self, scope: str, pattern: str = "*") -> Answer[Watch]:
-        """Follow the changes of a scope's keys that match, from now on, until the watch is closed
-        or nobody holds it any more.
+        """Watch the changes of a scope's keys that match, from now on.
+
+        The watch ends when it is closed or garbage-collected.
         """
         ...
 
     def export(self, scope: str | None = None) -> Answer[dict[str, Any]]:
-        """Everything at one moment, or one scope, as a document for `json.dumps`.
+        """Return a consistent snapshot of everything, or of one scope, as a document for
+        `json.dumps`.
 
-        It holds each value exactly, and the time at which a key with a ttl expires.
+        It contains each value exactly, and the time at which a key with a ttl expires.
         """
         ...
 
     def import_(
         self, document: Any, *, scope: str | None = None, replace: bool = False
     ) -> Answer[int]:
-        """Store what `export` gave, all of it or nothing; how many keys that were.
+        """Store the result of `export`, all of it or nothing; return the number of keys.
 
-        A key that has expired by now is left out.
+        Keys that have expired by now are left out.
 
         Args:
             document: From `json.loads`.
-            scope: Take this scope alone, and leave all others as they are.
-            replace: Delete first what is there; otherwise only keys of the document change.
+            scope: Import only this scope, and leave all others unchanged.
+            replace: Delete existing keys first; otherwise only keys in the document change.
 
         Raises:
-            StateError: Also when the document is no such document; with every problem.
+            StateError: Also if the document is invalid; it lists every problem.
         """
         ...
 
     def once(self, done: str) -> Store:
-        """The same store, the next write of which is done once, however often it is asked for under
-        that name; whoever asks again gets the first answer. A store may not have this.
+        """Return the same store, whose next write is performed only once under the name `done`.
+
+        Repeating the write under that name returns its first result. Stores may ignore this.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what has begun and let go of threads and files. Nothing can be asked after."""
+        """Finish pending work, and release threads and files. The store cannot be used afterwards."""
         ...
 
 
@@ -172,7 +178,7 @@ def check_ttl(ttl: float | None) -> None:
 
 
 def _encodable(text: str) -> bool:
-    """False for a lone surrogate, which Python's text can hold and UTF-8 cannot."""
+    """Return False for a text with a lone surrogate, which cannot be encoded as UTF-8."""
     if text.isascii():
         return True
     try:

@@ -1,11 +1,11 @@
-"""State as a document: all of it, to be kept or moved, as JSON that says exactly what was there.
+"""Exports and imports state as a document, in JSON without loss.
 
     {"llmspell_state": 1,
      "scopes": {"": {"user": {"value": {"name": "Ada"}},
                      "token": {"value": {"$bytes": "AP8="}, "expires": 1790000000.0}}}}
 
-Values are written as encoding.py describes. `expires` is in seconds since 1970, so a ttl goes on
-while the document lies in a drawer.
+Values are encoded as in encoding.py. `expires` is in seconds since 1970, so a ttl keeps running
+between export and import.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHOWN = 5
 
 
 class Entry(NamedTuple):
-    """One key; `text` is what `encode` makes of its value, `expires` in seconds since 1970."""
+    """A key; `text` is its encoded value, `expires` is in seconds since 1970."""
 
     scope: str
     key: str
@@ -47,10 +47,11 @@ def to_document(entries: Iterable[Entry]) -> dict[str, Any]:
 
 
 def from_document(document: Any, scope: str | None = None) -> list[Entry]:
-    """The entries of a document, or of one of its scopes, without those that have expired.
+    """Return the entries of a document, or of one of its scopes, without expired ones.
 
     Raises:
-        StateError: With every problem. Other scopes than the one asked for are not looked at.
+        StateError: The document is invalid; it lists every problem. Other scopes than the requested
+            one are not checked.
     """
     scopes = _scopes(document)
     found, problems = [], []
@@ -71,7 +72,7 @@ def from_document(document: Any, scope: str | None = None) -> list[Entry]:
 
 
 def meant(parsed: Any) -> Value:
-    """The value that parsed JSON stands for, as in a document. Raises StateError."""
+    """Return the value that parsed JSON represents in a document. Raises StateError."""
     try:
         value = decode(json.dumps(parsed))
     except StateError as error:

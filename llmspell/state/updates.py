@@ -1,4 +1,6 @@
-"""Read, let the caller's function make a new value, write - as one step, key by key."""
+"""Atomic updates: read, compute the new value with the caller's function, write; one at a time per
+key.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ LONGEST_PAUSE = 0.05
 
 
 class _KeyLock(asyncio.Lock):
-    """A key's lock, which exists while updates of the key do."""
+    """The lock of a key, which exists only while the key is being updated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,18 +29,18 @@ class _KeyLock(asyncio.Lock):
 
 
 class _Turn:
-    """One update, waiting for its key or having it."""
+    """One update, waiting for its key or holding it."""
 
     def __init__(self, lock: _KeyLock, caller: str) -> None:
         self.lock = lock
         self.caller = caller
         outer: _Turn | None = _current.get()
         while outer is not None and outer.lock.holder is not outer:
-            outer = outer.outer  # over, but it had started the task that asks now
+            outer = outer.outer  # has ended, but its task had started the current one
         self.outer: _Turn | None = outer
 
     def inside(self, other: _Turn) -> bool:
-        """Whether it is part of what the other's updater does."""
+        """Return whether this update is made by the other's updater."""
         if other.caller and is_within(self.caller, other.caller):
             return True
         outer = self.outer
@@ -49,10 +51,10 @@ _current: ContextVar[_Turn | None] = ContextVar("llmspell_update", default=None)
 
 
 class Updates:
-    """The updates of one store: who has which key, and who waits for it.
+    """The updates of one store: who holds which key, and who waits for it.
 
-    A lock per key, rather than a fixed set of locks that keys share: an updater may well update
-    another key, which would hang whenever the two happened to share one.
+    There is a lock per key rather than a fixed set of shared locks. An updater may update another
+    key, which would deadlock whenever both keys shared a lock.
     """
 
     def __init__(self) -> None:
@@ -60,7 +62,7 @@ class Updates:
         self._waiting: set[_Turn] = set()
 
     async def run(self, steps: Steps, scope: str, key: str, updater: Updater, caller: str) -> Value:
-        """Update a key, see `Store.update`."""
+        """Update a key; see `Store.update`."""
         async with self._turn(scope, key, caller):
             pause = 0.001
             for _ in range(ATTEMPTS):
@@ -103,10 +105,10 @@ class Updates:
                 del self._locks[scope, key]
 
     def _check_progress(self, turn: _Turn, key: str) -> None:
-        """Refuse a turn that could never come.
+        """Raise StateError for an update that would deadlock.
 
-        It waits for the lock's holder, which waits for whatever updates inside it wait for; a
-        circle is closed by its last member, so looking once, before waiting, finds it.
+        It waits for the lock's holder, which waits for whatever the updates nested in it wait for.
+        The last update to join closes a cycle, so checking once, before waiting, detects it.
         """
         holder = turn.lock.holder
         if holder is not None and turn.inside(holder):

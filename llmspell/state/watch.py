@@ -1,4 +1,4 @@
-"""Following what changes in a store."""
+"""Watches, which receive the changes in a store."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from llmspell.values import Value
 log = logging.getLogger("llmspell.state")
 
 WAITING = 1000
-"""How many changes wait for a watcher; the oldest is dropped for one more."""
+"""The most changes that wait for a watcher; beyond that, the oldest is dropped."""
 ROOM = 16 * 1024 * 1024
-"""How many bytes of values wait for a watcher, and how many a watch of a file keeps, about."""
+"""The approximate bytes of values that wait for a watcher, and that a watch of a file keeps."""
 LOOK_SECONDS = 0.2
-"""How often is looked for what nobody tells: keys that expired, and writes of other processes."""
+"""The interval of checks for expired keys and for writes of other processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A key had one value and has another; None is absence."""
+    """A change of a key's value; None stands for absence."""
 
     scope: str
     key: str
@@ -37,7 +37,9 @@ class Change:
 
 
 class StoredChange(NamedTuple):
-    """A change as a store tells of it: values as their text, see encoding.py; None is absence."""
+    """A change as reported by a store: values are encoded, see encoding.py; None stands for
+    absence.
+    """
 
     key: str
     new: str | None
@@ -54,18 +56,18 @@ class Watch:
         async for change in watch:
             print(change.key, change.old, change.new)
 
-    It belongs to the event loop it was made in.
+    It belongs to the event loop in which it was created.
 
     Attributes:
-        scope: Whose keys it sees.
-        matches: Whether it sees a key of that scope.
-        closed: Whether it sees no more.
-        missed: How many changes were dropped, because more than `WAITING`, or than there is `ROOM`
-            for, had not been taken.
+        scope: The scope of the keys.
+        matches: Returns whether it watches a key of that scope.
+        closed: Whether it receives no more changes.
+        missed: The number of changes dropped because more than `WAITING` changes or `ROOM` bytes
+            were waiting.
     """
 
     def __init__(self, scope: str, pattern: str, look: Callable[[], None] | None = None) -> None:
-        """Made by a store's `watch`. `look` finds changes that are not offered by themselves."""
+        """Created by a store's `watch`. `look` checks for changes that the store does not offer."""
         self.scope, self._pattern, self._look = scope, pattern, look
         self.matches = compile_pattern(translate(pattern)).match
         self._seen: deque[StoredChange] = deque()
@@ -79,7 +81,7 @@ class Watch:
         return scope == self.scope and self.matches(key) is not None
 
     def offer(self, changes: list[StoredChange]) -> None:
-        """Tell of changes that it sees, in order. Called by the store, in the watch's loop."""
+        """Add changes that it watches, in order. Called by the store, in the watch's event loop."""
         if self.closed:
             return
         for change in changes:
@@ -96,20 +98,20 @@ class Watch:
         self._weight -= self._seen.popleft().weight
 
     def fail(self, error: StateError) -> None:
-        """End with an error, which is raised after the changes that came before."""
+        """End with an error, which is raised after the changes that came before it."""
         self._error = error
         self.close()
 
     def close(self) -> None:
-        """See no more changes. Those that came before can still be taken."""
+        """Stop receiving changes. Those received before can still be taken."""
         self.closed = True
         self._news.set()
 
     async def next(self) -> list[Change]:
-        """The changes since the last time, at least one: waits for it. [] once it is closed.
+        """Return the changes since the last call, waiting for at least one; [] once it is closed.
 
         Raises:
-            StateError: When the store can no longer be followed.
+            StateError: The store can no longer be watched.
         """
         while not self._seen and not self.closed:
             self._news.clear()
@@ -119,7 +121,7 @@ class Watch:
         seen, self._seen, self._weight = self._seen, deque(), 0
         try:
             return [Change(self.scope, s.key, _value(s.new), _value(s.old)) for s in seen]
-        except StateError:  # somebody has stored what is no value
+        except StateError:  # a stored value is damaged
             self.close()
             raise
 
@@ -137,7 +139,7 @@ class Watch:
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._news.wait()
         except TimeoutError:
-            return  # to look again
+            return  # the caller checks again
 
 
 def _value(text: str | None) -> Value:
@@ -145,20 +147,20 @@ def _value(text: str | None) -> Value:
 
 
 class Watches:
-    """Those who watch a store. It does not keep them: a watch that nobody holds any more is gone."""
+    """The watches of a store, held weakly: a watch without other references disappears."""
 
     def __init__(self) -> None:
         self._all: list[weakref.ref[Watch]] = []
 
     def __bool__(self) -> bool:
-        """Whether somebody may be watching."""
+        """Whether there may be watches."""
         return bool(self._all)
 
     def add(self, watch: Watch) -> None:
         self._all.append(weakref.ref(watch))
 
     def of(self, scope: str, key: str) -> Iterator[Watch]:
-        """Those that see a key. Forgets those that are closed or gone."""
+        """Yield the watches of a key, and remove those that are closed or gone."""
         for reference in tuple(self._all):
             watch = reference()
             if watch is None or watch.closed:

@@ -1,4 +1,4 @@
-"""Work for a thread, handed over from an event loop and taken a batch at a time."""
+"""A worker thread that executes jobs from event loops in batches."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ T = TypeVar("T")
 Resource = TypeVar("Resource")
 
 WAITING = 1024
-"""How many jobs may wait for one thread; who comes later waits to hand its job over."""
+"""The most jobs that wait for one thread; further callers wait before they can submit."""
 BATCH = 256
 
 
 class Job(Generic[Resource]):
-    """What somebody wants done, and what came of it: `answer`, or `error` when it is set."""
+    """A job and its outcome: `answer`, or `error` if it is set."""
 
     __slots__ = ("_asker", "_place", "answer", "error", "work")
 
@@ -41,7 +41,7 @@ class Job(Generic[Resource]):
         return self._asker.get_loop()
 
     def report(self) -> None:
-        """Tell the asker, unless it has been cancelled. Runs in its loop."""
+        """Complete the caller's future unless it was cancelled. Runs in the caller's event loop."""
         self._place.release()
         if self._asker.done():
             return
@@ -52,14 +52,14 @@ class Job(Generic[Resource]):
 
 
 class Worker(Generic[Resource]):
-    """A thread that starts with the first job. It does not keep a process from ending.
+    """A daemon thread that starts with the first job.
 
     Args:
         name: The thread's name.
-        serve: Does a batch of jobs, in the thread: sets each one's answer or error.
+        serve: Executes a batch of jobs in the thread, setting each one's answer or error.
         finish: Called last in the thread.
-        patience: How many seconds to wait for a job before an empty batch is served; asked each
-            time, in the thread. None is for ever.
+        patience: Returns how many seconds to wait for a job before serving an empty batch; called
+            each time, in the thread. None means forever.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Worker(Generic[Resource]):
         self._closed = False
 
     async def ask(self, work: Callable[[Resource], T]) -> T:
-        """Have the thread do it, and return what it returns or raise what it raises.
+        """Execute `work` in the thread, and return its result or raise its exception.
 
-        Jobs are done in the order they were asked for. Once it is handed over a job is done even
-        if the asker is cancelled.
+        Jobs are executed in order. Once submitted, a job is executed even if the caller is
+        cancelled.
         """
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a semaphore belongs to the loop it was first waited for in
+        if loop is not self._loop:  # a semaphore is bound to the loop in which it first waits
             self._loop, self._places = loop, asyncio.Semaphore(WAITING)
         places = self._places
         await places.acquire()
@@ -99,7 +99,7 @@ class Worker(Generic[Resource]):
         return await asker
 
     async def close(self) -> None:
-        """Wait until the jobs handed over are done and the thread has ended."""
+        """Wait until the submitted jobs are done and the thread has ended."""
         self._closed = True
         thread, self._thread = self._thread, None
         if thread is None:
@@ -115,7 +115,7 @@ class Worker(Generic[Resource]):
             batch, last = self._next_batch()
             try:
                 self._serve(batch)
-            except Exception as error:  # noqa: BLE001 - those who wait must hear of it
+            except Exception as error:  # noqa: BLE001 - reported to the callers
                 for job in batch:
                     job.error = job.error or error
             for loop, jobs in itertools.groupby(batch, lambda job: job.loop):
@@ -126,7 +126,7 @@ class Worker(Generic[Resource]):
             _call_in(last.get_loop(), _finish, last)
 
     def _next_batch(self) -> tuple[list[Job[Resource]], asyncio.Future[None] | None]:
-        """What waits, and the future of the one who closes if that is reached."""
+        """Return the waiting jobs, and the future of the closing caller once that is reached."""
         batch: list[Job[Resource]] = []
         try:
             item = self._jobs.get(timeout=self._patience())
@@ -156,4 +156,4 @@ def _call_in(loop: asyncio.AbstractEventLoop, function: Callable[[Any], None], w
     except RuntimeError:
         if not loop.is_closed():
             raise
-        # The loop has gone, and with it everyone who could hear of this.
+        # The loop is closed, so nobody is left to be notified.
