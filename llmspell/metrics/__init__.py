@@ -1,1 +1,1 @@
-"""Figures of what runtimes did, as Prometheus reads them."""
+"""Metrics of runtimes, in Prometheus text format."""

@@ -1,4 +1,4 @@
-"""What models, hooks and events have to say in figures."""
+"""Collects the metrics of models, hooks and events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llmspell.spending.spent import Spending
 
 
 def of_hooks(hooks: Hooks) -> dict[str, float]:
-    """Of each hook: how often it was called, how often it failed, and whether it is left out."""
+    """Return the calls and failures of each hook, and whether its circuit is open."""
     values: dict[str, float] = {}
     for hook in hooks.own():
         labels = {"hook": hook.id, "phase": hook.phase}
@@ -24,7 +24,7 @@ def of_hooks(hooks: Hooks) -> dict[str, float]:
 
 
 def of_spending(spent: Spending) -> dict[str, float]:
-    """Of each model: requests, tokens, and what they cost."""
+    """Return the requests, tokens and cost of each model."""
     values: dict[str, float] = {}
     for model, one in spent.items():
         values[series("llmspell_model_requests_total", model=model)] = one.calls
@@ -39,7 +39,7 @@ def of_spending(spent: Spending) -> dict[str, float]:
 
 
 def of_events(events: Events) -> dict[str, float]:
-    """What passed the bus, what the runtime said there, and who failed."""
+    """Return the numbers of events, of the runtime's own events by topic, and of failures by part."""
     counts = events.statistics()
     values: dict[str, float] = {
         "llmspell_events_published_total": counts.published,

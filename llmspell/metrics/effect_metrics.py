@@ -1,4 +1,4 @@
-"""What is measured of effects."""
+"""The metrics of effects."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from llmspell.errors import LlmspellError
 from llmspell.metrics.exposition import series
 
 BOUNDS: tuple[float, ...] = tuple(1e-5 * (1 << n) for n in range(27))
-"""Seconds, each twice those before it: up to 10 µs, up to 20 µs, … up to 11 minutes."""
+"""Upper bounds of the histogram's buckets, in seconds, doubling from 10 µs to 11 minutes."""
 
 
 @dataclass
 class EffectMetrics:
-    """What is known of the effects of one name.
+    """The metrics of the effects of one name.
 
     Attributes:
-        calls: How often one ended, in whatever way.
-        errors: How often one failed, by the error's code; "cancelled" among them.
-        seconds: All they took together.
-        slowest: Seconds of the slowest.
-        histogram: How many took up to so many seconds: one number for each of `BOUNDS`, and one
-            for what took longer.
+        calls: The number of effects that ended, in any way.
+        errors: The number of failures by error code, including "cancelled".
+        seconds: The sum of their durations.
+        slowest: The longest duration, in seconds.
+        histogram: The number of effects per bucket: one for each of `BOUNDS`, and one for longer
+            ones.
     """
 
     calls: int = 0
@@ -43,7 +43,7 @@ class EffectMetrics:
             self.errors[_code(error)] += 1
 
     def quantile(self, share: float) -> float:
-        """Seconds within which that share of them ended; at most twice too much."""
+        """Return the seconds within which that share of the effects ended; at most twice too high."""
         wanted, seen = share * self.calls, 0
         for bound, count in zip(BOUNDS, self.histogram, strict=False):
             seen += count
@@ -53,7 +53,7 @@ class EffectMetrics:
 
 
 def histogram(effect: str, found: EffectMetrics) -> Iterator[tuple[str, float]]:
-    """The series of the effects of one name."""
+    """Yield the series of the effects of one name."""
     bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
     for bound, count in zip(bounds, accumulate(found.histogram), strict=True):
         yield series("llmspell_effect_seconds_bucket", effect=effect, le=bound), count

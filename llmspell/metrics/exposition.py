@@ -1,4 +1,4 @@
-"""The text format that Prometheus reads.
+"""Reads and writes Prometheus text format.
 
 https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 Series = Mapping[str, float]
-"""Values by their names with labels: `llmspell_hook_calls_total{hook="guard",phase="before"}`."""
+"""Values by name with labels: `llmspell_hook_calls_total{hook="guard",phase="before"}`."""
 
 
 class Family(NamedTuple):
-    """Series of one name."""
+    """A metric family: all series of one name."""
 
     kind: str
     help: str
@@ -42,20 +42,20 @@ FAMILIES = {
     ),
     "llmspell_runtimes_total": Family("counter", "Runtimes that told of themselves here."),
 }
-"""What there is, in the order in which it is written."""
+"""The metric families, in the order in which they are written."""
 
 _PART = re.compile(r"_(bucket|sum|count)$")
 
 
 def series(name: str, /, **labels: str) -> str:
-    """The name of a series."""
+    """Return the name of a series, including its labels."""
     if not labels:
         return name
     return f"{name}{{{','.join(f'{key}={_quoted(value)}' for key, value in labels.items())}}}"
 
 
 def exposition(values: Series) -> str:
-    """A text with the values, by family."""
+    """Format values, grouped by family."""
     lines: list[str] = []
     for name, family in FAMILIES.items():
         if mine := [key for key in values if _family(key) == name]:
@@ -65,7 +65,7 @@ def exposition(values: Series) -> str:
 
 
 def read(text: str) -> dict[str, float]:
-    """The values of such a text. Raises ValueError when it is none."""
+    """Parse values. Raises ValueError if the text is malformed."""
     values = {}
     for line in text.split("\n"):
         if line and not line.startswith("#"):
@@ -78,7 +78,7 @@ def read(text: str) -> dict[str, float]:
 
 
 def merged(old: Series, new: Series) -> dict[str, float]:
-    """The values of both: counters are added, gauges are as they were last."""
+    """Combine two sets of values: counters are added, gauges take the newer value."""
     both = dict(old)
     for key, value in new.items():
         family = FAMILIES.get(_family(key))

@@ -1,4 +1,4 @@
-"""The figures of a project, to which each runtime adds its own when it stops."""
+"""The metrics of a project, to which each runtime adds its own when it stops."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from llmspell.metrics.exposition import Series, exposition, merged, read
 
 
 class MetricsFile:
-    """A file with them, which several processes may add to at once."""
+    """The metrics file, which several processes may update concurrently."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def read(self) -> dict[str, float]:
-        """What is there. Raises OSError, and ValueError when the file is none of ours."""
+        """Read the metrics. Raises OSError, and ValueError if the file is malformed."""
         try:
             return read(self.file.read_bytes().decode())
         except FileNotFoundError:
             return {}
 
     def add(self, more: Series) -> None:
-        """Add to it. Raises as `read` does."""
+        """Add metrics to the file. Raises like `read`."""
         import fcntl
 
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -32,5 +32,5 @@ class MetricsFile:
             replace_file(self.file, text.encode(), durable=False)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Delete the file."""
         self.file.unlink(missing_ok=True)

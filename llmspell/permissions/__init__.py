@@ -1,4 +1,4 @@
-"""What a run may touch: grants, how a need is judged by them, and what it is called."""
+"""What a run may access: grants, checks of needs against them, and their wording for people."""
 
 from llmspell.permissions.grants import EVERYTHING, KINDS, NOTHING, Grants, Kind, Need, targets_in
 from llmspell.permissions.run_permissions import Asker, Permissions, Reply

@@ -1,4 +1,4 @@
-"""What a spell asks for, in its text: the `[permissions]` of its front matter."""
+"""Reads and edits the `[permissions]` that a spell requests in its front matter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llmspell.front_matter import block_of
 
 Asked = dict[str, list[str]]
-"""Targets by kind, as they stand in the file."""
+"""Targets by kind, as written in the file."""
 
 _SECTION = "permissions"
 _WHOLE = re.compile(rf"""\s*["']?{_SECTION}["']?\s*=""")
@@ -18,21 +18,21 @@ _LONGEST_LINE = 90
 
 
 class PermissionsEditor:
-    """A spell's text, open at what it asks for.
+    """Edits the permissions in a spell's text.
 
     Attributes:
-        asked: What that is.
+        asked: The permissions that the spell requests.
     """
 
     def __init__(self, text: bytes, *, comment: bool = True) -> None:
-        """Read the front matter.
+        """Parse the front matter.
 
         Args:
-            text: The spell's, or that of its spell.toml.
+            text: The text of the spell, or of its spell.toml.
             comment: Whether the front matter is the first comment of a spell.
 
         Raises:
-            ValueError: When it is wrong.
+            ValueError: The front matter is invalid.
         """
         self._comment = comment
         self._newline = b"\r\n" if text.partition(b"\n")[0].endswith(b"\r") else b"\n"
@@ -44,24 +44,26 @@ class PermissionsEditor:
         self.asked = _asked_in(self._table)
 
     def adding(self, more: Asked) -> bytes:
-        """The text of a spell that asks for these too.
+        """Return the text with more permissions requested.
 
-        Lines stay as they are, byte for byte, but those which say what it asks of these kinds.
+        Other lines than those that request permissions of these kinds are kept byte for byte.
 
         Raises:
-            ValueError: When what it asks for is in a form that cannot be added to.
+            ValueError: The existing permissions are written in a form that cannot be extended.
         """
         asked = self.asked | {k: sorted({*self.asked.get(k, []), *more[k]}) for k in more}
         lines = self._changed(asked, set(more))
         wanted = {key: value for key, value in self._table.items() if key != _SECTION}
         found = _parse(self._toml(lines))
-        # By their texts, since a NaN is not equal to itself.
+        # Compared as text, because a NaN is not equal to itself.
         if found.pop(_SECTION, {}) != asked or repr(found) != repr(wanted):
             raise ValueError(f"[{_SECTION}] is in a form that cannot be added to")
         return b"".join([self._head, *lines, self._tail])
 
     def _around(self, text: bytes) -> tuple[bytes, bytes, bytes]:
-        """What is before the lines of TOML, they, and what is after; a block is made if need be."""
+        """Split into what precedes the lines of TOML, these lines, and the rest; create a missing
+        block.
+        """
         mark = BOM_UTF8 if text.startswith(BOM_UTF8) else b""
         source = text[len(mark) :]
         block = block_of(source)
@@ -76,12 +78,12 @@ class PermissionsEditor:
         return mark + shebang + opening, b"", closing + rest
 
     def _toml(self, lines: list[bytes]) -> list[str]:
-        """The lines without margins and ends."""
+        """Return the lines without comment markers and line ends."""
         shown = [line.rstrip(b"\r\n").decode() for line in lines]
         return [re.sub(r"^---? ?", "", line) for line in shown] if self._comment else shown
 
     def _changed(self, asked: Asked, more: set[str]) -> list[bytes]:
-        """The lines, with those of the kinds in `more` written anew."""
+        """Return the lines, with those of the kinds in `more` rewritten."""
         lines: list[bytes] = []
         missing = set(more)
         last: tuple[int, str] | None = None
@@ -116,14 +118,14 @@ class PermissionsEditor:
 
 
 class _Part(NamedTuple):
-    """Lines that make one statement of TOML.
+    """The lines of one TOML statement.
 
     Attributes:
-        opens: Whether they are the header of the section.
-        whole: Whether they are all of the section: `permissions = {…}`, to which nothing can be
-            added elsewhere.
-        kinds: Of what they say what is asked for.
-        prefix: What stands before the kind.
+        opens: Whether it is the header of the section.
+        whole: Whether it is the whole section, `permissions = {…}`, so that nothing can be added
+            elsewhere.
+        kinds: The kinds it requests permissions of.
+        prefix: What precedes the kind.
     """
 
     start: int
@@ -139,7 +141,7 @@ def _parts(lines: list[str]) -> Iterator[_Part]:
     while start < len(lines):
         stop = start + 1
         while (table := _parsed(lines[start:stop])) is None and stop < len(lines):
-            stop += 1  # the lines of a statement are TOML by themselves, and not without the last
+            stop += 1  # a statement's lines are valid TOML only once they are complete
         table = table or {}
         header = lines[start].lstrip().startswith("[")
         if header:
@@ -173,7 +175,7 @@ def _parsed(lines: list[str]) -> dict[str, Any] | None:
 def _asked_in(table: dict[str, Any]) -> Asked:
     asked = table.get(_SECTION, {})
     if not isinstance(asked, dict):
-        raise ValueError(f"{_SECTION} must be a table")  # noqa: TRY004 - it is a setting
+        raise ValueError(f"{_SECTION} must be a table")  # noqa: TRY004 - an invalid setting
     for kind, targets in asked.items():
         if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
             raise ValueError(f"{_SECTION}.{kind} must be a list of strings")
@@ -181,7 +183,7 @@ def _asked_in(table: dict[str, Any]) -> Asked:
 
 
 def _quoted(text: str) -> str:
-    """A string of TOML."""
+    """Return a text as a TOML string."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     shown = re.sub(r"[\x00-\x1f\x7f]", lambda control: f"\\u{ord(control[0]):04x}", escaped)
     return f'"{shown}"'

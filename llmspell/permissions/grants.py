@@ -25,12 +25,12 @@ Targets = tuple[str, ...] | None
 
 
 class Need(NamedTuple):
-    """One thing an effect is about to touch.
+    """One thing that an effect is about to access.
 
     Attributes:
-        kind: What is done to it.
-        target: A path for read and write, a URL for net, a program for run, the name of a
-            variable for env and of a tool for tool, "provider/model" for llm.
+        kind: The kind of access.
+        target: A path for read and write, a URL for net, a program for run, the name of a variable
+            for env and of a tool for tool, "provider/model" for llm.
     """
 
     kind: Kind
@@ -38,9 +38,9 @@ class Need(NamedTuple):
 
     @property
     def place(self) -> str:
-        """What it comes to: of a path where it leads, of a URL the host; "" where there is none.
+        """The resolved target: a path with links followed, the host of a URL; "" if there is none.
 
-        What stands for more than itself in a grant is none either.
+        It is also "" for a target that would have a wider meaning in a grant.
         """
         if self.kind in ("read", "write"):
             return str(place_of(self.target) or "")
@@ -51,7 +51,7 @@ class Need(NamedTuple):
 
 
 def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
-    """The targets of a list in which `*` is everything, and that grants nothing when empty."""
+    """Return the targets in a list, where `*` grants everything and an empty list nothing."""
     targets = tuple(dict.fromkeys(given))
     if EVERYTHING in targets and (kind != "net" or len(targets) == 1):
         return ()
@@ -59,24 +59,24 @@ def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
 
 
 def is_always_denied(need: Need) -> bool:
-    """Whether nothing can grant it: to write what decides what later runs may do."""
+    """Return whether nothing can grant it: it writes what decides what later runs may do."""
     place = place_of(need.target) if need.kind == "write" else None
     return place is not None and decides(place)
 
 
 class Grants(Frozen):
-    """What may be touched. Of each kind: None is nothing, an empty tuple is everything.
+    """What may be accessed. For each kind, None grants nothing and an empty tuple everything.
 
     Attributes:
-        read: Folders and files. A path grants what is below it; links and `..` are resolved
-            before they are judged.
-        write: The same; code of the project has to be named, see `project_code.py`.
-        net: Hosts: `example.com`, `example.com:8080`, `[::1]`, `10.0.0.0/8`, `*.example.com` for
-            what is below it. One without a port grants all its ports. Everything, which is `*`
-            as well, are the public hosts; `localhost` and addresses that are not public are
-            granted only by themselves, or by `**`, which is every host.
+        read: Folders and files. A path includes everything below it; links and `..` are resolved
+            before the check.
+        write: Likewise; code of the project has to be named explicitly, see `project_code.py`.
+        net: Hosts: `example.com`, `example.com:8080`, `[::1]`, `10.0.0.0/8`, or `*.example.com` for
+            subdomains. A host without a port includes all its ports. Everything, also written `*`,
+            means all public hosts; `localhost` and non-public addresses are granted only by name,
+            or by `**`, which means every host.
         run: Programs, by name or path.
-        env: Names of environment variables; here and below, `*` is any text.
+        env: Names of environment variables; here and below, `*` matches any text.
         tool: Names of tools.
         llm: Models: `openai/gpt-5.4-mini`, `openai/*`.
     """
@@ -95,17 +95,17 @@ class Grants(Frozen):
 
     @classmethod
     def from_lists(cls, lists: Mapping[Any, Iterable[str]]) -> Grants:
-        """Of a list for each kind, as `targets_in` reads it."""
+        """Create grants from a list for each kind, as read by `targets_in`."""
         return cls(**{kind: targets_in(kind, lists.get(kind, ())) for kind in KINDS})
 
     def as_lists(self) -> dict[Kind, list[str]]:
-        """The same as lists, without the kinds of which nothing is granted."""
+        """Return the grants as lists, without kinds that grant nothing."""
         every = {kind: self[kind] for kind in KINDS}
         return {k: list(t) or [EVERYTHING] for k, t in every.items() if t is not None}
 
     @classmethod
     def of(cls, need: Need) -> Grants:
-        """What allows that one need."""
+        """Return the grant that allows exactly one need."""
         named = need.kind in ("env", "tool", "llm")
         target = _literal(need.place) if named else need.place
         return cls(**{need.kind: (target,)})
@@ -119,11 +119,11 @@ class Grants(Frozen):
         return any(self[kind] is not None for kind in KINDS)
 
     def merged(self, other: Grants) -> Grants:
-        """Everything either of the two grants."""
+        """Return everything that either of the two grants."""
         return Grants(*(_union(kind, self[kind], other[kind]) for kind in KINDS))
 
     def resolved(self) -> Grants:
-        """The same with paths as where they lead now."""
+        """Return the grants with resolved paths."""
         return replace(
             self,
             read=self.read and tuple(map(_place, self.read)),
@@ -132,7 +132,7 @@ class Grants(Frozen):
         )
 
     def beyond(self, other: Grants) -> Grants:
-        """What of it the other does not grant."""
+        """Return the part that `other` does not grant."""
         lists = self.as_lists()
         return Grants.from_lists(
             {kind: [t for t in lists.get(kind, ()) if not other._cover(kind, t)] for kind in KINDS}
@@ -142,11 +142,11 @@ class Grants(Frozen):
         return self._hold(need, everything=need.kind != "net")
 
     def forbids(self, need: Need) -> bool:
-        """The same for grants that say what is denied: everything is every host, public or not."""
+        """Like `allows`, for grants that list what is denied: everything includes non-public hosts."""
         return self._hold(need, everything=True)
 
     def _cover(self, kind: Kind, target: str) -> bool:
-        """Whether a target that might be granted is already."""
+        """Return whether a target is granted already."""
         if target in (EVERYTHING, EVERY_HOST):
             held = self.as_lists().get(kind, ())
             return target in held or EVERY_HOST in held
@@ -171,7 +171,7 @@ NOTHING = Grants()
 def _union(kind: Kind, a: Targets, b: Targets) -> Targets:
     if a is None or b is None:
         return a if b is None else b
-    if kind == "net" and (a or b):  # every public host does not hold the others
+    if kind == "net" and (a or b):  # all public hosts do not include named non-public ones
         a, b = a or (EVERY_PUBLIC_HOST,), b or (EVERY_PUBLIC_HOST,)
     return () if not a or not b else tuple(dict.fromkeys(a + b))
 
@@ -190,11 +190,11 @@ def _name_matcher(name: str) -> Callable[[str], bool]:
 
 
 def _literal(name: str) -> str:
-    """The pattern that matches the name alone."""
+    """Return a pattern that matches exactly this name."""
     return re.sub(r"[*?[]", r"[\g<0>]", name)
 
 
-# Given what is needed: whether a target that is granted covers it.
+# Functions that take the needed target, and return whether a granted target covers it.
 _MATCHERS: dict[Kind, Callable[[str], Callable[[str], bool]]] = {
     "read": path_matcher,
     "write": path_matcher,

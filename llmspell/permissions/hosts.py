@@ -13,14 +13,14 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def host_in(url: str) -> str:
-    """`host:port` of a URL, without a port that is the scheme's own; "" when it has no host."""
+    """Return `host:port` of a URL, without the scheme's default port; "" if it has no host."""
     host, port, default = _parts(url)
     shown = f"[{host}]" if ":" in host else host
     return shown if port == default or not host else f"{shown}:{port}"
 
 
 def host_matcher(url: str) -> Callable[[str], bool]:
-    """Whether a host that is granted, or a range of addresses, is where a URL leads."""
+    """Return a function that tells whether a granted host or address range covers a URL."""
     host, port, _ = _parts(url)
     address = read_address(host)
 
@@ -46,7 +46,7 @@ def _is_named(host: str, address: IpAddress | None, wanted: str) -> bool:
 
 
 def _parts(url: str) -> tuple[str, int | None, int | None]:
-    """Host, port, and the port of the scheme; the host is "" where there is none."""
+    """Return host, port, and the scheme's default port; the host is "" if there is none."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -58,7 +58,7 @@ def _parts(url: str) -> tuple[str, int | None, int | None]:
 
 
 def _asked_for(host: str) -> str:
-    """A host as a client asks for it: a name beyond ASCII has a form within (RFC 5891)."""
+    """Return a host as a client requests it: non-ASCII names in their ASCII form (RFC 5891)."""
     if host.isascii():
         return host
     import idna
@@ -66,12 +66,12 @@ def _asked_for(host: str) -> str:
     below = "*." if host.startswith("*.") else ""
     try:
         return below + idna.encode(host.removeprefix(below)).decode()
-    except UnicodeError:  # nobody can ask for it
+    except UnicodeError:  # no client can request it
         return host
 
 
 def _granted_parts(granted: str) -> tuple[str, int | None]:
-    """Host and port; the host is "" for what is no host."""
+    """Return host and port of a grant; the host is "" if it is invalid."""
     if set(granted) & set("/@?#"):
         return "", None
     bare = ":" in granted and read_address(granted) is not None
@@ -80,7 +80,7 @@ def _granted_parts(granted: str) -> tuple[str, int | None]:
 
 
 def _range(granted: str) -> IPv4Network | IPv6Network | None:
-    """The addresses of `10.0.0.0/8`; None for what is written otherwise."""
+    """Return the addresses of a range such as `10.0.0.0/8`, or None for any other form."""
     try:
         return ip_network(granted, strict=False) if "/" in granted else None
     except ValueError:

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 SETTINGS_FILES = ("llmspell.toml", "llmspell.yaml", "llmspell.yml", "llmspell.json")
-"""What the settings' file may be called; a project has one."""
+"""The possible names of the settings file; a project has one."""
 
 DECISIVE_FOLDERS = frozenset({".llmspell", "__pycache__"})
 
 _LEADS_NOWHERE = (OSError, RuntimeError, ValueError)
-"""What is raised for a circle of links, an unknown home, and what can be no path."""
+"""Raised for a loop of links, an unknown home directory, and an invalid path."""
 
 
 def place_of(path: str, *, expand: bool = False) -> Path | None:
-    """Where a path leads; None for a circle of links and for what can be no path."""
+    """Resolve a path; return None for a loop of links and for an invalid path."""
     try:
         return _as_path(path, expand=expand).resolve()
     except _LEADS_NOWHERE:
@@ -21,7 +21,7 @@ def place_of(path: str, *, expand: bool = False) -> Path | None:
 
 
 def path_matcher(path: str) -> Callable[[str], bool]:
-    """Whether what is granted is where a path leads, or a folder above that."""
+    """Return a function that tells whether a granted path is this one, or a folder above it."""
     place = place_of(path)
 
     def matches(granted: str) -> bool:
@@ -32,15 +32,16 @@ def path_matcher(path: str) -> Callable[[str], bool]:
 
 
 def decides(place: Path) -> bool:
-    """Whether what is at a place would decide on later runs, of this project or of another one.
+    """Return whether a file decides what later runs do, in this project or another.
 
-    Settings, what llmspell keeps of a project, and Python that was compiled. A place is resolved.
+    These are settings, llmspell's own files in a project, and compiled Python. The place is a
+    resolved path.
     """
     return place.name in SETTINGS_FILES or not DECISIVE_FOLDERS.isdisjoint(place.parts)
 
 
 def program_matcher(program: str) -> Callable[[str], bool]:
-    """Whether a program that is granted, by name or path, is the one that would be run."""
+    """Return a function that tells whether a granted program, by name or path, is this one."""
     place = program_place(program)
 
     def matches(granted: str) -> bool:
@@ -52,9 +53,10 @@ def program_matcher(program: str) -> Callable[[str], bool]:
 
 
 def program_place(program: str, *, expand: bool = False) -> Path | None:
-    """Where a program is; None for a name that is not found.
+    """Return the path of a program, or None if there is no program with that name.
 
-    A link to a program is a program of its own: some do by their name what they do.
+    The program itself may be a link, which is not followed: some programs behave according to their
+    name.
     """
     from shutil import which
 
@@ -69,5 +71,5 @@ def program_place(program: str, *, expand: bool = False) -> Path | None:
 
 
 def _as_path(path: str, *, expand: bool) -> Path:
-    # A Path of "./~a" has forgotten its first two letters, and would expand to a home.
+    # Path("./~a") drops the "./", and would then expand to a home directory.
     return Path(path).expanduser() if expand and path[:1] == "~" else Path(path)

@@ -1,4 +1,4 @@
-"""What a spell may do: what its host grants, what was granted for always, what a person answers."""
+"""Decides what a spell may do, from the host's grants, saved grants and a person's answers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from llmspell.spell import Spell
 
 
 class PermissionRequest(Frozen):
-    """What a person is asked.
+    """A question to a person.
 
     Attributes:
-        spell: How the spell's file is shown.
-        by: The tool or effect that needs it; None for what the front matter asks for, which
-            "once" does not answer.
-        wanted: What it is; paths as where they lead.
+        spell: The spell's file, for display.
+        by: The tool or effect that needs it; None for requests of the front matter, which cannot be
+            answered with "once".
+        wanted: The requested grants, with resolved paths.
         lasting: Whether it can be answered with "always".
     """
 
@@ -36,15 +36,15 @@ Ask = Callable[[PermissionRequest], Awaitable[Reply]]
 
 
 class PermissionPolicy:
-    """Makes the permissions of each run."""
+    """Creates the permissions of each run."""
 
     def __init__(
         self, granted: Grants, denied: Grants, *, ask: Ask | None, project: Project, models: Models
     ) -> None:
         self._granted, self._ask, self._models = granted, ask, models
         folder = project.root / ".llmspell"
-        # A spell that could write these could grant itself what it likes. Others of these names are
-        # denied anyway; these may also be links to what has another name.
+        # A spell that could write these could grant itself anything. Files with these names are always
+        # denied, but these paths may be links to files with other names.
         python = python_files(project.settings)
         files = [str(project.root / name) for name in SETTINGS_FILES] + python
         decisive = Grants(write=(str(folder), *files))
@@ -54,7 +54,9 @@ class PermissionPolicy:
         self._saved = SavedGrants(folder / "grants.json")
 
     async def permissions(self, spell: Spell) -> Permissions:
-        """Those a run of the spell begins with; what its front matter asks for is asked now."""
+        """Return the initial permissions of a run, after asking for those in the spell's front
+        matter.
+        """
         questions = _Questions(spell, self._ask, self._saved, self._models)
         granted = self._granted.merged(self._by_default(spell))
         asks = self._ask is not None or not spell.trusted
@@ -68,7 +70,10 @@ class PermissionPolicy:
         return permissions
 
     def _by_default(self, spell: Spell) -> Grants:
-        """The user's own spells may use all that the host has; unless it names models, these."""
+        """Return the default grants: the user's own spells may use all tools, and all models.
+
+        If the host grants certain models, only those.
+        """
         if not spell.trusted:
             return NOTHING
         models = () if self._granted.llm is None else None
@@ -76,7 +81,7 @@ class PermissionPolicy:
 
 
 class _Questions:
-    """Asks on behalf of one spell."""
+    """Asks a person on behalf of one spell."""
 
     def __init__(self, spell: Spell, ask: Ask | None, saved: SavedGrants, models: Models) -> None:
         self._spell, self._ask = spell, ask
@@ -84,7 +89,7 @@ class _Questions:
         self._refused = NOTHING
 
     async def granted(self, wanted: Grants) -> bool:
-        """Whether what the front matter asks for is granted; if not, it is not asked for again."""
+        """Return whether the front matter's request is granted; if not, do not ask for it again."""
         if await self._reply(None, wanted) != "no":
             return True
         self._refused = wanted
@@ -96,7 +101,7 @@ class _Questions:
         return await self._reply(by, wanted) if wanted.beyond(self._refused) else "no"
 
     async def _is_default(self, wanted: Grants) -> bool:
-        """Whether it is the model of agents that name none: every spell may ask that one."""
+        """Return whether it is only the default model, which every spell may use."""
         default = await self._models.default()
         return wanted == Grants.of(Need("llm", default.model))
 

@@ -1,4 +1,4 @@
-"""Code that later runs are made of: to write it has to be granted by a name of its own."""
+"""Protects the code that later runs execute: writing it has to be granted explicitly."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _LUA = (".lua",)
 
 
 class ProjectCode(Frozen):
-    """Where the code of a project is.
+    """The locations of a project's code.
 
     Attributes:
-        project: Its folder, where Lua, Python, `agents/` and the front matter in a spell.toml are.
-        python: Folders of Python that is loaded into the host, and may load what is beside it.
+        project: The project's folder, which contains Lua, Python, `agents/` and spell.toml files.
+        python: Folders of Python files that the host loads, and that may import their neighbours.
     """
 
     project: Path
     python: tuple[Path, ...] = ()
 
     def covered(self, place: Path, targets: tuple[str, ...]) -> tuple[str, ...]:
-        """What of the paths that may be written holds at a resolved place.
+        """Return those writable paths that count at a resolved place.
 
-        At code those hold that name it, or a folder between it and the folder of all code.
+        For code, only paths that name it, or a folder between it and the folder of all code, count.
         """
         around = self._around(place)
         return tuple(target for target in targets if _is_below(target, around))
 
     def _around(self, place: Path) -> list[Path]:
-        """The folders of code that a place is code of."""
+        """Return the folders of code that a place belongs to."""
         folders = [self.project] if self._is_code(place) else []
         folders += self.python if place.suffix in _PYTHON else ()
         return [folder for folder in folders if place.is_relative_to(folder)]
@@ -42,6 +42,6 @@ class ProjectCode(Frozen):
 
 
 def _is_below(target: str, folders: list[Path]) -> bool:
-    """Whether a path is none of the folders, and above none."""
+    """Return whether a path is neither one of the folders nor above one."""
     place = place_of(target, expand=True)
     return place is not None and not any(folder.is_relative_to(place) for folder in folders)

@@ -1,4 +1,4 @@
-"""Has a spell ask for what a run of it needed: `llmspell run --record-permissions`."""
+"""Adds the permissions that a run needed to the spell: `llmspell run --record-permissions`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from llmspell.permissions.front_matter import Asked, PermissionsEditor
 
 
 def record(spell: Path, needs: Iterable[Need]) -> Asked:
-    """Write the least that covers the needs into a spell's front matter; what was added.
+    """Add the fewest permissions that cover the needs to a spell's front matter; return what was
+    added.
 
-    What it asks for already stays. The front matter may be in a spell.toml. The file is replaced
-    in one step.
+    Existing requests stay. The front matter may be in a spell.toml. The write is atomic.
 
     Args:
         spell: The spell's file.
-        needs: What was used: a path as where it leads, of a URL its host.
+        needs: What the run used: resolved paths, and hosts of URLs.
 
     Raises:
-        ConfigError: When the front matter is wrong, or in a form that cannot be added to.
-        OSError: When the file cannot be read or written.
+        ConfigError: The front matter is invalid, or in a form that cannot be extended.
+        OSError: The file cannot be read or written.
     """
     spell = spell.resolve()
     settings = spell.with_name("spell.toml")
@@ -43,7 +43,7 @@ def record(spell: Path, needs: Iterable[Need]) -> Asked:
 
 
 def lacking(asked: Asked, needs: Iterable[Need]) -> Asked:
-    """The fewest targets which have to be added to what is asked for, to cover the needs.
+    """Return the fewest targets to add to `asked` so that it covers the needs.
 
     Paths below the current folder are relative to it.
     """
@@ -69,11 +69,11 @@ def _uncovered(kind: Kind, asked: list[str], needs: dict[str, Need]) -> list[str
 
 
 def _target(need: Need) -> str:
-    """How what is needed is asked for."""
+    """Return the target with which to request a need."""
     granted = Grants.of(need)[need.kind]
     target = granted[0] if granted else need.target
     if need.kind not in ("read", "write"):
         return target
     with suppress(ValueError):
         target = str(Path(target).relative_to(Path.cwd()))
-    return f"./{target}" if target[0] in "~*" else target  # which mean something else
+    return f"./{target}" if target[0] in "~*" else target  # these have a special meaning

@@ -1,4 +1,4 @@
-"""Judging what a run may do."""
+"""The permissions of a run, and the checks against them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from llmspell.permissions.project_code import ProjectCode
 from llmspell.permissions.wording import flag, what_is_done
 
 Reply = Literal["once", "run", "always", "no"]
-"""To whether something is granted: for one effect, for this run, for all runs, or not."""
+"""The answer to a request: grant for one effect, for this run, for all runs, or not at all."""
 
 Asker = Callable[[str, Grants], Awaitable[Reply]]
-"""Given who asks, and for what."""
+"""Called with who asks, and the requested grants."""
 
 
 class Permissions:
-    """What a run may do, and may yet be granted; handlers see it as `run[Permissions]`.
+    """What a run may do, and may still be granted; handlers get it as `run[Permissions]`.
 
     Attributes:
-        granted: What it may do; what is denied wins.
-        denied: What it may not, and cannot be granted.
-        code: What a grant to write a folder around it does not cover.
-        used: What was judged and allowed: of paths where they lead, of URLs the host.
+        granted: What it may do, unless it is denied.
+        denied: What it may not do and cannot be granted.
+        code: The project's code, which a grant to write an enclosing folder does not cover.
+        used: What has been checked and allowed, as resolved paths and hosts of URLs.
     """
 
     def __init__(
@@ -54,22 +54,22 @@ class Permissions:
         self._of: Permissions | None = None
 
     def within(self, granted: Grants, denied: Grants = NOTHING) -> Permissions:
-        """Permissions of a run that this one starts: what both allow, now and later."""
+        """Return the permissions of a child run: what both allow, now and later."""
         child = Permissions(granted, denied)
         child._parent = self
         return child
 
     def plus(self, more: Grants) -> Permissions:
-        """The same permissions with more granted, here and in what they are within."""
+        """Return a copy with more granted, also in the permissions it is nested in."""
         twin = copy(self)
-        twin._of = self  # noqa: SLF001 - one of us
+        twin._of = self  # noqa: SLF001 - same class
         twin.granted = self.granted.merged(more)
-        twin._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - one of us
+        twin._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - same class
         return twin
 
     @property
     def extent(self) -> tuple[Grants, ...]:
-        """All that decides what is allowed: runs of the same extent may do the same."""
+        """Everything that decides what is allowed: runs with equal extents may do the same."""
         around = self._parent.extent if self._parent else ()
         return (self.granted, self.denied, *around)
 
@@ -81,7 +81,7 @@ class Permissions:
         )
 
     def denies(self, need: Need) -> bool:
-        """Whether it is denied, so that nothing can grant it."""
+        """Return whether it is denied, so that nothing can grant it."""
         outer = self._parent is not None and self._parent.denies(need)
         return outer or self._forbids(need)
 
@@ -97,12 +97,12 @@ class Permissions:
         return self.denied.forbids(need) or is_always_denied(need)
 
     def denies_any(self, kind: Kind) -> bool:
-        """Whether anything of a kind is denied."""
+        """Return whether anything of a kind is denied."""
         outer = self._parent is not None and self._parent.denies_any(kind)
         return outer or self.denied[kind] is not None
 
     def check(self, need: Need, *, by: str) -> None:
-        """Raise `PermissionDenied`, which says how to grant it, unless it is allowed.
+        """Raise PermissionDenied, with how to grant it, unless the need is allowed.
 
         `by` names the tool or effect that asks.
         """
@@ -113,20 +113,20 @@ class Permissions:
 
     @property
     def may_ask(self) -> bool:
-        """Whether there is somebody to ask for what is not granted."""
+        """Whether somebody can be asked for what is not granted."""
         return self._parent.may_ask if self._parent is not None else self._ask is not None
 
     async def obtain(self, need: Need, *, by: str) -> Grants:
-        """Have it allowed, by asking where it is not; what was granted for one effect only.
+        """Get a need allowed, asking if necessary; return what was granted for this effect only.
 
         Raises:
-            PermissionDenied: When it was refused, or cannot be asked for.
+            PermissionDenied: It was refused, or cannot be asked for.
         """
         if self._parent is not None:
             self._check_own(need, by)
             once = await self._parent.obtain(need, by=by)
         else:
-            async with self._asking:  # an answer may settle what others wait to ask
+            async with self._asking:  # one answer may settle other pending questions
                 once = NOTHING if self.allows(need) else await self._asked(need, by)
             self.plus(once).check(need, by=by)
         self.used.add(Need(need.kind, need.place))

@@ -1,6 +1,6 @@
-"""Grants that somebody gave a spell for always, in the project's `.llmspell/grants.json`.
+"""Permanent grants of spells, in the project's `.llmspell/grants.json`.
 
-They are kept by the SHA-256 of the spell's text: one that was changed is asked for again.
+They are stored by the SHA-256 of the spell's text, so a changed spell has to be granted anew.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Lists = dict[Kind, list[str]]
 
 
 class SavedGrants:
-    """What is in the file. One that cannot be read is passed over with a warning."""
+    """The file of saved grants. A file that cannot be read is ignored with a warning."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
     def of(self, source: bytes) -> Grants:
-        """What the spell of that text was granted."""
+        """Return the grants of the spell with that text."""
         known = self._read()
         return Grants.from_lists(known.get(_key(source), {})) if known else NOTHING
 
     def add(self, source: bytes, grants: Grants) -> None:
-        """Grant the spell of that text more, from now on. A broken file is put aside."""
+        """Save more grants for the spell with that text. A broken file is renamed first."""
         import json
 
         known, key = self._read(), _key(source)
@@ -45,7 +45,7 @@ class SavedGrants:
             log.warning("%s: it cannot be remembered: %s", self._file, error.strerror)
 
     def _read(self) -> dict[str, Lists] | None:
-        """What is known; None when the file cannot be used."""
+        """Return the saved grants, or None if the file cannot be used."""
         try:
             text = self._file.read_bytes()
         except (FileNotFoundError, NotADirectoryError):

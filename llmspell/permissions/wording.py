@@ -1,4 +1,4 @@
-"""How permissions are told to a person."""
+"""Describes permissions for people, in words and as command-line options."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _EVERY: dict[Kind, str] = {
 
 
 def in_words(grants: Grants) -> list[str]:
-    """A phrase for each target: "read /etc/hosts", "run git (/usr/bin/git)"."""
+    """Return a phrase for each target: "read /etc/hosts", "run git (/usr/bin/git)"."""
     return [
         _in_words(kind, target) for kind, targets in grants.as_lists().items() for target in targets
     ]
 
 
 def what_is_done(kind: Kind, target: str) -> str:
-    """Such as "see the variable HOME"; control characters are escaped."""
+    """Return a phrase such as "see the variable HOME", with control characters escaped."""
     return _ONE[kind].format(printable(target))
 
 
@@ -50,23 +50,23 @@ def _in_words(kind: Kind, target: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with its control characters, and others that do not show, escaped."""
+    """Return the text with control characters and other invisible ones escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def flags(grants: Grants, *, verb: str = "allow") -> list[str]:
-    """The options that grant it, each ready to be put into a shell; `verb` may be "deny"."""
+    """Return the options that grant it, quoted for a shell; `verb` may be "deny"."""
     return [flag(kind, t, verb=verb) for kind in KINDS if (t := grants[kind]) is not None]
 
 
 def flag(kind: Kind, targets: Iterable[str] = (), *, verb: str = "allow") -> str:
-    """The option for these targets, or for everything when there are none."""
+    """Return the option for these targets, or for everything if there are none."""
     given = ",".join(_as_typed(kind, target) for target in targets)
     return f"--{verb}-{kind}={_quoted(given)}" if given else f"--{verb}-{kind}"
 
 
 def _as_typed(kind: Kind, target: str) -> str:
-    """A target as it has to stand in the option: `,` separates, `*` and `~` have a meaning."""
+    """Return a target as written in an option, where `,` separates and `*` and `~` are special."""
     path = kind in ("read", "write") or (kind == "run" and "/" in target)
     if path and (not target or target[0] in "*~"):
         target = f"./{target}"

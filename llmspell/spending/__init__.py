@@ -1,1 +1,1 @@
-"""What runs spend on models: prices, budgets, and who pays for which call."""
+"""What runs spend on models: prices, budgets, and the accounts that are charged."""

@@ -1,4 +1,4 @@
-"""An account: what one run, agent or task may spend, and what it has spent."""
+"""An account: the budget of one run, agent or task, and what it has spent."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ if TYPE_CHECKING:
     from llmspell.providers.messages import Usage
 
 Clock = Callable[[float], AbstractContextManager["Expiry | CancelScope"]]
-"""Makes a scope that is cancelled after so many seconds."""
+"""Returns a scope that is cancelled after the given seconds."""
 
 AMOUNTS = ("usd", "tokens", "calls")
-SLACK = 1e-9  # sums of parts of a cent are not exact
+SLACK = 1e-9  # tolerance for rounding errors in sums of dollars
 
 
 class Cost(NamedTuple):
-    """What a call comes to, or may.
+    """What a call costs, or may cost.
 
     Attributes:
-        usd: None when the price is not known.
-        answered: Whether that is what it did come to; otherwise nobody knows, and it is the most it
-            may.
-        firm: Whether nobody may wait for it to come to less: a stream ends when the spell likes,
-            which may be waiting.
+        usd: None if the price is not known.
+        answered: Whether this is the actual cost; otherwise that is unknown, and this is the most.
+        firm: Whether other calls must not wait for this one to be settled for less: a stream ends
+            when the spell lets it, and the spell may itself be waiting.
     """
 
     usage: Usage
@@ -47,20 +46,20 @@ class Cost(NamedTuple):
 
 
 class Account:
-    """What calls are charged to.
+    """An account that calls are charged to.
 
-    A call is reserved as what it may cost, and settled as what it did. What calls in progress have
-    reserved is free again if it was not needed, so one that finds too little left waits for them.
+    Before a call, the most it may cost is reserved; afterwards, its actual cost is settled and the
+    rest is available again. So a call that finds too little left waits for the calls in progress.
 
     Attributes:
         budget: What may be spent.
-        whose: In words: "the run", "agent 'judge'", "the task".
-        spent: What was, by model.
-        breach: The error that has ended the run, if it was not enough for it.
+        whose: Its owner in messages: "the run", "agent 'judge'", "the task".
+        spent: What has been spent, by model.
+        breach: The error that has ended the run, if this account was exceeded and ends it.
     """
 
     def __init__(self, budget: Budget, whose: str, *, ends_run: bool = False) -> None:
-        """Open one; a breach of it `ends_run`, or else fails what it is for."""
+        """Open an account; exceeding it `ends_run`, or else fails the call."""
         self.budget, self.whose = budget, whose
         self.spent = Spending()
         self.breach: LimitExceeded | None = None
@@ -72,16 +71,18 @@ class Account:
 
     @property
     def weighs(self) -> bool:
-        """Whether it matters what a call may cost."""
+        """Whether the cost of a call has to be estimated."""
         return "usd" in self._bounds or "tokens" in self._bounds
 
     def check(self, cost: Cost, model: str) -> None:
-        """Refuse a call that there is not enough left for, even if all others came to nothing.
+        """Raise an error for a call that does not fit, even if all calls in progress cost nothing.
+
+        Firm reservations count in full.
 
         Raises:
-            LimitExceeded: It ends the run.
+            LimitExceeded: The account ends the run.
             BudgetExceeded: It does not.
-            UnknownPrice: Nobody can say whether there is enough.
+            UnknownPrice: The price is unknown, and the budget refuses such calls.
         """
         if "usd" in self._bounds and cost.usd is None and self.budget.unknown_price == "refuse":
             raise UnknownPrice(model)
@@ -94,14 +95,14 @@ class Account:
         return [one for one in self._reserved if one.firm]
 
     def fits(self, cost: Cost) -> bool:
-        """Whether there is enough for a call besides those in progress, whatever they come to."""
+        """Return whether a call fits beside those in progress, whatever they turn out to cost."""
         return not self._bounds or self._lacking(cost, *self._reserved) is None
 
     def reserve(self, cost: Cost) -> None:
         self._reserved.append(cost)
 
     def settle(self, reserved: Cost, model: str, cost: Cost) -> None:
-        """A call is over."""
+        """Replace the reservation of a finished call by its actual cost."""
         self._reserved.remove(reserved)
         self.charge(model, cost)
 
@@ -117,14 +118,14 @@ class Account:
 
     @contextmanager
     def timed(self, clock: Clock | None = None) -> Iterator[None]:
-        """The seconds that count; when there are none left, what is inside is cancelled.
+        """Count the seconds spent in the body, and cancel it when none are left.
 
         Args:
             clock: By default `move_on_after`.
 
         Raises:
-            LimitExceeded: Then, if it ends the run.
-            BudgetExceeded: If not.
+            LimitExceeded: The time is over, and the account ends the run.
+            BudgetExceeded: The time is over, and it does not.
         """
         if self.budget.seconds is None:
             yield
@@ -145,7 +146,7 @@ class Account:
         raise self._exceeded("seconds", "its time is over")
 
     def _lacking(self, *more: Cost) -> str | None:
-        """The first amount that does not cover these calls besides what was spent."""
+        """Return the first amount that would be exceeded by these calls, or None."""
         for name, most in self._bounds.items():
             wanted = self._used[name] + sum(getattr(cost, name) or 0 for cost in more)
             if wanted > most + SLACK:

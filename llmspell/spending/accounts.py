@@ -1,4 +1,4 @@
-"""Who pays for which effect."""
+"""Determines which accounts pay for an effect."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 
 
 class Accounts:
-    """The accounts of a run and of the spells that it runs, by paths.
+    """The accounts of a run and its child runs, by path.
 
-    One at the path of an effect pays for all that is performed on behalf of it: so an agent's is
-    inside that of the run, and a task's around those of the agents that are prompted in it.
+    An account at the path of an effect pays for everything performed on behalf of it. So an agent's
+    account is nested in the run's, and a task's contains those of the agents that are prompted in
+    it.
     """
 
     def __init__(self, run: Account, total: Account | None = None) -> None:
-        """Begin with that of the run; `total` sums up what is spent in this process."""
+        """Create them with the run's account; `total` sums up what this process spends."""
         self._run, self._total = run, [total] if total else []
         self._at: dict[str, list[Account]] = {}
         self._turns: list[asyncio.Future[None]] = []
 
     @contextmanager
     def at(self, path: str, account: Account) -> Iterator[None]:
-        """For as long as this lasts, an account pays at and under a path."""
+        """Let an account pay for everything at and under a path, during the body."""
         there = self._at.setdefault(path, [])
         there.append(account)
         try:
@@ -44,7 +45,7 @@ class Accounts:
                 del self._at[path]
 
     def of(self, path: str) -> list[Account]:
-        """Those that pay for the effect of a path, innermost first."""
+        """Return the accounts that pay for the effect at a path, innermost first."""
         found: dict[Account, None] = {}
         places = (path, *all_around(path)) if self._at else ()
         for place in places:
@@ -52,29 +53,31 @@ class Accounts:
         return [*found, self._run, *self._total]
 
     def resume(self, payments: Iterable[Payment], prices: Prices, before: Account) -> None:
-        """Have the run, and `before`, have paid what it did before it was resumed."""
+        """Charge the run, and `before`, for payments made before it was resumed."""
         for payment in payments:
             cost = _cost(payment, prices)
             self._run.charge(payment.model, cost)
             before.charge(payment.model, cost)
 
     def resume_at(self, path: str, payment: Payment, prices: Prices) -> None:
-        """Have those inside of the run have paid it, now that the run is there again."""
+        """Charge an earlier payment to the accounts nested in the run's, now that they exist again."""
         for account in self.of(path):
             if account is not self._run and account not in self._total:
                 account.charge(payment.model, _cost(payment, prices))
 
     def check(self, path: str) -> None:
-        """Raise the LimitExceeded of one of these that is to end its run, if there is any."""
+        """Raise the LimitExceeded of an account at a path whose breach ends its run, if there is
+        one.
+        """
         for account in self.of(path):
             if account.breach:
                 raise account.breach
 
     async def reserve(self, paying: Sequence[Account], cost: Cost, model: str) -> None:
-        """Have all of them pay, as soon as calls in progress leave enough to each.
+        """Reserve a cost in all accounts, waiting until calls in progress leave enough in each.
 
         Raises:
-            LlmspellError: As `Account.check` does.
+            LlmspellError: Like `Account.check`.
         """
         while True:
             for account in paying:
@@ -88,7 +91,7 @@ class Accounts:
             account.reserve(cost)
 
     def settle(self, paying: Sequence[Account], reserved: Cost, model: str, cost: Cost) -> None:
-        """A call is over, and came to that."""
+        """Settle a finished call in all accounts, and wake the calls that wait for money."""
         for account in paying:
             account.settle(reserved, model, cost)
         turns, self._turns = self._turns, []
@@ -104,10 +107,10 @@ def _cost(payment: Payment, prices: Prices) -> Cost:
 
 
 def account_for(effect: Effect, amounts: Mapping[str, object], whose: str, target: str) -> Account:
-    """An account inside that of the run, for what a spell gave as its `budget`.
+    """Return an account, nested in the run's, for the `budget` that a spell has passed.
 
     Raises:
-        InvalidArguments: It is none; `target` is what was called.
+        InvalidArguments: It is not a valid budget; `target` is what was called.
     """
     limits, problems = read_limits(amounts, Budget)
     if problems:

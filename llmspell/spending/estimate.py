@@ -1,4 +1,4 @@
-"""How much a request may come to, before it is made: on the high side, as it is reserved."""
+"""Estimates the most that a request may cost before it is made; the estimate is reserved."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from llmspell.limits import MOST
 from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.tokens import tokens_asked
 
-MARGIN = 4 / 3  # of an estimate that some languages and code go beyond
+MARGIN = 4 / 3  # token estimates are too low for some languages and code
 ANSWER = 4096
-"""Tokens an answer may have whose request sets no limit."""
+"""Tokens assumed for the answer to a request without a limit."""
 _LONGEST = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
 _SEVERAL = ("n", "candidateCount")
-"""What protocols call the bound of an answer, and how many are wanted."""
+"""Names in the protocols for the limit of an answer, and for the number of answers."""
 THINKING = {"none": 0, "minimal": 1024, "low": 2048, "medium": 8192, "high": 24576}
-"""Tokens a model may think before it answers, by the effort it is asked for."""
+"""Tokens a model may spend on reasoning, by reasoning effort."""
 
 
 class Estimate:
-    """What a call may cost.
+    """The most that a call may cost.
 
     Attributes:
-        models: Those that may answer: the one that is asked, and others that the request names.
-            None at all where nobody is asked.
+        models: The models that may answer: the requested one, and others that the request names;
+            empty if no model is requested.
         streamed: Whether the spell may hold up the answer.
     """
 
@@ -37,7 +37,7 @@ class Estimate:
 
     @cached_property
     def usage(self) -> Usage:
-        """The tokens, counted only if somebody wants to know."""
+        """The tokens, counted on first access."""
         return self._count()
 
 
@@ -47,7 +47,7 @@ def of_request(
     streamed: bool = False,
     sent: Callable[[ModelRequest], ModelRequest] = lambda request: request,
 ) -> Estimate:
-    """By the size of the request, and by what it allows of an answer once it is `sent`."""
+    """Estimate a request from its size and from the limits of its answer, as it is `sent`."""
     return Estimate(models_of(request), lambda: _usage(sent(request)), streamed=streamed)
 
 
@@ -56,12 +56,14 @@ def _usage(request: ModelRequest) -> Usage:
 
 
 def _answer(request: ModelRequest) -> int:
-    """Tokens of the answer; of several, if fields of the provider's own protocol ask for them."""
+    """Return the most tokens of the answer, or of all answers if provider-specific fields ask for
+    several.
+    """
     usual = request.max_tokens or ANSWER + _thinking(request.reasoning)
     own = request.extra_body
     if not own:
         return usual
-    config = own.get("generationConfig")  # of Gemini, in place of what we say there
+    config = own.get("generationConfig")  # Gemini's; replaces the one that we send
     within = config if isinstance(config, dict) else {}
     longest = _most(own, _LONGEST) or _most(within, _LONGEST)
     if config is not None and not longest:
@@ -75,7 +77,7 @@ def _most(fields: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 
 def models_of(request: ModelRequest) -> list[str]:
-    """The model; and those that fields of the provider's own protocol name instead of it."""
+    """Return the requested model, and those that provider-specific fields name instead of it."""
     if not request.extra_body:
         return [request.model]
     provider = request.model.partition("/")[0]

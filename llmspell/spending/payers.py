@@ -1,4 +1,4 @@
-"""The accounts that pay for what is done on behalf of one effect; more may join while it is done."""
+"""The accounts that pay for one effect; more may join while it is being performed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmspell.spending.accounts import Accounts
 
 
 class Payers:
-    """Use it as a context manager, around what they pay for."""
+    """A context manager around the work that the accounts pay for."""
 
     def __init__(self, effect: Effect) -> None:
         self._effect = effect
@@ -22,7 +22,7 @@ class Payers:
         self._until = ExitStack()
 
     def add(self, account: Account | None) -> None:
-        """From now on, this one pays as well, and its seconds count."""
+        """Add an account, which pays and counts its seconds from now on."""
         if account is not None and account not in self._accounts:
             self._accounts.append(account)
             self._until.enter_context(self._effect.run[Accounts].at(self._effect.path, account))

@@ -1,4 +1,4 @@
-"""What tokens cost, by model: what the settings say, or else the catalogue of `genai-prices`."""
+"""Prices of tokens by model: from the settings, otherwise from the catalogue of `genai-prices`."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 MILLION = 1_000_000
 _CATALOGUE = "genai_prices.data"
 
-# What genai-prices calls them, where that is another name.
+# Names of providers in genai-prices, where they differ from ours.
 _CATALOGUED = {"xai": "x-ai"}
 
 
 class Tariff(Protocol):
-    """What tokens of one model cost."""
+    """The price of one model's tokens."""
 
     def usd(self, usage: Usage) -> float: ...
 
 
 class Price(Frozen):
-    """`[prices] "openai/x" = {input = 1.0, output = 4.0}`: US dollars for a million tokens.
+    """`[prices] "openai/x" = {input = 1.0, output = 4.0}`: US dollars per million tokens.
 
     Attributes:
-        cached: Of the input, what is read from the provider's cache; by default as the rest of it.
-        cache_written: Of the input, what is put there; by default as the rest of it.
+        cached: For input read from the provider's cache; by default the price of other input.
+        cache_written: For input written to the provider's cache; by default the price of other
+            input.
     """
 
     input: float
@@ -52,7 +53,7 @@ class Price(Frozen):
                 )
 
     def usd(self, usage: Usage) -> float:
-        """What these tokens cost."""
+        """Return the cost of tokens in US dollars."""
         cached, written = usage.cached_tokens, usage.cache_written_tokens
         for_cached = self.input if self.cached is None else self.cached
         for_written = self.input if self.cache_written is None else self.cache_written
@@ -64,30 +65,32 @@ FREE = Price(0.0)
 
 
 class Prices:
-    """The prices of a runtime."""
+    """The prices known to a runtime."""
 
     def __init__(self, own: Mapping[str, Price], providers: Mapping[str, ProviderSettings]) -> None:
-        """Take what the settings say.
+        """Read the settings.
 
         Args:
-            own: By model, with `*` for any part of its name; the first that fits counts.
-            providers: The settings of providers. Those we know to run on one's own machines cost
-                nothing, unless they are set up to be asked with a key.
+            own: Prices by model, where `*` matches any part of a name; the first match counts.
+            providers: The settings of providers. Known providers that run on the user's own machine
+                are free, unless they are configured with an API key.
         """
         self._own, self._providers = own, providers
         self._known: dict[str, Tariff | None] = {}
 
     def loading(self, model: str) -> asyncio.Future[None] | None:
-        """Have the catalogue read in a thread, if the price of the model may be in it.
+        """Start to load the catalogue in a thread, if the model's price may be in it.
 
-        That takes half a second, once a process; None when there is nothing to wait for.
+        Loading takes half a second, once per process. Returns None if there is nothing to wait for.
         """
         if model in self._known or _CATALOGUE in sys.modules or not self._is_listed(model):
             return None
         return asyncio.get_running_loop().run_in_executor(None, _load)
 
     def usd(self, usage: Usage, *models: str) -> float | None:
-        """What tokens cost, by the first of the models whose price is known; None if none is."""
+        """Return the cost of tokens for the first model whose price is known; None if there is
+        none.
+        """
         for find in (self._set, self._listed):
             for model in models:
                 if tariff := find(model):
@@ -114,7 +117,7 @@ class Prices:
         return FREE if provider == "local" or on_own_machine else None
 
     def _is_listed(self, model: str) -> bool:
-        """Whether its provider takes money, and everybody the same."""
+        """Return whether the catalogue may list the model: its provider has public prices."""
         listed = _listed(model.partition("/")[0])
         return listed is not None and bool(listed.keys) and not self._set(model)
 
@@ -141,7 +144,7 @@ def _catalogued(provider: str, model: str) -> Tariff | None:
 
 
 class _Catalogued:
-    """A model as genai-prices has it: its price may depend on the day, or on the tokens."""
+    """A model of genai-prices: its price may depend on the date, or on the number of tokens."""
 
     def __init__(self, provider: Provider, model: ModelInfo) -> None:
         self._provider, self._model = provider, model
@@ -162,7 +165,7 @@ class _Catalogued:
 
 
 def _plain(prices: ModelPrice) -> Price | None:
-    """The same as amounts for a million tokens, where there are no tiers: a tenth of the time."""
+    """Return prices without tiers as a `Price`, which is ten times as fast; otherwise None."""
     names = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
     found = [getattr(prices, name) for name in names]
     tiered = any(hasattr(amount, "tiers") for amount in found)

@@ -1,4 +1,4 @@
-"""What was spent: calls, tokens and dollars, by model."""
+"""What has been spent: calls, tokens and dollars, by model."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Spent:
-    """What went to one model, or to several together.
+    """What has been spent on one model, or on several.
 
     Attributes:
         calls: Requests that were answered, or may have been.
-        usd: What they cost, as far as prices are known.
-        unpriced: Of the calls, those whose price is not known.
-        unanswered: Of the calls, those of which nobody knows what they used: they count as what
-            they may have at most.
+        usd: Their cost, as far as prices are known.
+        unpriced: The number of calls whose price is not known.
+        unanswered: The number of calls whose usage was not reported; they count with the most they
+            may have used.
     """
 
     calls: int = 0
@@ -51,13 +51,13 @@ class Spent:
         return self
 
     def as_plain(self) -> dict[str, Value]:
-        """Its numbers; without `usd` where no price is known."""
+        """Return calls, tokens and `usd`, without `usd` if no price is known."""
         plain: dict[str, Value] = {"calls": self.calls, "tokens": self.tokens}
         return plain if 0 < self.calls == self.unpriced else plain | {"usd": self.usd}
 
 
 class Spending(dict[str, Spent]):
-    """What was spent, by the model that was asked."""
+    """What has been spent, by requested model."""
 
     @property
     def total(self) -> Spent:
@@ -67,7 +67,7 @@ class Spending(dict[str, Spent]):
         return total
 
     def __str__(self) -> str:
-        """For people: `openai/x: 3 calls, 1,234 tokens, $0.0123; …`."""
+        """Format for people: `openai/x: 3 calls, 1,234 tokens, $0.0123; …`."""
         return "; ".join(
             f"{model}: {in_calls(one)}, {counted(one.tokens, 'token')}, {in_dollars(one)}"
             for model, one in self.items()
@@ -79,7 +79,7 @@ def counted(number: int, what: str) -> str:
 
 
 def in_calls(spent: Spent) -> str:
-    """`3 calls`, and of how many of them no usage was reported."""
+    """Format the number of calls, and how many of them did not report their usage."""
     return counted(spent.calls, "call") + unanswered(spent)
 
 
@@ -88,7 +88,7 @@ def unanswered(spent: Spent) -> str:
 
 
 def in_dollars(spent: Spent) -> str:
-    """`$0.0123`, and whether it may be less, or there is more of which the price is not known."""
+    """Format the cost, and say if it may be less or does not include calls of unknown price."""
     if spent.unpriced == spent.calls and spent.calls:
         return "price unknown"
     shown = amount(spent.usd)
@@ -105,7 +105,7 @@ _LEAST = 0.0001
 
 
 def amount(usd: float) -> str:
-    """Dollars to a hundredth of a cent; `$0` for nothing."""
+    """Format dollars to a hundredth of a cent; `$0` for nothing."""
     if usd == 0:
         return "$0"
     return f"${usd:,.4f}" if usd >= _LEAST else f"under ${_LEAST}"
