@@ -9,6 +9,7 @@ from dataclasses import field, replace
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+from llmspell.durations import seconds_in
 from llmspell.frozen import Frozen
 
 MOST = 2**53  # the largest value of a limit: floats are exact up to here
@@ -85,6 +86,19 @@ class Unit(Frozen):
         }
 
 
+class Duration(Unit):
+    """Seconds, which may also be written as a span of time: "5m", "1h30m"."""
+
+    def _number(self, given: object) -> float:
+        number = super()._number(given)
+        if not (math.isnan(number) and isinstance(given, str)):
+            return number
+        try:
+            return seconds_in(given)
+        except ValueError:
+            return math.nan
+
+
 _SIZES = {
     "GiB": 1 << 30,
     "GB": 10**9,
@@ -97,7 +111,9 @@ _SIZES = {
 }
 
 Bytes = Annotated[int, Unit("a size", "64MiB", _SIZES)]
-Seconds = Annotated[float, Unit("a number of seconds", "2s", {"s": 1, "ms": 0.001}, whole=False)]
+Seconds = Annotated[
+    float, Duration("a number of seconds", "1m30s", {"s": 1, "ms": 0.001}, whole=False)
+]
 Count = Annotated[int, Unit("a whole number", "1_000_000", {"": 1})]
 Dollars = Annotated[float, Unit("a number of US dollars", "0.50", {"usd": 1}, whole=False)]
 

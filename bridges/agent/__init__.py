@@ -16,6 +16,7 @@ from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, EffectError, InvalidArguments
 from llmspell.journal.leaves import beside
+from llmspell.limits import Seconds
 from llmspell.providers.deserialization import message_from_plain
 from llmspell.providers.models import Models
 from llmspell.spending.accounts import account_for
@@ -47,12 +48,12 @@ def create(
     max_steps: int = MAX_STEPS,
     max_tool_calls: int | None = None,
     parallel: int = PARALLEL,
-    tool_timeout: float | None = None,
+    tool_timeout: Seconds | None = None,
     approve: list[str] | None = None,
     retries: int = RETRIES,
     attempts: int = 1,
     context: dict[str, Value] | None = None,
-    timeout: float | None = None,
+    timeout: Seconds | None = None,
     history: list[Value] | None = None,
     budget: dict[str, str | float] | None = None,
 ) -> str:
@@ -135,7 +136,7 @@ async def run(
     effect: Effect,
     agent: str,
     input: Value = "",
-    timeout: float | None = None,  # noqa: ARG001, ASYNC109 - the middleware deadline takes it
+    timeout: Seconds | None = None,  # noqa: ARG001, ASYNC109 - the middleware deadline takes it
     stream: str | None = None,
 ) -> dict[str, Value]:
     """Put something to an agent: {text, data, usage, steps, tool_calls, finish_reason, model, …}.

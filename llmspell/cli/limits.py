@@ -1,12 +1,28 @@
-"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: what the user lets a run use and spend."""
+"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: what the user lets a run use and spend; and options in seconds."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from llmspell.cli.error_report import Misuse
 from llmspell.limits import Budget, Limits, units
 from llmspell.suggestions import did_you_mean
+
+
+class SecondsType(click.ParamType):
+    """Of an option that takes a span of time: its value is a number of seconds."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return units(Budget)["seconds"].read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def limit_option() -> click.Option:

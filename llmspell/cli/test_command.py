@@ -11,6 +11,7 @@ import click
 from llmspell.cli.error_report import FAILED, Misuse
 from llmspell.cli.grants import grant_options
 from llmspell.cli.interrupt import interruptible
+from llmspell.cli.limits import SecondsType
 from llmspell.cli.options import GrantingCommand, RunOptions
 from llmspell.cli.test_report import TestReporter, show_results, write_junit
 from llmspell.config import find_project
@@ -76,10 +77,10 @@ command = GrantingCommand(
         click.Option(["-x", "--fail-fast"], is_flag=True, help="Stop after the first failure."),
         click.Option(
             ["--timeout"],
-            type=click.FloatRange(min=0, min_open=True),
+            type=SecondsType(),
             default=60.0,
-            metavar="SECONDS",
-            help="How long a test may take.",
+            metavar="TIME",
+            help="How long a test may take, such as 5m.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
         click.Option(["--junit"], metavar="FILE", help="Write the results as JUnit's XML as well."),

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, field
 from typing import Any
 
 from llmspell.frozen import Frozen
+from llmspell.limits import Seconds
 from llmspell.providers.quirks import NO_QUIRKS
 
 
@@ -31,10 +32,10 @@ class RequestSettings(Frozen):
     _: KW_ONLY
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 600.0
-    connect_timeout: float = 10.0
-    first_timeout: float | None = None
-    total_timeout: float | None = None
+    timeout: Seconds = 600.0
+    connect_timeout: Seconds = 10.0
+    first_timeout: Seconds | None = None
+    total_timeout: Seconds | None = None
     max_retries: int = 2
     concurrency: int | None = None
     requests_per_minute: float | None = None

@@ -111,7 +111,7 @@ def test_state_moves_through_a_file(state, project):
         (["set", "--json", "k", "null"], "", 1, "null is no value"),
         (["set", "--json", "k", '{"$bytes": 1}'], "", 1, "stands for no value"),
         (["set", "", "x"], "", 1, "is no key"),
-        (["set", "k", "x", "--ttl", "-1"], "", 1, "no time to live"),
+        (["set", "k", "x", "--ttl", "-1"], "", 2, "must be a number of seconds above 0"),
         (["set", "k"], "", 2, "missing argument"),
         (["import", "nowhere.json"], "", 1, "nowhere.json: No such file"),
         (["import", "-"], "[", 2, "is no JSON"),

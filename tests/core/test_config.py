@@ -55,6 +55,22 @@ def test_everything_set():
     assert "terms" not in repr(settings)
 
 
+def test_seconds_are_also_written_as_spans_of_time():
+    names = ("timeout", "connect_timeout", "first_timeout", "total_timeout")
+    settings = check_settings(
+        {
+            "budget": {"seconds": "1h"},
+            "limits": {"time": "1m"},
+            "plugins": [{"name": "glossary", "timeout": "2m"}],
+            "providers": {"openai": dict.fromkeys(names, "1m30s")},
+        },
+        "x",
+    )
+    assert (settings.budget.seconds, settings.limits.time) == (3600, 60)
+    assert settings.plugins[0].timeout == 120
+    assert [getattr(settings.providers["openai"], name) for name in names] == [90] * 4
+
+
 @pytest.mark.parametrize(
     ("table", "key"),
     [

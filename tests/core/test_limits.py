@@ -36,6 +36,9 @@ def test_every_limit_has_a_unit_that_reads_its_default():
         ("time", "0.5", 0.5),
         ("time", "2s", 2),
         ("time", "500ms", 0.5),
+        ("time", "1h30m", 5400),
+        ("seconds", "5m", 300),
+        ("seconds", "1 d", 86400),
         ("effects", "1_000_000", 1_000_000),
         ("effects", 1e6, 1_000_000),
     ],
@@ -43,7 +46,7 @@ def test_every_limit_has_a_unit_that_reads_its_default():
 def test_how_a_limit_is_written(name, written, value):
     read = units()[name].read(written)
     assert read == value
-    assert isinstance(read, int) or name in ("time", "usd")
+    assert isinstance(read, int) or name in ("time", "usd", "seconds")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,8 @@ def test_how_a_limit_is_written(name, written, value):
         ("time", float("inf")),
         ("time", "nan"),
         ("time", "2 hours"),
+        ("time", "0m"),
+        ("effects", "5m"),
         ("time", "64MB"),
     ],
     ids=str,

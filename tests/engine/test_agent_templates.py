@@ -1,5 +1,7 @@
 """Agents that files describe."""
 
+import asyncio
+
 import pytest
 
 from llmspell.agents.templates import SHIPPED, Templates
@@ -44,6 +46,18 @@ async def test_an_agent_of_a_file(script, folder):
     )
     assert result == [{"lines": ["a"]}, "poet", "Rhymes."]
     assert (request.system, request.temperature) == ("You rhyme.", 0.1)
+
+
+async def test_a_timeout_is_also_written_as_a_span_of_time(script, folder):
+    (folder / "agents" / "patient.toml").write_text('timeout = "5m"\ntool_timeout = "1m"\n')
+    assert (await script('return (Agent.from("patient"):prompt("go"))', ["here"]))[0] == "here"
+
+    async def late(request):
+        await asyncio.sleep(5)
+
+    (folder / "agents" / "hasty.toml").write_text('timeout = "10ms"\n')
+    with pytest.raises(SpellRuntimeError, match=r"0\.01"):
+        await script('Agent.from("hasty"):prompt("go")', late)
 
 
 async def test_an_agent_of_a_lua_file(script, folder):
