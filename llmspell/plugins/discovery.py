@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from llmspell.config import PluginSettings, Project
 from llmspell.errors import ConfigError, PluginError
 from llmspell.importing import installed
-from llmspell.plugins.loading import GROUP, check_plugin_settings, find_class
+from llmspell.plugins.loading import GROUP, check_plugin_settings, find_class, same_name
 from llmspell.plugins.plugin import CONTRIBUTIONS, Plugin
 
 Standing = Literal["enabled", "disabled", "not listed", "broken"]
@@ -68,11 +69,22 @@ def known_plugins(project: Project) -> list[PluginInfo]:
     """Those the settings list, in the order in which they start; then the installed others."""
     entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
     source = str(project.file or project.root)
-    listed = [_look_at(entry, source, listed=True) for entry in entries]
+    listed = _of_one_name([_look_at(entry, source, listed=True) for entry in entries], source)
     named = {entry.name or "" for entry in entries if not entry.module}
     offered = {offer.name for offer in installed(GROUP)}
     others = [PluginSettings(name) for name in sorted(offered.difference(named))]
     return [*listed, *(_look_at(entry, source, listed=False) for entry in others)]
+
+
+def _of_one_name(listed: list[PluginInfo], source: str) -> list[PluginInfo]:
+    """The same, where enabled ones that have the same name are broken: nothing starts with them."""
+    names = Counter(one.name for one in listed if one.standing == "enabled")
+    return [
+        replace(one, error=same_name(one.name, source))
+        if one.standing == "enabled" and names[one.name] > 1
+        else one
+        for one in listed
+    ]
 
 
 def _look_at(entry: PluginSettings, source: str, *, listed: bool) -> PluginInfo:

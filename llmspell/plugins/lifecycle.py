@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.config import PluginSettings
-from llmspell.errors import ConfigError, LlmspellError, PluginError
+from llmspell.errors import LlmspellError, PluginError
 from llmspell.importing import place_of
 from llmspell.middleware.lifecycle import open_middleware
-from llmspell.plugins.loading import make_plugin
+from llmspell.plugins.loading import make_plugin, same_name
 from llmspell.plugins.plugin import Plugin
 from llmspell.plugins.registration import Registries, register_contributions
 
@@ -98,7 +98,7 @@ def _load(runtime: Runtime, taken: set[str]) -> list[PluginSpec]:
             _report(runtime, entry.name or str(entry.module), entry, error)
             continue
         if wanted.name in taken:
-            raise ConfigError(source, [f"plugins.{wanted.name}: two plugins are named so"])
+            raise same_name(wanted.name, source)
         taken.add(wanted.name)
         found.append(wanted)
     return found

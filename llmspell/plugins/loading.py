@@ -68,6 +68,12 @@ def _not_installed(name: str) -> PluginError:
     return PluginError(f"no plugin named {name!r} is installed", hint=hint)
 
 
+def same_name(name: str, source: str) -> ConfigError:
+    """The error of two enabled entries that have one name."""
+    hint = "set enabled = false for one of them, or give it a name of its own"
+    return ConfigError(source, [f"plugins.{name}: two plugins are named so"], hint=hint)
+
+
 def make_plugin(entry: PluginSettings, source: str) -> Plugin:
     """The plugin of an entry; `source` names the file of the settings in errors.
 

@@ -67,6 +67,19 @@ def test_a_plugin_of_a_file_is_used_and_stopped(llmspell, settings):
     assert (failed.code, failed.out) == (1, "shop closed\n")
 
 
+def test_two_of_one_name_are_listed_as_broken_until_one_is_disabled(llmspell, settings):
+    settings(LISTED * 2)
+    assert llmspell("exec", "return 1").code == 2
+    listed = llmspell("plugins", "list").out.splitlines()
+    assert [line.split()[:2] for line in listed[:2]] == [["shop", "broken"]] * 2
+    assert "plugins.shop: two plugins are named so" in listed[0]
+    assert "two plugins are named so" in llmspell("doctor", "--offline").out
+    settings(f"{LISTED}enabled = false\n{LISTED}")
+    assert llmspell("exec", "return 1").code == 0
+    listed = llmspell("plugins", "list").out.splitlines()
+    assert [line.split()[:2] for line in listed[:2]] == [["shop", "disabled"], ["shop", "enabled"]]
+
+
 def test_one_that_fails_is_reported_and_the_run_goes_on(llmspell, settings):
     settings(f'{LISTED}settings = {{city = "nowhere"}}\n')
     done = llmspell("exec", "return buy == nil")
