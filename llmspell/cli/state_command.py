@@ -91,7 +91,9 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 @click.argument("value")
 @_scope
 @json_option("VALUE is JSON, as `get --json` prints it.")
-@click.option("--ttl", type=SecondsType(), metavar="TIME", help="Keep it for so long only, such as 5m.")
+@click.option(
+    "--ttl", type=SecondsType(), metavar="TIME", help="Keep it for so long only, such as 5m."
+)
 @debug_option
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
     """Store a text, or JSON, under a key. `-` for VALUE reads standard input."""
