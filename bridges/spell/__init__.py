@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from typing import Literal
 
@@ -7,7 +8,7 @@ from llmspell.bridge import Bridge
 from llmspell.child_runs import ChildRun, ChildRuns
 from llmspell.config import Project
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed
+from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed, SpellSyntaxError
 from llmspell.journal.leaves import beside
 from llmspell.limits import read_limits, units
 from llmspell.permissions import Grants, Kind
@@ -18,6 +19,7 @@ from llmspell.values import Value
 bridge = Bridge("spell", __file__)
 
 _NAME = re.compile(r"[\w-]+")
+_FILE = re.compile(r"[^\n]+\.lua")
 
 
 @bridge.effect(leaf=False)
@@ -59,7 +61,12 @@ async def run(
         own_state=state == "memory" if state else not named,
         own_events=events == "own" if events else not named,
     )
-    return await effect.run[ChildRuns].run(effect, child)
+    try:
+        return await effect.run[ChildRuns].run(effect, child)
+    except SpellFailed as error:
+        if error.details["code"] == SpellSyntaxError.code and _FILE.fullmatch(spell):
+            raise _no_text(spell, error) from error
+        raise
 
 
 async def _parts(effect: Effect, name: str) -> dict[str, Value]:
@@ -67,6 +74,16 @@ async def _parts(effect: Effect, name: str) -> dict[str, Value]:
         return named_parts(name, effect.run[Project])
     except LlmspellError as error:
         raise SpellFailed(name, error) from error
+
+
+def _no_text(file: str, error: SpellFailed) -> SpellFailed:
+    """The failure of what is the name of a file rather than the text of a spell."""
+    error.message += f"; {file!r} was taken as source text"
+    error.hint = (
+        "give the name of a spell in spells/, without .lua, "
+        f"or the text of the file: Spell.run(read_file{{path = {json.dumps(file)}}})"
+    )
+    return error
 
 
 def _written(source: str, name: str) -> Spell:

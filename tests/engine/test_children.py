@@ -66,6 +66,15 @@ async def test_a_path_is_no_name(lua, tmp_path):
     (tmp_path / "other.lua").write_text("return 'reached'")
     error = await _refusal(lua, f"Spell.run('{tmp_path}/other.lua')")
     assert error["details"]["code"] == "spell_syntax"
+    assert f"'{tmp_path}/other.lua' was taken as source text" in error["message"]
+    assert "name of a spell in spells/, without .lua" in error["hint"]
+    assert f'Spell.run(read_file{{path = "{tmp_path}/other.lua"}})' in error["hint"]
+
+
+async def test_text_that_ends_like_a_path_is_text(lua):
+    assert await lua("return Spell.run('return arg and 5 --other.lua')") == 5
+    error = await _refusal(lua, "Spell.run('error(1) --other.lua')")
+    assert "source text" not in error["message"]
 
 
 async def test_failures_say_what_and_where(lua):
