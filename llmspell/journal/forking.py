@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmspell import sqlite_file
-from llmspell.effect_paths import is_within
+from llmspell.effect_paths import all_around, is_within
 from llmspell.errors import ReplayError
 from llmspell.journal.database import schema
 from llmspell.journal.reader import RecordedEffect, RecordedRun
@@ -43,7 +43,7 @@ def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
     for effect in effects:  # in the order in which they ended
         if effect.path == at or is_within(effect.path, at):
             return effect
-    paths = [effect.path for effect in effects]
+    paths = {path for e in effects for path in (e.path, *all_around(e.path))}
     hint = did_you_mean(at, paths, most=3, otherwise=f"see: llmspell show {run}")
     raise ReplayError(f"the run {run} recorded nothing at {at}", hint=hint)
 
