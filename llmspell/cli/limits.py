@@ -1,8 +1,6 @@
-"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: what the user lets a run use and spend; and options in seconds."""
+"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: what the user lets a run use and spend."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
@@ -11,18 +9,14 @@ from llmspell.limits import Budget, Limits, units
 from llmspell.suggestions import did_you_mean
 
 
-class SecondsType(click.ParamType):
-    """Of an option that takes a span of time: its value is a number of seconds."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return units(Budget)["seconds"].read(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def read_seconds(
+    context: click.Context, option: click.Parameter, given: str | None
+) -> float | None:
+    """The callback of an option that takes a span of time."""
+    try:
+        return None if given is None else units(Budget)["seconds"].read(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
 
 
 def limit_option() -> click.Option:

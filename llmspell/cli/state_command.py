@@ -14,7 +14,7 @@ import click
 
 from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.error_report import Misuse
-from llmspell.cli.limits import SecondsType
+from llmspell.cli.limits import read_seconds
 from llmspell.cli.output import for_people, write_line
 from llmspell.concurrency import settled
 from llmspell.config import find_project
@@ -92,7 +92,7 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 @_scope
 @json_option("VALUE is JSON, as `get --json` prints it.")
 @click.option(
-    "--ttl", type=SecondsType(), metavar="TIME", help="Keep it for so long only, such as 5m."
+    "--ttl", callback=read_seconds, metavar="TIME", help="Keep it for so long only, such as 5m."
 )
 @debug_option
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:

@@ -11,7 +11,7 @@ import click
 from llmspell.cli.error_report import FAILED, Misuse
 from llmspell.cli.grants import grant_options
 from llmspell.cli.interrupt import interruptible
-from llmspell.cli.limits import SecondsType
+from llmspell.cli.limits import read_seconds
 from llmspell.cli.options import GrantingCommand, RunOptions
 from llmspell.cli.test_report import TestReporter, show_results, write_junit
 from llmspell.config import find_project
@@ -77,8 +77,8 @@ command = GrantingCommand(
         click.Option(["-x", "--fail-fast"], is_flag=True, help="Stop after the first failure."),
         click.Option(
             ["--timeout"],
-            type=SecondsType(),
-            default=60.0,
+            callback=read_seconds,
+            default="60",
             metavar="TIME",
             help="How long a test may take, such as 5m.",
         ),
