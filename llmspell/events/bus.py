@@ -73,8 +73,7 @@ class Events:
         self.told: Counter[tuple[str, str]] = Counter()
 
     async def publish(self, topic: str, data: Value = None, *, source: str = "host") -> Event:
-        """Publish an event, and wait while the backlog of a subscription with overflow "wait" is
-        full.
+        """Publish an event, waiting for room in full backlogs whose overflow is "wait".
 
         Raises:
             ValueError: The topic is invalid, or the data is too large.

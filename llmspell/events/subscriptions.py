@@ -285,9 +285,7 @@ class Stream:
         weakref.finalize(self, subscription.close).atexit = False
 
     async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
-        """Return the next event; None after `timeout` seconds without one, or if the stream has
-        ended.
-        """
+        """Return the next event; None after `timeout` seconds, or if the stream has ended."""
         return await self.subscription.receive(timeout)
 
     def close(self) -> None:

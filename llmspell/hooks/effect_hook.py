@@ -41,10 +41,10 @@ class EffectHook(Hook):
         """Called before the effect."""
 
     def after(self, call: HookCall) -> Answer[HookResult]:
-        """Called after it."""
+        """Called after the effect."""
 
     def on_error(self, call: HookCall) -> Answer[HookResult]:
-        """Called when it has failed."""
+        """Called when the effect has failed."""
 
     def parts(self) -> Iterator[Part]:
         yield from super().parts()

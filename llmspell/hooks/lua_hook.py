@@ -35,7 +35,7 @@ class LuaHook(SpellHook):
 
 
 def _seen(call: HookCall) -> list[Value]:
-    """Return what the Lua side makes a table of: phase, effect, path, arguments; result or error."""
+    """Return what `host.hook` makes a table of: phase, effect, path, arguments; result or error."""
     effect = call.effect
     seen = [call.phase, effect.name, call.path, effect.args]
     if call.error is not None:

@@ -82,7 +82,7 @@ HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
 
 
 class ReentrancyGuard(set[tuple[int, str]]):
-    """The owners at work and the paths where; hooks are not called for effects of their own work."""
+    """Owners at work, and where; hooks are not called for effects of their own work."""
 
     def includes(self, owner: object, path: str) -> bool:
         """Return whether the effect at a path, or one around it, is the owner's own work."""
@@ -164,9 +164,7 @@ class RegisteredHook:
     def _ask_in_record(
         self, recording: Recording, call: HookCall, guard: ReentrancyGuard
     ) -> Answer[HookResult]:
-        """Like `ask`, in a recorded run: what depends on timing is recorded, or read from the
-        record.
-        """
+        """Like `ask`, in a recorded run; what depends on timing is recorded or replayed."""
         path = call.effect.path
         busy = bool(guard) and guard.includes(self.owner, path)
         if busy and not recording.is_of_call(path):

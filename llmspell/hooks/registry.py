@@ -132,8 +132,9 @@ class Hooks:
         ]
 
     def before(self, point: str, **options: Any) -> Decorator:
-        """Return a decorator: `@hooks.before("tool.call", priority=10)`. Options are as for
-        `register`.
+        """Return a decorator: `@hooks.before("tool.call", priority=10)`.
+
+        The options are those of `register`.
         """
         return self._decorator("before", point, options)
 
@@ -155,9 +156,7 @@ class Hooks:
         return decorate
 
     def remove(self, hook: RegisteredHook | Hook) -> None:
-        """Remove a hook, or all methods of a `Hook`; it is not called again, even by current
-        dispatches.
-        """
+        """Remove a hook, or all methods of a `Hook`; current dispatches do not call it either."""
         kept = []
         for entry in self._own:
             if entry[1] is hook or entry[1].owner is hook:

@@ -1,8 +1,7 @@
 """Tracks effects that a spell has abandoned, until their handlers have ended.
 
-A cancellation takes several turns of the event loop to reach everything that is done on behalf of
-an effect. How far the work gets in the meantime depends on timing, so it must not begin anything
-new.
+A cancellation takes several turns of the event loop to reach all work on behalf of an effect. How
+far the work gets in the meantime depends on timing, so it must not begin anything new.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class AbandonedEffects:
         return self.find_around(path)
 
     def find_around(self, path: str) -> GivenUp | None:
-        """Like `find`, but without allowing for the cleanup of a cancelled task."""
+        """Like `find`, without the exception for a cancelled task."""
         by_task = False
         for step in (path, *all_around(path)):
             by_task = by_task and step not in self._children
@@ -63,7 +62,7 @@ class AbandonedEffects:
 
 
 class GivenUp:
-    """The answer to an effect that is not started; awaiting it ends when the cancellation arrives."""
+    """The answer to an effect that is not performed any more: awaiting it ends in cancellation."""
 
     __slots__ = ("_ended",)
 

@@ -133,8 +133,7 @@ MIGRATIONS = (
         """,
     ),
 )
-"""The statements that migrate from schema version n to n+1; `user_version` holds the file's
-version.
+"""The statements that migrate from schema version n to n+1, the file's `user_version`.
 
 A column without a type holds a value as JSON (see state/encoding.py), either directly as TEXT or as
 a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
@@ -142,7 +141,7 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
 - runs: one row per run. `status` is running, suspended, completed or failed; a run that is marked
   running but whose lock is free has been killed. `setup` is what it ran with: grants, limits,
   versions. In it, `ungranted` says that none of these grants apply when the run is resumed;
-  `elsewhere`, in an imported run, has the number of the last effect recorded by others and the
+  `elsewhere`, in an imported run, has the number of the last effect recorded by others, and the
   paths of those of its approvals that were given again here. `due` is when a suspended run is to be
   resumed automatically. `origin` is the run it was forked from, at `origin_path`.
 - effects: one row per finished leaf, in the order in which they ended. `digest` covers name and
@@ -151,16 +150,16 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
   had ended when this one was requested; `turn` is the number of turns Lua had had when it ended.
 - begun: leaves that have begun and not ended, where that matters. `answer` is what a person replied
   to a leaf that waits for one.
-- payments: model requests that are not accounted for in `effects`. The row is written before the
-  request begins and deleted when the leaf it was made for is recorded, so it survives if the
-  process is killed. `usage` is the actual usage if `answered`, otherwise the most it may have been.
+- payments: model requests that are not part of a leaf in `effects`. A row is written before the
+  request begins and deleted when the leaf it was made for is recorded, so it survives a kill of the
+  process. `usage` is the actual usage if `answered`, otherwise the most it may have been.
 - composites: notes on composite effects, for people who inspect the run. `label` is what the effect
   was about; `kind` is as in effects, or unfinished.
 - turns: what Lua was told at a turn, where something else would have been possible. `batch` names
   the messages; `under` is the path of the effect that runs a child, with a slash, or empty. A
   finished run has one more row, whose `batch` is "end": that turn never comes.
-- calls: those messages that are calls from within a leaf to functions of the spell, which a replay
-  makes from the record. `path` is as in `batch`; `function` is the number of the function.
+- calls: those messages that are calls from within a leaf to functions of the spell; a replay makes
+  them from the record. `path` is as in `batch`; `function` is the number of the function.
 - blobs: compressed with zlib if `packed`.
 - links: lists as chains; each link has the digest of the previous one and an item.
 """
@@ -176,7 +175,7 @@ def schema() -> Schema[JournalError]:
         "the journal",
         "run with --no-record",
         JournalError,
-        page_size=2048,  # most rows are short, and each is committed by itself
+        page_size=2048,  # most rows are short, and each is committed separately
     )
 
 
@@ -186,12 +185,12 @@ def open_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
         db = sqlite_file.connect(str(path), schema(), synchronous, check_same_thread=False)
     except sqlite3.Error as error:
         raise schema().failure(error, str(path)) from error
-    db.execute("PRAGMA wal_autocheckpoint = 0")  # it would hold up the runs; see writer.py
+    db.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints would block the runs; see writer.py
     return db
 
 
 def _as_of_now(old: sqlite3.Connection) -> sqlite3.Connection:
-    """A copy of what an earlier version wrote, in memory."""
+    """Return an in-memory copy, migrated to the current schema."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     old.backup(db)
     old.close()
@@ -200,7 +199,7 @@ def _as_of_now(old: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a journal that is there, and change nothing. Raises JournalError."""
+    """Open an existing journal read-only. Raises JournalError."""
     if not path.is_file():
         message = f"there is no journal in {path.parent}"
         raise schema().refusal(message, "run a spell here first: llmspell run SPELL", str(path))

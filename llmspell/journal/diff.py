@@ -14,8 +14,7 @@ from llmspell.values import Value
 class Difference:
     """An effect that differs between two runs; None stands for the run that does not have it.
 
-    `what` is "effect" if the names differ, "arguments", "outcome", or "only" if just one run has
-    it.
+    `what` is "effect" if the names differ, "arguments", "outcome", or "only" if one run has it.
     """
 
     path: str
@@ -54,7 +53,8 @@ def _difference(left: RecordedEffect | None, right: RecordedEffect | None) -> st
 
 
 def _same(left: Value, right: Value) -> bool:
-    """Return whether Lua cannot tell the values apart: nan equals itself, and 1, 1.0 and true
-    differ.
+    """Return whether Lua cannot tell the values apart.
+
+    Here nan equals itself, and 1 is neither 1.0 nor true.
     """
     return text_of(left, in_order=True) == text_of(right, in_order=True)

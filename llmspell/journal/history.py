@@ -217,7 +217,7 @@ class History:
         return turn < self._last_turn
 
     def makes_calls_after(self, turn: int, under: str) -> bool:
-        """Return whether a Lua state has yet to be told of a leaf's call, or that one was aborted."""
+        """Return whether a Lua state is told of a leaf's call, or of its abort, after a turn."""
         return turn < self._last_made.get(under, 0)
 
     def calls_at(self, path: str) -> deque[RecordedCall]:
@@ -315,7 +315,7 @@ class History:
             loop.call_later(STUCK, self._look, self._steps)
 
     def _look(self, before: int) -> None:
-        """Fail what is waiting if there has been no progress since the last look."""
+        """Fail whatever waits if there has been no progress since the last look."""
         self._watching = False
         beyond = [entry for entry in self._beyond if not entry[2].done()]
         waiting = [r for r in self._order if r.future is not None and not r.future.done()]
@@ -398,7 +398,7 @@ def _calls(turns: dict[int, Batch]) -> dict[str, deque[RecordedCall]]:
 
 
 def _last_made(turns: dict[int, Batch], calls: Container[str]) -> dict[str, int]:
-    """Return, for each Lua state, the last turn at which it was told of a leaf's call or its abort."""
+    """Return the last turn at which each Lua state was told of a leaf's call, or of its abort."""
     return {
         batch.under: turn
         for turn, batch in turns.items()

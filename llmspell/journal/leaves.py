@@ -61,8 +61,7 @@ class Leaves:
         self._ledger = cast("Ledger", recording.ledger)  # a replay has none, and performs none
 
     def perform(self, effect: Effect) -> Answer[Value]:
-        """Perform a leaf and record its outcome before anyone sees it, or answer it from the
-        record.
+        """Perform a leaf and record its outcome before it is seen, or answer it from the record.
 
         Raises:
             JournalError: The outcome cannot be recorded.

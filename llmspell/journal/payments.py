@@ -1,4 +1,4 @@
-"""Records what model requests cost before they begin, so that killing a run does not hide a cost."""
+"""Records the cost of model requests before they begin, so that a kill does not hide it."""
 
 from __future__ import annotations
 

@@ -170,8 +170,8 @@ class RecordedEffect:
 
 @dataclass(frozen=True)
 class BegunEffect:
-    """A leaf that had begun when the run stopped, so that it may or may not have been done; or a
-    wait.
+    """A leaf that had begun when the run stopped: a wait, or one that may or may not have been
+    done.
 
     Attributes:
         due: When a sleep ends, or when waiting for a person becomes pointless.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from llmspell.providers.messages import Usage
 
 Verdict = Literal["again", "skip", "fail"]
-"""What to do about a leaf that had begun: it is unknown whether it was done."""
+"""What to do about a leaf that had begun when the run stopped, and may have been done."""
 
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
@@ -57,7 +57,7 @@ class End:
 
 @dataclass
 class Unfinished:
-    """Leaves that had begun when the run stopped, and the judge that decides what to do about them."""
+    """Leaves that had begun when the run stopped, and the judge that decides about them."""
 
     effects: dict[str, BegunEffect]
     judge: Judge
@@ -258,7 +258,7 @@ class Recording:
     # Sleeping and waiting for people
 
     async def sleep(self, path: str, seconds: float) -> None:
-        """Sleep on behalf of a leaf; its end is recorded, so that a resumed run sleeps for the
+        """Sleep on behalf of a leaf; the end is recorded, so a resumed run sleeps only for the
         rest.
         """
         from anyio import sleep
@@ -271,7 +271,9 @@ class Recording:
             await sleep(max(0.0, due - now()))
 
     def taken_up(self, path: str) -> BegunEffect | None:
-        """Remove and return the leaf at a path if it had begun when the run stopped; it continues."""
+        """Remove and return the leaf at a path if it had begun when the run stopped, to continue
+        it.
+        """
         begun = self._unfinished.effects.pop(path, None) if self._unfinished else None
         if begun:
             self.open[path].begun = True
@@ -298,8 +300,7 @@ class Recording:
     # Turns, and the end of the run
 
     def turned(self, under: str, batch: str | None, calls: Sequence[Call] = ()) -> None:
-        """Record a turn of Lua; `batch` names the messages, or is None if nothing else was
-        possible.
+        """Record a turn of Lua; `batch` names the messages if others would have been possible.
 
         `calls` are the calls among them that leaves made.
         """
@@ -312,7 +313,7 @@ class Recording:
 
     @contextmanager
     def to_its_end(self) -> Iterator[End]:
-        """Return a context manager that records how the run executed within it ends."""
+        """Record how the run in the body ends."""
         end = End()
         try:
             yield end

@@ -45,7 +45,7 @@ class ForkOptions(Frozen):
 
 
 def find(journal: Journal, id_: str) -> RecordedRun:
-    """Return the run with an id, or a unique beginning of one. Raises RunNotFound and JournalError."""
+    """Return the run with an id or a unique beginning of one. Raises RunNotFound, JournalError."""
     with Reader.open(journal.path) as reader:
         run = reader.run(id_)
         _ = run.source, run.result  # read while the file is open
@@ -179,9 +179,7 @@ def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
 
 
 def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[RecordedEffect]:
-    """Return the leaves that are answered from the record on resume; the others are performed
-    again.
-    """
+    """Return the leaves that are answered from the record on resume; the rest is retried."""
     failed = len(_failed_last(effects)) if run.status == "failed" else 0
     return effects[: len(effects) - failed]
 
@@ -221,7 +219,7 @@ def _check_unended(run: RecordedRun) -> None:
 
 
 def _failed_last(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
-    """Return the last leaves, as far as all of them failed."""
+    """Return the failed leaves after the last one that did not fail, latest first."""
     failed: list[RecordedEffect] = []
     for effect in reversed(effects):
         if effect.kind != "error":

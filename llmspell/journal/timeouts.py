@@ -88,9 +88,9 @@ async def _until_recorded(
 
 
 class Expiry:
-    """Whether a timeout has expired; has the attribute of anyio's cancel scopes for it.
+    """The outcome of a timeout, with the attribute of anyio's cancel scopes.
 
-    It counts as expired even if the work ended at the same moment.
+    The timeout counts as expired even if the work ended at the same moment.
     """
 
     cancelled_caught = False

@@ -64,7 +64,7 @@ def import_runs(file: Path, journal: Path) -> list[str]:
 
 
 def _make_strange(target: sqlite3.Connection, number: int, run: RecordedRun) -> None:
-    """Mark a run as untrusted and its approvals and grants as given elsewhere."""
+    """Mark a run as untrusted, and its grants and approvals as given elsewhere."""
     rows: list[Row] = []
     sql = "SELECT coalesce(max(number), 0) FROM effects WHERE run = ?"
     (last,) = target.execute(sql, (number,)).fetchone()

@@ -74,8 +74,7 @@ class Turns:
         )
 
     def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
-        """Return the batch of the next turn; None if it is incomplete or the turn is another
-        state's.
+        """Return the batch of the next turn; None if it is incomplete or not this state's turn.
 
         Args:
             inbox: New messages.
@@ -134,9 +133,7 @@ class Turns:
         return not recording.leaving()
 
     def called(self, path: str, message: bytes) -> int | None:
-        """Note that host code calls into the spell; return the call's number if the record makes
-        it.
-        """
+        """Note a call into the spell; return the call's number if the record makes it."""
         recording, place = self._recording, self._under + path
         if not recording.is_of_leaf(place):
             return None
@@ -254,9 +251,7 @@ class Turns:
         return name.removeprefix("c"), function.id, self._recording.text_of(storable(args))
 
     def _name(self, message: bytes) -> str:
-        """Return the name of a message: a task's number, or `c` (call) or `a` (abort) and a call's
-        path.
-        """
+        """Return the name of a message: a task's number, or c (call) or a (abort) and a path."""
         kind, number = messages.head_of(message)
         if kind == "call":
             self._calls[number] = messages.path_of_call(message)

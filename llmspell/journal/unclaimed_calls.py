@@ -41,8 +41,8 @@ class UnclaimedCalls:
             self.claim(path)
 
     def gated(self, call: Perform, *, beyond: Callable[[], bool]) -> Perform:
-        """Return `call` with effects of unclaimed calls waiting for the leaf, if the run is
-        `beyond`.
+        """Wrap `call`: once the run is `beyond` its record, effects of unclaimed calls wait for the
+        leaf.
         """
 
         def perform(effect: Effect) -> Answer[Value]:

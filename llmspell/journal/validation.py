@@ -22,7 +22,7 @@ from llmspell.values import MAX_DEPTH, Value
 Check = Callable[[Any], bool]
 
 MOST_VALUES = 1 << 24
-"""The most values in one text: about as many as in the largest message that default limits allow."""
+"""The most values in one text: about as many as fit in a message under default limits."""
 
 _LATEST = 253_000_000_000.0  # seconds since 1970: the year 9987
 _LONGEST_PATH = 4000  # characters

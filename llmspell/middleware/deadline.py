@@ -45,7 +45,7 @@ class Deadline:
 def _clock(
     effect: Effect, seconds: float, *, recorded: bool
 ) -> AbstractContextManager[Expiry | CancelScope]:
-    """Return a scope that is cancelled after a time; the expiry is recorded for composite effects."""
+    """Return a scope with a timeout, whose expiry is recorded for composite effects."""
     if recorded:
         from llmspell.journal.timeouts import moving_on
 

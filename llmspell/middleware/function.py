@@ -41,9 +41,7 @@ class FunctionMiddleware(FilteredMiddleware):
         after: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
-        """Create the middleware; without `before` and `after`, it is placed directly outside the
-        hooks.
-        """
+        """Create the middleware; its default place is directly outside the hooks."""
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is no async function")
         if before is None and after is None:

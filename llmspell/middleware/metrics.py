@@ -60,7 +60,7 @@ class Metrics(FilteredMiddleware):
         self.measured: dict[str, EffectMetrics] = {}
 
     def open(self, runtime: Runtime) -> None:
-        """Called when its runtime starts."""
+        """Remember the runtime; called when it starts."""
         self._runtime = runtime
 
     def around(self, handler: Handler, call: Perform) -> Perform:
@@ -91,7 +91,7 @@ class Metrics(FilteredMiddleware):
         return counted
 
     def close(self) -> None:
-        """Log the figures, write the file, and add to the project's metrics; the runtime stops."""
+        """Log the figures, write the file and update the project's metrics, as the runtime stops."""
         for name, found in sorted(self.measured.items()):
             failed = f", {found.errors.total()} failed" if found.errors else ""
             log.info(
@@ -117,9 +117,7 @@ class Metrics(FilteredMiddleware):
         return keeping[:1] == [self]
 
     def figures(self) -> dict[str, float]:
-        """Return all metrics: those of effects, and those of its runtime's models, hooks and
-        events.
-        """
+        """Return the metrics of effects, and of its runtime's models, hooks and events."""
         values = dict(
             one for name, found in self.measured.items() for one in histogram(name, found)
         )

@@ -80,9 +80,7 @@ class PaidEffect:
         return None if None in amounts else max(amount or 0.0 for amount in amounts)
 
     def _at_most(self, estimate: Estimate, seen: Usage = _NOTHING) -> Cost:
-        """Return the cost to assume if no usage was reported: the estimate, or `seen` if that is
-        more.
-        """
+        """Return the cost to assume without a reported usage: the estimate, or `seen` if higher."""
         most = estimate.usage
         usage = Usage(
             max(most.input_tokens, seen.input_tokens), max(most.output_tokens, seen.output_tokens)

@@ -78,7 +78,7 @@ def _publish(effect: Effect, error: PermissionDenied) -> None:
 
 
 class _OneEffect:
-    """A run as seen by one effect with additional grants; the effect's children see the run itself."""
+    """A run as seen by one effect with additional grants, which its children do not have."""
 
     def __init__(self, run: Run, permissions: Permissions) -> None:
         self.id, self._run, self._permissions = run.id, run, permissions

@@ -11,13 +11,15 @@ from llmspell.middleware.function import MiddlewareFunction
 class Stack:
     """Builds a stack of middleware from the outside in.
 
-    stack = (
-        Stack(effects="agent.run")
-        .with_middleware(Logging())
-        .with_middleware(patient, effects="tool.call")
-        .build()
-    )
-    Runtime(middleware=stack)
+    Each one is placed directly inside the one before it:
+
+        stack = (
+            Stack(effects="agent.run")
+            .with_middleware(Logging())
+            .with_middleware(patient, effects="tool.call")
+            .build()
+        )
+        Runtime(middleware=stack)
     """
 
     def __init__(self, *, after: str = "trace", effects: str | Iterable[str] | None = None) -> None:

@@ -61,9 +61,7 @@ class PermissionsEditor:
         return b"".join([self._head, *lines, self._tail])
 
     def _around(self, text: bytes) -> tuple[bytes, bytes, bytes]:
-        """Split into what precedes the lines of TOML, these lines, and the rest; create a missing
-        block.
-        """
+        """Split into what precedes the TOML, its lines, and the rest; create a missing block."""
         mark = BOM_UTF8 if text.startswith(BOM_UTF8) else b""
         source = text[len(mark) :]
         block = block_of(source)

@@ -43,8 +43,8 @@ class PermissionPolicy:
     ) -> None:
         self._granted, self._ask, self._models = granted, ask, models
         folder = project.root / ".llmspell"
-        # A spell that could write these could grant itself anything. Files with these names are always
-        # denied, but these paths may be links to files with other names.
+        # A spell that could write these could grant itself anything. Files with these names are denied
+        # anyway, but these paths may be links to files with other names.
         python = python_files(project.settings)
         files = [str(project.root / name) for name in SETTINGS_FILES] + python
         decisive = Grants(write=(str(folder), *files))
@@ -54,9 +54,7 @@ class PermissionPolicy:
         self._saved = SavedGrants(folder / "grants.json")
 
     async def permissions(self, spell: Spell) -> Permissions:
-        """Return the initial permissions of a run, after asking for those in the spell's front
-        matter.
-        """
+        """Return a run's initial permissions, after asking for those in the spell's front matter."""
         questions = _Questions(spell, self._ask, self._saved, self._models)
         granted = self._granted.merged(self._by_default(spell))
         asks = self._ask is not None or not spell.trusted
@@ -70,9 +68,9 @@ class PermissionPolicy:
         return permissions
 
     def _by_default(self, spell: Spell) -> Grants:
-        """Return the default grants: the user's own spells may use all tools, and all models.
+        """Return the default grants of the user's own spells; other spells have none.
 
-        If the host grants certain models, only those.
+        These are saved grants, all tools, and all models unless the host grants certain ones.
         """
         if not spell.trusted:
             return NOTHING

@@ -14,8 +14,7 @@ from llmspell.permissions.front_matter import Asked, PermissionsEditor
 
 
 def record(spell: Path, needs: Iterable[Need]) -> Asked:
-    """Add the fewest permissions that cover the needs to a spell's front matter; return what was
-    added.
+    """Add the fewest permissions that cover the needs to a spell's front matter; return them.
 
     Existing requests stay. The front matter may be in a spell.toml. The write is atomic.
 

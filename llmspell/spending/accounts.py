@@ -66,9 +66,7 @@ class Accounts:
                 account.charge(payment.model, _cost(payment, prices))
 
     def check(self, path: str) -> None:
-        """Raise the LimitExceeded of an account at a path whose breach ends its run, if there is
-        one.
-        """
+        """Raise the LimitExceeded of an account at a path whose breach is to end its run, if any."""
         for account in self.of(path):
             if account.breach:
                 raise account.breach

@@ -56,9 +56,7 @@ def _usage(request: ModelRequest) -> Usage:
 
 
 def _answer(request: ModelRequest) -> int:
-    """Return the most tokens of the answer, or of all answers if provider-specific fields ask for
-    several.
-    """
+    """Return the most tokens of all answers; provider-specific fields may ask for several."""
     usual = request.max_tokens or ANSWER + _thinking(request.reasoning)
     own = request.extra_body
     if not own:

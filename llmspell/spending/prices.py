@@ -88,9 +88,7 @@ class Prices:
         return asyncio.get_running_loop().run_in_executor(None, _load)
 
     def usd(self, usage: Usage, *models: str) -> float | None:
-        """Return the cost of tokens for the first model whose price is known; None if there is
-        none.
-        """
+        """Return the cost of tokens for the first model whose price is known, or None."""
         for find in (self._set, self._listed):
             for model in models:
                 if tariff := find(model):
@@ -117,7 +115,7 @@ class Prices:
         return FREE if provider == "local" or on_own_machine else None
 
     def _is_listed(self, model: str) -> bool:
-        """Return whether the catalogue may list the model: its provider has public prices."""
+        """Return whether the catalogue is to price the model: a paid provider, and no own setting."""
         listed = _listed(model.partition("/")[0])
         return listed is not None and bool(listed.keys) and not self._set(model)
 

@@ -35,8 +35,7 @@ MIGRATIONS = (
         "CREATE INDEX done_at ON done (at)",
     ),
 )
-"""The statements that migrate from schema version n to n+1; `user_version` holds the file's
-version.
+"""The statements that migrate from schema version n to n+1, the file's `user_version`.
 
 `value` is JSON (see encoding.py), `expires` is in seconds since 1970, and `version` is a random
 number that changes with every write. `done` has the writes that must be done only once, with their
@@ -137,7 +136,9 @@ class Database:
             job.error = copy.copy(error)
 
     def _purge(self, db: sqlite3.Connection) -> None:
-        """Delete some of the expired rows, which readers ignore; at most every `PURGE_SECONDS`."""
+        """Delete a batch of expired rows, which readers ignore, if the last time is long enough
+        ago.
+        """
         now = time.monotonic()
         if now < self._purge_at:
             return

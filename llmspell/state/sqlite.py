@@ -146,8 +146,10 @@ class SqliteStore(Store):
         return await self._updates.run(steps or self, scope, key, updater, caller)
 
     async def watch(self, scope: str, pattern: str = "*") -> Watch:
-        """See `Store.watch`. Changes by other processes are seen within `LOOK_SECONDS`; several
-        changes of one key in that time count as one.
+        """See `Store.watch`.
+
+        Changes by other processes are seen within `LOOK_SECONDS`; several changes of one key in
+        that time count as one.
         """
         check_scope(scope)
         watch = Watch(scope, pattern)

@@ -25,9 +25,7 @@ class Steps(Protocol):
     """The two steps of an update: read a key, and write it unless it has changed in the meantime."""
 
     def read(self, scope: str, key: str) -> Answer[tuple[Value, int | None]]:
-        """Return the value and its version, which every write changes; both None if there is no
-        key.
-        """
+        """Return the value and a version that every write changes; both None without the key."""
         ...
 
     def commit(self, scope: str, key: str, value: Value, version: int | None) -> Answer[bool]:
@@ -114,8 +112,7 @@ class Store(Steps, Protocol):
         ...
 
     def export(self, scope: str | None = None) -> Answer[dict[str, Any]]:
-        """Return a consistent snapshot of everything, or of one scope, as a document for
-        `json.dumps`.
+        """Return a consistent snapshot of all scopes, or of one, as a document for `json.dumps`.
 
         It contains each value exactly, and the time at which a key with a ttl expires.
         """
@@ -139,7 +136,7 @@ class Store(Steps, Protocol):
         ...
 
     def once(self, done: str) -> Store:
-        """Return the same store, whose next write is performed only once under the name `done`.
+        """Return a view of the store whose next write is performed only once under the name `done`.
 
         Repeating the write under that name returns its first result. Stores may ignore this.
         """

@@ -1,6 +1,4 @@
-"""Atomic updates: read, compute the new value with the caller's function, write; one at a time per
-key.
-"""
+"""Atomic updates: read, compute the new value with the caller's function, write."""
 
 from __future__ import annotations
 

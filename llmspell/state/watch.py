@@ -37,9 +37,7 @@ class Change:
 
 
 class StoredChange(NamedTuple):
-    """A change as reported by a store: values are encoded, see encoding.py; None stands for
-    absence.
-    """
+    """A change as reported by a store, with encoded values (see encoding.py) or None for absence."""
 
     key: str
     new: str | None

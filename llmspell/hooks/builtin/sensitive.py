@@ -84,8 +84,10 @@ _IBANS = {
 
 
 def _is_iban(found: str) -> bool:
-    """Check the length and the ISO 7064 checksum: with its first four characters moved to the end,
-    the number is 1 modulo 97.
+    """Check the length and the ISO 7064 checksum.
+
+    The checksum is correct if the number that starts with the fifth character and ends with the
+    first four is 1 modulo 97.
     """
     if found[:2] not in _IBANS.get(len(found), ""):
         return False
