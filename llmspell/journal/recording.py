@@ -271,9 +271,7 @@ class Recording:
             await sleep(max(0.0, due - now()))
 
     def taken_up(self, path: str) -> BegunEffect | None:
-        """Remove and return the leaf at a path if it had begun when the run stopped, to continue
-        it.
-        """
+        """Remove and return the leaf at a path, if it had begun when the run stopped, to resume it."""
         begun = self._unfinished.effects.pop(path, None) if self._unfinished else None
         if begun:
             self.open[path].begun = True

@@ -136,9 +136,7 @@ class Database:
             job.error = copy.copy(error)
 
     def _purge(self, db: sqlite3.Connection) -> None:
-        """Delete a batch of expired rows, which readers ignore, if the last time is long enough
-        ago.
-        """
+        """Delete a batch of expired rows, which readers ignore, unless one was deleted recently."""
         now = time.monotonic()
         if now < self._purge_at:
             return
