@@ -13,7 +13,7 @@ import click
 
 from llmspell.cli.error_report import FAILED, Misuse, telling_damage
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.runner import do_work
+from llmspell.cli.runner import check_model, do_work
 from llmspell.config import find_project
 from llmspell.errors import RunBusy, RunSuspended
 from llmspell.journal.labels import shown
@@ -61,12 +61,13 @@ def _is_due(run: str) -> bool:
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
     """Go on with a run, and print what it returns."""
-    options = as_then(run, options)
+    given, options = options.model, as_then(run, options)
     somebody = os.isatty(0) and os.isatty(2)
     asking = unfinished == "ask" and somebody
     judge: Verdict | Judge = _ask if asking else "fail" if unfinished == "ask" else unfinished  # type: ignore[assignment]
 
     async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
+        check_model(runtime, given)
         return await runtime.resume(run, unfinished=judge, begun=begun)
 
     do_work(work, options)
