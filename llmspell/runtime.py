@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -30,7 +31,7 @@ from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
 from llmspell.run_config import HostOptions, RunConfig, launch_of
 from llmspell.run_output import Output, StandardOutput
-from llmspell.runs import Runs
+from llmspell.runs import Launch, Runs
 from llmspell.spell import Spell, parse_spell
 from llmspell.spell_lookup import find_spell
 from llmspell.spending.account import Account
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from llmspell.plugins import Plugin
     from llmspell.providers.weights import Progress
 
+log = logging.getLogger("llmspell.models")
 
 RELOADED = ("permissions", "approve", "limits", "budget", "isolate")
 """Settings that can change while a runtime is running."""
@@ -306,6 +308,17 @@ class Runtime:
                 that is still to be performed, and nobody here has given that approval.
             Exception: What `run` raises.
         """
+        result, _ = await self._resume(run, unfinished, output, begun)
+        return result
+
+    async def _resume(
+        self,
+        run: str,
+        unfinished: Verdict | Judge,
+        output: Output | None,
+        begun: Callable[[str], None],
+    ) -> tuple[Value, Launch]:
+        """Return the result of a resumed run, and what it was launched with."""
         from llmspell import resume_inputs
         from llmspell.journal import rerun
         from llmspell.journal.imported_approvals import approved_elsewhere
@@ -326,7 +339,7 @@ class Runtime:
         beginning = launch.beginning(self.tools)
         recording = rerun.resume(journal, found, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
-        return await self._explained(spell, done)
+        return await self._explained(spell, done), launch
 
     async def fork(
         self,
@@ -376,7 +389,10 @@ class Runtime:
             found, spell or resume_inputs.spell_now(found, self.project), params
         )
         id_ = rerun.fork(journal, found, at, rerun.ForkOptions(bound, models or {}, spell))
-        return await self.resume(id_, unfinished="again", output=output, begun=begun)
+        result, launch = await self._resume(id_, "again", output, begun)
+        for model in (models or {}).keys() - launch.models.used:
+            log.warning("%s was not asked after %s, so nothing replaced it", model, at)
+        return result
 
     async def replay(
         self, run: str, *, until: str | None = None, output: Output | None = None

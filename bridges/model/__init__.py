@@ -71,6 +71,7 @@ async def request(
     With `stream` the prompt it is for is told of the answer's pieces as they come.
     """
     models = effect.run[Models]
+    effect.run[Substitutes].used.add(str(effect.args["model"]))
     listening = _listening(effect)
     if listening is None:
         return (await models.complete(wanted)).as_plain()

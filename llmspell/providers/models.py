@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from llmspell.errors import LlmspellError, ProviderError
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
 
 
 class Substitutes(dict[str, str]):
-    """The replacement for each model that a run asks another one in place of."""
+    """The replacement for each model that a run asks another one in place of.
+
+    Attributes:
+        used: The models that were replaced in a request that was sent, not answered from a record.
+    """
+
+    def __init__(self, models: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__(models)
+        self.used: set[str] = set()
 
     def of(self, request: ModelRequest) -> ModelRequest:
         """Return the request with its model replaced, if there is a replacement."""

@@ -240,6 +240,18 @@ async def test_a_fork_of_a_fork(runtime, spell, notes):
     assert notes == ["end"]
 
 
+async def test_a_model_that_is_not_asked_any_more_is_told(runtime, spell, caplog):
+    async with runtime:
+        await runtime.run(spell)
+        await runtime.fork("last", "0/4", models={"scripted/a": "scripted/b"})
+        assert "was not asked" not in caplog.text
+        await runtime.fork("last", "0/4", models={"scripted/z": "scripted/b"})
+        assert "scripted/z was not asked after 0/4, so nothing replaced it" in caplog.text
+        caplog.clear()
+        await runtime.fork("last", "0/6", models={"scripted/b": "scripted/a"})
+    assert "scripted/b was not asked after 0/6" in caplog.text
+
+
 async def test_paths_runs_and_parameters_that_are_not_there(runtime, spell, journal):
     async with runtime:
         await runtime.run(spell)
