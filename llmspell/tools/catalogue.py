@@ -25,4 +25,4 @@ BUILTIN = {
     }.items()
     for name in names
 }
-"""Name to `module:attribute`."""
+"""Maps names to `module:attribute`."""

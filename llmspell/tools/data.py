@@ -1,4 +1,4 @@
-"""Structured data: JSON pointers and CSV."""
+"""Tools for structured data: JSON pointers and CSV."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from llmspell.tools.tool import tool
 
 @tool(category="data", pure=True)
 async def json_query(data: Any, path: str = "", default: Any = None) -> Any:
-    """Take a value out of nested tables, or out of JSON text, by a JSON pointer (RFC 6901).
+    """Get a value from nested tables or JSON text by a JSON pointer (RFC 6901).
 
     Args:
         data: A table, or JSON text.
-        path: Such as "/users/0/name": keys, and places in lists from 0. `~1` stands for a slash
-            in a key, `~0` for a tilde. An empty path is the whole.
-        default: What to return when there is nothing at the path; without it that is an error.
+        path: Such as "/users/0/name": keys, and list indices from 0. In a key, write `~1` for a
+            slash and `~0` for a tilde. An empty path is the whole value.
+        default: What to return if there is nothing at the path; without it that is an error.
     """
     value = _parsed(data) if isinstance(data, str) else data
     if path and not path.startswith("/"):
@@ -58,17 +58,17 @@ def _parsed(text: str) -> Any:
 
 
 def _step(value: Any, key: str) -> Any:
-    """What a table or list has at a key. LookupError says why there is nothing."""
+    """Return a container's value at a key. Raises LookupError that says why there is none."""
     index = int(key) if re.fullmatch("0|[1-9][0-9]{0,17}", key) else None
     if isinstance(value, list):
         if index is None or index >= len(value):
             raise LookupError(f"the list has {len(value)} items, counted from 0")
         return value[index]
     if not isinstance(value, dict):
-        raise LookupError(f"it is inside a {_kind(value)}")  # noqa: TRY004 - nothing is there
+        raise LookupError(f"it is inside a {_kind(value)}")  # noqa: TRY004 - a failed lookup
     if key in value:
         return value[key]
-    if index in value:  # a Lua table that is no list can have numbers as keys
+    if index in value:  # a Lua table that is not a list can have integer keys
         return value[index]
     shown = ", ".join(str(k) for k in list(value)[:10])
     raise LookupError(f"the keys there are {shown}{' …' if len(value) > 10 else ''}")  # noqa: PLR2004
@@ -83,7 +83,7 @@ def _kind(value: Any) -> str:
 
 
 MAX_VALUES = 1_000_000
-"""In one CSV: more of them do not fit into a spell's memory."""
+"""Values in one CSV: more of them do not fit into a spell's memory."""
 
 Delimiter = Annotated[str, Field(pattern=r'^[^"\r\n]$')]
 
@@ -92,13 +92,13 @@ Delimiter = Annotated[str, Field(pattern=r'^[^"\r\n]$')]
 def csv_parse(
     text: str, header: bool = True, delimiter: Delimiter = ","
 ) -> list[dict[str, str]] | list[list[str]]:
-    """Read CSV (RFC 4180) text. Values stay text; empty lines are passed over.
+    """Parse CSV text (RFC 4180). Values stay text; empty lines are skipped.
 
     Args:
         text: The CSV.
-        header: Whether the first line has the columns' names: rows are then tables by name, and
-            values missing at the end of a row are absent. Else rows are lists.
-        delimiter: What separates values: one character.
+        header: Whether the first line has the column names: rows are then tables by name, and
+            values missing at the end of a row are absent. Otherwise rows are lists.
+        delimiter: The character between values.
     """
     import csv
     import io
@@ -156,14 +156,14 @@ def csv_format(
     columns: list[str] | None = None,
     delimiter: Delimiter = ",",
 ) -> str:
-    """Write rows as CSV (RFC 4180), each line ended by a line feed.
+    """Format rows as CSV (RFC 4180), with each line ended by a line feed.
 
     Args:
         rows: Tables by column name, or lists of values. A value is text, a number, a boolean or
             absent.
-        columns: The columns' names in order, for the first line. Without it, rows that are
-            tables get all their keys, sorted, and rows that are lists get no such line.
-        delimiter: What separates values: one character.
+        columns: The column names in order, for the first line. By default, these are all keys of
+            rows that are tables, sorted; if all rows are lists, there is no line of names.
+        delimiter: The character between values.
     """
     if columns is None:
         columns = sorted({key for row in rows if isinstance(row, dict) for key in row})
@@ -189,8 +189,8 @@ def _cell(value: Any, row: int) -> str:
 
 
 def _line(cells: list[str], delimiter: str) -> str:
-    """One row. The csv module leaves a lone carriage return unquoted, which no reader takes."""
+    """Format a row. The csv module does not quote a lone carriage return, which readers reject."""
     special = re.compile(f'["\r\n{re.escape(delimiter)}]')
     quoted = ['"' + c.replace('"', '""') + '"' if special.search(c) else c for c in cells]
     line = delimiter.join(quoted)
-    return (line or '""') + "\n"  # an empty line would be no row
+    return (line or '""') + "\n"  # readers skip empty lines

@@ -1,4 +1,4 @@
-"""Hashes, ids and encodings."""
+"""Tools for hashes, ids and encodings."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Algorithm = Literal["md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "bl
 
 @tool(category="encoding", pure=True)
 def hash(data: str | bytes, algorithm: Algorithm = "sha256") -> str:  # noqa: A001 - its Lua name
-    """The hash of some data, in hexadecimal.
+    """Compute the hash of some data, in hexadecimal.
 
     Args:
         data: Text (as UTF-8) or bytes.
-        algorithm: Which hash. md5 and sha1 are no protection against forgery.
+        algorithm: The hash function. md5 and sha1 do not protect against forgery.
     """
     import hashlib
 
@@ -26,12 +26,12 @@ def hash(data: str | bytes, algorithm: Algorithm = "sha256") -> str:  # noqa: A0
 
 @tool(category="encoding", pure=True)
 def hmac(key: str | bytes, data: str | bytes, algorithm: Algorithm = "sha256") -> str:
-    """The keyed hash (HMAC, RFC 2104) of some data, in hexadecimal.
+    """Compute the keyed hash (HMAC, RFC 2104) of some data, in hexadecimal.
 
     Args:
         key: The secret: text (as UTF-8) or bytes.
         data: Text (as UTF-8) or bytes.
-        algorithm: Which hash.
+        algorithm: The hash function.
     """
     from hmac import digest
 
@@ -40,7 +40,7 @@ def hmac(key: str | bytes, data: str | bytes, algorithm: Algorithm = "sha256") -
 
 @tool(category="encoding", pure=True)
 async def uuid() -> str:
-    """A new random id: a UUID of version 4 (RFC 9562), 36 characters."""
+    """Generate a random id: a UUID of version 4 (RFC 9562), 36 characters."""
     from uuid import uuid4
 
     return str(uuid4())
@@ -52,7 +52,7 @@ async def base64_encode(data: str | bytes, url_safe: bool = False) -> str:
 
     Args:
         data: Text (as UTF-8) or bytes.
-        url_safe: Use `-` and `_` in place of `+` and `/`.
+        url_safe: Use `-` and `_` instead of `+` and `/`.
     """
     import base64
 
@@ -62,10 +62,10 @@ async def base64_encode(data: str | bytes, url_safe: bool = False) -> str:
 
 @tool(category="encoding", pure=True)
 async def base64_decode(text: str) -> str | bytes:
-    """Decode Base64 (RFC 4648) of either alphabet, to text or, when that is no UTF-8, to bytes.
+    """Decode Base64 (RFC 4648) in either alphabet, to text, or to bytes if that is not UTF-8.
 
     Args:
-        text: The Base64. Blanks are ignored, and padding may be missing.
+        text: The Base64. Whitespace is ignored, and padding may be missing.
     """
     import base64
     import binascii
@@ -82,7 +82,7 @@ async def base64_decode(text: str) -> str | bytes:
 
 @tool(category="encoding", pure=True)
 async def url_encode(text: str | bytes) -> str:
-    """Percent-encode text for any part of a URL (RFC 3986): all but letters, digits and `-._~`.
+    """Percent-encode text for any part of a URL (RFC 3986): all except letters, digits and `-._~`.
 
     Args:
         text: Text (as UTF-8) or bytes.
@@ -94,7 +94,7 @@ async def url_encode(text: str | bytes) -> str:
 
 @tool(category="encoding", pure=True)
 async def url_decode(text: str) -> str | bytes:
-    """Decode percent-encoded text, to text or, when that is no UTF-8, to bytes.
+    """Decode percent-encoded text, to text, or to bytes if that is not UTF-8.
 
     Args:
         text: The encoded text. A `+` stays a `+`.

@@ -1,4 +1,4 @@
-"""Files and folders."""
+"""Tools for files and folders."""
 
 # ruff: noqa: D417 - `effect` is injected; callers do not give it
 
@@ -43,7 +43,7 @@ class FileInfo:
     """A file or folder.
 
     Attributes:
-        path: Relative to the current directory if the path asked for was.
+        path: Its path, relative to the current directory if the path given was.
         name: The path's last part.
         kind: "file", "folder", "link" or "other".
         size: In bytes.
@@ -110,15 +110,15 @@ def write_file(
     append: bool = False,
     create_folders: bool = False,
 ) -> FileInfo:
-    """Write a file, as UTF-8 when the content is text. Returns what file_info says of it.
+    """Write a file, as UTF-8 if the content is text. Returns the same as file_info.
 
-    A file that exists is replaced in one step: a write that fails leaves it as it was.
+    An existing file is replaced atomically: a write that fails leaves it as it was.
 
     Args:
         path: The file; a relative path starts at the current directory.
         content: What to write.
-        append: Add to the end of the file instead of replacing it.
-        create_folders: Make the folders on the way that do not exist.
+        append: Append to the file instead of replacing it.
+        create_folders: Create missing parent folders.
     """
     data = as_bytes(content)
     place = judged(effect, "write", path, by="write_file")
@@ -165,11 +165,11 @@ def _append(name: str, folder: int, data: bytes) -> os.stat_result:
 
 @tool(category="files", reads=["path"], idempotent=True)
 def file_info(effect: Effect, path: str) -> FileInfo | None:
-    """Path, name, kind, size and time of change of a file or folder; nothing if there is none.
+    """Get path, name, kind, size and modification time of a file or folder; nil if there is none.
 
     Args:
-        path: The file or folder; a relative path starts at the current directory. A link stands
-            for what it leads to.
+        path: The file or folder; a relative path starts at the current directory. Links are
+            followed.
     """
     place = judged(effect, "read", path, by="file_info")
     try:
@@ -213,16 +213,16 @@ def list_files(
     hidden: bool = False,
     max_results: Annotated[int, Field(ge=1)] = 10_000,
 ) -> list[FileInfo]:
-    """List a folder: path, name, kind, size and time of change of each entry, sorted by path.
+    """List a folder: path, name, kind, size and modification time of each entry, sorted by path.
 
     Links are listed, not followed.
 
     Args:
         path: The folder; a relative path starts at the current directory.
-        pattern: Which names to list, such as "*.md": `*` is any text, `?` any character and
+        pattern: Which names to list, such as "*.md": `*` matches any text, `?` any character and
             `[abc]` one of those.
-        recursive: List what is in the folders below too.
-        hidden: Also list names that start with a dot, and what is in such folders.
+        recursive: Also list the contents of subfolders.
+        hidden: Also list names that start with a dot, and the contents of such folders.
         max_results: More results than this are an error.
     """
     place = judged(effect, "read", path, by="list_files")

@@ -1,7 +1,7 @@
-"""Files and folders, opened exactly where the grants judged them to be.
+"""Opens files and folders at exactly the place that the grants allowed.
 
-A path is resolved, the place it leads to is judged, and that place is then opened one folder at
-a time without following a link. So a link put in the way meanwhile makes the open fail.
+A path is resolved, the resulting place is checked, and that place is then opened one folder at a
+time without following links. So a link put in the way meanwhile (TOCTOU) makes the open fail.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from llmspell.permissions import Kind, Need, Permissions
 
 MAX_ENTRIES = 100_000
 
-# O_PATH: a folder one may pass through but not list can be on the way.
+# O_PATH: folders on the way need only be traversable, not listable.
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", 0)
 
 
 def judged(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
-    """The place a path leads to, once the run's grants allow it to be read or written.
+    """Resolve a path, and check that the run's grants allow it to be read or written.
 
-    The grants have judged `path` before the call, but links may have changed since.
+    The grants were checked for `path` before the call, but links may have changed since.
     """
     place = Path(path).resolve()
     effect.run[Permissions].check(Need(kind, str(place)), by=by)
@@ -35,7 +35,7 @@ def judged(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
 
 
 def denied_below(effect: Effect, place: Path) -> Callable[[str], bool]:
-    """Whether the file or folder at a path below a place that may be read may not be read itself."""
+    """Return a predicate: whether reading a path below `place` is denied."""
     permissions = effect.run[Permissions]
     if not permissions.denies_any("read"):
         return lambda _: False
@@ -44,7 +44,7 @@ def denied_below(effect: Effect, place: Path) -> Callable[[str], bool]:
 
 @contextmanager
 def opened_folder(place: Path) -> Iterator[int]:
-    """A descriptor of the folder at a resolved path, to be used as `dir_fd`."""
+    """Open the folder at a resolved path, and yield its descriptor for use as `dir_fd`."""
     folder = os.open(place.anchor, _STEP)
     try:
         for part in place.parts[1:]:
@@ -57,8 +57,8 @@ def opened_folder(place: Path) -> Iterator[int]:
 
 
 def open_file(name: str, folder: int) -> int:
-    """A descriptor to read the file of that name; OSError for a link and for what is no file."""
-    # O_NONBLOCK: opening a pipe nobody writes to would wait for ever.
+    """Open a regular file for reading, and return its descriptor. Raises OSError for others."""
+    # O_NONBLOCK: opening a pipe that nobody writes to would block forever.
     file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
@@ -72,13 +72,13 @@ def open_file(name: str, folder: int) -> int:
 
 def _device(path: str) -> int | None:
     try:
-        return os.stat(path).st_dev  # noqa: PTH116 - like all of this file
+        return os.stat(path).st_dev  # noqa: PTH116 - as in the rest of this file
     except FileNotFoundError:
         return None
 
 
 def file_status(name: str, folder: int) -> os.stat_result | None:
-    """The status of the file of that name, None if there is none; OSError for what is no file."""
+    """Return a regular file's status; None if it does not exist. Raises OSError for others."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def _no_file(mode: int) -> OSError:
 
 
 def make_folders(effect: Effect, place: Path, *, by: str) -> None:
-    """Make the folder at a resolved path and those above it; each needs a write grant."""
+    """Create the folder at a resolved path and its parents; each needs a write grant."""
     missing = [folder for folder in (place, *place.parents) if not folder.exists()]
     for folder in reversed(missing):
         effect.run[Permissions].check(Need("write", str(folder)), by=by)
@@ -106,13 +106,13 @@ def make_folders(effect: Effect, place: Path, *, by: str) -> None:
 
 
 class Entry(NamedTuple):
-    """Something found in a folder.
+    """A file or folder found by `entries`.
 
     Attributes:
-        path: Below the folder that is walked, such as `notes/today.md`.
-        name: Its last part.
-        folder: Descriptor of the folder it is in, valid until the next entry is asked for.
-        status: Its own status, not that of what a link leads to.
+        path: Path relative to the folder being walked, such as `notes/today.md`.
+        name: The path's last part.
+        folder: Descriptor of its parent folder, valid until the next entry is requested.
+        status: Its own status, not that of a link's target.
     """
 
     path: str
@@ -121,12 +121,12 @@ class Entry(NamedTuple):
     status: os.stat_result
 
     def below(self, path: str) -> str:
-        """Its path, given the path of the folder that is walked."""
+        """Return its path, given the path of the folder being walked."""
         return str(Path(path, self.path))
 
 
 def check_name_pattern(pattern: str) -> None:
-    """Refuse a pattern that can match no name because it holds a slash."""
+    """Raise ToolError for a pattern with a slash, which can match no name."""
     if "/" in pattern:
         raise ToolError(
             f"the pattern {pattern!r} holds a slash, but only names are compared with it",
@@ -138,10 +138,10 @@ def check_name_pattern(pattern: str) -> None:
 def entries(
     folder: int, *, recursive: bool, hidden: bool, denied: Callable[[str], bool]
 ) -> Iterator[Entry]:
-    """What is in a folder, by name, and when `recursive` what is in its folders after that.
+    """Yield the entries of a folder by name, then, if `recursive`, those of its subfolders.
 
-    Links are not followed. Folders that may not be listed are not entered, and what is denied is
-    passed over.
+    Links are not followed. Folders that cannot be listed are not entered, and denied paths are
+    skipped.
 
     Raises:
         ToolError: After `MAX_ENTRIES` entries.
@@ -152,7 +152,7 @@ def entries(
         for name in sorted(folders + files):
             path = str(Path(top, name))
             if (hidden or not name.startswith(".")) and not denied(path):
-                with suppress(FileNotFoundError):  # it went since the folder was listed
+                with suppress(FileNotFoundError):  # deleted since the folder was listed
                     status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                     found.append(Entry(path, name, descriptor, status))
         seen += len(found)
@@ -171,7 +171,7 @@ def entries(
 def explained(verb: str, path: str, missing: _Reason | None = None) -> Iterator[None]:
     """Turn an OSError into a ToolError that says what could not be done to which path.
 
-    `missing` is the reason and the hint to give when something does not exist.
+    `missing` is the reason and hint to use when something does not exist.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Requests over HTTP."""
+"""A tool for HTTP requests."""
 
 # ruff: noqa: D417 - `effect` is injected; callers do not give it
 
@@ -29,7 +29,7 @@ MAX_BODY = 100_000_000
 _REDIRECTS = {301, 302, 303, 307, 308}
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization")
 _OF_THE_BODY = ("content-type", "content-length", "content-encoding", "content-language")
-# RFC 9110, section 9.2.2: to repeat such a request does no harm.
+# RFC 9110, section 9.2.2: repeating these requests does no harm.
 _IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
 
 
@@ -38,11 +38,11 @@ class HttpResponse:
     """A response.
 
     Attributes:
-        status: HTTP's status code.
-        headers: By lower-case name; several of one name are joined with ", ".
-        body: Text, or bytes when it is no text in the encoding it says, or else UTF-8.
-        json: The decoded body, when the response says it is JSON and it is.
-        url: What answered, after redirects.
+        status: HTTP status code.
+        headers: By lower-case name; repeated headers are joined with ", ".
+        body: Text, or bytes if it is not valid in the declared encoding (by default UTF-8).
+        json: The decoded body, if the response declares JSON and it is valid.
+        url: The URL that answered, after redirects.
     """
 
     status: int
@@ -75,19 +75,19 @@ async def http_request(
 ) -> HttpResponse:
     """Make an HTTP request. The result is `{status, headers, body, json, url}`.
 
-    Every status is a result, also 404 and 500; no answer is an error. `headers` has lower-case
-    names, and `json` is the decoded body of a JSON response.
+    Every status is a result, even 404 and 500; it is an error if no response arrives. `headers`
+    has lower-case names, and `json` is the decoded body of a JSON response.
 
     Args:
         url: An http:// or https:// address.
         method: The HTTP method.
         headers: Headers to send, by name.
-        query: Parameters to add to the URL's query; a list is sent as one parameter for each item.
+        query: Parameters to add to the URL's query; a list becomes one parameter per item.
         json: A value to send as a JSON body. An empty table is sent as a list.
         body: Text (as UTF-8) or bytes to send as they are.
-        timeout: Seconds until the whole response must have arrived.
+        timeout: Seconds for the whole exchange.
         max_bytes: A larger response body is an error.
-        follow_redirects: Follow up to 5 redirects, each to a host that is granted.
+        follow_redirects: Follow up to 5 redirects; each host must be granted.
     """
     import anyio
     import httpx2
@@ -98,7 +98,7 @@ async def http_request(
     with _explained(url, method, timeout), anyio.fail_after(timeout) as time:
         reach = NetworkAccess(effect, time, by="http_request")
         transport = JudgedTransport(reach, tls=_tls())
-        # Neither proxies nor passwords in .netrc: a spell gets what it is granted.
+        # trust_env=False: no proxies or .netrc passwords, since a spell has only what is granted.
         async with httpx2.AsyncClient(
             transport=transport, trust_env=False, timeout=None, headers={"user-agent": "llmspell"}
         ) as client:
@@ -110,7 +110,7 @@ async def http_request(
 
 @contextmanager
 def _explained(url: str, method: str, timeout: float) -> Iterator[None]:
-    """Turn what ends an exchange into a ToolError, retryable where repeating it does no harm."""
+    """Turn transport errors into a ToolError, retryable if repeating the request is harmless."""
     import httpx2
 
     try:
@@ -137,7 +137,7 @@ def _explained(url: str, method: str, timeout: float) -> Iterator[None]:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Made once: it takes 30 ms to read the certificates."""
+    """Create the TLS context, once: loading the certificates takes 30 ms."""
     import httpx2
 
     return httpx2.create_ssl_context()
@@ -177,7 +177,7 @@ async def _answer(
     max_bytes: int,
     follow_redirects: bool,
 ) -> HttpResponse:
-    """The response to a request, or to the one that its redirects lead to."""
+    """Return the response to a request, following redirects."""
     for _ in range(MAX_REDIRECTS + 1):
         await reach.check(request.url)
         response = await client.send(request, stream=True)
@@ -197,7 +197,7 @@ async def _answer(
 def _redirected(
     client: httpx2.AsyncClient, request: httpx2.Request, status: int, location: str
 ) -> httpx2.Request:
-    """The request that a redirect asks for (RFC 9110, section 15.4)."""
+    """Build the request for a redirect (RFC 9110, section 15.4)."""
     url = request.url.join(location)
     headers = {k: v for k, v in request.headers.items() if k != "host"}
     method, body = request.method, request.content
@@ -215,7 +215,7 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 
 
 async def _body(response: httpx2.Response, max_bytes: int) -> bytes:
-    """The decoded body."""
+    """Read the body and undo its content encoding."""
     check_content_encoding(response)
     body = bytearray()
     async for piece in response.aiter_bytes():
@@ -249,7 +249,7 @@ def _decoded(body: bytes, charset: str) -> str | bytes:
 
 
 def _json(body: bytes) -> Any:
-    """The value, or None when it is no JSON: the body says what it is instead."""
+    """Parse JSON; None if it is invalid, as `body` has the text in any case."""
     import json
 
     try:

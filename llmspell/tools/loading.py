@@ -1,4 +1,4 @@
-"""Tools out of Python files and modules."""
+"""Loads tools from Python files and modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from llmspell.tools.tool import Tool
 
 
 def load_reference(reference: str) -> Tool:
-    """The tool at `package.module:name`. Raises PluginError when there is none."""
+    """Return the tool at `package.module:name`. Raises PluginError if there is none."""
     found = load_object(reference, what="tools")
     if not isinstance(found, Tool):
         raise PluginError(f"{reference} is no tool", hint="decorate a function with @tool")
@@ -16,13 +16,13 @@ def load_reference(reference: str) -> Tool:
 
 
 def load_module(name: str) -> list[Tool]:
-    """The tools of a Python file (`weather.py`) or module (`company.tools`), in order.
+    """Return the tools of a Python file (`weather.py`) or module (`company.tools`), in order.
 
     Raises:
-        PluginError: When it cannot be imported, or defines no tool.
+        PluginError: It cannot be imported, or defines no tool.
     """
     module = load_python(name, what="tools")
-    # One tool may have two names in a module.
+    # dict.fromkeys, as a module may have two names for one tool.
     tools = list(dict.fromkeys(value for value in vars(module).values() if isinstance(value, Tool)))
     if not tools:
         raise PluginError(f"{name} defines no tool", hint="decorate a function with @tool")

@@ -1,4 +1,4 @@
-"""A tool a spell defines: a Lua function with a schema."""
+"""Tools that a spell defines: Lua functions with a schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llmspell.values import LuaFunction, Value
 
 class LuaTool(Tool):
     leaf = False
-    declares = True  # it touches nothing itself; the effects it performs are judged
+    declares = True  # it needs no permission itself; the effects it performs are checked
 
     def __init__(
         self,
@@ -26,10 +26,10 @@ class LuaTool(Tool):
         params: Value = None,
         timeout: float | None = None,
     ) -> None:
-        """Make a tool of a function that takes one table; `params` is a shape or JSON Schema.
+        """Create a tool from a function that takes one table; `params` is a shape or JSON Schema.
 
         Raises:
-            InvalidArguments: When the name or the schema cannot be used.
+            InvalidArguments: The name or the schema is invalid.
         """
         self.name, self.description = check_tool_name(name), description
         self.category, self.tags, self.timeout = "spell", tuple(tags), timeout

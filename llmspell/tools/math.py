@@ -1,4 +1,4 @@
-"""A calculator for expressions nobody vouches for."""
+"""A calculator that is safe for untrusted expressions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from llmspell.tools.tool import tool
 Number = int | float
 
 MAX_BITS = 1024
-"""Larger integers are refused: no float holds them, and their arithmetic takes long."""
+"""Larger integers are an error: no float can hold them, and arithmetic with them is slow."""
 
 MAX_COUNT = 1000
-"""The largest argument of functions whose work grows with it."""
+"""The largest argument of functions whose running time grows with it."""
 
 
 @tool(category="math", pure=True)
@@ -40,7 +40,7 @@ async def calculate(
 
     Args:
         expression: The expression.
-        variables: Numbers by the names that stand for them.
+        variables: The values of names in the expression.
     """
     tree = _parsed(expression)
     try:
@@ -163,7 +163,7 @@ _NAMES: dict[type[ast.AST], str] = {
 
 def _power(base: Number, exponent: Number) -> Number:
     if isinstance(base, int) and isinstance(exponent, int):
-        # Judged before it is calculated; -1, 0 and 1 have small powers of any exponent.
+        # Checked before calculating; the powers of -1, 0 and 1 are always small.
         if abs(base) > 1 and base.bit_length() * exponent > 2 * MAX_BITS:
             raise OverflowError("a power in it is too large")
         if abs(base) > 1 and exponent < -MAX_BITS:
@@ -178,7 +178,7 @@ def _round(number: Number, digits: Number = 0) -> Number:
 
 
 def _count(number: Number) -> int:
-    """A number that says how much work to do."""
+    """Return an argument that determines the running time, as a checked integer."""
     whole = _whole(number)
     if whole > MAX_COUNT:
         raise OverflowError(f"{number} is more than {MAX_COUNT}")

@@ -1,4 +1,4 @@
-"""Where a request may go: judged by the host that is asked for, and by where its name leads."""
+"""Checks where a request may go: by its host, and by the addresses the host resolves to."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ MAX_PORT = 65535
 
 
 class NetworkAccess:
-    """What an effect may reach.
+    """Checks what an effect may reach.
 
-    A person who is there is asked for what is not granted; `time` stands still meanwhile.
+    What is not granted may be asked of a person; the deadline of `time` is suspended meanwhile.
     """
 
     def __init__(self, effect: Effect, time: anyio.CancelScope, *, by: str) -> None:
@@ -29,11 +29,11 @@ class NetworkAccess:
         self._time, self._by = time, by
 
     async def check(self, url: httpx2.URL) -> None:
-        """Judge the host that will really be asked, as the client reads the URL.
+        """Check the host of a request's URL, as parsed by the client that will send it.
 
         Raises:
-            ToolError: When it is none that one may ask for.
-            PermissionDenied: When it is not granted.
+            ToolError: The URL is not an acceptable one.
+            PermissionDenied: The host is not granted.
         """
         if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
             raise ToolError(
@@ -48,7 +48,10 @@ class NetworkAccess:
         await self._obtain(Need("net", f"{url.scheme}://{url.netloc.decode('ascii')}"))
 
     def leads_well(self, host: str, address: str, port: int) -> bool:
-        """Whether a host may be reached there: its grant is good for the internet, no further."""
+        """Whether a granted host may be reached at this address.
+
+        A host's grant covers public addresses; others, except localhost, need their own grant.
+        """
         place, need = ip_address(address), _there(address, port)
         local = place.is_loopback and f".{host}".rstrip(".").endswith(".localhost")
         if (local or is_public(place)) and not self._permissions.denies(need):
@@ -60,7 +63,7 @@ class NetworkAccess:
         return True
 
     async def obtain(self, host: str, address: str, port: int) -> None:
-        """Have it reached there after all. Raises PermissionDenied."""
+        """Obtain permission to reach a host at an address. Raises PermissionDenied."""
         try:
             await self._obtain(_there(address, port))
         except PermissionDenied as error:

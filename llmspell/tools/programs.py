@@ -27,23 +27,23 @@ from llmspell.values import as_bytes, text_or_bytes
 
 MAX_OUTPUT = 100_000_000
 
-# What programs need to find their files and to write for the user; nobody keeps a key in these.
+# What programs need to find their files and to format output; these do not hold secrets.
 _PASSED_ON = (
     *("PATH", "HOME", "LANG", "TZ", "TMPDIR", "TERM"),
     *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
 )
 _PIECE = 65_536
-_TO_DIE = 5.0  # seconds; a killed process is gone at once, unless it runs as somebody else
+_TO_DIE = 5.0  # seconds; a killed process exits at once, unless it runs as another user
 
 
 @dataclass(slots=True)
 class ProgramResult:
-    """What a program left when it ended.
+    """The result of a program.
 
     Attributes:
-        exit_code: Its exit code; if a signal ended it, the signal's number below 0.
-        stdout: Text, or bytes when it is no UTF-8.
-        stderr: Text, or bytes when it is no UTF-8.
+        exit_code: Its exit code; if a signal ended it, the negative signal number.
+        stdout: Text, or bytes if it is not UTF-8.
+        stderr: Text, or bytes if it is not UTF-8.
     """
 
     exit_code: int
@@ -64,23 +64,23 @@ async def run_program(
 ) -> ProgramResult:
     """Run a program until it ends. The result is `{exit_code, stdout, stderr}`.
 
-    No shell reads the arguments. Every exit code is a result. The program has no terminal, and
-    of the environment it sees PATH, HOME, TMPDIR, TERM, and what sets language and time zone.
-    Whatever it leaves running is killed when it ends.
+    No shell is involved. Every exit code is a result. The program has no terminal, and its
+    environment has only PATH, HOME, TMPDIR, TERM, and the variables for language and time zone.
+    Processes it leaves running are killed when it ends.
 
     Args:
-        program: Its name, looked for in the folders of PATH, or its path.
+        program: Its name, searched in the folders of PATH, or its path.
         args: Its arguments.
-        stdin: What it can read from standard input: text (as UTF-8) or bytes.
+        stdin: Its standard input: text (as UTF-8) or bytes.
         cwd: The folder it runs in.
-        timeout: Seconds until it must have ended; then it is killed, with all it started.
+        timeout: Seconds after which it is killed, with the processes it started.
         max_bytes: More output than this, stdout and stderr together, is an error.
     """
     import anyio
 
     place = _place(program)
     permissions, need = effect.run[Permissions], Need("run", place)
-    if not permissions.allows(need):  # PATH leads elsewhere than when the name was judged
+    if not permissions.allows(need):  # PATH has changed since the name was checked
         permissions.check(need, by="run_program")
     data = as_bytes(stdin)
     with _explained(program, timeout), anyio.fail_after(timeout):
@@ -90,7 +90,7 @@ async def run_program(
 
 
 def _place(program: str) -> str:
-    """The absolute path of a program, links on the way left as they are."""
+    """Return the absolute path of a program, without resolving links."""
     if found := shutil.which(program):
         return str(Path(found).absolute())
     if Path(program).is_file():
@@ -114,7 +114,7 @@ def _folder(cwd: str) -> str:
 
 @contextmanager
 def _explained(program: str, timeout: float) -> Iterator[None]:
-    """Turn what keeps a program from running into a ToolError."""
+    """Turn errors that keep a program from running into a ToolError."""
     try:
         yield
     except TimeoutError as error:
@@ -140,13 +140,13 @@ _REASONS = {
 async def _started(
     place: str, argv: list[str], stdin: bytes, cwd: str
 ) -> AsyncIterator[subprocess.Popen[bytes]]:
-    """A program at work in a process group of its own, which is killed in the end."""
+    """Start a program in a process group of its own, which is killed at the end."""
     from anyio import move_on_after
 
     with TemporaryFile() as file:
         file.write(stdin)
         file.seek(0)
-        process = subprocess.Popen(  # noqa: S603, ASYNC220 - what is run was judged; forking is quick
+        process = subprocess.Popen(  # noqa: S603, ASYNC220 - the program was checked; forking is quick
             argv,
             executable=place,
             stdin=file,
@@ -170,7 +170,7 @@ async def _started(
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the end of a program, in a thread that does not count with those of other tools."""
+    """Wait for a program to exit, in a thread outside the pool that other tools share."""
     from anyio import CapacityLimiter, to_thread
 
     own = CapacityLimiter(1)
@@ -179,28 +179,28 @@ async def _ended(process: subprocess.Popen[bytes]) -> None:
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     process.wait()
-    # What it left running may keep the pipes open. At once: its number is soon another's.
+    # Its children may keep the pipes open. This is done at once, before the id is reused.
     _kill_group(process)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Nobody is left to be killed, or it is a program of another user, such as root.
+    # The group is empty, or the program runs as another user, such as root.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 async def _output(process: subprocess.Popen[bytes], program: str, most: int) -> tuple[bytes, bytes]:
-    """All that a program writes until it ends.
+    """Return what a program writes to stdout and stderr until it exits.
 
     Raises:
-        ToolError: It is more than `most` bytes.
+        ToolError: That is more than `most` bytes in total.
     """
     from anyio import wait_readable
 
     stdout, stderr = bytearray(), bytearray()
 
     async def collect(pipe: IO[bytes] | None, output: bytearray) -> None:
-        assert pipe is not None  # noqa: S101 - both were asked for
+        assert pipe is not None  # noqa: S101 - both are pipes
         while True:
             await wait_readable(pipe)
             piece = os.read(pipe.fileno(), _PIECE)

@@ -1,4 +1,4 @@
-"""Tools that a recorded run had, for doing it again where they are not."""
+"""Placeholders for the tools of a recorded run, to replay it where they are not installed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from llmspell.values import Value
 
 
 class RecordedTool(Tool):
-    """Stands for a tool by what was said of it. Its calls are answered from the record."""
+    """A tool known only by its recorded description. A replay answers its calls."""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
-        """Prepare; `described` is what `Tool.describe` gave."""
+        """Create it from `described`, the recorded result of `Tool.describe`."""
         self.name, self.description = described["name"], described["description"]
         self.category, self.tags = described["category"], tuple(described["tags"])
         self.version = described["version"]

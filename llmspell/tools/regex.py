@@ -1,7 +1,7 @@
 """Regular expressions that cannot hang the host.
 
-Python's matcher holds the interpreter's lock and knows no time limit, and some patterns take it
-hours. So it works in a process of its own, which is killed when its time is up.
+Python's matcher holds the GIL and has no timeout, and some patterns backtrack for hours. So it
+runs in a separate process, which is killed when its time is up.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Match(NamedTuple):
     """A match.
 
     Attributes:
-        text: Index of the text it is in.
+        text: Index of the text it was found in.
         spans: Start and end of the match and of each group, in characters; -1 and -1 for a group
-            that took no part.
+            that did not participate.
     """
 
     text: int
@@ -34,7 +34,7 @@ class Match(NamedTuple):
 
 
 class Matcher:
-    r"""One pattern in a process of its own, for at most `seconds` from entering to leaving.
+    r"""A process that matches one pattern, for at most `seconds` between entering and leaving.
 
         with Matcher(r"\d+") as digits:
             digits.find(["a1", "b22"])
@@ -43,7 +43,7 @@ class Matcher:
         ToolError: On entering, when the pattern is not valid.
 
     Attributes:
-        names: Named groups: name to number.
+        names: Maps the names of groups to their numbers.
     """
 
     def __init__(self, pattern: str, *, ignore_case: bool = False, seconds: float = 5) -> None:
@@ -54,8 +54,8 @@ class Matcher:
         self._timed_out = False
 
     def __enter__(self) -> Self:
-        # -I and -S: neither the environment nor installed packages have a say, and it is quick.
-        self._process = subprocess.Popen(  # noqa: S603 - the program is ours
+        # -I and -S: isolated from the environment and installed packages, and quick to start.
+        self._process = subprocess.Popen(  # noqa: S603 - it is our own program
             [sys.executable, "-I", "-S", str(_WORKER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -91,10 +91,10 @@ class Matcher:
     def find(
         self, texts: list[str], *, each: int | None = None, limit: int = 10_000
     ) -> list[Match]:
-        """Matches in texts: at most `each` in one of them, and `limit` in all.
+        """Return matches in the texts: at most `each` per text, and `limit` in total.
 
         Raises:
-            ToolError: When the time is up, or the pattern needs too much memory.
+            ToolError: The time is up, or the pattern needs too much memory.
         """
         job = {"texts": texts, "each": each, "limit": limit, "size": 10_000_000}
         return [Match(text, spans) for text, spans in self._ask(job)["matches"]]

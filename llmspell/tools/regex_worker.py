@@ -1,8 +1,8 @@
-"""Matches regular expressions for `regex.py`, which runs this file as a program of its own.
+"""Matches regular expressions for `regex.py`, which runs this file as a separate process.
 
-Standard input and output carry one JSON value a line: first `{pattern, flags, seconds}`, answered
-by `{error}` (null when the pattern is valid); then any number of `{texts, each, limit, size}`,
-answered by `{matches}`, a list of `[index of the text, spans, names]`, or by `{error}`.
+Standard input and output carry one JSON value per line: first `{pattern, flags, seconds}`,
+answered by `{error}` (null if the pattern is valid); then any number of `{texts, each, limit,
+size}`, each answered by `{matches}`, a list of `[index of the text, spans, names]`, or `{error}`.
 """
 
 import json
@@ -32,7 +32,7 @@ def find(pattern: re.Pattern[str], job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     setup = json.loads(sys.stdin.readline())
-    # A match that hangs must end even if whoever asked for it is gone.
+    # A match that hangs must end even if the parent is gone.
     resource.setrlimit(resource.RLIMIT_CPU, (setup["seconds"], setup["seconds"]))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

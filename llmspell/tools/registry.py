@@ -1,4 +1,4 @@
-"""The tools there are: the built-in ones, those of a runtime, those of a run."""
+"""Registries of tools: the built-in ones, those of a runtime, and those of a run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Tools(Registry[Tool]):
 
     @classmethod
     def with_builtin_tools(cls) -> Self:
-        """Those that are always there, to which more can be added."""
+        """Create a registry that has the built-in tools, and to which more can be added."""
         return cls(BuiltInTools())
 
     def add(self, tool: Tool) -> None:
-        """Register a tool by its own name and version. Raises ValueError when they are taken."""
+        """Register a tool by its name and version. Raises ValueError if they are taken."""
         self.register(tool.name, tool, version=tool.version)
 
 
 class BuiltInTools(Tools):
-    """The built-in tools; a tool's module is imported when the tool is looked at."""
+    """The built-in tools; a tool's module is imported when the tool is first used."""
 
     def __init__(self) -> None:
         super().__init__()

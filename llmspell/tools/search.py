@@ -1,4 +1,4 @@
-"""Finding text in files."""
+"""A tool that finds text in files."""
 
 # ruff: noqa: D417 - `effect` is injected; callers do not give it
 
@@ -39,9 +39,9 @@ class FoundLine:
     """A line of a file.
 
     Attributes:
-        path: Of the file, relative to the current directory if the path asked for was.
-        line: Its number, from 1.
-        text: At most 500 characters of it.
+        path: Path of the file, relative to the current directory if the path searched was.
+        line: Line number, from 1.
+        text: The line, at most 500 characters of it.
     """
 
     path: str
@@ -50,7 +50,7 @@ class FoundLine:
 
 
 FindLines = Callable[[list[str], int], list[int]]
-"""Indexes of the lines that match, at most so many."""
+"""Returns the indexes of the matching lines, at most the given number of them."""
 
 
 @tool(category="files", reads=["path"], idempotent=True)
@@ -65,19 +65,19 @@ def search_files(
     hidden: bool = False,
     max_results: Annotated[int, Field(ge=1, le=10_000)] = 100,
 ) -> list[FoundLine]:
-    """Find lines that hold a text, in a file or in all files of a folder and those below it.
+    """Find lines that contain a text, in a file or in all files of a folder and its subfolders.
 
-    Links are not followed. Files that are no UTF-8 text are passed over, and in a folder those
-    of over 10 MB and those that may not be read.
+    Links are not followed. Files that are not UTF-8 text are skipped, and in a folder also files
+    over 10 MB and those that cannot be read.
 
     Args:
         path: The file or folder; a relative path starts at the current directory.
-        query: What to find in a line.
-        pattern: Which file names to look into, such as "*.md".
+        query: The text to find in a line.
+        pattern: Which file names to search, such as "*.md".
         regex: Whether query is a regular expression, in Python's syntax.
-        ignore_case: Whether upper and lower case are the same.
-        hidden: Also look into files and folders whose name starts with a dot.
-        max_results: Stop after that many lines.
+        ignore_case: Whether to ignore the case of letters.
+        hidden: Also search files and folders whose name starts with a dot.
+        max_results: Stop after this many lines.
     """
     place = judged(effect, "read", path, by="search_files")
     check_name_pattern(pattern)
@@ -121,7 +121,7 @@ def _plain(query: str, *, ignore_case: bool) -> FindLines:
 def _files(
     place: Path, path: str, pattern: str, *, hidden: bool, denied: Callable[[str], bool]
 ) -> Iterator[tuple[str, bytes]]:
-    """The files to look into: the path to show and the content."""
+    """Yield the files to search, as the path to show and the content."""
     if not place.is_dir():
         with opened_folder(place.parent) as folder:
             data = _content(place.name or ".", folder)
@@ -138,7 +138,7 @@ def _files(
             if not (stat.S_ISREG(entry.status.st_mode) and fnmatchcase(entry.name, pattern)):
                 continue
             data = None
-            with suppress(OSError):  # it went since it was listed, or may not be read
+            with suppress(OSError):  # it has been deleted since, or is not readable
                 data = _content(entry.name, entry.folder)
             if data is None:
                 continue
@@ -153,7 +153,7 @@ def _files(
 
 
 def _content(name: str, folder: int) -> bytes | None:
-    """A file's bytes, or None when it is too large."""
+    """Return a file's bytes, or None if it is too large."""
     with os.fdopen(open_file(name, folder), "rb") as file:
         data = file.read(MAX_FILE + 1)
     return data if len(data) <= MAX_FILE else None

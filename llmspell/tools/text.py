@@ -1,4 +1,4 @@
-"""Text: chunks, differences, templates, regular expressions."""
+"""Text tools: chunks, differences, templates, regular expressions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from llmspell.tools.tool import tool
 MAX_DIFF_LINES = 20_000
 MAX_CHUNKS = 100_000
 MAX_FILLED = 10_000_000
-"""Characters that `template` puts into a text."""
+"""The most characters that `template` inserts into a text."""
 
 _BREAKS = ("\n\n", "\n", ". ", "! ", "? ", "。", "; ", ", ", " ")
-"""Where to cut a text, the best places first; the cut is behind it."""
+"""Separators after which to cut a text, the best ones first."""
 
 
 @tool(category="text", pure=True)
@@ -28,12 +28,12 @@ def split_text(
     max_chars: Annotated[int, Field(ge=1)] = 2000,
     overlap: Annotated[int, Field(ge=0)] = 0,
 ) -> list[str]:
-    """Split a text into chunks, where a paragraph, line, sentence or word ends.
+    """Split a text into chunks at the ends of paragraphs, lines, sentences or words.
 
     Args:
         text: The text.
-        max_chars: How many characters a chunk has at most.
-        overlap: About how many characters of a chunk's end the next one begins with; less than
+        max_chars: The most characters a chunk may have.
+        overlap: About how many characters at the end of a chunk the next one repeats; less than
             half of max_chars.
     """
     if overlap and overlap * 2 >= max_chars:
@@ -58,7 +58,7 @@ def split_text(
 
 
 def _cut(text: str, start: int, max_chars: int) -> int:
-    """Where the chunk that begins at `start` ends: at the best break in its second half."""
+    """Return the end of the chunk that begins at `start`: the best break in its second half."""
     limit = start + max_chars
     if limit >= len(text):
         return len(text)
@@ -71,7 +71,7 @@ def _cut(text: str, start: int, max_chars: int) -> int:
 
 
 def _step_back(text: str, end: int, overlap: int) -> int:
-    """Where the next chunk begins: `overlap` before `end`, or at the next word after that."""
+    """Return the start of the next chunk: `overlap` before `end`, or at the next word after."""
     if not overlap:
         return end
     word = text.find(" ", end - overlap, end - 1)
@@ -80,12 +80,12 @@ def _step_back(text: str, end: int, overlap: int) -> int:
 
 @tool(category="text", pure=True)
 def diff_text(a: str, b: str, context: Annotated[int, Field(ge=0)] = 3) -> str:
-    """How two texts differ, line by line, in the unified format; empty when they are equal.
+    """Compare two texts line by line, in the unified diff format; empty if they are equal.
 
     Args:
-        a: The text before.
-        b: The text after.
-        context: How many equal lines to show around a difference.
+        a: The old text.
+        b: The new text.
+        context: How many unchanged lines to show around a difference.
     """
     from difflib import unified_diff
 
@@ -100,7 +100,7 @@ def diff_text(a: str, b: str, context: Annotated[int, Field(ge=0)] = 3) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines with their ends; one without an end is marked as `diff` marks it."""
+    """Split into lines with their ends; a missing last line end is marked as `diff` does."""
     lines = [line + "\n" for line in text.split("\n")]
     if lines[-1] == "\n":
         lines.pop()
@@ -114,11 +114,11 @@ _PLACE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 
 @tool(category="text", pure=True)
 async def template(text: str, values: dict[str, Any]) -> str:
-    """Fill `{{name}}` in a text with values. What is filled in is not looked at again.
+    """Replace each `{{name}}` in a text by a value. `{{…}}` inside a value is not replaced.
 
     Args:
         text: The text. `{{user.name}}` is the field `name` of the table `user`.
-        values: What to fill in, by name. Tables are written as JSON.
+        values: The values, by name. Tables are written as JSON.
     """
     missing: dict[str, None] = {}
     room = MAX_FILLED
@@ -159,14 +159,14 @@ def _as_text(value: Any) -> str:
 
 @dataclass(slots=True)
 class TextMatch:
-    """What a regular expression matched.
+    """A match of a regular expression.
 
     Attributes:
-        text: What it matched.
-        first: Byte position of its begin, as `string.sub` of Lua counts, from 1.
+        text: The matched text.
+        first: Byte position of its start, counted from 1, as for Lua's `string.sub`.
         last: Byte position of its end, so that `text:sub(first, last)` is the match.
-        groups: What the groups matched; null for one that took no part.
-        named: The same, of the groups with a name.
+        groups: What the groups matched; null for one that did not participate.
+        named: The same for named groups, by name.
     """
 
     text: str
@@ -183,15 +183,15 @@ def regex_find(
     max_results: Annotated[int, Field(ge=1, le=10_000)] = 100,
     ignore_case: bool = False,
 ) -> list[TextMatch]:
-    """Find all matches of a regular expression; a pattern that takes over 5 s is stopped.
+    """Find all matches of a regular expression; a pattern that takes over 5 s is an error.
 
     A match is `{text, first, last, groups, named}`; first and last are its byte positions.
 
     Args:
         pattern: In Python's syntax; `^` and `$` match at each line.
-        text: Where to look.
-        max_results: Stop after that many matches.
-        ignore_case: Whether upper and lower case are the same.
+        text: The text to search.
+        max_results: Stop after this many matches.
+        ignore_case: Whether to ignore the case of letters.
     """
     with Matcher(pattern, ignore_case=ignore_case) as matcher:
         matches = matcher.find([text], limit=max_results)
@@ -211,7 +211,7 @@ def regex_find(
 
 @dataclass(slots=True)
 class TextCount:
-    """How long a text is."""
+    """The length of a text in several units."""
 
     characters: int
     words: int
@@ -224,7 +224,7 @@ async def count_text(text: str) -> TextCount:
     """Count the characters, words, lines and bytes (of UTF-8) of a text.
 
     Args:
-        text: The text. Words are what blanks separate.
+        text: The text. Words are separated by whitespace.
     """
     lines = text.count("\n") + (text != "" and not text.endswith("\n"))
     return TextCount(len(text), len(text.split()), lines, len(text.encode()))

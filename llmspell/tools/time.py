@@ -23,7 +23,7 @@ Time = str | int | float
 
 @dataclass(slots=True)
 class Moment:
-    """A point in time, and what clock and calendar of a time zone say then.
+    """A point in time, with its date and time of day in a time zone.
 
     Attributes:
         iso: ISO 8601, with the offset from UTC.
@@ -37,7 +37,7 @@ class Moment:
         weekday: English name: "Monday".
         yearday: 1 to 366.
         timezone: The time zone's name.
-        offset: Seconds that it is ahead of UTC.
+        offset: Seconds the zone is ahead of UTC.
     """
 
     iso: str
@@ -56,10 +56,10 @@ class Moment:
 
 @tool(category="time", pure=True)
 async def now(timezone: str = "UTC") -> Moment:
-    """The present: `{iso, unix, year, month, day, hour, minute, second, weekday, yearday, …}`.
+    """Get the current time: `{iso, unix, year, month, day, hour, minute, second, weekday, …}`.
 
     Args:
-        timezone: IANA name, such as "Europe/Oslo".
+        timezone: IANA time zone, such as "Europe/Oslo".
     """
     return _moment(datetime.fromtimestamp(clock.now(), UTC), _zone(timezone), timezone)
 
@@ -70,13 +70,13 @@ async def parse_time(
     format: Annotated[str, Field(max_length=200)] | None = None,  # noqa: A002 - its Lua name
     timezone: str = "UTC",
 ) -> Moment:
-    """Read a time from text: `{iso, unix, year, month, day, hour, minute, second, weekday, …}`.
+    """Parse a time: `{iso, unix, year, month, day, hour, minute, second, weekday, …}`.
 
     Args:
         text: The time.
-        format: How it is written, as `strptime` of Python has it, such as "%d.%m.%Y %H:%M";
-            without it the text is ISO 8601.
-        timezone: IANA name of the zone of a text without an offset, and of the result.
+        format: Its format in the syntax of Python's `strptime`, such as "%d.%m.%Y %H:%M"; without
+            it the text is ISO 8601.
+        timezone: IANA time zone of the result, and of a text without an offset.
     """
     zone = _zone(timezone)
     if format is None:
@@ -99,12 +99,12 @@ async def format_time(
     format: Annotated[str, Field(max_length=200)] = "%Y-%m-%d %H:%M:%S",  # noqa: A002
     timezone: str = "UTC",
 ) -> str:
-    """Write a time as text.
+    """Format a time as text.
 
     Args:
         time: ISO 8601 text, or Unix time in seconds.
-        format: As `strftime` of Python has it, such as "%A, %d %B %Y".
-        timezone: IANA name of the zone to write it in, and of a time without an offset.
+        format: In the syntax of Python's `strftime`, such as "%A, %d %B %Y".
+        timezone: IANA time zone of the result, and of a time without an offset.
     """
     _check_format(format)
     zone = _zone(timezone)
@@ -126,7 +126,7 @@ async def add_time(
     seconds: float = 0,
     timezone: str = "UTC",
 ) -> Moment:
-    """A time so much later, or earlier with negative numbers; the result is like that of now.
+    """Add to a time, or subtract with negative numbers; the result is like that of now.
 
     Years to days keep the time of day in the time zone; the 31st becomes the last day of a
     shorter month. Hours to seconds are elapsed time.
@@ -140,7 +140,7 @@ async def add_time(
         hours: Hours to add.
         minutes: Minutes to add.
         seconds: Seconds to add.
-        timezone: IANA name of the zone to count days in, and of a time without an offset.
+        timezone: IANA time zone to count days in, and of a time without an offset.
     """
     zone = _zone(timezone)
     when = _when(time, zone)
@@ -153,7 +153,7 @@ async def add_time(
 
 @dataclass(slots=True)
 class Duration:
-    """One span of time in four units; negative when the finish is before the start."""
+    """A span of time in four units; negative if the finish is before the start."""
 
     seconds: float
     minutes: float
@@ -163,12 +163,12 @@ class Duration:
 
 @tool(category="time", pure=True)
 async def time_between(start: Time, finish: Time, timezone: str = "UTC") -> Duration:
-    """The time from start to finish, in each of several units: `{seconds, minutes, hours, days}`.
+    """Compute the time from start to finish, in each unit: `{seconds, minutes, hours, days}`.
 
     Args:
         start: ISO 8601 text, or Unix time in seconds.
         finish: ISO 8601 text, or Unix time in seconds.
-        timezone: IANA name of the zone of times without an offset.
+        timezone: IANA time zone of times without an offset.
     """
     zone = _zone(timezone)
     with _calendar():
@@ -192,7 +192,7 @@ def _zone(name: str) -> tzinfo:
 
 
 def _when(time: Time, zone: tzinfo) -> datetime:
-    """The time with its offset, or else in `zone`."""
+    """Convert a time to a datetime; one without an offset is in `zone`."""
     if isinstance(time, str):
         try:
             return _in_zone(datetime.fromisoformat(time.strip()), zone)
@@ -212,7 +212,7 @@ def _in_zone(when: datetime, zone: tzinfo) -> datetime:
 
 @contextmanager
 def _calendar() -> Iterator[None]:
-    """Dates outside the years 1 to 9999 are a ToolError."""
+    """Turn errors for dates outside the years 1 to 9999 into a ToolError."""
     try:
         yield
     except (ValueError, OverflowError, OSError) as error:
@@ -242,7 +242,7 @@ def _moment(when: datetime, zone: tzinfo, name: str) -> Moment:
 
 def _add_months(when: datetime, months: int) -> datetime:
     year, month = divmod(when.year * 12 + when.month - 1 + months, 12)
-    if not 1 <= year <= 9999:  # noqa: PLR2004 - what datetime knows
+    if not 1 <= year <= 9999:  # noqa: PLR2004 - the range of datetime
         raise ValueError(year)
     last = calendar.monthrange(year, month + 1)[1]
     return when.replace(year=year, month=month + 1, day=min(when.day, last))

@@ -1,4 +1,4 @@
-"""A tool: a function with a schema that spells and models may call."""
+"""Tools: functions with a schema that spells and models can call."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ R = TypeVar("R")
 
 
 class Tool(ABC):
-    """What the registry holds, `Tool.call` calls and agents show to models.
+    """A tool that can be registered, called by `Tool.call`, and offered to models by agents.
 
     Attributes:
-        name: Its name in Lua and to a model: letters, digits, `_`; at most 64.
-        description: What a model reads to decide on it.
+        name: Its name in Lua and for models: letters, digits and `_`; at most 64 characters.
+        description: What a model reads to decide whether to call it.
         category: For listings: "files", "net", "data", "text", …
-        tags: More words to list and find it by.
-        version: Which of several tools of one name it is: numbers with dots between them.
+        tags: Further words it can be listed and searched by.
+        version: Distinguishes tools of the same name: numbers separated by dots.
         timeout: Seconds a call may take, or None.
-        declares: Whether it says all that it touches, so that grants can judge it. One that says
-            nothing is trusted code: whoever made it known to the runtime vouches for it.
-        leaf: Whether it touches the world itself; otherwise all it does is perform effects.
+        declares: Whether it declares everything it touches, so that grants can be checked. A tool
+            that declares nothing is trusted code: whoever registers it vouches for it.
+        leaf: Whether it touches the outside world itself; otherwise it only performs effects.
     """
 
     name: str
@@ -58,28 +58,28 @@ class Tool(ABC):
         """Check and convert arguments. Raises InvalidArguments."""
 
     def needs(self, bound: dict[str, Any]) -> list[Need]:  # noqa: ARG002 - subclasses use it
-        """The permissions a call with these checked arguments asks for."""
+        """Return the permissions that a call with these checked arguments needs."""
         return []
 
     def may_repeat(self, bound: dict[str, Any]) -> bool:  # noqa: ARG002 - subclasses use it
-        """Whether a call with these checked arguments may be made again when nobody knows whether
-        it was: it changes nothing, or making it twice is like making it once.
+        """Whether a call with these checked arguments is idempotent, so that it may be repeated
+        if it is unknown whether it took place.
         """
         return False
 
     @property
     def touches(self) -> list[tuple[Kind, str]]:
-        """What it declares: kinds of permission, each with the parameter that holds the target."""
+        """The declared kinds of permission, each with the parameter that holds the target."""
         return []
 
     def describe(self) -> dict[str, Any]:
-        """All there is to say of it, as plain values: its summary, and its schema."""
+        """Return its summary and schema as plain values."""
         return {**self.summary(), "schema": self.schema}
 
     def summary(self) -> dict[str, Any]:
-        """What a list says of it, as plain values.
+        """Return what listings show of it, as plain values.
 
-        `touches` has the parameters of each kind of permission, and is None if it declares nothing.
+        `touches` maps kinds of permission to parameters; it is None if the tool declares nothing.
         """
         touches: dict[str, list[str]] = {}
         for kind, parameter in self.touches:
@@ -95,14 +95,14 @@ class Tool(ABC):
 
     @abstractmethod
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
-        """Do it. `effect` is the `tool.call` in progress."""
+        """Run the tool. `effect` is the `tool.call` in progress."""
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def check_tool_name(name: str) -> str:
-    """The name, if a tool may have it. Raises InvalidArguments."""
+    """Return the name if it is valid for a tool. Raises InvalidArguments."""
     if not _NAME.fullmatch(name):
         raise InvalidArguments(
             "tool",
@@ -113,7 +113,7 @@ def check_tool_name(name: str) -> str:
 
 
 class FunctionTool(Tool, Generic[P, R]):
-    """A tool made of a typed Python function; calling it calls the function."""
+    """A tool made from a typed Python function; calling the object calls the function."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class FunctionTool(Tool, Generic[P, R]):
 
 
 def _targets(value: Any) -> Iterable[Any]:
-    """The paths, URLs or names an argument holds: none, one, or several in a collection."""
+    """Return the paths, URLs or names in an argument, which may be None or a collection."""
     if value is None:
         return ()
     return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
@@ -245,18 +245,19 @@ def tool(
 
 
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """Make a typed function a tool.
+    """Turn a typed function into a tool.
 
-    The parameters' types become the JSON Schema and the checks, the Google-style docstring the
-    descriptions. A sync function runs in a thread. The result may be anything `plain()` knows.
+    The parameters' types define the JSON Schema and the checks; the Google-style docstring has the
+    descriptions. A sync function runs in a thread. The result may be anything `plain()` accepts.
 
     Args:
         function: The function, when the decorator is used without options.
-        **options: `name`; `category`; `tags`, a list of words; `version`; `reads`, `writes`, `net`, `runs` and `env`: names of the
-            parameters that hold a path it reads, a path it writes, a URL it reaches, a program it
-            runs, an environment variable it reads, or a list of such, each judged by the run's
-            grants before the call; `pure=True` if it touches nothing; `idempotent=True` if making
-            a call twice is like making it once, or a function that says so of checked arguments; `timeout` in seconds.
+        **options: `name`; `category`; `tags`, a list of words; `version`; `timeout` in seconds;
+            `reads`, `writes`, `net`, `runs` and `env`: names of the parameters with a path it
+            reads, a path it writes, a URL it reaches, a program it runs or an environment
+            variable it reads, or a list of these, each checked against the run's grants before
+            the call; `pure=True` if it touches nothing; `idempotent=True` if calling it twice is
+            the same as once, or a function that tells this from the checked arguments.
     """
     if function is not None:
         return FunctionTool(function)

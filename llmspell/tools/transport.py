@@ -1,7 +1,7 @@
-"""Connections to judged addresses only.
+"""An HTTP transport that connects only to permitted addresses.
 
-A name is looked up once; what it leads to is judged; and exactly such an address is connected to.
-So a name server that gives another answer at the next question gains nothing.
+A name is resolved once, its addresses are checked, and the connection goes to exactly one of
+those. This prevents DNS rebinding: a different answer to a second query has no effect.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class Judge(Protocol):
-    """Knows where a host may be reached: at which address and port."""
+    """Decides at which addresses and ports a host may be reached."""
 
     def leads_well(self, host: str, address: str, port: int) -> bool: ...
 
     async def obtain(self, host: str, address: str, port: int) -> None:
-        """Have it allowed after all. Raises PermissionDenied."""
+        """Obtain permission for an address. Raises PermissionDenied."""
         ...
 
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""The addresses of a host, best first. Raises OSError when it has none."""
+"""Resolves a host to its addresses, best first. Raises OSError if it has none."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host as the system's resolver orders them."""
+    """Return the addresses of a host in the order of the system's resolver."""
     found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(address for *_, (address, *_) in found))
 
@@ -41,9 +41,9 @@ async def resolve(host: str, port: int) -> list[str]:
 class JudgedTransport(httpx2.AsyncBaseTransport):
     """Sends each request to the first address of its host that `judge` allows and that answers.
 
-    The header Host and the name in TLS stay those of the URL. Proxies are not used: they would
-    look the name up themselves. `patience` are the seconds an address has to answer when there
-    are others to try.
+    The Host header and the TLS server name are those of the URL. Proxies are not used, as they
+    would resolve the name themselves. `patience` is how many seconds connecting to an address may
+    take if there are others to try.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         patience: float = 5,
     ) -> None:
         self._judge, self._resolve, self._patience = judge, resolve, patience
-        # No connection is kept: by its address it would be found for another name as well.
+        # No keep-alive: a connection is pooled by address, so another name would reuse it.
         limits = httpx2.Limits(max_keepalive_connections=0)
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
 
@@ -72,7 +72,7 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
     async def _allowed(self, host: str, port: int) -> list[str]:
-        """The addresses of a host that may be reached; at least one."""
+        """Return the permitted addresses of a host, at least one. Raises PermissionDenied."""
         try:
             addresses = await self._resolve(host, port)
         except OSError as error:
