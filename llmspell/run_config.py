@@ -96,9 +96,7 @@ class RunConfig:
         )
 
     def _to_keep(self, budget: Budget, model: str | None = None) -> dict[str, Any]:
-        """Return the terms that do not come from the settings, which the journal keeps for a
-        resume.
-        """
+        """Return the terms that are not from the settings, which the journal keeps for a resume."""
         return {"budget": _unlike(budget, self._usual), "model": self._model or model}
 
     def isolates(self, spell: Spell) -> bool:

@@ -1,3 +1,5 @@
+"""Closes the resources of a runtime."""
+
 from __future__ import annotations
 
 import asyncio

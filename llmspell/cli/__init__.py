@@ -1,17 +1,17 @@
-"""The command line. Each command is a file of its own, imported when it runs."""
+"""The command line. Each command is a module of its own, imported only when it runs."""
 
 from __future__ import annotations
 
 
 def main() -> None:
-    """The console script. Ctrl-C is answered from here on, before anything large is imported."""
+    """The console script. Handles Ctrl-C from here on, before anything large is imported."""
     from llmspell.cli.interrupt import answer_interrupts
 
     answer_interrupts()
     import gc
     import sys
 
-    gc.disable()  # until the spell runs: looking for garbage among what is imported takes 10 ms
+    gc.disable()  # until the spell runs: collecting during the imports would take 10 ms
 
     _prepare_streams()
     from llmspell.cli.commands import command
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    """Have all three, even if the process was started without, and let stdout show any text."""
+    """Open missing standard streams, and let stdout escape text it cannot encode."""
     import io
     import os
     import sys

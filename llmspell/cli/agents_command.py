@@ -1,3 +1,5 @@
+"""`llmspell agents`: list agent templates, or show one."""
+
 from __future__ import annotations
 
 import click

@@ -1,4 +1,4 @@
-"""`llmspell answer`: say what a run asks."""
+"""`llmspell answer`: answer a run's question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`llmspell approve`: let an effect be done that a run waits with."""
+"""`llmspell approve`: approve an effect that a run waits to perform."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _decide(journal: Journal, pending: Pending, changes: tuple[str, ...]) -> Non
         name, equals, value = change.partition("=")
         if not equals:
             raise Misuse(f"--set {change}: it needs a value", hint="write it as name=value")
-        assert isinstance(pending.about, Approval)  # noqa: S101 - it was looked for
+        assert isinstance(pending.about, Approval)  # noqa: S101 - `decide_about` found one
         args = pending.about.args if args is None else args
         args = {**args, name: typed_value(value)}
     decide(journal, pending, Decision(approved=True, args=args))

@@ -1,4 +1,4 @@
-"""`llmspell check`: what is wrong with spells, and what they ask for. It runs none of them."""
+"""`llmspell check`: problems in spells and the permissions they request, without running them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from llmspell.spell_lookup import find_file, named_spells, shipped_spells
 
 @dataclass
 class _Checked:
-    """What was found of one spell; `spell` is None when it could not be read."""
+    """The findings about one spell; `spell` is None when it could not be read."""
 
     name: str
     spell: Spell | None = None
@@ -61,7 +61,7 @@ def command(
 
 
 def _of(project: Project) -> list[str]:
-    """The files of the project's own spells that have names."""
+    """Return the files of the project's own named spells."""
     shipped = shipped_spells()
     own = [str(path) for path in named_spells(project).values() if path not in shipped]
     if not own:
@@ -74,7 +74,7 @@ def _check(name: str, project: Project) -> _Checked:
     try:
         spell = checked.spell = spell_of(name)
         checked.grants = Grants.from_lists(spell.permissions)
-    except ConfigError as error:  # the front matter; the Lua can be compiled all the same
+    except ConfigError as error:  # in the front matter; the Lua can still be checked
         checked.problems.append(error)
         if name == "-" or is_address(name):
             return checked
@@ -106,7 +106,7 @@ def _show(checked: _Checked, project: Project) -> None:
     if spell is not None:
         click.secho(spell.file, bold=True)
         for line in _about(spell, checked.grants, project):
-            print(f"  {printable(line)}")  # a stranger may have written it
+            print(f"  {printable(line)}")  # the text may be a stranger's
     sys.stdout.flush()
     for problem in checked.problems:
         print(describe(problem), file=sys.stderr)

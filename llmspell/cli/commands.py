@@ -1,4 +1,4 @@
-"""What may stand first on the command line."""
+"""The top-level command: dispatches to subcommands, and runs spells given by file name."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ _OPTIONS = ("-h", "--help", "--version")
 
 
 class Commands(click.Group):
-    """Finds a command in its own module. What is no command is a spell to run, with options
-    before it or not: so does `#!/usr/bin/env -S llmspell --allow-net` work as a first line.
+    """Imports each command from its own module.
+
+    An argument that is not a command is a spell to run, with or without options before it, so
+    `#!/usr/bin/env -S llmspell --allow-net` works as a first line.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""What most commands have in common: `--json`, `--debug`, and how JSON is printed."""
+"""Options shared by most commands, `--json` and `--debug`, and JSON output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 debug_option = click.option(
     "--debug",
     is_flag=True,
-    expose_value=False,  # `llmspell.cli.main` looks for it, whatever the command is
+    expose_value=False,  # `llmspell.cli.main` looks for it, whatever the command
     help="Python tracebacks of errors.",
 )
 
 
-def json_option(help: str = "As JSON.") -> Callable[[Command], Command]:  # noqa: A002 - as click's
-    """The option `--json`, which the command gets as `as_json`."""
+def json_option(help: str = "As JSON.") -> Callable[[Command], Command]:  # noqa: A002 - click's name
+    """Return the option `--json`, passed to the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 
 
 def print_json(value: Any) -> None:
-    """Print a plain value as JSON, on several lines."""
+    """Print a plain value as indented JSON."""
     import json
 
     print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,3 +1,5 @@
+"""`llmspell config`: show the settings, or their JSON Schema."""
+
 from __future__ import annotations
 
 import click

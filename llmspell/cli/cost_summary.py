@@ -1,4 +1,4 @@
-"""The last line of a run: what it spent on models."""
+"""The cost summary: the last line of a run, with what it spent on models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llmspell.spending.spent import Spending, Spent, counted, in_calls, in_dolla
 
 
 class CostSummary:
-    """Shown when a run has ended, however it did, unless there is nothing new to say about its costs."""
+    """Shows the costs when a run has ended, in whatever way, unless there is nothing new to say."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown, self._begin = shown, time.monotonic()
@@ -31,11 +31,11 @@ class CostSummary:
             self.show()
 
     def of(self, spent: Spending, before: Spending) -> None:
-        """Have it be the bill of a runtime that has begun, whose run had spent something before."""
+        """Set the spending to summarize, and what the run had spent before it was resumed."""
         self._spent, self._before = spent, before
 
     def show(self) -> None:
-        """`2 calls, 1,234 tokens (512 cached), $0.0123, 3.4 s; before: 1 call, …`, on stderr."""
+        """Print `2 calls, 1,234 tokens (512 cached), $0.0123, 3.4 s; before: …` on stderr."""
         now, before = self._spent.total, self._before.total
         if self._shown and (now.calls or before.unanswered):
             line = f"{_in_words(now)}, {time.monotonic() - self._begin:.1f} s"

@@ -1,4 +1,4 @@
-"""`llmspell deny`: refuse an effect that a run waits with."""
+"""`llmspell deny`: refuse an effect that a run waits to perform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `llmspell doctor` looks at. Each look gives findings, and changes nothing."""
+"""The checks of `llmspell doctor`. Each returns findings and changes nothing."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from llmspell.runtime import Runtime
 from llmspell.suggestions import did_you_mean
 
 SECONDS = 5.0
-"""How long the model's server may take to answer."""
+"""Timeout of the request to the model's server."""
 
-_NO_LIST = range(400, 500)  # statuses of a server that is there and has nothing at /models
+_NO_LIST = range(400, 500)  # statuses of a server that runs but has no list at /models
 _REFUSED = (401, 403)
 
 
@@ -31,9 +31,9 @@ class Finding(NamedTuple):
     """One line of the report.
 
     Attributes:
-        subject: What was looked at.
-        standing: "problem" for what keeps spells, or those that ask models, from running.
-        text: What was found.
+        subject: What was checked.
+        standing: "problem" for what prevents spells, or those that call models, from running.
+        text: The finding.
         hint: What to do about it.
     """
 
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
 
 async def examine(*, offline: bool) -> list[Finding]:
-    """Everything; with `offline` without asking the model's server."""
+    """Run all checks; with `offline`, without contacting the model's server."""
     found = [*_versions(), *_isolation()]
     try:
         project = find_project()
@@ -90,12 +90,12 @@ def _isolation() -> Iterator[Finding]:
     measures = available()
     filtered = any(measure.name == "seccomp" and measure.available for measure in measures)
     for name, here, note in measures:
-        fine = here or (name == "namespace" and filtered)  # which makes it needless
+        fine = here or (name == "namespace" and filtered)  # seccomp makes the namespace unnecessary
         yield Finding("isolation", "ok" if fine else "warning", f"{name}: {note}")
 
 
 def _plugins(project: Project) -> Iterator[Finding]:
-    """Whether those that are to be started can be loaded. None is started."""
+    """Check whether the enabled plugins can be loaded, without starting them."""
     if not project.settings.plugins:
         return
     from llmspell.plugins.discovery import known_plugins
@@ -138,7 +138,7 @@ async def _state(project: Project) -> Finding:
 
 
 def _keys(project: Project) -> Iterator[Finding]:
-    """Which variables with keys there are. Nothing of what they hold is looked at here."""
+    """Report which variables with keys are set, without looking at their values."""
     providers = project.settings.providers
     present = []
     for name in dict.fromkeys([*providers, *CATALOGUE]):
@@ -156,7 +156,7 @@ def _keys(project: Project) -> Iterator[Finding]:
 
 
 async def _answers(choice: Choice, project: Project, *, offline: bool) -> Finding:
-    """Whether the default model could be asked."""
+    """Check whether the default model could answer."""
     name = ModelName.parse(choice.model)
     if name.provider == "local":
         return _embedded(name, chosen=project.settings.model is None)
@@ -191,7 +191,7 @@ def _listed(name: ModelName, models: list[str], base_url: str) -> Finding:
 
 
 def _embedded(name: ModelName, *, chosen: bool) -> Finding:
-    """Whether the model that runs on this machine can; `chosen` when nobody asked for it."""
+    """Check whether the embedded model can run; `chosen` if it is only the default."""
     from llmspell.providers.local_models import local_model
 
     if find_spec("xllamacpp") is None:

@@ -1,4 +1,4 @@
-"""`llmspell diff`: where two recorded runs part, and what each cost."""
+"""`llmspell diff`: where two recorded runs differ, and what each cost."""
 
 from __future__ import annotations
 

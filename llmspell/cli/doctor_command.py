@@ -1,3 +1,5 @@
+"""`llmspell doctor`: check what spells need on this machine."""
+
 from __future__ import annotations
 
 import sys

@@ -1,4 +1,4 @@
-"""How errors reach the person at the terminal, and with which exit code the process ends."""
+"""Error reporting: how errors are shown on the terminal, and the exit code of the process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STUCK_AFTER = 0.2  # seconds
 
 
 class Misuse(click.UsageError):
-    """A usage error with more to say than to look at --help."""
+    """A usage error with a hint of its own, instead of a reference to --help."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__(message)
@@ -37,16 +37,16 @@ class Misuse(click.UsageError):
 
 @contextmanager
 def reporting(*, debug: bool) -> Iterator[None]:
-    """Show errors as text on stderr, and end the process with the code that fits.
+    """Print errors as text on stderr, and end the process with the matching exit code.
 
-    Python's own tracebacks appear only with `debug`.
+    Python tracebacks appear only with `debug`.
     """
     code = 0
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell.
+        # The reader of our output has gone.
         code = FAILED
     except (KeyboardInterrupt, click.Abort):
         end_interrupted()
@@ -62,7 +62,7 @@ def reporting(*, debug: bool) -> Iterator[None]:
 
 @contextmanager
 def telling_damage() -> Iterator[Callable[[JournalError], None]]:
-    """Tell of damaged runs once what can be done with the others is done."""
+    """Collect errors about damaged runs, and report them after the work on the others is done."""
     found: list[JournalError] = []
     yield found.append
     sys.stdout.flush()
@@ -81,7 +81,7 @@ def exit_code(error: Exception) -> int:
 
 
 def describe(error: Exception) -> str:
-    """The error as lines for a person: where, what, the line itself, what to do."""
+    """Format an error for people: where, what, the source line, what to do."""
     if isinstance(error, LlmspellError):
         return _describe(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -107,7 +107,7 @@ def _describe(error: LlmspellError) -> str:
     place = f"{error.where}: " if error.where else ""
     said = error.message
     if place and isinstance(error, ConfigError):
-        said = said.removeprefix(f"{error.path}: ")  # the place says it better
+        said = said.removeprefix(f"{error.path}: ")  # the place is more precise
     lines = [f"error: {place}{said}"]
     if source := error.source_line or _source_line(error):
         lines.append(f"  | {source}")
@@ -130,7 +130,7 @@ def _source_line(error: LlmspellError) -> str:
     try:
         return Path(file).read_text("utf-8", "replace").splitlines()[int(line) - 1].strip()
     except (OSError, ValueError, IndexError):
-        return ""  # not a file of the spell's: text from the command line, say
+        return ""  # not in a file: text from the command line, for example
 
 
 def _usage_hint(error: click.ClickException) -> str:
@@ -146,7 +146,7 @@ def _usage_hint(error: click.ClickException) -> str:
 
 
 def _end(code: int) -> NoReturn:
-    """Exit, without waiting for tools that block in a thread, as nothing can stop those."""
+    """Exit without waiting for tools that block in threads, since nothing can stop those."""
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join(_STUCK_AFTER)
@@ -159,7 +159,7 @@ def _end(code: int) -> NoReturn:
 
 
 def _flush() -> bool:
-    """Whether everything that was written has been taken."""
+    """Flush the standard streams; return whether that succeeded."""
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,3 +1,5 @@
+"""`llmspell exec`: run Lua given on the command line."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""`llmspell export`: take a recorded run elsewhere."""
+"""`llmspell export`: write a recorded run to a file, or send it as a trace."""
 
 from __future__ import annotations
 

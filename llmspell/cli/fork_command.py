@@ -1,4 +1,4 @@
-"""`llmspell fork`: a new run that begins as another one did."""
+"""`llmspell fork`: start a new run from a step of another run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--allow-read[=PATHS]`, `--deny-net[=HOSTS]` and the like: what the user grants and denies."""
+"""`--allow-read[=PATHS]`, `--deny-net[=HOSTS]` and so on: the permissions the user sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WHAT: dict[Kind, tuple[str, str]] = {
 
 
 def grant_options() -> list[click.Option]:
-    """The options, new ones at each call."""
+    """Return new instances of the options."""
     everything = click.Option(
         ["-A", "--allow-all"], is_flag=True, help="Let the spell do all of that."
     )
@@ -42,7 +42,7 @@ def grant_options() -> list[click.Option]:
 
 
 class _GrantOption(click.Option):
-    def __init__(self, verb: Verb, kind: Kind, help: str) -> None:  # noqa: A002 - click's word
+    def __init__(self, verb: Verb, kind: Kind, help: str) -> None:  # noqa: A002 - click's name
         metavar = f"[={_WHAT[kind][0]}]"
         super().__init__([f"--{verb}-{kind}"], multiple=True, metavar=metavar, help=help)
 
@@ -52,14 +52,14 @@ class _GrantOption(click.Option):
 
 
 def with_values(args: Sequence[str]) -> list[str]:
-    """`--allow-read` without a value, as Deno has it, becomes `--allow-read=*`."""
+    """Turn `--allow-read` without a value, as in Deno, into `--allow-read=*`."""
     bare = {f"--{verb}-{kind}" for verb in ("allow", "deny") for kind in KINDS}
     end = args.index("--") if "--" in args else len(args)
     return [f"{a}={EVERYTHING}" if a in bare else a for a in args[:end]] + list(args[end:])
 
 
 def grants_in(values: Mapping[str, Any], verb: Verb) -> Grants:
-    """What the values of the options grant, or deny."""
+    """Return the grants, or denials, in the values of the options."""
     if verb == "allow" and values.get("allow_all"):
         return Grants.all()
     lists = {kind: _targets(values.get(f"{verb}_{kind}", ())) for kind in KINDS}
@@ -67,7 +67,7 @@ def grants_in(values: Mapping[str, Any], verb: Verb) -> Grants:
 
 
 def _targets(given: Iterable[str]) -> Iterator[str]:
-    """Commas separate; two in a row are one of a name."""
+    """Split values at commas; two commas in a row stand for a literal one."""
     for value in given:
         for part in value.replace(",,", "\0").split(","):
             if part:

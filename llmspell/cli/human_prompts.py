@@ -1,4 +1,4 @@
-"""Asks the person at the terminal what a spell wants to know, and for approval of effects."""
+"""Prompts on the terminal for a spell's questions and for approvals."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from llmspell.human import Approval, Decision, Question
 from llmspell.permissions import printable
 from llmspell.values import Value, legible
 
-_LONGEST = 2000  # characters of an argument shown
+_LONGEST = 2000  # characters shown of an argument
 _WORDS = {"y": "yes", "n": "no", "e": "edit the arguments"}
 
 
 class TerminalPerson:
-    """A `Person` at a terminal."""
+    """The `Person` at a terminal."""
 
     def __init__(self, console: Console, questions: PermissionPrompts) -> None:
         self._console, self._questions = console, questions
@@ -56,7 +56,9 @@ class TerminalPerson:
         return await self._console.read_answer(f"{text}{choices}: ")
 
     async def _edited(self, args: dict[str, Value]) -> dict[str, Value]:
-        """The arguments with what is typed, a line each, until an empty one."""
+        """Return the arguments with changes typed by the person, one per line, until an empty
+        line.
+        """
         changed = dict(args)
         prompt = "  name = value, or nothing more: "
         while line := (await self._console.read_answer(prompt) or "").strip():
@@ -67,7 +69,7 @@ class TerminalPerson:
 
 
 def typed_value(text: str) -> Value:
-    """What a person means who types an argument: JSON, or else the text itself."""
+    """Parse an argument that a person typed: JSON if it is valid, else the text itself."""
     try:
         value: Value = json.loads(text)
     except ValueError:
@@ -76,7 +78,7 @@ def typed_value(text: str) -> Value:
 
 
 def _chosen(typed: str, question: Question) -> str | None:
-    """What the line means, or None when it means nothing."""
+    """Return the answer that a line stands for, or None if it is not an answer."""
     typed = typed.strip()
     if not typed:
         return question.default
@@ -88,7 +90,7 @@ def _chosen(typed: str, question: Question) -> str | None:
 
 
 def shown_args(args: dict[str, Value], *, margin: int = 2) -> str:
-    """A line for each argument, after a line end."""
+    """Return a line for each argument, each after a line break."""
     space = " " * margin
     lines = [f"\n{space}{printable(name)}: {_as_json(value)}" for name, value in args.items()]
     return "".join(lines)

@@ -1,4 +1,4 @@
-"""`llmspell import`: take in recorded runs."""
+"""`llmspell import`: import recorded runs."""
 
 from __future__ import annotations
 

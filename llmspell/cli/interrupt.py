@@ -1,9 +1,9 @@
-"""Ctrl-C at once, also while Lua computes; and SIGTERM in the same way.
+"""Immediate Ctrl-C, even while Lua computes; and SIGTERM in the same way.
 
-Python runs its signal handlers only between its own instructions, and none of those happen while
-the main thread is inside Lua. The signal's number, however, is written to a pipe at once; a
-thread that reads it gives the main thread a moment to stop in good order, and ends the process
-if that moment passes. What a store has acknowledged is on disk by then.
+Python runs signal handlers only between its own instructions, of which there are none while the
+main thread is inside Lua. The number of the signal, however, is written to a pipe at once. A
+thread that reads the pipe gives the main thread a short grace period to stop in order, and ends the
+process when that has passed. What a store has acknowledged is on disk by then.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ _CLEAR_LINE, _SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
 
 
 def answer_interrupts() -> None:
-    """From now on, SIGINT ends the process at once. A SIGINT that is ignored stays ignored."""
+    """Make SIGINT end the process at once, from now on. If it is ignored, it stays ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end_at_signal)
 
 
 def set_way_back(command: str | None) -> None:
-    """From now on, whoever interrupts is told how to go on, if there is something left to do."""
+    """Set the command that an interrupted user is told to continue with; None for none."""
     _ending.way_back = command
 
 
 def keep_line_if(unfinished: Callable[[], bool]) -> None:
-    """From now on, what stands on the terminal's last line is kept if that is unfinished."""
+    """Set a function that tells whether the terminal's last line is unfinished, and so is kept."""
     _ending.line_is_unfinished = unfinished
 
 
 class _Ending:
-    """How the process ends when a signal ends it."""
+    """How the process ends at a signal."""
 
     way_back: str | None = None
     line_is_unfinished: Callable[[], bool] = staticmethod(lambda: False)
     word, code = "interrupted", INTERRUPTED
 
     def by(self, number: int) -> None:
-        """It is the signal of that number."""
+        """Set the signal that ends the process."""
         if number == signal.SIGTERM:
             self.word, self.code = "terminated", TERMINATED
 
@@ -54,7 +54,7 @@ _ending = _Ending()
 
 
 def end_interrupted() -> NoReturn:
-    """Say so, put the terminal in order, and end the process without waiting for anything."""
+    """Report the interruption, restore the terminal, and end the process without waiting."""
     new_line = "\n" if _ending.line_is_unfinished() else _CLEAR_LINE
     tidy = f"{_SHOW_CURSOR}{new_line}" if os.isatty(2) else ""
     hint = f"hint: go on with: {_ending.way_back}\n" if _ending.way_back else ""
@@ -65,7 +65,7 @@ def end_interrupted() -> NoReturn:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGINT and SIGTERM cancel what runs, and end the process when that is done or takes too long."""
+    """Make SIGINT and SIGTERM cancel the work, and end the process when it stops or is overdue."""
     if signal.getsignal(signal.SIGINT) is not _end_at_signal:
         yield
         return
@@ -86,7 +86,7 @@ def interruptible() -> Iterator[None]:
                 end_interrupted()
 
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    # asyncio puts its own handler in the place of Python's, and of no other.
+    # asyncio replaces Python's default SIGINT handler, but no other.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     terminated = signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=watch, name="interrupt", daemon=True).start()
@@ -104,7 +104,7 @@ def interruptible() -> Iterator[None]:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    """End as at SIGINT, which asyncio knows how to."""
+    """Handle SIGTERM like SIGINT, which asyncio supports."""
     _ending.by(number)
     signal.raise_signal(signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: what the user lets a run use and spend."""
+"""`--limit NAME=VALUE` and `--budget NAME=VALUE`: the resources and spending of a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def read_seconds(
 
 
 def limit_option() -> click.Option:
-    """The option; its value is a tuple of names and numbers."""
+    """Return the option for limits; its value is a tuple of names and numbers."""
     return _option("limit", Limits, "NAME=VALUE", "Set a limit, such as memory=128MiB or time=5s.")
 
 
 def budget_option() -> click.Option:
-    """The same for what may be spent on models; a number alone is one of US dollars."""
+    """Return the option for budgets; a number without a name is in US dollars."""
     what = "Spend no more on models: US dollars, or tokens=, calls= or seconds=."
     return _option("budget", Budget, "0.50|NAME=VALUE", what)
 

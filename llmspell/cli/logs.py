@@ -1,4 +1,4 @@
-"""Log lines on stderr: warnings always, what a run does with --verbose, everything with --debug."""
+"""Logging to stderr: warnings by default, effects with --verbose, everything with --debug."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ log = logging.getLogger("llmspell.run")
 
 
 Writer = Callable[[Callable[[], None]], None]
-"""Calls what writes to the terminal, when there is room for it."""
+"""Calls a function that writes to the terminal, once nothing else is being shown there."""
 
 
 def set_up_logging(level: int, *, debug: bool, writer: Writer) -> None:
     """Send the log to stderr.
 
     Args:
-        level: Of our own loggers; those of others are shown from warnings on.
+        level: The level of llmspell's loggers; other loggers are shown from warnings on.
         debug: Show times, loggers and tracebacks.
-        writer: Has each line written.
+        writer: Schedules the writing of each line.
     """
     handler = _Handler(sys.stderr)
     handler.writer = writer
@@ -41,7 +41,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 class _Terse(logging.Formatter):
-    """`warning: …`, in the form of our errors; of an exception only what it says."""
+    """Formats records as `warning: …`, like error messages; of an exception only its message."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = f"{record.levelname.lower()}: {record.getMessage()}"
@@ -50,7 +50,7 @@ class _Terse(logging.Formatter):
 
 
 class Narrator:
-    """Logs every effect as it begins, and agents, models and tools as they end."""
+    """An observer that logs effects when they start, and agents, models and tools when they end."""
 
     def started(self, effect: Effect) -> None:
         log.debug("%s %s %s", effect.path, effect.name, effect.args)
@@ -66,7 +66,7 @@ class Narrator:
 
 
 def subject(effect: Effect) -> str | None:
-    """Whom an effect keeps busy, for those that may take long: an agent, a model or a tool."""
+    """Return the agent, model or tool that an effect occupies, or None for other effects."""
     if effect.name == "tool.call":
         return f"{effect.args.get('name')}"
     if effect.name == "model.request":

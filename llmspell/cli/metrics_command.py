@@ -1,4 +1,4 @@
-"""`llmspell metrics`: what was measured in this project."""
+"""`llmspell metrics`: the metrics of this project."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""`llmspell models`: list, pull and remove the models that run on this machine."""
+
 from __future__ import annotations
 
 import asyncio

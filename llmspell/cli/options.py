@@ -1,4 +1,4 @@
-"""The options that commands which run a spell have in common."""
+"""Options shared by the commands that run a spell."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from llmspell.frozen import Frozen
 from llmspell.permissions import NOTHING, Grants
 
 PARKED_FROM = 10.0
-"""Seconds of sleep from which it is worth to end the process."""
+"""Seconds of sleep from which ending the process is worth it."""
 
 
 def run_options() -> list[click.Option]:
-    """The options, new ones at each call."""
+    """Return new instances of the options."""
     return [
         click.Option(["--model"], metavar="PROVIDER/MODEL", help="Model of agents that name none."),
         click.Option(
@@ -63,7 +63,7 @@ def run_options() -> list[click.Option]:
 
 
 def output_options() -> list[click.Option]:
-    """Those that say what is shown, new ones at each call."""
+    """Return new instances of the options about what is shown."""
     return [
         click.Option(
             ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
@@ -77,14 +77,14 @@ def output_options() -> list[click.Option]:
 
 
 class GrantingCommand(click.Command):
-    """A command with the options of a run."""
+    """A command with permission options, which may lack a value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, with_values(args))
 
 
 class RunOptions(Frozen):
-    """The values of the options."""
+    """The parsed options of a run."""
 
     model: str | None = None
     tools: tuple[str, ...] = ()
@@ -105,14 +105,14 @@ class RunOptions(Frozen):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> RunOptions:
-        """The options as click gives them: what is granted and denied in one of each kind."""
+        """Create the options from click's values, with the permission options combined."""
         grants, denied = grants_in(values, "allow"), grants_in(values, "deny")
         own = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         return cls(**own, grants=grants, denied=denied)
 
     @property
     def narrated(self) -> bool:
-        """Whether log lines tell what a progress display would."""
+        """Whether log lines replace the progress display."""
         return self.verbose or self.debug
 
     @property
@@ -122,7 +122,7 @@ class RunOptions(Frozen):
         return logging.ERROR if self.quiet else logging.WARNING
 
     def runtime_arguments(self) -> dict[str, Any]:
-        """What of them `Runtime` takes. Raises PluginError, ConfigError."""
+        """Return the arguments for `Runtime`. Raises PluginError, ConfigError."""
         project = find_project()
         limits: dict[str, Any] = dict(self.limits)
         budget: dict[str, Any] = dict(self.budgets)

@@ -1,4 +1,4 @@
-"""What a run writes to standard output: the lines its spell prints, and its result."""
+"""Output on standard output: the lines that a spell prints, and its result."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def harmless(text: str) -> str:
-    """The text with all that a terminal would act upon escaped, but for line ends and tabs."""
+    """Escape everything a terminal would interpret, except line ends and tabs."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def write_line(to: TextIO, line: str | bytes) -> None:
-    """Write a line at once. Raises as `write_text` does."""
+    """Write a line and flush. Raises as `write_text` does."""
     write_text(to, f"{line}\n" if isinstance(line, str) else line + b"\n")
 
 
 def write_text(to: TextIO, text: str | bytes) -> None:
-    """Write a text at once.
+    """Write a text and flush.
 
     Raises:
-        BrokenPipeError: Nobody reads it any more.
+        BrokenPipeError: The reader has gone.
         LlmspellError: It cannot be written for another reason.
     """
     try:
@@ -48,12 +48,12 @@ _MB = 1_000_000
 
 
 def size(number: int) -> str:
-    """A number of bytes, such as `93 MB`."""
+    """Format a number of bytes, such as `93 MB`."""
     return f"{number / _MB:.0f} MB" if number >= _MB else f"{number:,} bytes"
 
 
 def for_people(result: Value) -> str | bytes:
-    """Text as it is, anything else as JSON on several lines."""
+    """Format a result for people: text as it is, anything else as indented JSON."""
     if isinstance(result, (str, bytes)):
         return result
     import json
@@ -62,7 +62,7 @@ def for_people(result: Value) -> str | bytes:
 
 
 def for_programs(result: Value) -> str:
-    """JSON on one line. Raises SpellError for what JSON has no word for."""
+    """Format a result as JSON on one line. Raises SpellError if it has no JSON form."""
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""`llmspell pending`: what runs wait for a person to say."""
+"""`llmspell pending`: the questions and approvals that runs wait for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `llmspell approve`, `deny` and `answer` have in common."""
+"""Shared parts of `llmspell approve`, `deny` and `answer`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tell = Callable[[Journal, Pending], None]
 
 
 def decide_about(run: str | None, path: str | None, kind: type, tell: Tell) -> None:
-    """Tell the effect that is meant what was decided, and say how its run goes on."""
+    """Find the effect that is meant, record the decision about it, and say how its run goes on."""
     project = find_project()
     with Reader.open(project.journal_file) as reader:
         found = find(reader, run, path, kind)
@@ -28,6 +28,6 @@ def decide_about(run: str | None, path: str | None, kind: type, tell: Tell) -> N
 
 
 def place_arguments(command: Command) -> Command:
-    """The arguments that say which effect is meant."""
+    """Add the arguments that select an effect."""
     path = click.argument("path", required=False)
     return click.argument("run", required=False)(path(command))

@@ -1,4 +1,4 @@
-"""Asks the person at the terminal for what is not granted."""
+"""Prompts on the terminal for permissions that are not granted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from llmspell.permissions import Reply, in_words, printable
 from llmspell.permissions.policy import PermissionRequest
 
 _LONGEST = 300
-PLAIN = "\x1b[0m"  # a spell may have printed what hides or colours the text after it
+PLAIN = "\x1b[0m"  # a spell may have printed codes that hide or colour the following text
 
 _REPLIES: dict[str, Reply] = {"y": "once", "r": "run", "a": "always", "n": "no"}
 _WORDS: dict[Reply, str] = {"once": "once", "run": "for this run", "always": "always", "no": "no"}
 
 
 class PermissionPrompts:
-    """A question at a time, on stderr; nobody else writes there meanwhile."""
+    """Asks one question at a time on stderr; other output waits meanwhile."""
 
     def __init__(self, console: Console, pause: Callable[[], AbstractContextManager[None]]) -> None:
-        """Use a console whose input is a terminal; `pause` stops what else is drawn there."""
+        """Use a console whose input is a terminal; `pause` suspends other output there."""
         self._console, self._pause = console, pause
         self._held: list[Callable[[], None]] | None = None
         self._one = asyncio.Lock()
@@ -37,7 +37,7 @@ class PermissionPrompts:
         return "no"
 
     def after(self, write: Callable[[], None]) -> None:
-        """Write now or, while a question is on the screen, when it has been answered."""
+        """Write now, or after the question on the screen has been answered."""
         if self._held is None:
             write()
         else:
@@ -49,7 +49,7 @@ class PermissionPrompts:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Nobody else asks, and what is written meanwhile is written afterwards."""
+        """Hold the terminal exclusively; output from others is delayed until afterwards."""
         async with self._one:
             held: list[Callable[[], None]] = []
             self._held = held
@@ -63,7 +63,7 @@ class PermissionPrompts:
 
 
 def _replies_to(question: PermissionRequest) -> dict[str, Reply]:
-    """What may be typed."""
+    """Return the possible replies by the letter to type."""
     replies = dict(_REPLIES)
     if question.by is None:
         replies["y"] = "run"

@@ -1,4 +1,4 @@
-"""`--record-permissions`: what a run used becomes what its spell asks for."""
+"""`--record-permissions`: adds the permissions that a run used to its spell's front matter."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ OPTION = "--record-permissions"
 
 
 class PermissionRecorder:
-    """An observer that gets hold of the run, and writes what it used when it has ended."""
+    """An observer that keeps the run, to write the permissions it used once it has ended."""
 
     def __init__(self, spell: Spell) -> None:
-        """Raise Misuse for a spell whose front matter cannot be written."""
+        """Raise Misuse for a spell whose file cannot be written."""
         self._shown, self._file = spell.file, _file_of(spell)
         self._run: Run | None = None
 
     def started(self, effect: Effect) -> None:
-        if self._run is None:  # the first effect is the spell's own; a child's run is another
+        if self._run is None:  # the first effect belongs to the spell itself, not to a child run
             self._run = effect.run
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:
-        """Nothing of an effect is looked at."""
+        """Do nothing; only `started` matters."""
 
     def write(self, *, quiet: bool) -> None:
-        """Have the spell ask for what was used.
+        """Add the permissions that were used to the spell's front matter.
 
         Raises:
-            ConfigError: Its front matter was changed meanwhile, and is wrong or cannot be added to.
+            ConfigError: It was changed meanwhile, and is now invalid or cannot be extended.
         """
         from llmspell.permissions.recording import record
 
@@ -52,7 +52,7 @@ class PermissionRecorder:
 
 
 def _used(run: Run) -> list[Need]:
-    """What was used and has to be granted; the default model does not."""
+    """Return the permissions that were used, except the default model, which needs no grant."""
     default = run[Models].chosen
     free = Need("llm", default.model) if default else None
     return [need for need in run[Permissions].used if need != free]

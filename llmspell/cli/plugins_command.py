@@ -1,3 +1,5 @@
+"""`llmspell plugins`: list plugins, or show one."""
+
 from __future__ import annotations
 
 import json

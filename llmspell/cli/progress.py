@@ -1,4 +1,4 @@
-"""What a person sees of a run in progress: one line that names whom it waits for."""
+"""The progress display: one line that names what a run is waiting for."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 DELAY = 0.15  # seconds
-"""How long nothing must have been written before the spinner shows. What is quicker is not worth
-a flicker, nor the import of rich; and a line that goes through a pipe (`| tee log`) may take a
-moment to the same terminal.
+"""How long output must have paused before the spinner shows.
+
+Anything quicker is not worth a flicker, nor the import of rich; and a line that goes through a pipe
+(`| tee log`) may take a moment to reach the same terminal.
 """
 
 _NAMED = 4
@@ -31,11 +32,11 @@ _FETCHING = "fetching the embedded model, once"
 
 
 class Progress:
-    """A spinner on stderr, and the download of the embedded model, in one event loop.
+    """A spinner on stderr, and the download bar of the embedded model, in one event loop.
 
     Attributes:
         shown: Whether stderr is a terminal to show it on.
-        midline: Whether something else has left a line there unfinished, so that there is no room.
+        midline: Whether other output has left a line unfinished, so that there is no room.
     """
 
     def __init__(self, *, shown: bool) -> None:
@@ -76,7 +77,7 @@ class Progress:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Make room for a line of somebody else's on the terminal. Any thread may."""
+        """Hide the spinner while another line is written to the terminal. Safe in any thread."""
         with self._drawing:
             self._hide()
             try:
@@ -88,7 +89,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Show nothing for a while, which may have awaits in it."""
+        """Hide the display for a while; the block may await."""
         self._paused = True
         self._update()
         if self._bar:
@@ -102,7 +103,7 @@ class Progress:
                 self._bar.start()
 
     def download(self, done: int, total: int) -> None:
-        """The download of the embedded model, in bytes."""
+        """Show the progress of the download of the embedded model, in bytes."""
         if not self.shown:
             if not self._announced:
                 print(f"{_FETCHING} …", file=sys.stderr)
@@ -171,7 +172,7 @@ def _live(spinner: Any) -> Live:
         console=Console(stderr=True),
         transient=True,
         refresh_per_second=12.5,
-        # What a tool prints belongs to stdout, unless that is the same terminal.
+        # Redirect what tools print only if stdout is the same terminal.
         redirect_stdout=sys.stdout.isatty(),
     )
 

@@ -1,4 +1,4 @@
-"""One real request to a provider, to see that its address, key and model are right."""
+"""Sends one real request to a provider, to check its address, key and model."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from llmspell.runtime import Runtime
 from llmspell.spending.prices import Prices
 
 _NOT_FOUND = 404
-_TOKENS = 64  # of the answer, which may begin with some thoughts
+_TOKENS = 64  # of the answer, which may begin with reasoning
 
 
 class ProviderCheck(NamedTuple):
-    """What came of it.
+    """The outcome of a check.
 
     Attributes:
-        model: Who answered.
-        seconds: Until the whole answer was there.
-        usage: Its tokens, and `usd` if the price is known.
+        model: The model that answered.
+        seconds: The time until the whole answer had arrived.
+        usage: The tokens, and `usd` if the price is known.
     """
 
     model: str
@@ -36,12 +36,12 @@ class ProviderCheck(NamedTuple):
 
 
 async def check(provider: str, model: str | None) -> ProviderCheck:
-    """Ask a model of a provider; by default the one of the settings, or the first it offers.
+    """Send a request to a model of a provider: the configured one, or the first it offers.
 
     Raises:
-        ProviderError: It cannot be asked.
+        ProviderError: The request failed.
         UnknownEffect: There is no such provider.
-        ConfigError: Its settings are wrong.
+        ConfigError: Its settings are invalid.
     """
     async with Runtime() as runtime:
         settings = runtime.project.settings

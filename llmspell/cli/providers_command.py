@@ -1,3 +1,5 @@
+"""`llmspell providers`: list model providers, or check one."""
+
 from __future__ import annotations
 
 import asyncio
@@ -52,7 +54,7 @@ def check_provider(name: str, model: str | None, as_json: bool) -> None:
 
 
 def providers(project: Project) -> list[dict[str, Any]]:
-    """Those of the settings, the catalogue and this machine, as plain values without a key."""
+    """Return the providers in the settings, the catalogue and this machine, without their keys."""
     import os
 
     settings = project.settings.providers

@@ -1,4 +1,4 @@
-"""`llmspell replay`: a run is done again from its record."""
+"""`llmspell replay`: replay a run from its record."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _WIDEST = 200
 
 
 class _Steps:
-    """Prints each recorded effect as it is come to."""
+    """An observer that prints each recorded effect when it is reached."""
 
     def __init__(self, effects: list[RecordedEffect]) -> None:
         self._effects = {effect.path: effect for effect in effects}
 
     def started(self, effect: Effect) -> None:
-        """Only what came of it is shown."""
+        """Do nothing; only outcomes are shown."""
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
         recorded = self._effects.get(effect.path)

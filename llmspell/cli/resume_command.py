@@ -1,4 +1,4 @@
-"""`llmspell resume`: a run that stopped goes on."""
+"""`llmspell resume`: resume a run that stopped."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def _resume(run: str | None, due: bool, unfinished: str, **values: Any) -> None:
     elif not due:
         resume(run, options, unfinished)
     elif _is_due(run):
-        with suppress(RunBusy):  # another process goes on with it
+        with suppress(RunBusy):  # another process has resumed it
             resume(run, options, unfinished)
 
 
 def _resume_all_due() -> None:
-    """Go on with all that are due, each in a process of its own: one that fails stops no other."""
+    """Resume all due runs, each in a process of its own, so that no failure stops the others."""
     file = find_project().journal_file
     with telling_damage() as damaged:
         with Reader.open(file) as reader:
@@ -52,7 +52,7 @@ def _resume_all_due() -> None:
 
 
 def _is_due(run: str) -> bool:
-    """Whether its time has come, and no other process goes on with it or has done so."""
+    """Whether its time has come, and no other process has resumed it."""
     file = find_project().journal_file
     with Reader.open(file) as reader:
         found = reader.run(run)
@@ -60,7 +60,7 @@ def _is_due(run: str) -> bool:
 
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
-    """Go on with a run, and print what it returns."""
+    """Resume a run, and print its result."""
     given, options = options.model, as_then(run, options)
     somebody = os.isatty(0) and os.isatty(2)
     asking = unfinished == "ask" and somebody
@@ -74,7 +74,7 @@ def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
 
 
 def as_then(run: str, options: RunOptions) -> RunOptions:
-    """With the model that a run was given, unless one is given now."""
+    """Return the options with the model that the run was given, unless one is given now."""
     if options.model:
         return options
     with Reader.open(find_project().journal_file) as reader:
@@ -82,16 +82,16 @@ def as_then(run: str, options: RunOptions) -> RunOptions:
 
 
 def _resume_apart(run: str) -> int:
-    """Go on with one of several runs in a process of its own; its exit code."""
+    """Resume one of several runs in a process of its own; return its exit code."""
     import subprocess
 
     print(f"resuming {run}", file=sys.stderr)
     command = [sys.executable, "-P", "-m", "llmspell", *sys.argv[1:], run]
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - it says itself what went wrong
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - it reports its own errors
 
 
 async def _ask(begun: BegunEffect) -> Verdict:
-    """Ask whoever is at the terminal whether an effect was done."""
+    """Ask the person at the terminal whether an effect was performed."""
     import asyncio
 
     question = f"{shown(begun.name, begun.args)} had begun when the run stopped. Was it done?"

@@ -1,4 +1,4 @@
-"""`llmspell run`: its options are those of every run, and the parameters of the spell."""
+"""`llmspell run`: the options of every run, and the parameters of the spell as options."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from llmspell.spell import Spell
 from llmspell.values import Value
 
 _USAGE = "[OPTIONS] SPELL [--PARAMETER VALUE ...] [-- ARGUMENTS]"
-_PREFIX = "param_"  # keeps parameters and options of one name apart
+_PREFIX = "param_"  # keeps parameters apart from options of the same name
 
 
 class RunCommand(click.Command):
-    """Parses in two steps, since which options there are depends on the spell."""
+    """Parses in two steps, since the options depend on the spell."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         parser = self.make_parser(ctx)
@@ -57,8 +57,9 @@ def _run(**values: Any) -> None:
 
 
 class _SpellCommand(GrantingCommand):
-    """A command for that very spell. Where a parameter has an option's name, the option can only
-    stand before the spell.
+    """A command for one spell, with its parameters as options.
+
+    Where a parameter has the name of an option, that option can only stand before the spell.
     """
 
     def __init__(self, spell: Spell, *, as_typed: str, before: dict[str, Any]) -> None:

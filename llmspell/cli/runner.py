@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from llmspell.human import Person
 
 Work = Callable[[Runtime, Callable[[str], None]], Awaitable[Value]]
-"""Runs a spell in a runtime, or does a run again; it tells the run's id."""
+"""Runs, resumes or replays a spell in a runtime, and reports the run's id."""
 
 
 def run_spell(
@@ -39,8 +39,8 @@ def run_spell(
     *,
     observers: Sequence[Observer] = (),
 ) -> None:
-    """Run it, with observers besides those that log or show progress, and print what it returns."""
-    # One who has just typed or piped in the spell is not there to answer.
+    """Run a spell, with additional observers, and print its result."""
+    # Whoever piped or typed in the spell cannot answer questions on the same input.
     typed = spell.file == "stdin" and spell.folder is None
 
     async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
@@ -62,7 +62,7 @@ def check_model(runtime: Runtime, model: str | None) -> None:
 def do_work(
     work: Work, options: RunOptions, *, typed: bool = False, observers: Sequence[Observer] = ()
 ) -> None:
-    """Do it with everything around it, and print what comes of it."""
+    """Set up output, progress and interrupts around the work, and print its result."""
     gc.freeze()
     gc.enable()
     bill = CostSummary(shown=not options.quiet)
@@ -105,7 +105,7 @@ async def _do(
         ) as runtime:
             bill.of(runtime.spent, runtime.spent_before)
             result = await work(runtime, partial(_begun, recorded=runtime.records))
-            set_way_back(None)  # what is left is to close
+            set_way_back(None)  # the run has ended; only the closing is left
             return result
 
 

@@ -1,4 +1,4 @@
-"""`llmspell runs`: what was recorded."""
+"""`llmspell runs`: list and prune recorded runs."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Shares the terminal between a spell's output, the log, questions and the progress display."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -12,17 +14,17 @@ from llmspell.console import Console
 
 
 class Screen(AbstractContextManager["Screen"]):
-    """Where the texts of a spell and the lines of the log go, around questions and progress.
+    """Coordinates the output of a spell and the log with questions and the progress display.
 
-    A spell may leave a line unfinished. On a terminal nothing else is then put behind it.
+    A spell may leave a line unfinished. On a terminal, nothing else is then appended to it.
 
     Attributes:
         console: Where a person types.
-        questions: Those of the runtime and of spells, which are answered there.
+        questions: Prompts of the runtime and of spells, answered on that console.
     """
 
     def __init__(self, to: TextIO, progress: Progress) -> None:
-        """Write the texts `to` a stream."""
+        """Write a spell's output `to` a stream."""
         self._to, self._progress = to, progress
         self._on_terminal = to.isatty()
         self.console = Console(entered=self._begin_line)
@@ -32,22 +34,22 @@ class Screen(AbstractContextManager["Screen"]):
         self._end_line()
 
     def write(self, text: str | bytes, /) -> None:
-        """Write a text of the spell, as soon as no question is on the screen."""
+        """Write output of the spell, once no question is on the screen."""
         self.questions.after(partial(self._write, text))
 
     def write_line(self, write: Callable[[], None]) -> None:
-        """The same with a line of somebody else's, who writes it."""
+        """Let `write` write a line of other output, once no question is on the screen."""
         self.questions.after(partial(self._write_line, write))
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
-        """Make room for a question, which may have awaits in it."""
+        """Make room for a question; the block may await."""
         self._end_line()
         with self._progress.paused():
             yield
 
     def _end_line(self) -> None:
-        """End the line that a spell has left unfinished."""
+        """End a line that the spell has left unfinished."""
         if self._progress.midline:
             self._begin_line()
             write_text(self._to, "\n")

@@ -1,4 +1,4 @@
-"""The settings that hold in a project, with secrets hidden, as plain values and as TOML."""
+"""The effective settings of a project, with secrets hidden, as plain values and as TOML."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from llmspell.plugins.discovery import PluginInfo, known_plugins
 from llmspell.providers.redaction import BLOT, names_a_secret, redacted
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_MASK = re.compile(r"\*+")  # what pydantic shows of a secret
+_MASK = re.compile(r"\*+")  # how pydantic shows a secret
 
 
 def shown(project: Project) -> dict[str, Any]:
-    """The settings by name, as they could stand in a file; what is not set is None.
+    """Return the settings by name, in the form of a settings file; unset ones are None.
 
-    Headers and bodies of requests are hidden whatever they are called; of plugins' settings, what
-    is called like a secret or declared as one, and all of a plugin that cannot be loaded.
+    Headers and bodies of requests are always hidden. In the settings of plugins, values named like
+    a secret or declared as one are hidden, and all settings of a plugin that cannot be loaded.
     """
     settings = asdict(project.settings)
     for grants in (settings["permissions"], settings["permissions"]["deny"]):
@@ -51,7 +51,7 @@ def _entry(known: PluginInfo) -> dict[str, Any]:
 
 
 def _plugin_settings(known: PluginInfo) -> Any:
-    """With defaults, if they are right."""
+    """Return the settings of a plugin with defaults, or hidden if they cannot be checked."""
     if known.error or known.found is None:
         return _hidden(known.entry.settings)
     if known.settings is None:
@@ -60,7 +60,7 @@ def _plugin_settings(known: PluginInfo) -> Any:
 
 
 def _hidden(value: Any) -> Any:
-    """Every value hidden; keys are shown."""
+    """Hide every value, keeping the keys."""
     if isinstance(value, dict):
         return {key: _hidden(inner) for key, inner in value.items()}
     return BLOT
@@ -78,7 +78,7 @@ def _secrets_hidden(value: Any) -> Any:
 
 
 def _cleaned(value: Any) -> Any:
-    """What looks like a key is hidden wherever it stands."""
+    """Hide text that looks like a key, wherever it is."""
     if isinstance(value, dict):
         return {key: _cleaned(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -87,7 +87,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def as_toml(settings: dict[str, Any]) -> str:
-    """The settings as a file could have them, one a line; what is not set as a comment."""
+    """Format settings like a settings file, one per line, with unset ones as comments."""
     plain = {key: value for key, value in settings.items() if not _is_list_of_tables(value)}
     lines = list(_lines("", plain))
     for key, entries in settings.items():

@@ -1,4 +1,4 @@
-"""`llmspell show`: what a recorded run did."""
+"""`llmspell show`: the contents of a recorded run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmspell.journal.spans import Span
 
 
-_WIDEST = 10_000  # characters of a line that goes into a pipe
+_WIDEST = 10_000  # characters of a line when the output is not a terminal
 
 
 @click.command("show")

@@ -1,4 +1,4 @@
-"""The spell that a word of the command line stands for."""
+"""Finds the spell that a command-line argument refers to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from llmspell.spell_lookup import find_spell
 
 
 def spell_of(name: str) -> Spell:
-    """That of a path, a name, an address, or `-` for standard input.
+    """Return the spell of a path, a name, a URL, or `-` for standard input.
 
     Raises:
-        SpellNotFound: With what to do.
-        ConfigError: When its front matter is wrong.
+        SpellNotFound: There is none; the hint says what to do.
+        ConfigError: Its front matter is invalid.
     """
     if name == "-":
         return parse_spell(sys.stdin.buffer.read(), name="stdin", file="stdin")

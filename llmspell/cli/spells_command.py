@@ -1,3 +1,5 @@
+"""`llmspell spells`: list the spells that can be run by name."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`llmspell state`: look at what the project's spells keep, change it, take it elsewhere."""
+"""`llmspell state`: read, change, export and import the project's state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WIDEST = 60
 
 
 def _in_store(use: Callable[[Store], Awaitable[T]], *, to_write: bool = False) -> T:
-    """What `use` makes of the project's store, which is not made just to be looked at."""
+    """Return what `use` returns for the project's store, which is not created just to be read."""
     project = find_project()
     settings = project.settings.state
     if settings.backend == "memory":
@@ -191,7 +191,7 @@ def _parsed(content: bytes, place: str) -> Value:
 
 
 def _line(row: dict[str, Any]) -> str:
-    """The value, and how long it lives, in one line that no value can spoil."""
+    """Format a value and its remaining lifetime on one line, whatever the value."""
     import time
 
     text = json.dumps(row["value"], ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""How the results of tests are shown."""
+"""Reports the results of tests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNS: dict[Status, tuple[str, str]] = {
 
 
 class TestReporter:
-    """Names each test as it ends; in a pipe only files with failures are told, by `show_results`."""
+    """Prints each test as it ends; in a pipe, `show_results` prints only the failures."""
 
     def __init__(self, *, shown: bool, quiet: bool) -> None:
         self._shown, self._quiet = shown and not quiet, quiet
@@ -37,7 +37,7 @@ class TestReporter:
             click.echo(f"  {click.style(sign, fg=colour)} {test.name}{took}")
 
     def print(self, line: str | bytes) -> None:
-        """What a file of tests prints itself."""
+        """Print output of a test file itself."""
         text = line if isinstance(line, str) else line.decode("utf-8", "replace")
         click.echo(text, err=self._quiet)
 
@@ -47,7 +47,7 @@ class TestReporter:
 
 
 def show_results(results: Sequence[LuaFileResult], *, as_json: bool) -> None:
-    """Print what failed, with places, and how many did what."""
+    """Print the failures with their places, and the totals."""
     if as_json:
         print_json([_as_table(result) for result in results])
         return
@@ -97,7 +97,7 @@ def _as_table(result: LuaFileResult) -> dict[str, Any]:
 
 
 def write_junit(results: Sequence[LuaFileResult], file: Path) -> None:
-    """The results in the form of JUnit, which most services for continuous integration read."""
+    """Write the results in the JUnit format, which most CI services read."""
     from xml.etree.ElementTree import Element, ElementTree, SubElement
 
     root = Element("testsuites")
@@ -135,7 +135,7 @@ _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _in_xml(text: str) -> str:
-    """The text with all escaped that XML has no way to say, or to say so that it stays."""
+    """Escape characters that XML cannot represent, or would not preserve."""
     return _NOT_IN_XML.sub(lambda found: ascii(found[0])[1:-1], text)
 
 

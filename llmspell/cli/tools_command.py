@@ -1,3 +1,5 @@
+"""`llmspell tools`: list the tools that spells can call, or show one."""
+
 from __future__ import annotations
 
 import asyncio
@@ -42,7 +44,7 @@ def command(
 
 
 async def _tools(more: list[Tool]) -> Tools:
-    """All there are; those of plugins are there once the plugins are started."""
+    """Return all tools; those of plugins are registered once the plugins have started."""
     async with Runtime(tools=more) as runtime:
         return runtime.tools
 
@@ -80,7 +82,7 @@ _VERBS = {
 
 
 def _in_words(tool: Tool) -> str:
-    """What it touches, such as "reads source, writes target"."""
+    """Describe what a tool touches, such as "reads source, writes target"."""
     touches = tool.summary()["touches"]
     if touches is None:
         return "trusted code"

@@ -1,3 +1,5 @@
+"""`llmspell version`: print the version."""
+
 from __future__ import annotations
 
 import click

@@ -1,4 +1,4 @@
-"""Whose the files are that decide what spells may do, and which Python is loaded."""
+"""Checks who owns the files that decide what spells may do and which Python is loaded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ROOT = 0
 
 
 def refuse_others(places: Iterable[Path], start: Path) -> None:
-    """Raise ConfigError if one of the places, if it is there, is neither the user's nor root's.
+    """Raise ConfigError if an existing place belongs to neither the user nor root.
 
-    Root, who works on the files of others, believes those of whoever has the folder `start`.
+    Root, who works on other users' files, also trusts the owner of the folder `start`.
     """
     user = os.geteuid()
     believed = {ROOT, user, start.stat().st_uid} if user == ROOT else {ROOT, user}

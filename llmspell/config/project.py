@@ -1,4 +1,4 @@
-"""A project: the folder whose settings hold for the spells that are run in it."""
+"""Projects: the folder whose settings apply to the spells run in it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Project(Frozen):
     """A folder with settings.
 
     Attributes:
-        root: The folder; `.llmspell/` is in it.
-        file: Where the settings were read from, or None.
+        root: The folder, which contains `.llmspell/`.
+        file: The settings file, or None.
     """
 
     root: Path
@@ -48,10 +48,10 @@ class Project(Frozen):
 
 
 def find_project(start: Path | None = None) -> Project:
-    """The project around a folder: the nearest with a file of settings or `.llmspell/`, or itself.
+    """Return the project of a folder: the nearest with a settings file or `.llmspell/`, or itself.
 
     Raises:
-        ConfigError: With every wrong key of the file, or because another user put it there.
+        ConfigError: The settings file is invalid, with every wrong key, or another user's.
     """
     try:
         start = (start or Path.cwd()).resolve()
@@ -59,7 +59,7 @@ def find_project(start: Path | None = None) -> Project:
         raise ConfigError("the current folder", ["it is not there any more"]) from None
     for folder in (start, *start.parents):
         refuse_others((folder / name for name in (*SETTINGS_FILES, ".llmspell")), start)
-        # A link to nowhere counts: what is to be denied may be said there.
+        # A dangling symlink counts, since the missing file may deny something.
         if files := [f for name in SETTINGS_FILES if os.path.lexists(f := folder / name)]:
             return Project(folder, read_settings(_only(files)), files[0])
         if (folder / ".llmspell").is_dir():
@@ -80,7 +80,10 @@ def _only(files: list[Path]) -> Path:
 
 
 def read_settings(file: Path) -> Settings:
-    """The settings of one file; paths in it count from its folder. Raises ConfigError."""
+    """Read the settings in a file; relative paths are resolved against its folder.
+
+    Raises ConfigError.
+    """
     from llmspell.config.validation import check_settings
 
     return _relative_to(file.parent, check_settings(read_table(file), str(file)))
@@ -88,7 +91,7 @@ def read_settings(file: Path) -> Settings:
 
 def _relative_to(folder: Path, settings: Settings) -> Settings:
     def placed(module: str | None) -> str | None:
-        """A module, or something in it; a file as the place where it is."""
+        """Return a module or `module:name`, with a relative file resolved against the folder."""
         file = (module or "").partition(":")[0]
         return str(folder / module) if module and file.endswith(".py") else module
 

@@ -1,7 +1,7 @@
-"""The settings: what llmspell.toml, or the same as JSON or YAML, may hold.
+"""The settings: the contents of llmspell.toml, or of the same as JSON or YAML.
 
-They are plain dataclasses, so that a run without a file imports no validation; a file is checked
-against them by pydantic, see `llmspell.config.validation`.
+They are plain dataclasses, so that a run without a settings file imports no validation. A file is
+validated against them with pydantic, see `llmspell.config.validation`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class StateSettings(Frozen):
     """`[state]`: where `State` keeps its values.
 
     Attributes:
-        backend: "sqlite" keeps them in `.llmspell/state.db` of the project, "memory" for a run; a
-            plugin may bring more.
-        synchronous: SQLite's: NORMAL survives a killed process, FULL a power cut as well.
+        backend: "sqlite" keeps them in the project's `.llmspell/state.db`, "memory" for one run;
+            plugins may add more.
+        synchronous: SQLite's setting: NORMAL survives a killed process, FULL also a power cut.
     """
 
     backend: str = "sqlite"
@@ -32,14 +32,14 @@ class StateSettings(Frozen):
 
 
 class JournalSettings(Frozen):
-    """`[journal]`: the record of runs, `.llmspell/runs.db` of the project.
+    """`[journal]`: the record of runs, in the project's `.llmspell/runs.db`.
 
     Attributes:
         record: Whether runs are recorded.
-        synchronous: SQLite's: NORMAL survives a killed process, FULL a power cut as well.
-        retention: How long runs are kept: `llmspell runs prune` deletes older ones.
-        redact: Regular expressions for secrets that must not be stored; of one with groups, what
-            those hold. Keys of providers are never stored.
+        synchronous: SQLite's setting: NORMAL survives a killed process, FULL also a power cut.
+        retention: How long runs are kept; `llmspell runs prune` deletes older ones.
+        redact: Regular expressions for secrets that must not be stored; if one has groups, only
+            what they match. Keys of providers are never stored.
     """
 
     record: bool = True
@@ -73,31 +73,31 @@ class PermissionSettings(Grants):
     """`[permissions]`: what spells may touch. In the file, "*" is everything, [] is nothing.
 
     Attributes:
-        deny: What they may not, whatever else grants it.
+        deny: What they may not touch, whatever else grants it.
     """
 
     deny: Grants = field(default_factory=Grants)
 
 
 class ApproveSettings(Frozen):
-    """`[approve]`: what a person has to approve of; see `llmspell.approvals`.
+    """`[approve]`: which effects a person has to approve; see `llmspell.approvals`.
 
     Attributes:
-        effects: Effects, with `*` for any part: `state.delete`, `tool.call:send_mail`.
+        effects: Effects, with `*` as a wildcard: `state.delete`, `tool.call:send_mail`.
     """
 
     effects: tuple[str, ...] = ()
 
 
 class MiddlewareSettings(Frozen):
-    """`[[middleware]]`: what stands around effects; see `llmspell.middleware`.
+    """`[[middleware]]`: middleware around effects; see `llmspell.middleware`.
 
     Attributes:
-        name: A shipped one, such as "metrics", or what to call that of `module`.
-        module: Where to find one's own: `file.py:function` or `package.module:function`.
-        effects: Names of the effects it is for, with `*` for any part; by default as it says.
-        before: It stands outside the one of that name; by default as it says.
-        after: It stands inside the one of that name.
+        name: A shipped one, such as "metrics", or a name for that of `module`.
+        module: Where to find your own: `file.py:function` or `package.module:function`.
+        effects: Names of the effects it is for, with `*` as a wildcard; by default its own choice.
+        before: Place it outside the middleware of that name; by default its own choice.
+        after: Place it inside the middleware of that name.
     """
 
     name: str | None = None
@@ -117,12 +117,12 @@ class HookSettings(Frozen):
     """`[[hooks]]`: a hook on the effects of all runs; see `llmspell.hooks.builtin`.
 
     Attributes:
-        name: A shipped one, such as "retry", or what to call that of `module`.
-        module: Where to find one's own: `file.py:Class` or `package.module:Class`.
-        effects: Names of the effects it is for, with `*` for any part; by default as it says.
-        priority: Higher runs first; by default as it says.
-        required: Whether its failure fails the effect; by default as it says.
-        settings: What its class takes besides. The repr does not show them.
+        name: A shipped one, such as "retry", or a name for that of `module`.
+        module: Where to find your own: `file.py:Class` or `package.module:Class`.
+        effects: Names of the effects it is for, with `*` as a wildcard; by default its own choice.
+        priority: Higher runs first; by default its own choice.
+        required: Whether its failure fails the effect; by default its own choice.
+        settings: Other arguments of its class. Not shown in the repr.
     """
 
     name: str | None = None
@@ -140,13 +140,14 @@ class PluginSettings(Frozen):
     """`[[plugins]]`: a plugin to start; see `llmspell.plugins`.
 
     Attributes:
-        name: Of an installed plugin; or what to call that of `module`.
+        name: The name of an installed plugin, or a name for that of `module`.
         module: Where to find one that is not installed: `file.py:Name` or `package.module:Name`.
         enabled: Whether to start it.
-        priority: Those with a higher one start first.
-        required: Whether the runtime stops when it cannot be started.
+        priority: Plugins with a higher priority start first.
+        required: Whether the runtime fails to start without it.
         timeout: Seconds that its start-up may take, and its shut-down.
-        settings: Its own, checked by its model. The repr does not show them: there may be secrets.
+        settings: Its own settings, validated by its model. Not shown in the repr: they may be
+            secret.
     """
 
     name: str | None = None
@@ -167,13 +168,13 @@ def _require_name(name: str | None, module: str | None) -> None:
 
 
 class Settings(Frozen):
-    """What the file may hold.
+    """The contents of the settings file.
 
     Attributes:
         model: Model of agents that name none, such as "openai/gpt-5-mini".
         embedder: Model of `Model.embed` when it names none.
         isolate: Whether each spell runs in a process of its own, see security.md; by default only
-            one that is not the user's own does.
+            spells that are not the user's own do.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -196,7 +197,7 @@ class Settings(Frozen):
 
 
 def python_files(settings: Settings) -> list[str]:
-    """The files of Python that settings name, and that are loaded into the host."""
+    """Return the Python files that the settings name, which are loaded into the host."""
     named = [
         *settings.tools.modules,
         *(hook.module for hook in settings.hooks),

@@ -1,4 +1,4 @@
-"""Checks a table of settings, and says which keys are wrong and what may have been meant."""
+"""Validates settings, and suggests what an unknown key may have meant."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llmspell.suggestions import similar
 
 G = TypeVar("G", bound=Grants)
 
-_UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
+_UNKNOWN = "unexpected_keyword_argument"  # pydantic's error type for an unknown key
 
 
 def check_settings(table: dict[str, Any], source: str) -> Settings:
-    """Settings from a plain table; `source` names it in errors. Raises ConfigError."""
+    """Validate a plain table of settings; `source` names it in errors. Raises ConfigError."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -26,7 +26,7 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
     except ValidationError as error:
         found = [(_place(e["loc"], table), e["type"], e["msg"]) for e in error.errors()]
         unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
-        # Without pydantic's error, which quotes the file: somebody may have written a key there.
+        # Suppress pydantic's error: it quotes the input, which may contain an API key.
         problems = [_problem(*parts) for parts in found]
         raise ConfigError(source, problems, hint=_hint(unknown)) from None
     granted = _targets_read(settings.permissions)
@@ -38,7 +38,7 @@ def _targets_read(grants: G) -> G:
 
 
 def _place(location: tuple[int | str, ...], table: Any) -> str:
-    """A key, such as `state.backend`; an entry of a list goes by its name, if it says one."""
+    """Return a dotted key, such as `state.backend`, with named list entries by their name."""
     names = []
     for part in location:
         try:
@@ -58,7 +58,7 @@ def _problem(place: str, kind: str, message: str) -> str:
 
 
 def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
-    """Keys with names like those which there are not, or else what there is in that table."""
+    """Suggest keys that resemble the unknown ones, or else list the keys of that table."""
     if not unknown:
         return None
     meant = []
@@ -74,17 +74,17 @@ def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
 
 
 def _named(location: Sequence[int | str]) -> str:
-    """A key as docs write it: for all entries of a list."""
+    """Return a key in the form the docs use, without list indices."""
     return ".".join(part for part in location if isinstance(part, str))
 
 
 def _keys_at(location: Sequence[int | str]) -> list[str]:
-    """The keys of a table of settings, or of an entry of such a list; none where any can be."""
+    """Return the keys of a table of settings, or of a list's entries; none if any is allowed."""
     kind: Any = Settings
     for part in location:
         if dataclasses.is_dataclass(kind):
             kind = get_type_hints(kind)[str(part)]
-        else:  # a table or a list of such
+        else:  # a mapping or a list of settings
             kind = next((of for of in get_args(kind) if dataclasses.is_dataclass(of)), None)
     if get_origin(kind) is tuple:
         kind = get_args(kind)[0]

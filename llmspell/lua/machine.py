@@ -1,3 +1,5 @@
+"""The protocol of Lua states, in this process or in another."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

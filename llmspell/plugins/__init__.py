@@ -1,4 +1,4 @@
-"""Plugins: packages, or files of a project, that add to a runtime and live as long as it does."""
+"""Plugins: packages, or files of a project, that extend a runtime for its lifetime."""
 
 from llmspell.plugins.plugin import Plugin
 

@@ -1,4 +1,4 @@
-"""What plugins there are, started or not: for listings, for the schema, for `llmspell doctor`."""
+"""Information about plugins without starting them: for listings, the schema and `doctor`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class PluginInfo:
     """A plugin that the settings list, or that is only installed.
 
     Attributes:
-        name: What the settings call it.
-        entry: Its entry in the settings, or what that would be.
+        name: Its name in the settings.
+        entry: Its entry in the settings, or the default one.
         listed: Whether the settings list it.
         found: Its class, unless it cannot be loaded.
-        settings: As its model has them, if they are right.
-        error: Why it cannot be started as it is.
+        settings: Its validated settings, if they are valid.
+        error: Why it cannot be started.
     """
 
     name: str
@@ -50,7 +50,7 @@ class PluginInfo:
 
     @property
     def brings(self) -> list[str]:
-        """The kinds of things it brings, read off what its class overrides."""
+        """The kinds of contributions, determined from the methods that its class overrides."""
         found = self.found
         if found is None:
             return []
@@ -58,7 +58,7 @@ class PluginInfo:
 
     @property
     def package(self) -> tuple[str, str] | None:
-        """Name and version of the package that it was installed with."""
+        """Name and version of the package that provides it."""
         if self.entry.module:
             return None
         offers = [offer for offer in installed(GROUP) if offer.name == self.name]
@@ -66,7 +66,7 @@ class PluginInfo:
 
 
 def known_plugins(project: Project) -> list[PluginInfo]:
-    """Those the settings list, in the order in which they start; then the installed others."""
+    """Return the listed plugins in the order in which they start, then other installed ones."""
     entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
     source = str(project.file or project.root)
     listed = _of_one_name([_look_at(entry, source, listed=True) for entry in entries], source)

@@ -1,4 +1,4 @@
-"""Starts the plugins of a runtime, and stops them in reverse."""
+"""Starts the plugins of a runtime, and stops them in reverse order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger("llmspell.plugins")
 
 
 class PluginSpec(NamedTuple):
-    """A plugin that is to be started, and what the settings say of it."""
+    """A plugin to start, and its entry in the settings."""
 
     entry: PluginSettings
     plugin: Plugin
@@ -40,22 +40,23 @@ async def start_plugins(
     given: Iterable[Plugin],
     cleanup: AsyncExitStack,
 ) -> dict[str, Plugin]:
-    """Start those handed over in Python, which have to start, and those of the settings.
+    """Start the plugins passed in Python, all of which must start, and those of the settings.
 
-    All settings are checked before the first is started. One that fails is reported and left out.
+    All settings are checked before the first plugin starts. A plugin that fails is reported and
+    left out.
 
     Args:
-        runtime: What they are told they belong to.
-        registries: What they add to.
-        given: Those handed over in Python.
-        cleanup: Stops them, in reverse.
+        runtime: The runtime that they belong to.
+        registries: The registries they contribute to.
+        given: The plugins passed in Python.
+        cleanup: Receives the callbacks that stop them.
 
     Returns:
-        Those that were started, by name, in that order.
+        The plugins that were started, by name, in that order.
 
     Raises:
-        ConfigError: When the settings of one are wrong, or two have one name.
-        PluginError: When one that is required fails, or one handed over is none.
+        ConfigError: The settings of a plugin are invalid, or two plugins have the same name.
+        PluginError: A required plugin failed, or an object passed in is not a plugin.
     """
     handed = _handed_over(given)
     started: dict[str, Plugin] = {}
@@ -70,7 +71,7 @@ async def start_plugins(
 
 
 def _handed_over(given: Iterable[Plugin]) -> list[PluginSpec]:
-    """Those of Python, each of a name of its own. Raises PluginError."""
+    """Return the plugins passed in Python, with unique names. Raises PluginError."""
     found: dict[str, PluginSpec] = {}
     for plugin in given:
         name = getattr(plugin, "name", None)
@@ -84,7 +85,7 @@ def _handed_over(given: Iterable[Plugin]) -> list[PluginSpec]:
 
 
 def _load(runtime: Runtime, taken: set[str]) -> list[PluginSpec]:
-    """The enabled plugins of the settings that can be loaded, those that start first in front."""
+    """Return the enabled plugins of the settings that can be loaded, in start order."""
     project = runtime.project
     source = str(project.file or project.root)
     entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
@@ -124,7 +125,7 @@ async def _start(
 
 
 async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
-    """Have it shut down, also when the runtime is being cancelled."""
+    """Shut a plugin down, even while the runtime is being cancelled."""
     from anyio import move_on_after
 
     try:
@@ -146,7 +147,7 @@ async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
 
 @contextmanager
 def _cancelled_from_outside() -> Iterator[None]:
-    """Have a plugin's own cancellations, such as that of a task it ends, be failures of it."""
+    """Treat a cancellation inside a plugin, such as that of its own task, as a failure."""
     try:
         yield
     except asyncio.CancelledError as error:
@@ -154,7 +155,7 @@ def _cancelled_from_outside() -> Iterator[None]:
 
 
 def _report(runtime: Runtime, name: str, entry: PluginSettings, error: BaseException) -> None:
-    """Say that one is left out; or raise PluginError, if it is required."""
+    """Report that a plugin is left out; raise PluginError if it is required."""
     runtime.events.tell("plugin.failed", {"plugin": name, "message": _said(error)})
     if entry.required:
         hint = getattr(error, "hint", None) or "see the traceback with --debug"

@@ -1,4 +1,4 @@
-"""From an entry of `[[plugins]]` to a plugin with checked settings."""
+"""Creates plugins from the entries of `[[plugins]]`, with validated settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ GROUP = "llmspell.plugins"
 
 
 def find_class(entry: PluginSettings) -> type[Plugin]:
-    """The class an entry names.
+    """Return the class that an entry names.
 
     Raises:
-        PluginError: When it is not installed, cannot be imported, or is no plugin.
+        PluginError: It is not installed, cannot be imported, or is not a plugin.
     """
     if entry.module:
         reference, found = entry.module, load_object(entry.module, what="the plugin")
@@ -48,7 +48,7 @@ def _is_model(found: object) -> bool:
 
 
 def _find_offer(name: str) -> Offer:
-    """What a package offers as a plugin of that name. Raises PluginError for none and for several."""
+    """Return the entry point of a plugin. Raises PluginError when there is none, or several."""
     offers = [offer for offer in installed(GROUP) if offer.name == name]
     if not offers:
         raise _not_installed(name)
@@ -75,11 +75,11 @@ def same_name(name: str, source: str) -> ConfigError:
 
 
 def make_plugin(entry: PluginSettings, source: str) -> Plugin:
-    """The plugin of an entry; `source` names the file of the settings in errors.
+    """Create the plugin of an entry; `source` names the settings file in errors.
 
     Raises:
-        ConfigError: With every key of its settings that is wrong.
-        PluginError: When it cannot be loaded or made.
+        ConfigError: Its settings are invalid; the error lists every wrong key.
+        PluginError: It cannot be loaded or created.
     """
     found = find_class(entry)
     name = entry.name or found.name
@@ -93,7 +93,7 @@ def make_plugin(entry: PluginSettings, source: str) -> Plugin:
 def check_plugin_settings(
     found: type[Plugin], given: dict[str, Any], name: str, source: str
 ) -> BaseModel | None:
-    """Settings as the plugin's model has them. Raises ConfigError, or PluginError if that fails."""
+    """Validate settings with the plugin's model. Raises ConfigError, or PluginError if it fails."""
     place = f"plugins.{name}.settings"
     if found.settings_model is None:
         problems = [f"{place}.{key} is no setting" for key in given]
@@ -108,7 +108,7 @@ def check_plugin_settings(
         fields = [f.alias or key for key, f in found.settings_model.model_fields.items()]
         problems = [_problem(place, e["loc"], e["type"], e["msg"]) for e in error.errors()]
         hint = f"settings of {name} are {', '.join(fields)}"
-        # Without pydantic's error, which quotes the settings: there may be secrets.
+        # Suppress pydantic's error: it quotes the settings, which may contain secrets.
         raise ConfigError(source, problems, hint=hint) from None
     except Exception as error:
         message = f"its settings cannot be checked: {type(error).__name__}: {error}"

@@ -1,3 +1,5 @@
+"""The base class of plugins."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,16 +20,17 @@ if TYPE_CHECKING:
 
 
 class Plugin:
-    """What a plugin is a subclass of. Override what you need; the rest does nothing.
+    """Base class of plugins. Override the methods you need; the others do nothing.
 
-    A runtime makes one, awaits `on_startup`, and then asks it once what it brings. So that may be
-    made of what it opened. When the runtime stops, it awaits `on_shutdown`.
+    A runtime creates the plugin, awaits `on_startup`, and then calls each contribution method once,
+    so contributions may use what `on_startup` opened. When the runtime stops, it awaits
+    `on_shutdown`.
 
     Attributes:
-        name: Unique among those of a runtime.
-        settings_model: The pydantic model of its settings. Without one it has none. Keys that are
-            no field are refused, also where the model would ignore or allow them.
-        settings: Of that model; None without one.
+        name: Unique among the plugins of a runtime.
+        settings_model: The pydantic model of its settings; None if it has none. Unknown keys are
+            rejected, even where the model would ignore or allow them.
+        settings: An instance of that model; None without one.
     """
 
     name: ClassVar[str]
@@ -38,39 +41,39 @@ class Plugin:
         self.settings = settings
 
     async def on_startup(self, runtime: Runtime) -> None:
-        """Open what it works with. The runtime cannot run spells yet.
+        """Open the resources that the plugin needs. The runtime cannot run spells yet.
 
-        Whatever it raises keeps it out; then `on_shutdown` is not called.
+        If it raises, the plugin is left out, and `on_shutdown` is not called.
         """
 
     async def on_shutdown(self) -> None:
-        """Close that again. All that it brought is out of use by now."""
+        """Close those resources. Nothing that the plugin contributed is in use any more."""
 
     def tools(self) -> Iterable[Tool | Callable[..., Any]]:
-        """Tools, or typed functions to make tools of."""
+        """Tools, or typed functions to make tools from."""
         return ()
 
     def bridges(self) -> Iterable[Bridge]:
         return ()
 
     def hooks(self, hooks: Hooks) -> None:
-        """Register hooks with those of the runtime."""
+        """Register hooks with the runtime's registry."""
 
     def middleware(self) -> Iterable[Middleware | MiddlewareFunction]:
         return ()
 
     def providers(self) -> Iterable[Provider]:
-        """Providers of models; the runtime closes them."""
+        """Model providers; the runtime closes them."""
         return ()
 
     def capabilities(self) -> Iterable[type[Capability]]:
-        """Classes of capabilities that agents can be given."""
+        """Capability classes that agents can be given."""
         return ()
 
     def stores(self) -> Mapping[str, Callable[[], Store]]:
-        """State backends: what `[state] backend` calls each, and what opens one.
+        """State backends: the name for `[state] backend`, and a function that opens the store.
 
-        The runtime opens the one that is set, at the first use, and closes it.
+        The runtime opens the configured one at its first use, and closes it.
         """
         return {}
 
@@ -84,4 +87,4 @@ CONTRIBUTIONS = (
     "providers",
     "stores",
 )
-"""The methods that say what a plugin brings."""
+"""The methods that return contributions of a plugin."""

@@ -1,4 +1,4 @@
-"""Puts what a plugin brings into the registries of a runtime: all of it, or nothing."""
+"""Registers the contributions of a plugin with a runtime: all of them, or none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ StoreMaker: TypeAlias = Callable[[], Store]
 
 @dataclass
 class Registries:
-    """What plugins add to."""
+    """The registries that plugins contribute to."""
 
     tools: Tools
     hooks: Hooks
@@ -38,12 +38,12 @@ class Registries:
 def register_contributions(
     plugin: Plugin, to: Registries, open_all: Callable[[Sequence[Middleware]], None]
 ) -> None:
-    """Register everything the plugin brings. What it raises leaves the registries as they were.
+    """Register everything a plugin contributes. If anything fails, the registries are unchanged.
 
     Args:
-        plugin: The plugin, started.
-        to: What it adds to.
-        open_all: Called with its middleware, once that has its place.
+        plugin: The plugin, already started.
+        to: The registries.
+        open_all: Called with its middleware, once its position is known.
     """
     with ExitStack() as undo:
         for given in plugin.tools():

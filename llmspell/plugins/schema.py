@@ -1,4 +1,4 @@
-"""The JSON Schema of the settings, with those of plugins, and of the hooks and middleware shipped."""
+"""The JSON Schema of the settings, including those of plugins, shipped hooks and middleware."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def settings_schema(plugins: Mapping[str, type[Plugin]]) -> dict[str, Any]:
-    """What may stand in llmspell.toml.
+    """Return the JSON Schema of llmspell.toml.
 
     Args:
-        plugins: Plugins by the name that settings call them.
+        plugins: Plugin classes, by their name in the settings.
     """
     from pydantic import TypeAdapter
 
@@ -42,16 +42,16 @@ def settings_schema(plugins: Mapping[str, type[Plugin]]) -> dict[str, Any]:
 
 
 def settings_of(plugin: type[Plugin]) -> dict[str, Any]:
-    """The schema of a plugin's settings. Keys that are no field are refused, at any depth."""
+    """Return the schema of a plugin's settings, which rejects unknown keys at any depth."""
     if plugin.settings_model is None:
         return {"type": "object", "maxProperties": 0}
     from pydantic.json_schema import GenerateJsonSchema
 
     class Lenient(GenerateJsonSchema):
-        """What no schema can tell of, such as a function, may be anything."""
+        """Accepts any value where no schema applies, such as a function."""
 
         def emit_warning(self, kind: str, detail: str) -> None:
-            """A default that is no JSON is left out, and that is all."""
+            """Omit a default that is not JSON, without a warning."""
 
         def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:  # noqa: ARG002 - an interface
             return {}
@@ -64,7 +64,7 @@ def settings_of(plugin: type[Plugin]) -> dict[str, Any]:
 
 
 def _settings_of_shipped(reference: str) -> dict[str, Any]:
-    """What the constructor of a hook or middleware takes, but for what its entry says itself."""
+    """Return the schema of a shipped hook's or middleware's own settings."""
     signature = signature_of(load_object(reference, what="its settings"))
     if signature is None:
         return {"type": "object", "maxProperties": 0}
@@ -74,17 +74,17 @@ def _settings_of_shipped(reference: str) -> dict[str, Any]:
 
 
 def _describe_properties(part: dict[str, Any]) -> None:
-    """Tell of each property what the docstring of its class does."""
+    """Move the descriptions of attributes from the class docstring to the properties."""
     part["description"], _, attributes = part["description"].partition("\n\nAttributes:\n")
     for name, text in _ATTRIBUTE.findall(attributes):
         part["properties"][name]["description"] = " ".join(text.split())
 
 
 def _if_named(name: str, settings: dict[str, Any], kind: str) -> dict[str, Any]:
-    """What holds for the entry of that name. The references of `settings` stay within it."""
+    """Apply the schema of settings to the entry of that name; its references stay internal."""
     named: dict[str, Any] = {"properties": {"name": {"const": name}}, "required": ["name"]}
     if kind != "PluginSettings":
-        named["not"] = {"required": ["module"]}  # then it is another one that is called so
+        named["not"] = {"required": ["module"]}  # else it is another one with that name
     embedded = {"$id": f"urn:llmspell:{kind}:{name}"} | settings
     then: dict[str, Any] = {"properties": {"settings": embedded}}
     if settings.get("required"):
