@@ -56,9 +56,7 @@ class TerminalPerson:
         return await self._console.read_answer(f"{text}{choices}: ")
 
     async def _edited(self, args: dict[str, Value]) -> dict[str, Value]:
-        """Return the arguments with changes typed by the person, one per line, until an empty
-        line.
-        """
+        """Return the arguments with changes the person types, one per line, until an empty line."""
         changed = dict(args)
         prompt = "  name = value, or nothing more: "
         while line := (await self._console.read_answer(prompt) or "").strip():

@@ -1,9 +1,9 @@
-"""What the kernel takes away from a worker process.
+"""Confines a worker process with the means of the operating system's kernel.
 
-Every worker lives under resource limits. On Linux more is asked of the kernel, as far as it offers
-it: Landlock, which takes away the file system and TCP; a filter of system calls (libseccomp), which
-leaves only those that computing, and talking over the pipe that is open already, need; and without
-that filter a network namespace with nothing in it.
+Every worker has resource limits. On Linux, further measures are used as far as the kernel offers
+them: Landlock, which denies access to the file system and TCP; a system call filter (libseccomp),
+which allows only what computing and talking over the open pipe need; and without that filter, an
+empty network namespace.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _ALLOWED = (
     *("getrusage", "prlimit64", "setrlimit", "getpid", "gettid", "tgkill"),
     *("poll", "exit", "exit_group"),
 )
-_NOT_EXECUTABLE = ("mmap", "mmap2", "mprotect")  # allowed for memory that holds no code
+_NOT_EXECUTABLE = ("mmap", "mmap2", "mprotect")  # allowed for memory that is not executable
 _PROT_EXEC = 4
 
-# The same numbers on every architecture, see landlock(7).
+# The numbers are the same on every architecture, see landlock(7).
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
-_LANDLOCK_FILES = ((1, 13), (2, 14), (3, 15), (5, 16))  # ABI, and how many rights it knows
+_LANDLOCK_FILES = ((1, 13), (2, 14), (3, 15), (5, 16))  # ABI version, number of its rights
 _LANDLOCK_NET_ABI, _LANDLOCK_NET = 4, 0b11
 _LANDLOCK_SCOPE_ABI, _LANDLOCK_SCOPE = 6, 0b11
 
@@ -43,9 +43,9 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 
 class Measure(NamedTuple):
-    """One thing that confines a worker.
+    """One measure that confines a worker.
 
-    `note` says what it does, or why it cannot be had here.
+    `note` says what it does, or why it is not available here.
     """
 
     name: str
@@ -54,33 +54,33 @@ class Measure(NamedTuple):
 
 
 class Refused(Exception):
-    """The kernel does not offer it, or does not permit it here."""
+    """The kernel does not offer the measure, or does not permit it here."""
 
 
 def prepare() -> None:
-    """Load and read what `confine` uses, which a confined process cannot."""
+    """Load everything `confine` uses, since a confined process cannot."""
     _problem(_libseccomp)
     _address_space()
 
 
 def confine(memory: int) -> list[str]:
-    """Take from this process, for good, what computing does not need; the names of what worked.
+    """Confine this process irrevocably; return the names of the measures that worked.
 
     Args:
-        memory: Bytes by which its address space may still grow.
+        memory: How much its address space may still grow, in bytes.
     """
     taken = _take(_measures(memory))
-    if taken["seccomp"]:  # the filter would refuse a namespace, and makes it needless
+    if taken["seccomp"]:  # the filter denies creating a namespace, and makes it unnecessary
         taken |= _take({"namespace": leave_network})
     return [name for name, problem in taken.items() if not problem]
 
 
 def available() -> list[Measure]:
-    """What can be had here, tried in a process made for that."""
+    """Return the available measures, determined by trying them in a separate process."""
     import json
     import subprocess
 
-    tried = subprocess.run(  # noqa: S603 - it is this very file
+    tried = subprocess.run(  # noqa: S603 - it runs this file
         [sys.executable, "-I", "-S", __file__], capture_output=True, check=True
     )
     problems = json.loads(tried.stdout)
@@ -88,7 +88,7 @@ def available() -> list[Measure]:
 
 
 def limit_resources(memory: int) -> None:
-    """No new files, processes or core dumps, and no more memory than that."""
+    """Deny new files, processes and core dumps, and more than that much additional memory."""
     most = {
         resource.RLIMIT_AS: _address_space() + memory,
         resource.RLIMIT_NOFILE: 0,
@@ -106,13 +106,13 @@ def limit_resources(memory: int) -> None:
 
 
 def limit_cpu(seconds: int) -> None:
-    """Have the kernel end this process after so many seconds of CPU from its start."""
+    """Make the kernel kill this process after that many seconds of CPU time since its start."""
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
 def filter_system_calls() -> None:
-    """From now on every system call but the allowed ones fails. Raises Refused."""
+    """Deny every system call except the allowed ones. Raises Refused."""
     library = _libseccomp()
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     context = library.seccomp_init(_REFUSE)
@@ -130,7 +130,7 @@ def filter_system_calls() -> None:
 
 
 def leave_file_system() -> None:
-    """From now on no file can be opened, and no TCP port reached. Raises Refused."""
+    """Deny opening files and connecting over TCP. Raises Refused."""
     abi = _landlock(_LANDLOCK_CREATE, None, 0, 1)
     rights = [count for since, count in _LANDLOCK_FILES if since <= abi][-1]
     net = _LANDLOCK_NET if abi >= _LANDLOCK_NET_ABI else 0
@@ -146,13 +146,13 @@ def leave_file_system() -> None:
 
 
 def leave_network() -> None:
-    """Move to a network namespace with nothing in it. Raises Refused."""
+    """Move to an empty network namespace. Raises Refused."""
     if _libc().unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         raise Refused(f"no namespace of its own: {os.strerror(ctypes.get_errno())}")
 
 
 def _measures(memory: int) -> dict[str, Callable[[], None]]:
-    # Landlock needs a descriptor, which the rlimits refuse; the filter refuses all of that.
+    # Ordered: Landlock needs a descriptor, which the rlimits deny, and the filter denies both.
     return {
         "landlock": leave_file_system,
         "rlimits": partial(limit_resources, memory),
@@ -161,13 +161,13 @@ def _measures(memory: int) -> dict[str, Callable[[], None]]:
 
 
 def _take(measures: dict[str, Callable[[], None]]) -> dict[str, str]:
-    """Take the measures; why each cannot be had, or "" where it can."""
+    """Apply the measures; return for each why it failed, or ""."""
     prepare()
     return {name: _problem(take) for name, take in measures.items()}
 
 
 def _problem(take: Callable[[], object]) -> str:
-    """Do it; why it could not be done, or ""."""
+    """Apply one measure; return why it failed, or ""."""
     try:
         take()
     except (Refused, OSError, ValueError) as error:
@@ -204,7 +204,7 @@ def _landlock(call: int, *args: Any) -> int:
 
 
 class _Argument(ctypes.Structure):
-    """libseccomp's `scmp_arg_cmp`: which argument, how it is compared, and with what."""
+    """libseccomp's `scmp_arg_cmp`: which argument, the comparison, and the values to compare."""
 
     _fields_ = (
         ("number", ctypes.c_uint),
@@ -237,7 +237,7 @@ def _libseccomp() -> ctypes.CDLL:
 def _allow(library: ctypes.CDLL, context: int, name: str, *arguments: _Argument) -> None:
     number = library.seccomp_syscall_resolve_name(name.encode())
     if number == _UNKNOWN:
-        return  # another architecture's
+        return  # a system call of another architecture
     array = (_Argument * len(arguments))(*arguments)
     failed = library.seccomp_rule_add_array(context, _ALLOW, number, len(arguments), array)
     if failed < 0:

@@ -1,4 +1,4 @@
-"""The template as the host sees it: the process that workers are forked from."""
+"""The host's side of the template, the process that workers are forked from."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from llmspell.errors import IsolationError
 _PAIR = struct.Struct("<ii")
 _WORKER_MAIN = Path(__file__).with_name("worker_main.py")
 _ENVIRONMENT = ("TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-_PATIENCE = 5  # seconds for it to end
-_LAST_WORDS = 2000  # bytes of what it wrote on stderr
+_PATIENCE = 5  # seconds to wait for its end
+_LAST_WORDS = 2000  # bytes to keep from the end of its stderr
 
 
 class Template:
-    """Forks workers, sends them signals, and tells of each that ended. worker_main.py says how it is told."""
+    """Forks workers, signals them, and reports their ends. For the protocol see worker_main.py."""
 
     def __init__(self, setup: bytes, ended: Callable[[int, int], None]) -> None:
-        """Start it.
+        """Start the template process.
 
         Args:
-            setup: What every state is made of, see worker_main.py.
-            ended: Called with the process id of a worker that ended and its wait status, and
+            setup: The input that every worker shares, see worker_main.py.
+            ended: Called with the process id and wait status of each worker that ended, and
                 with 0, 0 when the template itself has ended.
 
         Raises:
-            IsolationError: When this system cannot fork.
+            IsolationError: This system cannot fork.
         """
         if not hasattr(os, "fork"):
             raise IsolationError(
@@ -62,23 +62,23 @@ class Template:
         self._loop.add_reader(self._control, self._hear)
 
     def fork(self, pipe: socket.socket) -> None:
-        """Fork a worker that talks through that socket."""
+        """Fork a worker that communicates through that socket."""
         socket.send_fds(self._control, [_PAIR.pack(0, 0)], [pipe.fileno()])
 
     def signal(self, pid: int, number: int) -> None:
-        """Send a worker a signal, if it is still there."""
-        with suppress(OSError):  # the template has just ended, and its workers with it
+        """Send a signal to a worker, if it still exists."""
+        with suppress(OSError):  # the template has just ended, and its workers too
             self._control.send(_PAIR.pack(pid, number))
 
     def last_words(self) -> str:
-        """What it wrote on stderr, at the end."""
+        """Return the end of what it wrote to stderr."""
         if not self._errors.closed:
             self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
             self._said = self._errors.read()
         return self._said.decode(errors="replace").strip()
 
     async def close(self) -> None:
-        """End it and all its workers."""
+        """End the template and all its workers."""
         from anyio import to_thread
 
         self._let_go()
@@ -97,7 +97,7 @@ class Template:
             self._ended(0, 0)
 
     def _let_go(self) -> None:
-        """Close what joins the two; at that it ends."""
+        """Close the connection, at which the template ends."""
         self._loop.remove_reader(self._control)
         self._control.close()
         self.last_words()
@@ -112,13 +112,13 @@ class Template:
 
 
 def _environment() -> dict[str, str]:
-    """What finds the libraries of Python and the time zone, and nothing of the user's."""
+    """Return an environment with what Python needs for libraries and the time zone only."""
     named = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    # When it has a name, the zone is read once; otherwise again and again, which a worker cannot.
+    # Without TZ, libc would check the time zone file again and again, which a worker cannot open.
     return {"TZ": ":/etc/localtime"} | named
 
 
 def _folders() -> set[str]:
-    """Where a Python without site-packages finds what a worker imports."""
+    """Return the folders where a Python without site-packages finds what a worker imports."""
     specs = (find_spec(name) for name in ("llmspell", "lupa"))
     return {str(Path(spec.origin).parents[1]) for spec in specs if spec and spec.origin}

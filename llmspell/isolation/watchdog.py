@@ -1,4 +1,4 @@
-"""Looks after the workers that compute."""
+"""The watchdog: limits and shares the CPU time of the workers that are computing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-INTERVAL = 0.005  # seconds from look to look
-LONG = 0.005  # seconds of CPU that make a turn a long one
-SHARE = 0.05  # seconds of CPU until one in a long turn lets another go on, if there is one
-GRACE = 0.5  # seconds of CPU beyond its limit in which a worker should have ended by itself
+INTERVAL = 0.005  # seconds between checks
+LONG = 0.005  # seconds of CPU time after which a turn counts as long
+SHARE = 0.05  # seconds of CPU time per slice, when workers in long turns have to alternate
+GRACE = 0.5  # seconds of CPU time beyond the limit, in which a worker should end by itself
 
 
 class Computing(Protocol):
-    """A worker, as far as it is watched.
+    """A worker, as the watchdog sees it.
 
     Attributes:
         pid: Its process id.
-        time: Seconds of CPU a turn of it may take.
+        time: The CPU time limit of one turn, in seconds.
     """
 
     pid: int
@@ -32,30 +32,30 @@ class Computing(Protocol):
     def go_on(self) -> None: ...
 
     def overdue(self) -> None:
-        """It has gone beyond its limit: end it."""
+        """End the worker, which has exceeded its limit."""
         ...
 
 
 class Watchdog:
-    """Knows which workers compute, and looks at them every 5 ms.
+    """Tracks the workers that are computing, and checks them every 5 ms.
 
-    So that a crowd of spells that never stop does not hold up those that wait for effects, only as
-    many workers are in their first turn at once as there are cores, and of those whose turn has
-    become a long one only as many run; these take turns. One that goes beyond its time limit, at
-    which it should have ended by itself, is ended.
+    Spells that never stop must not delay those that wait for effects. So at most as many workers
+    are in their first turn at once as there are cores, and of those whose turn has become long, at
+    most as many run at a time; they alternate. A worker that exceeds its time limit, at which it
+    should have ended by itself, is killed.
     """
 
     def __init__(self) -> None:
         self._room = os.cpu_count() or 1
-        self._computing: dict[Computing, float] = {}  # with the CPU it had used when it began
+        self._computing: dict[Computing, float] = {}  # with the CPU time used before the turn
         self._new: set[Computing] = set()
         self._waiting: deque[tuple[Computing, Callable[[], None]]] = deque()
-        self._long: dict[Computing, float] = {}  # with the CPU it had used when it went on
+        self._long: dict[Computing, float] = {}  # with the CPU time used before the slice
         self._paused: deque[Computing] = deque()
         self._next_look: asyncio.TimerHandle | None = None
 
     def begin(self, worker: Computing, start: Callable[[], None], *, new: bool) -> None:
-        """A worker is to compute: call `start`, now or, if it is `new`, when there is room."""
+        """Start a turn of a worker: call `start` now or, if it is `new`, when there is room."""
         if new and len(self._new) >= self._room:
             self._waiting.append((worker, start))
             return
@@ -67,7 +67,7 @@ class Watchdog:
             self._look_later()
 
     def end(self, worker: Computing) -> None:
-        """It does not compute any more, or not at all."""
+        """End a worker's turn, whether it was computing or still waiting."""
         self._computing.pop(worker, None)
         self._long.pop(worker, None)
         if worker in self._paused:
@@ -101,7 +101,7 @@ class Watchdog:
             self._look_later()
 
     def _share_out(self) -> None:
-        """Let as many of those in long turns run as there are cores, one after the other."""
+        """Let as many workers in long turns run as there are cores, in alternation."""
         for worker in list(self._long)[self._room :]:
             self._pause(worker)
         for worker, since in list(self._long.items()):
@@ -119,10 +119,10 @@ class Watchdog:
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of CPU a process has used; where that is not to be had, seconds on the clock."""
+    """Return the CPU seconds of a process, or wall time where that is not available."""
     if sys.platform != "linux":
         return time.monotonic()
     try:
-        return time.clock_gettime((~pid << 3) | 2)  # as in Linux's posix-timers.h
+        return time.clock_gettime((~pid << 3) | 2)  # see posix-timers.h in Linux
     except OSError:
         return 0  # it has just ended

@@ -1,4 +1,4 @@
-"""A worker as the host sees it: a Lua state in a process of its own."""
+"""The host's side of a worker: a Lua state in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SHORT = 1 << 16
 
 
 class Worker(asyncio.Protocol):
-    """A process that runs one spell, as a Lua state of the driver's. Nothing it says is trusted.
+    """A process that runs one spell, used by the driver like a local state. It is not trusted.
 
     Attributes:
         pid: Its process id.
-        measures: What confines it, see confinement.py.
-        time: Seconds of CPU a turn may take.
+        measures: The measures that confine it, see confinement.py.
+        time: The CPU time limit of one turn, in seconds.
     """
 
     def __init__(self, watch: Watchdog, signal_: Callable[[Worker, signal.Signals], None]) -> None:
@@ -42,16 +42,16 @@ class Worker(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     async def greet(self) -> None:
-        """Learn its process id, which is the first thing it says, before it is any spell's."""
+        """Receive its process id and measures, which it sends first, before any spell runs."""
         self.pid, self.measures = json.loads(await self._answer)
 
     def set_up(self, limits: Limits, *, seed: int, tools: Sequence[str]) -> None:
-        """Say what the Lua state is to be like; see `Vm`."""
+        """Send the parameters of the Lua state; see `Vm`."""
         self.time, self._longest = limits.time, limits.memory + _SHORT
         self._send(json.dumps([asdict(limits), seed, list(tools)]).encode())
 
-    def resume(self, message: bytes, *, apart: bool = True) -> asyncio.Future[bytes]:  # noqa: ARG002 - it always is
-        """Hand over messages and let Lua run until it waits; what it says, see messages.py."""
+    def resume(self, message: bytes, *, apart: bool = True) -> asyncio.Future[bytes]:  # noqa: ARG002 - always true
+        """Pass messages and let Lua run until it waits; return its messages, see messages.py."""
         self._answer = asyncio.get_running_loop().create_future()
         if self._reason:
             self._answer.set_result(killed(self._reason))
@@ -61,7 +61,7 @@ class Worker(asyncio.Protocol):
         return self._answer
 
     def on_end(self, tell: Callable[[], None]) -> None:
-        """Call that should the process end while nobody waits for it; `resume` says why it did."""
+        """Call `tell` if the process ends while nobody waits for it; `resume` then says why."""
         self._tell = tell
 
     def hang_up(self) -> None:
@@ -81,7 +81,7 @@ class Worker(asyncio.Protocol):
         self._end(Kill("time", "time limit exceeded", None, ""))
 
     def gone(self, status: int) -> None:
-        """The process has ended, with that status as `os.wait` has it."""
+        """Handle the end of the process; `status` is its wait status, as from `os.wait`."""
         self._reason = self._reason or _reason(status)
         self.hang_up()
         self._watch.end(self)
@@ -91,7 +91,7 @@ class Worker(asyncio.Protocol):
             self._tell()
 
     def _end(self, reason: Kill) -> None:
-        """Kill it, if it is still there; a moment later it is gone."""
+        """Kill the process, if it still exists; `gone` is called a moment later."""
         if self._reason is None:
             self._reason = reason
             self._signal(self, signal.SIGKILL)
@@ -99,7 +99,7 @@ class Worker(asyncio.Protocol):
     def _send(self, data: bytes) -> None:
         cast("asyncio.WriteTransport", self._transport).write(_LENGTH.pack(len(data)) + data)
 
-    # What asyncio says: `asyncio.Protocol`.
+    # Callbacks of `asyncio.Protocol`.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.WriteTransport", transport)
@@ -120,14 +120,14 @@ class Worker(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.pid:
-            self._signal(self, signal.SIGKILL)  # its status tells why
+            self._signal(self, signal.SIGKILL)  # its wait status says why it ended
         elif not self._answer.done():
             self._answer.set_exception(error or EOFError())
-            self._answer.exception()  # now it has been looked at: nobody may be left to do that
+            self._answer.exception()  # marks it as retrieved, since nobody may await it
 
 
 def _reason(status: int) -> Kill:
-    """Why a process ended that nobody here has killed."""
+    """Return why a process ended that the host has not killed."""
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGXCPU:
         return Kill("time", "time limit exceeded", None, "")

@@ -1,15 +1,15 @@
-"""What runs in the processes that hold Lua states. It is started as a script.
+"""The program that runs in the processes with Lua states. It is started as a script.
 
-The first process, the template, reads from standard input by how many bytes a worker may grow, in
-eight bytes, and then the bytecode that every state is made of. From then on it forks a worker
-whenever the host asks for one; a worker confines itself and runs one spell. The two tell each other
-pairs of four bytes each. The host: 0, 0 and with it a descriptor, fork a worker that talks through
-that one; a process id and a signal, send that worker that signal. The template: the process id and
-wait status of a worker that ended.
+The first process, the template, reads from standard input: in eight bytes, by how many bytes a
+worker may grow; then the bytecode that every state is created from. From then on it forks a worker
+at each request of the host; a worker confines itself and runs one spell. Template and host exchange
+pairs of two four-byte numbers. From the host: 0, 0 along with a descriptor, to fork a worker that
+communicates through it; or a process id and a signal, to send that signal to that worker. From the
+template: the process id and wait status of a worker that ended.
 
-Host and worker send each other frames: a length in four bytes, and so many bytes. The worker's
-first says its process id and the names of the measures that confine it. Then the host sends what
-the state is to be like, and from then on messages, each of which is answered by one.
+Host and worker exchange frames: a four-byte length, followed by that many bytes. The worker's first
+frame contains its process id and the names of the measures that confine it. The host then sends the
+parameters of the state, and after that messages, each of which is answered by one message.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from llmspell.lua.vm import Vm
 _LENGTH = struct.Struct("<I")
 _PAIR = struct.Struct("<ii")
 _MEMORY = struct.Struct("<Q")
-SPARE_CPU = 2  # seconds beyond the time limit until the kernel ends a worker
+SPARE_CPU = 2  # seconds beyond the time limit, after which the kernel ends a worker
 
 
 def send_frame(pipe: socket.socket, data: bytes) -> None:
@@ -45,7 +45,7 @@ def send_frame(pipe: socket.socket, data: bytes) -> None:
 
 
 def receive_frame(pipe: socket.socket) -> bytes:
-    """The next frame. Raises EOFError when there is none."""
+    """Return the next frame. Raises EOFError at the end."""
     length = _LENGTH.unpack(_receive(pipe, _LENGTH.size))[0]
     return _receive(pipe, length)
 
@@ -68,7 +68,7 @@ class Template:
         confinement.prepare()
 
     def run(self) -> None:
-        """Serve until the host is gone; no worker survives it."""
+        """Serve until the host is gone; no worker outlives it."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -92,7 +92,7 @@ class Template:
             self._control.sendall(_PAIR.pack(pid, status))
 
     def _obey(self) -> bool:
-        """Do what the host asks; False when it is gone."""
+        """Execute a request of the host; return False when the host is gone."""
         data, descriptors, _, _ = socket.recv_fds(self._control, _PAIR.size, 1)
         if not data:
             return False
@@ -107,7 +107,7 @@ class Template:
         try:
             pid = os.fork()
         except OSError:
-            os.close(descriptor)  # by which the host learns of it
+            os.close(descriptor)  # which tells the host
             return
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -129,7 +129,7 @@ class Template:
 
 
 def work(pipe: socket.socket, image: Image, memory: int) -> None:
-    """Be a worker, until the host hangs up."""
+    """Serve as a worker, until the host closes the connection."""
     measures = confinement.confine(memory)
     send_frame(pipe, json.dumps([os.getpid(), measures]).encode())
     try:
@@ -155,7 +155,7 @@ def _resume(vm: Vm, message: bytes) -> bytes:
 
 
 def _ended() -> Iterator[tuple[int, int]]:
-    """The workers that ended, and how."""
+    """Yield the process id and wait status of each worker that has ended."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -167,7 +167,7 @@ def _ended() -> Iterator[tuple[int, int]]:
 
 
 def main(control: int) -> None:
-    """Be the template. A worker can load nothing, so all it needs is loaded here."""
+    """Run the template. A worker cannot load anything, so everything it needs is loaded here."""
     time.localtime()
     template = Template(socket.socket(fileno=control), sys.stdin.buffer.read())
     gc.disable()

@@ -1,4 +1,4 @@
-"""Workers for the runs of one runtime."""
+"""The workers for the runs of one runtime."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from llmspell.isolation.worker import Worker
 from llmspell.lua.image import Image
 
 _MEMORY = struct.Struct("<Q")
-_ALLOWANCE = 3  # times the memory limit: Lua's own, and a message as bytes on its way in and out
-_BASE = 64 << 20  # bytes Python itself may come to need
-_PATIENCE = 10  # seconds for a worker to begin
-SPARES = 2  # workers kept ready, once more than one was wanted
+_ALLOWANCE = 3  # times the memory limit: for Lua, and for a message as bytes on its way in and out
+_BASE = 64 << 20  # bytes that Python itself may need
+_PATIENCE = 10  # seconds for a worker to start
+SPARES = 2  # workers kept ready, once more than one was needed
 
 
 class Workers:
-    """Forks workers, the first when it is wanted, and keeps some ready.
+    """Forks workers on demand, and keeps some ready.
 
     Attributes:
-        memory: The highest memory limit a run in one of them can have.
+        memory: The highest memory limit of a run in one of them.
     """
 
     def __init__(self, image: Image, *, memory: int) -> None:
-        """Prepare.
+        """Store the settings; the first worker is forked when it is needed.
 
         Args:
-            image: What every state is made of.
-            memory: See the attribute.
+            image: The bytecode that every state is created from.
+            memory: The value of the attribute.
         """
         self.memory = memory
         self._setup = _MEMORY.pack(_ALLOWANCE * memory + _BASE) + image.code
@@ -49,7 +49,7 @@ class Workers:
         self._taken = 0
 
     async def take(self) -> Worker:
-        """A worker for one run; whoever takes it closes it. Raises IsolationError."""
+        """Return a worker for one run; the caller has to close it. Raises IsolationError."""
         self._taken += 1
         worker = self._spares.popleft() if self._spares else await self._fork()
         if self._taken > 1 and (self._stocking is None or self._stocking.done()):
@@ -57,7 +57,7 @@ class Workers:
         return worker
 
     async def close(self) -> None:
-        """End all of them."""
+        """End all workers."""
         if self._stocking:
             await cancel([self._stocking])
         self._watch.close()
@@ -84,7 +84,7 @@ class Workers:
             with theirs:
                 await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
                 template.fork(theirs)
-            # `asyncio.wait_for` of Python 3.11 may keep a cancellation to itself.
+            # `asyncio.wait_for` of Python 3.11 may swallow a cancellation.
             await within(_PATIENCE, worker.greet())
         except (OSError, EOFError, TimeoutError) as error:
             raise IsolationError(
@@ -94,7 +94,7 @@ class Workers:
             ) from error
         finally:
             if not worker.pid:
-                worker.hang_up()  # the process, if there is one, ends
+                worker.hang_up()  # at which the process, if there is one, ends
                 ours.close()
         self._living[worker.pid] = worker
         return worker

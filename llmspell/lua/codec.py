@@ -1,17 +1,17 @@
-"""Values as bytes: the only form in which anything leaves or enters a Lua state.
+"""Encodes values as bytes, the only form in which anything enters or leaves a Lua state.
 
-A value is a tag and what the tag asks for, all integers little-endian:
+A value is a tag followed by its content; all integers are little-endian:
 
     n t f            nil, true, false
     i                64-bit integer
     d                64-bit float
-    s                32-bit length, bytes (UTF-8 where they are; other bytes arrive as `bytes`)
+    s                32-bit length, bytes (UTF-8 where valid; other bytes arrive as `bytes`)
     A                32-bit count, that many values: a list
     0                an empty table
-    T … e            keys and values in turn: a table
-    F                64-bit integer, below 2^32, that stands for a function of the spell
+    T … e            alternating keys and values: a table
+    F                64-bit integer, below 2^32: a reference to a function of the spell
 
-Decoding trusts nothing: the bytes may come from a process that a hostile spell took over.
+Decoding trusts nothing: the bytes may come from a process that a hostile spell has taken over.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _pack_count, _pack_integer, _pack_float = _COUNT.pack, _INTEGER.pack, _FLOAT.pac
 _count_at, _integer_at, _float_at = _COUNT.unpack_from, _INTEGER.unpack_from, _FLOAT.unpack_from
 
 
-# Short keys of tables, encoded: they are names, which come again and again.
+# Cache of encoded short keys: they are names, which repeat.
 _names: dict[Value, bytes] = {}
 _MOST_NAMES, _LONGEST_NAME = 1000, 40
 
 
 class MalformedMessage(Exception):
-    """Bytes that no intact kernel sends."""
+    """The bytes are not something that an intact kernel sends."""
 
 
 def encode(value: Value, limit: int = 1 << 26) -> bytes:
-    """The bytes of a plain value.
+    """Encode a plain value as bytes.
 
-    An integer beyond 64 bits becomes a float, as it would in Lua.
+    An integer beyond 64 bits becomes a float, as in Lua.
 
     Raises:
-        NotPlain: When the value is not plain, too deep, or has more than `limit` bytes.
+        NotPlain: The value is not plain, is nested too deeply, or takes more than `limit` bytes.
     """
     if value is None:
         return b"n"
@@ -68,7 +68,7 @@ def _encode(value: Value, out: bytearray, depth: int, limit: int) -> None:
         out += b"T"
         for key, item in value.items():
             out += _names.get(key) or _key(key)
-            if type(item) is str:  # as most are
+            if type(item) is str:  # the most common case
                 out += _names.get(item) or _string(item)
             else:
                 _encode(item, out, depth + 1, limit)
@@ -125,13 +125,15 @@ def _key(key: Value) -> bytes:
     raise NotPlain(f"a table cannot have the key {key!r}")
 
 
-def decode(  # noqa: PLR0911 - one a tag
+def decode(  # noqa: PLR0911 - one return per tag
     data: bytes, at: int, functions: list[LuaFunction], depth: int = 0
 ) -> tuple[Value, int]:
-    """The value at a position, and the position after it; functions met are appended.
+    """Decode the value at a position; return it and the position after it.
+
+    References to functions are appended to `functions`.
 
     Raises:
-        MalformedMessage, struct.error, IndexError: When there is no whole value there.
+        MalformedMessage, struct.error, IndexError: There is no complete value at that position.
     """
     tag = data[at]
     at += 1

@@ -1,4 +1,4 @@
-"""What went wrong in a state, as one of our errors."""
+"""Converts failures in a Lua state to llmspell's errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FRAME = re.compile(r"^\t(?!\[C\]|\?|\(\.\.\.).+:\d+: in .+", re.MULTILINE)
 
 
 def spell_error(failed: Failure) -> SpellError:
-    """The error that ends a run."""
+    """Return the error that ends a run."""
     value = failed.value
     if isinstance(value, dict) and value.get("code") == "spell_syntax":
         return syntax_error(as_text(value.get("message", failed.text)))
@@ -41,9 +41,9 @@ def spell_error(failed: Failure) -> SpellError:
 
 
 def callback_error(failed: Failure) -> EffectError:
-    """The error of an effect whose handler called a function of the spell that failed.
+    """Return the error of an effect whose handler called a function of the spell that failed.
 
-    It keeps the place inside that function.
+    It keeps its place inside that function.
     """
     if error := effect_error_from(failed.value):
         error.where = failed.value.get("where", failed.where)
@@ -55,14 +55,14 @@ def callback_error(failed: Failure) -> EffectError:
 
 
 def _split(failed: Failure) -> tuple[str | None, str]:
-    """Where the error was, and its text without that."""
+    """Return the place of an error, and its text without the place."""
     if match := _PLACE.match(failed.text):
         return match[1], failed.text[match.end() :]
     return failed.where, failed.text
 
 
 def _said(value: Value, text: str) -> str:
-    """What an error table says that is none of ours: its message, or else all of it."""
+    """Return the message of an error value: its text, or a table's `message`, or all of it."""
     if not isinstance(value, (dict, list)) or not re.fullmatch(r"table: \d+", text):
         return text
     if isinstance(value, dict) and isinstance(value.get("message"), str):
@@ -72,17 +72,17 @@ def _said(value: Value, text: str) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
     except TypeError:
-        return repr(value)  # keys that JSON has not, or that have no order
+        return repr(value)  # keys that JSON lacks, or that cannot be sorted
 
 
 def _way_to_pass(message: str) -> str | None:
-    """What to do about a value that is too large to cross; a spell may catch that error."""
+    """Return a hint for a value that is too large to pass; a spell may catch that error."""
     found = _TOO_LARGE.search(message)
     return how_to_raise("message", int(found[1])) if found else None
 
 
 def syntax_error(message: str) -> SpellSyntaxError:
-    """The error for what Lua's compiler says: `file:line: …`."""
+    """Convert a message of Lua's compiler, `file:line: …`, to an error."""
     match = _PLACE.match(message)
     if not match:
         error = SpellSyntaxError(message, file="?", line=0)
@@ -93,7 +93,7 @@ def syntax_error(message: str) -> SpellSyntaxError:
 
 
 def limit_error(kill: Kill, limits: Limits) -> LlmspellError:
-    """The error of a run whose state was killed."""
+    """Return the error of a run whose state was killed."""
     value = getattr(limits, kill.limit, None)
     if value is None:
         return SpellError(kill.message, where=kill.where)

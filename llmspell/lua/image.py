@@ -1,9 +1,9 @@
-"""The trusted Lua of a state - kernel, library, bridges - as bytecode.
+"""The image of a state: its trusted Lua (kernel, library, bridges) as bytecode.
 
-A state is made for every run, so it must be quick and small. All of its Lua is compiled once a
-process, to one chunk that states use where it lies. What every spell needs are functions in it.
-The rest - rarer parts, and the Lua of bridges that say which globals it makes - are strings in it,
-bytecode themselves, which a state loads when a spell first uses them.
+A state is created for every run, so that must be fast and small. All of its Lua is compiled once
+per process, to a single chunk that states use in place. What every spell needs are functions in
+that chunk. The rest (rarer parts, and the Lua of bridges that declare their globals) are strings in
+it, themselves bytecode, which a state loads at first use.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ LAZY = (
 
 
 class LuaPart(NamedTuple):
-    """The Lua of a bridge. Without `globals` it is run in every state from the start."""
+    """The Lua of a bridge. Without `globals`, it runs at the creation of every state."""
 
     name: str
     source: str
@@ -72,16 +72,16 @@ class LuaPart(NamedTuple):
 
 
 class Image(Frozen):
-    """What a state is made of: bytecode, which has to outlive the state."""
+    """The bytecode that states are created from. It has to outlive the states."""
 
     code: bytes
 
 
 def build(bridges: Sequence[LuaPart]) -> Image:
-    """The image with the Lua of these bridges, which are loaded in order.
+    """Return the image with the Lua of these bridges, which are loaded in order.
 
     Raises:
-        PluginError: When the Lua of a bridge does not compile.
+        PluginError: The Lua of a bridge does not compile.
     """
     return _build(tuple(bridges))
 
@@ -97,24 +97,24 @@ def _build(bridges: tuple[LuaPart, ...]) -> Image:
         entries.append(b"{ %scode = %s },\n" % (names, _quoted(_bytecode(bridge, compiled))))
     program = b"local sources = {\n%s}\nlocal bridges = {\n%s}\nreturn sources.kernel(sources, bridges, ...)"
     code = compiled(program % (b"".join(sources), b"".join(entries)))
-    # Where there are no line numbers, Lua reads on for them: a byte for each instruction at most.
+    # Lua reads past the end in place of missing line numbers, up to one byte per instruction.
     return Image(code + bytes(len(code) // 4))
 
 
 def lua_version() -> str:
-    """Of the Lua that runs spells: "Lua 5.5"."""
+    """Return the version of Lua that runs spells: "Lua 5.5"."""
     return str(lua55.LuaRuntime(register_eval=False, register_builtins=False).lua_implementation)
 
 
 def syntax_problem(source: bytes, chunk_name: str, *, memory: int) -> str | None:
-    """What is wrong with a spell's text, as Lua says it: `file:line: …`; None when it compiles.
+    """Return the syntax error of a spell's text, `file:line: …`, or None if it compiles.
 
-    `memory` is how many bytes that may take.
+    `memory` is the limit in bytes for compiling it.
     """
     state = lua55.LuaRuntime(
         encoding=None, register_eval=False, register_builtins=False, max_memory=0
     )
-    # Only Lua's own allocations may fail, so nothing is handed over while the limit is on.
+    # Only Lua's own allocations may fail, so pass no values while the limit is on.
     mailbox = state.table(source, chunk_name.encode())
     compile_it = state.execute(_COMPILE_ONLY, mailbox)
     state.set_max_memory(memory)
@@ -125,7 +125,7 @@ def syntax_problem(source: bytes, chunk_name: str, *, memory: int) -> str | None
     finally:
         state.set_max_memory(0)
     problem = mailbox[3]
-    # A second line would be where our own function was.
+    # The second line is the position within `_COMPILE_ONLY`.
     return None if problem is None else problem.split(b"\n")[0].decode("utf-8", "replace")
 
 
@@ -142,7 +142,7 @@ def _own(name: str) -> bytes:
 
 
 def _quoted(data: bytes) -> bytes:
-    """A Lua string."""
+    """Quote bytes as a Lua string literal."""
     return b'"%s"' % re.sub(rb'[\\"\r\n]', lambda found: b"\\%03d" % found[0][0], data)
 
 
@@ -154,7 +154,7 @@ def _bytecode(part: LuaPart, compiled: Callable[[bytes], bytes]) -> bytes:
 
 
 def _compiler() -> Callable[[bytes], bytes]:
-    """What compiles Lua to bytecode without names and line numbers."""
+    """Return a function that compiles Lua to bytecode without names and line numbers."""
     state = lua55.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
     dump = state.execute(b"""
         return function(source) return string.dump(assert(load(source, '=llmspell', 't')), true) end

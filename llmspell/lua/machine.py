@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 class Machine(Protocol):
-    """A Lua state, here or in another process. What it says is described in messages.py."""
+    """A Lua state, in this process or in another. For its messages see messages.py."""
 
     def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]:
-        """Hand over messages and let Lua run until it waits; what it says.
+        """Pass messages and let Lua run until it waits; return its messages.
 
-        A future of that when it runs `apart` from the event loop, because it was asked to or
-        because it always does.
+        Returns a future if Lua runs `apart` from the event loop, on request or because it always
+        does.
         """
         ...
 
     def on_end(self, tell: Callable[[], None]) -> None:
-        """Call that should it end unasked; `resume` says why it did."""
+        """Call `tell` if the state ends by itself; `resume` then says why."""
         ...
 
     def close(self) -> None:
-        """The run is over."""
+        """Close the state at the end of the run."""
         ...

@@ -1,8 +1,9 @@
-"""What a Lua state and its host tell each other: records, many in one message.
+"""The messages between a Lua state and its host: records, of which a message has any number.
 
-A message from Lua begins with a byte for how things stand: w, it waits for a reply; m, it can go on
-at once; k, it was killed. A record is a byte for its kind and what that kind asks for, integers little-endian; values are
-as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
+A message from Lua begins with a byte for its status: w, it waits for a reply; m, it can continue at
+once; k, it was killed. A record is a byte for its kind and the content of that kind. Integers are
+little-endian; values are encoded as in codec.py; texts are prefixed with a 16- or 32-bit length.
+From Lua:
 
     1 request    16-bit length of: task, path with 16-bit length, name; number of the effect within
                  its task; arguments
@@ -12,8 +13,9 @@ as in codec.py, texts have a 16- or 32-bit length in front. From Lua:
     5 printed    text with 32-bit length, its line end included
     6 killed     0, limit, reason, where, traceback
 
-To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has one effect
-outstanding at most, so a reply is addressed to the task.
+To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has at most one
+    effect
+outstanding, so replies are addressed to the task.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ class Failure(NamedTuple):
     """An error that no pcall caught.
 
     `text` is the error as a spell would print it; `where` is "file.lua:12", or None; `hint` says
-    what to do, if that is known.
+    what to do, if known.
     """
 
     value: Value
@@ -63,7 +65,7 @@ class Failure(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """Why a state was ended: the limit's name, a sentence, and where the spell was."""
+    """Why a state was killed: the limit's name, a sentence, and where the spell was."""
 
     limit: str
     message: str
@@ -72,10 +74,10 @@ class Kill(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What came of letting Lua run.
+    """The outcome of one turn of Lua.
 
     Attributes:
-        more: True when it can go on at once, False when it waits for a reply.
+        more: True when it can continue at once, False when it waits for a reply.
         kill: Set when the state is dead.
     """
 
@@ -87,20 +89,20 @@ _WAITING, _GOING_ON = Turn(more=False, kill=None), Turn(more=True, kill=None)
 
 
 class Receiver(Protocol):
-    """Is told what Lua says, record by record."""
+    """Receives the messages of a Lua state, record by record."""
 
     def requested(
         self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
     ) -> None:
-        """A task asks for an effect and waits; `functions` are those among the arguments."""
+        """A task requests an effect and waits; `functions` are those among the arguments."""
         ...
 
     def cancelled(self, task: int) -> None:
-        """A task was cancelled in Lua: nobody waits for its effect any more."""
+        """A task was cancelled in Lua, so its effect is no longer awaited."""
         ...
 
     def returned(self, call: int, value: Value) -> None:
-        """The task that answers a call of the host has ended."""
+        """The task that answers a call of the host has returned."""
         ...
 
     def failed(self, call: int, failure: Failure) -> None:
@@ -108,7 +110,7 @@ class Receiver(Protocol):
         ...
 
     def printed(self, text: str | bytes) -> None:
-        """The spell printed a line, which then ends, or wrote a piece of one."""
+        """The spell printed a line, line end included, or wrote part of one."""
         ...
 
 
@@ -117,13 +119,13 @@ class Reader:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver, self._requested = receiver, receiver.requested
-        # What stands in front of a request's arguments comes again with every effect of that name
-        # in that task: the bytes, and the task, path and name they stand for.
+        # Cache of what precedes a request's arguments, which is the same for every effect of that
+        # name in that task: from the bytes to the task, path and name.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
         self._kill: Kill | None = None
 
     def read(self, message: bytes) -> Turn:
-        """Tell the receiver what a message says; how things stand. Raises MalformedMessage."""
+        """Pass a message's records to the receiver; return the status. Raises MalformedMessage."""
         at, end = 1, len(message)
         try:
             while at < end:
@@ -176,7 +178,7 @@ class Reader:
         functions: list[LuaFunction] = []
         args: Value = []
         at = end + 5
-        if message[end + 4] != _EMPTY:  # often there are none
+        if message[end + 4] != _EMPTY:  # many effects have no arguments
             args, at = decode(message, end + 4, functions)
         self._requested(task, f"{path}/{number}", name, args, functions)
         return at
@@ -207,19 +209,19 @@ class Reader:
 
 
 def killed(kill: Kill, *, after: bytes = b"k") -> bytes:
-    """What Lua would say of its end, `after` what it said before."""
+    """Return a message by which Lua reports its end, `after` what it said before."""
     return after + _head(_KILLED, 0) + b"".join(map(encode, kill))
 
 
 def reply(task: int, value: Value) -> bytes:
-    """The effect of a task is done. Raises NotPlain."""
-    if value is None:  # as often
+    """Return the result of a task's effect. Raises NotPlain."""
+    if value is None:  # common
         return _nothing(_REPLY, task, _NIL)
     return _head(_REPLY, task) + encode(value)
 
 
 def refusal(task: int, error: dict[str, Value]) -> bytes:
-    """The effect of a task failed: an error table to raise there."""
+    """Fail a task's effect, with an error table to raise in the task."""
     return _head(_REFUSAL, task) + encode(error)
 
 
@@ -230,7 +232,7 @@ def call(number: int, path: str, function: LuaFunction, args: list[Value]) -> by
 
 
 def release(function: LuaFunction) -> bytes:
-    """The host will not call that function again."""
+    """Release a function that the host will not call again."""
     return _head(_RELEASE, function.id)
 
 
@@ -252,23 +254,23 @@ def main(name: str, source: bytes, params: dict[str, Value], arguments: list[str
 
 
 def is_end(message: bytes) -> bool:
-    """Whether a message to Lua ends the run, or is empty since the state has died."""
+    """Whether a message to Lua ends the run, or is empty because the state has died."""
     return not message or message[0] == _KILL
 
 
 def head_of(message: bytes) -> tuple[str, int]:
-    """What a message to Lua is, and the number of the task or call it is for."""
+    """Return the kind of a message to Lua, and the number of the task or call it is for."""
     kind, number = _head_at(message, 0)
     return _KINDS[kind], number
 
 
 def path_of_call(message: bytes) -> str:
-    """The path of the task that is to answer a call."""
+    """Return the path of the task that is to answer a call."""
     return message[7 : 7 + _short_at(message, 5)[0]].decode()
 
 
 def called(message: bytes) -> tuple[LuaFunction, list[Value]]:
-    """The function that a call is of, and its arguments."""
+    """Return the function that a call message calls, and its arguments."""
     at = 7 + _short_at(message, 5)[0]
     function = LuaFunction(_FUNCTION.unpack_from(message, at)[0])
     return function, decode(message, at + _FUNCTION.size, [])[0]

@@ -1,9 +1,9 @@
-"""One Lua state, and the only module that imports lupa.
+"""One Lua state; the only module that imports lupa.
 
-What keeps a hostile spell inside (each rule answers a way out that was shown to work):
-no Python object or callable enters the state; bytes cross through one mailbox table; lupa resumes
-one trusted coroutine only, which yields exactly one string; strings are not decoded by lupa; the
-memory limit is on only while Lua runs, since lupa's own allocations are not protected; the text
+The rules that contain a hostile spell (each closes an escape that was shown to work):
+no Python object or callable enters the state; bytes cross through a single mailbox table; lupa
+resumes only one trusted coroutine, which yields exactly one string; lupa does not decode strings;
+the memory limit is on only while Lua runs, since lupa's own allocations are not protected; the text
 of a spell is never loaded as bytecode.
 """
 
@@ -51,15 +51,15 @@ class Vm:
         tools: Sequence[str],
         cpu_clock: bool = False,
     ) -> None:
-        """Make a state.
+        """Create a state.
 
         Args:
-            limits: See limits.py.
-            seed: For math.random and the order of `pairs`.
-            image: See image.py.
-            tools: Names that are to be global functions which call the tool of that name.
-            cpu_clock: Measure time in CPU seconds of the process, which then is this state's alone,
-                instead of whole seconds on the clock.
+            limits: The limits of the run, see limits.py.
+            seed: The seed for math.random and for the order of `pairs`.
+            image: The trusted Lua, see image.py.
+            tools: Names of tools to define as global functions.
+            cpu_clock: Measure time in CPU seconds of the process, which must run this state only,
+                instead of whole seconds of wall time.
         """
         self._memory = limits.memory
         self._state = state = _new_state(seed)
@@ -76,9 +76,9 @@ class Vm:
                 b"tools": state.table_from([name.encode() for name in tools]),
             }
         )
-        self._image = image  # mode B: its bytes are not copied
+        self._image = image  # kept alive: mode B does not copy the bytecode
         root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"B")
-        state.gccollect()  # a third of what is there by now was needed only to get here
+        state.gccollect()  # a third of the heap was needed only for the setup
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
 
@@ -89,9 +89,9 @@ class Vm:
     def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]: ...
 
     def resume(self, message: bytes, *, apart: bool = False) -> bytes | asyncio.Future[bytes]:
-        """Hand over messages and let Lua run until it waits; what it says, see messages.py.
+        """Pass messages and let Lua run until it waits; return its messages, see messages.py.
 
-        In a thread if `apart`, for a future of that. Never again after a kill.
+        Returns a future of them, from a thread, if `apart`. Must not be called after a kill.
         """
         if apart:
             return self._resume_in_thread(message)
@@ -108,10 +108,10 @@ class Vm:
         return out
 
     def on_end(self, tell: Callable[[], None]) -> None:
-        """It ends in `resume` only, so there is never anything to tell."""
+        """Do nothing: the state only ever ends within `resume`."""
 
     def close(self) -> None:
-        """Nobody will resume it any more."""
+        """Do nothing: the state is freed with the object."""
 
     def _resume_in_thread(self, message: bytes) -> asyncio.Future[bytes]:
         import asyncio
@@ -127,7 +127,7 @@ class Vm:
 
 
 def _broken(error: Exception) -> Kill:
-    """The root itself failed: memory ran out while it worked."""
+    """Return why the root coroutine itself failed, such as for lack of memory."""
     if isinstance(error, MemoryError):
         return Kill("memory", "memory limit exceeded", None, "")
     return Kill("kernel", f"the kernel failed: {error}", None, "")
