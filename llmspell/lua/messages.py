@@ -14,8 +14,7 @@ From Lua:
     6 killed     0, limit, reason, where, traceback
 
 To Lua: see the functions below. Tasks, calls and numbers have 32 bits. A task has at most one
-    effect
-outstanding, so replies are addressed to the task.
+effect outstanding, so replies are addressed to the task.
 """
 
 from __future__ import annotations
@@ -214,41 +213,41 @@ def killed(kill: Kill, *, after: bytes = b"k") -> bytes:
 
 
 def reply(task: int, value: Value) -> bytes:
-    """Return the result of a task's effect. Raises NotPlain."""
+    """Return a message with the result of a task's effect. Raises NotPlain."""
     if value is None:  # common
         return _nothing(_REPLY, task, _NIL)
     return _head(_REPLY, task) + encode(value)
 
 
 def refusal(task: int, error: dict[str, Value]) -> bytes:
-    """Fail a task's effect, with an error table to raise in the task."""
+    """Return a message that fails a task's effect, with an error table to raise there."""
     return _head(_REFUSAL, task) + encode(error)
 
 
 def call(number: int, path: str, function: LuaFunction, args: list[Value]) -> bytes:
-    """Call a function of the spell in a new task. Raises NotPlain."""
+    """Return a message that calls a function in a new task. Raises NotPlain."""
     place = path.encode()
     return _call(_CALL, number, len(place)) + place + _FUNCTION.pack(function.id) + encode(args)
 
 
 def release(function: LuaFunction) -> bytes:
-    """Release a function that the host will not call again."""
+    """Return a message that releases a function, which the host must not call again."""
     return _head(_RELEASE, function.id)
 
 
 def abort(number: int) -> bytes:
-    """Cancel the task that answers a call."""
+    """Return a message that cancels the task which answers a call."""
     return _head(_ABORT, number)
 
 
 def kill(task: int, limit: str, reason: str) -> bytes:
-    """End the run, uncatchably, because of the effect of a task."""
+    """Return a message that ends the run, uncatchably, because of a task's effect."""
     head = _head(_KILL, task) + _with_length(_LONG, limit.encode())
     return head + _with_length(_LONG, reason.encode())
 
 
 def main(name: str, source: bytes, params: dict[str, Value], arguments: list[str]) -> bytes:
-    """Run the spell itself, as call 0. `name` is its chunk name: "@hello.lua"."""
+    """Return a message that runs the spell, as call 0, with a chunk name: "@hello.lua"."""
     head = _head(_MAIN, 0) + _with_length(_LONG, name.encode("utf-8", "surrogateescape"))
     return head + _with_length(_LONG, source) + encode(params) + encode(arguments)
 
