@@ -1,5 +1,5 @@
--- What a spell passes to a library function: checked, converted as C does, refused in C's words
--- and at the spell's line.
+-- Arguments of library functions: checked and converted as C does, with C's error messages, raised
+-- at the spell's line.
 
 local part = ...
 local guard = part("guard")
@@ -8,7 +8,7 @@ local math_type, to_integer = math.type, math.tointeger
 local getinfo, raw_metatable, rawget = debug.getinfo, debug.getmetatable, rawget
 local fail, check = guard.fail, guard.check
 
--- Was the library function that the spell called called as a method?
+-- Whether the spell called the library function as a method.
 local function called_as_method()
   local kind
   for level = 2, 16 do
@@ -66,7 +66,7 @@ local function integer(value, default, position, callee)
   wrong_type(value, "number", position, callee)
 end
 
--- A position in something of that size, counted from the end when negative.
+-- Resolves a position in a sequence of `size`; negative positions count from the end.
 local function start(value, size, position, callee)
   local at = integer(value, 1, position, callee)
   if at > 0 then
@@ -77,7 +77,7 @@ local function start(value, size, position, callee)
   return size + at + 1
 end
 
--- The length of a table, which a __len metamethod may make of anything.
+-- The length of a table; a __len metamethod may return anything.
 local function length(t)
   local n = #t
   if math_type(n) == "integer" then
@@ -87,7 +87,7 @@ local function length(t)
     or fail("object length is not an integer")
 end
 
--- What a pcall of C's function returned; its error as if the spell had called it.
+-- Returns the results of a pcall of a C function; raises its error as if the spell had called it.
 local function settled(callee, ok, ...)
   if ok then
     return ...
@@ -100,12 +100,12 @@ local function settled(callee, ok, ...)
   fail(message)
 end
 
--- `return on(f(...))` is not a tail call: what is said of a bad argument depends on the frame.
+-- `return on(f(...))` is not a tail call: the error for a bad argument depends on the frame.
 local function on(...)
   return ...
 end
 
--- A function of a part that is made when it is first called.
+-- A function that loads a part at its first call, and calls the part's function.
 local function later(name, key)
   return function(...)
     return on(part(name)[key](...))

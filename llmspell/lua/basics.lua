@@ -1,5 +1,5 @@
--- Basic functions that differ from C's: no addresses, no finalizers, no error handlers in places
--- where nothing watches them, and loops that may perform effects. rarities.lua has what is rare.
+-- Basic functions that differ from C's: no addresses, no finalizers, no error handlers where nothing
+-- watches them, and loops that may perform effects. The rarely used ones are in rarities.lua.
 
 local part = ...
 local guard, on, later = part("guard"), part("arguments").on, part("arguments").later

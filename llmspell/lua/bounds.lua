@@ -1,13 +1,13 @@
--- A bound on the work that a compiled pattern may give to C's matcher, which cannot be interrupted and
--- takes exponential time on some. The size of the text gives one; measures.lua may find a better.
+-- Bounds the work that a compiled pattern may give to C's matcher, which cannot be interrupted and takes
+-- exponential time on some. The size of the text gives one bound; measures.lua may find a better one.
 
 local part = ...
 local config, charge = part("config"), part("guard").charge
 local measure = part("measures")
 local next, floor, max, huge = next, math.floor, math.max, math.huge
 
--- Steps C may take in one call (about 5 ns each), those so few that they are not charged, and how many
--- cost as much as an instruction: the charge is to have the clock looked at.
+-- The steps C may take in one call (about 5 ns each), the number of steps too small to charge, and the
+-- number that costs as much as an instruction. Charging makes the kill switch look at the clock.
 local MAX_STEPS <const> = config.matcher_steps or 2e7
 local FREE_STEPS <const> = MAX_STEPS // 32
 local STEPS_CHARGED <const> = 2000
@@ -25,9 +25,9 @@ local function disjoint(a, b)
   return true
 end
 
--- Can the items from `item` on fail to match, wherever they begin?
+-- Whether the items from `item` on can fail to match, wherever they begin.
 local function can_fail(program, item)
-  local takes_all = false -- a loop over every byte came before
+  local takes_all = false -- whether a loop over every byte came before
   for i = item, program.size do
     local kind = program.kinds[i]
     if kind == "end" then
@@ -40,7 +40,7 @@ local function can_fail(program, item)
   return false
 end
 
--- Do the items from `item` on fail at their first look, wherever a byte of `set` comes next?
+-- Whether the items from `item` on fail immediately wherever the next byte is in `set`.
 local function fails_at_once(program, item, set)
   for i = item, program.size do
     local kind = program.kinds[i]
@@ -61,9 +61,9 @@ end
 
 local loops = { star = true, plus = true, lazy = true }
 
--- Looks at the loops. `runs` finds what one takes at most. One that is `sure` need only be tried at its
--- longest. C tries it at each length: one is `retried` if the rest can fail, and `in_doubt` if it is not
--- seen to fail at once.
+-- Examines the loops. `runs` is a pattern for the longest run that a loop takes. C tries a loop at each
+-- length: it is `retried` if the rest can fail, and `in_doubt` if the rest may not fail immediately. A
+-- loop that is `sure` need only be tried at its longest.
 local function set_loops(program)
   program.runs, program.sure = {}, {}
   program.in_doubt, program.retried = {}, {}
@@ -81,8 +81,8 @@ local function set_loops(program)
   end
 end
 
--- Does C look at other bytes from each start? So it is if a match begins with a byte that no item takes but
--- perhaps the last, since all that is looked at then lies before the next start.
+-- Whether C looks at different bytes from each start. This holds if a match begins with a byte that no
+-- other item takes, except perhaps the last: all bytes looked at then lie before the next start.
 local function are_starts_apart(program)
   local begin = program.begin
   local set = program.kinds[begin] == "one" and program.sets[begin]
@@ -96,9 +96,9 @@ local function are_starts_apart(program)
   return set
 end
 
--- How C's work on n bytes grows: it takes at most some `unit` * n^degree steps. A step belongs to
--- a start, a number of repetitions for each loop whose number is in doubt, and a position. `narrow` of
--- the degree are due to loops that take a run of certain bytes, one of `narrows`.
+-- Sets how C's work on n bytes grows: it takes at most `unit` * n^degree steps. A step is determined by
+-- a start, a number of repetitions for each loop in doubt, and a position. `narrow` of the degree are
+-- due to loops that take runs of certain bytes only, the patterns in `narrows`.
 local function set_growth(program)
   local doubtful, linear, narrow, wide = 0, 0, 0, false
   local unit, choices, depth, narrows = 2, 1, 1, {}
@@ -124,13 +124,13 @@ local function set_growth(program)
   program.unit, program.depth, program.narrows = unit * choices, depth, narrows
 end
 
--- `limit` is the longest text that C may match without a look at it, `free` the longest that costs
--- nothing extra. Each place of a step lies no earlier than the one before, hence the division by degree!.
+-- `limit` is the longest text that C may match without measuring it, `free` the longest that costs
+-- nothing extra. The positions of a step are in ascending order, hence the division by degree!.
 local function set_limits(program)
   set_loops(program)
   set_growth(program)
   local malformed = program.kinds[program.size] == "malformed" or #program.open > 0
-  program.sound = not malformed and program.depth < MAX_DEPTH - 4 -- captures may be put around it
+  program.sound = not malformed and program.depth < MAX_DEPTH - 4 -- captures may be added around it
   local power, share = max(program.degree, 1), program.unit
   for i = 2, power do
     share = share / i
@@ -142,7 +142,7 @@ local function set_limits(program)
   end
 end
 
--- May C match this program on a text from a position on? Takes the price if so.
+-- Whether C may match this program on a text from a position on; if so, charges for it.
 local function admit(program, s, at)
   local size = #s - at + 1
   if size <= program.free then

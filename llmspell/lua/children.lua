@@ -1,4 +1,4 @@
--- Tasks that belong to another: nothing outlives the task that started it, and no failure is lost.
+-- Structured concurrency: no task outlives the one that started it, and no failure is lost.
 
 local part = ...
 local scheduler = part("scheduler")
@@ -6,7 +6,7 @@ local start, current, enqueue, wait, cancel =
   scheduler.start, scheduler.current, scheduler.enqueue, scheduler.wait, scheduler.cancel
 local error, ipairs, next, pack, unpack = error, ipairs, next, table.pack, table.unpack
 
--- What a finished task returned, or its error once more.
+-- Returns the results of a finished task, or raises its error again.
 local function outcome(task)
   task.observed = true
   if task.failure then
@@ -16,7 +16,7 @@ local function outcome(task)
   return unpack(task.results, 1, task.results.n)
 end
 
--- Waits until a task is done, whatever becomes of it.
+-- Waits until a task is done, whether it succeeds or fails.
 local function join(task)
   task.observed = true
   while task.state ~= "done" do
@@ -26,13 +26,13 @@ local function join(task)
   end
 end
 
--- Waits until a task is done; what it returned, or its error.
+-- Waits until a task is done; returns its results, or raises its error.
 local function await(task)
   join(task)
   return outcome(task)
 end
 
--- Has a task children that are to end by themselves?
+-- Whether a task has unfinished children, apart from attendants.
 local function is_busy(task)
   for _, child in next, task.live do
     if not child.attendant then
@@ -42,7 +42,7 @@ local function is_busy(task)
   return false
 end
 
--- Waits for the children of a task that has done its own work.
+-- Waits for the children of a task whose own function has returned.
 local function finish(task)
   task.joining = true
   while true do
@@ -58,7 +58,7 @@ local function finish(task)
   end
 end
 
--- A child of the running task. One that belongs to a group {owner, done = {…}} reports there.
+-- Starts a child of the running task. In a group {owner, done = {…}}, it reports its end there.
 local function spawn(fn, args, group)
   local parent = current()
   local index = (parent.spawned or 0) + 1
@@ -70,7 +70,7 @@ local function spawn(fn, args, group)
   return child
 end
 
--- A child that is there for its parent only: it is cancelled when that has done its work.
+-- Starts a child that only serves its parent: it is cancelled when the parent's function has returned.
 local function attend(fn, ...)
   local child = spawn(fn, pack(...), { done = {} })
   child.attendant = true
@@ -95,7 +95,7 @@ local function tell_parent(task)
   end
 end
 
--- A task is done: ends its children, and wakes whoever waits for it.
+-- Completes a task that is done: cancels its children, and wakes the tasks that wait for it.
 local function settle(task)
   for i = 1, task.spawned or 0 do
     if task.live[i] then
@@ -117,7 +117,7 @@ local function settle(task)
   end
 end
 
--- The next finished task of a group, in the order of finishing.
+-- Waits for and returns the next finished task of a group, in completion order.
 local function next_done(group)
   group.taken = (group.taken or 0) + 1
   while #group.done < group.taken do

@@ -1,5 +1,5 @@
--- Values as bytes: the only form in which anything leaves or enters this state.
--- The format is described in codec.py, the other end of it.
+-- Encodes values as bytes, the only form in which anything enters or leaves this state. The format is
+-- described in codec.py, its counterpart.
 
 local part = ...
 local config = part("config")
@@ -10,7 +10,7 @@ local concat, math_type = table.concat, math.type
 
 local MAX_BYTES, MAX_DEPTH <const>, COST <const> = config.message, 64, 16
 local EMPTY <const> = 48 -- an empty table, as a byte
-local SIMPLE <const> = MAX_BYTES > 10000 and 20 or 0 -- names and values in simple arguments
+local SIMPLE <const> = MAX_BYTES > 10000 and 20 or 0 -- pieces of names and values in a simple request
 
 local null = setmetatable({}, {
   __metatable = false,
@@ -20,12 +20,12 @@ local null = setmetatable({}, {
   end,
 })
 
--- Functions lent to the host, by the integer that stands for them there.
+-- Functions passed to the host, by the number that refers to them there.
 local functions, last_function = {}, 0
 
--- The outbox: pieces of the message of this turn. What a value adds can be taken back.
+-- The outbox: the pieces of this turn's message. The pieces of one value can be removed again.
 local pieces, count = {}, 1 -- the first place is for `take`
-local budget = 0 -- bytes the value in progress may still take; small ones count for what they cost the host
+local budget = 0 -- bytes the current value may still take; small values count as their cost to the host
 
 local function too_large()
   error("value too large to pass to the host (limit message = " .. MAX_BYTES .. " bytes)", 0)
@@ -78,7 +78,7 @@ local function encode_table(t, depth)
   put("e")
 end
 
--- Encoded short strings: mostly names of arguments, which come again and again.
+-- Cache of encoded short strings: mostly names of arguments, which repeat.
 local short, shorts = {}, 0
 
 local function encode_string(v)
@@ -128,24 +128,24 @@ function encode(v, depth)
   end
 end
 
--- Appends a value to the outbox and returns the work that was, in instructions. On an error the
--- caller must `forget` what was put since `mark`.
+-- Appends a value to the outbox and returns the cost in instructions. On an error the caller must
+-- `forget` what was appended since `mark`.
 local function put_value(v)
   budget = MAX_BYTES
   encode(v, 1)
   return (MAX_BYTES - budget) // COST
 end
 
--- Appends the request for an effect: what stands in front, its number, its arguments. Returns and
--- fails as put_value does.
+-- Appends the request for an effect: its head, its number, its arguments. Returns and fails as
+-- put_value does.
 local function put_request(head, number, args)
   put(head)
   put(pack("<I4", number))
   return put_value(args)
 end
 
--- The same for few and simple arguments whose names came before; false and nothing done if these
--- are not. Most requests are such.
+-- Like put_request, for a few simple arguments whose names are cached, as in most requests. For others
+-- it returns false and appends nothing.
 local function put_simple_request(head, number, args)
   local key, value = next(args)
   if key == nil then
@@ -188,7 +188,7 @@ local function forget(since)
   count = since
 end
 
--- The message of this turn, behind one byte that says how things stand.
+-- Returns the message of this turn and empties the outbox; `standing` is the status byte in front.
 local function take(standing)
   if count == 3 then
     count = 1
@@ -230,7 +230,7 @@ local function decode_table(s, at)
   return t, at + 1
 end
 
--- The value at a position, and the position after it.
+-- Decodes the value at a position; returns it and the position after it.
 function decode(s, at)
   local tag = byte(s, at)
   if tag == 115 then -- s

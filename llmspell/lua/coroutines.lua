@@ -1,5 +1,5 @@
--- Coroutines of the spell: hooked, unable to swallow a kill, and transparent to what waits parked.
--- To the spell a task's own coroutine looks like the main thread of a plain Lua program.
+-- The coroutines of the spell: they are hooked, cannot swallow a kill, and pass parked waits through.
+-- To the spell, a task's own coroutine looks like the main thread of a plain Lua program.
 
 local part = ...
 local guard, parking = part("guard"), part("parking")
@@ -9,12 +9,12 @@ local close, running, isyieldable = coroutine.close, coroutine.running, coroutin
 local watch, charge, check, fail = guard.watch, guard.charge, guard.check, guard.fail
 local PARK, TASK, park, reserved = parking.PARK, parking.TASK, parking.park, parking.reserved
 
--- Tells the end of a coroutine's function from what it yields, as PARK does.
+-- A tag that marks a yield as the end of a coroutine's function, as PARK marks a wait.
 local function DONE() end
 
--- Who resumed a coroutine last.
+-- The coroutine that last resumed each coroutine.
 local resumers = setmetatable({}, { __mode = "kv" })
--- What a coroutine failed with, until close() has told.
+-- The error each failed coroutine ended with, until close() has returned it.
 local failures = setmetatable({}, { __mode = "k" })
 
 local function expect_thread(co, callee)
@@ -23,7 +23,7 @@ local function expect_thread(co, callee)
   end
 end
 
--- Each resume on the way out has to be able to yield.
+-- Every resume up to the task has to be able to yield.
 function parking.can_park()
   local co = running()
   while isyieldable(co) do
@@ -43,7 +43,7 @@ local function closed(resumer, ok, err)
   return false, err
 end
 
--- Closes a coroutine, whose __close handlers run in itself.
+-- Closes a coroutine, whose __close handlers run inside it.
 local function close_it(co)
   local resumer = parking.active
   if resumer ~= co then
@@ -52,7 +52,7 @@ local function close_it(co)
   return closed(resumer, close(co))
 end
 
--- A task that is closed while it waits takes the coroutines along that wait inside it.
+-- A task that is closed while waiting also closes the coroutines that wait inside it.
 local waiting = {
   __close = function(wait)
     local co = wait.co
@@ -77,8 +77,8 @@ local function wait_for(co, _, ...)
   return resumed(wait, park(...))
 end
 
--- The function of a coroutine runs protected, so that it never dies inside a hook: Lua would leave
--- hooks switched off in it, and close() would run its __close handlers unwatched.
+-- The function of a coroutine runs protected, so that it never dies inside a hook: Lua would then leave
+-- its hooks disabled, and close() would run its __close handlers unwatched.
 local function spell_create(f)
   if type(f) ~= "function" then
     fail("bad argument #1 to 'create' (function expected, got " .. type(f) .. ")")
@@ -102,7 +102,7 @@ local function refuse(wrapped, err)
   error(err, 0)
 end
 
--- The end of a coroutine: DONE and what pcall said.
+-- Handles the end of a coroutine: DONE and the results of pcall.
 local function finish(co, wrapped, _, ok, ...)
   if not ok then
     local err = check((...))
@@ -129,7 +129,7 @@ local function leave(co, wrapped, resumer, ok, ...)
   return true, ...
 end
 
--- Resumes a coroutine. `wrapped`: raise its error, as the functions of wrap() do.
+-- Resumes a coroutine. If `wrapped`, raises its error, as the functions of wrap() do.
 function enter(co, wrapped, ...)
   if reserved[co] and status(co) ~= "dead" then
     return refuse(wrapped, "cannot resume non-suspended coroutine")

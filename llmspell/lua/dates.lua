@@ -1,4 +1,4 @@
--- os.date and os.time of a time and date that are given.
+-- os.date and os.time for an explicit time or date.
 
 local part = ...
 local arguments = part("arguments")
@@ -7,7 +7,7 @@ local text, wrong_type, settled = arguments.text, arguments.wrong_type, argument
 
 local MAX_DATE_FORMAT <const> = 1000
 
--- os.date for a given time. A field of `*t` more or less is all that depends on the time zone.
+-- os.date for a given time. Whether `*t` has the field isdst may depend on the time zone.
 local function format_date(format, at)
   format = format == nil and "%c" or text(format, 1, "date")
   if #format > MAX_DATE_FORMAT then

@@ -29,14 +29,14 @@ local function new(code, message, hint)
   return setmetatable({ code = code, message = message, hint = hint, retryable = false }, metatable)
 end
 
--- Raises an error table at the spell's own line, unless it tells of a line already: that of a
--- function of the spell which the effect called.
+-- Raises an error table at the spell's own line, unless it has a place already: that of a function of
+-- the spell which the effect called.
 local function raise(e)
   e.where = e.where or where()
   error(e, 0)
 end
 
--- Raises a table that came from the host.
+-- Raises an error table that came from the host.
 local function raise_table(t)
   raise(setmetatable(t, metatable))
 end

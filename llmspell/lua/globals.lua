@@ -1,5 +1,5 @@
--- The globals of a spell beyond the guarded library: print, try, require, the tools, and what the
--- Lua of bridges makes. That of most bridges is loaded when a spell first uses one of its globals.
+-- The globals of a spell beyond the guarded library: print, try, require, the tools, and those that the
+-- Lua of bridges defines. Most bridges are loaded when a spell first uses one of their globals.
 
 local part = ...
 local guard, codec, scheduler = part("guard"), part("codec"), part("scheduler")
@@ -10,26 +10,26 @@ local get_metatable, set_metatable = debug.getmetatable, debug.setmetatable
 local concat, pack = table.concat, table.pack
 local spack, find, match = string.pack, string.find, string.match
 
-local PRINT <const> = 5 -- a record of the outbox, see messages.py
+local PRINT <const> = 5 -- a record kind, see messages.py
 
 local load = part("loading")
 env.load = load
 
--- Where a variable is to be closed, `return f()` is no tail call, so that an error has a line.
+-- With a variable to be closed in scope, `return f()` is not a tail call, so errors keep their line.
 local KEEPS_LINES <const> = "local _keeps_lines_of_llmspell <close> = nil; "
 
--- The function of a whole file; nil and what is wrong.
+-- Compiles a whole file; returns its function, or nil and the error.
 local function load_text(source, name)
   local chunk = load(KEEPS_LINES .. source, name, "t", env)
   if chunk then
     return chunk
   end
-  return load(source, name, "t", env) -- says what is wrong, or has the most variables that may be
+  return load(source, name, "t", env) -- for the error, or if it needs every local variable allowed
 end
 
 local written = 0
 
--- Has the host write a text for people to see, as it is.
+-- Has the host write text to the output as it is.
 local function write(text)
   written = written + #text
   if written > config.output then
@@ -67,12 +67,12 @@ local function define_tool(name)
   end
 end
 
--- A bridge is a list of the globals its Lua makes, with its bytecode as `code`, or the name of one
--- of our parts as `part`. A table stands in for each global that is a table, and under its name
--- in the list. Once the Lua has run, `values` is what it returned.
-local owners = {} -- bridges, by the tables that stand in
+-- A bridge is a list of the globals that its Lua defines, with its bytecode as `code`, or the name of
+-- one of the kernel's parts as `part`. A stand-in represents each global that is a table, and is also
+-- stored in the list under its name. Once the Lua has run, `values` is what it returned.
+local owners = {} -- bridges, by their stand-ins
 
--- Turns what stood in for a value into it.
+-- Turns a stand-in into the value it represents.
 local function become(stand_in, value)
   owners[stand_in] = nil
   set_metatable(stand_in, nil)
@@ -120,7 +120,7 @@ local asleep = {
   end,
 }
 
--- A name may be that of a function in a library, such as "os.time".
+-- Defines a global that loads its bridge at first use. It may be a library function such as "os.time".
 local function define_later(bridge, name)
   if find(name, "^%u") then
     local stand_in = setmetatable({}, asleep)
@@ -142,7 +142,7 @@ return {
   define_tool = define_tool,
   load_text = load_text,
   write = write,
-  -- Loads, or prepares to load, the Lua of bridges. Called once all else is there.
+  -- Loads the Lua of bridges, or prepares to load it on demand. Called after everything else.
   add_bridges = function()
     for _, bridge in ipairs(part("bridges")) do
       for i = 1, #bridge do

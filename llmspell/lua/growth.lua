@@ -1,18 +1,18 @@
--- Where the heap grows. When memory runs out the error unwinds the stack and tells nothing, so the place
--- has to be known by then: each time much was added, some instructions are followed one by one.
+-- Tracks where the heap grows. When memory runs out, the error unwinds the stack without a trace, so the
+-- place has to be known by then: after each large increase, some instructions are followed one by one.
 
 local part = ...
 local getinfo, memory, next, huge = debug.getinfo, collectgarbage, next, math.huge
 
-local MUCH <const> = (part("config").memory or 64 << 20) / 16384 -- kibibytes: a sixteenth of what there is
+local MUCH <const> = (part("config").memory or 64 << 20) / 16384 -- kibibytes: 1/16 of the memory limit
 local OURS <const> = "=?" -- the source of stripped code
-local LEAST <const>, MOST <const> = 100, 1000 -- instructions to follow; the most if they take no memory
+local LEAST <const>, MOST <const> = 100, 1000 -- instructions to follow; the most if they allocate nothing
 
-local grown = 0 -- kibibytes in use when the heap last grew by much
-local made = 0 -- kibibytes of texts since then that Lua does not count
-local place -- where it last grew, or what is followed stands
-local followed, used = huge, 0 -- instructions, and kibibytes in use after the last
-local taken = {} -- kibibytes that they took, by place
+local grown = 0 -- kibibytes in use after the last large increase
+local made = 0 -- kibibytes of strings since then that Lua's counter does not include
+local place -- where the heap last grew, or where the followed code is
+local followed, used = huge, 0 -- instructions, and kibibytes in use after the last of them
+local taken = {} -- kibibytes that they allocated, by place
 
 local function place_of(info)
   if info.currentline > 0 and info.source ~= OURS then
@@ -20,8 +20,8 @@ local function place_of(info)
   end
 end
 
--- The innermost line of the spell: "spell.lua:12", or nil. Our own code is stripped of names and
--- lines: what Lua takes for the line of a function that lies in the host's memory means nothing.
+-- The innermost line of the spell: "spell.lua:12", or nil. The kernel's code is stripped of names and
+-- lines: what Lua reports as the line of a function in the host's memory is meaningless.
 local function where()
   for level = 2, 400 do
     local info = getinfo(level, "Sl")
@@ -38,7 +38,7 @@ local function begin()
   return true
 end
 
--- Of so many kibibytes in use: has much been added? Then the next instructions are to be followed.
+-- Whether the heap has grown much, to that many kibibytes; if so, the next instructions are followed.
 local function grew(kibibytes)
   if kibibytes > grown + MUCH then
     grown = kibibytes
@@ -49,7 +49,7 @@ local function grew(kibibytes)
   return false
 end
 
--- The same of a text of so many kibibytes that a C function made.
+-- The same for a string of that many kibibytes made by a C function.
 local function grew_by(kibibytes)
   made = made + kibibytes
   if made > MUCH then
@@ -59,7 +59,7 @@ local function grew_by(kibibytes)
   return false
 end
 
--- The same in the midst of what allocates, where the collector has just ended a cycle.
+-- The same during an allocation, when the collector has just finished a cycle.
 local function sample()
   place = where() or place
   return grew(memory("count"))
@@ -75,7 +75,7 @@ local function finish()
   followed, taken = huge, {}
 end
 
--- Called by a hook: looks at the instruction before this one. Is the next to be followed as well?
+-- Called by a hook: accounts for the previous instruction. Returns whether to follow the next one too.
 local function follow()
   local took = memory("count") - used
   if took > 0 and place then
@@ -86,8 +86,8 @@ local function follow()
     finish()
     return false
   end
-  place = place_of(getinfo(3, "Sl")) or place -- in our own code it is that of the call
-  used = memory("count") -- with what it took to find out
+  place = place_of(getinfo(3, "Sl")) or place -- in the kernel's code, keep the place of the call
+  used = memory("count") -- includes what this function allocated
   return true
 end
 
@@ -95,7 +95,7 @@ return {
   follow = follow,
   grew = grew,
   grew_by = grew_by,
-  -- Where the heap grew last.
+  -- Where the heap last grew.
   place = function()
     return place
   end,

@@ -1,5 +1,5 @@
--- The kill switch. Untrusted coroutines carry a count hook that pays for instructions out of the
--- run's fuel; work that C does unseen is charged by its size. When a limit is reached the run is
+-- The kill switch. Untrusted coroutines carry a count hook that charges instructions to the run's fuel;
+-- work done in C, which the hook does not see, is charged by its size. Once a limit is reached the run is
 -- dead: every coroutine raises at each instruction, and no protected call lets user code see it.
 
 local part = ...
@@ -11,9 +11,9 @@ local sethook, gethook, traceback = debug.sethook, debug.gethook, debug.tracebac
 local setmetatable, memory, running = setmetatable, collectgarbage, coroutine.running
 local huge, max = math.huge, math.max
 
--- Instructions from hook to hook. With a large heap one instruction can take milliseconds (think of
--- `..` on megabytes), so the hook then comes more often. Lua does not count the texts that C functions make:
--- the largest there was is taken to be in use.
+-- Instructions between two hooks. With a large heap one instruction can take milliseconds (such as `..`
+-- on megabytes), so the hook then runs more often. Lua does not count the strings that C functions make:
+-- the largest so far is assumed to be in use.
 local PERIOD <const> = config.period or 1000
 local largest = 0 -- kibibytes
 local function period_for(kibibytes)
@@ -21,17 +21,17 @@ local function period_for(kibibytes)
   return kibibytes < 2048 and PERIOD or kibibytes < 8192 and PERIOD // 4 or PERIOD // 10
 end
 
--- A process of its own counts the seconds of CPU that it used; elsewhere whole seconds pass, which
--- are cheap to ask for. So much fuel may be burned between two looks at the clock.
+-- An isolated process counts its own CPU seconds; elsewhere the clock has whole seconds, which are cheap
+-- to read. UNSEEN is how much fuel may be used between two looks at the clock.
 local now = config.clock and os.clock or os.time
 local UNSEEN <const> = config.clock and 5000 or 1000
 
-local LARGE <const> = 1 << 16 -- bytes of a text
+local LARGE <const> = 1 << 16 -- bytes of a string
 local OUT_OF_MEMORY <const> = "not enough memory"
 local KILL = {}
 
-local fuel, next_look = huge, 0 -- what is left, and at how much to look at the clock
-local patience, since = huge, nil -- seconds, and when they began to be counted
+local fuel, next_look = huge, 0 -- what is left, and the amount at which to look at the clock
+local patience, since = huge, nil -- the time limit in seconds, and when the turn started
 local limit, reason, place, stack -- why and where the run died
 local guard = { dead = false }
 
@@ -52,15 +52,15 @@ local function record_place()
   stack = traceback("", 3)
 end
 
--- Ends the run. An error of memory has unwound the stack unseen, unless it was raised `here`. Called from
--- the root it returns: the run has ended when the root looks at `dead`.
+-- Ends the run. A memory error has unwound the stack, unless it was raised `here`. When called from the
+-- root, it returns: the run has ended when the root checks `dead`.
 local function kill(name, message, here)
   if not limit then
     place = name == "memory" and not here and growth.place() or nil
     pcall(record_place) -- memory may be short
     place = place or growth.place()
   end
-  if not limit then -- the hook may have killed meanwhile; once `limit` is set it raises, here as well
+  if not limit then -- a hook may have killed the run meanwhile; once `limit` is set, hooks raise here too
     reason, guard.dead = message, true
     limit, next_look = name, huge
   end
@@ -90,7 +90,7 @@ end
 
 local hooks = {}
 
--- Follows instructions, into coroutines that they resume.
+-- Follows single instructions, into the coroutines they resume.
 local function hook_to_follow()
   fuel = fuel - 1
   look()
@@ -121,8 +121,8 @@ local function hook_every(period)
   end
 end
 
--- Fewer instructions than that may use up the memory. Then there are cycles of the collector: each
--- finalizes one of these tables, in the midst of whatever allocates.
+-- Fewer instructions than a period may exhaust the memory. The collector then runs: each of its cycles
+-- finalizes one of these tables, in the middle of some allocation.
 local cycle = {}
 
 function cycle.__gc()
@@ -147,14 +147,14 @@ local function watch(co)
   sethook(co, hooks[period], "", period)
 end
 
--- Lua puts "?:" and no line, or any, before errors raised in our own code, such as "stack overflow".
+-- Removes the "?:", with a meaningless line or none, that Lua puts before errors raised in the kernel's
+-- code, such as "stack overflow".
 local function without_place(err)
   return type(err) == "string" and match(err, "^%?:[-%d?]*: (.*)$") or err
 end
 
--- Every error that one of our protected calls has caught passes here before user code sees it; `here`
--- if the call was of a function in C.
--- It has a price, since it may come from a hook that found no room on the stack to run.
+-- Every error caught by a protected call of the kernel passes here before user code sees it; `here` if
+-- the call was of a C function. It is charged, since it may come from a hook that had no stack to run.
 local function check(err, here)
   if limit then
     raise()
@@ -176,9 +176,9 @@ local function guarded_pcall(f, ...)
   return settle(pcall(f, ...))
 end
 
--- A function like pcall, with a handler. That runs where the error was raised, which may be inside a
--- hook, where no hook stops it: it has to be ours. The spell's own xpcall calls its handler after the
--- fact, see basics.lua.
+-- A function like pcall with a message handler. The handler runs where the error was raised, possibly
+-- inside a hook, where no other hook stops it, so it has to be trusted. The spell's own xpcall calls its
+-- handler afterwards, see rarities.lua.
 local function protected(handler)
   local function handle(err)
     return limit and err or handler(without_place(err))
@@ -206,7 +206,7 @@ function guard.killed()
   return limit, reason, place, stack
 end
 
--- Of a text that a C function made.
+-- Accounts for a string made by a C function.
 function guard.noticed(text)
   if #text > LARGE then
     largest = max(largest, #text // 1024)
@@ -217,7 +217,7 @@ function guard.noticed(text)
   return text
 end
 
--- Gives the spell so many instructions and seconds until it comes back.
+-- Gives the spell that many instructions and seconds for its next turn.
 function guard.refuel(instructions, seconds)
   fuel, patience, since = instructions, seconds, nil
   next_look = limit and huge or fuel

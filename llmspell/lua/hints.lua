@@ -1,4 +1,4 @@
--- What to use instead of what spells do not have.
+-- Hints on what to use instead of globals and functions that spells do not have.
 
 local match = string.match
 
@@ -8,7 +8,7 @@ local STREAMS <const> = FILES .. "; Console.lines reads, Console.write writes"
 local CODE <const> = "spells load text with load and modules with require, not by dofile or loadfile"
 local BYTECODE <const> = "string.dump is not there, since bytecode cannot be loaded; keep the source text"
 
--- By the name Lua gives in an error. Fields are those of os, string, math and table.
+-- By the description in Lua's error. Fields are those of os, string, math and table.
 local hints = {
   ["global 'io'"] = STREAMS,
   ["global 'dofile'"] = CODE,

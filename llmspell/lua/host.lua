@@ -1,11 +1,11 @@
--- What the Lua of bridges is given.
+-- The table `host` that the Lua of bridges receives.
 
 local part = ...
 local later = part("arguments").later
 local next, type = next, type
 
--- A function of a spell as a hook: the host calls it with what the table is made of that it takes,
--- which costs less than a table.
+-- Wraps a function of a spell as a hook: the host passes the fields of the function's argument table,
+-- which is cheaper than passing a table.
 local function hook(fn)
   return function(phase, effect, path, args, outcome)
     if phase == "error" then
@@ -15,7 +15,7 @@ local function hook(fn)
   end
 end
 
--- The arguments of an effect, and with them the options of a call: the host refuses unknown ones.
+-- Merges the options of a call into an effect's arguments; the host rejects unknown ones.
 local function with_options(args, options, callee)
   if options ~= nil and type(options) ~= "table" then
     local problem = callee .. ": the options must be a table, not a " .. type(options)

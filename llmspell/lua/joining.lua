@@ -1,4 +1,4 @@
--- Formats that only put texts and integers into a text, by a mere %s or %d: `..` does that quicker than
+-- Formats that only insert strings and integers, with a plain %s or %d: `..` is faster for them than
 -- string.format.
 
 local part = ...
@@ -18,8 +18,8 @@ local function large(result)
   return noticed(result)
 end
 
--- The functions that join, by how many arguments they take. They return nothing when one is of another
--- kind.
+-- The functions that join, by number of arguments. They return nothing when an argument has another
+-- type.
 local joins = {}
 
 joins[1] = function(pieces, kinds)
@@ -56,7 +56,7 @@ joins[3] = function(pieces, kinds)
   end
 end
 
--- The function that joins what a format is given, or nil.
+-- Returns a function that formats by joining, or nil if the format is not that simple.
 return function(f)
   local pieces, kinds, n, at = { "" }, {}, 0, 1
   for plain, options, letter, stop in gmatch(f, "([^%%]*)%%([-+ #%d.]*)(.?)()") do

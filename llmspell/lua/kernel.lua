@@ -1,16 +1,16 @@
--- The trusted part of a state: makes the other parts, and is the root coroutine, the only one the
--- host resumes. Messages come in through a mailbox and go out as the one string the root yields;
+-- The trusted core of a state: it creates the other parts, and is the root coroutine, the only one that
+-- the host resumes. Messages arrive in a mailbox, and leave as the one string that the root yields;
 -- messages.py describes them.
 
 local sources, bridges, mailbox, config = ...
 local load, type, error = load, type, error
 local pack, unpack, sunpack, yield = table.pack, table.unpack, string.unpack, coroutine.yield
 
--- Runs bytecode of ours, which lies in the host's memory until it is needed.
+-- Loads bytecode of the kernel, which stays in the host's memory until it is needed.
 local function compile(code, env)
   local f, problem = load(code, "=llmspell", "b", env or _ENV)
   if not f then
-    error(problem, 0) -- memory or the stack is short
+    error(problem, 0) -- for lack of memory or stack
   end
   return f
 end
@@ -18,7 +18,7 @@ end
 sources.kernel = nil
 local made = { bridges = bridges, compile = compile, config = config }
 
--- What a part returns. It is made when it is first asked for, which may be in the midst of a spell.
+-- Returns a part, creating it at first use, which may be in the middle of a spell.
 local function part(name)
   local value = made[name]
   if value == nil then
@@ -35,9 +35,9 @@ local env, decode, reply, run, take =
   part("library").env, codec.decode, scheduler.reply, scheduler.run, codec.take
 local reply_and_run = scheduler.reply_and_run
 
-local REPLY <const>, MAIN <const> = 1, 7 -- records that come in
+local REPLY <const>, MAIN <const> = 1, 7 -- kinds of incoming records
 local NIL <const> = 110 -- the value nil as a byte, see codec.py
-local WAIT <const>, MORE <const>, KILLED <const> = "w", "m", "k" -- first byte of what the root yields
+local WAIT <const>, MORE <const>, KILLED <const> = "w", "m", "k" -- status bytes of outgoing messages
 
 local function run_main(name, source, params, arguments)
   local chunk, message = globals.load_text(source, name)
@@ -48,7 +48,7 @@ local function run_main(name, source, params, arguments)
   return chunk(unpack(arguments))
 end
 
--- Acts on a record that is no reply; returns where the next begins.
+-- Handles a record that is not a reply; returns the position of the next.
 local function receive(kind, number, message, at)
   if kind ~= MAIN then
     return part("records")(kind, number, message, at)
@@ -61,12 +61,12 @@ local function receive(kind, number, message, at)
   return at
 end
 
--- Acts on a message and lets the tasks run, see scheduler.run.
+-- Handles a message and runs the tasks; returns what scheduler.run does.
 local function act(message)
   local at, last = 1, #message
   if last == 6 then
     local kind, number, tag = sunpack("<BI4B", message)
-    if kind == REPLY and tag == NIL then -- most effects that return nothing
+    if kind == REPLY and tag == NIL then -- the reply to most effects without a result
       return reply_and_run(number, nil)
     end
   end

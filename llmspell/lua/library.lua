@@ -1,5 +1,5 @@
--- The globals of a spell: an allow-list. Nothing here leads out, runs unwatched or differs from
--- run to run. What touches the world (print, require, the clock, the bridges) the kernel adds.
+-- The globals of a spell: an allow-list. Nothing here gives access to the outside, runs unwatched or
+-- differs between runs. globals.lua adds what reaches the outside (print, require, the bridges).
 
 local part = ...
 local next, pcall = next, pcall
@@ -42,7 +42,7 @@ end
 
 randomseed(part("config").seed or 0)
 
--- C's returns the seed, which without an argument is made from an address.
+-- C's function returns the seed, which without an argument is derived from an address.
 function env.math.randomseed(a, b)
   if a == nil then
     a = random(0)
@@ -50,7 +50,7 @@ function env.math.randomseed(a, b)
   arguments.settled("randomseed", pcall(randomseed, a, b))
 end
 
--- Methods of strings come from the spell's own table, whatever becomes of its globals.
+-- String methods come from the spell's own table, even if the spell replaces the global `string`.
 local string_metatable = raw_metatable("")
 string_metatable.__index = strings.string
 string_metatable.__metatable = false

@@ -1,5 +1,5 @@
--- `load`: text only, and given to the compiler piece by piece. Some chunks take it time quadratic
--- in their size; between two pieces the kill switch can act.
+-- `load`: text only, passed to the compiler piece by piece. Some chunks take it time quadratic in their
+-- size; the kill switch can act between two pieces.
 
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
@@ -9,8 +9,8 @@ local charge, check, protected = guard.charge, guard.check, guard.pcall
 local text, env = arguments.text, part("library").env
 
 local PIECE <const> = 1024
-local PRICE <const> = 8 -- instructions a byte
-local ESCAPE <const> = 27 -- what bytecode begins with
+local PRICE <const> = 8 -- instructions per byte
+local ESCAPE <const> = 27 -- the first byte of bytecode
 
 local function pieces(source)
   local at = 1

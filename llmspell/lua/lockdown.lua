@@ -1,5 +1,5 @@
--- Cuts the state off from the libraries it came with. Afterwards no path leads to them from the
--- spell's globals, or from lupa's own look-ups; only our own code has them.
+-- Cuts the state off from the standard libraries. Afterwards they cannot be reached from the spell's
+-- globals or through lupa's own look-ups; only the kernel's code still refers to them.
 
 local _G, debug, next = _G, debug, next
 local registry = debug.getregistry()

@@ -1,5 +1,5 @@
--- Matches compiled patterns in Lua, under the eye of the count hook. It goes as C's matcher does: same
--- results, same errors, same limit of depth; only what is sure to fail it does not try.
+-- Matches compiled patterns in Lua, watched by the count hook. It works like C's matcher: same results,
+-- same errors, same depth limit; it only skips attempts that are certain to fail.
 
 local part = ...
 local guard, UNFINISHED = part("guard"), part("program").UNFINISHED
@@ -11,13 +11,13 @@ local MAX_DEPTH <const> = 200
 local IS_POSITION <const> = -1
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
--- What is being matched; a match never calls out, so there is one at a time.
+-- The current match; a match calls no user code, so there is only one at a time.
 local subject, kinds, sets, extra, runs, sure
 local starts, ends = {}, {} -- of the captures
 
 local run
 
--- Where the run of bytes ends that a loop takes from `at` on.
+-- The position after the run of bytes that a loop takes from `at` on.
 local function run_end(at, item)
   local _, last = find(subject, runs[item], at)
   if last - at > LITTLE then
@@ -87,7 +87,7 @@ local function same(at, number)
   return sub(subject, at, after - 1) == sub(subject, start, stop - 1) and after or nil
 end
 
--- Where the match ends whose items from `item` on begin at `at`; nil if there is none.
+-- The position after a match of the items from `item` on that begins at `at`; nil if there is none.
 function run(at, item, depth)
   while at do
     if depth > MAX_DEPTH then
@@ -128,14 +128,14 @@ function run(at, item, depth)
   end
 end
 
--- The item that a match begins with, if it is a loop that takes the same run of bytes from wherever in
--- it a match begins, and so fails from everywhere if it fails from one place.
+-- The item that a match begins with, if it is a loop that takes the same run of bytes from any start
+-- within the run, and therefore fails from all of them if it fails from one.
 local function same_for_all(compiled)
   local begin = compiled.begin
   return sure[begin] and not compiled.refers_back and begin
 end
 
--- The first match at `at` or after it: where it begins and the position after it.
+-- The first match at `at` or after it: its start, and the position after it.
 local function search(compiled, s, at)
   subject, kinds, sets, extra = s, compiled.kinds, compiled.sets, compiled.extra
   runs, sure = compiled.runs, compiled.sure
@@ -161,7 +161,7 @@ local function seek(compiled, s, at)
   elseif not from then
     return nil
   end
-  subject = nil -- which may be large
+  subject = nil -- it may be large
   local values = {}
   for i = 1, compiled.captures do
     values[i] = ends[i] == IS_POSITION and starts[i] or sub(s, starts[i], (ends[i] or 0) - 1)

@@ -1,14 +1,14 @@
--- A look at the text that a pattern is to be matched on: its runs are mostly short, and a match can
--- begin in few places. Both make C's work less than the size of the text lets one fear.
+-- Measures the text to match a pattern on: its runs are mostly short, and a match can begin in few
+-- places. Both reduce C's work below the bound that the size of the text gives.
 
 local part = ...
 local charge = part("guard").charge
 local find, floor = string.find, math.floor
 
-local APART <const> = 4 -- bytes from look to look at least
+local APART <const> = 4 -- the least distance in bytes between two looks
 
--- Is what each of `runs` finds shorter than 2 * step bytes, from `at` on? A longer one would hold two of
--- the places that are looked at.
+-- Whether every run that `runs` finds from `at` on is shorter than 2 * step bytes. A longer one would
+-- contain two of the places checked.
 local function are_short(s, at, runs, step)
   for i = 1, #runs do
     for place = at + step - 1, #s, step do
@@ -21,7 +21,7 @@ local function are_short(s, at, runs, step)
   return true
 end
 
--- In how many places can a match begin, from `at` on? Where these do not overlap it is as if in one.
+-- The number of places from `at` on where a match can begin; 1 if the work from them does not overlap.
 local function starts(program, s, at)
   local prefix, size = program.prefix, #s - at + 1
   if not program.overlaps then
@@ -39,7 +39,7 @@ local function starts(program, s, at)
   return size
 end
 
--- How many steps C may need to match a program on a text from a position on: `most` at most, or nil.
+-- The number of steps C may need to match a program from a position on, or nil if more than `most`.
 local function measure(program, s, at, most)
   local size, narrow = #s - at + 1, program.narrow
   charge(size // 32)

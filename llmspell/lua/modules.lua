@@ -1,4 +1,4 @@
--- `require` in Lua, so that a module may perform effects while it loads. The host finds the source.
+-- `require`, in Lua so that a module may perform effects while it loads. The host finds the source.
 
 local part = ...
 local scheduler, errors, load_text = part("scheduler"), part("errors"), part("globals").load_text
@@ -8,7 +8,7 @@ local spawn, join, outcome = children.spawn, children.join, children.outcome
 local type, error, pack = type, error, table.pack
 
 local loaded = {}
-local loading = {} -- the task that loads a module, by the module's name
+local loading = {} -- the tasks that are loading modules, by the module's name
 
 local function load_module(name)
   local found = perform("module.load", { name = name })

@@ -1,17 +1,17 @@
--- Waiting for the host. A task is a coroutine the kernel resumes. What waits parks: it yields PARK,
--- which every resume on the way hands outward until it reaches the kernel; when the kernel resumes
--- the task, each resume on the way in goes on with the coroutine that waits below it, and what the
--- kernel passes arrives there.
+-- Waiting for the host. A task is a coroutine that the kernel resumes. To wait, code parks: it yields
+-- PARK, which every resume on the way passes outward until it reaches the kernel. When the kernel resumes
+-- the task, each of these resumes continues the coroutine below it that waits, so that the values from
+-- the kernel arrive there.
 
 local part = ...
 local guard = part("guard")
 local setmetatable, create, yield = setmetatable, coroutine.create, coroutine.yield
 
--- A tag, told from whatever a spell yields by identity. A function, since `==` on tables could call
--- a metamethod of the spell.
+-- A tag that is distinguished by identity from anything a spell yields. It is a function, since `==` on
+-- tables could call a metamethod of the spell.
 local function PARK() end
 
--- Coroutines the spell may neither resume nor close: tasks, and what waits parked.
+-- Coroutines that the spell may neither resume nor close: tasks, and those that wait parked.
 local TASK <const> = true
 local reserved = setmetatable({}, { __mode = "k" })
 
@@ -26,12 +26,12 @@ local function park(...)
   return yield(PARK, ...)
 end
 
--- `active` is the coroutine that runs, which whoever resumes one has to set.
+-- `active` is the running coroutine; code that resumes one has to set it.
 local parking = {
   PARK = PARK,
   TASK = TASK,
-  -- Can the running code park: does a yield reach the kernel from here? This holds as long as the
-  -- spell has no coroutines of its own, see coroutines.lua.
+  -- Whether the running code can park, that is, whether a yield reaches the kernel. This implementation
+  -- is valid until the spell has coroutines of its own, see coroutines.lua.
   can_park = coroutine.isyieldable,
   create = new_task,
   park = park,

@@ -1,5 +1,5 @@
--- string.find, match, gmatch and gsub where little has to be done: C matches a pattern that was
--- compiled before, on a text so short that its work is small. searching.lua does the rest.
+-- string.find, match, gmatch and gsub on the fast path: C matches a pattern compiled before, on a text so
+-- short that the work is small. searching.lua handles all other cases.
 
 local part = ...
 local guard = part("guard")
@@ -10,9 +10,9 @@ local on = part("arguments").on
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
--- How long a text may be for C to match a pattern on it without a charge, by pattern; the same of
--- those that are not anchored to the text's begin; and of what is looked for as it is. Filled by
--- program.lua and searching.lua. Of others the text is always too long.
+-- The longest text on which C may match a pattern without a charge, by pattern; the same for patterns
+-- that are not anchored; and for plain searches, by what is searched for. Filled by program.lua and
+-- searching.lua. For other patterns every text is too long.
 local unknown = {
   __index = function()
     return -1

@@ -13,9 +13,9 @@ local MAX_CAPTURES <const> = 32
 local MAX_PREFIX <const> = 16
 local CACHED_LENGTH <const>, CACHE_SIZE <const> = 100, 200
 
--- A program is a pattern's items in order, in parallel arrays: `kinds`; `sets`, the bytes an item
--- takes (as keys); and `extra`: a class as written, a capture's number, the two bytes of %b, or
--- what is wrong from here on (said only if matching gets there, as in C).
+-- A program consists of a pattern's items in parallel arrays: `kinds`; `sets`, the bytes an item accepts
+-- (as keys); and `extra`: a class as written, a capture's number, the two bytes of %b, or the error of a
+-- malformed rest (raised only if matching gets there, as in C).
 local quantifiers = { ["?"] = "maybe", ["*"] = "star", ["+"] = "plus", ["-"] = "lazy" }
 local zero_width = bounds.zero_width
 
@@ -33,7 +33,7 @@ end
 
 local sets, sets_cached = {}, 0
 
--- The bytes that a class such as "a", "%w" or "[^,]" takes.
+-- The set of bytes that a class such as "a", "%w" or "[^,]" accepts.
 local function set_of(class)
   local set = sets[class]
   if set then
@@ -54,7 +54,7 @@ local function set_of(class)
   return set
 end
 
--- The position after the class at i; or nil and what is wrong with it.
+-- The position after the class at i; or nil and the error.
 local function class_end(p, i)
   local first = sub(p, i, i)
   if first == "%" then
@@ -169,7 +169,7 @@ local function add_item(program, p, i)
   return add_class(program, p, i)
 end
 
--- The bytes that every match begins with, as far as they are looked for.
+-- The literal bytes that every match begins with, up to MAX_PREFIX.
 local function prefix_of(program)
   local prefix = ""
   for i = 1, program.size do
@@ -183,9 +183,8 @@ local function prefix_of(program)
   return #prefix > 0 and sub(prefix, 1, MAX_PREFIX) or nil
 end
 
--- Looks at what a match begins with: the item number `begin`. `first` is what its first byte must be, as
--- a pattern. A loop
--- over every byte that finds no match from one start finds none from a later one.
+-- Examines the beginning of a match: the item number `begin`. `first` is a pattern for its first byte. A
+-- loop over every byte that finds no match from one start finds none from a later one, so it is anchored.
 local function set_start(program)
   local i = 1
   while zero_width[program.kinds[i]] do
@@ -200,8 +199,8 @@ local function set_start(program)
   end
 end
 
--- `framed` is the pattern with the positions of a match as first and last capture, if that is possible,
--- and the match between them if there is no other.
+-- Sets `framed`, if possible: the pattern with the positions of a match as first and last capture, and
+-- the match between them if there is no other capture.
 local function set_frame(program)
   local last = program.kinds[program.size]
   if
@@ -260,7 +259,7 @@ local function program_of(p)
   return program
 end
 
--- In the place of a capture that the pattern does not close: an error once it is used.
+-- Stands for a capture that the pattern does not close; using it is an error.
 local UNFINISHED = {}
 
 return { UNFINISHED = UNFINISHED, of = program_of }

@@ -7,7 +7,7 @@ local setmetatable, raw_metatable = setmetatable, debug.getmetatable
 local charge, fail, protected = guard.charge, guard.fail, guard.pcall
 local wrong_type, settled = arguments.wrong_type, arguments.settled
 
--- Objects are numbered when they are first shown: the same run shows the same numbers.
+-- Objects are numbered when first shown, so that replays show the same numbers.
 local numbers, last_number = setmetatable({}, { __mode = "k" }), 0
 
 local function number_of(value)
@@ -19,7 +19,7 @@ local function number_of(value)
   return number
 end
 
--- A value that is no string, number, boolean or nil as text.
+-- Formats a value that is not a string, number, boolean or nil.
 local function show(value)
   local metatable = raw_metatable(value)
   local convert = metatable and rawget(metatable, "__tostring")
@@ -59,7 +59,7 @@ local function spell_setmetatable(t, metatable)
   return setmetatable(t, metatable)
 end
 
-local ATTEMPTS <const> = 10 -- to handle the error of a handler
+local ATTEMPTS <const> = 10 -- at handling the error of a message handler
 
 local function handled(handler, ok, ...)
   if ok then
@@ -75,8 +75,8 @@ local function handled(handler, ok, ...)
   return false, "error in error handling"
 end
 
--- The handler is called once the stack is unwound. Lua would call it where the error is raised:
--- when a hook raises one, with the hooks switched off.
+-- The handler is called after the stack has been unwound. Lua would call it where the error is raised,
+-- with hooks disabled if a hook raised it.
 local function spell_xpcall(f, handler, ...)
   if type(handler) ~= "function" then
     wrong_type(handler, "function", 2, "xpcall")
@@ -95,7 +95,7 @@ local function try(f, ...)
   return result_or_error(protected(f, ...))
 end
 
--- How much memory is in use depends on the collector's pace, so spells are not told.
+-- Memory in use depends on the collector's pace and would differ between runs, so it is not reported.
 local gc_answers = { collect = 0, step = true, isrunning = true, count = 100.0 }
 
 local function spell_collectgarbage(option)

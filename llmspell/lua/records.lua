@@ -1,4 +1,4 @@
--- Acts on a message's record that is neither a reply nor the spell; returns where the next begins.
+-- Handles the rarer incoming records, other than replies and main; returns where the next begins.
 
 local part = ...
 local codec, scheduler = part("codec"), part("scheduler")

@@ -1,11 +1,11 @@
--- Effects that are not simply performed and answered.
+-- Effects that cannot be performed, fail, or are expensive to pass on.
 
 local part = ...
 local guard, parking, tostring = part("guard"), part("parking"), part("basics").tostring
 
 local OUT_OF_MEMORY <const> = "not enough memory"
 
--- Here no effect can be performed: the task is, or was, cancelled, or C called the running code.
+-- Fails where no effect can be performed: the task is cancelled, or C called the running code.
 local function bar(name, closing)
   local fail = part("errors").fail
   if closing then
@@ -20,7 +20,7 @@ local function bar(name, closing)
   parking.park() -- it was cancelled
 end
 
--- A tool was not called with named arguments.
+-- Fails for a tool that was not called with named arguments.
 local function misuse(name)
   part("errors").fail(
     "invalid_arguments",
@@ -29,7 +29,7 @@ local function misuse(name)
   )
 end
 
--- Answers a task whose request cannot be passed on.
+-- Answers a task whose request cannot be encoded.
 local function answer(task, name, message)
   if message == OUT_OF_MEMORY then
     task.refused, task.reply = "kill", { limit = "memory", reason = "memory limit exceeded" }
@@ -39,7 +39,7 @@ local function answer(task, name, message)
   end
 end
 
--- What an effect returns that was refused, or was dear to pass on.
+-- Completes an effect that failed or was expensive to pass on; returns its reply.
 local function finish(task, reply, refused)
   if task.dear then
     local cost = task.dear

@@ -1,13 +1,13 @@
--- Failures of tasks: what is known of them, and how the host is told.
+-- Failures of tasks: describing them, and reporting them to the host.
 
 local part = ...
 local guard, codec, tostring = part("guard"), part("codec"), part("basics").tostring
 local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
 local pcall, spack, traceback, close = pcall, string.pack, debug.traceback, coroutine.close
 
-local FAILED <const> = 4 -- a record, see messages.py
+local FAILED <const> = 4 -- a record kind, see messages.py
 
--- What is known of an error where it is raised: {value, text, where, traceback, hint}.
+-- Describes an error where it is raised: {value, text, where, traceback, hint}.
 local function describe(e)
   local stack = traceback("", 2)
   local ok, text = guard.pcall(tostring, e)
@@ -15,7 +15,7 @@ local function describe(e)
   return { value = e, text = text, where = guard.where(), traceback = stack, hint = part("hints")(text) }
 end
 
--- The failure of a coroutine that neither returned nor failed in the ordinary way.
+-- Describes the failure of a coroutine that neither returned nor raised an ordinary error.
 local function unusual(co, message)
   local stack = traceback(co)
   close(co)

@@ -1,17 +1,17 @@
--- Tasks: the coroutines of one spell, and the effects they wait for. Children of tasks, and waiting
--- for other tasks, are in children.lua.
+-- Tasks: the coroutines of one spell, and the effects they wait for. Child tasks, and waiting for other
+-- tasks, are in children.lua.
 --
 -- A task is a table:
 --   path       "0.2": the third child of the main task; it does not depend on timing
 --   id         its number among the tasks of this state
 --   state      "ready" in the queue, "running" (also while it awaits a reply), "waiting" (for other
 --              tasks), "paused" (until the next turn), "done"
---   effects    how many effects it has issued; `heads` is what stands in front of each, by name
---   reply      what it is resumed with, and why the effect was `refused`; `dear` is what passing it
---              on cost, if that was much
---   spawned    how many children it has had, from the first on; `live` are the unfinished by index
+--   effects    the number of effects it has requested; `heads` caches the head of a request by name
+--   reply      the value to resume it with, and how the effect was `refused`; `dear` is the cost of
+--              passing on the request, if large
+--   spawned    the number of children started so far; `live` has the unfinished ones by index
 --   results    what it returned (packed), or `failure` = {value, text, where, traceback}
---   observed   someone handles its failure; `orphans` of a task are failed children without that
+--   observed   whether its failure is handled; `orphans` are its failed children that are not observed
 
 local part = ...
 local guard, parking, codec = part("guard"), part("parking"), part("codec")
@@ -24,17 +24,17 @@ local put_simple_request = codec.put_simple_request
 local pcall, error, type, ipairs, rawequal = pcall, error, type, ipairs, rawequal
 local pack, unpack, spack = table.pack, table.unpack, string.pack
 
-local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- records of the outbox, see messages.py
+local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- record kinds, see messages.py
 local DEAR <const> = 1000 -- instructions worth a charge
-local NIL <const> = "n" -- that value, see codec.py
-local MAX_IDLE <const> = 16 -- coroutines kept for tasks to come
+local NIL <const> = "n" -- encoded nil, see codec.py
+local MAX_IDLE <const> = 16 -- idle coroutines kept for reuse
 local OUT_OF_MEMORY <const> = "not enough memory"
 
 local current -- the running task
 local closing = false -- while the __close handlers of a cancelled task run
-local barred = false -- is the running code one that must not perform effects?
+local barred = false -- whether the running code must not perform effects
 local awaiting = {} -- tasks that await a reply, by id
-local calls = {} -- tasks that answer the host, by the number of its call
+local calls = {} -- tasks that answer calls of the host, by the number of the call
 local last_id = 0
 local queue, first, last = {}, 1, 0
 local paused = {}
@@ -68,11 +68,11 @@ end
 
 local attempt = guard.protected(describe)
 
--- Tells the end of a task from what it yields, as PARK does.
+-- A tag that marks a yield as the end of a task, as PARK marks a wait.
 local function DONE() end
 
--- A coroutine is dear, so it runs one task after another; `idle` are those that have none. Nothing
--- of a task that has ended may stay on their stacks.
+-- Coroutines are expensive, so each runs one task after another; `idle` ones have none. Nothing of a
+-- finished task may remain on their stacks.
 local idle, idling = {}, 0
 
 local function work()
@@ -99,7 +99,7 @@ end
 
 local NO_HEADS <const> = {}
 
--- A new task in the queue. One without a parent answers the host's call number `call`.
+-- Creates a task and enqueues it. One without a parent answers the host's call number `call`.
 local function start(path, parent, fn, args, call)
   last_id = last_id + 1
   local task = {
@@ -173,7 +173,7 @@ local function dispose(task)
   settle(task)
 end
 
--- Ends a task that is not done, and its children, at the point where they wait.
+-- Cancels an unfinished task and its children at the point where they wait.
 local function cancel(task)
   if task.state == "done" or task.cancelled then
     return
@@ -193,11 +193,11 @@ local function abort(call)
   end
 end
 
--- Performs an effect: hands a name and plain arguments to the host and waits for the reply.
+-- Performs an effect: passes a name and plain arguments to the host and waits for the reply.
 -- Short, because it runs with hooks on; the root does the rest, in `request`.
 local function perform(name, args)
   if barred or not parking.can_park() then
-    part("refusals").bar(name, closing) -- returns never
+    part("refusals").bar(name, closing) -- never returns
   end
   local reply, refused = yield(PARK, name, args)
   if refused then
@@ -206,7 +206,7 @@ local function perform(name, args)
   return reply
 end
 
--- The part of a request that is the same for every effect of that name in that task.
+-- Encodes and caches the head of a request, which is the same for every effect of that name in a task.
 local function new_head(task, name)
   if type(name) ~= "string" then
     error("the name of an effect must be a string, not a " .. type(name), 0)
@@ -243,17 +243,17 @@ local function request(task, name, args)
   awaiting[task.id] = task
 end
 
--- Answers the effect a task waits for; `refused` is "error" or "kill" when it was not done.
+-- Delivers the reply to a task's effect; `refused` is "error" or "kill" if it was not performed.
 local function reply(id, value, refused)
   local task = awaiting[id]
-  if task then -- it may have been cancelled while the reply was on its way
+  if task then -- it may have been cancelled in the meantime
     awaiting[id] = nil
     task.reply, task.refused = value, refused or task.dear and "dear"
     enqueue(task)
   end
 end
 
--- Lets the host act on what is in the outbox before the running task goes on.
+-- Lets the host process the outbox before the running task continues.
 local function pause()
   if not closing and parking.can_park() then
     park(nil, "paused")
@@ -265,8 +265,7 @@ local function wait()
   park(nil, "waiting")
 end
 
--- What it came to when a task has ended, or its coroutine gave up control in a way that none of ours
--- does.
+-- Handles a task that has ended, or whose coroutine yielded something unexpected.
 local function ended(task, alive, tag, ok, result)
   if guard.dead then
     return
@@ -288,7 +287,7 @@ local function ended(task, alive, tag, ok, result)
   settle(task)
 end
 
--- Lets a task go on until it waits or ends.
+-- Runs a task until it waits or ends.
 local function run_one(task, value, refused)
   current, barred, task.state, parking.active = task, false, "running", task.co
   local alive, tag, name, args = resume(task.co, value, refused)
@@ -335,7 +334,7 @@ local function run_queue()
   return paused[1] ~= nil
 end
 
--- Runs every task that can run. True when some only paused, nil when the run was killed.
+-- Runs every task that can run. Returns true when some have only paused, nil when the run was killed.
 local function run()
   if paused[1] then
     take_paused()
@@ -346,7 +345,7 @@ local function run()
   return false
 end
 
--- Answers the effect of a task and does the same: nothing else came with the reply.
+-- Delivers a reply that came alone, and runs the tasks; returns what `run` does.
 local function reply_and_run(id, value)
   local task = awaiting[id]
   if not task or task.dear or first <= last or paused[1] then

@@ -18,11 +18,11 @@ local SPECIALS <const> = "[%^%$%*%+%?%.%(%[%%%-]"
 local CARET <const> = 94
 local LONG <const> = 100 -- bytes of a pattern
 local LITTLE <const> = 1000 -- bytes of a text
-local KNOWN <const> = 200 -- needles to keep
+local KNOWN <const> = 200 -- plain needles to cache
 
 local known = 0
 
--- Keeps for pattern.lua what is looked for as it is.
+-- Caches a plain needle for pattern.lua.
 local function remember(needle)
   if known == KNOWN then
     for other in next, free_plain do
@@ -33,8 +33,8 @@ local function remember(needle)
   free_plain[needle], known = LITTLE, known + 1
 end
 
--- A plain search compares the needle at every place where its first byte is. C does it all when
--- that is little work; otherwise it looks for the needle's head only.
+-- A plain search compares the needle wherever its first byte occurs. C does all of it when that is
+-- little work; otherwise C only looks for the needle's head.
 local function find_plain(s, needle, at)
   if #s <= LITTLE and #needle <= LONG then
     remember(needle)
@@ -98,16 +98,16 @@ local function spell_match(s, p, init)
   return captured(s, finished(compiled, part("matcher").seek(compiled, s, init)))
 end
 
--- May C look for all matches of a pattern from a position on? A pattern that was compiled to another
--- is bounded from one start only, so it is asked for each match again: nil.
+-- Whether C may look for all matches of a pattern from a position on. For a pattern that was compiled to
+-- a different one, the bound holds for one start only; the result is nil, to ask again for each match.
 local function admit_all(compiled, p, s, at)
   if compiled.source == p then
     return admit(compiled, s, at)
   end
 end
 
--- The first match from `at` on: where it is, its first capture, and all that `find` returns,
--- packed, when there are more. An empty match is none at `last`, where the one before ended.
+-- The first match from `at` on: its positions, its first capture and, if there are more captures, all
+-- results of `find`, packed. An empty match at `last`, where the previous one ended, does not count.
 local function locate(compiled, s, admitted, at, last)
   local source, many = compiled.source, compiled.captures > 1
   if admitted == nil then
@@ -133,7 +133,7 @@ end
 local function spell_gmatch(s, p, init)
   s, p = text(s, 1, "gmatch"), text(p, 2, "gmatch")
   local at, last = start(init, #s, 3, "gmatch"), nil
-  if byte(p, 1) == CARET then -- no anchor here
+  if byte(p, 1) == CARET then -- gmatch has no anchor
     p = "%" .. p
   end
   local compiled = program_of(p)
@@ -158,7 +158,7 @@ local function spell_gmatch(s, p, init)
   end
 end
 
--- The replacement string with its %0 to %9 filled in.
+-- Expands %0 to %9 in a replacement string.
 local function expand(replacement, whole, first, found)
   if not find(replacement, "%", 1, true) then
     return replacement
@@ -231,9 +231,9 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
   return noticed(concat(pieces)), count
 end
 
--- The same with a function, by C's iterator, where it may match. It gives the position of each match,
--- its captures and the position after it. What is not replaced stays where it is, in the text up to
--- the next.
+-- Like replace_each with a function, using C's iterator where it is admitted. It yields the position of
+-- each match, its captures and the position after it. Text that is not replaced is copied together with
+-- the text up to the next match.
 local function replace_found(compiled, s, replacement, most)
   local pieces, n, count, at = {}, 0, 0, 1
   local single, next_match = compiled.captures <= 1, gmatch(s, compiled.framed)

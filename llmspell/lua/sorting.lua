@@ -1,5 +1,5 @@
--- table.sort. C sorts what it can compare without calling anything. The rest is merged in Lua,
--- where a comparison may take its time and perform effects; that is stable, and never quadratic.
+-- table.sort. C sorts what it can compare without calling anything. The rest is merge-sorted in Lua,
+-- where a comparison may take long and perform effects; that is stable, and never quadratic.
 
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
@@ -9,10 +9,10 @@ local charge, fail = guard.charge, guard.fail
 local length, settled, wrong_type, bad =
   arguments.length, arguments.settled, arguments.wrong_type, arguments.bad
 
--- How many items C may sort in one call, and how many bytes it may read of their strings.
+-- How many items C may sort in one call, and how many bytes of strings it may read.
 local MAX_ITEMS <const>, MAX_BYTES <const> = 1e6, 1e6
 local MAX_LENGTH <const> = 0x7fffffff
-local AT_ONCE <const> = 200 -- values to hand to a function
+local AT_ONCE <const> = 200 -- values to pass to a function
 
 local function has_order(value)
   local metatable = raw_metatable(value)
@@ -29,7 +29,7 @@ local function less(a, b)
   fail("attempt to compare " .. kind .. " with " .. other)
 end
 
--- Numbers only? C's `max` takes nothing else but strings that look like numbers.
+-- Whether all items are numbers. C's `max` accepts nothing else except numeric strings.
 local function are_numbers(items, n)
   for i = 1, n, AT_ONCE do
     if not pcall(max, unpack(items, i, min(i + AT_ONCE - 1, n))) then
@@ -50,7 +50,7 @@ local function are_short_strings(items, n)
   return bytes <= MAX_BYTES
 end
 
--- May C sort them? Numbers among strings make it fail, but call nothing.
+-- Whether C may sort the items. Numbers among strings make it fail, but call nothing.
 local function suits_c(items, n)
   local kind = type(items[1])
   return n <= MAX_ITEMS
@@ -83,7 +83,7 @@ local function merge_sort(items, n, before)
   return from
 end
 
--- Copies the first n items. C does it where it calls nothing.
+-- Copies the first n items, in C where that calls no metamethods.
 local function copy(from, to, n)
   if not raw_metatable(from) and not raw_metatable(to) then
     charge(n // 4)

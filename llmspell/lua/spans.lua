@@ -1,6 +1,6 @@
--- The table library in general, but for sort. C runs it on plain tables, whose cost is known
--- beforehand. On tables with a metatable it runs in Lua, where metamethods may take their time and
--- perform effects.
+-- The table library in general, except sort. C handles plain tables, where the cost is known
+-- beforehand. Tables with a metatable are handled in Lua, where metamethods may take long and perform
+-- effects.
 
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
@@ -20,7 +20,7 @@ local function expect_table(t, position, callee)
   end
 end
 
--- How many places lie from i to j.
+-- The number of positions from i to j.
 local function count(i, j, problem)
   if i > j then
     return 0
@@ -30,7 +30,7 @@ local function count(i, j, problem)
   return j - i + 1
 end
 
--- A plain table with t[i] to t[j].
+-- Copies t[i] to t[j] into a plain table.
 local function gather(t, i, j)
   local items = {}
   for at = i, j do
@@ -39,7 +39,7 @@ local function gather(t, i, j)
   return items
 end
 
--- Shifting asks C for a length that it has asked for before, and a __len may answer differently.
+-- Shifting asks C for the length a second time, and __len might answer differently.
 local function refuse_len(t, callee)
   if rawget(raw_metatable(t), "__len") ~= nil then
     fail("'" .. callee .. "' cannot shift the elements of a table with __len")
@@ -150,7 +150,7 @@ local function spell_move(from, i, j, at, to)
     return move(from, i, j, at, to)
   end
   local first, last, step = 0, j - i, 1
-  if rawequal(from, to) and at > i and at <= j then -- not over what is still to be moved
+  if rawequal(from, to) and at > i and at <= j then -- do not overwrite what is still to be moved
     first, last, step = last, first, -1
   end
   for offset = first, last, step do

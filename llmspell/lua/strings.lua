@@ -1,4 +1,4 @@
--- The string and utf8 libraries where little has to be done; texts.lua and searching.lua do the rest.
+-- The string and utf8 libraries on the fast path; texts.lua and searching.lua handle other cases.
 
 local part = ...
 local pattern, on, later = part("pattern"), part("arguments").on, part("arguments").later
@@ -7,7 +7,7 @@ local rep, format = string.rep, string.format
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
--- Numbers of repetitions of a short text that are not worth a charge.
+-- Repetition counts for a short text that are not worth a charge.
 local few = {}
 for n = 1, 100 do
   few[n] = true
@@ -20,8 +20,8 @@ local function spell_rep(s, n, separator)
   return on(part("texts").rep(s, n, separator))
 end
 
--- By format: which of its first three arguments %s shows, as a bit for each. These have to be such that
--- C shows them as we do. A format that shows later ones so is not here.
+-- By format: a bit for each of the first three arguments that %s formats. They must have types that C
+-- formats as the kernel does. A format that uses %s for later arguments is not here.
 local formats = {}
 local joins = {} -- by format, see joining.lua
 local shown_alike = { string = true, number = true, boolean = true, ["nil"] = true }

@@ -1,5 +1,5 @@
--- The table library where little has to be done: on plain tables, and small ones. spans.lua and
--- sorting.lua do the rest.
+-- The table library on the fast path, for small plain tables. spans.lua and sorting.lua handle other
+-- cases.
 
 local part = ...
 local on, later = part("arguments").on, part("arguments").later

@@ -6,7 +6,7 @@ local perform, later, type = part("scheduler").perform, part("arguments").later,
 
 local scales = { w = 604800, d = 86400, h = 3600, m = 60, s = 1, ms = 0.001 }
 
--- The seconds of a text such as "7d" or "1h 30m"; nil when it is none.
+-- Parses a duration such as "7d" or "1h 30m" into seconds; nil if it is not one.
 local function span(text)
   local total, at = 0, 1
   repeat

@@ -1,5 +1,5 @@
--- The functions of the global Task: several tasks of one spell at once, structured. What a call starts
--- has ended when the call returns; when one fails, the others are cancelled.
+-- The functions of the global Task: structured concurrency within one spell. All tasks that a call starts
+-- have ended when the call returns; when one fails, the others are cancelled.
 
 local part = ...
 local scheduler, children = part("scheduler"), part("children")
@@ -46,7 +46,7 @@ local function timeout(duration, fn)
   fail("effect_timeout", "not done within " .. duration .. " seconds")
 end
 
--- What fn returns. Whatever it asks of models is paid from a budget inside those around it.
+-- Returns what fn returns. Its spending on models is charged to a budget nested in the current ones.
 local function budget(amounts, fn)
   expect(amounts, "table", 1, "Task.budget")
   expect(fn, "function", 2, "Task.budget")
@@ -61,8 +61,8 @@ local function budget(amounts, fn)
   return outcome(work)
 end
 
--- Runs fn(list[i], i) for every i, at most `limit` at once. Results by index; and errors by index
--- when those are collected.
+-- Runs fn(list[i], i) for every i, at most `limit` at once. Returns the results by index, and the errors
+-- by index if they are collected.
 local function each(list, fn, options, callee)
   expect(list, "table", 1, callee)
   local limit = options.limit or rawlen(list)

@@ -1,5 +1,5 @@
--- The string and utf8 libraries in general. What costs C time in proportion to a string's size is
--- charged.
+-- The string and utf8 libraries in general. Functions whose cost in C is proportional to a string's size
+-- are charged.
 
 local part = ...
 local guard, arguments, config = part("guard"), part("arguments"), part("config")
@@ -14,7 +14,7 @@ local text, integer, settled = arguments.text, arguments.integer, arguments.sett
 
 local MAX_STRING <const> = config.memory or math.maxinteger // 2
 local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
-local LATER <const> = 8 -- a bit for all arguments after the third
+local LATER <const> = 8 -- one bit for all arguments after the third
 
 local function spell_rep(s, n, separator)
   s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")
@@ -29,7 +29,7 @@ local function spell_rep(s, n, separator)
   return noticed(settled("rep", pcall(rep, s, n, separator)))
 end
 
--- Of a function of one string.
+-- Wraps a function of one string.
 local function charged(callee, f)
   return function(s)
     s = text(s, 1, callee)
@@ -38,7 +38,7 @@ local function charged(callee, f)
   end
 end
 
--- Of a function that reads its first argument, a string, and fails in its own words.
+-- Wraps a function whose first argument is a string, and that checks its arguments itself.
 local function sized(callee, f)
   return function(s, ...)
     if type(s) == "string" then
@@ -54,7 +54,7 @@ local function spell_pack(...)
   return noticed(result)
 end
 
--- The conversions of a format: their letters in order.
+-- The conversion letters of a format, in order.
 local function parse(f)
   charge(#f)
   local letters = {}
@@ -70,8 +70,8 @@ end
 
 local cached = 0
 
--- Keeps for strings.lua which arguments are shown by %s, if those are among the first three; and how to
--- do without C.
+-- Caches for strings.lua which of the first three arguments are formatted by %s, and how to format by
+-- joining.
 local function remember(f, letters)
   local texts = 0
   for i = 1, #letters do

@@ -1,4 +1,4 @@
--- What the Lua of bridges finds as its globals.
+-- The globals of the Lua of bridges.
 
 local part = ...
 local guard = part("guard")
