@@ -1,4 +1,4 @@
-"""What tests of spells, tools and providers are made of. No run loads anything of it.
+"""The test kit for spells, tools and providers. Ordinary runs import nothing from it.
 
     from llmspell.testing import FakeServer, ToolCall, run_spell
 
@@ -7,7 +7,7 @@
         assert run.printed == ["Tea is better."]
         assert "Coffee." in run.requests[2].messages[0].text
 
-Fixtures for pytest are in `llmspell.testing.pytest_plugin`, which pytest finds by itself.
+Pytest fixtures are in `llmspell.testing.pytest_plugin`, which pytest loads automatically.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import names when they are used: pytest loads the plugin beside this in every run of it."""
+    """Import names lazily, as every run of pytest loads the plugin in this package."""
     if name in _HOMES:
         from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Kills the runs of a spell, again and again, and looks whether anybody could tell afterwards."""
+"""Tests crash recovery: kills runs of a spell at every leaf, resumes them, and compares results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from llmspell.values import Value
 
 
 class _Apart(Project):
-    """A project whose runs are recorded elsewhere."""
+    """A project with another journal file."""
 
     journal: Path = Path()
 
@@ -39,7 +39,7 @@ class _Apart(Project):
 
 @dataclass(frozen=True)
 class _Scene:
-    """What runs again and again, and the folder in which this time is kept."""
+    """The spell and its options, and a folder for the files of one killed and resumed run."""
 
     folder: Path
     spell: Spell
@@ -51,21 +51,21 @@ class _Scene:
         return self.folder / "performed"
 
     def printed(self, *, again: bool = False) -> Path:
-        """The file of the lines that it printed, each as Python writes it."""
+        """Return the file of the printed lines, each as a Python literal."""
         return self.folder / ("printed again" if again else "printed")
 
     @property
     def performed(self) -> list[str]:
-        """The path and name of each leaf that was really done, in order."""
+        """Path and name of each leaf that was really performed, in order."""
         return _lines_of(self.log)
 
     def count(self, name: str) -> int:
-        """How many leaves of that name have been performed."""
+        """Return how many leaves of that name have been performed."""
         return sum(done.endswith(f" {name}") for done in self.performed)
 
     @property
     def recorded(self) -> list[str]:
-        """The path and name of each leaf that was recorded, in the order in which they ended."""
+        """Path and name of each recorded leaf, in the order in which they ended."""
         with Reader.open(self.folder / "runs.db") as reader:
             effects = reader.effects(reader.run("last"))
             return [f"{effect.path} {effect.name}" for effect in effects]
@@ -78,23 +78,23 @@ def _lines_of(file: Path) -> list[str]:
 def crash_matrix(
     spell: str | Path | Spell, *, params: Mapping[str, Value] | None = None, **options: Any
 ) -> int:
-    """Kill a run after each of its leaves, resume it, and compare it with one that was left alone.
+    """Kill a run after each of its leaves, resume it, and compare it with an uninterrupted run.
 
-    Each run is a process, which kills itself with SIGKILL. It is called from where no event loop
-    runs. A script that is a list goes on where it was, as does standard input; a script that is a
-    function depends on nothing but the request.
+    Each run is a process, which kills itself with SIGKILL. Call this outside of an event loop. A
+    script that is a list continues where it stopped, as does standard input; a script that is a
+    function must depend only on the request.
 
     Args:
         spell: A file, a name, or a spell.
         params: Its parameters.
-        **options: As `llmspell.testing.stage` takes them.
+        **options: As for `llmspell.testing.stage`.
 
     Returns:
         How many runs were killed.
 
     Raises:
-        AssertionError: A resumed run came to another result, printed other lines than it had, or
-            did again what had been done.
+        AssertionError: A resumed run returned another result, printed other lines, or performed a
+            recorded leaf again.
     """
     project = options.pop("project", None) or find_project()
     if not isinstance(spell, Spell):
@@ -116,8 +116,10 @@ def crash_matrix(
 
 
 def _left_alone(scene: _Scene) -> Value:
-    """What a run returns that nobody kills. It is in this process, so that the others, which are
-    forked off it, find everything imported and compiled.
+    """Return the result of an uninterrupted run.
+
+    It runs in this process, so that the others, which are forked from it, find everything imported
+    and compiled.
     """
     try:
         return asyncio.run(_play(scene, 0, resume=False))
@@ -145,7 +147,7 @@ def _check(scene: _Scene, kill: int, expected: Value) -> None:
 
 
 def _played(scene: _Scene, *, kill: int = 0, resume: bool = False) -> Value:
-    """What a run in a process of its own returns; None when it is killed, as it should be."""
+    """Return the result of a run in a child process; None if it was killed, as intended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -165,7 +167,7 @@ def _be_the_child(scene: _Scene, writing: int, kill: int, *, resume: bool) -> No
     told: dict[str, Any] = {"failed": "it did not end"}
     try:
         told = {"result": asyncio.run(_play(scene, kill, resume=resume))}
-    except BaseException:  # noqa: BLE001 - this process has nobody else to tell
+    except BaseException:  # noqa: BLE001 - the parent process reports it
         told = {"failed": traceback.format_exc()}
     finally:
         with suppress(OSError):
@@ -208,7 +210,7 @@ async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
 
 
 class _Noting:
-    """Innermost: writes down what is really done."""
+    """Innermost middleware: logs the leaves that are really performed."""
 
     name = "noting"
     after = "failing"
@@ -227,7 +229,7 @@ class _Noting:
 
 
 class _Killing:
-    """Around the journal: kills the process once so many leaves have been recorded."""
+    """Middleware around the journal: kills the process once `after` leaves have been recorded."""
 
     name = "killing"
     before = "journal"

@@ -1,4 +1,4 @@
-"""What a test knows of a run: every effect of it, and what came of it."""
+"""Middleware for tests that records effects, and makes some fail."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from llmspell.values import LuaFunction, Value
 
 @dataclass
 class EffectRecord:
-    """An effect that was asked for.
+    """An effect of a run.
 
     Attributes:
-        what: Its name and whom it is about, as rules of approval have it: `tool.call:search`.
-        args: As they were when it began.
-        result: What it gave, once it has.
-        error: What it failed with, if it did.
+        what: Its name and target, as in approval rules: `tool.call:search`.
+        args: The arguments as they were when it began.
+        result: Its result, once it has one.
+        error: The error it failed with, if it did.
     """
 
     path: str
@@ -35,7 +35,7 @@ class EffectRecord:
 
 
 class EffectRecorder:
-    """Outermost middleware that keeps every effect in `done`, in the order in which they began."""
+    """Outermost middleware that records every effect in `done`, in the order they began."""
 
     name = "watching"
     before = "trace"
@@ -60,7 +60,7 @@ class EffectRecorder:
         return watched
 
     def of(self, rule: str) -> list[EffectRecord]:
-        """Those that a rule fits: `tool.call`, `tool.call:search`, `state.*`."""
+        """Return those that match a rule: `tool.call`, `tool.call:search`, `state.*`."""
         return [done for done in self.done if matches(done.what, rule)]
 
 
@@ -74,18 +74,18 @@ async def _awaited(done: EffectRecord, answer: Any) -> Value:
 
 
 def _copied(args: dict[str, Value]) -> dict[str, Value]:
-    """The arguments as they are now; functions of a spell stay what they are."""
+    """Copy the arguments as they are now, except for functions of the spell."""
     return deepcopy(args, {id(f): f for f in args.values() if isinstance(f, LuaFunction)})
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong in place of an effect.
+    """An error to raise in place of performing an effect.
 
     Attributes:
-        what: A rule that names the effects: `tool.call:search`, `model.request`.
-        error: What they fail with.
-        at: Which of them, counted from 1; all when it is empty.
+        what: A rule for the effects: `tool.call:search`, `model.request`.
+        error: The error they fail with.
+        at: Which of the matching effects fail, counted from 1; all if empty.
     """
 
     what: str
@@ -94,7 +94,7 @@ class Fault:
 
 
 class FaultInjection:
-    """Innermost middleware that has effects fail before their handler is called."""
+    """Innermost middleware that makes effects fail in place of calling their handler."""
 
     name = "failing"
     after = "deadline"

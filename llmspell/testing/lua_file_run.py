@@ -1,4 +1,4 @@
-"""A file of tests while it runs."""
+"""The state of a Lua test file while it runs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Tell = Callable[[LuaTestResult], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """How tests are run.
+    """Which tests to run, and how.
 
     Attributes:
-        filter: What the name of a test has to contain.
+        filter: Text that a test's name must contain.
         only: Names of the tests to run; None for all.
-        listing: Whether tests are only named, as skipped ones, and none is run.
-        update: Whether snapshots that differ are kept.
-        patience: Seconds that a test may take.
-        fail_fast: Whether nothing more is run after the first failure.
+        listing: Whether to list the tests, as skipped, without running them.
+        update: Whether to replace snapshots that differ.
+        patience: Seconds a test may take.
+        fail_fast: Whether to stop after the first failure.
     """
 
     filter: str = ""
@@ -48,15 +48,17 @@ class Plan:
 
     @property
     def whole(self) -> bool:
-        """Whether all tests are run."""
+        """Whether all tests run."""
         return not (self.filter or self.only is not None or self.listing)
 
 
 class FileRun:
-    """What the bridges of a file of tests talk to. Use it as a context manager.
+    """The run of a test file, which the `test` and `expect` bridges report to.
+
+    It is a context manager.
 
     Attributes:
-        tests: What they came to, so far.
+        tests: The results so far.
     """
 
     def __init__(self, spell: Spell, file: Path, project: Project, plan: Plan, tell: Tell) -> None:
@@ -83,7 +85,7 @@ class FileRun:
         return fits and not (plan.listing or self.stopped)
 
     def begin(self, name: str, *, skip: bool) -> bool:
-        """A test is next; whether it is to be run. Those that the filter leaves out are not told."""
+        """Begin a test; return whether to run it. A test that the filter excludes has no result."""
         if not (self.wants(name) or self._plan.listing):
             return False
         if skip or self._plan.listing:
@@ -94,7 +96,7 @@ class FileRun:
         return True
 
     async def deadline(self) -> float:
-        """Wait until the patience with a test is over, by the real clock; the seconds."""
+        """Wait until a test has exceeded its time by the real clock; return that time in seconds."""
         loop = asyncio.get_running_loop()
         over = loop.create_future()
         seconds = self._plan.patience
@@ -113,13 +115,15 @@ class FileRun:
             self._ended(LuaTestResult(name, "passed", seconds))
             return
         message, where = error["message"], error.get("where")
-        if where is None and (placed := _PLACED.match(message)):  # Lua's own errors begin with it
+        if where is None and (
+            placed := _PLACED.match(message)
+        ):  # Lua's own errors begin with the place
             where, message = placed.groups()
         failure = Failure(message, where, self.spell.line_at(where), error.get("hint"))
         self._ended(LuaTestResult(name, "failed", seconds, failure))
 
     def folder(self, effect: Effect, files: dict[str, str]) -> str:
-        """A new folder with these files; the tests may grant it."""
+        """Create a temporary folder with these files, and permit the tests to use it."""
         made = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="llmspell-test-"))
         folder = Path(made).resolve()
         for name, text in files.items():

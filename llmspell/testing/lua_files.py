@@ -1,4 +1,4 @@
-"""Files of tests in Lua, `*_test.lua`: finds them, and runs them."""
+"""Finds and runs Lua test files, `*_test.lua`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _NOT_LOOKED_AT = {"node_modules", "build", "dist"}
 
 
 def find_tests(places: Iterable[Path]) -> list[Path]:
-    """The files of tests at these places: files themselves, and those in folders.
+    """Return the test files at these paths: the files themselves, and those in folders.
 
     Raises:
-        SpellNotFound: There is nothing at a place.
+        SpellNotFound: A path does not exist.
     """
     found: dict[Path, None] = {}
     for place in places:
@@ -67,11 +67,11 @@ async def run_tests(
 
     Args:
         file: The file.
-        project: Whose spells are tested.
-        plan: How.
-        tell: Told of each test as it ends.
-        output: Gets what the file itself prints.
-        **runtime: More of what `Runtime` takes: the grants, for example.
+        project: The project whose spells are tested.
+        plan: Which tests to run, and how.
+        tell: Called with the result of each test as it ends.
+        output: Called with what the file itself prints.
+        **runtime: Further arguments for `Runtime`, such as grants.
     """
     plan = plan or Plan()
     tested = LuaFileResult(file)
@@ -91,7 +91,7 @@ async def run_tests(
 
 
 async def list_tests(file: Path, project: Project) -> tuple[list[str], Failure | None]:
-    """The names of the tests of a file, and why they are not known, if so."""
+    """Return the names of a file's tests, and the failure if they cannot be determined."""
     found = await run_tests(file, project, Plan(listing=True), output=lambda _: None)
     return [test.name for test in found.tests], found.failure
 
@@ -100,7 +100,7 @@ async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any])
     source = b"return run_tests(function(...) " + spell.source + b"\nend, ...)"
     models = [ScriptedProvider([], name="*")]
     options: dict[str, Any] = {"model": MODEL, "providers": models}
-    # Nobody takes up a file of tests where it stopped.
+    # Nobody resumes a test file, so its run is not recorded.
     always = {"record": False, "person": ScriptedPerson(())}
     async with Runtime(
         project=run.project,
@@ -118,7 +118,7 @@ def _bridge(name: str, about: Any) -> Bridge:
 
 
 def _check_syntax(spell: Spell, project: Project) -> None:
-    """Raise SpellSyntaxError unless it compiles without what it is wrapped in."""
+    """Raise SpellSyntaxError unless the file compiles on its own, without the wrapper."""
     memory = project.settings.limits.memory
     problem = syntax_problem(spell.source, spell.chunk_name, memory=memory)
     if problem is None:

@@ -1,4 +1,4 @@
-"""`Test.run`: what a test in Lua says about a run, and what it is told of it."""
+"""`Test.run`: converts a Lua test's options for a run, and the run's outcome."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _NAME = re.compile(r"[\w./-]+")
 async def run_from_lua(
     effect: Effect, file: FileRun, spell: str, options: Mapping[str, Any], *, catch: bool
 ) -> SpellRun:
-    """Run a spell with the options of `Test.run`, in the project of the file of tests.
+    """Run a spell with the options of `Test.run`, in the project of the test file.
 
     Raises:
-        PermissionDenied: A test may grant no more than what the tests were granted, and name no
-            file that is not theirs.
-        SpellFailed: The spell did, and `catch` is not set.
+        PermissionDenied: The test grants more than the tests themselves were granted, or names a
+            file they may not read.
+        SpellFailed: The spell failed, and `catch` is not set.
     """
     given = {name: value for name, value in options.items() if value is not None}
     lower, problems = read_limits(given.pop("limits", {}))
@@ -77,7 +77,7 @@ async def run_from_lua(
 
 
 def outcome(run: SpellRun) -> dict[str, Value]:
-    """A run as a test in Lua sees it."""
+    """Return a run as a Lua test sees it."""
     scopes = {scope: run.state(scope) for scope in run.store.scopes() if scope}
     told: dict[str, Any] = {
         "printed": run.printed,
@@ -96,7 +96,7 @@ def outcome(run: SpellRun) -> dict[str, Value]:
 
 
 def _find(effect: Effect, file: FileRun, spell: str) -> Spell:
-    """What a stranger's tests run is a stranger's as well."""
+    """Find the spell to run; it is untrusted if the tests are."""
     own, folder = file.spell.trusted, file.file.parent
     if not _NAME.fullmatch(spell):
         text = spell.encode()
@@ -110,7 +110,10 @@ def _find(effect: Effect, file: FileRun, spell: str) -> Spell:
 
 
 def _check_readable(effect: Effect, file: FileRun, path: Path) -> None:
-    """Tests may read what is in their folder, the user's own in the project; else it takes a grant."""
+    """Check that tests may read a file.
+
+    Files in the tests' own folder need no grant; for trusted tests, nor do those in the project.
+    """
     place = path.resolve()
     folders = [file.file.parent, *([file.project.root] if file.spell.trusted else [])]
     if not any(place.is_relative_to(folder.resolve()) for folder in folders):
@@ -151,7 +154,7 @@ def _reply_of(effect: Effect, function: LuaFunction) -> Callable[[ModelRequest],
 
 
 def _said(told: Any) -> Said:
-    """A text; a table with `text`, `tool_calls` or `error`; any other is an answer in JSON."""
+    """Convert a reply: text; a table with `text`, `tool_calls` or `error`; or other data, as JSON."""
     if not isinstance(told, dict) or not told.keys() & {"text", "tool_calls", "error"}:
         return told if isinstance(told, str) else json.dumps(legible(told), ensure_ascii=False)
     if "error" in told:
@@ -165,14 +168,14 @@ def _said(told: Any) -> Said:
 
 
 def _tool(effect: Effect, function: Any) -> ToolFunction:
-    """A function, or what is always given."""
+    """Convert a tool stub: a function, or a constant result."""
     if not isinstance(function, LuaFunction):
         return lambda _: function
     return lambda args: effect.call(function, args)
 
 
 def _fault(what: str, told: Any) -> Fault:
-    """`true`, a message, or {message, code, at}."""
+    """Convert a fault: `true`, a message, or {message, code, at}."""
     table = told if isinstance(told, dict) else {"message": told}
     message = table.get("message")
     text = message if isinstance(message, str) else f"the test has {what} fail"
@@ -188,7 +191,7 @@ def _answers(effect: Effect, told: Any) -> Any:
 
 
 class _Asked:
-    """Has a function of the test answer."""
+    """Answers by calling a function of the test."""
 
     def __init__(self, effect: Effect, function: LuaFunction) -> None:
         self._effect, self._function = effect, function
@@ -226,7 +229,7 @@ def _error(error: BaseException | None) -> dict[str, Value] | None:
 
 
 def _without_functions(value: Any) -> Value:
-    """What a test can be given: functions of another spell's state are of no use in its own."""
+    """Remove functions from a value: those of the spell's Lua state cannot be used by the test."""
     if isinstance(value, dict):
         return {key: _without_functions(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Tests in Lua as items of pytest."""
+"""Collects Lua tests as pytest items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmspell.testing.results import Failure, LuaFileResult
 
 
 class LuaFailed(Exception):
-    """A test in Lua failed."""
+    """A Lua test failed."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -25,7 +25,7 @@ class LuaFailed(Exception):
 
 
 class LuaFile(pytest.File):
-    """A file of tests. It is run once, with those of its tests that were chosen."""
+    """A Lua test file. It runs once, with all of its selected tests."""
 
     _result: LuaFileResult | None = None
 
@@ -45,10 +45,10 @@ class LuaFile(pytest.File):
 
 
 class LuaTest(pytest.Item):
-    """One test of it."""
+    """One test of a Lua test file."""
 
     def runtest(self) -> None:
-        assert isinstance(self.parent, LuaFile)  # noqa: S101 - it made this
+        assert isinstance(self.parent, LuaFile)  # noqa: S101 - it created this item
         result = self.parent.result(self.session)
         for test in result.tests:
             if test.name == self.name and test.failure:

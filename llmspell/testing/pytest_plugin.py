@@ -1,7 +1,6 @@
-"""Fixtures for pytest, and its way to tests in Lua.
+"""Pytest plugin: fixtures, and collection of Lua tests.
 
-With `llmspell_lua = true` among pytest's settings, each test of files called `…_test.lua` is one of
-pytest's own.
+With `llmspell_lua = true` in pytest's settings, each test in files named `…_test.lua` is collected.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.fixture
 def virtual_time() -> Callable[[Coroutine[Any, Any, T]], T]:
-    """Runs a coroutine in a loop in which waiting takes no time: `virtual_time(main())`."""
+    """Runs a coroutine in an event loop where waiting takes no time: `virtual_time(main())`."""
     from llmspell.testing.virtual_time import run
 
     return run
@@ -46,7 +45,7 @@ def virtual_time() -> Callable[[Coroutine[Any, Any, T]], T]:
 
 @pytest.fixture
 def spell_runtime() -> Any:
-    """`llmspell.testing.stage`: a runtime on a scripted model, as an async context manager."""
+    """`llmspell.testing.stage`: a runtime with a scripted model, as an async context manager."""
     from llmspell.testing.spell_runs import stage
 
     return stage
@@ -56,7 +55,7 @@ def spell_runtime() -> Any:
 def run_spell() -> Callable[..., SpellRun]:
     """Runs a spell in virtual time: see `llmspell.testing.run_spell`.
 
-    It is not async, so that tests need no plugin for that.
+    It is synchronous, so that tests need no plugin for async tests.
     """
     from llmspell.testing import spell_runs, virtual_time
 
@@ -69,9 +68,9 @@ def run_spell() -> Callable[..., SpellRun]:
 
 @pytest.fixture
 def scripted_model() -> Callable[..., ScriptedProvider]:
-    """Makes models that say what they are told to: `scripted_model("Hello.", …)`.
+    """Creates scripted models: `scripted_model("Hello.", …)`.
 
-    `remaining` of one is how many of its replies were not asked for.
+    A model's `remaining` is the number of unused replies.
     """
     from llmspell.providers.scripted import ScriptedProvider
 
@@ -83,9 +82,9 @@ def scripted_model() -> Callable[..., ScriptedProvider]:
 
 @pytest.fixture
 def fake_server() -> Iterator[Callable[..., FakeServer]]:
-    """Starts servers on this machine that speak the protocols of models.
+    """Starts local servers that speak the protocols of models: `fake_server(["Hello."]).url`.
 
-    `fake_server(["Hello."]).url`: see `llmspell.testing.FakeServer`. They stop with the test.
+    See `llmspell.testing.FakeServer`. They stop at the end of the test.
     """
     from llmspell.testing.fakes import FakeServer
 
@@ -101,10 +100,10 @@ def fake_server() -> Iterator[Callable[..., FakeServer]]:
 def fake_openai(
     fake_server: Callable[..., FakeServer], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., FakeServer]:
-    """A fake server in place of OpenAI: runtimes made in the test ask it for `openai/…`.
+    """Starts a fake server in place of OpenAI: `fake_openai(["Hello."])`.
 
-    `fake_openai(["Hello."])`; `run_spell` and `stage` ask it with `script=None`. The key is one
-    that opens nothing.
+    Runtimes created in the test use it for `openai/…`; `run_spell` and `stage` do with
+    `script=None`. The API key is a dummy.
     """
 
     def start(script: Iterable[Any] = ("Hello.",), **options: Any) -> FakeServer:

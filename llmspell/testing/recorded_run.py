@@ -1,4 +1,4 @@
-"""A recorded run in place of the world: models and tools answer as they did then."""
+"""Uses a recorded run as a fixture: models and tools answer as recorded."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _ANSWERED = ("model.request", "tool.call")
 
 
 class RecordedAnswers:
-    """Innermost middleware that answers requests of models and calls of tools from a record.
+    """Innermost middleware that answers model requests and tool calls from a recording.
 
-    What was asked several times is answered in turn. What was not recorded ends the run, with the
-    recorded call that is nearest to it: nothing is ever really asked.
+    Repeated identical calls get the recorded answers in turn. A call that was not recorded ends the
+    run with an error that shows the most similar recorded call; nothing is performed live.
     """
 
     name = "as recorded"
     after = "deadline"
 
     def __init__(self, effects: Iterable[RecordedEffect]) -> None:
-        """Prepare; the file that the effects are in has to be open."""
+        """Prepare; the file with the effects has to be open."""
         answered = [effect for effect in effects if effect.name in _ANSWERED]
         self._left = [RecordedLeaf(effect) for effect in answered]
         for effect in answered:
-            _ = effect.outcome  # it is kept once it is read
+            _ = effect.outcome  # load it, since the file may be closed later
         self._known = [(effect.name, shown(effect.name, effect.args)) for effect in answered]
 
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
@@ -66,13 +66,13 @@ class RecordedAnswers:
 
 
 def recorded(file: str | Path, run: str = "last") -> RecordedAnswers:
-    """A run as a fixture, from a file that `llmspell export` wrote.
+    """Load a run as a fixture from a file written by `llmspell export`.
 
         run_spell("joke.lua", middleware=[recorded("fixtures/joke.run")])
 
     Raises:
-        JournalError: There is no such file, or it is damaged.
-        RunNotFound: There is no such run in it.
+        JournalError: The file does not exist or is damaged.
+        RunNotFound: It has no such run.
     """
     with Reader.open(Path(file)) as reader:
         return RecordedAnswers(reader.effects(reader.run(run)))

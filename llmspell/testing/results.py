@@ -1,4 +1,4 @@
-"""What tests came to."""
+"""Results of Lua tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Failure:
     """Why a test failed.
 
     Attributes:
-        where: `file.lua:line`, if that is known.
+        where: `file.lua:line`, if known.
         line: The text of that line.
         hint: What to do about it.
     """
@@ -27,7 +27,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class LuaTestResult:
-    """What one test came to; its name has those of the groups it is in: "panel > picks one"."""
+    """The result of one test; its name includes those of its groups: "panel > picks one"."""
 
     name: str
     status: Status
@@ -37,12 +37,12 @@ class LuaTestResult:
 
 @dataclass
 class LuaFileResult:
-    """What a file of tests came to.
+    """The results of a test file.
 
     Attributes:
-        failure: Why it could not be run to its end, if so.
-        written: How many snapshots were kept anew.
-        stale: How many were dropped, since no test makes them any more.
+        failure: Why the file could not be run to its end, if so.
+        written: How many snapshots were added or replaced.
+        stale: How many were deleted, since no test uses them any more.
     """
 
     path: Path
@@ -52,6 +52,6 @@ class LuaFileResult:
     stale: int = 0
 
     def count(self, status: Status) -> int:
-        """How many tests came to that; a file that failed counts as one."""
+        """Return how many tests have that status; a file that failed counts as one."""
         broken = status == "failed" and self.failure is not None
         return sum(test.status == status for test in self.tests) + broken

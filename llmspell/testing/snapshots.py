@@ -1,4 +1,4 @@
-"""Texts that are kept in a file beside the tests, and compared with what a test makes."""
+"""Snapshots: expected texts in a file next to the tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _MARGIN = "    "
 
 
 class Snapshots:
-    """Those of one file of tests: `__snapshots__/NAME.snap` beside it.
+    """The snapshots of a test file, in `__snapshots__/NAME.snap` next to it.
 
-    Each has a line with its name, and its lines below that, four spaces in. Bytes that are no
-    UTF-8 are kept as they are, and stand in texts as Python's `surrogateescape` has them.
+    Each has a line with its name, followed by its lines, indented by four spaces. Bytes that are
+    not UTF-8 are stored as they are, and represented in texts by `surrogateescape`.
 
     Attributes:
-        test: Name of the test that runs; snapshots without a name of their own are counted in it.
-        written: How many were kept that were not there, or were others.
+        test: Name of the running test; its snapshots without a name are numbered.
+        written: How many snapshots were added or replaced.
     """
 
     def __init__(self, tests: Path, *, update: bool = False) -> None:
@@ -30,7 +30,7 @@ class Snapshots:
         self.written = 0
 
     def compare(self, text: str, name: str | None = None) -> str | None:
-        """None if the text is the one that is kept, or is kept from now on; else the kept one."""
+        """Return None if the text matches its snapshot or becomes it; otherwise the snapshot."""
         if name is None:
             self._counts[self.test] += 1
             name = str(self._counts[self.test])
@@ -44,7 +44,10 @@ class Snapshots:
         return None
 
     def save(self, *, whole: bool) -> int:
-        """Write what is new; how many were left out, if all tests ran, as no test made them."""
+        """Write the file; return how many stale snapshots were deleted.
+
+        Only a `whole` run that updates snapshots can tell which ones are stale.
+        """
         stale = self._kept.keys() - self._seen.keys() if whole and self._update else set()
         if self.written or stale:
             kept = {n: t for n, t in (self._kept | self._seen).items() if n not in stale}

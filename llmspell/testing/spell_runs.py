@@ -1,4 +1,4 @@
-"""Runs a spell for a test: on a scripted model, with what it touches replaced, and all of it seen."""
+"""Runs spells in tests, with a scripted model, stubbed tools and state, and recorded effects."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from llmspell.testing.test_doubles import (
 from llmspell.values import Value
 
 MODEL = "scripted/model"
-"""The model of agents that name none, where the project names none either."""
+"""The default model, if neither the agent nor the project names one."""
 
 
 @dataclass
 class SpellRun:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         result: What the spell returned.
-        error: What ended it, if it failed.
-        printed: The lines that it printed.
-        model: The script, and every request that was made of any model it speaks for.
-        store: What `State` keeps, as the run left it.
-        asked: What people were asked.
+        error: The error that ended it, if it failed.
+        printed: The lines it printed.
+        model: The scripted model, with every request made to any model it stands for.
+        store: The store of `State`, as the run left it.
+        asked: The questions and approvals that people were asked.
         recorder: Every effect.
     """
 
@@ -65,16 +65,16 @@ class SpellRun:
         return self.recorder.done
 
     def state(self, scope: str = "") -> dict[str, Value]:
-        """What a scope of `State` holds."""
+        """Return the contents of a scope of `State`."""
         return {key: self.store.get(scope, key) for key in self.store.keys(scope)}
 
     @property
     def output(self) -> str:
-        """What it printed, in one text."""
+        """What it printed, as one text."""
         return "".join(f"{line}\n" for line in self.printed)
 
     def calls(self, tool: str = "*") -> list[EffectRecord]:
-        """The calls of a tool, by models and by the spell itself."""
+        """Return the calls of a tool, by models and by the spell itself."""
         return self.recorder.of(f"tool.call:{tool}")
 
 
@@ -86,17 +86,17 @@ async def run_spell(
     catch: bool = False,
     **options: Any,
 ) -> SpellRun:
-    """Run a spell in a runtime of its own; what came of it.
+    """Run a spell in a runtime of its own, and return the outcome.
 
     Args:
         spell: A file, a name, or a spell.
         params: Its parameters.
-        arguments: What `arg` holds in it.
-        catch: Whether an error is kept in `SpellRun.error`, and not raised.
-        **options: As `stage` takes them.
+        arguments: The spell's `arg`.
+        catch: Whether to store an error in `SpellRun.error` instead of raising it.
+        **options: As for `stage`.
 
     Raises:
-        LlmspellError: What ended the run.
+        LlmspellError: The error that ended the run, unless `catch` is set.
     """
     async with stage(**options) as (runtime, run):
         if not isinstance(spell, Spell):
@@ -111,7 +111,7 @@ async def run_spell(
 
 
 async def run_text(source: str, *, name: str = "test", **options: Any) -> SpellRun:
-    """Run a spell given as text, as `run_spell` does."""
+    """Run a spell given as text; otherwise like `run_spell`."""
     return await run_spell(parse_spell(source.encode(), name=name, file=name), **options)
 
 
@@ -130,22 +130,22 @@ async def stage(
     project: Project | None = None,
     **runtime: Any,
 ) -> AsyncIterator[tuple[Runtime, SpellRun]]:
-    """A runtime that touches nothing, and what its next run comes to.
+    """Yield a runtime that touches nothing outside, and the outcome of its next run.
 
     Args:
-        script: What models say, whatever they are called, in turn; or a function that says it.
-            With None nothing is scripted: models are asked where they are, such as a `FakeServer`.
-        tools: Functions in place of tools, by name. Others do what they always do.
-        state: What `State` holds from the start.
-        scopes: What `State.scope(name)` holds, by name.
+        script: Replies of all models, whatever their name, in turn; or a function that returns
+            them. With None, nothing is scripted, and real models or a `FakeServer` are asked.
+        tools: Functions in place of tools, by name. Other tools are real.
+        state: Initial contents of `State`.
+        scopes: Initial contents of `State.scope(name)`, by name.
         grants: What the spell may touch.
         limits: Its limits.
         faults: Effects that fail.
-        answers: What people answer; without it, nobody is there.
-        lines: What is on standard input.
+        answers: Answers of people, in turn; by default, nobody is there to answer.
+        lines: Lines of standard input.
         project: The project; by default the one around the current folder.
-        **runtime: More of what `Runtime` takes. Nothing is recorded and no spell is isolated,
-            unless this says so.
+        **runtime: Further arguments for `Runtime`. By default, nothing is recorded and no spell
+            is isolated.
     """
     project = project or find_project()
     model = ScriptedProvider(script or (), name="*")
@@ -155,7 +155,7 @@ async def stage(
             await settled(store.set(scope, key, value))
     run = SpellRun(model, store, recorder)
     record = runtime.pop("record", False)
-    # Who is recorded waits for a person, as it does outside of tests.
+    # A recorded run may wait for a person, as it does outside of tests.
     person = None if record and answers is None else ScriptedPerson(answers or ())
     if person:
         run.asked = person.asked

@@ -1,4 +1,4 @@
-"""What stands in, in a test, for tools, standard input and people."""
+"""Test doubles for tools, standard input and people."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from llmspell.tools.tool import Tool, check_tool_name
 from llmspell.values import Value
 
 ToolFunction: TypeAlias = Callable[[dict[str, Any]], Value | Awaitable[Value]]
-"""Called with the arguments of a call, in place of the tool."""
+"""Called with a tool call's arguments, in place of the tool."""
 
 
 class ToolStub(Tool):
-    """A tool of which only the function is a test's: what it takes is what the tool takes."""
+    """A tool with a test's function, and the parameters of the tool it replaces."""
 
     declares = True  # it touches nothing
 
@@ -43,14 +43,14 @@ class ToolStub(Tool):
 
 
 def stub_tools(tools: Tools, functions: dict[str, ToolFunction]) -> None:
-    """Put functions in place of the tools of those names, or beside them."""
+    """Replace tools by functions, by name; a new name adds a tool."""
     for name, function in functions.items():
         tool = tools.get(name)
         tools.register(name, ToolStub(name, function, tool), replace=True)
 
 
 class ScriptedInput(Console):
-    """Standard input that holds these lines."""
+    """Standard input with the given lines."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         super().__init__()
@@ -61,14 +61,14 @@ class ScriptedInput(Console):
 
 
 PersonAnswer: TypeAlias = str | bool | Decision | None
-"""An answer to a question, or whether something is approved of."""
+"""An answer to a question, or a decision on an approval."""
 
 
 class ScriptedPerson:
-    """A `Person` who gives these answers in turn; or asks a function for each.
+    """A `Person` with scripted answers, in turn or from a function.
 
     Attributes:
-        asked: Every question, and every approval, so far.
+        asked: Every question and approval so far.
     """
 
     def __init__(

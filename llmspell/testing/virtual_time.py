@@ -1,12 +1,12 @@
-"""An event loop in which waiting takes no time: when there is nothing to do but wait, it is later.
+"""An event loop in which waiting takes no time: when it is idle, its clock jumps ahead.
 
     from llmspell.testing.virtual_time import run
 
     run(main())    # as asyncio.run does; `await asyncio.sleep(7 * 86400)` returns at once
 
-All that goes by the loop's clock goes by virtual time: `Task.sleep`, timeouts, retries, cool-downs,
-`os.time` and the tool `now`. As long as a connection, a program, a thread or an isolated spell is at
-work, time passes as it does, since nobody knows when it will have been done.
+Everything that uses the loop's clock is in virtual time: `Task.sleep`, timeouts, retries,
+cool-downs, `os.time` and the tool `now`. While a connection, a program, a thread or an isolated
+spell is active, time passes as usual, since it is unknown when that will be done.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-GRACE = 0.001  # seconds in which what another thread hands over may still come
+GRACE = 0.001  # seconds to wait for events from other threads before the clock jumps
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """The loop. Its clock begins with the real one, or at `start`.
+    """The event loop. Its clock starts at the real time, or at `start`.
 
     Attributes:
-        skipped: Seconds that nobody had to wait.
+        skipped: Seconds by which its clock has jumped ahead.
     """
 
     def __init__(self, start: datetime | None = None) -> None:
@@ -49,7 +49,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return time.monotonic() + self.skipped
 
     def now(self) -> float:
-        """Seconds since 1970, UTC."""
+        """Return the Unix time in seconds."""
         return time.time() + self._ahead + self.skipped
 
     def run_in_executor(
@@ -61,14 +61,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return future
 
     def mind_threads(self) -> None:
-        """Take note of threads that anyio has at work. Called once, in a task of this loop."""
+        """Watch anyio's worker threads. Called once, in a task of this loop."""
         from anyio.to_thread import current_default_thread_limiter
 
         self._limiter = current_default_thread_limiter()
 
     @property
     def busy(self) -> bool:
-        """Whether something is at work that time depends on."""
+        """Whether a thread or connection is active, so that time has to pass as usual."""
         if self._in_threads or (self._limiter and self._limiter.borrowed_tokens):
             return True
         return any(fd not in self._own and not _listens(fd) for fd in self._watched.get_map())
@@ -93,13 +93,13 @@ class _Skipping(selectors.DefaultSelector):
 
 
 def _listens(fd: object) -> bool:
-    """Whether it is a socket that waits for others to connect."""
+    """Whether it is a listening socket."""
     if not isinstance(fd, int):
         return False
     try:
         seen = socket.socket(fileno=fd)
     except OSError:
-        return False  # it is no socket
+        return False  # not a socket
     try:
         return bool(seen.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     finally:
@@ -107,11 +107,11 @@ def _listens(fd: object) -> bool:
 
 
 def run(main: Coroutine[Any, Any, T], *, start: datetime | None = None) -> T:
-    """Run it to its end in a loop of its own, as `asyncio.run` does.
+    """Run a coroutine to its end in a new virtual-time loop, like `asyncio.run`.
 
     Args:
         main: The coroutine.
-        start: The time at which it begins; by default the present.
+        start: The time at which the clock starts; by default the current time.
     """
     with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(start)) as runner:
         return runner.run(_minding(main))

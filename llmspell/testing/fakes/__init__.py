@@ -1,8 +1,8 @@
-"""Servers that speak the protocols of models and say what a test tells them to.
+"""Fake model servers with scripted answers, for tests.
 
-One `FakeServer` speaks them all: OpenAI's chat completions and Responses, Anthropic's Messages
-and Google's Gemini, whole and streamed. It is a transport of httpx2 or a real server on this
-machine. What it says is a script of answers, failures and faults.
+One `FakeServer` speaks all protocols: OpenAI's chat completions and Responses, Anthropic's Messages
+and Google's Gemini, streamed or not. It is reached by an httpx2 transport or as a real server on
+this machine. Its script consists of answers, failures and faults.
 """
 
 from llmspell.testing.fakes.answers import Answer, Reasoning

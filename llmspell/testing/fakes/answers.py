@@ -1,4 +1,4 @@
-"""What a model says, in no protocol's dialect."""
+"""Scripted answers of a model, independent of the protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmspell.providers.strict_json import write_json
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What a model thought before it spoke; `signature` is what the provider wants back with it."""
+    """A model's reasoning; `signature` is what the provider expects back with it."""
 
     text: str
     signature: str = "EqQBCgIYAhIM1gbcDa9GJwZA2b3hGgxBdjrkzLoky3dl1pk"
@@ -30,10 +30,10 @@ class Answer:
     is put into the answer as it is. An answer without parts has no choices at all.
 
     Attributes:
-        finish_reason: "stop", "length", "tool_calls" or "content_filter", which every protocol
-            has a word for; any other is sent as it is.
-        pieces: Into how many pieces a stream cuts each text and each call's arguments, at most.
-        fields: Laid over the answer's body, and over each chunk where the protocol has chunks.
+        finish_reason: "stop", "length", "tool_calls" or "content_filter", which is translated to
+            each protocol; anything else is sent as it is.
+        pieces: The most pieces a stream splits each text and each call's arguments into.
+        fields: Merged into the answer's body, and into each chunk if the protocol has chunks.
     """
 
     parts: tuple[Part, ...]
@@ -78,29 +78,29 @@ class Answer:
 
     @property
     def unknown(self) -> dict[str, Any]:
-        """The fields of its unknown parts, all in one."""
+        """The fields of all its unknown parts, merged."""
         return {
             k: v for part in self.parts if isinstance(part, Unknown) for k, v in part.data.items()
         }
 
     @property
     def reason(self) -> str:
-        """Why it ended."""
+        """The finish reason."""
         return self.finish_reason or ("tool_calls" if self.calls else "stop")
 
     def cut(self, text: str) -> list[str]:
-        """The text in as many pieces as a stream sends it in."""
+        """Split a text into the pieces that a stream sends."""
         size = max(-(-len(text) // self.pieces), 1)
         return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def arguments_of(call: ToolCall) -> str:
-    """The arguments as a model writes them."""
+    """Return a call's arguments as the text a model writes."""
     return write_json(call.arguments) if call.raw is None else call.raw
 
 
 def ids(parts: tuple[Part, ...], prefix: str) -> dict[int, str]:
-    """The id of each call by its place among the parts; one that has none gets one."""
+    """Return the id of each call by its index in the parts; missing ids are generated."""
     return {
         at: part.id or f"{prefix}{at + 1:024}"
         for at, part in enumerate(parts)

@@ -106,7 +106,7 @@ def _details(answer: Answer) -> Body | None:
 
 
 def _usage(answer: Answer) -> Body:
-    """The cached tokens stand beside the others here, not among them."""
+    """Return the usage; unlike in `Usage`, input tokens here exclude cached ones."""
     return {
         "input_tokens": answer.usage.input_tokens - answer.usage.cached_tokens,
         "cache_creation_input_tokens": 0,
@@ -131,7 +131,7 @@ def _blocks(answer: Answer) -> Iterator[tuple[Body, Part]]:
             )
         elif isinstance(part, Unknown):
             yield part.data, part
-        # What is refused is told in stop_details.
+        # The refusal's text goes into stop_details.
 
 
 def _input(call: ToolCall) -> Any:
@@ -169,7 +169,7 @@ def _events(answer: Answer, request: Received) -> Iterator[Body]:
 
 
 def _streamed(block: Body, part: Part, answer: Answer) -> tuple[Body, list[Body]]:
-    """How a block starts, and what is added to it."""
+    """Return the start of a streamed block, and its deltas."""
     if isinstance(part, str):
         deltas = [{"type": "text_delta", "text": piece} for piece in answer.cut(part)]
         return block | {"text": ""}, deltas

@@ -1,4 +1,4 @@
-"""What a fake server needs to know of a protocol."""
+"""The interface of the protocols that a fake server speaks."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from llmspell.testing.fakes.requests import Received
 
 
 class Dialect(Protocol):
-    """How one protocol writes answers.
+    """One protocol's requests and answers.
 
     Attributes:
-        name: The provider's, or the protocol's where one provider has two.
+        name: Name of the provider, or of the protocol if the provider has two.
     """
 
     name: str
 
     def answers(self, path: str) -> bool:
-        """Whether requests to that path are in this dialect."""
+        """Whether requests to that path use this protocol."""
         ...
 
     def streams(self, request: Received) -> bool:
-        """Whether the answer is wanted piece by piece."""
+        """Whether the request asks for a streamed answer."""
         ...
 
     def key(self, request: Received) -> str | None:
-        """The key it was sent with."""
+        """Return the API key of the request, or None."""
         ...
 
     def problem(self, request: Received) -> str | None:
-        """What the real server would refuse in the request, or None."""
+        """Return why the real server would reject the request, or None."""
         ...
 
     def body(self, answer: Answer, request: Received) -> dict[str, Any]:
-        """The answer, whole."""
+        """Return the body of an answer that is not streamed."""
         ...
 
     def events(self, answer: Answer, request: Received) -> list[bytes]:
-        """The answer, as server-sent events."""
+        """Return the answer as server-sent events."""
         ...
 
     def error(self, status: int, message: str, code: str | None = None) -> dict[str, Any]:
-        """The body of an answer that is an error."""
+        """Return the body of an error."""
         ...
 
     def error_event(self, status: int, message: str) -> bytes:
-        """An error in the middle of a stream."""
+        """Return the event for an error in the middle of a stream."""
         ...
 
     def unknown_event(self) -> bytes:
-        """An event of a kind no client knows."""
+        """Return an event of a type that no client knows."""
         ...

@@ -1,8 +1,8 @@
-"""What goes wrong with a model's server, each as an answer a `FakeServer` can give.
+"""Faults of a model's server, as answers a `FakeServer` can give.
 
-Most take the reply they spoil: a text, a call, a list of both, an `Answer` or another fault. Where
-one begins is told by `after`: an integer counts the events of a stream (an answer that is no
-stream is one), a fraction is a share of its bytes.
+Most take the reply they apply to: a text, a call, a list of both, an `Answer` or another fault.
+`after` says where the fault begins: an integer counts the events of a stream (an answer that is not
+streamed is one event), a fraction is a share of its bytes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from llmspell.testing.fakes.wire import Drop, Pause, Wire, in_pieces, sse
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer that goes wrong: `wire` makes it for a request."""
+    """A faulty answer; `wire` creates it for a request."""
 
     wire: Callable[[Dialect, Received], Wire]
 
 
 Said: TypeAlias = Part | list[Part] | Answer | Fault | Wire
-"""One reply of a script; a `Wire` goes out as it is."""
+"""One reply of a script; a `Wire` is sent as it is."""
 
 
 def wire_of(said: Said, dialect: Dialect, request: Received) -> Wire:
-    """The reply as it goes over the wire, streamed if that was asked for."""
+    """Convert a reply to what is sent, streamed if the request asks for that."""
     if isinstance(said, Wire):
         return said
     if isinstance(said, Fault):
@@ -63,7 +63,7 @@ def refused(
     retry_after: float | str | None = None,
     **headers: str,
 ) -> Fault:
-    """An error of that HTTP status; `_` in the names of headers stands for `-`."""
+    """An error with an HTTP status; `_` in header names stands for `-`."""
     if retry_after is not None:
         headers["retry_after"] = str(retry_after)
     return Fault(
@@ -72,12 +72,12 @@ def refused(
 
 
 def slow(seconds: float, said: Said = "Hello.") -> Fault:
-    """Nothing is heard for a while, then all of it."""
+    """The whole answer, after a delay."""
     return _spoiled(said, lambda wire: replace(wire, before=wire.before + seconds))
 
 
 def stalled(said: Said = "Hello.", *, after: float = 0.5, seconds: float = math.inf) -> Fault:
-    """The answer stops; it goes on after that time, if ever."""
+    """An answer that stalls, and continues after `seconds`, if ever."""
 
     def spoil(wire: Wire) -> Wire:
         before, rest = wire.split(after)
@@ -87,7 +87,7 @@ def stalled(said: Said = "Hello.", *, after: float = 0.5, seconds: float = math.
 
 
 def cut_off(said: Said = "Hello.", *, after: float = 0.5) -> Fault:
-    """The answer ends in order, and too early: half of a JSON text, a stream without its end."""
+    """A truncated answer on an orderly closed connection: half of a JSON text or of a stream."""
 
     def spoil(wire: Wire) -> Wire:
         cut = wire.with_steps(*wire.split(after)[0])
@@ -97,7 +97,7 @@ def cut_off(said: Said = "Hello.", *, after: float = 0.5) -> Fault:
 
 
 def dropped(said: Said = "Hello.", *, after: float | None = None) -> Fault:
-    """The connection is lost: before a word of the answer, or in the middle of it."""
+    """A lost connection, before the answer or in the middle of it."""
 
     def spoil(wire: Wire) -> Wire:
         if after is None:
@@ -108,7 +108,7 @@ def dropped(said: Said = "Hello.", *, after: float | None = None) -> Fault:
 
 
 def trickled(said: Said = "Hello.", *, size: int = 1, every: float = 0.0) -> Fault:
-    """The answer comes in bits of so many bytes, with so many seconds in between."""
+    """An answer in pieces of `size` bytes, with pauses of `every` seconds."""
 
     def spoil(wire: Wire) -> Wire:
         bits = in_pieces(wire.body, size)
@@ -122,12 +122,12 @@ def page(
     content_type: str = "text/html; charset=utf-8",
     status: int = 200,
 ) -> Fault:
-    """Something of another type, such as the page of a proxy."""
+    """A response of another type, such as a proxy's error page."""
     return Fault(lambda _dialect, _request: Wire.whole(body.encode(), content_type, status))
 
 
 def not_streamed(said: Said = "Hello.") -> Fault:
-    """A whole answer, also where a stream was asked for."""
+    """An answer that is not streamed, even if the request asks for a stream."""
 
     def wire(dialect: Dialect, request: Received) -> Wire:
         answer = said if isinstance(said, Answer) else Answer(*_parts(said))
@@ -139,7 +139,7 @@ def not_streamed(said: Said = "Hello.") -> Fault:
 def breaking_inside(
     said: Said = "Hello.", *, after: float = 2, status: int = 503, message: str = "no GPU is free"
 ) -> Fault:
-    """An error within an answer whose status was 200: an event in a stream, or in place of it."""
+    """An error in an answer with status 200: an event in a stream, or the whole body."""
 
     def wire(dialect: Dialect, request: Received) -> Wire:
         begun = wire_of(said, dialect, request)
@@ -151,7 +151,7 @@ def breaking_inside(
 
 
 def invalid_sse(said: Said = "Hello.", *, after: int = 2) -> Fault:
-    """An event in the stream whose data is not JSON. An answer that is no stream is not JSON."""
+    """A stream with an event that is not JSON; or an answer that is not JSON, if not streamed."""
 
     def spoil(wire: Wire) -> Wire:
         if not wire.streams:
@@ -163,7 +163,7 @@ def invalid_sse(said: Said = "Hello.", *, after: int = 2) -> Fault:
 
 
 def odd_sse(said: Said = "Hello.") -> Fault:
-    """A stream as the standard allows it and few write it, in bits of seven bytes.
+    """A stream that uses rare features of the standard, in pieces of seven bytes.
 
     Comments, lines that end in CR LF, fields `id` and `retry`, no space after the colon. Source:
     the HTML standard, section 9.2.6.
@@ -183,7 +183,7 @@ def odd_sse(said: Said = "Hello.") -> Fault:
 
 
 def unknown_event(said: Said = "Hello.", *, after: int = 2) -> Fault:
-    """An event of a kind no client knows in the stream."""
+    """A stream with an event of a type that no client knows."""
 
     def wire(dialect: Dialect, request: Received) -> Wire:
         plain = wire_of(said, dialect, request)
@@ -196,7 +196,7 @@ def unknown_event(said: Said = "Hello.", *, after: int = 2) -> Fault:
 
 
 def unknown_block(*said: Part) -> Fault:
-    """An answer with a part of a kind no client knows, before what is said."""
+    """An answer that begins with a part of a type that no client knows."""
     blocks: dict[str, dict[str, object]] = {
         "openai": {"hologram": {"beam": 1}},
         "openai-responses": {"type": "hologram", "id": "holo_1", "beam": 1},
@@ -212,7 +212,7 @@ def unknown_block(*said: Part) -> Fault:
 
 
 def huge(size: int = 10_000_000) -> Fault:
-    """A text of so many characters."""
+    """An answer of `size` characters."""
     return Fault(lambda dialect, request: wire_of(Answer("x" * size), dialect, request))
 
 
@@ -247,4 +247,4 @@ FAULTS: dict[str, Said] = {
     "10 MB": huge(),
     "trickling bytes": trickled(),
 }
-"""Everything that goes wrong, by name: for tests that go through all of it."""
+"""All faults by name, for tests that go through them."""

@@ -108,7 +108,7 @@ def _args(call: ToolCall) -> Any:
 
 
 def _streamed(answer: Answer) -> Iterator[Body]:
-    """Texts come in pieces; calls come whole."""
+    """Yield the parts of a stream: texts in pieces, calls whole."""
     for part in answer.parts:
         if isinstance(part, (str, Reasoning)):
             whole = _part(part)
@@ -135,7 +135,7 @@ def _response(
 
 
 def _usage(answer: Answer) -> Body:
-    """The tokens of thought stand beside those of the answer here, not among them."""
+    """Return the usage; unlike in `Usage`, output tokens here exclude thinking."""
     usage = answer.usage
     return {
         "promptTokenCount": usage.input_tokens,

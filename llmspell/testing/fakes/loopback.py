@@ -1,4 +1,4 @@
-"""A fake server on this machine: HTTP/1.1 over real sockets."""
+"""Serves a fake server on this machine: HTTP/1.1 over real sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Loopback:
         self._talks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> str:
-        """The address, such as `http://127.0.0.1:49152`."""
+        """Start listening; return the address, such as `http://127.0.0.1:49152`."""
         self._listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return f"http://127.0.0.1:{self._listening.sockets[0].getsockname()[1]}"
 
@@ -35,7 +35,7 @@ class Loopback:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talk = asyncio.current_task()
-        assert talk is not None  # noqa: S101 - asyncio made it
+        assert talk is not None  # noqa: S101 - it runs in a task
         self._talks.add(talk)
         self._server.connections += 1
         try:
@@ -50,9 +50,11 @@ class Loopback:
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request and its answer. False when the connection ends with it."""
+        """Handle one request. Return whether the connection can be reused."""
         wire = await self._server.answer(await _read(reader))
-        gone = asyncio.ensure_future(reader.read(1))  # a client that speaks out of turn, or leaves
+        gone = asyncio.ensure_future(
+            reader.read(1)
+        )  # done if the client sends early or disconnects
         sending = asyncio.ensure_future(_send(wire, writer))
         try:
             await asyncio.wait((gone, sending), return_when=asyncio.FIRST_COMPLETED)
@@ -90,7 +92,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _send(wire: Wire, writer: asyncio.StreamWriter) -> bool:
-    """Whether the connection can be used again."""
+    """Send an answer. Return whether the connection can be reused."""
     await asyncio.sleep(wire.before)
     if wire.status is None:
         return False

@@ -1,8 +1,8 @@
-"""What servers of models have besides answers: the list of their models, and vectors of texts.
+"""The other endpoints of model servers: lists of models, and embeddings.
 
 Source of the formats: `openai.types` (`model`, `create_embedding_response`), `anthropic.types`
 (`model_info`, pages of `anthropic.pagination`) and `google.genai.types` (`Model`,
-`EmbedContentResponse`) of the official Python SDKs. Anthropic makes no vectors.
+`EmbedContentResponse`) of the official Python SDKs. Anthropic has no embeddings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llmspell.testing.fakes.requests import Received
 
 Body = dict[str, Any]
 Vectors: TypeAlias = Callable[[str], Sequence[float]]
-"""Makes a text a vector."""
+"""Embeds a text."""
 
 DIMENSIONS = 16
 _RELEASED = "2026-01-01T00:00:00Z"
@@ -28,13 +28,13 @@ _RELEASED = "2026-01-01T00:00:00Z"
 
 @dataclass(frozen=True)
 class Offer:
-    """One of these, in one protocol.
+    """One such endpoint, in one protocol.
 
     Attributes:
-        protocol: The name of the dialect whose keys and errors it has.
-        lists: Whether it lists models; others make vectors.
-        problem: What the real server would refuse in the request, or None.
-        body: The answer to it, from the names of the models or from what makes vectors.
+        protocol: Name of the dialect that it shares keys and errors with.
+        lists: Whether it lists models; otherwise it embeds texts.
+        problem: Returns why the real server would reject the request, or None.
+        body: Returns the answer, given the names of the models or the embedding function.
     """
 
     protocol: str
@@ -44,7 +44,7 @@ class Offer:
 
 
 def offer_of(request: Received) -> Offer | None:
-    """What a request is for; None if that is an answer of a model, or nothing."""
+    """Return the endpoint of a request; None if it is for a model's answer, or unknown."""
     path = request.path
     if path.endswith("/models"):
         if "anthropic-version" in request.headers:
@@ -57,7 +57,7 @@ def offer_of(request: Received) -> Offer | None:
 
 
 def letters(text: str) -> list[float]:
-    """A vector by the letters of a text: alike for texts that are alike, and always the same."""
+    """Embed a text by its letters: deterministic, and similar for similar texts."""
     counts = [0.0] * DIMENSIONS
     for letter in text.casefold():
         counts[ord(letter) % DIMENSIONS] += 1.0

@@ -87,7 +87,7 @@ class OpenAIChat:
 
 
 def error_body(status: int, message: str, code: str | None) -> Body:
-    """An error as both protocols of OpenAI have it."""
+    """Return an error in the form that both of OpenAI's protocols use."""
     return {
         "error": {
             "message": message,
@@ -99,7 +99,7 @@ def error_body(status: int, message: str, code: str | None) -> Body:
 
 
 def missing(body: Any, *fields: str) -> str | None:
-    """What is wrong with a body that lacks a field."""
+    """Return what is wrong with a body that lacks a required field, or None."""
     if not isinstance(body, dict):
         return "the body is not a JSON object"
     lacking = [name for name in fields if body.get(name) is None]
@@ -146,7 +146,7 @@ def _calls(answer: Answer) -> list[Body]:
 
 
 def _chunk(request: Received, delta: Body | None, reason: str | None = None) -> Body:
-    """A chunk; one without a delta has no choices, such as the last, which has the usage."""
+    """Return a chunk; one without a delta, such as the last one with the usage, has no choices."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
     head = _head("chat.completion.chunk", request)
     return {**head, "choices": [choice] if delta is not None else []}

@@ -1,4 +1,4 @@
-"""OpenAI's Responses.
+"""OpenAI's Responses API.
 
 Source of the format: `openai.types.responses.response` and `response_stream_event` of the
 official Python SDK.
@@ -95,7 +95,7 @@ def _response(request: Received, **fields: Any) -> Body:
 
 
 def _finished(answer: Answer, request: Received, items: list[Body]) -> Body:
-    """The response as it ends; a reason that is no end of its own is why it is incomplete."""
+    """Return the final response; it is incomplete unless the finish reason is a normal end."""
     usage = answer.usage
     why = None if answer.reason in _FINISHED else _INCOMPLETE.get(answer.reason, answer.reason)
     return _response(
@@ -117,7 +117,7 @@ def _finished(answer: Answer, request: Received, items: list[Body]) -> Body:
 
 
 def _with_ids(answer: Answer, request: Received) -> Iterator[tuple[Part, str]]:
-    """The parts, each with an id that no part of the answer to another request has."""
+    """Yield the parts, each with an id that is unique among the answers to all requests."""
     answered = blake2b(request.body, digest_size=8).hexdigest()
     calls = ids(answer.parts, "call_")
     for at, part in enumerate(answer.parts):
@@ -177,14 +177,14 @@ def _events(answer: Answer, request: Received) -> Iterator[Body]:
 
 
 def _empty(item: Body) -> Body:
-    """The item as it is announced."""
+    """Return the empty item that is announced before its contents."""
     begun = item | ({"status": "in_progress"} if "status" in item else {})
     blank: dict[str, Body] = {"message": {"content": []}, "reasoning": {"summary": []}}
     return begun | blank.get(item["type"], {"arguments": ""} if "arguments" in item else {})
 
 
 def _streamed(part: str | Refusal | Reasoning | ToolCall, item: Body, answer: Answer) -> list[Body]:
-    """What happens between an item's beginning and its end."""
+    """Return the events between the start and the end of an item."""
     if isinstance(part, ToolCall):
         kind, whole = "response.function_call_arguments", item["arguments"]
         return [*_deltas(kind, whole, answer), {"type": f"{kind}.done", "arguments": whole}]

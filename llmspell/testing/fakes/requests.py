@@ -1,4 +1,4 @@
-"""What a server was asked."""
+"""Requests received by a fake server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Received:
     """A request.
 
     Attributes:
-        target: Path and query, as they were sent.
-        headers: By name in lower case.
+        target: Path and query as sent.
+        headers: By lower-case name.
     """
 
     method: str
@@ -28,12 +28,12 @@ class Received:
 
     @property
     def query(self) -> dict[str, str]:
-        """Its parameters; of a repeated one the last."""
+        """The query parameters; the last value of a repeated one."""
         return {name: values[-1] for name, values in parse_qs(urlsplit(self.target).query).items()}
 
     @property
     def json(self) -> Any:
-        """The body as JSON gives it. Raises ValueError."""
+        """Parse the body as JSON. Raises ValueError."""
         return json.loads(self.body)
 
     @property

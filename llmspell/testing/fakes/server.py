@@ -1,4 +1,4 @@
-"""The server: a script, what it was asked, and how it is reached."""
+"""The fake server: its script, the requests it received, and the ways to reach it."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 DIALECTS: tuple[Dialect, ...] = (OpenAIChat(), OpenAIResponses(), Anthropic(), Gemini())
 
 Reply: TypeAlias = Said | Callable[[Received], Said | Awaitable[Said]]
-"""What is said, or a function that decides it when the request comes."""
+"""A reply, or a function that returns it when given the request."""
 
 
 class FakeServer:
-    """Speaks every protocol we know, by the path it is asked at.
+    """Speaks every protocol, chosen by the path of the request.
 
-    It is reached through `transport`, without a network; or at `url`, as long as
-    `async with server:` lasts, or `with server:`, which gives it a thread of its own.
+    It is reached through `transport` without a network, or at `url` while inside `async with
+    server:`, or `with server:`, which runs it in a thread.
 
     Args:
         script: Replies, in turn; one that is not in a list answers every request.
-        key: The only one that is let in; None for any.
-        models: Those it lists, whatever it is asked for; or what goes wrong with the list, such as
-            `refused(503)`. To list them takes no reply of the script.
-        vectors: Makes a text a vector; or what goes wrong with vectors, which take no reply either.
+        key: The only accepted API key; None accepts any.
+        models: The models it lists; or a fault of the list, such as `refused(503)`. Listing uses up
+            no reply of the script.
+        vectors: Embeds a text; or a fault of embeddings, which use up no reply either.
 
     Attributes:
         requests: Every request so far.
-        url: Where it listens. OpenAI's base URL is this and `/v1`.
-        connections: How many were opened to `url`.
-        hang_ups: How often a client left before the end of an answer.
+        url: Its address. OpenAI's base URL is this plus `/v1`.
+        connections: Number of connections opened to `url`.
+        hang_ups: How often a client disconnected before the end of an answer.
     """
 
     url: str
@@ -73,7 +73,7 @@ class FakeServer:
         self._leaving: anyio.Event | None = None
 
     async def answer(self, request: Received) -> Wire:
-        """What a request gets to hear."""
+        """Return the answer to a request."""
         self.requests.append(request)
         offer = offer_of(request)
         dialect = _dialect(request, offer)
@@ -109,19 +109,19 @@ class FakeServer:
         return await said if inspect.isawaitable(said) else said
 
     def left(self) -> None:
-        """Note that a client has hung up; a `Loopback` or transport says so."""
+        """Note that a client has hung up; called by `Loopback` or the transport."""
         self.hang_ups += 1
         if self._leaving is not None:
             self._leaving.set()
 
     async def hung_up(self) -> None:
-        """Wait until a client has left before the end of an answer."""
+        """Wait until a client has disconnected before the end of an answer."""
         if not self.hang_ups:
             self._leaving = anyio.Event()
             await self._leaving.wait()
 
     def transport(self) -> FakeTransport:
-        """In place of the network, for `httpx2.AsyncClient(transport=…)`."""
+        """A transport that replaces the network, for `httpx2.AsyncClient(transport=…)`."""
         from llmspell.testing.fakes.transport import FakeTransport
 
         return FakeTransport(self)

@@ -1,4 +1,4 @@
-"""A fake server without a network: a transport of httpx2."""
+"""An httpx2 transport to a fake server, without a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FakeTransport(httpx2.AsyncBaseTransport):
-    """Hands requests to a fake server, and keeps the client's read timeout as a socket would."""
+    """Passes requests to a fake server, and applies the client's read timeout as a socket would."""
 
     def __init__(self, server: FakeServer) -> None:
         self._server = server

@@ -1,4 +1,4 @@
-"""An answer as it goes over the wire: a status, headers, and steps of bytes and silence."""
+"""An answer as sent: a status, headers, and steps of bytes and pauses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from llmspell.providers.strict_json import write_json
 
 
 class Pause(NamedTuple):
-    """Silence in the middle of an answer; an endless one ends when the client hangs up."""
+    """A pause in the middle of an answer; an endless one ends when the client hangs up."""
 
     seconds: float = math.inf
 
 
 class Drop(NamedTuple):
-    """The connection is lost."""
+    """A lost connection."""
 
 
 Step: TypeAlias = bytes | Pause | Drop
@@ -25,11 +25,11 @@ Step: TypeAlias = bytes | Pause | Drop
 
 @dataclass(frozen=True)
 class Wire:
-    """What a client gets to see.
+    """An answer as sent to the client.
 
     Attributes:
-        length: What the header Content-Length says; None for an answer sent in chunks.
-        status: None when the connection is closed without a word.
+        length: The Content-Length header; None for a chunked answer.
+        status: The HTTP status; None to close the connection without an answer.
         before: Seconds until the status is sent.
     """
 
@@ -41,18 +41,18 @@ class Wire:
 
     @classmethod
     def json(cls, value: object, status: int = 200, **headers: str) -> Wire:
-        """A whole answer of JSON; `_` in the names of headers stands for `-`."""
+        """Create a complete answer of JSON; `_` in header names stands for `-`."""
         return cls.whole(write_json(value).encode(), "application/json", status, **headers)
 
     @classmethod
     def whole(cls, body: bytes, content_type: str, status: int = 200, **headers: str) -> Wire:
-        """An answer that says how long it is."""
+        """Create a complete answer with a Content-Length."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return cls((body,), status, {"content-type": content_type} | named, len(body))
 
     @classmethod
     def stream(cls, events: list[bytes]) -> Wire:
-        """Server-sent events, one a step."""
+        """Create a stream of server-sent events, one per step."""
         return cls(tuple(events), headers={"content-type": "text/event-stream; charset=utf-8"})
 
     @property
@@ -64,7 +64,7 @@ class Wire:
         return self.length is None
 
     def split(self, after: float) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
-        """The steps before and after a place: see `llmspell.testing.fakes.faults`."""
+        """Split the steps at a place: see `llmspell.testing.fakes.faults`."""
         if isinstance(after, int):
             return self.steps[:after], self.steps[after:]
         left = int(len(self.body) * after)
@@ -85,7 +85,7 @@ class Wire:
 
 
 def sse(data: object, event: str | None = None) -> bytes:
-    """One server-sent event; data that is no text is written as JSON."""
+    """Encode a server-sent event; data that is not text is written as JSON."""
     text = data if isinstance(data, str) else write_json(data)
     head = f"event: {event}\n" if event else ""
     return f"{head}data: {text}\n\n".encode()
