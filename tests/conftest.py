@@ -1,4 +1,9 @@
+import os
+
 import pytest
+
+# Tests start hundreds of processes; without its bytecode each would compile llmspell anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture
