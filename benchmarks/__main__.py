@@ -19,6 +19,8 @@ NAMES = (
     "many_agents",
 )
 
+if unknown := set(sys.argv[1:]) - set(NAMES):
+    sys.exit(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(NAMES)}")
 for name in sys.argv[1:] or NAMES:
     print(f"== {name}")
     import_module(f"benchmarks.{name}").main()
