@@ -57,7 +57,7 @@ def create(
     history: list[Value] | None = None,
     budget: dict[str, str | float] | None = None,
 ) -> str:
-    """Make an agent; its id."""
+    """Create an agent, and return its id."""
     options.at_least(1, max_steps=max_steps, parallel=parallel, attempts=attempts)
     options.at_least(0, retries=retries, max_tool_calls=max_tool_calls)
     bounds = options.context(context)
@@ -101,7 +101,7 @@ def create(
 
 @bridge.effect(repeatable=True)
 def template(effect: Effect, name: str) -> dict[str, Value]:
-    """What a file describes an agent by: {options}, or {source, file} of one in Lua."""
+    """The contents of an agent template: {options}, or {source, file} if it is written in Lua."""
     found = effect.run[Templates].find(name)
     if found.is_lua:
         return {"source": found.source, "file": found.shown}
@@ -113,7 +113,7 @@ def template(effect: Effect, name: str) -> dict[str, Value]:
 
 
 def _check_models(models: Models, given: dict[str, Value], target: str) -> None:
-    """Refuse, in the name of the file, models that cannot be asked."""
+    """Reject unknown models, naming the template file in the error."""
     model, fallback = given.get("model"), given.get("fallback", [])
     for name in [*([model] if model is not None else []), *fallback]:
         try:
@@ -136,12 +136,12 @@ async def run(
     effect: Effect,
     agent: str,
     input: Value = "",
-    timeout: Seconds | None = None,  # noqa: ARG001, ASYNC109 - the middleware deadline takes it
+    timeout: Seconds | None = None,  # noqa: ARG001, ASYNC109 - for the middleware deadline
     stream: str | None = None,
 ) -> dict[str, Value]:
-    """Put something to an agent: {text, data, usage, steps, tool_calls, finish_reason, model, …}.
+    """Prompt an agent: {text, data, usage, steps, tool_calls, finish_reason, model, …}.
 
-    What becomes of it meanwhile is told to the stream of an id, from which `agent.next` takes it.
+    If `stream` is the id of a stream, its events can be read with `agent.next` meanwhile.
     """
     found = effect.run[Agents].find(agent)
     model = found.model or await beside(effect, "model", _default(effect))
@@ -155,19 +155,19 @@ async def run(
 
 @bridge.effect("next", leaf=False)
 def next_events(effect: Effect, stream: str, text: bool = False) -> Answer[list[Value] | None]:
-    """The next events of a stream, or with `text` the next pieces of text; nil after the last."""
+    """The next events of a stream, or with `text` the next pieces of text; nil at the end."""
     return effect.run[Streams].find(stream).take(text=text)
 
 
 @bridge.effect(leaf=False)
 def stop(effect: Effect, stream: str) -> None:
-    """Interrupt the prompt that tells a stream: its request, or the tools it calls."""
+    """Interrupt the prompt of a stream: its request, or the tools being called."""
     effect.run[Streams].find(stream).stop()
 
 
 @bridge.effect(leaf=False)
 def close(effect: Effect, stream: str) -> None:
-    """Forget a stream, the prompt of which has failed before it began."""
+    """Discard a stream whose prompt failed before it started."""
     effect.run[Streams].close(stream)
 
 
@@ -179,7 +179,7 @@ def history(effect: Effect, agent: str) -> list[dict[str, Value]]:
 
 @bridge.effect(leaf=False)
 def save(effect: Effect, agent: str) -> dict[str, Value]:
-    """An agent's conversation as a table to keep: {version, agent, speaker, tokens, messages}."""
+    """An agent's conversation as a table to store: {version, agent, speaker, tokens, messages}."""
     agents = effect.run[Agents]
     found = agents.find(agent)
     speaker = agents.get(found.speaker or "")
@@ -188,13 +188,13 @@ def save(effect: Effect, agent: str) -> dict[str, Value]:
 
 @bridge.effect(leaf=False)
 def load(effect: Effect, agent: str, saved: dict[str, Value]) -> None:
-    """Go on with a conversation that was saved."""
+    """Continue a saved conversation."""
     snapshot.load(effect.run[Agents].find(agent), saved)
 
 
 @bridge.effect(leaf=False)
 async def fork(effect: Effect, agent: str) -> str:
-    """Another agent with the same conversation and capabilities; its id."""
+    """Create an agent with the same conversation and capabilities, and return its id."""
     found = effect.run[Agents].find(agent)
     twin = found.fork(f"agent-{effect.path}")
     await twin.capabilities.adopt(found.capabilities, effect)
@@ -204,13 +204,13 @@ async def fork(effect: Effect, agent: str) -> str:
 
 @bridge.effect(leaf=False)
 def reset(effect: Effect, agent: str) -> None:
-    """Forget the conversation."""
+    """Clear the conversation."""
     effect.run[Agents].find(agent).begin([])
 
 
 @bridge.effect("with", leaf=False)
 async def with_(effect: Effect, agent: str, capabilities: dict[str, Value]) -> None:
-    """Give an agent capabilities: their settings by type."""
+    """Add capabilities to an agent: a table from type to settings."""
     found, types = effect.run[Agents].find(agent), effect.run[CapabilityTypes]
     for kind, settings in sorted(capabilities.items()):
         await found.with_capability(types.make(kind, settings), effect)
@@ -218,14 +218,14 @@ async def with_(effect: Effect, agent: str, capabilities: dict[str, Value]) -> N
 
 @bridge.effect(leaf=False)
 async def without(effect: Effect, agent: str, names: list[str]) -> int:
-    """Take capabilities away from an agent, by name or type; how many there were."""
+    """Remove capabilities from an agent, by name or type; returns how many were removed."""
     found = effect.run[Agents].find(agent).capabilities
     return sum([await found.remove(name, effect) for name in names])
 
 
 @bridge.effect(leaf=False)
 def capabilities(effect: Effect, agent: str) -> list[dict[str, Value]]:
-    """An agent's capabilities: {name, type, tools, …}, in the order in which it was given them."""
+    """An agent's capabilities, in the order in which they were added: {name, type, tools, …}."""
     return effect.run[Agents].find(agent).capabilities.describe()
 
 
@@ -233,14 +233,14 @@ def capabilities(effect: Effect, agent: str) -> list[dict[str, Value]]:
 def find(
     effect: Effect, capability: str | None = None, name: str | None = None, search: str = ""
 ) -> list[dict[str, str]]:
-    """The agents of the run that have a capability or a name, or that a text fits: {id, name}."""
+    """The run's agents with a capability or name, or that match a search text: {id, name}."""
     found = effect.run[Agents].search(search, tag=capability)
     return [{"id": a.id, "name": a.name} for a in found if name in (None, a.name)]
 
 
 @bridge.effect(leaf=False)
 async def remember(effect: Effect, agent: str, note: str, memory: str = "memory") -> None:
-    """Take a note in an agent's memory."""
+    """Add a note to an agent's memory."""
     await _capability(effect, agent, memory, Memory).remember(effect, note)
 
 
@@ -248,7 +248,7 @@ async def remember(effect: Effect, agent: str, note: str, memory: str = "memory"
 async def recall(
     effect: Effect, agent: str, words: str = "", most: int = 20, memory: str = "memory"
 ) -> list[str]:
-    """The notes of an agent's memory that have each of the words, the newest first."""
+    """The notes in an agent's memory that contain all of the words, newest first."""
     return await _capability(effect, agent, memory, Memory).recall(effect, words, most)
 
 
@@ -262,7 +262,7 @@ async def variables(effect: Effect, agent: str, state: str = "state") -> dict[st
 async def set_variable(
     effect: Effect, agent: str, name: str, value: Value = None, state: str = "state"
 ) -> None:
-    """Set one of an agent's variables; without a value it is removed."""
+    """Set one of an agent's variables, or remove it if there is no value."""
     await _capability(effect, agent, state, Variables).set(effect, name, value)
 
 

@@ -20,45 +20,45 @@ local Agent = {}
 
 ---@class AgentOptions
 ---@field name? string
----@field description? string what it is for, to an agent that has it as a tool
+---@field description? string its purpose, for an agent that has it as a tool
 ---@field model? string provider/model; by default the runtime's
 ---@field system? string instructions
----@field tools? table names of tools, other agents, and {name, description, params, run}
----@field output? table a shape or JSON Schema the answer must fit
+---@field tools? table tool names, other agents, and {name, description, params, run}
+---@field output? table a shape or JSON Schema that the answer must match
 ---@field temperature? number
 ---@field top_p? number
----@field max_tokens? integer of one answer
----@field stop? string[] texts at which an answer ends
+---@field max_tokens? integer limit of one answer
+---@field stop? string[] stop sequences, which end an answer
 ---@field seed? integer
----@field reasoning? string|integer how much to think: "none", "low", "medium", "high", or tokens
----@field cache? boolean false keeps providers from caching what will come again
----@field extra_body? table fields of the provider's own protocol
----@field fallback? string[] models to ask when that one cannot answer
----@field attempts? integer how often a model is asked when that fails in a way that may pass
----@field handoff? AgentHandle[] agents the model may hand the conversation over to
----@field retries? integer how often it is shown what is wrong with an answer that does not fit
----@field max_steps? integer model requests of one prompt
----@field max_tool_calls? integer of one prompt
----@field parallel? integer tool calls at once
----@field tool_timeout? number seconds of one tool call
----@field approve? string[] tools whose calls a person has to approve of
+---@field reasoning? string|integer reasoning effort: "none", "low", "medium", "high", or tokens
+---@field cache? boolean false disables prompt caching
+---@field extra_body? table additional fields of the provider's protocol
+---@field fallback? string[] models to ask when that one fails
+---@field attempts? integer how often to ask a model when the failure is transient
+---@field handoff? AgentHandle[] agents that the model may hand the conversation over to
+---@field retries? integer how often to report to the model why its answer does not match
+---@field max_steps? integer limit of model requests per prompt
+---@field max_tool_calls? integer limit of tool calls per prompt
+---@field parallel? integer limit of concurrent tool calls
+---@field tool_timeout? number seconds per tool call
+---@field approve? string[] tools whose calls need a person's approval
 ---@field context? {max_tokens: integer, strategy: "trim"|"summarise", keep: integer, model: string}
----@field timeout? number seconds of one prompt
----@field history? table a conversation to go on with
----@field budget? {usd: number, tokens: integer, calls: integer, seconds: number} of it and its forks
----@field capabilities? table what it can do besides, as for agent:with
----@field on_text? fun(piece: string) called with each piece of an answer's text as it comes
+---@field timeout? number seconds per prompt
+---@field history? table a conversation to continue
+---@field budget? {usd: number, tokens: integer, calls: integer, seconds: number} shared with its forks
+---@field capabilities? table its capabilities, as for agent:with
+---@field on_text? fun(piece: string) called with each piece of an answer's text as it arrives
 
 local function as_tools(list)
   local tools = {}
   for i, tool in ipairs(list) do
-    -- An agent, or a team.
+    -- It may be an agent or a team.
     tools[i] = type(tool) == "table" and type(tool.as_tool) == "function" and tool:as_tool() or tool
   end
   return tools
 end
 
----Make an agent.
+---Create an agent.
 ---@param options? AgentOptions
 ---@return AgentHandle
 function Agent.create(options)
@@ -74,7 +74,7 @@ function Agent.create(options)
   return capabilities and agent:with(capabilities) or agent
 end
 
--- What a template in Lua returns: options, or a function that makes them of the overrides.
+-- Runs a template in Lua, which returns options, or a function from the overrides to options.
 local function returned_by(template, overrides)
   local chunk, problem = host.load_text(template.source, "@" .. template.file)
   if not chunk then
@@ -90,9 +90,9 @@ local function returned_by(template, overrides)
   return options
 end
 
----Make an agent that a file describes: agents/NAME.toml or agents/NAME.lua, or a shipped one.
+---Create an agent from a template: agents/NAME.toml or agents/NAME.lua, or a shipped one.
 ---@param name string
----@param overrides? AgentOptions go before what the file says
+---@param overrides? AgentOptions override those of the template
 ---@return AgentHandle
 function Agent.from(name, overrides)
   overrides = overrides or {}
@@ -114,7 +114,7 @@ function Agent.from(name, overrides)
   return agent
 end
 
----The agents of the run that have a capability or a name, or that a text fits.
+---Find the run's agents with a capability or name, or that match a search text.
 ---@param wanted {capability: string, name: string, search: string}
 ---@return AgentHandle[]
 function Agent.find(wanted)
@@ -125,7 +125,7 @@ function Agent.find(wanted)
   return found
 end
 
--- A stream is read by one task while another one, which attends it, has the prompt done.
+-- A stream is read by one task, while an attendant task runs the prompt.
 
 local streams = setmetatable({}, { __mode = "k" }) -- {id, text, task, group, at, done, over, response}
 local stream_methods = {}
@@ -141,7 +141,7 @@ local function work(stream, request)
   return response
 end
 
--- Waits until the prompt has ended; its response, or its error.
+-- Waits until the prompt has ended; returns its response, or raises its error.
 local function finish(stream)
   stream.over = true
   if not stream.response then
@@ -150,7 +150,7 @@ local function finish(stream)
   return stream.response
 end
 
--- The next of what the stream told, which comes in groups.
+-- Returns the stream's next item; items arrive in groups.
 local function take(stream)
   local group, at = stream.group, stream.at + 1
   if group and group[at] ~= nil then
@@ -172,14 +172,14 @@ local function take(stream)
   return group[1]
 end
 
----@class AgentStream a function that returns one after the other; nil after the last
+---@class AgentStream a function that returns the next item at each call, and nil at the end
 local stream_type = { __name = "stream", __index = stream_methods, __metatable = false }
 
 function stream_type.__call(self)
   return take(streams[self])
 end
 
----The response, as the second value of `prompt`; what was not read until now is passed over.
+---The response, as the second value of `prompt`; items not yet read are skipped.
 ---@return table response
 function stream_methods:response()
   local stream = streams[self]
@@ -188,13 +188,13 @@ function stream_methods:response()
   return finish(stream)
 end
 
----Interrupt the request, or the tools that are being called. The conversation stays as it was.
+---Interrupt the request, or the tools being called. The conversation is unchanged.
 function stream_methods:close()
   local stream = streams[self]
   if not stream.over then
     perform("agent.stop", { stream = stream.id })
     stream.group = nil
-    pcall(finish, stream) -- who wants no more is not told of errors
+    pcall(finish, stream) -- errors no longer matter to the caller
   end
 end
 
@@ -209,7 +209,7 @@ local function open(agent, input, options, text)
   return self, nil, nil, self
 end
 
----Ask, and iterate over the pieces of the answer's text as they come.
+---Prompt the agent, and iterate over the pieces of the answer's text as they arrive.
 ---@param input string|table
 ---@param options? {timeout: number}
 ---@return AgentStream
@@ -217,7 +217,7 @@ function methods:stream(input, options)
   return open(self, input, options, true)
 end
 
----Ask, and iterate over all that happens, as tables with a `type`.
+---Prompt the agent, and iterate over all events, as tables with a `type`.
 ---@param input string|table
 ---@param options? {timeout: number}
 ---@return AgentStream
@@ -243,7 +243,7 @@ local function ask(agent, input, options)
   return stream:response()
 end
 
----Ask, and wait for the answer.
+---Prompt the agent, and wait for the answer.
 ---@param input string|table
 ---@param options? {timeout: number, on_text: fun(piece: string)}
 ---@return any answer text, or the decoded table of an agent with `output`
@@ -256,7 +256,7 @@ function methods:prompt(input, options)
   return response.text, response
 end
 
----Ask with {text = …}; the whole response.
+---Prompt the agent with {text = …}; returns the whole response.
 function methods:execute(input)
   local _, response = self:prompt(input)
   return response
@@ -267,9 +267,9 @@ function methods:history()
   return perform("agent.history", { agent = self.id })
 end
 
-local SCOPE <const> = "agents" -- of the state, where conversations are kept
+local SCOPE <const> = "agents" -- the state scope where conversations are saved
 
----The conversation as a table to keep; with a name it is kept in the state as well.
+---Return the conversation as a table; with a name, also save it in the state.
 ---@param name? string
 ---@return table saved
 function methods:save(name)
@@ -280,7 +280,7 @@ function methods:save(name)
   return saved
 end
 
----Go on with a conversation that was saved: the table, or what the state has under a name.
+---Continue a saved conversation: a table, or the name it has in the state.
 ---@param saved table|string
 ---@return AgentHandle self
 function methods:load(saved)
@@ -295,18 +295,18 @@ function methods:load(saved)
   return self
 end
 
----Another agent with the same conversation, which then goes its own way.
+---Create an agent with the same conversation, independent from then on.
 ---@return AgentHandle
 function methods:fork()
   return handle(perform("agent.fork", { agent = self.id }), self)
 end
 
----Forget the conversation.
+---Clear the conversation.
 function methods:reset()
   perform("agent.reset", { agent = self.id })
 end
 
--- Functions cross as numbers: those of tools in their tables, hooks as what the host calls.
+-- Functions cross as numbers, in the tables of tools, or wrapped as hooks.
 local function settings_of(kind, settings)
   if type(settings) ~= "table" or kind ~= "tools" and kind ~= "hooks" then
     return settings
@@ -326,7 +326,7 @@ local function settings_of(kind, settings)
   return given
 end
 
----Give the agent capabilities: their settings by type.
+---Add capabilities to the agent: a table from type to settings.
 ---@param capabilities table {memory = {…}, tools = {…}, …}
 ---@return AgentHandle self
 function methods:with(capabilities)
@@ -341,7 +341,7 @@ function methods:with(capabilities)
   return self
 end
 
----Take capabilities away, by name or type.
+---Remove capabilities, by name or type.
 ---@return AgentHandle self
 function methods:without(...)
   perform("agent.without", { agent = self.id, names = { ... } })
@@ -353,7 +353,7 @@ function methods:capabilities()
   return perform("agent.capabilities", { agent = self.id })
 end
 
----Has the agent a capability of that type or name?
+---Whether the agent has a capability of that type or name.
 ---@param wanted string
 ---@return boolean
 function methods:has(wanted)
@@ -365,14 +365,14 @@ function methods:has(wanted)
   return false
 end
 
----Take a note in its memory.
+---Add a note to its memory.
 ---@param note string
----@param memory? string which of several
+---@param memory? string the name, if it has several
 function methods:remember(note, memory)
   perform("agent.remember", { agent = self.id, note = note, memory = memory })
 end
 
----The notes of its memory that have each of the words, the newest first.
+---The notes in its memory that contain all of the words, newest first.
 ---@param words? string
 ---@param options? {most: integer, memory: string}
 ---@return string[]
@@ -385,7 +385,7 @@ function methods:recall(words, options)
 end
 
 ---Its variables, by name.
----@param state? string which of several
+---@param state? string the name, if it has several
 ---@return table
 function methods:variables(state)
   return perform("agent.variables", { agent = self.id, state = state })
@@ -394,12 +394,12 @@ end
 ---Set one of its variables; nil removes it.
 ---@param name string
 ---@param value any
----@param state? string which of several
+---@param state? string the name, if it has several
 function methods:set_variable(name, value, state)
   perform("agent.set_variable", { agent = self.id, name = name, value = value, state = state })
 end
 
----This agent as an entry of another agent's `tools`.
+---Return this agent as an entry for another agent's `tools`.
 ---@param options? {name: string, description: string}
 function methods:as_tool(options)
   options = options or {}
@@ -431,7 +431,7 @@ for name, field in pairs({
   builder[name] = setter(field)
 end
 
----Give the agent capabilities, as agent:with does.
+---Add capabilities, as agent:with does.
 function builder:with(capabilities)
   local given = self.options.capabilities or {}
   self.options.capabilities = given
@@ -441,7 +441,7 @@ function builder:with(capabilities)
   return self
 end
 
----Let the agent use one more tool.
+---Add a tool.
 function builder:tool(tool)
   local tools = self.options.tools or {}
   self.options.tools = tools

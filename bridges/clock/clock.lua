@@ -1,5 +1,5 @@
 ---@meta clock
--- The parts of `os` that a spell has: time comes from the host, so that a replay sees the same.
+-- The time functions of `os`. Time comes from the host, so that a replay sees the same time.
 
 local host = ...
 local perform, format_date, time_of = host.perform, host.format_date, host.time_of
@@ -14,7 +14,7 @@ local function now()
   return seconds
 end
 
----Seconds since 1970, or those of a table {year, month, day, hour, min, sec}.
+---Seconds since 1970: now, or at the time in a table {year, month, day, hour, min, sec}.
 ---@param fields? table
 ---@return integer
 function clock.time(fields)
@@ -24,14 +24,14 @@ function clock.time(fields)
   return floor(now())
 end
 
----Seconds since the spell first asked for the time, with fractions.
+---Seconds since the spell first read the time, with fractions.
 ---@return number
 function clock.clock()
   local seconds = now()
   return seconds - started
 end
 
----A time as text, or as a table with the format "*t".
+---Format a time as text, or as a table with the format "*t".
 ---@param format? string
 ---@param at? integer
 ---@return string|table

@@ -15,7 +15,7 @@ bridge = Bridge("config", __file__)
 
 @bridge.effect(repeatable=True)
 async def get(effect: Effect) -> dict[str, Value]:
-    """What the run was set up with: {model, limits, grants, project}. No key is in it."""
+    """The configuration of the run: {model, limits, grants, project}. It contains no keys."""
     run = effect.run
     return {
         "model": (await run[Models].default()).model,

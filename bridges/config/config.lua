@@ -6,7 +6,7 @@ local setmetatable, error = setmetatable, error
 
 local values
 
----What the run was set up with, read-only: model, limits, grants, project.
+---The configuration of the run, read-only: model, limits, grants, project.
 ---@class Config
 ---@field model string the default model
 ---@field limits table

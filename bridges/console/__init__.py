@@ -9,5 +9,5 @@ bridge = Bridge("console", __file__)
 
 @bridge.effect(repeatable=True)
 async def read_line(effect: Effect, prompt: str = "") -> str | None:
-    """The next line of standard input, or nil after the last."""
+    """The next line of standard input, or nil at the end."""
     return await effect.run[Console].read_line(prompt)

@@ -7,7 +7,7 @@ local concat, pack, type = table.concat, table.pack, type
 ---@class Console
 local Console = {}
 
----The next line of standard input, or nil after the last.
+---Read the next line of standard input; nil at the end.
 ---@param prompt? string shown on a terminal
 ---@return string?
 function Console.read_line(prompt)
@@ -23,7 +23,7 @@ function Console.lines(prompt)
   end
 end
 
----Writes to standard output as `print` does, with nothing between or after the arguments.
+---Write to standard output as `print` does, but with nothing between or after the arguments.
 ---@param ... string|number
 function Console.write(...)
   local texts = pack(...)

@@ -1,4 +1,4 @@
-"""Looking at values: Lua only, no effects."""
+"""Inspecting values: Lua only, no effects."""
 
 from llmspell.bridge import Bridge
 

@@ -54,7 +54,7 @@ local function show(value, depth, seen)
   return "{\n" .. concat(lines, ",\n") .. "\n" .. rep("  ", depth) .. "}"
 end
 
----A value as readable Lua, keys in order.
+---Format a value as readable Lua with sorted keys.
 ---@param value any
 ---@return string
 local function inspect(value)
@@ -64,7 +64,7 @@ end
 ---@class Debug
 local Debug = { inspect = inspect }
 
----Starts a clock; the function it returns gives the seconds since.
+---Start a timer; the returned function gives the elapsed seconds.
 ---@return fun(): number
 function Debug.timer()
   local started = host.perform("clock.now", {})

@@ -16,7 +16,7 @@ _BY = "os.getenv"
 
 
 def _needs(effect: Effect) -> list[tuple[str, Need]]:
-    """A grant for the variable. No grant opens a provider's key, so none is asked for."""
+    """Require a grant for the variable. A provider's key is denied whatever is granted."""
     name = effect.bound["name"]
     if name in key_variables(effect.run[Project].settings.providers):
         raise PermissionDenied(
@@ -29,6 +29,6 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 @bridge.effect(needs=_needs, repeatable=True)
 def get(name: str) -> str | bytes | None:
-    """The value of an environment variable: text, bytes when it is no UTF-8, None when unset."""
+    """The value of an environment variable: text, bytes if it is not UTF-8, or nil if unset."""
     value = os.environb.get(os.fsencode(name))
     return None if value is None else text_or_bytes(value)

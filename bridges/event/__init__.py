@@ -18,7 +18,7 @@ log = logging.getLogger("llmspell.events")
 
 bridge = Bridge("event", __file__)
 
-MOST = 10_000  # events a subscription may keep
+MOST = 10_000  # largest backlog of a subscription
 SIZE = 1000
 TIMEOUT = 30.0
 
@@ -42,7 +42,10 @@ def subscribe(
     replay: int = 0,
     timeout: float = TIMEOUT,
 ) -> str:
-    """Keep the events that match a pattern, or call a Lua function with each; the subscription's id."""
+    """Subscribe to the events that match a pattern, and return the subscription's id.
+
+    Events are kept for `event.receive`, or passed to a Lua function if there is one.
+    """
     subscriptions = effect.run[RunSubscriptions]
     subscriptions.check_room()
     _check_seconds("Event.subscribe", timeout)
@@ -64,12 +67,12 @@ def subscribe(
 async def receive(
     effect: Effect,
     id: str,
-    timeout: float | None = None,  # noqa: ASYNC109 - a poll
+    timeout: float | None = None,  # noqa: ASYNC109 - for polling
     lasting: bool = True,
 ) -> dict[str, Value] | None:
-    """The next event, or nil after `timeout` seconds, or when the subscription has ended.
+    """The next event; nil after `timeout` seconds, or when the subscription has ended.
 
-    One that is not `lasting` ends when whoever waits for an event is cancelled.
+    A subscription that is not `lasting` ends if this effect is cancelled.
     """
     _check_seconds("Event.receive", timeout)
     subscriptions = effect.run[RunSubscriptions]
@@ -87,7 +90,7 @@ async def receive(
 async def wait(
     effect: Effect,
     pattern: str,
-    timeout: float | None = None,  # noqa: ASYNC109 - nil is an answer
+    timeout: float | None = None,  # noqa: ASYNC109 - it returns nil
     replay: int = 0,
 ) -> dict[str, Value] | None:
     """The next event that matches a pattern, or nil after `timeout` seconds."""
@@ -101,7 +104,7 @@ async def wait(
 
 @bridge.effect(leaf=False)
 def unsubscribe(effect: Effect, id: str) -> bool:
-    """End a subscription of this run; whether it was there."""
+    """End a subscription of this run; returns whether it existed."""
     return effect.run[RunSubscriptions].close(id)
 
 
@@ -123,7 +126,7 @@ def listing(effect: Effect) -> list[dict[str, Value]]:
 
 @bridge.effect(repeatable=True)
 def statistics(effect: Effect) -> dict[str, Value]:
-    """What the bus has done so far."""
+    """Statistics of the event bus."""
     return asdict(effect.run[Events].statistics())
 
 
@@ -133,7 +136,7 @@ def _check_seconds(target: str, seconds: float | None) -> None:
 
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
-    """Call a Lua function with one event after another, until the subscription ends."""
+    """Call a Lua function with each event in turn, until the subscription ends."""
     subscriptions, numbers = effect.run[RunSubscriptions], count()
     try:
         while id_ in subscriptions and (event := await effect.perform("event.receive", id=id_)):

@@ -4,7 +4,7 @@ local host = ...
 local perform, fail, with_options = host.perform, host.fail, host.with_options
 local setmetatable, type = setmetatable, type
 
----News for whoever subscribed to topics of that kind: other spells, the host, or this spell.
+---Publish/subscribe messaging between spells, the host, and the parts of this spell.
 ---@class Event
 local Event = {}
 
@@ -12,7 +12,7 @@ local Event = {}
 ---@field topic string
 ---@field data any
 ---@field source string "runtime", "host", or the id of the run that published it
----@field number integer its place among the events of its bus
+---@field number integer its sequence number on its bus
 ---@field time number seconds since 1970
 
 local methods = {}
@@ -33,9 +33,9 @@ local function subscribe(args)
   return setmetatable({ id = perform("event.subscribe", args), pattern = args.pattern }, handle)
 end
 
----The next event of a subscription, or nil after so many seconds without one.
+---Wait for the next event of a subscription; nil after `timeout` seconds without one.
 ---@param subscription table|string
----@param timeout? number without it, wait
+---@param timeout? number by default, wait indefinitely
 ---@return EventRecord?
 function Event.receive(subscription, timeout)
   return perform("event.receive", { id = id_of(subscription, "Event.receive"), timeout = timeout })
@@ -59,7 +59,7 @@ function Event.publish(topic, data)
   perform("event.publish", { topic = topic, data = data })
 end
 
----Call fn with each event of the topics a pattern stands for; without fn, keep them for receive.
+---Call fn with each event whose topic matches a pattern; without fn, keep the events for receive.
 ---@param pattern string such as "order.*"
 ---@param fn? fun(event: EventRecord)
 ---@param options? {size: integer, overflow: "drop_oldest"|"wait", replay: integer, timeout: number}
@@ -73,7 +73,7 @@ function Event.subscribe(pattern, fn, options)
   return subscribe(with_options({ pattern = pattern, ["function"] = fn }, options, "Event.subscribe"))
 end
 
----Iterate over the events of the topics a pattern stands for, from now on.
+---Iterate over the events whose topic matches a pattern, from now on.
 ---@param pattern string
 ---@param options? {timeout: number, size: integer, overflow: "drop_oldest"|"wait", replay: integer}
 function Event.stream(pattern, options)
@@ -88,7 +88,7 @@ function Event.stream(pattern, options)
   return next_event, nil, nil, subscription
 end
 
----The next event of the topics a pattern stands for, or nil after `timeout` seconds.
+---Wait for the next event whose topic matches a pattern; nil after `timeout` seconds.
 ---@param pattern string
 ---@param options? {timeout: number, replay: integer}
 ---@return EventRecord?
@@ -104,13 +104,13 @@ end
 
 ---@class EventStatistics
 ---@field published integer
----@field delivered integer how often a subscriber got one
----@field dropped integer how often one was lost to a subscriber that had no room for it
----@field failed integer how often a subscriber failed
+---@field delivered integer deliveries to subscribers
+---@field dropped integer events lost to a subscriber whose backlog was full
+---@field failed integer failures of subscribers
 ---@field waiting integer
 ---@field subscriptions integer
 
----What became of all events so far.
+---Statistics of all events so far.
 ---@return EventStatistics
 function Event.statistics()
   return perform("event.statistics", {})

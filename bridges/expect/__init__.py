@@ -6,12 +6,12 @@ from llmspell.values import as_text
 
 
 def bridge_to(snapshots: Snapshots) -> Bridge:
-    """The bridge of one file of tests."""
+    """Return the bridge for one test file."""
     bridge = Bridge("expect", __file__)
 
     @bridge.effect()
     def snapshot(text: str | bytes, name: str | bytes | None = None) -> bytes | None:
-        """Compare a text with the one that is kept; that one if they differ."""
+        """Compare a text with the stored snapshot; returns the snapshot if they differ."""
         kept = snapshots.compare(_exactly(text), None if name is None else as_text(name))
         return None if kept is None else kept.encode("utf-8", "surrogateescape")
 

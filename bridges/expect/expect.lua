@@ -1,5 +1,5 @@
 ---@meta Expect
--- Assertions of tests. Only `llmspell test` loads this.
+-- Assertions of tests, loaded only by `llmspell test`.
 
 local host = ...
 local perform, fail, tostring, null, inspect =
@@ -10,8 +10,8 @@ local concat, sort = table.concat, table.sort
 local find, format, sub, gsub, gmatch = string.find, string.format, string.sub, string.gsub, string.gmatch
 local abs = math.abs
 
-local MOST <const> = 10 -- differences told of two tables
-local LONGEST <const> = 200 -- characters of a value shown in a line
+local MOST <const> = 10 -- differences shown of two tables
+local LONGEST <const> = 200 -- characters of a value shown on a line
 
 local function brief(value)
   local text = gsub(inspect(value), "%s*\n%s*", " ")
@@ -72,7 +72,7 @@ local function is_plain(value)
   return type(value) == "table" and value ~= null
 end
 
--- Adds a line for each place where two values differ.
+-- Appends a line for each place where two values differ.
 local function differences(actual, expected, place, lines, depth)
   if #lines >= MOST or same(actual, expected, {}) then
     return lines
@@ -95,7 +95,7 @@ local function lines_of(text)
   return lines
 end
 
--- The first lines in which two texts differ, with what stands before and after.
+-- Formats the first differing lines of two texts, with the lines around them.
 local function text_difference(actual, expected)
   local a, b = lines_of(actual), lines_of(expected)
   local first = 1
@@ -185,7 +185,7 @@ local function error_of(value)
   fail("invalid_arguments", "expect(…):to_fail takes a function, or what Test.run returned")
 end
 
--- Each gives whether it holds, what was expected in words, and perhaps a longer story.
+-- Each returns whether it holds, the expectation in words, and optionally a longer message.
 local matchers = {
   to_equal = function(actual, expected)
     local held = same(actual, expected, {})

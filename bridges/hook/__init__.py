@@ -27,7 +27,7 @@ def register(
     max_failures: int = MAX_FAILURES,
     cool_down: float = COOL_DOWN,
 ) -> str:
-    """Call a Lua function at a hook point; the hook's id."""
+    """Register a Lua function at a hook point, and return the hook's id."""
     id_ = name or f"hook-{effect.path}"
     try:
         effect.run[Hooks].register(
@@ -56,7 +56,7 @@ def use(
     name: str | None = None,
     required: bool | None = None,
 ) -> str:
-    """Use a shipped hook in this run; its id."""
+    """Add a shipped hook to this run, and return its id."""
     entry = HookSettings(hook, priority=priority, required=required, settings=settings or {})
     try:
         (made,) = configured([entry], "Hook.use")
@@ -69,7 +69,7 @@ def use(
 
 @bridge.effect(leaf=False)
 def remove(effect: Effect, id: str) -> bool:
-    """Remove a hook of this run; whether it was there."""
+    """Remove a hook of this run; returns whether it existed."""
     hooks = effect.run[Hooks]
     found = [hook for hook in hooks.own() if id in (hook.id, getattr(hook.owner, "id", None))]
     for hook in found:
@@ -79,7 +79,7 @@ def remove(effect: Effect, id: str) -> bool:
 
 @bridge.effect("list", repeatable=True)
 def listing(effect: Effect, point: str | None = None) -> list[dict[str, Value]]:
-    """The hooks, in the order in which they run; of one effect or point if given."""
+    """The hooks in execution order; only those of an effect or point if it is given."""
     return [
         {
             "id": hook.id,

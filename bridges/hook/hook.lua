@@ -10,7 +10,7 @@ local Hook = {}
 
 local handle = { __name = "hook", __metatable = false }
 handle.__index = {
-  ---Stop calling the hook.
+  ---Remove the hook.
   remove = function(self)
     return perform("hook.remove", { id = self.id })
   end,
@@ -29,11 +29,11 @@ end
 ---@field priority? integer higher runs first
 ---@field name? string
 ---@field timeout? number seconds it may take
----@field required? boolean when the hook fails, the effect does
----@field max_failures? integer after so many in a row it is left out …
----@field cool_down? number … for so many seconds
+---@field required? boolean whether its failure fails the effect
+---@field max_failures? integer consecutive failures after which its circuit breaker opens …
+---@field cool_down? number … for this many seconds
 
----Call fn before an effect is done. What it returns decides, see Hook.modify and those below it.
+---Call fn before an effect. Its return value decides how to proceed, see Hook.modify and those below.
 ---@param point string effect or pattern: "tool.call", "agent.*"
 ---@param fn fun(call: {effect: string, args: table, path: string}): table?
 ---@param options? HookOptions
@@ -49,7 +49,7 @@ function Hook.after(point, fn, options)
   return register("after", point, fn, options)
 end
 
----Call fn when an effect failed.
+---Call fn when an effect has failed.
 ---@param point string
 ---@param fn fun(call: {effect: string, args: table, error: table}): table?
 ---@param options? HookOptions
@@ -66,7 +66,7 @@ function Hook.at(point, fn, options)
   return register("at", point, fn, options)
 end
 
----Register by the name of a point: "pre_tool_call", "BeforeToolExecution", "after:tool.call".
+---Register a hook by the name of a point: "pre_tool_call", "BeforeToolExecution", "after:tool.call".
 ---@param point string
 ---@param fn fun(call: table): table|string|nil
 ---@param priority? integer
@@ -74,7 +74,7 @@ function Hook.register(point, fn, priority)
   return register(nil, point, fn, { priority = priority })
 end
 
----Use a hook that is shipped: "retry", "cache", "redaction", "guard", "logging", "debugging" or "costs".
+---Add a shipped hook: "retry", "cache", "redaction", "guard", "logging", "debugging" or "costs".
 ---@param name string
 ---@param options? table its settings; and `priority`, `required`, `name`
 function Hook.use(name, options)
@@ -90,7 +90,7 @@ function Hook.use(name, options)
   return setmetatable({ id = perform("hook.use", args) }, handle)
 end
 
--- What a hook answers; nil when that is to go on.
+-- Returns a hook's decision, or nil for "continue".
 local function said_by(fn, call)
   local said = fn(call)
   local kind = said
@@ -112,7 +112,7 @@ local function functions(hooks, callee)
   return hooks
 end
 
--- What each says, asked at the same time: in their order, and false where that is to go on.
+-- Calls all hooks concurrently; returns their decisions in order, false for "continue".
 local function ask_all(hooks, call)
   local tasks, answers = {}, {}
   for i = 1, #hooks do
@@ -129,7 +129,7 @@ local function halts(said)
   return kind == "halt" or kind == "cancel"
 end
 
----Several functions as one: asked one after the other, until one does not say to go on.
+---Combine functions into one that calls them in order, until one decides not to continue.
 ---@param ... fun(call: table): table|string|nil
 function Hook.sequential(...)
   local hooks = functions({ ... }, "Hook.sequential")
@@ -143,8 +143,8 @@ function Hook.sequential(...)
   end
 end
 
----Several functions as one: all asked at the same time. The first that halts decides, or else the first
----that does not say to go on.
+---Combine functions into one that calls them concurrently. The first to halt decides, or else the first
+---that decides not to continue.
 ---@param ... fun(call: table): table|string|nil
 function Hook.parallel(...)
   local hooks = functions({ ... }, "Hook.parallel")
@@ -192,9 +192,9 @@ local function reasons_of(answers)
   return count, table.concat(reasons, "; ")
 end
 
----Several functions as one: all asked at the same time, and what enough of them say alike is done.
+---Combine functions into one that calls them concurrently and follows a decision with enough votes.
 ---@param hooks function[]
----@param needed? integer how many; by default more than half
+---@param needed? integer votes; by default more than half
 function Hook.voting(hooks, needed)
   functions(hooks, "Hook.voting")
   local enough = needed or #hooks // 2 + 1
@@ -219,18 +219,18 @@ function Hook.voting(hooks, needed)
   end
 end
 
----The hooks in the order in which they run; those of one effect or point if given.
+---The hooks in execution order; only those of an effect or point if it is given.
 ---@param effect? string
 function Hook.list(effect)
   return perform("hook.list", { point = effect })
 end
 
----Go on with other arguments (before) or another result (after).
+---Continue with other arguments (before) or another result (after).
 function Hook.modify(value)
   return { type = "modify", data = value }
 end
 
----Use this result in place of the effect's, or of its error.
+---Use this result instead of the effect's, or instead of its error.
 function Hook.replace(result)
   return { type = "replace", data = result }
 end
@@ -241,14 +241,14 @@ function Hook.halt(reason)
   return { type = "halt", reason = reason }
 end
 
----Do it again: before, whenever it fails; after and on error, now.
+---Repeat the effect: before, whenever it fails; after and on error, now.
 ---@param delay? number seconds to wait before each attempt
----@param attempts? integer how often at most; 1
+---@param attempts? integer maximum number of repetitions; 1
 function Hook.retry(delay, attempts)
   return { type = "retry", delay = delay, attempts = attempts }
 end
 
----Perform another effect in its place.
+---Perform another effect instead.
 ---@param target {effect: string?, tool: string?, model: string?, args: table?}
 function Hook.redirect(target)
   return {
@@ -260,19 +260,19 @@ function Hook.redirect(target)
   }
 end
 
----Answer nil; no other hook runs.
+---Return nil as the result; no other hook runs.
 function Hook.skip()
   return { type = "skip" }
 end
 
----Answer with what is kept under the key, or else keep what comes of the effect.
----@param key? string by default made of the arguments
----@param ttl? number seconds it is kept
+---Return the cached result for the key, or else cache the result of the effect.
+---@param key? string by default derived from the arguments
+---@param ttl? number seconds until the entry expires
 function Hook.cache(key, ttl)
   return { type = "cache", key = key, ttl = ttl }
 end
 
----Perform more effects at the same time, and wait for them.
+---Perform more effects concurrently, and wait for them.
 ---@param effects [string, table][] the name and the arguments of each
 function Hook.fork(effects)
   return { type = "fork", effects = effects }

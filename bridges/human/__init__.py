@@ -16,9 +16,9 @@ async def ask(
     question: str,
     choices: list[str] | None = None,
     default: str | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - after it the default counts
+    timeout: float | None = None,  # noqa: ASYNC109 - it returns the default
 ) -> str:
-    """Ask a person; the answer."""
+    """Ask a person a question, and return the answer."""
     if choices and default is not None and default not in choices:
         raise InvalidArguments("Human.ask", [f"default: {default!r} is none of the choices"])
     human = effect.run[Human]
@@ -37,7 +37,7 @@ async def ask(
 async def approve(
     effect: Effect, what: str, args: dict[str, Value] | None = None
 ) -> dict[str, Value]:
-    """Have a person approve of something: {approved, args, reason}; `args` if they were changed."""
+    """Ask a person for approval: {approved, args, reason}; `args` only if they were changed."""
     if effect.run[Approvals].is_given(what):
         return Decision(approved=True).as_plain()
     human = effect.run[Human]

@@ -7,11 +7,11 @@ local perform, fail = host.perform, host.fail
 local Human = {}
 
 ---@class HumanOptions
----@field choices? string[] what can be answered
----@field default? string what an empty answer means, and none in time
+---@field choices? string[] the possible answers
+---@field default? string the result for an empty answer, or at the timeout
 ---@field timeout? number seconds
 
----Asks a person and returns the answer.
+---Ask a person a question, and return the answer.
 ---@param question string
 ---@param options? HumanOptions
 ---@return string
@@ -19,10 +19,10 @@ function Human.ask(question, options)
   return perform("human.ask", host.with_options({ question = question }, options, "Human.ask"))
 end
 
----Has a person approve of something. Raises not_approved when that is refused.
+---Ask a person for approval. Raises not_approved if it is refused.
 ---@param what string
----@param args? table what it is about; the person may change it
----@return table args as approved
+---@param args? table the arguments to approve, which the person may change
+---@return table args the approved arguments
 function Human.approve(what, args)
   local decision = perform("human.approve", { what = what, args = args })
   if not decision.approved then

@@ -10,19 +10,19 @@ from llmspell.values import LuaFunction, NotPlain, Value, in_order, plain
 bridge = Bridge("json", __file__)
 
 MAX_INDENT = 8
-MAX_VALUES = 1_000_000  # as many as a spell may pass to the host
+MAX_VALUES = 1_000_000  # as many as a spell can pass to the host
 
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 def _most_values(text: str) -> int:
-    """How many values a JSON text can have: each but the first of a list follows a comma."""
+    """Return an upper bound of the values in a JSON text: all but a list's first follow a comma."""
     return sum(map(text.count, ",[{")) + 1
 
 
 @bridge.effect(leaf=False)
 def encode(value: Value = None, indent: int = 0) -> str:
-    """A value as JSON text, keys in order; `indent` spaces a level, 0 for one line."""
+    """Encode a value as JSON with sorted keys; `indent` spaces per level, or 0 for one line."""
     try:
         return json.dumps(
             in_order(plain(value)),
@@ -43,7 +43,7 @@ def _refuse(value: object) -> None:
 
 @bridge.effect(leaf=False)
 def decode(text: str) -> Value:
-    """The value of JSON text. In an object null is no field; in an array it is `JSON.null`."""
+    """Decode JSON. A null in an object is dropped; in an array it becomes `JSON.null`."""
     if _most_values(text) > MAX_VALUES and _most_values(_STRING.sub("", text)) > MAX_VALUES:
         raise InvalidArguments("JSON.decode", [f"the text has over {MAX_VALUES:,} values"])
     try:

@@ -7,7 +7,7 @@ local perform = host.perform
 ---@field null userdata stands for null inside an array
 local JSON = { null = host.null }
 
----A value as JSON text.
+---Encode a value as JSON.
 ---@param value any
 ---@param options? {indent: integer}
 ---@return string
@@ -15,7 +15,7 @@ function JSON.encode(value, options)
   return perform("json.encode", { value = value, indent = options and options.indent })
 end
 
----The value of JSON text.
+---Decode JSON.
 ---@param text string
 ---@return any
 function JSON.decode(text)

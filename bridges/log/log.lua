@@ -12,7 +12,7 @@ local function writer(level)
   end
 end
 
----Write to the log on stderr. Shown with --verbose: info; always: warn and error; with --debug: all.
+---Write to the log on stderr. warn and error are always shown, info with --verbose, debug with --debug.
 ---@type fun(message: any, fields?: table)
 Log.debug = writer("debug")
 Log.info = writer("info")

@@ -42,7 +42,7 @@ def _costs(effect: Effect) -> Estimate:
 
 
 def _listening(effect: Effect) -> Stream | None:
-    """Where the pieces of the answer go, if anybody waits for them."""
+    """Return the stream that the pieces of the answer go to, if there is one."""
     return effect.run[Streams].around(effect.path) if effect.bound["stream"] else None
 
 
@@ -52,7 +52,7 @@ def _so_far(effect: Effect) -> Value:
 
 
 def _replayed(effect: Effect, outcome: Value) -> None:
-    """Tell the pieces of an answer again, or those before the error."""
+    """Repeat the recorded pieces of an answer, or those before an error, to the stream."""
     if isinstance(outcome, dict) and (stream := _listening(effect)):
         known = outcome if "pieces" in outcome else outcome.get("details") or {}
         stream.catch_up(known.get("pieces", ()))
@@ -64,11 +64,11 @@ def _replayed(effect: Effect, outcome: Value) -> None:
 async def request(
     effect: Effect,
     wanted: ModelRequest,
-    stream: bool,  # noqa: ARG001 - `_listening` looks at it
+    stream: bool,  # noqa: ARG001 - `_listening` reads it
 ) -> dict[str, Value]:
-    """Ask a model once. The shapes are those of `llmspell.providers.messages`.
+    """Make one request to a model, in the shapes of `llmspell.providers.messages`.
 
-    With `stream` the prompt it is for is told of the answer's pieces as they come.
+    With `stream`, the enclosing prompt receives the answer's pieces as they arrive.
     """
     models = effect.run[Models]
     effect.run[Substitutes].used.add(str(effect.args["model"]))
@@ -84,7 +84,7 @@ def _embedder(effect: Effect) -> str:
 
 
 def _embedding_costs(effect: Effect) -> Estimate:
-    """What vectors may cost; those of no texts need nobody."""
+    """Return the estimated cost of embeddings; without texts, no model is called."""
     models = [_embedder(effect)] if effect.bound["texts"] else []
     return Estimate(models, lambda: _tokens(effect))
 
@@ -101,7 +101,7 @@ def _tokens(effect: Effect) -> Usage:
 async def embed(
     effect: Effect, texts: list[str], model: str | None = None, dimensions: int | None = None
 ) -> dict[str, Value]:
-    """Make texts vectors: {vectors, usage, model}. Each vector is a list of numbers."""
+    """Compute embeddings of texts: {vectors, usage, model}. Each vector is a list of numbers."""
     models = effect.run[Models]
     key = f"{effect.run.id}/{effect.path}"
     request = EmbedRequest(model or models.embedder(), tuple(texts), dimensions, key)
@@ -110,7 +110,7 @@ async def embed(
 
 @bridge.effect(name="list", repeatable=True)
 async def list_models(effect: Effect, provider: str | None = None) -> list[str]:
-    """The models a provider says it has; by default that of the default model."""
+    """The models that a provider offers; by default the provider of the default model."""
     models = effect.run[Models]
     name = provider or ModelName.parse((await models.default()).model).provider
     return [f"{name}/{model}" for model in await models.offered(name)]

@@ -8,8 +8,8 @@ local sqrt, max, min = math.sqrt, math.max, math.min
 ---@class Model
 local Model = {}
 
----Ask a model once, without an agent: see the page of this bridge for what a request may hold.
----@param request table {model, messages, system, …}; a string is one message of the user
+---Make one request to a model, without an agent; see the page of this bridge for its fields.
+---@param request table {model, messages, system, …}; a string is a single user message
 ---@return string text of the answer
 ---@return table response {message, usage, finish_reason, model, id}
 function Model.request(request)
@@ -26,10 +26,10 @@ function Model.request(request)
   return type(content) == "string" and content or "", response
 end
 
----Vectors of texts, to tell how near in meaning these are.
+---Compute embeddings of texts, whose similarity tells how close their meanings are.
 ---@param texts string|string[]
 ---@param options? {model: string, dimensions: integer}
----@return number[]|number[][] vectors one for each text, or that of the only one
+---@return number[]|number[][] vectors one per text, or the vector of a single text
 ---@return table response {usage, model}
 function Model.embed(texts, options)
   local one = type(texts) == "string"
@@ -40,17 +40,17 @@ function Model.embed(texts, options)
   return one and vectors[1] or vectors, answer
 end
 
----The models that a provider says it has.
+---The models that a provider offers.
 ---@param provider? string by default that of the default model
 ---@return string[] names such as "openai/gpt-5.4-mini"
 function Model.list(provider)
   return perform("model.list", { provider = provider })
 end
 
----How near two vectors are: the cosine of the angle between them, 1 for the same direction.
+---Cosine similarity of two vectors: the cosine of their angle, 1 for the same direction.
 ---@param a number[]
 ---@param b number[]
----@return number from -1 to 1; 0 when one of them is nothing but zeros
+---@return number from -1 to 1; 0 if one of them is all zeros
 function Model.similarity(a, b)
   if type(a) ~= "table" or type(b) ~= "table" or #a ~= #b then
     fail("invalid_arguments", "Model.similarity: takes two vectors of one length")
@@ -61,7 +61,7 @@ function Model.similarity(a, b)
     dot, aa, bb = dot + x * y, aa + x * x, bb + y * y
   end
   local cosine = aa * bb > 0 and dot / (sqrt(aa) * sqrt(bb)) or 0.0
-  return max(-1.0, min(1.0, cosine)) -- roots are not exact
+  return max(-1.0, min(1.0, cosine)) -- square roots are not exact
 end
 
 return { Model = Model }

@@ -9,5 +9,5 @@ bridge = Bridge("module", __file__)
 
 @bridge.effect(repeatable=True)
 def load(effect: Effect, name: str) -> dict[str, str | bytes]:
-    """The source of a module and the file it is in: {source, file}."""
+    """The source of a module and its file: {source, file}."""
     return effect.run[Modules].load(name)

@@ -34,10 +34,10 @@ async def run(
     state: Literal["project", "memory"] | None = None,
     events: Literal["shared", "own"] | None = None,
 ) -> Value:
-    """Run a spell of the project by its name, or the text of one; what it returns.
+    """Run a spell of the project by name, or from source text, and return its result.
 
-    A text is a stranger's: it is called `name`, runs in a process of its own and, unless `state`
-    and `events` say otherwise, has a state that ends with it, and no events but its own.
+    A source text is not trusted: it is called `name`, runs in a process of its own and, unless
+    `state` and `events` say otherwise, has a state that ends with it, and its own event bus.
     """
     lower, problems = read_limits(limits or {})
     if problems:
@@ -77,7 +77,7 @@ async def _parts(effect: Effect, name: str) -> dict[str, Value]:
 
 
 def _no_text(file: str, error: SpellFailed) -> SpellFailed:
-    """The failure of what is the name of a file rather than the text of a spell."""
+    """Return the error for a file name passed as the source text of a spell."""
     error.message += f"; {file!r} was taken as source text"
     error.hint = (
         "give the name of a spell in spells/, without .lua, "

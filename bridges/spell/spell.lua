@@ -7,15 +7,15 @@ local perform = host.perform
 local Spell = {}
 
 ---@class SpellOptions
----@field name? string what a text is called in errors
+---@field name? string the name of a source text in errors
 ---@field params? table<string, any>
 ---@field arguments? string[]
----@field grants? table<string, string[]> what it may touch, of what this spell may
----@field limits? table<string, number|string> what it may use, of what this spell may
+---@field grants? table<string, string[]> its permissions, at most those of this spell
+---@field limits? table<string, number|string> its limits, at most those of this spell
 ---@field state? "project"|"memory"
 ---@field events? "shared"|"own"
 
----Runs a spell of the project by its name, or the text of one, and returns what it returns.
+---Run a spell of the project by name, or from source text, and return its result.
 ---@param spell string
 ---@param options? SpellOptions
 ---@return any

@@ -19,16 +19,16 @@ log = logging.getLogger("llmspell.state")
 
 bridge = Bridge("state", __file__)
 
-TIMEOUT = 30.0  # seconds a watcher may take for one change
+TIMEOUT = 30.0  # seconds a watcher may take per change
 
 
 def _can_repeat(effect: Effect) -> bool:
-    """Whether the store knows a write that it has done already."""
+    """Whether the store recognizes a write that it has already done, so that it is idempotent."""
     return hasattr(effect.run[Store], "once")  # type: ignore[type-abstract]
 
 
 def _once(effect: Effect) -> Store:
-    """The store, to write for an effect that is performed again if the run is killed meanwhile."""
+    """Return the store for a write that must not take effect twice if the run is resumed."""
     store = effect.run[Store]  # type: ignore[type-abstract]
     if effect.run[Recording] and _can_repeat(effect):
         return store.once(f"{effect.run.id}/{effect.path}")
@@ -45,16 +45,16 @@ def get(effect: Effect, key: str, scope: str = "") -> Answer[Value]:
 def put(
     effect: Effect, key: str, value: Value = None, ttl: float | None = None, scope: str = ""
 ) -> Awaitable[None] | None:
-    """Store a value, for `ttl` seconds if given."""
+    """Store a value, with a time to live of `ttl` seconds if given."""
     return _once(effect).set(scope, key, value, ttl)
 
 
 @bridge.effect(leaf=False)
 def update(effect: Effect, key: str, function: LuaFunction, scope: str = "") -> Awaitable[Value]:
-    """Replace a value by what a function makes of it, atomically; the new value."""
+    """Replace a value atomically by the result of a function of it; returns the new value."""
 
     async def call(old: Value) -> Value:
-        # Among arguments None would be JSON.null; the old value of a new key is nil.
+        # None among arguments means JSON.null, but the old value of a new key is nil.
         return await (effect.call(function) if old is None else effect.call(function, old))
 
     store = effect.run[Store]  # type: ignore[type-abstract]
@@ -62,7 +62,7 @@ def update(effect: Effect, key: str, function: LuaFunction, scope: str = "") -> 
 
 
 class _Leaves:
-    """The two steps of an update as effects on its behalf, which a journal can answer."""
+    """Performs the two steps of an update as effects on its behalf, which the journal records."""
 
     def __init__(self, effect: Effect) -> None:
         self._perform = effect.perform
@@ -82,7 +82,7 @@ class _Leaves:
 
 @bridge.effect(repeatable=True)
 async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
-    """A key's value, and its version for `state.commit`."""
+    """The value of a key, and its version for `state.commit`."""
     return list(await settled(effect.run[Store].read(scope, key)))  # type: ignore[type-abstract]
 
 
@@ -90,7 +90,7 @@ async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
 def commit(
     effect: Effect, key: str, value: Value = None, version: int | None = None, scope: str = ""
 ) -> Answer[bool]:
-    """Store a value unless the key has been written since `state.read`; whether it was stored."""
+    """Store a value unless the key has changed since `state.read`; returns whether it did."""
     return _once(effect).commit(scope, key, value, version)
 
 
@@ -98,13 +98,13 @@ def commit(
 def compare_and_set(
     effect: Effect, key: str, expected: Value = None, value: Value = None, scope: str = ""
 ) -> Answer[bool]:
-    """Store a value if the key has the one expected, atomically; whether it was stored."""
+    """Store a value if the key has the expected one, atomically; returns whether it was stored."""
     return _once(effect).compare_and_set(scope, key, expected, value)
 
 
 @bridge.effect(repeatable=_can_repeat)
 def delete(effect: Effect, key: str, scope: str = "") -> Answer[bool]:
-    """Remove a key; whether it was there."""
+    """Delete a key; returns whether it existed."""
     return _once(effect).delete(scope, key)
 
 
@@ -118,10 +118,10 @@ def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str
 def increment(
     effect: Effect,
     key: str,
-    by: int | float = 1,  # noqa: PYI041 - a float alone would make 2 into 2.0
+    by: int | float = 1,  # noqa: PYI041 - with float alone, 2 would become 2.0
     scope: str = "",
 ) -> Answer[float]:
-    """Add to a number, atomically; the sum."""
+    """Add to a number atomically; returns the sum."""
     return _once(effect).increment(scope, key, by)
 
 
@@ -130,10 +130,13 @@ async def watch(
     effect: Effect,
     pattern: str = "*",
     function: LuaFunction | None = None,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109 - of the function
+    timeout: float = TIMEOUT,  # noqa: ASYNC109 - the timeout of the function
     scope: str = "",
 ) -> str:
-    """Keep the changes of keys that match, or call a Lua function with each; the watch's id."""
+    """Watch the keys that match a pattern, and return the watch's id.
+
+    Changes are kept for `state.changes`, or passed to a Lua function if there is one.
+    """
     watches = effect.run[RunWatches]
     watches.check_room()
     id_ = f"watch-{effect.path}"
@@ -146,9 +149,9 @@ async def watch(
 
 @bridge.effect(repeatable=True)
 async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
-    """The changes a watch has seen since the last time, waited for; empty once it has ended.
+    """Wait for and return the changes since the last call; empty once the watch has ended.
 
-    The watch ends when whoever waits is cancelled.
+    The watch ends if this effect is cancelled.
     """
     watches = effect.run[RunWatches]
     watch = watches.find(id)
@@ -163,12 +166,15 @@ async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
 
 @bridge.effect(leaf=False)
 def unwatch(effect: Effect, id: str) -> bool:
-    """End a watch of this run; whether it lasted until now. What it has seen can still be taken."""
+    """End a watch of this run; returns whether it was active.
+
+    Changes until then can still be read.
+    """
     return effect.run[RunWatches].stop(id)
 
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
-    """Call a Lua function with one change after another, until the watch ends."""
+    """Call a Lua function with each change in turn, until the watch ends."""
     numbers = count()
     try:
         while found := await effect.perform("state.changes", id=id_):
@@ -181,7 +187,7 @@ async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, secon
 async def _call(
     effect: Effect, id_: str, function: LuaFunction, change: Value, number: int, seconds: float
 ) -> None:
-    """A watcher that fails, or takes too long, is reported and passed over."""
+    """Call the watcher; log and publish its failure or timeout, and continue."""
     if problem := await problem_in_call(effect, function, change, number, seconds):
         log.warning("the watch %s failed at a change of %r: %s", id_, change["key"], problem)
         data = {"subscriber": id_, "topic": f"state {change['key']}", "error": problem}

@@ -7,8 +7,8 @@ local setmetatable, type = setmetatable, type
 local methods = {}
 local handle = { __name = "watch", __metatable = false, __index = methods }
 
----Tell of no change any more that is made from now on.
----@return boolean watched whether it did until now
+---End the watch: later changes are not reported.
+---@return boolean watched whether it was active
 function methods:stop()
   return perform("state.unwatch", { id = self.id })
 end
@@ -21,7 +21,7 @@ local function check_function(fn, callee)
   end
 end
 
----Values that outlive the run, kept in the project's `.llmspell/`.
+---Values that outlive the run, stored in the project's `.llmspell/`.
 ---@class State
 local State = {}
 
@@ -48,7 +48,7 @@ local function in_scope(scope)
     perform("state.set", with_options({ key = key, value = value, scope = scope }, options, "State.set"))
   end
 
-  ---Replace a value by what fn makes of it, atomically.
+  ---Replace a value atomically by the result of fn.
   ---@param key string
   ---@param fn fun(old: any): any
   ---@return any new
@@ -57,7 +57,7 @@ local function in_scope(scope)
     return perform("state.update", { key = key, ["function"] = fn, scope = scope })
   end
 
-  ---Add to a number, atomically. A missing key counts as 0.
+  ---Add to a number atomically. A missing key counts as 0.
   ---@param key string
   ---@param by? number
   ---@return number sum
@@ -65,7 +65,7 @@ local function in_scope(scope)
     return perform("state.increment", { key = key, by = by, scope = scope })
   end
 
-  ---Store a value if the key has the one that is expected, atomically; nil is no key.
+  ---Store a value atomically if the key has the expected one; nil means that there is no key.
   ---@param key string
   ---@param expected any
   ---@param value any
@@ -74,7 +74,7 @@ local function in_scope(scope)
     return perform("state.compare_and_set", { key = key, expected = expected, value = value, scope = scope })
   end
 
-  ---Remove a key.
+  ---Delete a key.
   ---@param key string
   ---@return boolean existed
   function self.delete(key)
@@ -131,7 +131,7 @@ for name, fn in pairs(in_scope(nil)) do
   State[name] = fn
 end
 
----The same functions, over keys of their own.
+---The same functions for keys in a separate scope.
 ---@param name string
 function State.scope(name)
   if type(name) ~= "string" or name == "" then

@@ -16,14 +16,14 @@ bridge = Bridge("task", __file__)
 
 @bridge.effect("sleep", repeatable=True)
 async def wait(effect: Effect, seconds: float) -> None:
-    """Wait. The global `Task` itself is part of the kernel."""
+    """Sleep. The global `Task` itself is part of the kernel."""
     recording = effect.run[Recording]
     await (recording.sleep(effect.path, seconds) if recording else sleep(seconds))
 
 
 @bridge.effect(leaf=False)
 async def budget(effect: Effect, amounts: dict[str, str | float], run: LuaFunction) -> None:
-    """Call a function whose effects are paid from a budget of their own."""
+    """Call a function whose effects are charged to a budget of its own."""
     account = account_for(effect, amounts, "the task", "Task.budget")
     clock = partial(moving_on, effect, "time")
     with effect.run[Accounts].at(effect.path, account), account.timed(clock):

@@ -5,7 +5,7 @@ local perform, map, fail, tostring = host.perform, host.map, host.fail, host.tos
 local type, ipairs, next, setmetatable = type, ipairs, next, setmetatable
 local format, concat, lower, match = string.format, table.concat, string.lower, string.match
 
----Several agents at work on one thing. A team is asked like an agent, so teams can be members of teams.
+---Several agents that work together. A team is prompted like an agent, so teams can be members of teams.
 ---@class Team
 local Team = {}
 
@@ -15,7 +15,7 @@ local methods = {}
 
 ---@alias Member AgentHandle|TeamHandle|fun(input: any): any
 
--- What a member answers, and what that took.
+-- Asks a member; returns its answer and the usage.
 local function ask(member, input)
   if type(member) == "function" then
     return { answer = member(input) }
@@ -31,7 +31,7 @@ local function text_of(value)
   return tostring(value)
 end
 
--- The price of all is known if that of each is.
+-- The total price is known only if every price is.
 local function add_usage(total, usage)
   if usage == nil or next(usage) == nil then
     return
@@ -47,7 +47,7 @@ local function name_of(member, number)
   return type(member) == "table" and member.name or "member " .. number
 end
 
--- Asks members at the same time; their answers in order.
+-- Asks members concurrently; returns their answers in order.
 local function ask_all(team, response, input_of)
   local replies = map(team.members, function(member, number)
     return ask(member, input_of(number))
@@ -66,7 +66,7 @@ local function same(input)
   end
 end
 
--- Asks one more member for the last word.
+-- Asks one more member, for the final answer.
 local function ask_one(member, response, input)
   local reply = ask(member, input)
   add_usage(response.usage, reply.usage)
@@ -112,10 +112,10 @@ local function new(callee, options, work)
   return setmetatable(team, { __index = methods, __name = "team" })
 end
 
----Put something to the team.
+---Prompt the team.
 ---@param input string|table
 ---@return any answer
----@return table response {text, data, answers, usage} and, of a vote, {votes}
+---@return table response {text, data, answers, usage}; after a vote also {votes}
 function methods:prompt(input)
   local response = { usage = {}, answers = {} }
   local answer = self.work(self, input, response)
@@ -124,7 +124,7 @@ function methods:prompt(input)
   return answer, response
 end
 
----This team as an entry of an agent's `tools`.
+---Return this team as an entry for an agent's `tools`.
 ---@param options? {name: string, description: string}
 function methods:as_tool(options)
   options = options or {}
@@ -138,7 +138,7 @@ function methods:as_tool(options)
   }
 end
 
----Each member gets the answer of the one before; the last one's counts.
+---Each member gets the previous member's answer; the last answer is the team's.
 ---@param members table a list of members
 ---@return TeamHandle
 function Team.sequential(members)
@@ -151,7 +151,7 @@ function Team.sequential(members)
   end)
 end
 
----All members are asked at once. The answer is the list of theirs, or what `combine` makes of it.
+---All members are asked concurrently. The answer is the list of their answers, or the result of `combine`.
 ---@param members table a list of members; limit: how many at once; combine: a member that gets the list
 ---@return TeamHandle
 function Team.parallel(members)
@@ -162,12 +162,12 @@ function Team.parallel(members)
   end)
 end
 
--- The same for answers that differ in case and in what is around them.
+-- The default key of a vote: ignores case, and spaces and punctuation around the answer.
 local function key_of(answer)
   return match(lower(text_of(answer)), "^[%s%p]*(.-)[%s%p]*$")
 end
 
--- What an answer counts as; nil for that of a member who abstains.
+-- The choice an answer counts for; nil if the member abstains.
 local function choice_of(answer, key)
   if answer == nil then
     return nil
@@ -181,8 +181,8 @@ local function choice_of(answer, key)
   return choice
 end
 
----The answer that most members give, or among equals the one that was given by an earlier member.
----@param members table a list of members; key: fun(answer): what makes answers the same, nil if it does not count
+---The answer that most members give; in a tie, the one that was given by an earlier member.
+---@param members table a list of members; key: fun(answer): what makes answers equal, nil if it does not count
 ---@return TeamHandle
 function Team.vote(members)
   return new("Team.vote", members, function(team, input, response)
@@ -232,7 +232,7 @@ local function others_say(team, input, answers, own)
   return { text = text, attachments = attachments } -- members have seen them, the judge has not
 end
 
----Members answer, see what the others say and answer anew, `rounds` times; then the judge decides.
+---Members answer, read the others' answers and answer again, `rounds` times; then the judge decides.
 ---@param members table a list of members; rounds: integer, 2; judge: a member
 ---@return TeamHandle
 function Team.debate(members)

@@ -11,33 +11,33 @@ from llmspell.values import Value, as_text
 
 
 def bridge_to(file: FileRun) -> Bridge:
-    """The bridge of one file of tests."""
+    """Return the bridge for one test file."""
     bridge = Bridge("test", __file__)
 
     @bridge.effect()
     def wanted(name: str | bytes) -> bool:
-        """Whether the test of that name is to be run."""
+        """Whether the test of that name is selected."""
         return file.wants(as_text(name))
 
     @bridge.effect()
     def begin(name: str | bytes, skip: bool = False) -> bool:
-        """A test is next; whether it is to be run."""
+        """Begin a test; returns whether to run it."""
         return file.begin(as_text(name), skip=skip)
 
     @bridge.effect()
     async def deadline() -> float:
-        """Wait as long as a test may take; the seconds."""
+        """Wait for the timeout of a test; returns its seconds."""
         return await file.deadline()
 
     @bridge.effect()
     def finish(name: str | bytes, error: dict[str, str | bytes] | None = None) -> None:
-        """A test has ended."""
+        """Record the end of a test, and its error if it failed."""
         told = None if error is None else {key: as_text(text) for key, text in error.items()}
         file.finish(as_text(name), told)
 
     @bridge.effect()
     def folder(effect: Effect, files: dict[str, str]) -> str:
-        """A new folder with these files, which spells of the tests may be granted."""
+        """Create a folder with these files, which tests may grant to spells."""
         return file.folder(effect, files)
 
     @bridge.effect(leaf=False)
@@ -59,7 +59,7 @@ def bridge_to(file: FileRun) -> Bridge:
         recorded: str | None = None,
         catch: bool = False,
     ) -> dict[str, Value]:
-        """Run a spell; what came of it."""
+        """Run a spell, and return everything about its run."""
         options: dict[str, Any] = {
             "params": params,
             "arguments": arguments,

@@ -1,5 +1,5 @@
 ---@meta Test
--- Tests of spells. Only `llmspell test` loads this.
+-- Tests of spells, loaded only by `llmspell test`.
 
 local host = ...
 local perform, fail, tostring, inspect, Task =
@@ -124,7 +124,7 @@ local function text(value)
   return type(value) == "string" and value or nil
 end
 
--- A table without a message of its own says what it holds, unless it has a text.
+-- Describes an error. A table without a message is shown in full, unless it converts to text.
 local function told(err)
   if type(err) ~= "table" then
     return { message = tostring(err) }
@@ -139,7 +139,7 @@ local function finish(name, ok, err)
   perform("test.finish", { name = name, error = not ok and told(err) or nil })
 end
 
--- Patience is measured by the clock on the wall, whatever time the test believes it is.
+-- Timeouts of tests are measured in real time, whatever virtual time the test sees.
 local function in_time(fn)
   Task.race({
     fn,
@@ -219,7 +219,7 @@ local function run_group(own, path)
   end
 end
 
--- What `llmspell test` wraps a file in.
+-- Runs a test file; `llmspell test` wraps the file in this.
 local function run_tests(file, ...)
   file(...)
   focus(root, false, false)
@@ -232,7 +232,7 @@ end
 ---@class Test
 local Test = {}
 
----Runs a spell on a scripted model. Raises what ends it, unless `catch` is set.
+---Run a spell on a scripted model. Raises the error that ends it, unless `catch` is set.
 ---@param spell string a file beside this one, a name, or the text of a spell
 ---@param options? table
 ---@return table run {result, error, printed, output, requests, calls, effects, asked, state, scopes}
@@ -273,7 +273,7 @@ function Test.calls(...)
   return { tool_calls = calls }
 end
 
----A folder that is there for this test file, with these files; spells may be granted it.
+---A folder with these files, which exists during this test file; spells may be granted access to it.
 ---@param files? table<string, string>
 ---@return string path
 function Test.folder(files)

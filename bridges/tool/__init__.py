@@ -16,7 +16,7 @@ bridge = Bridge("tool", __file__)
 
 
 def _find(effect: Effect, name: str, agent: str | None) -> Tool:
-    """The tool of that name: an agent's own one first."""
+    """Return the tool of that name, preferring an agent's own one."""
     own = effect.run[Agents].find(agent).own_tool(name) if agent else None
     return own or effect.run[Tools].find(name)
 
@@ -41,7 +41,7 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 
 def _deadline(effect: Effect) -> float | None:
-    """The tool's own timeout or, if that is shorter, the one its agent has for tools."""
+    """Return the tool's own timeout, or its agent's timeout for tools if that is shorter."""
     timeout, caller = _called(effect).timeout, effect.bound.get("agent")
     limit = effect.run[Agents].find(caller).tool_timeout if caller else None
     return min((s for s in (timeout, limit) if s is not None), default=None)
@@ -57,7 +57,7 @@ def _deadline(effect: Effect) -> float | None:
 async def call(
     effect: Effect, name: str, args: dict[str, Value] | None = None, agent: str | None = None
 ) -> Value:
-    """Call a tool by its name with a table of arguments; `agent` when an agent calls it."""
+    """Call a tool by name with a table of arguments; `agent` is the agent that calls it, if any."""
     return await _find(effect, name, agent).invoke(effect, args or {})
 
 
@@ -71,7 +71,7 @@ def define(
     params: Value = None,
     timeout: float | None = None,
 ) -> None:
-    """Make a Lua function a tool of this run."""
+    """Define a tool of this run from a Lua function."""
     tools = effect.run[Tools]
     if name in tools and not isinstance(tools[name], LuaTool):
         raise InvalidArguments("Tool.define", [f"there is a tool named {name!r} already"])
@@ -85,7 +85,7 @@ def define(
 def listing(
     effect: Effect, category: str | None = None, tag: str | None = None, search: str = ""
 ) -> list[dict[str, Value]]:
-    """Every tool, or those of a category, with a tag, or that a text fits: as `get`, but no schema."""
+    """The tools, filtered by category, tag or search text: like `get`, but without a schema."""
     found = effect.run[Tools].search(search, category=category, tag=tag)
     return [tool.summary() for tool in found]
 

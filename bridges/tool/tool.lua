@@ -13,11 +13,11 @@ local Tool = {}
 ---@field category string
 ---@field tags string[]
 ---@field description string
----@field touches? table<string, string[]> nil when it does not say
+---@field touches? table<string, string[]> nil if it does not declare that
 ---@field schema? table nil in a list
 
----Call a tool by its name.
----@param name string with "@" and a version, that version of it
+---Call a tool by name.
+---@param name string may end in "@" and a version
 ---@param args? table named arguments
 ---@return any
 function Tool.call(name, args)
@@ -26,7 +26,7 @@ end
 
 Tool.execute = Tool.call
 
----Every tool, or those of a category, with a tag, or that have the words of a text.
+---The tools, filtered by category, tag or search text.
 ---@param options? {category: string, tag: string, search: string}
 ---@return ToolDescription[]
 function Tool.list(options)
@@ -46,7 +46,7 @@ function Tool.schema(name)
   return Tool.get(name).schema
 end
 
----Make a Lua function a tool that agents and `Tool.call` can use.
+---Define a tool for agents and `Tool.call` from a Lua function.
 ---@param tool {name: string, description: string, tags: string[], params: table, run: fun(args: table): any}
 ---@return string name
 function Tool.define(tool)
