@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: each measures against a baseline taken in the same run."""
+"""`python -m benchmarks [NAME ...]`: runs benchmarks, each against a baseline from the same run."""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What an agent's prompt costs beside a bare HTTP call to the same mock server."""
+"""The cost of an agent's prompt, compared with a bare HTTP call to the same mock server."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def measure(url: str) -> None:
 
 @contextmanager
 def mock_server(answer: bytes, content_type: str = "application/json") -> Iterator[str]:
-    """The base URL of a process that gives every request the same answer."""
+    """Run a server that gives every request the same answer; yield its base URL."""
     command = [sys.executable, "-c", SERVER, content_type]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         server.stdin.write(answer)

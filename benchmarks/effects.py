@@ -1,4 +1,4 @@
-"""What an effect, a run, and many tasks and spells at once cost."""
+"""The cost of an effect, of a run, and of many concurrent tasks and spells."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ return { effect = function(n) return host.perform("bench.nothing", n and { n = n
 
 @bridge.effect()
 async def nothing(n: int | None = None) -> None:
-    """Do nothing, without waiting."""
+    """Do nothing, without awaiting anything."""
 
 
 async def bare_round_trips(count: int) -> None:
-    """lupa alone: a coroutine yields a name and an argument, a handler is awaited, Lua goes on."""
+    """lupa alone: a coroutine yields a name and an argument, and a handler is awaited."""
 
     async def handler(_: object) -> None: ...
 
@@ -51,7 +51,7 @@ def cpu() -> float:
 
 
 async def leaf_effect(runtime: Runtime) -> None:
-    """CPU of a leaf effect against the bare round trip, interleaved, the best of each."""
+    """Compare the CPU time of a leaf effect with a bare round trip; interleaved, best of each."""
     bare, ours, with_argument = [], [], []
     for _ in range(ROUNDS):
         for measured, work in (
@@ -69,7 +69,7 @@ async def leaf_effect(runtime: Runtime) -> None:
 
 
 async def new_state(runtime: Runtime) -> None:
-    """A state that is ready to run a spell, and a whole run, in turns with a bare state."""
+    """Measure a new state and a whole run, interleaved with a bare state."""
     image, states, runs, bare = build(Bridges([]).lua()), [], [], []
     for _ in range(300):
         begin = cpu()

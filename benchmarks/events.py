@@ -1,4 +1,4 @@
-"""Deliveries of the event bus, beside an asyncio queue that one task reads, and its memory."""
+"""Throughput of the event bus, compared with an asyncio queue and one reader; and its memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def one_stream() -> None:
 
 
 async def handlers(make: Callable[[], Callable[[Event], object]], number: int) -> None:
-    """As many deliveries to that number of handlers."""
+    """Deliver EVENTS events in total to that number of handlers."""
     bus = Events()
     for _ in range(number):
         bus.subscribe("bench.*", make(), overflow="wait")
@@ -89,7 +89,7 @@ async def deliveries() -> None:
 
 
 async def stalled_subscriber() -> None:
-    """What is allocated while a subscriber takes nothing."""
+    """Measure the memory allocated while a subscriber consumes nothing."""
     bus, never = Events(), asyncio.Event()
 
     async def stall(_: Event) -> None:

@@ -1,4 +1,4 @@
-"""How soon the first piece of an answer is in Lua, counted from the moment its server writes it."""
+"""The time from when a server writes the first piece of an answer until the piece is in Lua."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llmspell.state import MemoryStore
 
 CALLS = 200
 
-# The first piece says when it was sent; the rest comes once the connection has been idle.
+# The first piece is its own time stamp; the rest follows once the connection has been idle.
 SERVER = """
 import asyncio, json, time
 def chunk(text=None, reason=None):
@@ -42,7 +42,7 @@ asyncio.run(main())
 
 
 async def measure(url: str) -> list[float]:
-    """Seconds from the server's clock to ours, which is the same clock."""
+    """Return the seconds from the server's clock to this process's, which is the same clock."""
     taken: list[float] = []
 
     @tool

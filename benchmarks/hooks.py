@@ -1,4 +1,4 @@
-"""What hooks cost: an effect with none, with some in Python, with one in Lua."""
+"""The cost of hooks: an effect without any, with hooks in Python, and with one in Lua."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ return { effect = function(n) return host.perform("bench.effect", { n = n }) end
 
 @bridge.effect()
 async def effect(n: int) -> int:
-    """Answer, without waiting, as most handlers do that may have to."""
+    """Answer without awaiting anything, as most async handlers can."""
     return n
 
 
@@ -51,7 +51,7 @@ def several(count: int, hook: Callable[[HookCall], object]) -> Callable[[Runtime
 LOOP = f"for i = 1, {EFFECTS} do effect(i) end"
 WITH_LUA = f"Hook.before('bench.effect', function() end) {LOOP}"
 
-# What is measured: how it is set up, the spell, and the most it may cost, as a multiple.
+# By name: the setup, the spell, and the upper bound on the cost as a multiple of the baseline.
 CASES: dict[str, tuple[Callable[[Runtime], None], str, float | None]] = {
     "no layer for hooks": (lambda _: None, LOOP, None),
     "no hook on the point": (other_point, LOOP, 1.05),
@@ -64,7 +64,7 @@ CASES: dict[str, tuple[Callable[[Runtime], None], str, float | None]] = {
 
 
 async def cost(folder: Path, name: str) -> float:
-    """CPU of one effect in µs."""
+    """Return the CPU time of one effect in µs."""
     register, source, bound = CASES[name]
     options = {"project": Project(folder), "store": MemoryStore(), "bridges": [bridge]}
     async with Runtime(**options, record=False, limits=Limits(effects=10**9)) as runtime:
@@ -80,7 +80,7 @@ async def measure() -> None:
     times: dict[str, list[float]] = {name: [] for name in CASES}
     with TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
-            for name in CASES:  # in turns, so that a busy machine is so for all
+            for name in CASES:  # interleaved, so that load on the machine affects all alike
                 times[name].append(await cost(Path(folder), name))
     base = min(times["no layer for hooks"])
     for name, (*_, bound) in CASES.items():

@@ -1,4 +1,4 @@
-"""Spells in processes of their own: effects, starts, and a crowd that never stops."""
+"""Isolated spells: effects, starts, and fairness beside a crowd of endless loops."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from llmspell.state import MemoryStore
 EFFECTS = 20_000
 STARTS = 50
 CROWD = 100
-ALONE = 3  # seconds to look at an honest spell with nothing beside it
-CPU = 0.2  # seconds each of the crowd may have
+ALONE = 3  # seconds to measure an honest spell that runs alone
+CPU = 0.2  # CPU time limit of each endless loop, in seconds
 
 bridge = Bridge("bench", __file__)
 bridge.lua = (
@@ -32,7 +32,7 @@ ticks: list[float] = []
 
 @bridge.effect()
 def tick() -> bool:
-    """Note the time; whether to go on."""
+    """Record the time; return whether to continue."""
     ticks.append(time.perf_counter())
     return len(ticks) < EFFECTS
 
@@ -43,7 +43,7 @@ def _runtime(folder: str, *, isolate: bool) -> Runtime:
 
 
 async def effects(runtime: Runtime) -> float:
-    """Effects a second."""
+    """Return the number of effects per second."""
     ticks.clear()
     begin = time.perf_counter()
     await runtime.execute("while tick() do end")
@@ -51,7 +51,7 @@ async def effects(runtime: Runtime) -> float:
 
 
 async def warm_start(runtime: Runtime) -> float:
-    """Seconds from `run` to the first effect, the median of some, with a worker kept ready."""
+    """Return the median time in seconds from `run` to the first effect, with a warm worker."""
     times = []
     for _ in range(STARTS):
         ticks.clear()
@@ -72,7 +72,10 @@ async def _endless(runtime: Runtime) -> None:
 
 
 async def _longest_wait(runtime: Runtime, others: Awaitable[object]) -> tuple[float, float]:
-    """The longest an effect of an honest spell took until the others were done, and how long that was."""
+    """Measure an honest spell until `others` are done.
+
+    Returns the longest time one of its effects took, and the total time, in seconds.
+    """
     ticks.clear()
     begin = time.perf_counter()
     honest = asyncio.create_task(runtime.execute("while tick() do Task.sleep(0.005) end"))
@@ -97,7 +100,7 @@ async def measure() -> None:
             print(
                 f"first effect of an isolated spell, warm        {there * 1e3:8.2f} ms   {there / here:5.1f} x in the process"
             )
-            # What a process loads for its first sleep holds up its loop once, whatever is beside it.
+            # Load what a process needs for its first sleep, which would block its loop once.
             await apart.execute("Task.sleep(0)")
             alone, _ = await _longest_wait(apart, asyncio.sleep(ALONE))
             crowd = asyncio.gather(*(_endless(apart) for _ in range(CROWD)))

@@ -1,6 +1,6 @@
-"""What it costs to record a run, and how fast one is replayed and resumed.
+"""The cost of recording a run, and the speed of replay and resume.
 
-Times are of the CPU, except for whole processes.
+Times are CPU times, except for whole processes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ return { leaf = function(n) return host.perform("leaves.nothing", { n = n }) end
 
 @leaves.effect(repeatable=True)
 async def nothing(n: int) -> int:
-    """Do nothing, without waiting."""
+    """Do nothing, without awaiting anything."""
     return n
 
 
@@ -46,7 +46,9 @@ def runtime(folder: Path, **options) -> Runtime:
 
 
 async def recording(folder: Path) -> str:
-    """A leaf that is recorded against one that is not, interleaved, the best of each."""
+    """Compare a recorded leaf with an unrecorded one, interleaved, best of each; return a run's
+    id.
+    """
     times: dict[bool, list[float]] = {False: [], True: []}
     ids: list[str] = []
     source = f"for i = 1, {EFFECTS} do leaf(i) end"
@@ -75,7 +77,9 @@ async def replaying(folder: Path, run: str) -> None:
 
 
 async def stopped(folder: Path) -> str:
-    """A run with 10,000 recorded effects, for a whole process to go on with."""
+    """Record a run with 10,000 effects that stopped, for another process to resume; return its
+    id.
+    """
     spell = folder / "many.lua"
     spell.write_text("for i = 1, 10000 do os.time() end return 'done'")
     ids: list[str] = []
@@ -93,7 +97,7 @@ def resume(folder: Path, run: str) -> None:
 
 
 async def conversation(folder: Path) -> None:
-    """The room a long conversation takes against its text."""
+    """Measure the disk space of a long conversation, compared with its text."""
     words = "the quick brown fox jumps over the lazy dog while it rains in the valley below and "
     said = [f"{n}: {words * 5}" for n in range(2 * TURNS)]
     model = ScriptedProvider(said[::2])

@@ -1,4 +1,4 @@
-"""What the sandbox costs a spell that computes: the same Lua in a bare state and in a spell."""
+"""The cost of the sandbox for computing: the same Lua in a bare state and in a spell."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ WORKLOADS = (("mixed", MIXED, ""), ("short texts", STRINGS, TEXT), ("pages", PAG
 
 
 async def compare(runtime: Runtime, program: str) -> tuple[float, float]:
-    """CPU seconds of a program in a bare state and in a spell, the least of each."""
+    """Return the least CPU seconds of a program in a bare state, and in a spell."""
     bare, guarded = [], []
     for _ in range(ROUNDS):
         begin = time.process_time()

@@ -1,4 +1,4 @@
-"""256 agents at once beside as many bare calls; and whether memory stays flat over 20,000 calls."""
+"""256 concurrent agents, compared with as many bare calls; and memory growth over 20,000 calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmspell.state import MemoryStore
 AT_ONCE = 256
 ROUNDS = 5
 CALLS = 20_000
-WARM = 4_000  # calls after which the first look at the memory is taken
+WARM = 4_000  # calls before the first memory measurement
 
 
 async def _bare(client: httpx2.AsyncClient, url: str) -> None:
@@ -52,19 +52,19 @@ async def agents(runtime: Runtime, ask: str) -> None:
 
 
 async def _cost(work: Awaitable[None]) -> float:
-    """CPU of this process, in ms a call."""
+    """Return the CPU time of this process in ms per call."""
     begin = time.process_time()
     await work
     return (time.process_time() - begin) / AT_ONCE * 1e3
 
 
 def _resident() -> int:
-    """Bytes of memory in use."""
+    """Return the resident memory in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 async def _grown(runtime: Runtime, ask: str) -> float:
-    """Bytes a call that were not given back."""
+    """Return the bytes per call that were not freed."""
     run = f"local agent = Agent.create{{}} for i = 1, 200 do {ask} agent:reset() end"
     for _ in range(WARM // 200):
         await runtime.execute(run)

@@ -1,4 +1,4 @@
-"""What a streamed answer of 50 pieces costs in each protocol, beside bare httpx2 and pydantic."""
+"""The cost of a streamed answer of 50 pieces in each protocol, against httpx2 and pydantic."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Choice(BaseModel):
 
 
 class Event(BaseModel):
-    """What a client of any one of the protocols has to read of a piece, as types of its own."""
+    """What a client of any of the protocols has to parse of a piece, as typed fields."""
 
     type: str | None = None
     delta: Text | str | None = None

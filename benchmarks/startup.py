@@ -1,7 +1,7 @@
-"""What the command line adds to the start of a process that imports what it cannot do without.
+"""The start-up time of the command line, compared with importing its unavoidable dependencies.
 
-Both run in turns, and the least of each counts, so that a busy machine tells little. Bytecode is
-cached, as it is in an installed package, whatever this process's own settings are.
+Runs are interleaved and the least time counts, so that load on the machine matters little. Bytecode
+is cached, as in an installed package, whatever the settings of this process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for arguments in COMMANDS.values():
-            seconds(arguments, folder)  # compiles
+            seconds(arguments, folder)  # to compile the bytecode
         turns = [{w: seconds(a, folder) for w, a in COMMANDS.items()} for _ in range(RUNS)]
     least = {what: min(turn[what] for turn in turns) for what in COMMANDS}
     baseline = next(iter(least.values()))

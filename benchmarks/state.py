@@ -1,6 +1,6 @@
-"""What the SQLite store's group commit and snapshot reads gain, and what a watch costs.
+"""The gain of the SQLite store's group commit and snapshot reads, and the cost of a watch.
 
-Every figure stands beside a baseline of the same run, as disks differ; the ratio is the result.
+Every figure is compared with a baseline of the same run, since disks differ; the ratio matters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READS = 4_000
 
 
 def one_commit_a_set(path: Path, synchronous: str) -> float:
-    """Sets a second of plain sqlite3, without a thread or a loop."""
+    """Return the sets per second of plain sqlite3, without a thread or an event loop."""
     sets = BASELINE_SETS[synchronous]
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
@@ -44,7 +44,7 @@ async def one_after_another(store: Store, sets: int) -> float:
 
 
 async def concurrently(store: Store) -> float:
-    """Acknowledged sets a second of all writers together."""
+    """Return the acknowledged sets per second of all writers together."""
 
     async def write(writer: int) -> None:
         for n in range(SETS):
@@ -59,7 +59,7 @@ async def concurrently(store: Store) -> float:
 
 
 async def watched_by_somebody(store: Store) -> float:
-    """The same while somebody takes every change."""
+    """Return the same while a watch receives every change."""
     watch = await settled(store.watch(""))
 
     async def take() -> None:
@@ -74,7 +74,7 @@ async def watched_by_somebody(store: Store) -> float:
 
 
 async def read_microseconds(store: Store) -> tuple[float, float]:
-    """Median and 99th percentile of one read after another."""
+    """Return the median and 99th percentile of sequential reads."""
     times = []
     for _ in range(READS):
         start = time.perf_counter()
@@ -84,7 +84,7 @@ async def read_microseconds(store: Store) -> tuple[float, float]:
 
 
 async def reads_beside_a_writer(store: Store) -> tuple[tuple[float, float], float]:
-    """The reads' times while one task writes without a pause, and its writes a second."""
+    """Return the read times while one task writes continuously, and its writes per second."""
     writes = 0
 
     async def write() -> None:

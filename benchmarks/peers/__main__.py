@@ -1,7 +1,7 @@
-"""`make bench-peers`: what a call costs llmspell and its peers, all with one mock server, in one run.
+"""`make bench-peers`: the cost of a call with llmspell and its peers, on one mock server.
 
-The peers have an environment of their own, `.venv-peers`. Figures are CPU ms a call, the least of
-several rounds in turn; what counts is the ratio to bare httpx2 and pydantic in the same run.
+The peers have an environment of their own, `.venv-peers`. Figures are CPU ms per call, the least of
+several interleaved rounds; what counts is the ratio to bare httpx2 and pydantic in the same run.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ROUNDS = 2
 
 OURS = ("llmspell", "llmspell, recorded")
 NAMES = ("bare", *OURS, "pydantic-ai", "langgraph", "openai-agents", "litellm")
-AT_MOST = 1.3  # times the bare call
-OF_PEERS = 1 / 3  # of what each peer costs
+AT_MOST = 1.3  # upper bound, as a multiple of the bare call
+OF_PEERS = 1 / 3  # upper bound, as a fraction of the cost of each peer
 
-# What is asked, by how many at once, and how often by each.
+# Title, model, number of concurrent agents, and calls of each.
 KINDS = (
     ("plain, one after another", "plain", 1, 60),
     ("plain, 256 at once", "plain", 256, 1),
@@ -36,7 +36,7 @@ KINDS = (
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The mock server in a process of its own; its base URL."""
+    """Run the mock server in a process of its own; yield its base URL."""
     command = [sys.executable, str(HERE / "server.py")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -55,7 +55,7 @@ def cost(name: str, *arguments: object) -> float:
 
 
 def compare(url: str) -> bool:
-    """Print what each costs; whether ours is within its bounds."""
+    """Print the cost of each; return whether llmspell is within its bounds."""
     kept = True
     for title, model, agents, calls in KINDS:
         least = dict.fromkeys(NAMES, float("inf"))

@@ -1,7 +1,7 @@
-"""One contestant at work: `contestants.py NAME URL MODEL AGENTS CALLS` prints CPU ms a call.
+"""Measures one contestant: `contestants.py NAME URL MODEL AGENTS CALLS` prints CPU ms per call.
 
-`AGENTS` of them ask at once, `CALLS` times each, after a first time that does not count. Of several such
-parts the one that took least counts, since a machine has other things to do.
+`AGENTS` agents run concurrently with `CALLS` calls each, after a warm-up. Of several repetitions
+the fastest counts, since other processes may disturb the measurement.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ KEY = "sk-benchmark-0123456789abcdef"
 ASK = "Hello"
 STREAMED = "pieces"
 PARTS = 5
-PATIENCE = 600.0  # seconds; 256 that ask at once wait long for each other on a busy machine
+PATIENCE = 600.0  # seconds; 256 concurrent requests wait long for each other on a busy machine
 
 Call = Callable[[], Awaitable[None]]
-"""One request of one agent, to the end of its answer."""
+"""Makes one request with one agent, to the end of its answer."""
 
 
 async def bare(url: str, model: str) -> Call:
-    """httpx2 and pydantic by hand: what any of the others could cost at best."""
+    """httpx2 and pydantic by hand: the least that any of the others could cost."""
     import httpx2
     from pydantic import BaseModel
 
@@ -186,7 +186,7 @@ async def _peer(name: str, url: str, model: str, agents: int, calls: int) -> flo
 
 
 async def _least(work: Callable[[int], Awaitable[None]], calls: int) -> float:
-    """Seconds of CPU that so many calls of each agent take."""
+    """Return the least CPU seconds for that many calls of each agent."""
     await work(max(1, calls // 10))
     taken = []
     for _ in range(PARTS):

@@ -1,4 +1,4 @@
-"""Recorded effects a second, beside the steps that DBOS records on SQLite."""
+"""Recorded effects per second, compared with the steps that DBOS records on SQLite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 EFFECTS = 2_000
-AT_LEAST = 10  # times DBOS
+AT_LEAST = 10  # lower bound, as a multiple of DBOS
 
 DBOS = """
 import asyncio, json, sys, time
@@ -46,7 +46,7 @@ async def ours(calls: int) -> float:
     from llmspell import Runtime, tool
     from llmspell.config import Project
 
-    @tool(idempotent=True)  # as a step of DBOS is: one without a record is performed again
+    @tool(idempotent=True)  # like a step of DBOS: without a record it is performed again
     async def step(n: int) -> int:
         """Add one.
 

@@ -1,6 +1,6 @@
-"""A server of OpenAI's chat completions that says the same to all.
+"""A mock server for OpenAI's chat completions that gives every request the same answer.
 
-Run it: it prints its port. The model's name says how it answers: `plain`, or in 50 `pieces`.
+It prints its port. The name of the model selects the answer: `plain`, or streamed in 50 `pieces`.
 """
 
 from __future__ import annotations
