@@ -70,8 +70,9 @@ class Registry(Mapping[str, T], Searchable[T]):
     yields plain names only.
 
     Writes are copy-on-write, so readers never wait and iteration is never disturbed, in any
-    thread. A registry with a `parent` also shows the parent's things, which its own override. This
-    is how a run sees all tools of its runtime and defines some of its own.
+    thread. A registry with a `parent` also shows the parent's things, which its own of the same name
+    override, whatever the versions. This is how a run sees all tools of its runtime and defines
+    some of its own.
 
     Attributes:
         kind: What it holds, for messages: "tool".
@@ -192,7 +193,7 @@ class Registry(Mapping[str, T], Searchable[T]):
         return [self._own, *(self._parent._layers() if self._parent is not None else ())]  # noqa: SLF001
 
     def versions(self, name: str) -> list[str]:
-        """Return the versions of a name, newest first; empty for an unknown name."""
+        """Return the versions of a name, newest first, the parent's too; empty for an unknown name."""
         found = set(_versions_of(name, self._own))
         if self._parent is not None:
             found.update(self._parent.versions(name))

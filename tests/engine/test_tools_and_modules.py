@@ -201,6 +201,17 @@ async def test_a_version_is_called_by_name(lua):
     ) == ["price 1.10", "price 1.9", "1.9", "did you mean 'price@1.10' or 'price@1.9'?"]
 
 
+async def test_a_tool_hides_a_newer_one_that_is_built_in(lua):
+    def named(name, version):
+        return tool(name=name, version=version)(lambda: f"{name} {version}")
+
+    tools = [named("calculate", "0.9"), named("calculate", "0.8")]
+    source = """
+        local built_in = Tool.call("calculate@1", {expression = "1 + 1"})
+        return {calculate(), Tool.get("calculate").version, built_in}"""
+    assert await lua(source, tools=tools) == ["calculate 0.9", "0.9", 2]
+
+
 async def test_an_agent_may_have_a_certain_version(new_runtime):
     def price(version):
         return tool(name="price", version=version)(lambda: f"price {version}")
