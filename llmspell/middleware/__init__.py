@@ -12,6 +12,7 @@ from llmspell.middleware.budget import Budgeting
 from llmspell.middleware.deadline import Deadline
 from llmspell.middleware.failures import middleware_failed
 from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction, middleware
+from llmspell.middleware.guarded import guarded, inside
 from llmspell.middleware.hooks import HookMiddleware
 from llmspell.middleware.journal import Journal
 from llmspell.middleware.permission import Permission
@@ -113,8 +114,10 @@ def compose(order: Sequence[Middleware], handler: Handler, run: Run) -> Perform:
 
 
 def _wrapped(one: Middleware, handler: Handler, call: Perform, run: Run) -> Perform:
+    is_foreign = not type(one).__module__.startswith("llmspell.")  # ours name their own failures
+    inner = inside(call) if is_foreign else call
     try:
-        wrapped = one.wrap(handler, call, run)
+        wrapped = one.wrap(handler, inner, run)
     except LlmspellError:
         raise
     except Exception as error:
@@ -124,4 +127,6 @@ def _wrapped(one: Middleware, handler: Handler, call: Perform, run: Run) -> Perf
         raise middleware_failed(
             one.name, handler.name, f"wrap gave {wrapped!r}, which is no function", run
         )
-    return wrapped
+    if wrapped is inner:
+        return call
+    return guarded(one.name, wrapped) if is_foreign else wrapped

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import anyio
 import pytest
 
+from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler
 from llmspell.errors import (
     ConfigError,
@@ -208,6 +209,81 @@ async def test_middleware_that_cannot_be_put_around_an_effect_is_named(new_run, 
         with pytest.raises(MiddlewareFailed, match=f"'broken' at probe.work: {said}"):
             await run.do("probe.work")
         assert (await told.receive(1)).data["middleware"] == "broken"
+
+
+def _run_within(new_run, *wraps):
+    """A run with the effect `probe.work`, inside of middleware that these put around it."""
+    names = [f"mine{number}" for number in range(len(wraps))]
+    order = [
+        SimpleNamespace(name=name, after="hooks", wrap=lambda _, call, run, wrap=wrap: wrap(call))
+        for name, wrap in zip(names, wraps, strict=True)
+    ]
+    run = new_run(order=arrange(order))
+
+    @run.probe.effect()
+    async def work(error: str | None = None) -> int:
+        if error:
+            raise {"tool": ToolError("broken"), "bug": KeyError("x")}[error]
+        return 1
+
+    return run
+
+
+def _passing(call):
+    return lambda effect: call(effect)
+
+
+def _awaiting(call):
+    async def performed(effect):
+        return await settled(call(effect))
+
+    return performed
+
+
+def _sync_failure(call):
+    def performed(effect):
+        raise ValueError("not today")
+
+    return performed
+
+
+def _late_failure(call):
+    async def performed(effect):
+        await settled(call(effect))
+        raise ValueError("not today")
+
+    return performed
+
+
+def _replaced_error(call):
+    async def performed(effect):
+        try:
+            return await settled(call(effect))
+        except KeyError as error:
+            raise ValueError("not today") from error
+
+    return performed
+
+
+@pytest.mark.parametrize(
+    ("wrap", "error"),
+    [(_sync_failure, "tool"), (_late_failure, None), (_replaced_error, "bug")],
+)
+async def test_middleware_that_fails_at_an_effect_is_named(new_run, wrap, error):
+    run = _run_within(new_run, _awaiting, wrap, _passing)
+    with run[Events].stream("middleware.failed") as told:
+        with pytest.raises(MiddlewareFailed, match="'mine1' at probe.work: ValueError: not today"):
+            await run.do("probe.work", error=error)
+        assert (await told.receive(1)).data["middleware"] == "mine1"
+
+
+@pytest.mark.parametrize("wrap", [_passing, _awaiting, lambda call: call])
+@pytest.mark.parametrize(("error", "kind"), [("tool", ToolError), ("bug", KeyError)])
+async def test_what_fails_inside_of_middleware_is_passed_on(new_run, wrap, error, kind):
+    run = _run_within(new_run, wrap, wrap)
+    assert await run.do("probe.work") == 1
+    with pytest.raises(kind):
+        await run.do("probe.work", error=error)
 
 
 # Validate
