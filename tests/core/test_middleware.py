@@ -230,7 +230,10 @@ def _run_within(new_run, *wraps):
 
 
 def _passing(call):
-    return lambda effect: call(effect)
+    def performed(effect):
+        return call(effect)
+
+    return performed
 
 
 def _awaiting(call):
@@ -272,7 +275,9 @@ def _replaced_error(call):
 async def test_middleware_that_fails_at_an_effect_is_named(new_run, wrap, error):
     run = _run_within(new_run, _awaiting, wrap, _passing)
     with run[Events].stream("middleware.failed") as told:
-        with pytest.raises(MiddlewareFailed, match="'mine1' at probe.work: ValueError: not today"):
+        with pytest.raises(
+            MiddlewareFailed, match=r"'mine1' at probe\.work: ValueError: not today"
+        ):
             await run.do("probe.work", error=error)
         assert (await told.receive(1)).data["middleware"] == "mine1"
 
