@@ -11,7 +11,7 @@ from llmspell.errors import NotApproved
 from llmspell.values import Value
 
 if TYPE_CHECKING:
-    from llmspell.journal.reader import RecordedEffect
+    from llmspell.journal.records import RecordedEffect
 
 _SUBJECTS = ("name", "model", "key", "topic", "spell", "agent")
 

@@ -12,7 +12,7 @@ from llmspell.config import Project
 from llmspell.effect_paths import BESIDE
 from llmspell.errors import NobodyToAsk, NotApproved, ReplayError
 from llmspell.human import Approval, Person
-from llmspell.journal.reader import RecordedRun
+from llmspell.journal.records import RecordedRun
 from llmspell.limits import Budget, Limits
 from llmspell.permissions import KINDS, NOTHING, Grants
 from llmspell.providers.models import Substitutes

@@ -19,7 +19,7 @@ from llmspell.spell import Spell
 from llmspell.values import Value
 
 if TYPE_CHECKING:
-    from llmspell.journal.reader import RecordedRun
+    from llmspell.journal.records import RecordedRun
 
 
 class HostOptions(NamedTuple):

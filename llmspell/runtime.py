@@ -46,8 +46,8 @@ from llmspell.values import Value, plain
 if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes
     from llmspell.journal.journal import Journal
-    from llmspell.journal.reader import BegunEffect
     from llmspell.journal.recording import Judge, Verdict
+    from llmspell.journal.records import BegunEffect
     from llmspell.plugins import Plugin
     from llmspell.providers.weights import Progress
 

@@ -14,7 +14,7 @@ from llmspell.spending.spent import counted
 
 if TYPE_CHECKING:
     from llmspell.journal.diff import Difference
-    from llmspell.journal.reader import RecordedEffect
+    from llmspell.journal.records import RecordedEffect
 
 _WIDEST = 100
 

@@ -15,7 +15,8 @@ from llmspell.config import find_project
 from llmspell.effects import Effect
 from llmspell.errors import RunSuspended
 from llmspell.journal.labels import shown
-from llmspell.journal.reader import Reader, RecordedEffect
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedEffect
 from llmspell.runtime import Runtime
 from llmspell.values import Value, legible
 

@@ -18,8 +18,9 @@ from llmspell.config import find_project
 from llmspell.errors import RunBusy, RunSuspended
 from llmspell.journal.labels import shown
 from llmspell.journal.locks import is_running
-from llmspell.journal.reader import BegunEffect, Reader, due_runs, is_due
+from llmspell.journal.reader import Reader, due_runs
 from llmspell.journal.recording import Judge, Verdict
+from llmspell.journal.records import BegunEffect, is_due
 from llmspell.resume_inputs import model_then
 from llmspell.runtime import Runtime
 from llmspell.values import Value

@@ -13,7 +13,8 @@ from llmspell.cli.output import harmless
 from llmspell.config import find_project
 from llmspell.durations import seconds_in
 from llmspell.journal.pruning import prune
-from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedRun
 from llmspell.spending.spent import counted
 
 _SHOWN = 20

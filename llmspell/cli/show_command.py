@@ -16,7 +16,8 @@ from llmspell.config import find_project
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from llmspell.journal.reader import Reader, RecordedRun
+    from llmspell.journal.reader import Reader
+    from llmspell.journal.records import RecordedRun
     from llmspell.journal.spans import Span
 
 

@@ -25,7 +25,9 @@ imported_approvals.py  approvals in imported runs
 transfer.py            exports and imports runs
 pruning.py             deletes runs
 validation.py          checks what is read from the file
-reader.py              read access; what shows runs is built on it
+records.py             what can be read of a run: the run, its leaves, composites and turns
+stored_reader.py       rows and stored values, each checked
+reader.py              queries; what shows runs is built on it
 labels.py, spans.py, totals.py, conversations.py, diff.py, html_page.py, telemetry.py
                        views of a run for people and other programs
 """

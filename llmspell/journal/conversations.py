@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llmspell.journal.html_page import shown
-from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedRun
 from llmspell.journal.spans import parent_of, spans_of
 from llmspell.values import Value
 

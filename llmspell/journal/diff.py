@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.journal.spans import place_of
 from llmspell.journal.stored_values import text_of
 from llmspell.values import Value

@@ -12,7 +12,7 @@ from llmspell import sqlite_file
 from llmspell.effect_paths import all_around, is_within
 from llmspell.errors import ReplayError
 from llmspell.journal.database import schema
-from llmspell.journal.reader import RecordedEffect, RecordedRun
+from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.journal.stored_values import Row
 from llmspell.suggestions import did_you_mean
 

@@ -25,8 +25,9 @@ from llmspell.errors import (
     effect_error_from,
 )
 from llmspell.journal.labels import shown
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import Reader
 from llmspell.journal.recorded_calls import RecordedCall
+from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.values import Value
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedRun
 from llmspell.journal.spans import Span, spans_of
 from llmspell.journal.totals import Totals
 from llmspell.values import Value, legible

@@ -8,7 +8,8 @@ from pathlib import Path
 from llmspell.approvals import what_is
 from llmspell.effect_paths import BESIDE, all_above, is_beside
 from llmspell.human import Approval
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.journal.rerun import answered
 from llmspell.values import Value
 

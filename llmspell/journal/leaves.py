@@ -24,7 +24,7 @@ from llmspell.values import NotPlain, Value
 
 if TYPE_CHECKING:
     from llmspell.journal.history import History, RecordedLeaf
-    from llmspell.journal.reader import BegunEffect
+    from llmspell.journal.records import BegunEffect
 
 MODULE = "module.load"
 

@@ -13,7 +13,7 @@ from llmspell.journal.writer import Writer
 from llmspell.values import Value
 
 if TYPE_CHECKING:
-    from llmspell.journal.reader import RecordedEffect
+    from llmspell.journal.records import RecordedEffect
     from llmspell.providers.messages import Usage
 
 _BEGUN = "INSERT INTO payments VALUES (?, ?, ?, ?, ?, ?)"

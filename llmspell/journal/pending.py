@@ -10,7 +10,8 @@ from llmspell.errors import JournalError, ReplayError, RunNotFound
 from llmspell.human import Approval, Decision, Question
 from llmspell.journal import rerun
 from llmspell.journal.journal import Journal
-from llmspell.journal.reader import BegunEffect, Reader, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import BegunEffect, RecordedRun
 from llmspell.values import Value
 
 _KINDS = ("human.ask", "human.approve")

@@ -26,7 +26,7 @@ from llmspell.values import Value
 if TYPE_CHECKING:
     from llmspell.journal.history import History
     from llmspell.journal.payments import Payment
-    from llmspell.journal.reader import BegunEffect
+    from llmspell.journal.records import BegunEffect
     from llmspell.providers.messages import Usage
 
 Verdict = Literal["again", "skip", "fail"]

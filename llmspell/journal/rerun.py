@@ -13,8 +13,9 @@ from llmspell.journal.history import History
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
 from llmspell.journal.payments import Payments
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import Reader
 from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
+from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.journal.stored_values import Row, stored, stored_bytes, text_of
 from llmspell.spell import Spell
 from llmspell.values import Value, plain

@@ -12,7 +12,8 @@ from typing import Literal
 
 from llmspell.effect_paths import BESIDE, all_above, is_beside
 from llmspell.journal.labels import label_of
-from llmspell.journal.reader import Reader, RecordedEffect, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedEffect, RecordedRun
 
 Kind = Literal["task", "composite", "leaf", "unfinished"]
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ConfigError, JournalError
 from llmspell.journal.html_page import shown
-from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedRun
 from llmspell.journal.spans import Span, spans_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pathlib import Path
 from llmspell import sqlite_file
 from llmspell.errors import JournalError
 from llmspell.journal.database import OF_A_RUN, open_to_read, open_to_write, schema
-from llmspell.journal.reader import Reader, RecordedRun
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedRun
 from llmspell.journal.stored_values import Row, Stored, content_of, digest, stored, text_of
 from llmspell.journal.validation import heads_of
 from llmspell.values import plain

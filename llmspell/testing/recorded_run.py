@@ -11,7 +11,8 @@ from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.errors import JournalMismatch
 from llmspell.journal.history import RecordedLeaf
 from llmspell.journal.labels import shown
-from llmspell.journal.reader import Reader, RecordedEffect
+from llmspell.journal.reader import Reader
+from llmspell.journal.records import RecordedEffect
 from llmspell.journal.stored_values import Arguments, text_of
 from llmspell.values import Value
 
