@@ -62,7 +62,7 @@ async def approve(
 
     Args:
         effect: The effect that needs the approval.
-        what: What is to be done: `tool.call:send_mail`.
+        what: The effect or action to approve: `tool.call:send_mail`.
         args: Its arguments, which the person may change.
         beside: Whether the effect itself is what waits. It may be a leaf, which is recorded as a
             whole, so the request gets a path beside it.

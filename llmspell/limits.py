@@ -87,7 +87,7 @@ class Unit(Frozen):
 
 
 class Duration(Unit):
-    """Seconds, which may also be written as a span of time: "5m", "1h30m"."""
+    """Seconds that may also be written as a duration: "5m", "1h30m"."""
 
     def _number(self, given: object) -> float:
         number = super()._number(given)

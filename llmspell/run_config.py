@@ -56,7 +56,7 @@ class RunConfig:
     async def launch(
         self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]
     ) -> Launch:
-        """Return what a new run starts with. Raises ConfigError for an invalid parameter."""
+        """Return the launch of a new run. Raises ConfigError for an invalid parameter."""
         return Launch(
             spell,
             spell.bind(params),
@@ -69,7 +69,7 @@ class RunConfig:
         )
 
     async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
-        """Return what a resumed run starts with; recorded grants and approvals still hold.
+        """Return the launch of a resumed run; recorded grants and approvals still hold.
 
         So does the recorded budget, unless one is given now.
         """
@@ -117,7 +117,7 @@ def _unlike(budget: Budget, usual: Budget) -> dict[str, Any]:
 
 
 def launch_of(run: RecordedRun) -> Launch:
-    """Return what a recorded run started with, for a replay."""
+    """Return the launch of a recorded run, for a replay."""
     from llmspell import resume_inputs
 
     return Launch(

@@ -19,9 +19,9 @@ def command(
     name: str | None,
     as_json: bool,
 ) -> None:
-    """List the agents that files describe, the project's and the shipped ones, or show one.
+    """List agent templates, the project's and the shipped ones, or show one.
 
-    A spell makes one with Agent.from("NAME").
+    A spell creates an agent from a template with Agent.from("NAME").
     """
     templates = Templates([find_project().root / "agents"])
     if name is not None:

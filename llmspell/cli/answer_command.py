@@ -16,9 +16,9 @@ from llmspell.journal.pending import Pending, answer
 @click.argument("place", nargs=-1, required=True, metavar="[RUN [PATH]] TEXT")
 @debug_option
 def command(place: tuple[str, ...]) -> None:
-    """Answer a question that a run waits with.
+    """Answer a question that a run is waiting for.
 
-    RUN and PATH, as `llmspell pending` shows them, say which, where there are several.
+    RUN and PATH, as shown by `llmspell pending`, select one if there are several.
     """
     *where, text = place
     if len(where) > len(("run", "path")):

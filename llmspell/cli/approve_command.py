@@ -27,9 +27,9 @@ from llmspell.journal.pending import Pending, decide
 )
 @debug_option
 def command(run: str | None, path: str | None, changes: tuple[str, ...]) -> None:
-    """Approve of an effect that a run waits with.
+    """Approve an effect that a run is waiting to perform.
 
-    RUN and PATH, as `llmspell pending` shows them, say which, where there are several.
+    RUN and PATH, as shown by `llmspell pending`, select one if there are several.
     """
     decide_about(run, path, Approval, partial(_decide, changes=changes))
 

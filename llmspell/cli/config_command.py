@@ -10,14 +10,14 @@ from llmspell.config import find_project
 
 @click.group("config")
 def command() -> None:
-    """The settings of the project, and what can be set."""
+    """Show the settings of the project, or the schema of what can be set."""
 
 
 @command.command("show")
 @json_option()
 @debug_option
 def show(as_json: bool) -> None:
-    """Show the settings that hold here, with defaults, as TOML. What may be a secret is hidden."""
+    """Show the effective settings, with defaults, as TOML. Possible secrets are hidden."""
     from llmspell.cli.settings_view import as_toml, shown
 
     project = find_project()
@@ -32,7 +32,7 @@ def show(as_json: bool) -> None:
 @command.command("schema")
 @debug_option
 def schema() -> None:
-    """Print the JSON Schema of the settings, with those of every plugin that is known here."""
+    """Print the JSON Schema of the settings, including those of every known plugin."""
     from llmspell.plugins.discovery import known_plugins
     from llmspell.plugins.schema import settings_schema
 

@@ -15,9 +15,9 @@ from llmspell.journal.pending import decide
 @click.option("--reason", default="", help="Why, for the spell and the model.")
 @debug_option
 def command(run: str | None, path: str | None, reason: str) -> None:
-    """Refuse an effect that a run waits with.
+    """Refuse an effect that a run is waiting to perform.
 
-    RUN and PATH, as `llmspell pending` shows them, say which, where there are several.
+    RUN and PATH, as shown by `llmspell pending`, select one if there are several.
     """
     decision = Decision(approved=False, reason=reason)
     decide_about(run, path, Approval, lambda journal, one: decide(journal, one, decision))

@@ -25,7 +25,7 @@ _WIDEST = 100
 @json_option()
 @debug_option
 def command(left: str, right: str, as_json: bool) -> None:
-    """Show where two recorded runs part, and what each of them cost."""
+    """Show where two recorded runs differ, and what each of them cost."""
     from llmspell.journal.diff import differences
     from llmspell.journal.reader import Reader
     from llmspell.journal.totals import Totals

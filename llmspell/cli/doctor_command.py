@@ -19,9 +19,9 @@ def command(
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Look at what spells need here: settings, state, isolation, keys, the default model.
+    """Check what spells need: settings, state, isolation, keys, the default model.
 
-    The exit code is 1 when there is a problem. Of keys only their variables' names are shown.
+    The exit code is 1 if there is a problem. Of keys, only the names of variables are shown.
     """
     import asyncio
 

@@ -22,10 +22,10 @@ from llmspell.spending.spent import counted
 )
 @debug_option
 def command(run: str, file: Path | None, otel: bool, contents: bool) -> None:
-    """Write a recorded run into a file of its own, by default RUN.run.
+    """Write a recorded run to a file of its own, by default RUN.run.
 
-    It can be taken in elsewhere with `llmspell import`. With --otel, it is sent where
-    OTEL_EXPORTER_OTLP_ENDPOINT says.
+    Import it elsewhere with `llmspell import`. With --otel, it is sent to
+    OTEL_EXPORTER_OTLP_ENDPOINT instead.
     """
     from llmspell.journal.reader import Reader
     from llmspell.journal.transfer import export_run

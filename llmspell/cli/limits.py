@@ -12,7 +12,7 @@ from llmspell.suggestions import did_you_mean
 def read_seconds(
     context: click.Context, option: click.Parameter, given: str | None
 ) -> float | None:
-    """The callback of an option that takes a span of time."""
+    """Parse the value of an option that takes a duration; a click callback."""
     try:
         return None if given is None else units(Budget)["seconds"].read(given)
     except ValueError as error:

@@ -23,10 +23,10 @@ name = "metrics\""""
 @click.option("--clear", is_flag=True, help="Begin anew; nothing is printed.")
 @debug_option
 def command(clear: bool) -> None:
-    """Print what was measured in this project, in the text format of Prometheus.
+    """Print the metrics of this project in the text format of Prometheus.
 
-    It is measured by the middleware `metrics`: effects, models, hooks and events. Each run adds to
-    it when it ends.
+    The middleware `metrics` measures effects, models, hooks and events. Each run adds its figures
+    when it ends.
     """
     kept = MetricsFile(find_project().metrics_file)
     try:

@@ -56,7 +56,7 @@ def command(
 @click.option("--name", help="What to call it; by default as the file is called.")
 @debug_option
 def pull(model: str, name: str | None) -> None:
-    """Have a model here: download one that llmspell knows, or keep a copy of a GGUF file."""
+    """Install a model: download one that llmspell knows, or copy a GGUF file."""
     model = model.removeprefix("local/")
     file = Path(model).expanduser()
     if file.suffix.lower() == ".gguf":

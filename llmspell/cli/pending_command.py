@@ -22,9 +22,9 @@ from llmspell.values import legible
 @json_option()
 @debug_option
 def command(as_json: bool) -> None:
-    """List what recorded runs wait for a person to say: questions, and effects to approve of.
+    """List the questions and approvals that recorded runs are waiting for.
 
-    `llmspell answer`, `approve` and `deny` say it; `llmspell resume RUN` goes on.
+    Respond with `llmspell answer`, `approve` or `deny`, then continue with `llmspell resume RUN`.
     """
     file = find_project().journal_file
     found: list[Pending] = []

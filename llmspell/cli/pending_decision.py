@@ -18,7 +18,7 @@ Tell = Callable[[Journal, Pending], None]
 
 
 def decide_about(run: str | None, path: str | None, kind: type, tell: Tell) -> None:
-    """Find the effect that is meant, record the decision about it, and say how its run goes on."""
+    """Find the selected effect, record the decision about it, and print how to resume its run."""
     project = find_project()
     with Reader.open(project.journal_file) as reader:
         found = find(reader, run, path, kind)

@@ -17,14 +17,14 @@ from llmspell.suggestions import did_you_mean
 
 @click.group("plugins")
 def command() -> None:
-    """What plugins there are, and what they do."""
+    """List plugins, or show one."""
 
 
 @command.command("list")
 @json_option()
 @debug_option
 def list_plugins(as_json: bool) -> None:
-    """List the plugins of the project in the order of their start, then the other installed ones."""
+    """List the plugins of the project in start order, then the other installed ones."""
     found = known_plugins(find_project())
     if as_json:
         print_json([_as_json(one) for one in found])
@@ -40,7 +40,7 @@ def list_plugins(as_json: bool) -> None:
 @json_option("As JSON, with the schema of its settings.")
 @debug_option
 def info(name: str, as_json: bool) -> None:
-    """Show a plugin: what it brings, and its settings."""
+    """Show a plugin: what it contributes, and its settings."""
     known = {one.name: one for one in known_plugins(find_project())}
     if name not in known:
         raise _unknown(name, list(known))

@@ -25,7 +25,7 @@ _HEADINGS = ("provider", "protocol", "base URL", "key", "default model")
 @debug_option
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the providers of models: where they are, and whether their keys are set."""
+    """List model providers: their URLs, and whether their keys are set."""
     if context.invoked_subcommand:
         return
     found = providers(find_project())
@@ -45,7 +45,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @json_option()
 @debug_option
 def check_provider(name: str, model: str | None, as_json: bool) -> None:
-    """Make one small, real request, and say what came of it. The exit code is 1 if it fails."""
+    """Make one small, real request, and report the outcome. The exit code is 1 if it fails."""
     found = asyncio.run(check(name, model))
     if as_json:
         print_json(found._asdict())

@@ -51,7 +51,7 @@ def run_spell(
 
 
 def check_model(runtime: Runtime, model: str | None) -> None:
-    """Raise Misuse if no provider can have the model given on the command line."""
+    """Raise Misuse if the model given on the command line cannot exist."""
     try:
         if model:
             runtime.models.check(model)

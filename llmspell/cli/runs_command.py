@@ -48,9 +48,9 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
 @click.option("--keep", metavar="N", type=int, help="All but the newest N.")
 @debug_option
 def prune_command(older: str | None, keep: int | None) -> None:
-    """Delete runs, and what only they need. Without options, as [journal] retention says.
+    """Delete runs, and the data that only they use. Without options, [journal] retention applies.
 
-    Runs that are at work, or that can go on, stay unless they are older too.
+    Runs that are in progress, or that can be resumed, are kept unless they are older too.
     """
     project = find_project()
     settings = project.settings.journal

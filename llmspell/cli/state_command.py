@@ -62,7 +62,7 @@ _scope = click.option("--scope", metavar="NAME", help="The keys of this scope.")
 
 @click.group("state")
 def command() -> None:
-    """Look at the project's state, change it, export and import it."""
+    """Read, change, export and import the project's state."""
 
 
 @command.command("get")

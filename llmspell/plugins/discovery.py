@@ -77,7 +77,7 @@ def known_plugins(project: Project) -> list[PluginInfo]:
 
 
 def _of_one_name(listed: list[PluginInfo], source: str) -> list[PluginInfo]:
-    """The same, where enabled ones that have the same name are broken: nothing starts with them."""
+    """Mark enabled plugins that share a name as broken, since they prevent the start."""
     names = Counter(one.name for one in listed if one.standing == "enabled")
     return [
         replace(one, error=same_name(one.name, source))

@@ -69,7 +69,7 @@ def _not_installed(name: str) -> PluginError:
 
 
 def same_name(name: str, source: str) -> ConfigError:
-    """The error of two enabled entries that have one name."""
+    """Return the error for two enabled entries with the same name."""
     hint = "set enabled = false for one of them, or give it a name of its own"
     return ConfigError(source, [f"plugins.{name}: two plugins are named so"], hint=hint)
 
