@@ -51,7 +51,7 @@ def run_spell(
 
 
 def check_model(runtime: Runtime, model: str | None) -> None:
-    """Raise Misuse if the model given on the command line cannot exist."""
+    """Raise Misuse if a model's name is malformed or its provider unknown."""
     try:
         if model:
             runtime.models.check(model)

@@ -50,7 +50,7 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
 def prune_command(older: str | None, keep: int | None) -> None:
     """Delete runs, and the data that only they use. Without options, [journal] retention applies.
 
-    Runs that are in progress, or that can be resumed, are kept unless they are older too.
+    Runs in progress are kept. For runs that have not ended, the time of their start counts.
     """
     project = find_project()
     settings = project.settings.journal
