@@ -46,9 +46,7 @@ def runtime(folder: Path, **options) -> Runtime:
 
 
 async def recording(folder: Path) -> str:
-    """Compare a recorded leaf with an unrecorded one, interleaved, best of each; return a run's
-    id.
-    """
+    """Compare a recorded leaf with an unrecorded one, interleaved; return the id of a run."""
     times: dict[bool, list[float]] = {False: [], True: []}
     ids: list[str] = []
     source = f"for i = 1, {EFFECTS} do leaf(i) end"
@@ -77,9 +75,7 @@ async def replaying(folder: Path, run: str) -> None:
 
 
 async def stopped(folder: Path) -> str:
-    """Record a run with 10,000 effects that stopped, for another process to resume; return its
-    id.
-    """
+    """Record a run that stops after 10,000 effects, to be resumed; return its id."""
     spell = folder / "many.lua"
     spell.write_text("for i = 1, 10000 do os.time() end return 'done'")
     ids: list[str] = []

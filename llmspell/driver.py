@@ -167,7 +167,7 @@ class Driver:
         self._left = True
 
     def may_leave(self) -> bool:
-        """Whether the run may be being cancelled from outside without notice.
+        """Whether the run is perhaps being cancelled from outside without notice.
 
         Also true while the handler of an effect cancels itself, for example at its timeout.
         """
@@ -543,7 +543,7 @@ class Driver:
 
 
 def _close(result: Coroutine[Any, Any, Value], _: object) -> None:
-    """Close the coroutine of a task, which a task cancelled before its start never runs."""
+    """Close the coroutine of a task that was perhaps cancelled before it could start."""
     result.close()
 
 

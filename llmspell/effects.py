@@ -94,16 +94,12 @@ class Effect:
         return other
 
     def mark(self, name: str) -> str:
-        """Return the path for recording a fact `name` beside this effect; distinct for each
-        repeat.
-        """
+        """Return the path at which to record a fact beside this effect; each repeat has its own."""
         again = f"-{self.repeats}" if self.repeats else ""
         return f"{self.path}{BESIDE}{name}{again}"
 
     def aside(self, number: int) -> Effect:
-        """Return a copy of this effect at a path of its own, for work done beside it such as a
-        hook.
-        """
+        """Return a copy of this effect at a path of its own, for work beside it such as a hook."""
         twin = self.beside(self.name, self.args, f"{self.path}{BESIDE}{number}")
         twin.bound = self.bound
         return twin

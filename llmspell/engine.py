@@ -136,7 +136,7 @@ class Engine:
 
     @property
     def _calling(self) -> list[RunWatches | RunSubscriptions]:
-        """The services of this run that keep calling functions of the spell, among those in use."""
+        """The services in use that keep calling functions of the spell until the run ends."""
         return [
             self._services[kind]
             for kind in (RunWatches, RunSubscriptions)

@@ -171,9 +171,7 @@ class Runs:
         return end.result
 
     def _begun(self, launch: Launch) -> Recording | None:
-        """Begin the record of a new run; None when runs are not recorded or the file is
-        read-only.
-        """
+        """Begin recording a new run; None when runs are not recorded or the file is read-only."""
         if self._open_journal is None:
             return None
         journal = self._open_journal()
@@ -267,9 +265,7 @@ class Runs:
         return [folder / "agents" for folder in folders]
 
     async def _machine(self, launch: Launch, seed: int, tools: list[str]) -> Machine:
-        """Create the Lua state of a run: in this process or, if the spell is isolated, in a
-        worker.
-        """
+        """Create the Lua state of a run: in this process or, for an isolated spell, in a worker."""
         limits = launch.limits
         if not self._isolate(launch.spell):
             return Vm(limits, seed=seed, image=self._image, tools=tools)
@@ -303,8 +299,9 @@ def _chance() -> int:
 
 
 class _Services(dict[type, Any]):
-    """The services behind `run[SomeType]`. A missing one is created on demand: by its maker, or
-    else by calling the type.
+    """The services behind `run[SomeType]`.
+
+    A missing service is created on demand: by its maker, or else by calling the type.
     """
 
     def __init__(self, ready: Mapping[type, Any], makers: Mapping[type, Callable[[], Any]]) -> None:
