@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-# Tests start hundreds of processes; without its bytecode each would compile llmspell anew.
+# Tests start hundreds of processes; without bytecode, each would compile llmspell again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -13,5 +13,5 @@ def anyio_backend():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    # What takes longest, and needs all the rest to work.
+    # It takes longest, and needs everything else to work.
     items.sort(key=lambda item: item.path.name == "test_packaging.py")

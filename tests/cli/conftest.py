@@ -1,4 +1,4 @@
-"""Real processes of the command line, in pipes and on a terminal, and a model's server to talk to."""
+"""Runs the command line in real processes, in pipes and on a terminal, with a fake model server."""
 
 import fcntl
 import os
@@ -69,7 +69,7 @@ def mutter(lines: int) -> str:
 
 
 class Outcome(NamedTuple):
-    """How a process ended and what it wrote."""
+    """The exit code and output of a process."""
 
     code: int
     out: str
@@ -83,7 +83,7 @@ def bytecode(tmp_path_factory):
 
 @pytest.fixture
 def environ(bytecode, tmp_path):
-    """An environment without keys, servers, colours and settings of whoever runs the tests."""
+    """An environment without the keys, servers, colours and settings of the machine."""
     kept = {"PATH", "LANG", "LC_ALL", "VIRTUAL_ENV", "LLMSPELL_CACHE"}
     return {name: value for name, value in os.environ.items() if name in kept} | {
         "HOME": str(tmp_path / "home"),
@@ -95,7 +95,7 @@ def environ(bytecode, tmp_path):
 
 @pytest.fixture
 def project(tmp_path):
-    """The folder the command line is used in."""
+    """The folder in which the command line runs."""
     folder = tmp_path / "project"
     folder.mkdir()
     return folder
@@ -103,7 +103,7 @@ def project(tmp_path):
 
 @pytest.fixture
 def write(project):
-    """Write a file of the project; lines of front matter go before a spell."""
+    """Write a file of the project, with `front` as front matter if given."""
 
     def writing(name, text, front=""):
         file = project / name
@@ -125,7 +125,7 @@ def tools(write):
 
 @pytest.fixture
 def llmspell(project, environ):
-    """Run the command line to its end. No Python traceback is ever shown without --debug."""
+    """Run the command line to its end. Fails if it shows a Python traceback without --debug."""
 
     def run(*arguments, stdin="", cwd=project, **more):
         done = subprocess.run(
@@ -146,7 +146,7 @@ def llmspell(project, environ):
 
 @pytest.fixture
 def shell(project, environ):
-    """Run a line of bash in which `llmspell` is the command line."""
+    """Run a line of bash in which `llmspell` is defined."""
     words = " ".join(f'"{word}"' for word in LLMSPELL)
 
     def run(line):
@@ -187,7 +187,7 @@ _CODES = re.compile(r"\x1b\[(\??[\d;]*)([A-Za-z])|[\s\S]")
 
 
 class Screen:
-    """What a terminal shows of what it was sent: as much of one as a spinner needs."""
+    """A minimal terminal emulator, sufficient for a spinner."""
 
     def __init__(self):
         self.rows = [""]
@@ -223,7 +223,7 @@ class Screen:
         return [row.rstrip() for row in self.rows if row.strip()]
 
 
-# Makes standard input the terminal that Ctrl-C comes from.
+# Makes standard input the controlling terminal, from which Ctrl-C comes.
 TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -232,7 +232,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Terminal:
-    """A process on a terminal of 80 columns; some of its streams may go elsewhere."""
+    """A process on a terminal of 80 columns; some of its streams may be redirected."""
 
     def __init__(self, arguments, cwd, env, streams):
         self._master, slave = pty.openpty()
@@ -256,19 +256,19 @@ class Terminal:
         self.type("\x03")
 
     def wait_for(self, text):
-        """Until the terminal has been sent it; everything sent before stays in `sent`."""
+        """Wait until a text has been written to the terminal; `sent` has everything so far."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.sent:
             assert self._read(deadline), f"{text!r} did not appear in {self.sent!r}"
 
     def wait_for_silence(self, seconds):
-        """Read what it is sent until then."""
+        """Read the terminal's output for some seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._read(deadline)
 
     def wait(self):
-        """Until the process has ended; its exit code."""
+        """Wait until the process has ended, and return its exit code."""
         deadline = time.monotonic() + PATIENCE
         while self._read(deadline):
             pass
@@ -278,7 +278,7 @@ class Terminal:
         ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
         try:
             data = os.read(self._master, 65536) if ready else b""
-        except OSError:  # Linux says so when nobody holds the other end any more
+        except OSError:  # on Linux, when no process has the other end open any more
             return False
         text = data.decode("utf-8", "replace")
         self.sent += text
@@ -317,10 +317,10 @@ MOODS = {
 
 @pytest.fixture
 def model(write):
-    """A provider named `test` in the project's llmspell.toml, whose models are called as they are:
-    `ok`, `slow-2`, a status, or one of `MOODS`.
+    """A provider `test` in the project's llmspell.toml, whose models behave as their name says.
 
-    `model.asked` is set as soon as one was asked; `model.server` is the server.
+    A name is `ok`, `slow-2`, an HTTP status, or one of `MOODS`. The event `model.asked` is set by
+    the first request; `model.server` is the server.
     """
 
     def reply(request):
@@ -342,7 +342,7 @@ def model(write):
 
 @pytest.fixture
 def seconds_to_end():
-    """Send SIGINT to a process, several times perhaps; the seconds until it has ended."""
+    """Send SIGINT to a process, once or several times; return the seconds until it ended."""
 
     def ending(process, times=1):
         begin = time.perf_counter()

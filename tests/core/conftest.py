@@ -1,6 +1,6 @@
-"""A run without a Lua state: real services, real bridges, the real chain of middleware.
+"""A run without a Lua state, but with real services, real bridges and the real middleware chain.
 
-What a spell would lend as Lua functions are Python functions here, by the number of a `LuaFunction`.
+Python functions stand for the functions of a spell, indexed by the id of a `LuaFunction`.
 """
 
 import inspect
@@ -30,12 +30,12 @@ from llmspell.spending.accounts import Accounts
 from llmspell.spending.prices import Prices
 from llmspell.tools.registry import Tools
 
-# How long an example takes says more about the machine than about the code.
+# No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("core")
 
 
-OWN = Grants(tool=(), llm=())  # what the user's own spells may do anyway
+OWN = Grants(tool=(), llm=())  # what the user's own spells may do without being granted it
 
 
 class SmallRun:
@@ -78,7 +78,7 @@ class SmallRun:
         }
 
     def __getitem__(self, service):
-        if service not in self._services:  # as in a real run
+        if service not in self._services:  # created on first use, as in a real run
             self._services[service] = service()
         return self._services[service]
 
@@ -96,7 +96,7 @@ class SmallRun:
         return await result if inspect.isawaitable(result) else result
 
     async def do(self, name, /, path="0/0", **args):
-        """Perform an effect as the spell itself would."""
+        """Perform an effect as the spell would."""
         return await self.perform(Effect(name, args, path, self))
 
 

@@ -1,4 +1,4 @@
-"""What may cross between Lua and Python: strategies of Hypothesis, and names of tests."""
+"""Hypothesis strategies for values that can cross between Lua and Python, and their test ids."""
 
 import re
 
@@ -28,7 +28,7 @@ values = st.recursive(
 
 
 def nested(depth, make=lambda inner: [inner]):
-    """A value inside `depth` containers."""
+    """Return a value nested in `depth` containers."""
     value = None
     for _ in range(depth):
         value = make(value)
@@ -36,5 +36,5 @@ def nested(depth, make=lambda inner: [inner]):
 
 
 def named(value):
-    """A value as the id of a test, the same in every process."""
+    """Return a test id for a value, the same in every process."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

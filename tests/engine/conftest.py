@@ -58,7 +58,7 @@ async def call(effect: Effect, function: Value, args: list[Value] | None = None)
 
 @probe.effect(leaf=False)
 async def call_twice(effect: Effect, function: Value) -> list[Value]:
-    """Both calls at once."""
+    """Call the function twice, concurrently."""
     results: list[Value] = [None, None]
 
     async def one(index: int) -> None:
@@ -84,19 +84,19 @@ async def add(a: int, b: int = 1) -> int:
 
 @pytest.fixture
 def lines():
-    """What the spells of a test printed."""
+    """The lines that a test's spells have printed."""
     return []
 
 
 @pytest.fixture(params=[False, True], ids=["in-process", "isolated"])
 def isolate(request):
-    """Whether spells run in a process of their own: both ways must look the same."""
+    """Whether spells run in a separate process: both ways must behave the same."""
     return request.param
 
 
 @pytest.fixture
 def new_runtime(tmp_path, lines, isolate):
-    """Makes runtimes whose project is an empty folder."""
+    """Creates runtimes whose project is an empty folder."""
 
     def make(**options):
         options.setdefault("isolate", isolate)
@@ -111,7 +111,7 @@ def new_runtime(tmp_path, lines, isolate):
 
 @pytest.fixture
 def lua(new_runtime):
-    """Runs Lua and gives what it returns: `await lua("return 1", grants=…)`."""
+    """Runs Lua and returns its result: `await lua("return 1", grants=…)`."""
 
     async def run(source, **options):
         async with new_runtime(**options) as runtime:

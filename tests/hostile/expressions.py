@@ -1,4 +1,4 @@
-"""Lua expressions to attack with."""
+"""Generates random Lua expressions for attacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vocabulary import GLOBALS, LIBRARY, METAMETHODS, NUMBERS, TEXTS
 
 
 def quoted(text: str) -> str:
-    """A Lua literal of one line."""
+    """Return a Lua string literal on one line."""
     try:
         data = text.encode("latin-1")
     except UnicodeEncodeError:
@@ -25,7 +25,7 @@ def long_text(rng: Random) -> str:
 
 
 class Expressions(ABC):
-    """Makes them at random. `depth` is how deeply they may still be nested."""
+    """Generates random expressions. `depth` is how deeply they may still be nested."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -33,7 +33,7 @@ class Expressions(ABC):
 
     @abstractmethod
     def statement(self, depth: int) -> str:
-        """What a function does before it returns."""
+        """Generate what a function does before it returns."""
 
     def value(self, depth: int) -> str:
         if depth <= 0:
@@ -78,12 +78,12 @@ class Expressions(ABC):
         items = [self.value(depth - 1) for _ in range(self.rng.randint(0, 4))]
         if shape == 3:
             return "{" + ", ".join(items) + "}"
-        # A key may be nil or NaN: then making the table is an error, in the middle of something.
+        # A key may be nil or NaN: then constructing the table fails halfway.
         named = [f"[{self.key()}] = {item}" for item in items]
         return "{" + ", ".join(named) + "}"
 
     def object(self, depth: int) -> str:
-        """A table whose metamethods lie, fail, yield, perform effects or never return."""
+        """Generate a table whose metamethods lie, fail, yield, perform effects or never return."""
         names = self.rng.sample(METAMETHODS, self.rng.randint(1, 4))
         parts = []
         for name in names:

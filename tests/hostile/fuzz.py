@@ -1,10 +1,10 @@
-"""Looks for hostile programs that get the better of the sandbox.
+"""Searches for hostile programs that break the sandbox.
 
     python tests/hostile/fuzz.py --seconds 300
     python tests/hostile/fuzz.py --first 1234 --count 1 --show
 
-A program is named by its number. One that fails is tried again by itself, and cut down to the lines
-that matter.
+A program is identified by its number. A failing one is repeated in isolation, and reduced to the
+lines that matter.
 """
 
 # ruff: noqa: T201 - a program, its output is print
@@ -21,8 +21,8 @@ from dataclasses import replace
 from programs import Program, program
 from victim_process import VictimProcess
 
-BATCH = 200  # programs a process gets
-PATIENCE = 180  # seconds to cut one program down
+BATCH = 200  # programs per process
+PATIENCE = 180  # seconds to reduce one program
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
 def _batch(
     first: int, last: int, ring: int, deadline: float, outcomes: Counter[str]
 ) -> Iterator[tuple[int, str]]:
-    """Try the programs from the first to before the last in one process: those that went wrong."""
+    """Run programs in one process, `last` excluded; yield the failing ones and their problems."""
     with VictimProcess(ring) as process:
         for number in range(first, last):
             verdict = process.take(program(number))
@@ -79,7 +79,7 @@ def _batch(
 
 
 def _cut_down(number: int, ring: int) -> str:
-    """As little of the program as fails, as text."""
+    """Return the smallest part found of a program that still fails, as text."""
     deadline = time.monotonic() + PATIENCE
     with VictimProcess(ring) as process:
 
@@ -97,7 +97,7 @@ def _cut_down(number: int, ring: int) -> str:
 def shrunk(
     found: Program, fails: Callable[[Program], bool], until: Callable[[], bool] = lambda: False
 ) -> Program:
-    """The program without the lines it fails without: halves first, then quarters, and so on."""
+    """Remove lines that the failure does not need: halves first, then quarters, and so on."""
     lines, size = found.lines, len(found.lines) // 2
     while size:
         at = 0

@@ -1,4 +1,4 @@
-"""Statements that attack the sandbox, put together at random from a grammar of attacks."""
+"""Generates random statements that attack the sandbox from a grammar."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vocabulary import (
 
 
 class Grammar(Expressions):
-    """Makes them at random. What makes a statement has a name and a weight in `statement`."""
+    """Generates random statements. `statement` lists the kinds with their weights."""
 
     def fragment(self) -> str:
-        """One attack of a program; most are kept from ending it."""
+        """Generate one attack; most are wrapped so that an error does not end the program."""
         body = self.statement(self.rng.randint(2, 4))
         wrapped = self.rng.randrange(12)
         if wrapped == 0:
@@ -74,7 +74,7 @@ class Grammar(Expressions):
         return f"V[{self.rng.randint(1, 9)}] = {self.operation(depth)}"
 
     def extreme(self, depth: int) -> str:
-        """Calls whose arguments ask C for as much as it can be asked for."""
+        """Generate library calls whose arguments demand the utmost of the C implementation."""
         n, m, text = self.number(), self.number(), self.text(1)
         return self.pick(
             (
@@ -105,7 +105,7 @@ class Grammar(Expressions):
         )
 
     def tower(self, depth: int) -> str:
-        """Protected calls in protected calls, with handlers that fail as well."""
+        """Generate nested protected calls, with handlers that fail too."""
         body, handler = self.statement(depth - 1), self.function(depth - 1)
         return self.pick(
             (
@@ -270,7 +270,7 @@ class Grammar(Expressions):
         return f"{made}\nV[8] = V[9]:{method}({self.value(2)}, {self.value(2)})"
 
     def child(self, depth: int) -> str:
-        """Another spell, with options that ask for more than this one has."""
+        """Generate a child spell with options that ask for more than the parent has."""
         body = quoted(self.statement(depth - 1) + f"\nreturn {self.value(1)}")
         kind = self.pick(("read", "write", "net", "run", "env", "tool", "llm", "all"))
         limit = self.pick(("memory", "time", "instructions", "effects", "output", "message", "x"))
@@ -294,7 +294,7 @@ class Grammar(Expressions):
         )
 
     def exposed(self, depth: int) -> str:
-        """Something that never ends, behind several turns of the road."""
+        """Generate something that never ends, reached through several indirections."""
         body = self.pick((self.pick(PAYLOADS), self.pick(PAYLOADS), self.statement(depth - 1)))
         lines = [f"local function f(...) {body}\nend"]
         turns = self.rng.randint(0, 2)
@@ -351,7 +351,7 @@ class Grammar(Expressions):
         return f"V[1] = {items} table.sort(V[1], {order})"
 
     def amplifying(self, depth: int) -> str:
-        """Effects whose result could be far larger than what they are given."""
+        """Generate effects whose results could be far larger than their arguments."""
         long, text = long_text(self.rng), self.text(1)
         many = self.pick((3, 1000, 50_000))
         return self.pick(

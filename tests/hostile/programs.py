@@ -1,7 +1,7 @@
-"""Programs that attack the sandbox.
+"""Programs that attack the sandbox, generated from a number.
 
-A number gives a program. Its lines can be dropped one by one, to find those that matter: what does
-not compile then is no failure.
+Lines can be removed one by one to find those that matter: a program that then does not compile is
+not a failure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from vocabulary import TEXTS, TOOLS
 
 BREACH = "BREACH: "
 
-# What every program begins with. The program works on `V`, values to attack with; `look` reports
-# what no spell may ever hold: a userdata, or a function of Lua that the sandbox removes.
+# Every program begins with this. `V` holds values to attack with; `look` reports values that no
+# spell may ever hold: a userdata, or a Lua function that the sandbox removes.
 PRELUDE = f"""\
 local P, V, print, type, next, metatable = pcall, {{}}, print, type, next, getmetatable
 local absent = {{popen = 1, getinfo = 1, sethook = 1, setupvalue = 1, loadlib = 1, tmpname = 1, dump = 1}}
@@ -38,7 +38,7 @@ EPILOGUE = "P(look, {_G, V, _ENV, params, arg}, 0, {})"
 
 @dataclass(frozen=True)
 class Program:
-    """A hostile spell, the limits it runs under, and what the models it asks will answer."""
+    """A hostile spell, its limits, and the replies of the models it asks."""
 
     lines: tuple[str, ...]
     limits: dict[str, int] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Program:
 
 
 def program(seed: int) -> Program:
-    """The program a number stands for."""
+    """Generate the program of a number."""
     rng = Random(seed)
     grammar = Grammar(rng)
     statements = [grammar.fragment() for _ in range(rng.randint(1, 8))]
@@ -78,7 +78,7 @@ def program(seed: int) -> Program:
 
 
 def _reply(rng: Random) -> Any:
-    """What a hostile model says: a text, or `(tool, arguments)`."""
+    """Generate a hostile model's reply: a text, or `(tool, arguments)`."""
     if rng.random() < 0.5:
         return rng.choice(TEXTS)
     name = rng.choice((*TOOLS, "made", "", "no such tool"))

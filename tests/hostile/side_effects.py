@@ -1,4 +1,4 @@
-"""What a process does and keeps besides running spells: none of it should come from a spell."""
+"""Detects side effects and leaks of spells in the process that runs them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ WORLDLY = (
     *("os.symlink", "os.truncate", "shutil.", "pty.spawn", "ctypes.dlopen"),
 )
 
-MOST_GROWTH = 64 << 20  # bytes; allocators keep some of what was freed, between what is in use
-MOST_THREADS = 40  # anyio keeps that many for work that blocks
+MOST_GROWTH = 64 << 20  # bytes; allocators retain some freed memory because of fragmentation
+MOST_THREADS = 40  # anyio keeps that many worker threads
 
 
 class Watch:
-    """Notices files, processes and connections, and errors that nobody was told of.
+    """Notices files, processes and connections, and errors that were only logged.
 
-    There can be one in a process.
+    There can be only one per process.
 
     Attributes:
         noticed: What there was since the watch was entered.
@@ -85,7 +85,7 @@ class Watch:
         if event == "open":
             path, _, flags = args
             if isinstance(path, int) or Path(os.fsdecode(path)).is_dir():
-                return True  # what is opened in a folder for writing has no name, and is temporary
+                return True  # O_TMPFILE: an unnamed temporary file
             reads = not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
             if not reads:
                 return path == os.devnull or self.is_of_journal(path)
@@ -98,7 +98,7 @@ class Watch:
         return not event.startswith(WORLDLY)
 
     def is_of_journal(self, path: Any) -> bool:
-        """Is that where runs are recorded?"""
+        """Whether the path belongs to the journal."""
         path = Path(os.fsdecode(path))
         records = path.parent == self._project and path.name.startswith("runs.db")
         running = self._project / "running"
@@ -106,17 +106,17 @@ class Watch:
 
 
 class Leaks:
-    """What is left in the process of runs that are over."""
+    """What finished runs have left behind in the process."""
 
     def __init__(self) -> None:
         self._first: tuple[int, int] | None = None
 
     def settle(self) -> None:
-        """Take what is there now for what has to be there."""
+        """Take the present state as the baseline."""
         self._first = _memory(), threading.active_count()
 
     def found(self) -> str | None:
-        """What is there besides."""
+        """Return what has been added since the baseline."""
         memory = _memory()
         problems = []
         if kept := [o for o in gc.get_objects() if isinstance(o, (Vm, Engine, Driver))]:
@@ -133,7 +133,7 @@ class Leaks:
 
 
 def _told(error: BaseException | None) -> str:
-    """An error and the places it came through."""
+    """Return an error with its stack trace."""
     if error is None:
         return ""
     frames = traceback.extract_tb(error.__traceback__)
@@ -142,7 +142,7 @@ def _told(error: BaseException | None) -> str:
 
 
 def _memory() -> int:
-    """Bytes of the process that are in memory, and in use."""
+    """Return the resident memory of the process in bytes, without freed memory where possible."""
     gc.collect()
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc keeps what was freed
         trim(0)
@@ -151,6 +151,6 @@ def _memory() -> int:
 
 
 def _children() -> list[str]:
-    """Processes that are still there a moment later."""
+    """Return the child processes that are still there after a moment."""
     time.sleep(0.2)
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()

@@ -1,4 +1,4 @@
-"""What a spell can reach, read from a runtime, so that what is new is attacked as well."""
+"""Reads what a spell can reach from a runtime, so that new functions are attacked too."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ return {tables, functions, tools}
 
 
 class Surface(NamedTuple):
-    """The names of global tables, of functions ("State.get"), and of tools with their parameters."""
+    """Names of global tables, functions ("State.get"), and tools with their parameters."""
 
     tables: list[str]
     functions: list[str]
@@ -45,7 +45,7 @@ class Surface(NamedTuple):
 
 
 def read() -> Surface:
-    """In an order that does not change, for it decides which program a number stands for."""
+    """Read the surface in a stable order, since that determines the program of a number."""
     tables, functions, tools = asyncio.run(_listing())
     return Surface(
         sorted(tables),

@@ -1,4 +1,4 @@
-"""Hostile programs against a runtime, and everything that must hold whatever they do."""
+"""Runs hostile programs in a runtime, and checks everything that must hold whatever they do."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from llmspell.state import MemoryStore
 from llmspell.values import LuaFunction
 
 FILE = "hostile.lua"
-PATIENCE = 1.5  # seconds after which a program that waits is cancelled
-MOST_WORK = 8  # seconds of processor time: a slice at its time limit, and what it may overdraw
-PROGRAMS = {1: 1, 2: 25}  # that share a runtime, by ring: processes are not made as fast as states
+PATIENCE = 1.5  # seconds after which a waiting program is cancelled
+MOST_WORK = 8  # seconds of CPU time: a slice at its time limit, and what it may exceed that by
+PROGRAMS = {1: 1, 2: 25}  # programs per runtime, by ring: starting a process is slow
 ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
 LIMIT_NAMES = {field.name for field in fields(Limits)} | {"tokens"}
 
@@ -48,7 +48,7 @@ HONEST_RESULT = "185 13 14 15"
 
 
 class Verdict(NamedTuple):
-    """How a program ended, and what should not have happened, if anything."""
+    """How a program ended, and what went wrong, if anything."""
 
     outcome: str
     problem: str | None
@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
 
 
 class Trials:
-    """Runs programs one after another, each with an honest spell beside it, in an empty folder."""
+    """Runs programs one after another in an empty folder, each alongside an honest spell."""
 
     def __init__(self, folder: Path, *, ring: int = 1) -> None:
         self._folder = folder
@@ -79,13 +79,13 @@ class Trials:
         await self._exit.aclose()
 
     async def warm_up(self) -> None:
-        """Have the host load the model that makes vectors, which it does once."""
+        """Make the host load the embedding model, which it does only once."""
         runtime = await self._open()
         await runtime.execute("pcall(Model.embed, 'a')")
         await self._close()
 
     async def run(self, program: Program) -> Verdict:
-        """Try a program."""
+        """Run a program, and return the verdict."""
         self._replies = program.replies
         lines: list[str | bytes] = []
         results: dict[str, Any] = {}
@@ -120,7 +120,7 @@ class Trials:
                 store=MemoryStore(),
                 providers=[ScriptedProvider(self._reply)],
                 isolate=self._ring == 2,
-                budget=Budget(tokens=20_000),  # the model that makes vectors works right here
+                budget=Budget(tokens=20_000),  # the embedding model runs in this process
             )
         )
         self._answers = count()
@@ -132,7 +132,7 @@ class Trials:
         await checkpoint()
 
     def _reply(self, _: Any) -> Any:
-        """What the program's model says next; it begins again after the last reply."""
+        """Return the next reply of the program's model; after the last one, the first again."""
         reply = self._replies[next(self._answers) % len(self._replies)]
         return reply if isinstance(reply, str) else ToolCall("", *reply)
 
@@ -141,7 +141,7 @@ async def _be_honest(runtime: Runtime, results: dict[str, Any]) -> None:
     try:
         spell = parse_spell(HONEST.encode(), name="honest.lua", file="honest.lua")
         results["honest"] = await runtime.run(spell)
-    except Exception as error:  # noqa: BLE001 - `_judge` tells of it
+    except Exception as error:  # noqa: BLE001 - `_judge` reports it
         results["honest"] = error
 
 
@@ -156,13 +156,13 @@ async def _be_hostile(
             results["outcome"] = "value"
         except LimitExceeded as error:
             results["error"], results["outcome"] = error, f"limit {error.limit}"
-        except Exception as error:  # noqa: BLE001 - `_judge` says which are wrong
+        except Exception as error:  # noqa: BLE001 - `_judge` decides which are failures
             results["error"], results["outcome"] = error, type(error).__name__
     results.setdefault("outcome", "cancelled")
 
 
 def _judge(results: dict[str, Any], lines: list[str | bytes]) -> Iterator[str]:
-    """What is wrong with how a hostile and an honest spell ended."""
+    """Yield what is wrong with the outcomes of the hostile and the honest spell."""
     if results["honest"] != HONEST_RESULT:
         yield f"the honest spell came to {results['honest']!r}"
     if strange := _strange(results.get("value")):
@@ -176,11 +176,11 @@ def _judge(results: dict[str, Any], lines: list[str | bytes]) -> Iterator[str]:
     elif isinstance(error, LimitExceeded) and error.limit not in LIMIT_NAMES:
         yield f"it says: {describe(error)}"
     else:
-        describe(error).encode()  # it can be shown
+        describe(error).encode()  # fails if the error cannot be displayed
 
 
 def _strange(value: Any) -> str | None:
-    """The type of what is no plain value in there, if there is such a thing."""
+    """Return the type of the first part of a value that is not plain, if there is one."""
     if isinstance(value, dict):
         keys = [key for key in value if type(key) not in (str, int, float, bytes)]
         parts = [*value.values(), *keys]

@@ -1,7 +1,7 @@
-"""A process that runs hostile programs, so that one that kills it does no harm: `victim.py RING`.
+"""A separate process for hostile programs, as they may crash it: `victim.py RING`.
 
-Standard input brings programs, one a line, in JSON; standard output gets a verdict for each, and at
-the end of the input one on what they left in the process.
+Standard input has programs as JSON, one per line. Standard output gets a verdict on each, and at
+the end of the input one on what they left behind in the process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from side_effects import Leaks
 from trial import Trials, Verdict
 
 MEMORY = 4 << 30
-WARM_UP = 20  # programs until everything is loaded that will be
+WARM_UP = 20  # programs until everything is loaded
 
 
 async def main(ring: int) -> None:
@@ -42,7 +42,7 @@ def answer(verdict: Verdict) -> None:
 
 
 if __name__ == "__main__":
-    # What anything else prints, C included, must not look like a verdict.
+    # Other output, even from C code, must not be mistaken for a verdict.
     ANSWERS = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
     faulthandler.enable()

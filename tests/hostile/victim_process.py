@@ -1,4 +1,4 @@
-"""The process of victim.py, seen from the one that feeds it programs."""
+"""Controls a victim.py process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAST_WORDS = 3000  # characters
 
 
 class VictimProcess:
-    """Gives verdicts on programs. The process is started when needed, and again when one got it down."""
+    """Gives verdicts on programs. The process is started on demand, and restarted after a crash."""
 
     def __init__(self, ring: int = 1) -> None:
         self._ring = ring
@@ -42,7 +42,7 @@ class VictimProcess:
         self._stop()
 
     def take(self, program: Program) -> Verdict:
-        """What a program does to it."""
+        """Run a program in the process, and return the verdict."""
         process = self._process or self._start()
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(program.as_json()) + "\n")
@@ -50,7 +50,7 @@ class VictimProcess:
         return self._verdict()
 
     def end(self) -> str | None:
-        """End it; what the programs it took have left behind."""
+        """End the process; return what its programs have left behind, if anything."""
         if self._process is None:
             return None
         self._process.stdin.close()
@@ -93,7 +93,7 @@ class VictimProcess:
         try:
             answer = self._answers.get(timeout=STUCK_AFTER)
         except queue.Empty:
-            self._process.send_signal(signal.SIGUSR1)  # it shows where it is
+            self._process.send_signal(signal.SIGUSR1)  # it dumps its stack
             time.sleep(1)
             return self._down("stuck", f"no verdict after {STUCK_AFTER} s")
         if answer:

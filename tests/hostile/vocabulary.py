@@ -1,4 +1,4 @@
-"""The words hostile programs are made of."""
+"""The vocabulary of hostile programs."""
 
 import surface
 
@@ -148,7 +148,7 @@ KEYWORDS = (
     *("$defs", "additionalProperties", "optional", "prefixItems", "title", "$schema"),
 )
 
-# Where a spell's code runs other than straight on: each is a statement around the name `f`.
+# The ways in which a spell's code can be called: each is a statement with the name `f`.
 CONTEXTS = (
     "f()",
     "return f()",
@@ -227,7 +227,7 @@ CONTEXTS = (
     "Hook.before('state.get', function() return Hook.fork{{'state.set', {key = 'k', value = f}}} end) State.get('k')",
 )
 
-# What does harm wherever it runs, and never ends by itself.
+# Statements that do harm wherever they run, and never end by themselves.
 PAYLOADS = (
     "while true do end",
     "while true do pcall(error) end",

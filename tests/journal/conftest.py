@@ -10,13 +10,13 @@ from llmspell.state import MemoryStore
 
 @pytest.fixture
 def printed():
-    """What the spells of a test printed."""
+    """The lines that a test's spells have printed."""
     return []
 
 
 @pytest.fixture
 def new_runtime(tmp_path, printed):
-    """Makes runtimes whose project is an empty folder."""
+    """Creates runtimes whose project is an empty folder."""
 
     def make(**options):
         options.setdefault("store", MemoryStore())
@@ -28,5 +28,5 @@ def new_runtime(tmp_path, printed):
 
 @pytest.fixture
 def journal(tmp_path):
-    """Opens the journal to look at it."""
+    """Opens the journal for reading."""
     return lambda: Reader.open(tmp_path / ".llmspell" / "runs.db")

@@ -1,4 +1,4 @@
-"""A run worth looking at: tasks, an agent with a tool, a failure, a child of a hook."""
+"""A recorded run with everything to show: tasks, an agent with a tool, a failure, a hook's child."""
 
 from llmspell import Runtime
 from llmspell.config import Project
@@ -29,7 +29,7 @@ REPLIES = [
 
 
 async def recorded(folder, source=SPELL, replies=REPLIES, **options):
-    """Run a spell with a scripted model, recorded in a folder."""
+    """Run a spell with a scripted model, and record it in a folder."""
     provider = ScriptedProvider(list(replies))
     async with Runtime(
         project=Project(folder),

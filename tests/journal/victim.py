@@ -1,4 +1,4 @@
-"""A process that runs a spell, or resumes a run, and may be killed at any moment: for the tests.
+"""A process that runs a spell or resumes a run, and that tests may kill at any moment.
 
 `victim.py FOLDER SPELL RUN`: RUN is "new" or an id. It prints the run's id.
 """
@@ -17,7 +17,7 @@ FOLDER, SPELL, RUN = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 
 def note(line: str) -> None:
-    """Say in a file that something was done outside."""
+    """Log to a file that something was done outside the run."""
     descriptor = os.open(FOLDER / "done.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{line}\n".encode())
     os.close(descriptor)
@@ -25,7 +25,7 @@ def note(line: str) -> None:
 
 @tool(idempotent=True)
 async def work(name: str, seconds: float = 0) -> str:
-    """Do something that can be told afterwards."""
+    """Do something that can be detected afterwards."""
     if seconds:
         await asyncio.sleep(seconds)
     note(name)

@@ -1,6 +1,6 @@
-"""A Lua state with the guarded library and the least that can drive it: one task, no host.
+"""A Lua state with the guarded library and a minimal driver: one task, no host.
 
-The driver yields one small integer, as the kernel does; the memory limit is on only around the
+The driver yields one small integer, as the kernel does; the memory limit applies only during the
 resume. A spell gets `park()`, which stands for an effect: it suspends the task, and the driver
 resumes it at once.
 """
@@ -163,7 +163,7 @@ return main
 
 @dataclass
 class Outcome:
-    """What became of a spell: its values or error as text, or the limit that killed it."""
+    """The outcome of a spell: its values or error as text, or the limit that killed it."""
 
     raw: bytes
     limit: str | None
@@ -210,7 +210,7 @@ def part(name: str) -> bytes:
 
 
 class BareState:
-    """One guarded state. `config` goes to the parts as it is."""
+    """A guarded state. `config` is passed to the parts unchanged."""
 
     def __init__(self, **config: Any) -> None:
         self.lua = new_state()
@@ -265,5 +265,5 @@ class BareState:
 
 
 def run(source: str | bytes, **options: Any) -> Outcome:
-    """Run a spell in a state of its own."""
+    """Run a spell in a new state."""
     return BareState(seed=1).run(source, **options)

@@ -1,4 +1,4 @@
-"""A campaign of random library calls against plain Lua: `python tests/lua/fuzz_library.py N [seed]`."""
+"""Compares random library calls with plain Lua: `python tests/lua/fuzz_library.py N [seed]`."""
 
 # ruff: noqa: T201 - a program, its output is print
 from __future__ import annotations

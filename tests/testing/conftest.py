@@ -1,4 +1,4 @@
-"""The official SDKs, talking to a fake server, in one shape."""
+"""The official SDKs as clients of a fake server, behind one interface."""
 
 import json
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ MODEL = "some-model"
 
 @dataclass
 class Heard:
-    """What an SDK made of an answer."""
+    """An answer as an SDK parsed it."""
 
     text: str = ""
     reasoning: str = ""
@@ -201,7 +201,7 @@ def protocol(request):
 
 @pytest.fixture(params=["in memory", "loopback"])
 def connect(request, protocol):
-    """`async with connect(server) as sdk`: one for each protocol, with and without sockets."""
+    """`async with connect(server) as sdk`: for each protocol, with and without sockets."""
 
     @asynccontextmanager
     async def connected(server):

@@ -5,7 +5,7 @@ from llmspell.permissions import Grants, Permissions
 
 
 class BareRun:
-    """A run that has permissions and nothing else."""
+    """A run that has only permissions."""
 
     id = "test"
 
@@ -25,7 +25,7 @@ class BareRun:
 
 @pytest.fixture
 def call():
-    """Calls a tool as the engine does: arguments checked, then judged, then used."""
+    """Calls a tool as the engine does: checks its arguments and permissions, then invokes it."""
 
     async def call(tool, permissions=None, /, **arguments):
         if not isinstance(permissions, Permissions):
