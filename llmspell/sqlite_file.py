@@ -61,7 +61,10 @@ class Schema(Frozen, Generic[E]):
                 "the file is damaged",
                 "restore it from a backup, or move it away",
             ),
-            sqlite3.SQLITE_READONLY: ("the file cannot be written", "check who may write it"),
+            sqlite3.SQLITE_READONLY: (
+                "the file cannot be written",
+                "check who may write it and its folder",
+            ),
             sqlite3.SQLITE_PERM: ("the file cannot be used", "check who may read and write it"),
             sqlite3.SQLITE_CANTOPEN: (
                 "the file cannot be opened",
@@ -108,6 +111,47 @@ def connect(path: str, schema: Schema[Any], synchronous: str, **options: Any) ->
     except BaseException:
         db.close()
         raise
+    return db
+
+
+def connect_to_read(path: str, schema: Schema[Any]) -> sqlite3.Connection:
+    """Open a file that is only read, also where nothing can be written, with the current schema.
+
+    Where a folder cannot be written, the connection is as of now: it may miss what others write.
+
+    Raises:
+        LlmspellError: The schema's error: the file belongs to another program or a later version.
+        sqlite3.Error: SQLite cannot open the file.
+    """
+    try:
+        return _opened_to_read(path, schema)
+    except sqlite3.OperationalError as error:
+        # Without a log of writes beside the file, SQLite wants to create one, unless it is told
+        # that nobody writes.
+        if not is_not_writable(error) or os.path.lexists(f"{path}-wal"):
+            raise
+        return _opened_to_read(path, schema, "&immutable=1")
+
+
+def _opened_to_read(path: str, schema: Schema[Any], options: str = "") -> sqlite3.Connection:
+    from urllib.parse import quote
+
+    address = f"file:{quote(os.path.abspath(path))}?mode=ro{options}"  # noqa: PTH100 - as above
+    db = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        version = check_version(db, path, schema)
+        return db if version == len(schema.migrations) else _as_of_now(db, schema)
+    except BaseException:
+        db.close()
+        raise
+
+
+def _as_of_now(old: sqlite3.Connection, schema: Schema[Any]) -> sqlite3.Connection:
+    """Return an in-memory copy, migrated to the current schema."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    old.backup(db)
+    old.close()
+    migrate(db, schema)
     return db
 
 
@@ -177,6 +221,14 @@ def transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
 
 def _number(db: sqlite3.Connection, query: str) -> int:
     return int(db.execute(query).fetchone()[0])
+
+
+_NOT_WRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
+
+def is_not_writable(error: sqlite3.Error) -> bool:
+    """Whether the file, or its folder, cannot be written, so that it may still be read."""
+    return kind_of(error) in _NOT_WRITABLE
 
 
 def is_busy(error: sqlite3.Error) -> bool:

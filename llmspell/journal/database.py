@@ -189,27 +189,12 @@ def open_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
     return db
 
 
-def _as_of_now(old: sqlite3.Connection) -> sqlite3.Connection:
-    """Return an in-memory copy, migrated to the current schema."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    old.backup(db)
-    old.close()
-    sqlite_file.migrate(db, schema())
-    return db
-
-
 def open_to_read(path: Path) -> sqlite3.Connection:
     """Open an existing journal read-only. Raises JournalError."""
     if not path.is_file():
         message = f"there is no journal in {path.parent}"
         raise schema().refusal(message, "run a spell here first: llmspell run SPELL", str(path))
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        try:
-            version = sqlite_file.check_version(db, str(path), schema())
-            return db if version == len(MIGRATIONS) else _as_of_now(db)
-        except BaseException:
-            db.close()
-            raise
+        return sqlite_file.connect_to_read(str(path), schema())
     except sqlite3.Error as error:
         raise schema().failure(error, str(path)) from error

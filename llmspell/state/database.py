@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 from llmspell import sqlite_file
 from llmspell.errors import StateError
@@ -104,10 +106,31 @@ class Database:
                     self.write([job])
 
     def read(self, jobs: Sequence[Job[sqlite3.Connection]]) -> None:
-        """Execute jobs that only read. Each sees everything that was committed before it began."""
-        db = self._opened(jobs)
-        if db is None:
+        """Execute jobs that only read. Each sees everything that was committed before it began.
+
+        A file that cannot be written is opened for each batch: others may write it meanwhile.
+        """
+        if self._connection is None and jobs:
+            try:
+                self._connection = connect(self._path, self._synchronous)
+            except (sqlite3.Error, StateError) as error:
+                self._read_unwritable(jobs, error)
+                return
+        if self._connection is not None:
+            self._read_in(self._connection, jobs)
+
+    def _read_unwritable(
+        self, jobs: Sequence[Job[sqlite3.Connection]], error: sqlite3.Error | StateError
+    ) -> None:
+        try:
+            db = connect_to_read(self._path, error)
+        except (sqlite3.Error, StateError) as refusal:
+            self._refuse(jobs, refusal)
             return
+        with closing(db):
+            self._read_in(db, jobs)
+
+    def _read_in(self, db: sqlite3.Connection, jobs: Sequence[Job[sqlite3.Connection]]) -> None:
         for job in jobs:
             try:
                 _do(job, db)
@@ -169,6 +192,29 @@ def _do(job: Job[sqlite3.Connection], db: sqlite3.Connection) -> None:
 def connect(path: str, synchronous: str) -> sqlite3.Connection:
     """Open or create the file with this version's schema. Raises like `sqlite_file`."""
     return sqlite_file.connect(path, _schema(), synchronous)
+
+
+def connect_to_read(path: str, error: sqlite3.Error | StateError) -> sqlite3.Connection:
+    """Open a file that could not be opened for writing; one that is not there is empty.
+
+    Raises `error` unless the reason is that nothing can be written there.
+    """
+    if isinstance(error, StateError) and not isinstance(error.__cause__, OSError):
+        raise error
+    if isinstance(error, sqlite3.Error) and not sqlite_file.is_not_writable(error):
+        raise error
+    try:
+        os.stat(path)  # noqa: PTH116 - pathlib is slow to start
+    except FileNotFoundError:
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        sqlite_file.migrate(db, _schema())
+        return db
+    except OSError:
+        raise error from None
+    try:
+        return sqlite_file.connect_to_read(path, _schema())
+    except sqlite3.Error:
+        raise error from None
 
 
 def _schema() -> Schema[StateError]:

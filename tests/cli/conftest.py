@@ -167,6 +167,15 @@ def shell(project, environ):
 
 
 @pytest.fixture
+def unprivileged(shell):
+    """The same for one command line of `llmspell`, by a user to whom modes of files apply."""
+    # Root may read and write everything, unless it gives that up.
+    drop = "setpriv --bounding-set -dac_override,-dac_read_search" if os.geteuid() == 0 else ""
+    words = " ".join(f'"{word}"' for word in LLMSPELL)
+    return lambda line: shell(f"{drop} {words} {line}")
+
+
+@pytest.fixture
 def started(project, environ):
     """`with started("exec", …) as process`: a process that is still running."""
 

@@ -1,8 +1,5 @@
 """What a person reads when something is wrong: where, what, and what to do next."""
 
-import os
-import sys
-
 import pytest
 
 from llmspell.cli.error_report import describe, exit_code
@@ -151,10 +148,6 @@ def test_a_folder_that_is_gone(shell):
     assert done == (2, "", "error: the current folder: it is not there any more\n")
 
 
-# Root may read everything, unless it gives that up.
-UNPRIVILEGED = "setpriv --bounding-set -dac_override,-dac_read_search" if os.geteuid() == 0 else ""
-
-
 @pytest.mark.parametrize(
     ("locked", "spell", "said"),
     [
@@ -176,11 +169,11 @@ UNPRIVILEGED = "setpriv --bounding-set -dac_override,-dac_read_search" if os.get
         ),
     ],
 )
-def test_what_may_not_be_read(shell, write, project, locked, spell, said):
+def test_what_may_not_be_read(unprivileged, write, project, locked, spell, said):
     write("f/s.lua", "return 1")
     write("f/main.lua", "return 1")
     (project / locked).chmod(0)
-    done = shell(f'{UNPRIVILEGED} "{sys.executable}" -m llmspell {spell}')
+    done = unprivileged(spell)
     (project / locked).chmod(0o755)
     assert done == (2, "", f"error: {said}\n")
 

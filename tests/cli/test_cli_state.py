@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import contextmanager
 
 import pytest
 
@@ -157,3 +158,58 @@ def test_a_file_of_a_later_version_is_left_alone(llmspell, state, project):
         assert "later version" in done.err
         assert "upgrade llmspell" in done.err
     assert file.read_bytes() == before
+
+
+@contextmanager
+def read_only(folder):
+    """While nothing in a folder can be written."""
+    places = [folder, *folder.rglob("*")]
+    try:
+        for place in places:
+            place.chmod(0o555 if place.is_dir() else 0o444)
+        yield
+    finally:
+        for place in places:
+            place.chmod(0o755)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_cannot_be_written_can_be_read(state, started, unprivileged, project, killed):
+    state("set", "a", "1")
+    if killed:  # the last write is still only in the log beside the file
+        with started("exec", "--no-record", "State.set('a', '2') Task.sleep(60)") as process:
+            while state("get", "a") != "2\n":
+                pass
+            process.kill()
+        assert (project / ".llmspell" / "state.db-wal").exists()
+    value = "2" if killed else "1"
+    with read_only(project):
+        assert unprivileged("state get a") == (0, f"{value}\n", "")
+        assert unprivileged("state list") == (0, f'a  "{value}"\n', "")
+        spell = "return State.get('a') .. #State.keys()"
+        assert unprivileged(f'exec --no-record "{spell}"') == (0, f"{value}1\n", "")
+        done = unprivileged("state set a 3")
+        assert (done.code, done.out) == (1, "")
+        assert "state.db cannot be used: the file cannot be written" in done.err
+        assert "hint: check who may write it and its folder" in done.err
+    assert state("get", "a") == f"{value}\n"
+
+
+def test_where_nothing_can_be_written_there_is_no_state(unprivileged, project):
+    (project / "llmspell.toml").touch()
+    with read_only(project):
+        done = unprivileged("exec --no-record \"print(State.get('a'), #State.keys())\"")
+        assert done == (0, "nil\t0\n", "")
+        done = unprivileged("exec --no-record \"State.set('a', 1)\"")
+        assert done.code == 1
+        assert "state.db cannot be made: Permission denied" in done.err
+
+
+def test_the_state_of_an_older_version_is_read_as_it_is(state, unprivileged, project):
+    state("set", "a", "1")
+    with sqlite3.connect(project / ".llmspell" / "state.db") as db:
+        db.execute("DROP TABLE done")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with read_only(project):
+        assert unprivileged("state get a") == (0, "1\n", "")
