@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Substitutes(dict[str, str]):
-    """The replacement for each model that a run asks another one in place of.
+    """Maps names of models to those that a run asks instead.
 
     Attributes:
         used: The models that were replaced in a request that was sent, not answered from a record.

@@ -71,7 +71,7 @@ class _Asked:
         self._hidden: set[int] = set()
 
     def _choice(self, request: ModelRequest) -> str:
-        """Return the tool choice: the answer's tool if no other may be called, else as asked."""
+        """Return the tool choice: the answer's tool, unless the request allows others."""
         wanted = request.tool_choice
         if not request.tools or wanted == "none":
             return self._name

@@ -53,9 +53,7 @@ class Plan:
 
 
 class FileRun:
-    """The run of a test file, which the `test` and `expect` bridges report to.
-
-    It is a context manager.
+    """The run of a test file, which the bridge `test` reports to. Use it as a context manager.
 
     Attributes:
         tests: The results so far.
