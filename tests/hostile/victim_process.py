@@ -61,7 +61,8 @@ class VictimProcess:
     def _start(self) -> subprocess.Popen[str]:
         self._errors = TemporaryFile()  # noqa: SIM115 - `_stop` closes it
         self._process = subprocess.Popen(
-            [sys.executable, str(VICTIM), str(self._ring)],
+            # -B, since bytecode of what is imported on demand would count as written by a spell.
+            [sys.executable, "-B", str(VICTIM), str(self._ring)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
