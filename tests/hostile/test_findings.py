@@ -34,7 +34,7 @@ def lua(tmp_path):
         ),
         (
             "local a = Agent.create{model = 'x/y', timeout = 0/0} a:prompt('hello')",
-            "nan is no number of seconds",
+            "must be a number of seconds above 0, such as 1m30s, not nan",
         ),
         (
             "Tool.define{name = 'm', params = {a = 'any'}, run = print} Tool.call('m', JSON.null)",
