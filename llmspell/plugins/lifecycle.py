@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from llmspell.runtime import Runtime
 
 log = logging.getLogger("llmspell.plugins")
+
+GRACE = 0.5
+"""Seconds that a plugin which is cancelled at its timeout has before it is said to block."""
 
 
 class PluginSpec(NamedTuple):
@@ -111,7 +115,11 @@ async def _start(
     from anyio import CancelScope, current_time
 
     timeout = wanted.entry.timeout
-    with CancelScope(deadline=current_time() + timeout) as scope, _cancelled_from_outside():
+    with (
+        _blocking_told("start-up", wanted),
+        CancelScope(deadline=current_time() + timeout) as scope,
+        _cancelled_from_outside(),
+    ):
         answer: Answer[None] = wanted.plugin.on_startup(runtime)
         await settled(answer)
     if scope.cancelled_caught:
@@ -129,7 +137,11 @@ async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
     from anyio import move_on_after
 
     try:
-        with move_on_after(wanted.entry.timeout, shield=True) as scope, _cancelled_from_outside():
+        with (
+            _blocking_told("shut-down", wanted),
+            move_on_after(wanted.entry.timeout, shield=True) as scope,
+            _cancelled_from_outside(),
+        ):
             answer: Answer[None] = wanted.plugin.on_shutdown()
             await settled(answer)
     except (Exception, SystemExit) as error:
@@ -143,6 +155,23 @@ async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
     runtime.events.tell(
         "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {said}"}
     )
+
+
+@contextmanager
+def _blocking_told(what: str, wanted: PluginSpec) -> Iterator[None]:
+    """Warn, from a thread, of a plugin that blocks the event loop beyond its timeout.
+
+    Only what awaits something can be cancelled.
+    """
+    said = "the %s of plugin %r takes more than %g seconds and cannot be ended: it blocks, or ignores that it is cancelled"
+    timeout = wanted.entry.timeout
+    timer = threading.Timer(timeout + GRACE, log.warning, (said, what, wanted.name, timeout))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

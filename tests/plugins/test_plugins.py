@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import time
 from asyncio import CancelledError
 from typing import ClassVar
 
@@ -383,6 +384,31 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     assert said in caught.value.message
     assert caught.value.hint
     assert diary in ([], ["one started", "one stopped"])
+
+
+async def test_one_that_blocks_is_named_while_it_does(new_runtime, caplog, monkeypatch):
+    monkeypatch.setattr("llmspell.plugins.lifecycle.GRACE", 0.02)
+
+    def block_until(said):
+        end = time.monotonic() + 10
+        while said not in caplog.text and time.monotonic() < end:
+            time.sleep(0.01)
+
+    class Blocks(Plugin):
+        name = "slow"
+
+        async def on_startup(self, runtime):
+            block_until("the start-up of plugin 'slow' takes more than 0.02 seconds")
+
+        async def on_shutdown(self):
+            block_until("the shut-down of plugin 'slow' takes more than 0.02 seconds")
+
+    sys.modules["company_plugins"].Blocks = Blocks
+    begun = time.monotonic()
+    async with new_runtime({"plugins": [entry("Blocks", timeout=0.02), entry("One")]}) as runtime:
+        assert list(runtime.plugins) == ["slow", "one"]
+    assert time.monotonic() - begun < 10
+    assert caplog.text.count("takes more than") == 2
 
 
 async def test_what_failed_is_told_on_the_bus(new_runtime):
