@@ -19,18 +19,22 @@ _ENDED = """
 """
 
 
+Unless = Callable[[BaseException, Callable[[], None]], None]
+
+
 class Composites:
     """Notes when a composite began and how it ended; a note is written with the next commit."""
 
     def __init__(
-        self, writer: Writer, run: int, unless_it_stops: Callable[[Callable[[], None]], None]
+        self, writer: Writer, run: int, unless_it_stops: Unless
     ) -> None:
         """Create the notes of a run.
 
         Args:
             writer: Writes them.
             run: The run's number in the journal.
-            unless_it_stops: Calls a function unless the run stops in order to be resumed.
+            unless_it_stops: Calls a function unless the run stops, perhaps with that error, in order
+                to be resumed.
         """
         self._writer, self._run, self._unless_it_stops = writer, run, unless_it_stops
 
@@ -40,8 +44,8 @@ class Composites:
         begin = time.perf_counter()
         try:
             result = call(effect)
-        except Exception:
-            self._ended(effect.path, "error", begin)
+        except Exception as error:
+            self._failed(effect.path, begin, error)
             raise
         if hasattr(result, "__await__"):
             return Followed(result, partial(self._awaited, effect.path, begin))
@@ -49,20 +53,17 @@ class Composites:
         return result
 
     async def _awaited(self, path: str, begin: float, answer: Awaitable[Value]) -> Value:
-        kind = "cancelled"
         try:
             result = await answer
-            kind = "ok"
-        except Exception:
-            kind = "error"
+        except BaseException as error:
+            self._failed(path, begin, error)
             raise
-        finally:
-            end = partial(self._ended, path, kind, begin)
-            if kind == "cancelled":
-                self._unless_it_stops(end)
-            else:
-                end()
+        self._ended(path, "ok", begin)
         return result
+
+    def _failed(self, path: str, begin: float, error: BaseException) -> None:
+        kind = "error" if isinstance(error, Exception) else "cancelled"
+        self._unless_it_stops(error, partial(self._ended, path, kind, begin))
 
     def _ended(self, path: str, kind: str, begin: float) -> None:
         self._writer.add([(_ENDED, (kind, time.perf_counter() - begin, self._run, path))])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llmspell.effects import Effect
-from llmspell.journal.composites import Composites
+from llmspell.journal.composites import Composites, Unless
 from llmspell.journal.locks import RunLock
 from llmspell.journal.payments import Payment, Payments
 from llmspell.journal.stored_values import BLOB, LINK, Arguments, Row, Stored, stored
@@ -96,7 +96,7 @@ class Ledger:
         held, self.held = self.held, None
         self._writer.commit(held or ())
 
-    def composites(self, unless_it_stops: Callable[[Callable[[], None]], None]) -> Composites:
+    def composites(self, unless_it_stops: Unless) -> Composites:
         """Return the notes on the run's composite effects."""
         return Composites(self._writer, self._number, unless_it_stops)
 

@@ -240,16 +240,22 @@ class Recording:
             self.unclaimed.ended(asked.path)
         self.parking.consider()
 
-    def unless_it_stops(self, note: Callable[[], None]) -> None:
-        """Call `note`, which records a cancellation; wait with it while the run may be stopping."""
-        if self.may_leave():
+    def unless_it_stops(self, error: BaseException, note: Callable[[], None]) -> None:
+        """Call `note`, which records that an effect ended with an error or was cancelled.
+
+        Wait with it while the run may be stopping; that what was in progress is not at its end.
+        """
+        stops = isinstance(error, STOPS)  # the run, or only a child of it
+        if stops or (not isinstance(error, Exception) and self.may_leave()):
             self._doubtful.append(note)
+        elif isinstance(error, Exception):
+            note()
         else:
             self.settle_doubts()
             note()
 
     def settle_doubts(self) -> None:
-        """Record the pending cancellations, since the run turned out not to be stopping."""
+        """Record the pending ends, since the run turned out not to be stopping."""
         if self._doubtful:
             doubtful, self._doubtful = self._doubtful, []
             for note in doubtful:
