@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from llmspell.agents.response_stream import stream_response
@@ -38,7 +39,9 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
 
 def _costs(effect: Effect) -> Estimate:
     wanted, models = effect.bound["wanted"], effect.run[Models]
-    return of_request(wanted, streamed=effect.bound["stream"], sent=models.as_sent)
+    if effect.bound["stream"]:
+        return of_request(wanted, streamed=True, sent=models.as_sent)
+    return of_request(wanted, sent=models.as_sent, join=partial(models.join, wanted))
 
 
 def _listening(effect: Effect) -> Stream | None:

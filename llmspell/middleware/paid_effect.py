@@ -10,6 +10,7 @@ from llmspell.errors import EffectTimeout, ProviderError
 from llmspell.journal.recording import Recording
 from llmspell.providers.deserialization import usage_from_plain
 from llmspell.providers.messages import INTERRUPTED, Usage
+from llmspell.providers.request_coalescing import SharedRequest
 from llmspell.spending.account import Cost
 from llmspell.spending.accounts import Accounts
 from llmspell.spending.estimate import Estimate
@@ -17,6 +18,7 @@ from llmspell.spending.prices import Prices
 from llmspell.values import Value
 
 _NOTHING = Usage()
+_PAID_BY_ANOTHER = Usage(usd=0.0)  # of a shared answer
 FREE = Cost(_NOTHING, 0.0, calls=0)
 
 
@@ -46,33 +48,35 @@ class PaidEffect:
         if loading and (weighs or len(estimate.models) > 1):
             await loading
             loading = None
-        reserved = Cost(Usage(), 0.0, firm=estimate.streamed)
-        if weighs:
-            reserved = Cost(
-                estimate.usage,
-                self._dearest(estimate.usage, estimate.models),
-                firm=estimate.streamed,
-            )
-        await self._accounts.reserve(paying, reserved, model)
-        cost, payment, recording = FREE, None, self._recording
-        try:
-            if recording:
-                usd = None if loading else self._dearest(estimate.usage, estimate.models)
-                payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
-            result = await settled(self._call(effect))
-            if loading:
-                await loading
-            cost = self._settle(result, model, estimate)
-        except BaseException as error:
-            if _may_be_billed(error):
-                cost = self._at_most(estimate)
-            raise
-        finally:
-            self._accounts.settle(paying, reserved, model, cost)
-            if recording and payment:
-                used = replace(cost.usage, usd=cost.usd) if cost.calls else None
-                recording.paid(payment, used, answered=cost.answered)
-        return result
+        with estimate.join() as shared:
+            reserved = FREE if shared else self._most(estimate, weighs=weighs)
+            await self._accounts.reserve(paying, reserved, model)
+            cost, payment, recording = FREE, None, self._recording
+            try:
+                if recording and not shared:
+                    usd = None if loading else self._dearest(estimate.usage, estimate.models)
+                    payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
+                result = await settled(self._call(effect))
+                if loading:
+                    await loading
+                cost = self._settle(result, model, estimate, shared)
+            except BaseException as error:
+                if _may_be_billed(error) and not (shared and shared.payers):
+                    cost = self._at_most(estimate)
+                raise
+            finally:
+                self._accounts.settle(paying, reserved, model, cost)
+                if recording and payment:
+                    used = replace(cost.usage, usd=cost.usd) if cost.calls else None
+                    recording.paid(payment, used, answered=cost.answered)
+            return result
+
+    def _most(self, estimate: Estimate, *, weighs: bool) -> Cost:
+        """Return what to reserve; an account that does not weigh calls only counts them."""
+        if not weighs:
+            return Cost(Usage(), 0.0, firm=estimate.streamed)
+        usd = self._dearest(estimate.usage, estimate.models)
+        return Cost(estimate.usage, usd, firm=estimate.streamed)
 
     def _dearest(self, usage: Usage, models: list[str]) -> float | None:
         """Return the cost with the most expensive of the models; None if a price is unknown."""
@@ -87,11 +91,15 @@ class PaidEffect:
         )
         return Cost(usage, self._dearest(usage, estimate.models), answered=False)
 
-    def _settle(self, result: Value, model: str, estimate: Estimate) -> Cost:
+    def _settle(
+        self, result: Value, model: str, estimate: Estimate, shared: SharedRequest | None
+    ) -> Cost:
         """Return the cost of an answer, and add it to the answer's usage unless the provider did."""
         if not isinstance(result, dict) or "usage" not in result:
             return FREE  # middleware further inside answered, without a request
         usage = usage_from_plain(result["usage"])
+        if shared and usage == _PAID_BY_ANOTHER:
+            return FREE
         if usage == _NOTHING:
             return self._at_most(estimate)
         if result.get("finish_reason") == INTERRUPTED:

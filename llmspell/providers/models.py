@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from llmspell.errors import LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
-from llmspell.providers.request_coalescing import RequestCoalescer
+from llmspell.providers.request_coalescing import RequestCoalescer, SharedRequest
 from llmspell.providers.settings import ProviderSettings
 from llmspell.registry import Registry
 from llmspell.shutdown import close
@@ -102,6 +103,13 @@ class Models:
         if settings is not None and settings.share:
             return await self._coalescer.complete(provider.complete, request)
         return await provider.complete(request)
+
+    def join(self, request: ModelRequest) -> AbstractContextManager[SharedRequest | None]:
+        """Join an identical request in flight, if the settings share it: `RequestCoalescer.join`."""
+        settings = self._settings.get(request.model.partition("/")[0])
+        if settings is None or not settings.share:
+            return nullcontext()
+        return self._coalescer.join(request)
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
         """Yield the deltas of an answer, then the whole answer. Raises as `complete` does."""

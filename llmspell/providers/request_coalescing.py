@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,20 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Asked:
+class SharedRequest:
+    """A request that is in flight.
+
+    Attributes:
+        content: What requests that share the answer have in common.
+        waiting: How many callers wait for its answer.
+        payers: How many of them have not joined it, and so have reserved what it may cost.
+        paid: Whether one of the callers has got the answer with its usage.
+    """
+
+    content: str
     answer: asyncio.Task[ModelResponse]
     waiting: int = 0
+    payers: int = 0
     paid: bool = False
 
 
@@ -28,18 +40,72 @@ class RequestCoalescer:
     """
 
     def __init__(self) -> None:
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, SharedRequest] = {}
+        self._joined: dict[str, SharedRequest] = {}
+
+    @contextmanager
+    def join(self, request: ModelRequest) -> Iterator[SharedRequest | None]:
+        """Join an identical request that is in flight, for a `complete` in the body; or yield None.
+
+        That `complete` gets its answer even if it has come meanwhile, and sends nothing.
+        """
+        asked, key = self._asked.get(_content(request)), request.key
+        if asked is None or key is None or key in self._joined:
+            yield None
+            return
+        asked.waiting += 1
+        self._joined[key] = asked
+        try:
+            yield asked
+        finally:
+            if self._joined.pop(key, None):
+                self._leave(asked)
 
     async def complete(
         self, ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
     ) -> ModelResponse:
         """Return the answer to the request. Raises what `ask` raises."""
-        same = repr(replace(request, key=None, patience=None))
-        asked = self._asked.get(same)
-        if asked is None:
-            asked = self._asked[same] = _Asked(asyncio.ensure_future(_answer(ask, request)))
-            asked.answer.add_done_callback(lambda _: self._asked.pop(same, None))
+        content = _content(request)
+        joined = self._joined.get(request.key or "")
+        if joined is not None and joined.content == content:
+            del self._joined[request.key or ""]
+            return await self._answer_of(joined)
+        asked = self._asked_for(ask, request, content)
         asked.waiting += 1
+        asked.payers += 1
+        try:
+            return await self._answer_of(asked)
+        except asyncio.CancelledError:
+            asked.payers -= 1
+            raise
+
+    def _asked_for(
+        self,
+        ask: Callable[[ModelRequest], Awaitable[ModelResponse]],
+        request: ModelRequest,
+        content: str,
+    ) -> SharedRequest:
+        """Return the identical request that is in flight, or send this one."""
+        found = self._asked.get(content)
+        if found is not None:
+            return found
+        asked = SharedRequest(content, asyncio.ensure_future(_answer(ask, request)))
+        asked.answer.add_done_callback(lambda _: self._forget(asked))
+        self._asked[content] = asked
+        return asked
+
+    def _forget(self, asked: SharedRequest) -> None:
+        if self._asked.get(asked.content) is asked:
+            del self._asked[asked.content]
+
+    def _leave(self, asked: SharedRequest) -> None:
+        asked.waiting -= 1
+        if not asked.waiting and not asked.answer.done():
+            self._forget(asked)
+            asked.answer.cancel()
+
+    async def _answer_of(self, asked: SharedRequest) -> ModelResponse:
+        """Return the answer, for one of those who are `waiting`."""
         try:
             response = await asyncio.shield(asked.answer)
         except asyncio.CancelledError as error:
@@ -47,14 +113,16 @@ class RequestCoalescer:
                 raise CancelledBeforeRequest(*error.args) from error
             raise
         finally:
-            asked.waiting -= 1
-            if not asked.waiting and not asked.answer.done():
-                self._asked.pop(same, None)
-                asked.answer.cancel()
+            self._leave(asked)
         if asked.paid:
             return replace(response, usage=type(response.usage)(usd=0.0))
         asked.paid = True
         return response
+
+
+def _content(request: ModelRequest) -> str:
+    """Return what identical requests have in common."""
+    return repr(replace(request, key=None, patience=None))
 
 
 async def _answer(

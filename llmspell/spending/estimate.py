@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmspell.limits import MOST
 from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.tokens import tokens_asked
+
+if TYPE_CHECKING:
+    from llmspell.providers.request_coalescing import SharedRequest
 
 MARGIN = 4 / 3  # token estimates are too low for some languages and code
 ANSWER = 4096
@@ -21,19 +25,30 @@ THINKING = {"none": 0, "minimal": 1024, "low": 2048, "medium": 8192, "high": 245
 """Tokens a model may spend on reasoning, by reasoning effort."""
 
 
+Join = Callable[[], AbstractContextManager["SharedRequest | None"]]
+
+
 class Estimate:
     """The most that a call may cost.
 
     Attributes:
         models: The models that may answer: the requested one, and others that the request names;
             empty if no model is requested.
+        join: Joins a request in flight whose answer this call shares, if there is one; as a context
+            manager around the call.
         streamed: Whether the spell may hold up the answer.
     """
 
     def __init__(
-        self, models: list[str], count: Callable[[], Usage], *, streamed: bool = False
+        self,
+        models: list[str],
+        count: Callable[[], Usage],
+        *,
+        streamed: bool = False,
+        join: Join = nullcontext,
     ) -> None:
         self.models, self.streamed, self._count = models, streamed, count
+        self.join = join
 
     @cached_property
     def usage(self) -> Usage:
@@ -46,9 +61,10 @@ def of_request(
     *,
     streamed: bool = False,
     sent: Callable[[ModelRequest], ModelRequest] = lambda request: request,
+    join: Join = nullcontext,
 ) -> Estimate:
     """Estimate a request from its size and from the limits of its answer, as it is `sent`."""
-    return Estimate(models_of(request), lambda: _usage(sent(request)), streamed=streamed)
+    return Estimate(models_of(request), lambda: _usage(sent(request)), streamed=streamed, join=join)
 
 
 def _usage(request: ModelRequest) -> Usage:

@@ -487,13 +487,13 @@ async def test_an_answer_whose_usage_nobody_reports_is_not_free(spend):
     assert len(spend.provider.requests) == 2
 
 
-async def sharing(folder, source, provider):
+async def sharing(folder, source, provider, **options):
     """What a spell spent whose requests share answers."""
     settings = Settings(
         prices=PRICES, providers={"scripted": ProviderSettings(share=True)}, model="scripted/known"
     )
     given = {"project": Project(folder, settings), "providers": [provider]}
-    async with Runtime(**given, store=MemoryStore()) as runtime:
+    async with Runtime(**given, **options, store=MemoryStore()) as runtime:
         await runtime.execute(source)
         return runtime.spent["scripted/known"]
 
@@ -509,6 +509,54 @@ async def test_who_shares_the_answer_to_another_request_pays_nothing(tmp_path):
     spent = await sharing(tmp_path, source, provider)
     assert len(provider.requests) == 1
     assert (spent.usd, spent.tokens, spent.unanswered) == (1.0, 2_000_000, 0)
+
+
+@pytest.mark.parametrize("budget", [{"calls": 1}, {"usd": 1.0}, {"tokens": 2_000_000}])
+async def test_who_shares_an_answer_needs_no_budget(tmp_path, budget):
+
+    async def slowly(_):
+        await anyio.sleep(0.05)
+        return answer()
+
+    source = f"{ASK}return Task.map({{1, 2, 3}}, ask)"
+    provider = ScriptedProvider(slowly)
+    spent = await sharing(tmp_path, source, provider, budget=Budget(**budget))
+    assert len(provider.requests) == 1
+    assert (spent.calls, spent.usd, spent.tokens) == (1, 1.0, 2_000_000)
+
+
+async def test_who_still_waits_for_a_shared_answer_pays_for_it(tmp_path):
+
+    async def slowly(_):
+        await anyio.sleep(0.1)
+        return answer()
+
+    source = f"""{ASK}
+    Task.all{{
+      function() pcall(Task.timeout, 0.03, ask) end,
+      function() Task.sleep(0.01) ask() end,
+      function() Task.sleep(0.01) pcall(Task.timeout, 0.03, ask) end,
+      function() Task.sleep(0.01) ask() end,
+    }}"""
+    provider = ScriptedProvider(slowly)
+    spent = await sharing(tmp_path, source, provider, budget=Budget(tokens=3_000_000))
+    assert len(provider.requests) == 1
+    assert (spent.calls, spent.usd, spent.tokens, spent.unanswered) == (1, 1.0, 2_000_000, 0)
+
+
+async def test_a_shared_request_that_fails_is_billed_once(tmp_path):
+
+    async def slowly(_):
+        await anyio.sleep(0.05)
+        error = ProviderError("it broke off")
+        error.billed = True
+        raise error
+
+    source = f"{ASK}Task.map({{1, 2, 3}}, function() pcall(ask) end)"
+    provider = ScriptedProvider(slowly)
+    spent = await sharing(tmp_path, source, provider)
+    assert len(provider.requests) == 1
+    assert (spent.calls, spent.unanswered) == (1, 1)
 
 
 @pytest.mark.parametrize(("limit", "output"), [(5000, 5000), (1, 2)])
