@@ -107,6 +107,8 @@ def _line(span: Span) -> Any:
     line.append(f"  {duration(span.seconds)}", "dim")
     if span.effect is not None and span.effect.usage:
         line.append(f"  {_usage(span.effect.usage)}", "dim")
+    if span.resumed:
+        line.append("  interrupted, and done again", "dim")
     if span.outcome != "ok":
         line.append(f"  {harmless(_came_to(span))}", style)
     return line
@@ -195,6 +197,7 @@ def _span_as_json(span: Span) -> dict[str, Any]:
         "outcome": span.outcome,
         "started": span.started,
         "seconds": span.seconds,
+        "resumed": span.resumed,
     }
     if span.effect is not None:
         made |= {"args": legible(span.effect.args), "result": legible(span.effect.outcome)}

@@ -12,22 +12,24 @@ from llmspell.journal.labels import label_of
 from llmspell.journal.writer import Writer
 from llmspell.values import Value
 
-_BEGUN = "INSERT OR IGNORE INTO composites VALUES (?, ?, ?, ?, 'unfinished', ?, 0)"
+_BEGUN = """
+    INSERT INTO composites (run, path, name, label, kind, started, seconds)
+    VALUES (?, ?, ?, ?, 'unfinished', ?, 0)
+    ON CONFLICT (run, path) DO UPDATE SET begun = begun + 1 WHERE kind = 'unfinished'
+"""
 _ENDED = """
-    UPDATE composites SET kind = ?, seconds = ?
+    UPDATE composites SET kind = ?, seconds = MAX(?, ? - started)
     WHERE run = ? AND path = ? AND kind = 'unfinished'
 """
 
 
-Unless = Callable[[BaseException, Callable[[], None]], None]
+Unless = Callable[[Callable[[], None], BaseException], None]
 
 
 class Composites:
     """Notes when a composite began and how it ended; a note is written with the next commit."""
 
-    def __init__(
-        self, writer: Writer, run: int, unless_it_stops: Unless
-    ) -> None:
+    def __init__(self, writer: Writer, run: int, unless_it_stops: Unless) -> None:
         """Create the notes of a run.
 
         Args:
@@ -63,7 +65,9 @@ class Composites:
 
     def _failed(self, path: str, begin: float, error: BaseException) -> None:
         kind = "error" if isinstance(error, Exception) else "cancelled"
-        self._unless_it_stops(error, partial(self._ended, path, kind, begin))
+        self._unless_it_stops(partial(self._ended, path, kind, begin), error)
 
     def _ended(self, path: str, kind: str, begin: float) -> None:
-        self._writer.add([(_ENDED, (kind, time.perf_counter() - begin, self._run, path))])
+        # Of one that was begun before the run stopped, the time since then counts.
+        seconds = time.perf_counter() - begin
+        self._writer.add([(_ENDED, (kind, seconds, time.time(), self._run, path))])

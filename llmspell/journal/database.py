@@ -132,6 +132,7 @@ MIGRATIONS = (
         ) WITHOUT ROWID
         """,
     ),
+    ("ALTER TABLE composites ADD COLUMN begun INTEGER NOT NULL DEFAULT 1",),
 )
 """The statements that migrate from schema version n to n+1, the file's `user_version`.
 
@@ -154,7 +155,8 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
   request begins and deleted when the leaf it was made for is recorded, so it survives a kill of the
   process. `usage` is the actual usage if `answered`, otherwise the most it may have been.
 - composites: notes on composite effects, for people who inspect the run. `label` is what the effect
-  was about; `kind` is as in effects, or unfinished.
+  was about; `kind` is as in effects, or unfinished. `begun` is how often it was begun: again if the
+  run stopped in the middle of it and was resumed.
 - turns: what Lua was told at a turn, where something else would have been possible. `batch` names
   the messages; `under` is the path of the effect that runs a child, with a slash, or empty. A
   finished run has one more row, whose `batch` is "end": that turn never comes.

@@ -69,7 +69,7 @@ _EFFECT = (
 _BEGUN = ("path", "name", "digest", "args", "lists", "started", "due", "answer")
 _PAYMENT = ("number", "path", "model", "usage", "answered")
 _COUNTED = [field.name for field in fields(Usage)]
-_COMPOSITE = ("path", "name", "label", "kind", "started", "seconds")
+_COMPOSITE = ("path", "name", "label", "kind", "started", "seconds", "begun")
 _TURN = ("turn", "under", "batch")
 _CALL = ("turn", "path", "function", "args")
 

@@ -240,15 +240,15 @@ class Recording:
             self.unclaimed.ended(asked.path)
         self.parking.consider()
 
-    def unless_it_stops(self, error: BaseException, note: Callable[[], None]) -> None:
-        """Call `note`, which records that an effect ended with an error or was cancelled.
+    def unless_it_stops(self, note: Callable[[], None], error: BaseException | None = None) -> None:
+        """Call `note`, which records that an effect was cancelled, or ended with an `error`.
 
-        Wait with it while the run may be stopping; that what was in progress is not at its end.
+        Wait with it while the run may be stopping: then the effect is not over.
         """
-        stops = isinstance(error, STOPS)  # the run, or only a child of it
-        if stops or (not isinstance(error, Exception) and self.may_leave()):
+        is_error = isinstance(error, Exception)
+        if isinstance(error, STOPS) or (not is_error and self.may_leave()):
             self._doubtful.append(note)
-        elif isinstance(error, Exception):
+        elif is_error:
             note()
         else:
             self.settle_doubts()

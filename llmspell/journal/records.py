@@ -163,6 +163,8 @@ class CompositeEffect:
         label: What it was about.
         kind: As for a leaf, or `unfinished` if the run stopped in the middle of it.
         started: Seconds since 1970; `seconds` is how long it took.
+        begun: How often it was begun: again each time the run stopped in the middle of it and was
+            resumed.
     """
 
     path: str
@@ -171,6 +173,7 @@ class CompositeEffect:
     kind: Literal["ok", "error", "cancelled", "unfinished"]
     started: float
     seconds: float
+    begun: int
 
 
 class Turn:

@@ -28,6 +28,7 @@ class Span:
         label: What it was about: the tool, model, agent or key; "" if unknown.
         outcome: "ok", "error" or "cancelled"; "unfinished" if the run stopped in the middle of it.
         started: Seconds since the run began; `seconds` is how long it took.
+        resumed: Whether the run stopped in the middle of it, and did it again when it was resumed.
         effect: The record, for a leaf.
         children: In the order in which they began.
     """
@@ -39,6 +40,7 @@ class Span:
     outcome: str = "ok"
     started: float = 0.0
     seconds: float = 0.0
+    resumed: bool = False
     effect: RecordedEffect | None = None
     children: list[Span] = field(default_factory=list)
 
@@ -65,6 +67,7 @@ def spans_of(reader: Reader, run: RecordedRun) -> Span:
             note.kind,
             note.started - run.started,
             note.seconds,
+            resumed=note.begun > 1,
         )
     for effect in reader.effects(run):
         known[effect.path] = Span(
@@ -75,7 +78,7 @@ def spans_of(reader: Reader, run: RecordedRun) -> Span:
             effect.kind,
             effect.started - run.started,
             effect.seconds,
-            effect,
+            effect=effect,
         )
     for begun in reader.begun(run):
         known.setdefault(

@@ -305,6 +305,7 @@ _COLUMNS: dict[str, dict[str, Check]] = {
         "kind": _one_of("ok", "error", "cancelled", "unfinished"),
         "started": _is_time,
         "seconds": _is_duration,
+        "begun": _is_integer,
     },
     "turns": {"turn": _is_integer, "under": _is_text, "batch": _is_text},
     "calls": {

@@ -44,7 +44,7 @@ COLUMNS = {
     ),
     "begun": ("path", "name", "digest", "args", "lists", "started", "due", "answer"),
     "payments": ("path", "model", "usage", "answered"),
-    "composites": ("path", "name", "label", "kind", "started", "seconds"),
+    "composites": ("path", "name", "label", "kind", "started", "seconds", "begun"),
     "turns": ("turn", "under", "batch"),
     "calls": ("turn", "path", "function", "args"),
     "blobs": ("digest", "packed", "data"),

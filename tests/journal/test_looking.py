@@ -19,9 +19,11 @@ from llmspell.journal.reader import Reader
 from llmspell.journal.spans import parent_of, place_of, spans_of
 from llmspell.journal.totals import Totals, duration
 from llmspell.journal.transfer import export_run, import_runs
-from llmspell.limits import Limits
+from llmspell.limits import Budget, Limits
 from llmspell.permissions import Grants
+from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
+from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +98,67 @@ async def test_what_a_run_that_was_stopped_had_begun(tmp_path, file):
     assert spans["agent.create"].outcome == "ok"
     assert spans["tool.call"].outcome == "unfinished"
     assert run.status == "suspended"
+
+
+async def test_what_a_resumed_run_did_again(tmp_path, file):
+    source = """
+    local one, two = Agent.create{name = "one"}, Agent.create{name = "two"}
+    one:prompt("first")
+    two:prompt("second")
+    return (two:prompt("third"))
+    """
+    options = {
+        "project": Project(tmp_path),
+        "model": "scripted/a",
+        "store": MemoryStore(),
+        "output": lambda _: None,
+    }
+    replies = ["one", "two", "three"]
+    async with Runtime(
+        **options, providers=[ScriptedProvider(replies)], budget=Budget(calls=1)
+    ) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.execute(source)
+    with Reader.open(file) as reader:
+        root = spans_of(reader, reader.run("last"))
+    assert [(s.label, s.outcome) for _, s in root.walk() if s.name == "agent.run"] == [
+        ("one", "ok"),
+        ("two", "unfinished"),
+    ]
+    async with Runtime(
+        **options, providers=[ScriptedProvider(replies[1:])], budget=Budget(calls=9)
+    ) as runtime:
+        assert await runtime.resume("last") == "three"
+    with Reader.open(file) as reader:
+        root = spans_of(reader, reader.run("last"))
+    runs = [span for _, span in root.walk() if span.name == "agent.run"]
+    assert [(span.label, span.outcome, span.resumed) for span in runs] == [
+        ("one", "ok", False),
+        ("two", "ok", True),
+        ("two", "ok", False),
+    ]
+    again = runs[1]
+    assert again.started <= again.children[0].started
+    assert again.children[0].ended <= again.ended + 0.005  # two clocks
+
+
+async def test_a_child_that_a_limit_ended_has_failed(tmp_path, file):
+    source = """
+    pcall(Spell.run, [[
+      Tool.define{name = "spin", description = "", params = {}, run = function()
+        while true do end
+      end}
+      spin{}
+    ]], {limits = {instructions = 50000}})
+    State.get("x")
+    """
+    await recorded(tmp_path, source)
+    with Reader.open(file) as reader:
+        spans = [span for _, span in spans_of(reader, reader.run("last")).walk()]
+    assert [(s.name, s.outcome) for s in spans if s.name in ("spell.run", "tool.call")] == [
+        ("spell.run", "error"),
+        ("tool.call", "cancelled"),
+    ]
 
 
 async def test_sums(tmp_path, file):
