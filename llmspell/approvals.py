@@ -73,7 +73,7 @@ async def approve(
     """
     asked: dict[str, Value] = {"what": what, "args": args}
     if beside:
-        asking = effect.beside("human.approve", asked, effect.mark("approval"))
+        asking = effect.related("human.approve", asked, effect.path_beside("approval"))
     else:
         asking = effect.child("human.approve", asked)
     decision = await effect.run.perform(asking)

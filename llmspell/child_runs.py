@@ -98,7 +98,7 @@ class ChildRuns:
         """Wait until there is enough memory or, in a replay, until the recorded moment."""
         recording = effect.run[Recording]
         again = recording is not None and recording.follows_record
-        if again and recording.has_recorded(effect.mark(_MEMORY)):
+        if again and recording.has_recorded(effect.path_beside(_MEMORY)):
             await noted(effect, _MEMORY)
         elif (self._waiting or size > self._free) and not (again and recording.is_replay):
             await self._enough(size)

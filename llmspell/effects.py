@@ -48,7 +48,7 @@ class Effect:
         repeats: How often the effect was repeated.
         seen: The version of the hooks at the time the spell requested the effect, or the one this
             is on behalf of; see `Hooks.seen`. None if unknown.
-        made_of: The object that `args` is the plain form of, if the caller had it. Hooks may have
+        args_source: The object that `args` is the plain form of, if the caller had it. Hooks may have
             changed the arguments since, so a handler may reuse only those parts that still match.
     """
 
@@ -56,8 +56,8 @@ class Effect:
         "_calls",
         "_children",
         "args",
+        "args_source",
         "bound",
-        "made_of",
         "name",
         "path",
         "repeats",
@@ -71,7 +71,7 @@ class Effect:
         self.path = path
         self.run = run
         self.seen: tuple[int, ...] | None = None
-        self.made_of: object = None
+        self.args_source: object = None
         self._children = self._calls = self.repeats = 0
 
     def perform(self, name: str, /, **args: Value) -> Coroutine[Any, Any, Value]:
@@ -85,24 +85,24 @@ class Effect:
         """Create the next effect on behalf of this one, without performing it."""
         path = f"{self.path}/{self._children}"
         self._children += 1
-        return self.beside(name, args, path)
+        return self.related(name, args, path)
 
-    def beside(self, name: str, args: dict[str, Value], path: str) -> Effect:
+    def related(self, name: str, args: dict[str, Value], path: str) -> Effect:
         """Create an effect at another path, related to this one but not on its behalf."""
         other = Effect(name, args, path, self.run)
         other.seen = self.seen
         return other
 
-    def mark(self, name: str) -> str:
+    def path_beside(self, name: str) -> str:
         """Return the path at which to record a fact beside this effect; each repeat has its own."""
-        again = f"-{self.repeats}" if self.repeats else ""
-        return f"{self.path}{BESIDE}{name}{again}"
+        repeat = f"-{self.repeats}" if self.repeats else ""
+        return f"{self.path}{BESIDE}{name}{repeat}"
 
-    def aside(self, number: int) -> Effect:
+    def copy_beside(self, number: int) -> Effect:
         """Return a copy of this effect at a path of its own, for work beside it such as a hook."""
-        twin = self.beside(self.name, self.args, f"{self.path}{BESIDE}{number}")
-        twin.bound = self.bound
-        return twin
+        copy = self.related(self.name, self.args, f"{self.path}{BESIDE}{number}")
+        copy.bound = self.bound
+        return copy
 
     def call(
         self, function: LuaFunction, *args: Value, run: Run | None = None

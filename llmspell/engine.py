@@ -13,7 +13,7 @@ from llmspell.driver import Driver
 from llmspell.effects import Effect, Perform
 from llmspell.errors import InvalidArguments, LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.events import Events
-from llmspell.events.lifecycle import told
+from llmspell.events.lifecycle import publish_lifecycle
 from llmspell.events.run_subscriptions import RunSubscriptions
 from llmspell.hooks import Hooks, Life
 from llmspell.journal.recording import Recording
@@ -103,7 +103,7 @@ class Engine:
         events = self[Events]
         try:
             about = {"run": self.id, "spell": spell.name}
-            with told(events, "run", about), self[Account].timed():
+            with publish_lifecycle(events, "run", about), self[Account].timed():
                 return await self._driver.run(main, self._rest)
         except LlmspellError as error:
             # An error carries no line if all functions of its task ended in tail calls.

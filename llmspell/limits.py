@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from llmspell.durations import seconds_in
 from llmspell.frozen import Frozen
 
-MOST = 2**53  # the largest value of a limit: floats are exact up to here
+MAX_LIMIT = 2**53  # the largest value of a limit: floats are exact up to here
 
 _WRITTEN = re.compile(r"\s*([\d._]+)\s*([A-Za-z]*)\s*")
 
@@ -41,7 +41,7 @@ class Unit(Frozen):
         number = self._number(given)
         if self.whole and math.isfinite(number) and math.isclose(number, round(number)):
             number = round(number)
-        if not 0 < number <= MOST or (self.whole and isinstance(number, float)):
+        if not 0 < number <= MAX_LIMIT or (self.whole and isinstance(number, float)):
             raise ValueError(f"must be {self.what} above 0, such as {self.example}, not {given!r}")
         return number
 

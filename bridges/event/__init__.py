@@ -18,7 +18,7 @@ log = logging.getLogger("llmspell.events")
 
 bridge = Bridge("event", __file__)
 
-MOST = 10_000  # largest backlog of a subscription
+MAX_BACKLOG = 10_000  # largest backlog of a subscription
 SIZE = 1000
 TIMEOUT = 30.0
 
@@ -49,8 +49,8 @@ def subscribe(
     subscriptions = effect.run[RunSubscriptions]
     subscriptions.check_room()
     _check_seconds("Event.subscribe", timeout)
-    if size > MOST:
-        raise InvalidArguments("Event.subscribe", [f"size: at most {MOST}, not {size}"])
+    if size > MAX_BACKLOG:
+        raise InvalidArguments("Event.subscribe", [f"size: at most {MAX_BACKLOG}, not {size}"])
     try:
         stream = effect.run[Events].stream(pattern, size=size, overflow=overflow, replay=replay)
     except ValueError as error:

@@ -10,7 +10,7 @@ local concat, sort = table.concat, table.sort
 local find, format, sub, gsub, gmatch = string.find, string.format, string.sub, string.gsub, string.gmatch
 local abs = math.abs
 
-local MOST <const> = 10 -- differences shown of two tables
+local MAX_DIFFERENCES <const> = 10 -- differences shown of two tables
 local LONGEST <const> = 200 -- characters of a value shown on a line
 
 local function brief(value)
@@ -74,7 +74,7 @@ end
 
 -- Appends a line for each place where two values differ.
 local function differences(actual, expected, place, lines, depth)
-  if #lines >= MOST or same(actual, expected, {}) then
+  if #lines >= MAX_DIFFERENCES or same(actual, expected, {}) then
     return lines
   elseif not (is_plain(actual) and is_plain(expected)) or depth > 16 then
     local at = place == "" and "" or place .. ": "
@@ -109,7 +109,7 @@ local function text_difference(actual, expected)
   local shown = {}
   local function show(sign, list, from, to)
     for i = from, to do
-      if i - from >= MOST then
+      if i - from >= MAX_DIFFERENCES then
         shown[#shown + 1] = sign .. " …"
         break
       end
@@ -132,7 +132,7 @@ local function difference(actual, expected)
   local lines = differences(actual, expected, "", {}, 0)
   if #lines == 1 then
     return lines[1]
-  elseif #lines >= MOST then
+  elseif #lines >= MAX_DIFFERENCES then
     lines[#lines + 1] = "…"
   end
   return "they differ:\n  " .. concat(lines, "\n  ")

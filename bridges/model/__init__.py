@@ -28,8 +28,8 @@ def _bind(effect: Effect) -> dict[str, Any]:
 
 
 def _wanted(effect: Effect, args: dict[str, Value]) -> ModelRequest:
-    made_of = effect.made_of
-    known = made_of.messages if isinstance(made_of, ModelRequest) else ()
+    args_source = effect.args_source
+    known = args_source.messages if isinstance(args_source, ModelRequest) else ()
     return request_from_plain(args, key=f"{effect.run.id}/{effect.path}", known=known)
 
 

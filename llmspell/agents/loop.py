@@ -15,7 +15,7 @@ from llmspell.agents.tool_specs import handed_over, specs
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, ProviderError
 from llmspell.events import Events
-from llmspell.events.lifecycle import told
+from llmspell.events.lifecycle import publish_lifecycle
 from llmspell.providers.messages import (
     INTERRUPTED,
     Message,
@@ -51,7 +51,7 @@ async def prompt(
         agent.active.add(effect.path)
         agent.stream = stream
         try:
-            with told(effect.run[Events], "agent", about), Payers(effect) as payers:
+            with publish_lifecycle(effect.run[Events], "agent", about), Payers(effect) as payers:
                 return await _Turn(effect, agent, model, stream, payers).take(message)
         finally:
             agent.active.discard(effect.path)

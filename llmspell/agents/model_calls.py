@@ -108,7 +108,7 @@ class ModelCaller:
 
     def _perform(self, request: ModelRequest, **more: Value) -> Coroutine[Any, Any, Value]:
         effect = self._effect.child("model.request", request.as_plain() | more)
-        effect.made_of = request
+        effect.args_source = request
         return effect.run.perform(effect)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from llmspell.config import Project
 from llmspell.permissions import KINDS
 from llmspell.plugins.discovery import PluginInfo, known_plugins
-from llmspell.providers.redaction import BLOT, names_a_secret, redacted
+from llmspell.providers.redaction import REDACTED, names_a_secret, redacted
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _MASK = re.compile(r"\*+")  # how pydantic shows a secret
@@ -63,7 +63,7 @@ def _hidden(value: Any) -> Any:
     """Hide every value, keeping the keys."""
     if isinstance(value, dict):
         return {key: _hidden(inner) for key, inner in value.items()}
-    return BLOT
+    return REDACTED
 
 
 def _secrets_hidden(value: Any) -> Any:
@@ -74,7 +74,7 @@ def _secrets_hidden(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [_secrets_hidden(inner) for inner in value]
-    return BLOT if isinstance(value, str) and _MASK.fullmatch(value) else value
+    return REDACTED if isinstance(value, str) and _MASK.fullmatch(value) else value
 
 
 def _cleaned(value: Any) -> Any:

@@ -21,7 +21,7 @@ from llmspell.config import find_project
 from llmspell.errors import StateError
 from llmspell.state import MemoryStore, SqliteStore, Store
 from llmspell.state.encoding import encode
-from llmspell.state.transfer import meant
+from llmspell.state.transfer import value_from_json
 from llmspell.suggestions import did_you_mean
 from llmspell.values import Value, text_or_bytes
 
@@ -98,7 +98,7 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
     """Store a text, or JSON, under a key. `-` for VALUE reads standard input."""
     content = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
-    stored = meant(_parsed(content, "the value")) if as_json else text_or_bytes(content)
+    stored = value_from_json(_parsed(content, "the value")) if as_json else text_or_bytes(content)
     _in_store(lambda s: settled(s.set(scope or "", key, stored, ttl)), to_write=True)
 
 

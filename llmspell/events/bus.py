@@ -22,7 +22,7 @@ from llmspell.values import Value, plain
 HISTORY = 256  # events
 _ROUTES = 1024  # topics whose subscribers are cached
 _PARTS = frozenset({"capability", "hook", "middleware", "plugin", "subscriber"})
-_LONGEST_NAME, _TOLD = 100, 1000
+_LONGEST_NAME, _MAX_COUNTS = 100, 1000
 
 
 class Statistics(Frozen):
@@ -52,7 +52,7 @@ class Events:
     slow or failing handler does not delay the others.
 
     Attributes:
-        told: How often the runtime published each topic, by topic and the name of the part of the
+        published_counts: How often the runtime published each topic, by topic and the name of the part of the
             runtime that failed, or "".
     """
 
@@ -70,7 +70,7 @@ class Events:
         self._subscriptions: tuple[Subscription, ...] = ()
         self._ended = [0, 0, 0]  # delivered, dropped and failed of subscriptions that are gone
         self._routes: dict[str, tuple[Subscription, ...]] = {}
-        self.told: Counter[tuple[str, str]] = Counter()
+        self.published_counts: Counter[tuple[str, str]] = Counter()
 
     async def publish(self, topic: str, data: Value = None, *, source: str = "host") -> Event:
         """Publish an event, waiting for room in full backlogs whose overflow is "wait".
@@ -104,7 +104,11 @@ class Events:
     def tell(self, topic: str, data: Value) -> None:
         """Publish an event of the runtime itself, here and on the outer buses."""
         what = topic, _who_failed(topic, data)
-        self.told[what if what in self.told or len(self.told) < _TOLD else (topic, "")] += 1
+        self.published_counts[
+            what
+            if what in self.published_counts or len(self.published_counts) < _MAX_COUNTS
+            else (topic, "")
+        ] += 1
         self.publish_nowait(topic, data, source="runtime")
         if self._outer is not None:
             self._outer.tell(topic, data)

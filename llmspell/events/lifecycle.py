@@ -12,20 +12,20 @@ from llmspell.values import Value
 
 
 @contextmanager
-def told(events: Events, subject: str, data: dict[str, Value]) -> Iterator[None]:
+def publish_lifecycle(events: Events, subject: str, data: dict[str, Value]) -> Iterator[None]:
     """Publish `SUBJECT.started`, then `SUBJECT.ended` or `SUBJECT.failed`, around the body."""
     events.tell(f"{subject}.started", data)
     begin = time.perf_counter()
     try:
         yield
     except BaseException as error:
-        data = {**data, "seconds": time.perf_counter() - begin, "error": _shown(error)}
+        data = {**data, "seconds": time.perf_counter() - begin, "error": _as_data(error)}
         events.tell(f"{subject}.failed", data)
         raise
     events.tell(f"{subject}.ended", {**data, "seconds": time.perf_counter() - begin})
 
 
-def _shown(error: BaseException) -> dict[str, Value]:
+def _as_data(error: BaseException) -> dict[str, Value]:
     if isinstance(error, LlmspellError):
         return {"code": error.code, "message": error.message, "where": error.where}
     if isinstance(error, Exception):

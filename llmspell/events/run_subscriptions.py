@@ -6,8 +6,8 @@ from llmspell.callback_tasks import CallbackTasks
 from llmspell.errors import InvalidArguments
 from llmspell.events.subscriptions import Stream, Subscription
 
-MOST = 64  # concurrent subscriptions of one run: each may hold ROOM bytes
-LEFT = 30.0  # seconds to deliver remaining events at the end of a run
+MAX_SUBSCRIPTIONS = 64  # concurrent subscriptions of one run: each may hold ROOM bytes
+FINISH_TIMEOUT = 30.0  # seconds to deliver remaining events at the end of a run
 
 log = logging.getLogger("llmspell.events")
 
@@ -25,10 +25,10 @@ class RunSubscriptions:
 
     def check_room(self) -> None:
         """Raise InvalidArguments if the run has as many subscriptions as allowed."""
-        if len(self._streams) >= MOST:
+        if len(self._streams) >= MAX_SUBSCRIPTIONS:
             raise InvalidArguments(
                 "Event",
-                [f"the spell has {MOST} subscriptions already"],
+                [f"the spell has {MAX_SUBSCRIPTIONS} subscriptions already"],
                 hint="end those it does not need any more: subscription:unsubscribe()",
             )
 
@@ -58,8 +58,10 @@ class RunSubscriptions:
         """Deliver the events published so far to the spell, and no later ones."""
         for stream in self._streams.values():
             stream.subscription.end()
-        if await self.callers.finish(LEFT):
-            log.warning("the run ends, though its subscribers are not done after %g s", LEFT)
+        if await self.callers.finish(FINISH_TIMEOUT):
+            log.warning(
+                "the run ends, though its subscribers are not done after %g s", FINISH_TIMEOUT
+            )
 
     async def end(self) -> None:
         """End all subscriptions, and cancel calls in progress."""

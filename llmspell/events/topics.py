@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-MOST = 256  # characters of a topic or pattern
-MOST_PARTS = 16
+MAX_LENGTH = 256  # characters of a topic or pattern
+MAX_PARTS = 16
 
 
 def check_topic(topic: str) -> str:
@@ -60,11 +60,11 @@ def _match(pattern: Sequence[str], topic: Sequence[str]) -> bool:
 
 
 def _parts(text: str, what: str) -> list[str]:
-    if not isinstance(text, str) or not 0 < len(text) <= MOST:
-        raise ValueError(f"a {what} is a text of 1 to {MOST} characters, not {text!r:.50}")
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_LENGTH:
+        raise ValueError(f"a {what} is a text of 1 to {MAX_LENGTH} characters, not {text!r:.50}")
     parts = text.split(".")
-    if not all(parts) or len(parts) > MOST_PARTS:
+    if not all(parts) or len(parts) > MAX_PARTS:
         raise ValueError(
-            f"{text!r:.50} is no {what}: it is 1 to {MOST_PARTS} parts with dots between them"
+            f"{text!r:.50} is no {what}: it is 1 to {MAX_PARTS} parts with dots between them"
         )
     return parts

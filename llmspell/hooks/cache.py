@@ -18,7 +18,7 @@ class HookCache:
         self._size = size
         self._results: dict[Place, tuple[float, Value]] = {}
 
-    def find(self, place: Place) -> tuple[Value] | None:
+    def get(self, place: Place) -> tuple[Value] | None:
         """Return a copy of the cached result in a 1-tuple, or None."""
         entry = self._results.pop(place, None)
         if entry is None or entry[0] <= monotonic():
@@ -26,7 +26,7 @@ class HookCache:
         self._results[place] = entry  # most recently used entries come last
         return (plain(entry[1]),)
 
-    def is_dated(self, place: Place) -> bool:
+    def has_expiry(self, place: Place) -> bool:
         """Return whether the entry has an expiry time."""
         return place in self._results and self._results[place][0] != float("inf")
 
@@ -34,7 +34,7 @@ class HookCache:
         """Remove the entry, if any."""
         self._results.pop(place, None)
 
-    def keep(self, place: Place, result: Value, ttl: float | None) -> None:
+    def put(self, place: Place, result: Value, ttl: float | None) -> None:
         """Store a copy, for `ttl` seconds if given, unless the result is not a plain value."""
         try:
             copy = plain(result)

@@ -52,27 +52,29 @@ async def _later(answer: Awaitable[Value], args: Mapping[str, Value]) -> HookRes
     return from_plain(await answer, args)
 
 
-async def learned(effect: Effect, what: str, tell: Callable[[], Value]) -> Value:
-    """Return what a function tells now, or told when it was recorded."""
+async def learned(effect: Effect, what: str, read: Callable[[], Value]) -> Value:
+    """Return what a function returns now, or returned when it was recorded."""
 
-    async def told() -> Value:
-        return tell()
+    async def fact() -> Value:
+        return read()
 
-    return await beside(effect, what, told())
+    return await beside(effect, what, fact())
 
 
-def as_plain(said: HookResult, args: Mapping[str, Value]) -> Value:
+def as_plain(decision: HookResult, args: Mapping[str, Value]) -> Value:
     """Return a decision as it is recorded: {type, …}."""
-    if type(said) not in RESULTS:
+    if type(decision) not in RESULTS:
         return None
-    if isinstance(said, Modify) and isinstance(said.value, Mapping):
-        kept = [name for name, value in said.value.items() if _is_same(value, args.get(name))]
-        rest = {name: value for name, value in said.value.items() if name not in kept}
-        return {"type": "Modify", "value": rest} | ({"functions": kept} if kept else {})
-    if isinstance(said, Fork):
-        return {"type": "Fork", "effects": [[name, dict(args)] for name, args in said.effects]}
-    given = {field.name: getattr(said, field.name) for field in fields(said)}  # type: ignore[arg-type]
-    return {"type": type(said).__name__} | {k: v for k, v in given.items() if v is not None}
+    if isinstance(decision, Modify) and isinstance(decision.value, Mapping):
+        functions = [
+            name for name, value in decision.value.items() if _is_same(value, args.get(name))
+        ]
+        rest = {name: value for name, value in decision.value.items() if name not in functions}
+        return {"type": "Modify", "value": rest} | ({"functions": functions} if functions else {})
+    if isinstance(decision, Fork):
+        return {"type": "Fork", "effects": [[name, dict(args)] for name, args in decision.effects]}
+    given = {field.name: getattr(decision, field.name) for field in fields(decision)}  # type: ignore[arg-type]
+    return {"type": type(decision).__name__} | {k: v for k, v in given.items() if v is not None}
 
 
 def _is_same(value: Value, given: Value) -> bool:
@@ -84,13 +86,13 @@ def from_plain(table: Value, args: Mapping[str, Value]) -> HookResult:
     if not isinstance(table, Mapping):
         return None
     given: dict[str, Any] = {name: value for name, value in table.items() if name != "type"}
-    if kept := given.pop("functions", None):
-        return Modify({**(given["value"] or {}), **{name: args[name] for name in kept}})
+    if functions := given.pop("functions", None):
+        return Modify({**(given["value"] or {}), **{name: args[name] for name in functions}})
     if table["type"] == "Fork":
         return Fork(*((name, args or {}) for name, args in given["effects"]))
     if table["type"] in ("Modify", "Replace"):
         given = {
             "value" if table["type"] == "Modify" else "result": next(iter(given.values()), None)
         }
-    made: HookResult = getattr(results, table["type"])(**given)
-    return made
+    result: HookResult = getattr(results, table["type"])(**given)
+    return result

@@ -32,12 +32,12 @@ from llmspell.values import Value
 log = logging.getLogger("llmspell.hooks")
 
 
-class _Then(Enum):
+class _Next(Enum):
     """What to do once the hooks of a phase have run."""
 
-    ON = auto()
-    AGAIN = auto()
-    END = auto()
+    PROCEED = auto()
+    RETRY = auto()
+    FINISH = auto()
 
 
 class Dispatch:
@@ -54,74 +54,76 @@ class Dispatch:
         self._before = hooks.get("before", ())
         self._after = hooks.get("after", ())
         self._on_error = hooks.get("error", ())
-        self._waits = any(hook.is_async for hook in self._before)
+        self._has_async_hook = any(hook.is_async for hook in self._before)
 
     def perform(self, effect: Effect) -> Answer[Value]:
         steps = self._steps(effect)
-        return run_steps(steps) if self._waits else run_eagerly(steps)
+        return run_steps(steps) if self._has_async_hook else run_eagerly(steps)
 
     def _steps(self, effect: Effect) -> Steps[Answer[Value]]:
         call, plan = HookCall("before", effect), None
         for hook in self._before:
-            said = hook.ask(call, self._guard)
-            if said is not None:
-                if hasattr(said, "__await__"):
-                    said = yield said
-                if said is not None:
+            decision = hook.ask(call, self._guard)
+            if decision is not None:
+                if hasattr(decision, "__await__"):
+                    decision = yield decision
+                if decision is not None:
                     plan = plan or Plan()
-                    if self._decides(hook, said, call, plan):
+                    if self._apply_before(hook, decision, call, plan):
                         break
         if plan is None and not (self._after or self._on_error):
             return self._call(effect)
         plan = plan or Plan()
-        then = _Then.AGAIN
-        while then is _Then.AGAIN:
-            then = yield from self._once(call, plan)
+        next_step = _Next.RETRY
+        while next_step is _Next.RETRY:
+            next_step = yield from self._perform_once(call, plan)
         return call.result
 
-    def _decides(self, hook: RegisteredHook, said: HookResult, call: HookCall, plan: Plan) -> bool:
+    def _apply_before(
+        self, hook: RegisteredHook, decision: HookResult, call: HookCall, plan: Plan
+    ) -> bool:
         """Apply the result of a before hook; return whether to skip the remaining hooks."""
         effect = call.effect
-        match said:
+        match decision:
             case Modify(value):
                 effect.args = {} if value == [] else value
                 effect.bound = self._handler.check(effect)
             case Replace(result):
-                plan.instead = (result,)
+                plan.replacement = (result,)
             case Halt(reason):
                 raise HookHalted(hook.id, reason)
             case Retry():
-                plan.retries += (said,)
+                plan.retries += (decision,)
             case Redirect():
-                plan.redirect = _target(hook, said, call)
+                plan.redirect = _target(hook, decision, call)
             case Skip():
                 plan.skipped = True
             case Cache(_, ttl):
-                plan.keep += ((hook.cache, said.place(effect), ttl),)
+                plan.cached_in += ((hook.cache, decision.place(effect), ttl),)
             case Fork():
-                plan.forks += tuple((hook, *fork) for fork in said.effects)
-        return bool(plan.instead or plan.redirect or plan.skipped)
+                plan.forks += tuple((hook, *fork) for fork in decision.effects)
+        return bool(plan.replacement or plan.redirect or plan.skipped)
 
-    def _once(self, call: HookCall, plan: Plan) -> Steps[_Then]:
+    def _perform_once(self, call: HookCall, plan: Plan) -> Steps[_Next]:
         """Perform the effect once, then run its error and after hooks; the call gets the result."""
         call.result = call.error = None
         try:
             if plan.forks:
-                call.result = yield self._beside_forks(call, plan)
+                call.result = yield self._with_forks(call, plan)
             else:
                 call.result = yield from self._attempts(call, plan)
         except EffectError as error:
             call.phase, call.error = "error", error
         if plan.skipped:
-            return _Then.END
+            return _Next.FINISH
         if call.error is not None:
-            then = yield from self._review(self._on_error, call, plan)
-            if then is not _Then.ON:
-                return then
+            next_step = yield from self._review(self._on_error, call, plan)
+            if next_step is not _Next.PROCEED:
+                return next_step
         if call.error is not None:
             raise call.error
         if not self._after:
-            return _Then.ON
+            return _Next.PROCEED
         call.phase = "after"
         return (yield from self._review(self._after, call, plan))
 
@@ -129,8 +131,8 @@ class Dispatch:
         """Return the result of the effect, retried as the plan says, or of what replaces it."""
         if plan.skipped:
             return None
-        if plan.instead is not None:
-            return plan.instead[0]
+        if plan.replacement is not None:
+            return plan.replacement[0]
         while True:
             try:
                 wanted = plan.redirect
@@ -141,48 +143,48 @@ class Dispatch:
                 if delay is None:
                     raise
             else:
-                for cache, place, ttl in plan.keep:
-                    cache.keep(place, result, ttl)
+                for cache, place, ttl in plan.cached_in:
+                    cache.put(place, result, ttl)
                 return result
             yield _pause(call, delay)
 
     def _review(
         self, hooks: tuple[RegisteredHook, ...], call: HookCall, plan: Plan
-    ) -> Steps[_Then]:
+    ) -> Steps[_Next]:
         """Run after hooks, or error hooks until one of them recovers from the error."""
         for hook in hooks:
-            said = hook.ask(call, self._guard)
-            if said is None:
+            decision = hook.ask(call, self._guard)
+            if decision is None:
                 continue
-            if hasattr(said, "__await__"):
-                said = yield said
-            then = yield from self._heed(hook, said, call, plan)
-            if then is not _Then.ON or (call.phase == "error" and call.error is None):
-                return then
-        return _Then.ON
+            if hasattr(decision, "__await__"):
+                decision = yield decision
+            next_step = yield from self._apply(hook, decision, call, plan)
+            if next_step is not _Next.PROCEED or (call.phase == "error" and call.error is None):
+                return next_step
+        return _Next.PROCEED
 
-    def _heed(
-        self, hook: RegisteredHook, said: HookResult, call: HookCall, plan: Plan
-    ) -> Steps[_Then]:
+    def _apply(
+        self, hook: RegisteredHook, decision: HookResult, call: HookCall, plan: Plan
+    ) -> Steps[_Next]:
         """Apply the result of an after or error hook."""
-        match said:
+        match decision:
             case Modify(value) | Replace(value):
                 call.result, call.error = value, None
             case Halt(reason):
                 raise HookHalted(hook.id, reason)
-            case Retry(delay) if plan.repeats_for(hook, said):
+            case Retry(delay) if plan.repeats_for(hook, decision):
                 yield _pause(call, delay)
-                return _Then.AGAIN
+                return _Next.RETRY
             case Redirect():
-                yield self._redirect(hook, said, call)
+                yield self._redirect(hook, decision, call)
             case Skip():
                 call.result = call.error = None
-                return _Then.END
+                return _Next.FINISH
             case Cache(_, ttl) if call.error is None:
-                hook.cache.keep(said.place(call.effect), call.result, ttl)
+                hook.cache.put(decision.place(call.effect), call.result, ttl)
             case Fork(effects):
-                yield gather(self._forked(call, [(hook, *fork) for fork in effects]))
-        return _Then.ON
+                yield gather(self._fork_work(call, [(hook, *fork) for fork in effects]))
+        return _Next.PROCEED
 
     async def _redirect(self, hook: RegisteredHook, redirect: Redirect, call: HookCall) -> None:
         """Replace the result, or the error, by the outcome of another effect."""
@@ -197,9 +199,9 @@ class Dispatch:
                 raise
             call.error = error
 
-    async def _beside_forks(self, call: HookCall, plan: Plan) -> Value:
+    async def _with_forks(self, call: HookCall, plan: Plan) -> Value:
         """Return the effect's outcome once it and all forks have ended, whether or not they fail."""
-        forks, plan.forks = self._forked(call, plan.forks), ()
+        forks, plan.forks = self._fork_work(call, plan.forks), ()
 
         async def own() -> Value | EffectError:
             try:
@@ -212,14 +214,16 @@ class Dispatch:
             raise outcome
         return outcome
 
-    def _forked(self, call: HookCall, forks: Sequence[Wanted]) -> list[Coroutine[Any, Any, None]]:
+    def _fork_work(
+        self, call: HookCall, forks: Sequence[Wanted]
+    ) -> list[Coroutine[Any, Any, None]]:
         """Return coroutines that perform the forks. Their paths do not depend on timing."""
-        return [self._aside(fork[0], _work(call, fork)) for fork in forks]
+        return [self._run_fork(fork[0], _work(call, fork)) for fork in forks]
 
-    async def _aside(self, hook: RegisteredHook, effect: Effect) -> None:
+    async def _run_fork(self, hook: RegisteredHook, effect: Effect) -> None:
         """Perform a fork and log its failure; only exceeding a limit of the run propagates."""
         try:
-            await self._performed(hook, effect)
+            await self._perform_for(hook, effect)
         except Exception as error:
             if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
                 raise
@@ -227,9 +231,9 @@ class Dispatch:
 
     def _perform(self, call: HookCall, wanted: Wanted) -> Coroutine[Any, Any, Value]:
         """Perform an effect for a hook, which is not called for it."""
-        return self._performed(wanted[0], _work(call, wanted))
+        return self._perform_for(wanted[0], _work(call, wanted))
 
-    async def _performed(self, hook: RegisteredHook, effect: Effect) -> Value:
+    async def _perform_for(self, hook: RegisteredHook, effect: Effect) -> Value:
         work = (id(hook.owner), effect.path)
         self._guard.add(work)
         try:
@@ -241,7 +245,7 @@ class Dispatch:
 def _work(call: HookCall, wanted: Wanted) -> Effect:
     """Return the effect that a hook wants; it runs beside the hooked effect, not on its behalf."""
     _, name, args = wanted
-    return call.aside().child(name, dict(args))
+    return call.effect_beside().child(name, dict(args))
 
 
 def _target(hook: RegisteredHook, redirect: Redirect, call: HookCall) -> Wanted | None:

@@ -16,12 +16,12 @@ Wanted = tuple[RegisteredHook, str, Mapping[str, Value]]
 class Plan:
     """How to perform an effect; unchanged unless a hook asked for something."""
 
-    instead: tuple[Value] | None = None  # the result that replaces it
+    replacement: tuple[Value] | None = None  # the result that replaces it
     skipped: bool = False
     redirect: Wanted | None = None
     forks: tuple[Wanted, ...] = ()
     retries: tuple[Retry, ...] = ()  # those remaining
-    keep: tuple[tuple[HookCache, Place, float | None], ...] = ()
+    cached_in: tuple[tuple[HookCache, Place, float | None], ...] = ()
 
     def __init__(self) -> None:
         self.repeats: dict[RegisteredHook, int] = {}  # repetitions so far, by hook
@@ -41,7 +41,7 @@ class Plan:
         An effect that was replaced cannot be repeated.
         """
         used = self.repeats.get(hook, 0)
-        if used >= retry.attempts or self.instead is not None:
+        if used >= retry.attempts or self.replacement is not None:
             return False
         self.repeats[hook] = used + 1
         return True

@@ -43,26 +43,26 @@ class HookCall:
         path: The path of the effect in the run.
     """
 
-    __slots__ = ("_asides", "_notes", "_of", "effect", "error", "path", "phase", "result")
+    __slots__ = ("_beside_count", "_hooked", "_notes", "effect", "error", "path", "phase", "result")
 
     def __init__(self, phase: Phase, effect: Effect) -> None:
         self.phase, self.path = phase, effect.path
-        self.effect = self._of = effect
-        self._asides = 0
+        self.effect = self._hooked = effect
+        self._beside_count = 0
         self.result: Value = None
         self.error: EffectError | None = None
         self._notes: dict[Any, Any] | None = None
 
-    def aside(self) -> Effect:
+    def effect_beside(self) -> Effect:
         """Return an effect with a path for the next thing that is done beside this one."""
-        self._asides += 1
-        return self.effect.aside(self._asides - 1)
+        self._beside_count += 1
+        return self.effect.copy_beside(self._beside_count - 1)
 
-    def come_back(self) -> None:
+    def restore_effect(self) -> None:
         """Switch back to the hooked effect, keeping arguments that a hook has changed."""
-        if self.effect is not self._of:
-            self._of.args = self.effect.args
-            self.effect = self._of
+        if self.effect is not self._hooked:
+            self._hooked.args = self.effect.args
+            self.effect = self._hooked
 
     @property
     def notes(self) -> dict[Any, Any]:
@@ -158,8 +158,8 @@ class RegisteredHook:
         if busy or self.removed or (self.only is not None and not self.only(call.effect)):
             return None
         if self.of_spell:
-            return self._asked_beside(call, call.aside(), guard)
-        return self._asked(call, guard)
+            return self._call_beside(call, call.effect_beside(), guard)
+        return self._call(call, guard)
 
     def _ask_in_record(
         self, recording: Recording, call: HookCall, guard: ReentrancyGuard
@@ -171,15 +171,15 @@ class RegisteredHook:
             return None
         if self.only is not None and not self.only(call.effect):
             return None
-        aside = call.aside()
-        if _is_noted(aside, "passed", busy or self.removed):
-            return noted(aside, "passed")
+        beside = call.effect_beside()
+        if _now_or_recorded(beside, "passed", busy or self.removed):
+            return noted(beside, "passed")
         if self.of_spell:
-            return self._asked_beside(call, aside, guard)
-        return self._recorded(recording, call, aside, guard)
+            return self._call_beside(call, beside, guard)
+        return self._recorded_decision(recording, call, beside, guard)
 
-    def _recorded(
-        self, recording: Recording, call: HookCall, aside: Effect, guard: ReentrancyGuard
+    def _recorded_decision(
+        self, recording: Recording, call: HookCall, beside: Effect, guard: ReentrancyGuard
     ) -> Answer[HookResult]:
         """Return the hook's decision, recording it as a leaf, or the recorded one."""
         from llmspell.hooks.decisions import NAME, decided
@@ -188,42 +188,42 @@ class RegisteredHook:
         about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
 
         def ask() -> Answer[HookResult]:
-            return self._asked_beside(call, aside, guard)
+            return self._call_beside(call, beside, guard)
 
-        place = Effect(NAME, about, aside.path, effect.run)
+        place = Effect(NAME, about, beside.path, effect.run)
         return decided(recording, place, effect.args, ask)
 
-    def _asked_beside(
-        self, call: HookCall, aside: Effect, guard: ReentrancyGuard
+    def _call_beside(
+        self, call: HookCall, beside: Effect, guard: ReentrancyGuard
     ) -> Answer[HookResult]:
-        """Like `_asked`, with the effects of the hook at paths beside that of the hooked effect."""
-        call.effect = aside
+        """Like `_call`, with the effects of the hook at paths beside that of the hooked effect."""
+        call.effect = beside
         answer: Any = None
         try:
-            answer = self._asked(call, guard)
+            answer = self._call(call, guard)
         finally:
             if not hasattr(answer, "__await__"):
-                call.come_back()
+                call.restore_effect()
         return answer  # type: ignore[no-any-return]
 
-    def _asked(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
+    def _call(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
         if self.of_spell:
-            if _is_noted(call.effect, "circuit", self.circuit.tripped):
+            if _now_or_recorded(call.effect, "circuit", self.circuit.tripped):
                 return self._if_admitted(call, guard)
         elif not self.circuit.admits():
-            self._left_out(call)
+            self._fail_if_required(call)
             return None
         self.calls += 1
         if self.is_async:
             return self._awaited(call, guard, None)
         try:
-            said = self.function(call)
+            decision = self.function(call)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
             return None
-        if hasattr(said, "__await__"):
-            return self._awaited(call, guard, said)
-        return self._accepted(call, said)
+        if hasattr(decision, "__await__"):
+            return self._awaited(call, guard, decision)
+        return self._accepted(call, decision)
 
     def failed(self, call: HookCall, error: Exception) -> None:
         """Count and report a failure. Raises like `ask`."""
@@ -263,9 +263,9 @@ class RegisteredHook:
                 try:
                     waits_for = work.send(None)
                 except StopIteration as done:
-                    said = done.value
+                    decision = done.value
                 else:  # only a hook that waits needs a timer
-                    said = await self._in_time(call, work, waits_for)
+                    decision = await self._in_time(call, work, waits_for)
             finally:
                 guard.discard(mark)
         except asyncio.CancelledError as error:
@@ -273,10 +273,10 @@ class RegisteredHook:
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
         else:
-            answer: Any = self._accepted(call, said)
+            answer: Any = self._accepted(call, decision)
             return await answer if hasattr(answer, "__await__") else answer  # type: ignore[no-any-return]
         finally:
-            call.come_back()
+            call.restore_effect()
         return None
 
     def _in_time(
@@ -294,49 +294,51 @@ class RegisteredHook:
 
         try:
             if not await learned(call.effect, "circuit", self.circuit.admits):
-                self._left_out(call)
+                self._fail_if_required(call)
                 return None
             self.calls += 1
             return await self._awaited(call, guard, None)
         finally:
-            call.come_back()
+            call.restore_effect()
 
-    def _accepted(self, call: HookCall, said: HookResult) -> Answer[HookResult]:
-        if said is not None:
+    def _accepted(self, call: HookCall, decision: HookResult) -> Answer[HookResult]:
+        if decision is not None:
             from llmspell.hooks.results import RESULTS, Cache
 
-            if type(said) not in RESULTS:
-                self.failed(call, TypeError(f"{said!r} is no result of a hook"))
+            if type(decision) not in RESULTS:
+                self.failed(call, TypeError(f"{decision!r} is no result of a hook"))
                 return None
         if self.circuit.in_a_row:
             self.circuit.succeeded()
-        if said is not None and type(said) is Cache and call.phase != "after":
-            return self._found(call, said)
-        return said
+        if decision is not None and type(decision) is Cache and call.phase != "after":
+            return self._cached_result(call, decision)
+        return decision
 
-    def _found(self, call: HookCall, cache: Cache) -> Answer[HookResult]:
+    def _cached_result(self, call: HookCall, cache: Cache) -> Answer[HookResult]:
         """Return the cached result as a replacement, or the `Cache` itself if there is none."""
         from llmspell.hooks.results import Replace
 
         place = cache.place(call.effect)
-        dated = self.of_spell and self.cache.is_dated(place)
-        if self.of_spell and _is_noted(call.effect, "kept", dated):
-            return self._found_by_then(call, cache, place)
-        found = None if dated else self.cache.find(place)
-        return cache if found is None else Replace(found[0])
+        expires = self.of_spell and self.cache.has_expiry(place)
+        if self.of_spell and _now_or_recorded(call.effect, "kept", expires):
+            return self._recorded_cached_result(call, cache, place)
+        cached = None if expires else self.cache.get(place)
+        return cache if cached is None else Replace(cached[0])
 
-    async def _found_by_then(self, call: HookCall, cache: Cache, place: Place) -> HookResult:
-        """Like `_found`, for a spell's hook: whether the entry had expired is recorded."""
+    async def _recorded_cached_result(
+        self, call: HookCall, cache: Cache, place: Place
+    ) -> HookResult:
+        """Like `_cached_result`, for a spell's hook: whether the entry had expired is recorded."""
         from llmspell.hooks.decisions import learned
         from llmspell.hooks.results import Replace
 
-        found = await learned(call.effect, "kept", lambda: list(self.cache.find(place) or ()))
-        if isinstance(found, list) and found:
-            return Replace(found[0])
+        cached = await learned(call.effect, "kept", lambda: list(self.cache.get(place) or ()))
+        if isinstance(cached, list) and cached:
+            return Replace(cached[0])
         self.cache.drop(place)
         return cache
 
-    def _left_out(self, call: HookCall) -> None:
+    def _fail_if_required(self, call: HookCall) -> None:
         if self.required:
             raise HookFailed(
                 f"hook {self.id!r} {call.phase} {call.effect.name} is required, but it failed "
@@ -344,9 +346,9 @@ class RegisteredHook:
             )
 
 
-def _is_noted(effect: Effect, what: str, now: bool) -> bool:
+def _now_or_recorded(effect: Effect, what: str, now: bool) -> bool:
     """Return whether something that depends on timing is so now, or was so when recorded."""
     recording = effect.run[Recording]
     if recording and recording.follows_record:
-        return recording.has_recorded(effect.mark(what))
+        return recording.has_recorded(effect.path_beside(what))
     return now

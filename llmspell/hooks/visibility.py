@@ -25,7 +25,7 @@ def seen_by(effect: Effect, hooks: Hooks) -> Answer[Seen]:
     if then is None or then == now or not recording or recording.over:
         return now
     if recording.follows_record:
-        return _noted(effect, then) if recording.has_recorded(effect.mark(_MARK)) else then
+        return _noted(effect, then) if recording.has_recorded(effect.path_beside(_MARK)) else then
     if hooks.matching(effect.name, then) == hooks.matching(effect.name):
         return now
     return _noted(effect, now)

@@ -200,7 +200,7 @@ async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) ->
     recording = effect.run[Recording]
     if not recording:
         return await work
-    place = Effect(effect.name, {}, effect.mark(mark), effect.run)
+    place = Effect(effect.name, {}, effect.path_beside(mark), effect.run)
     try:
         return await settled(Leaves(recording, lambda _: work).perform(place))
     finally:

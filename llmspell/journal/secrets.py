@@ -10,7 +10,7 @@ from llmspell.base64_secrets import in_base64
 from llmspell.journal.stored_values import text_of
 from llmspell.values import Value
 
-BLOT = "[redacted]"
+REDACTED = "[redacted]"
 
 _SHORTEST = 8  # characters; anything shorter is too common in ordinary text
 
@@ -48,9 +48,9 @@ class Redaction:
         """Return a text with `[redacted]` in place of secrets."""
         for word in self._words:
             if word in text:
-                text = text.replace(word, BLOT)
+                text = text.replace(word, REDACTED)
         for pattern in self._patterns:
-            text = pattern.sub(_blot, text)
+            text = pattern.sub(_redact_match, text)
         return text
 
     def data(self, data: bytes) -> bytes:
@@ -71,14 +71,14 @@ class Redaction:
         return value
 
 
-def _blot(match: re.Match[str]) -> str:
+def _redact_match(match: re.Match[str]) -> str:
     if not match.re.groups:
-        return BLOT
+        return REDACTED
     text, start = match[0], match.start()
     for group in range(match.re.groups, 0, -1):
         if match[group] is not None:
             begin, end = match.start(group) - start, match.end(group) - start
-            text = text[:begin] + BLOT + text[end:]
+            text = text[:begin] + REDACTED + text[end:]
     return text
 
 

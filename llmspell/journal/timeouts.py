@@ -51,7 +51,7 @@ async def in_recorded_time(
     recording = effect.run[Recording]
     if not recording or recording.over:
         return await in_time(seconds, work, waits_for)
-    if recording.has_recorded(effect.mark(mark)):
+    if recording.has_recorded(effect.path_beside(mark)):
         return await _until_recorded(effect, mark, seconds, work, waits_for)
     limit = asyncio.timeout(None if recording.is_replay else seconds)
     try:
@@ -111,7 +111,7 @@ def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[Expiry | Ca
             yield scope
         return
     expiry, failures = Expiry(), list[Exception]()
-    expiry.cancelled_caught = known = recording.has_recorded(effect.mark(mark))
+    expiry.cancelled_caught = known = recording.has_recorded(effect.path_beside(mark))
 
     async def expire() -> None:
         try:

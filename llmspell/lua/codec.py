@@ -29,7 +29,7 @@ _count_at, _integer_at, _float_at = _COUNT.unpack_from, _INTEGER.unpack_from, _F
 
 # Cache of encoded short keys: they are names, which repeat.
 _names: dict[Value, bytes] = {}
-_MOST_NAMES, _LONGEST_NAME = 1000, 40
+_MAX_NAMES, _LONGEST_NAME = 1000, 40
 
 
 class MalformedMessage(Exception):
@@ -116,7 +116,7 @@ def _key(key: Value) -> bytes:
     if type(key) is str:
         piece = _string(key)
         if len(piece) <= _LONGEST_NAME:
-            if len(_names) >= _MOST_NAMES:
+            if len(_names) >= _MAX_NAMES:
                 _names.clear()
             _names[key] = piece
         return piece

@@ -6,7 +6,7 @@ local getinfo, memory, next, huge = debug.getinfo, collectgarbage, next, math.hu
 
 local MUCH <const> = (part("config").memory or 64 << 20) / 16384 -- kibibytes: 1/16 of the memory limit
 local OURS <const> = "=?" -- the source of stripped code
-local LEAST <const>, MOST <const> = 100, 1000 -- instructions to follow; the most if they allocate nothing
+local MIN_STEPS <const>, MAX_STEPS <const> = 100, 1000 -- to follow; the second if they allocate nothing
 
 local grown = 0 -- kibibytes in use after the last large increase
 local made = 0 -- kibibytes of strings since then that Lua's counter does not include
@@ -82,7 +82,7 @@ local function follow()
     taken[place] = (taken[place] or 0) + took
   end
   followed = followed + 1
-  if followed > (next(taken) and LEAST or MOST) then
+  if followed > (next(taken) and MIN_STEPS or MAX_STEPS) then
     finish()
     return false
   end

@@ -7,7 +7,7 @@ local type, math_type = type, math.type
 local gmatch, sub = string.gmatch, string.sub
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
-local MOST <const> = 3 -- arguments
+local MAX_ARGUMENTS <const> = 3 -- arguments
 
 local text, integer = { string = true, number = true }, { integer = true }
 local takes = { s = text, d = integer, i = integer }
@@ -65,7 +65,7 @@ return function(f)
       return nil
     elseif letter == "%" then
       pieces[n + 1] = pieces[n + 1] .. "%"
-    elseif takes[letter] and n < MOST then
+    elseif takes[letter] and n < MAX_ARGUMENTS then
       n = n + 1
       kinds[n], pieces[n + 1] = takes[letter], ""
     else

@@ -46,7 +46,7 @@ def of_events(events: Events) -> dict[str, float]:
         "llmspell_events_delivered_total": counts.delivered,
         "llmspell_events_dropped_total": counts.dropped,
     }
-    for (topic, name), count in sorted(events.told.items()):
+    for (topic, name), count in sorted(events.published_counts.items()):
         key = series("llmspell_told_total", topic=topic)
         values[key] = values.get(key, 0) + count
         if name:

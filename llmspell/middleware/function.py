@@ -51,12 +51,12 @@ class FunctionMiddleware(FilteredMiddleware):
 
     def around(self, handler: Handler, call: Perform) -> Perform:
         async def performed(effect: Effect) -> Value:
-            return await _Passage(self, handler, call).perform(effect)
+            return await _Invocation(self, handler, call).perform(effect)
 
         return performed
 
 
-class _Passage:
+class _Invocation:
     """One effect passing through the function."""
 
     def __init__(self, middleware: FunctionMiddleware, handler: Handler, call: Perform) -> None:
@@ -69,11 +69,11 @@ class _Passage:
         self._error: BaseException | None = None  # raised further inside
 
     async def perform(self, effect: Effect) -> Value:
-        self._args, self._left = effect.args, self._middleware.timeout
-        self._go_on()
+        self._args, self._seconds_left = effect.args, self._middleware.timeout
+        self._resume_clock()
         try:
             with self._scope:
-                return self._checked(await self._middleware.function(effect, self._call_next))
+                return self._as_plain(await self._middleware.function(effect, self._call_next))
         except LlmspellError:
             raise
         except asyncio.CancelledError as error:
@@ -89,7 +89,7 @@ class _Passage:
     async def _call_next(self, effect: Effect) -> Value:
         if effect.args is not self._args:
             effect.bound, self._args = self._handler.check(effect), effect.args
-        self._pause()
+        self._pause_clock()
         self._waiting += 1
         try:
             result = await settled(self._call(effect))
@@ -98,24 +98,24 @@ class _Passage:
             raise
         finally:
             self._waiting -= 1
-            self._go_on()
+            self._resume_clock()
         self._results.append(result)
         return result
 
-    def _pause(self) -> None:
+    def _pause_clock(self) -> None:
         if not self._waiting:
             from anyio import current_time
 
-            self._left = self._scope.deadline - current_time()
+            self._seconds_left = self._scope.deadline - current_time()
             self._scope.deadline = math.inf
 
-    def _go_on(self) -> None:
+    def _resume_clock(self) -> None:
         if not self._waiting:
             from anyio import current_time
 
-            self._scope.deadline = current_time() + self._left
+            self._scope.deadline = current_time() + self._seconds_left
 
-    def _checked(self, result: Value) -> Value:
+    def _as_plain(self, result: Value) -> Value:
         """Return the result as a plain value; a result from further inside is known to be one."""
         return result if any(result is known for known in self._results) else plain(result)
 

@@ -44,17 +44,19 @@ class PaidEffect:
         paying = self._accounts.of(effect.path)
         model = estimate.models[0]
         loading = self._prices.loading(model)
-        weighs = any(account.weighs for account in paying)
-        if loading and (weighs or len(estimate.models) > 1):
+        needs_estimate = any(account.needs_estimate for account in paying)
+        if loading and (needs_estimate or len(estimate.models) > 1):
             await loading
             loading = None
         with estimate.join() as shared:
-            reserved = FREE if shared else self._most(estimate, weighs=weighs)
+            reserved = (
+                FREE if shared else self._reservation(estimate, needs_estimate=needs_estimate)
+            )
             await self._accounts.reserve(paying, reserved, model)
             cost, payment, recording = FREE, None, self._recording
             try:
                 if recording and not shared:
-                    usd = None if loading else self._dearest(estimate.usage, estimate.models)
+                    usd = None if loading else self._highest_price(estimate.usage, estimate.models)
                     payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
                 result = await settled(self._call(effect))
                 if loading:
@@ -62,7 +64,7 @@ class PaidEffect:
                 cost = self._settle(result, model, estimate, shared)
             except BaseException as error:
                 if _may_be_billed(error) and not (shared and shared.payers):
-                    cost = self._at_most(estimate)
+                    cost = self._assumed_cost(estimate)
                 raise
             finally:
                 self._accounts.settle(paying, reserved, model, cost)
@@ -71,25 +73,26 @@ class PaidEffect:
                     recording.paid(payment, used, answered=cost.answered)
             return result
 
-    def _most(self, estimate: Estimate, *, weighs: bool) -> Cost:
-        """Return what to reserve; an account that does not weigh calls only counts them."""
-        if not weighs:
+    def _reservation(self, estimate: Estimate, *, needs_estimate: bool) -> Cost:
+        """Return what to reserve; without an estimate, calls are only counted."""
+        if not needs_estimate:
             return Cost(Usage(), 0.0, firm=estimate.streamed)
-        usd = self._dearest(estimate.usage, estimate.models)
+        usd = self._highest_price(estimate.usage, estimate.models)
         return Cost(estimate.usage, usd, firm=estimate.streamed)
 
-    def _dearest(self, usage: Usage, models: list[str]) -> float | None:
+    def _highest_price(self, usage: Usage, models: list[str]) -> float | None:
         """Return the cost with the most expensive of the models; None if a price is unknown."""
         amounts = [self._prices.usd(usage, model) for model in models]
         return None if None in amounts else max(amount or 0.0 for amount in amounts)
 
-    def _at_most(self, estimate: Estimate, seen: Usage = _NOTHING) -> Cost:
+    def _assumed_cost(self, estimate: Estimate, seen: Usage = _NOTHING) -> Cost:
         """Return the cost to assume without a reported usage: the estimate, or `seen` if higher."""
-        most = estimate.usage
+        estimated = estimate.usage
         usage = Usage(
-            max(most.input_tokens, seen.input_tokens), max(most.output_tokens, seen.output_tokens)
+            max(estimated.input_tokens, seen.input_tokens),
+            max(estimated.output_tokens, seen.output_tokens),
         )
-        return Cost(usage, self._dearest(usage, estimate.models), answered=False)
+        return Cost(usage, self._highest_price(usage, estimate.models), answered=False)
 
     def _settle(
         self, result: Value, model: str, estimate: Estimate, shared: SharedRequest | None
@@ -101,9 +104,9 @@ class PaidEffect:
         if shared and usage == _PAID_BY_ANOTHER:
             return FREE
         if usage == _NOTHING:
-            return self._at_most(estimate)
+            return self._assumed_cost(estimate)
         if result.get("finish_reason") == INTERRUPTED:
-            return self._at_most(estimate, usage)
+            return self._assumed_cost(estimate, usage)
         usd = usage.usd
         if usd is None:
             usd = self._prices.usd(usage, result.get("model") or model, model)

@@ -49,17 +49,17 @@ class Permission:
                 effect.run = _OneEffect(run, permissions.plus(once))
             return await settled(call(effect))
 
-        return _telling(permitted, run) if _hooked(run) else permitted
+        return _with_denial_hooks(permitted, run) if _hooked(run) else permitted
 
 
 def _hooked(run: Run) -> bool:
     return "at" in run[Hooks].matching("permission.denied")
 
 
-def _telling(permitted: Perform, run: Run) -> Perform:
+def _with_denial_hooks(permitted: Perform, run: Run) -> Perform:
     """Like `permitted`, but calls the `permission.denied` hooks."""
 
-    async def told(effect: Effect) -> Value:
+    async def reported(effect: Effect) -> Value:
         try:
             return await settled(permitted(effect))
         except PermissionDenied as error:
@@ -69,7 +69,7 @@ def _telling(permitted: Perform, run: Run) -> Perform:
                 await tell(run[Hooks], effect.child("permission.denied", about))
             raise
 
-    return told
+    return reported
 
 
 def _publish(effect: Effect, error: PermissionDenied) -> None:

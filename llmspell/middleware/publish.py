@@ -5,7 +5,7 @@ from collections.abc import Callable
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.events import Events
-from llmspell.events.lifecycle import told
+from llmspell.events.lifecycle import publish_lifecycle
 from llmspell.values import Value
 
 CHANGED = "state.changed"
@@ -19,28 +19,28 @@ class Publish:
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         events = run[Events]
         if handler.name == "tool.call":
-            return _working(call, events)
+            return _with_tool_events(call, events)
         if handler.name in _CHANGES:
-            return _changing(_CHANGES[handler.name], call, events)
+            return _with_change_events(_CHANGES[handler.name], call, events)
         return call
 
 
-def _working(call: Perform, events: Events) -> Perform:
+def _with_tool_events(call: Perform, events: Events) -> Perform:
     async def published(effect: Effect) -> Value:
         about = {"tool": str(effect.args.get("name")), "run": effect.run.id, "path": effect.path}
-        with told(events, "tool", about):
+        with publish_lifecycle(events, "tool", about):
             return await settled(call(effect))
 
     return published
 
 
-def _changing(changed: Callable[[Value], bool], call: Perform, events: Events) -> Perform:
+def _with_change_events(changed: Callable[[Value], bool], call: Perform, events: Events) -> Perform:
     def published(effect: Effect) -> Answer[Value]:
         if not events.wants(CHANGED):
             return call(effect)
-        return telling(effect)
+        return published_change(effect)
 
-    async def telling(effect: Effect) -> Value:
+    async def published_change(effect: Effect) -> Value:
         result = await settled(call(effect))
         if changed(result):
             data = {

@@ -14,7 +14,7 @@ from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.token_bucket import TokenBucket
 from llmspell.values import Value
 
-MOST_BUCKETS = 1000
+MAX_BUCKETS = 1000
 
 
 class RateLimit(FilteredMiddleware):
@@ -87,7 +87,7 @@ class RateLimit(FilteredMiddleware):
     def _bucket(self, name: str) -> TokenBucket:
         bucket = self._buckets.get(name)
         if bucket is None:
-            if len(self._buckets) >= MOST_BUCKETS:  # a full bucket is the same as a new one
+            if len(self._buckets) >= MAX_BUCKETS:  # a full bucket is the same as a new one
                 self._buckets = {n: b for n, b in self._buckets.items() if not b.is_full()}
             bucket = self._buckets[name] = TokenBucket(self.size, self.calls / self.per)
         return bucket

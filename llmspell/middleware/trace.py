@@ -39,8 +39,8 @@ class Observers(list[Observer]):
     def _drop(self, observer: Observer, error: Exception) -> None:
         self.remove(observer)
         kind = type(observer).__name__
-        said = f"{type(error).__name__}: {error}"
-        log.warning("the observer %s failed, and is told of nothing more: %s", kind, said)
+        problem = f"{type(error).__name__}: {error}"
+        log.warning("the observer %s failed, and is told of nothing more: %s", kind, problem)
         log.debug("its traceback", exc_info=error)
 
 

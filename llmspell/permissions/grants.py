@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from llmspell.frozen import Frozen
 from llmspell.permissions.hosts import EVERY_HOST, EVERY_PUBLIC_HOST, host_in, host_matcher
 from llmspell.permissions.paths import (
-    decides,
+    is_decisive,
     path_matcher,
     place_of,
     program_matcher,
@@ -61,7 +61,7 @@ def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
 def is_always_denied(need: Need) -> bool:
     """Return whether nothing can grant it: it writes what decides what later runs may do."""
     place = place_of(need.target) if need.kind == "write" else None
-    return place is not None and decides(place)
+    return place is not None and is_decisive(place)
 
 
 class Grants(Frozen):

@@ -31,7 +31,7 @@ def path_matcher(path: str) -> Callable[[str], bool]:
     return matches
 
 
-def decides(place: Path) -> bool:
+def is_decisive(place: Path) -> bool:
     """Return whether a file decides what later runs do, in this project or another.
 
     These are settings, llmspell's own files in a project, and compiled Python. The place is a

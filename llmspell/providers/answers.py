@@ -12,7 +12,7 @@ import httpx2
 from llmspell.content_encoding import check_content_encoding
 from llmspell.errors import ProviderError
 from llmspell.providers.failures import interrupted, nonsense, refused
-from llmspell.providers.redaction import without_whole
+from llmspell.providers.redaction import redact_complete
 from llmspell.providers.server_events import EventReader, ServerEvent
 from llmspell.providers.strict_json import read_json
 
@@ -90,7 +90,7 @@ class AnswerReader:
         if not whole:
             return Failure(self._too_large())
         try:
-            return read_json(without_whole(body.decode(), self._secrets))
+            return read_json(redact_complete(body.decode(), self._secrets))
         except ValueError:
             return Failure(self._unreadable(response.headers.get("content-type", ""), body))
 

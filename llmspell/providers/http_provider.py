@@ -194,4 +194,4 @@ def _shown(
     """Yield the deltas of these events that the redactor lets through."""
     for event in events:
         for delta in assembly.feed(event):
-            yield from redactor.let_through(delta)
+            yield from redactor.feed(delta)

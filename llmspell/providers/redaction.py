@@ -14,7 +14,7 @@ from functools import lru_cache
 from llmspell.base64_secrets import in_base64
 from llmspell.providers.strict_json import write_json
 
-BLOT = "[redacted]"
+REDACTED = "[redacted]"
 LOGGER = "llmspell.providers.http"
 
 _STRETCH = 8  # characters; an error message does not share that many with a random key by chance
@@ -40,7 +40,7 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     """Replace secrets, parts of them and anything that looks like a key by `[redacted]`."""
     hidden = bytearray(len(text))
     secrets = list(secrets)
-    encoded = {way for word in _words(secrets) for way in in_base64(word)}
+    encoded = {encoding for word in _words(secrets) for encoding in in_base64(word)}
     for secret in (*secrets, *encoded):
         for start, end in _shared(text, secret):
             hidden[start:end] = b"\x01" * (end - start)
@@ -49,18 +49,18 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     pieces: list[str] = []
     shown = 0
     for stretch in re.finditer(rb"\x01+", hidden):
-        pieces += text[shown : stretch.start()], BLOT
+        pieces += text[shown : stretch.start()], REDACTED
         shown = stretch.end()
     return "".join((*pieces, text[shown:]))
 
 
-def without_whole(text: str, secrets: Iterable[str]) -> str:
+def redact_complete(text: str, secrets: Iterable[str]) -> str:
     """Replace complete secrets in a model's answer, which is JSON text, by `[redacted]`.
 
     Text that merely looks like a key stays: an answer may well be about keys.
     """
     for form in forms_of(secrets):
-        text = text.replace(form, BLOT)
+        text = text.replace(form, REDACTED)
     return text
 
 
@@ -71,8 +71,13 @@ def forms_of(secrets: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)  # a provider's answers are all searched for the same few secrets
 def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    ways = {way for word in _words(secrets) for way in {word} | in_base64(word)}
-    return tuple(sorted({form for way in ways for form in {way} | _in_json(way)}, reverse=True))
+    encodings = {encoding for word in _words(secrets) for encoding in {word} | in_base64(word)}
+    return tuple(
+        sorted(
+            {form for encoding in encodings for form in {encoding} | _in_json(encoding)},
+            reverse=True,
+        )
+    )
 
 
 def _words(secrets: Iterable[str]) -> set[str]:
@@ -80,7 +85,7 @@ def _words(secrets: Iterable[str]) -> set[str]:
 
 
 def _in_json(text: str) -> set[str]:
-    """Return the ways to escape a text in JSON, also in JSON nested in a JSON string."""
+    """Return the encodings to escape a text in JSON, also in JSON nested in a JSON string."""
     once = write_json(text)[1:-1]
     forms = {once, once.replace("/", "\\/")}
     return forms | {write_json(form)[1:-1] for form in forms}

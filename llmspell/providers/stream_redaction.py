@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmspell.providers.messages import Delta, ToolCallDelta
-from llmspell.providers.redaction import BLOT, forms_of, without_whole
+from llmspell.providers.redaction import REDACTED, forms_of, redact_complete
 from llmspell.providers.strict_json import read_json, write_json
 
 
@@ -24,13 +24,13 @@ class StreamRedactor:
         self._forms = forms_of(self._secrets)
         self._first = {form[0] for form in self._forms}
         self._held: Delta | None = None
-        self._let_go: dict[_Place, str] = {}
+        self._released: dict[_Place, str] = {}
 
-    def let_through(self, delta: Delta) -> Iterable[Delta]:
+    def feed(self, delta: Delta) -> Iterable[Delta]:
         """Return the deltas that can be shown once this one has arrived."""
-        if self._held is None and not self._let_go and self._first.isdisjoint(_text(delta)):
+        if self._held is None and not self._released and self._first.isdisjoint(_text(delta)):
             return (delta,)  # no secret can begin or continue here
-        return self._passed(delta)
+        return self._release(delta)
 
     def rest(self) -> Iterable[Delta]:
         """Return the delta still held back at the end of the stream, if any."""
@@ -38,30 +38,30 @@ class StreamRedactor:
         return () if held is None else (held,)
 
     def cleaned(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """Redact the whole answer by `without_whole`."""
+        """Redact the whole answer by `redact_complete`."""
         if not self._forms:
             return answer
         written = write_json(answer)
-        clean = without_whole(written, self._secrets)
+        clean = redact_complete(written, self._secrets)
         cleaned: dict[str, Any] = answer if clean == written else read_json(clean)
         return cleaned
 
-    def _passed(self, delta: Delta) -> Iterator[Delta]:
+    def _release(self, delta: Delta) -> Iterator[Delta]:
         place = _place(delta)
         if self._held is not None and _place(self._held) != place:
             yield self._held
             other = _place(self._held)
-            self._let_go[other] = self._let_go.get(other, "") + _text(self._held)
+            self._released[other] = self._released.get(other, "") + _text(self._held)
             self._held = None
-        before = self._let_go.pop(place, "")
+        before = self._released.pop(place, "")
         whole = delta if self._held is None else self._held
         text = before + ("" if whole is delta else _text(whole)) + _text(delta)
         for form in self._forms:
-            text = text.replace(form, BLOT)
+            text = text.replace(form, REDACTED)
         kept = max(_beginning(text, form) for form in self._forms)
         text = text[_shared(before, text) :]
         if kept > len(text):
-            self._let_go[place] = before
+            self._released[place] = before
         at = max(len(text) - kept, 0)
         if at or not text:
             yield _with_text(whole, text[:at])

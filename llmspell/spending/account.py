@@ -70,7 +70,7 @@ class Account:
         self._seconds = 0.0
 
     @property
-    def weighs(self) -> bool:
+    def needs_estimate(self) -> bool:
         """Whether the cost of a call has to be estimated."""
         return "usd" in self._bounds or "tokens" in self._bounds
 

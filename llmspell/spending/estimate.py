@@ -8,7 +8,7 @@ from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from llmspell.limits import MOST
+from llmspell.limits import MAX_LIMIT
 from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.tokens import tokens_asked
 
@@ -87,7 +87,9 @@ def _answer(request: ModelRequest) -> int:
 
 def _most(fields: Mapping[str, Any], names: tuple[str, ...]) -> int:
     given = [fields.get(name) for name in names]
-    return max([ceil(n) for n in given if isinstance(n, (int, float)) and 0 < n < MOST], default=0)
+    return max(
+        [ceil(n) for n in given if isinstance(n, (int, float)) and 0 < n < MAX_LIMIT], default=0
+    )
 
 
 def models_of(request: ModelRequest) -> list[str]:

@@ -92,7 +92,7 @@ def in_dollars(spent: Spent) -> str:
     if spent.unpriced == spent.calls and spent.calls:
         return "price unknown"
     shown = amount(spent.usd)
-    if spent.unanswered and spent.usd >= _LEAST:
+    if spent.unanswered and spent.usd >= _SMALLEST_SHOWN:
         shown = f"at most {shown}"
     return (
         f"{shown} and {counted(spent.unpriced, 'call')} of unknown price"
@@ -101,11 +101,11 @@ def in_dollars(spent: Spent) -> str:
     )
 
 
-_LEAST = 0.0001
+_SMALLEST_SHOWN = 0.0001
 
 
 def amount(usd: float) -> str:
     """Format dollars to a hundredth of a cent; `$0` for nothing."""
     if usd == 0:
         return "$0"
-    return f"${usd:,.4f}" if usd >= _LEAST else f"under ${_LEAST}"
+    return f"${usd:,.4f}" if usd >= _SMALLEST_SHOWN else f"under ${_SMALLEST_SHOWN}"

@@ -60,7 +60,7 @@ class _Watched:
         self._watch, self._loop = weakref.ref(watch), loop
         self.scope, self.matches = watch.scope, watch.matches
         self._rows: dict[str, _Row] = {}
-        self._mortal: dict[str, float] = {}
+        self._expiring: dict[str, float] = {}
         self._weight = 0
         self._data_version = 0
         self._seen: list[StoredChange] = []
@@ -89,7 +89,7 @@ class _Watched:
     def look(self, db: sqlite3.Connection) -> None:
         """Find expired keys, and writes of other processes."""
         now = time.time()
-        for key in [key for key, expires in self._mortal.items() if expires <= now]:
+        for key in [key for key, expires in self._expiring.items() if expires <= now]:
             self.saw(key, _NO_ROW)
         data_version = _data_version(db)
         if data_version == self._data_version:
@@ -119,12 +119,12 @@ class _Watched:
             self._call(watch.close)
 
     def _keep(self, key: str, row: _Row) -> None:
-        self._mortal.pop(key, None)
+        self._expiring.pop(key, None)
         self._weight += row.weight - self._rows.pop(key, _NO_ROW).weight
         if row.version is not None:
             self._rows[key] = row
         if row.expires is not None:
-            self._mortal[key] = row.expires
+            self._expiring[key] = row.expires
         if self._weight > ROOM:
             raise StateError(
                 f"the values that are watched take more than {ROOM:,} bytes",

@@ -50,7 +50,7 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         self._scopes: dict[str, dict[str, _Entry]] = {}
-        self._mortal: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._expiring: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._versions = count(1)
         self._updates = Updates()
         self._watches = Watches()
@@ -150,7 +150,7 @@ class MemoryStore(Store):
 
     async def close(self) -> None:
         self._scopes.clear()
-        self._mortal.clear()
+        self._expiring.clear()
         self._watches.close()
 
     def _entry(self, scope: str, key: str) -> _Entry | None:
@@ -172,9 +172,9 @@ class MemoryStore(Store):
         if self._watches:
             self._tell(scope, key, old, new)
         if expires is None:
-            self._mortal.pop((scope, key), None)
+            self._expiring.pop((scope, key), None)
         else:
-            self._mortal[scope, key] = None
+            self._expiring[scope, key] = None
         self._sweep()
 
     def _remove(self, scope: str, key: str) -> None:
@@ -182,21 +182,21 @@ class MemoryStore(Store):
         old = entries.pop(key, None)
         if old is not None and self._watches:
             self._tell(scope, key, old, None)
-        self._mortal.pop((scope, key), None)
+        self._expiring.pop((scope, key), None)
         if not entries:
             self._scopes.pop(scope, None)
 
     def _sweep(self) -> None:
         """Check a few keys that have a ttl, round robin, and drop those that have expired."""
-        for _ in range(min(_SWEPT_A_WRITE, len(self._mortal))):
-            scope, key = next(iter(self._mortal))
+        for _ in range(min(_SWEPT_A_WRITE, len(self._expiring))):
+            scope, key = next(iter(self._expiring))
             if self._scopes[scope][key].expired:
                 self._remove(scope, key)
             else:
-                self._mortal.move_to_end((scope, key))
+                self._expiring.move_to_end((scope, key))
 
     def _forget_expired(self) -> None:
-        for scope, key in list(self._mortal):
+        for scope, key in list(self._expiring):
             if self._scopes[scope][key].expired:
                 self._remove(scope, key)
 

@@ -9,8 +9,8 @@ from llmspell.errors import StateError
 if TYPE_CHECKING:
     from llmspell.state.watch import Watch
 
-MOST = 16  # concurrent watches of one run: each may hold ROOM bytes, twice
-LEFT = 30.0  # seconds to deliver remaining changes at the end of a run
+MAX_WATCHES = 16  # concurrent watches of one run: each may hold ROOM bytes, twice
+FINISH_TIMEOUT = 30.0  # seconds to deliver remaining changes at the end of a run
 
 log = logging.getLogger("llmspell.state")
 
@@ -28,9 +28,9 @@ class RunWatches:
 
     def check_room(self) -> None:
         """Raise StateError if the run has as many watches as allowed."""
-        if len(self._watches) >= MOST:
+        if len(self._watches) >= MAX_WATCHES:
             raise StateError(
-                f"the spell has {MOST} watches already",
+                f"the spell has {MAX_WATCHES} watches already",
                 hint="stop those it does not need any more: watch:stop()",
             )
 
@@ -57,8 +57,8 @@ class RunWatches:
         """Deliver the changes so far to the spell, and no later ones."""
         for id_ in self.callers.ids:
             self.stop(id_)
-        if late := await self.callers.finish(LEFT):
-            log.warning("%d watches have not been told all after %g s", late, LEFT)
+        if late := await self.callers.finish(FINISH_TIMEOUT):
+            log.warning("%d watches have not been told all after %g s", late, FINISH_TIMEOUT)
 
     async def end(self) -> None:
         """End all watches, and cancel calls in progress."""

@@ -71,7 +71,7 @@ def from_document(document: Any, scope: str | None = None) -> list[Entry]:
     return [entry for entry in found if entry.expires is None or entry.expires > now]
 
 
-def meant(parsed: Any) -> Value:
+def value_from_json(parsed: Any) -> Value:
     """Return the value that parsed JSON represents in a document. Raises StateError."""
     try:
         value = decode(json.dumps(parsed))
@@ -100,7 +100,7 @@ def _entry(scope: str, key: str, written: Any) -> Entry:
     check_address(scope, key)
     if not isinstance(written, dict) or not {"value"} <= written.keys() <= {"value", "expires"}:
         raise StateError("a key has a value, perhaps expires, and nothing else")
-    value = meant(written["value"])
+    value = value_from_json(written["value"])
     expires = written.get("expires")
     if expires is not None and not (type(expires) in (int, float) and math.isfinite(expires)):
         raise StateError("expires is a number of seconds since 1970")

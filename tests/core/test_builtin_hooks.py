@@ -552,7 +552,7 @@ async def test_what_stops_waiting_gives_its_turn_back(make):
 
 
 def test_rate_limit_forgets_who_has_not_called_for_long(monkeypatch):
-    monkeypatch.setattr("llmspell.middleware.rate_limit.MOST_BUCKETS", 3)
+    monkeypatch.setattr("llmspell.middleware.rate_limit.MAX_BUCKETS", 3)
     limit = RateLimit(calls=1)
     limit._bucket("busy").tokens -= 1
     for n in range(10):

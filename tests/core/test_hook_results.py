@@ -139,7 +139,7 @@ async def test_the_truth_table(run, row, asynchronous):
     for phase in {"after", "error"} - {row.phase}:
         run.hooks.register(f"{phase}:probe.work", lambda call: asked.append(call.phase))
     for kept in row.kept:
-        hook.cache.keep(("probe.work", "key"), kept, None)
+        hook.cache.put(("probe.work", "key"), kept, None)
 
     outcome = None
     try:
@@ -307,18 +307,18 @@ async def test_what_a_hook_after_keeps_is_found_before_and_on_error(run):
 def test_what_is_kept_are_bounded_copies():
     cache = HookCache(size=3)
     value = {"list": [1]}
-    cache.keep(("e", "a"), value, None)
+    cache.put(("e", "a"), value, None)
     value["list"].append(2)
-    cache.find(("e", "a"))[0]["list"].append(3)
-    assert cache.find(("e", "a")) == ({"list": [1]},)
+    cache.get(("e", "a"))[0]["list"].append(3)
+    assert cache.get(("e", "a")) == ({"list": [1]},)
     for key in "bcd":
-        cache.keep(("e", key), None, None)
-        cache.find(("e", "a"))
+        cache.put(("e", key), None, None)
+        cache.get(("e", "a"))
     assert len(cache) == 3
-    assert cache.find(("e", "b")) is None
-    assert cache.find(("e", "d")) == (None,)
-    cache.keep(("e", "x"), object(), None)
-    assert cache.find(("e", "x")) is None
+    assert cache.get(("e", "b")) is None
+    assert cache.get(("e", "d")) == (None,)
+    cache.put(("e", "x"), object(), None)
+    assert cache.get(("e", "x")) is None
 
 
 async def test_a_run_does_not_find_what_another_keeps(new_run):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.limits import MOST, Budget, Limits, how_to_raise, units
+from llmspell.limits import MAX_LIMIT, Budget, Limits, how_to_raise, units
 
 
 def test_every_limit_has_a_unit_that_reads_its_default():
@@ -67,7 +67,7 @@ def test_how_a_limit_is_written(name, written, value):
         ("memory", True),
         ("memory", None),
         ("memory", [64]),
-        ("memory", MOST + 1),
+        ("memory", MAX_LIMIT + 1),
         ("memory", 1e30),
         ("memory", "1" * 400),
         ("effects", float("inf")),
@@ -106,14 +106,14 @@ def test_how_a_limit_is_shown(name, value, shown):
     assert units()[name].shown(value) == shown
 
 
-@given(st.sampled_from(list(units())), st.integers(1, MOST))
+@given(st.sampled_from(list(units())), st.integers(1, MAX_LIMIT))
 def test_what_is_shown_can_be_given(name, value):
     unit = units()[name]
     assert unit.read(unit.written(value)) == value
     assert unit.read(unit.shown(value).replace(",", "_")) == value
 
 
-@given(st.sampled_from(list(units())), st.integers(1, MOST // 2))
+@given(st.sampled_from(list(units())), st.integers(1, MAX_LIMIT // 2))
 def test_the_way_to_raise_it_raises_it(name, value):
     entry = how_to_raise(name, value).split()[4].rstrip(",")
     assert entry.partition("=")[0] == name

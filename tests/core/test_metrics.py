@@ -121,5 +121,5 @@ async def test_names_of_what_fails_are_bounded():
     events = Events()
     for n in range(2000):
         events.tell("hook.failed", {"hook": f"hook-{n}"})
-    assert len(events.told) <= 1001
+    assert len(events.published_counts) <= 1001
     assert of_events(events)['llmspell_told_total{topic="hook.failed"}'] == 2000

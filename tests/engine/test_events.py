@@ -7,7 +7,7 @@ import pytest
 
 from llmspell import Grants, Limits, tool
 from llmspell.errors import LimitExceeded, SpellRuntimeError
-from llmspell.events.run_subscriptions import MOST
+from llmspell.events.run_subscriptions import MAX_SUBSCRIPTIONS
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
 
@@ -274,10 +274,10 @@ async def test_wrong_arguments(lua, call, message):
 
 async def test_a_spell_has_so_many_subscriptions(lua):
     source = f"""
-        for _ = 1, {MOST} do Event.subscribe("a") end
+        for _ = 1, {MAX_SUBSCRIPTIONS} do Event.subscribe("a") end
         return select(2, pcall(Event.subscribe, "a")).message
     """
-    assert f"has {MOST} subscriptions already" in await lua(source)
+    assert f"has {MAX_SUBSCRIPTIONS} subscriptions already" in await lua(source)
 
 
 async def test_runs_share_the_bus_and_subscriptions_end_with_theirs(new_runtime):

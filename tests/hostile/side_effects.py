@@ -30,8 +30,8 @@ WORLDLY = (
     *("os.symlink", "os.truncate", "shutil.", "pty.spawn", "ctypes.dlopen"),
 )
 
-MOST_GROWTH = 64 << 20  # bytes; allocators retain some freed memory because of fragmentation
-MOST_THREADS = 40  # anyio keeps that many worker threads
+MAX_GROWTH = 64 << 20  # bytes; allocators retain some freed memory because of fragmentation
+MAX_THREADS = 40  # anyio keeps that many worker threads
 
 
 class Watch:
@@ -125,9 +125,9 @@ class Leaks:
             problems.append(f"processes {children}")
         if self._first:
             before, threads = self._first
-            if memory - before > MOST_GROWTH:
+            if memory - before > MAX_GROWTH:
                 problems.append(f"memory grew by {memory - before >> 20} MiB")
-            if threading.active_count() > threads + MOST_THREADS:
+            if threading.active_count() > threads + MAX_THREADS:
                 problems.append(f"{threading.active_count()} threads, where there were {threads}")
         return "; ".join(problems) or None
 

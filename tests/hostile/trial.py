@@ -29,7 +29,7 @@ from llmspell.values import LuaFunction
 
 FILE = "hostile.lua"
 PATIENCE = 1.5  # seconds after which a waiting program is cancelled
-MOST_WORK = 8  # seconds of CPU time: a slice at its time limit, and what it may exceed that by
+MAX_WORK = 8  # seconds of CPU time: a slice at its time limit, and what it may exceed that by
 PROGRAMS = {1: 1, 2: 25}  # programs per runtime, by ring: starting a process is slow
 ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
 LIMIT_NAMES = {field.name for field in fields(Limits)} | {"tokens"}
@@ -103,7 +103,7 @@ class Trials:
         if printed > program.limits["output"]:
             problems.append(f"it printed {printed} bytes")
         seconds = time.process_time() - begin
-        if seconds > MOST_WORK:
+        if seconds > MAX_WORK:
             problems.append(f"it took {seconds:.1f} s of processor time")
         if self._runtime is None and (left := asyncio.all_tasks() - {asyncio.current_task()}):
             problems.append(f"tasks left: {left!r:.300}")

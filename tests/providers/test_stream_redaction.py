@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.providers.messages import ReasoningDelta, TextDelta, ToolCallDelta
-from llmspell.providers.redaction import BLOT
+from llmspell.providers.redaction import REDACTED
 from llmspell.providers.stream_redaction import StreamRedactor
 from llmspell.providers.strict_json import write_json
 
@@ -16,7 +16,7 @@ SECRETS = [KEY, "Bearer 0123456789"]
 
 def shown(deltas, secrets=SECRETS):
     redactor = StreamRedactor(secrets)
-    passed = [part for delta in deltas for part in redactor.let_through(delta)]
+    passed = [part for delta in deltas for part in redactor.feed(delta)]
     return [*passed, *redactor.rest()]
 
 
@@ -39,7 +39,7 @@ def test_however_a_text_is_cut_no_secret_is_shown_and_nothing_else_changes(parts
     text = "".join(parts)
     deltas = shown([TextDelta(piece) for piece in cut(text, at)])
     together = "".join([delta.text for delta in deltas])
-    assert together == text.replace(KEY, BLOT).replace("0123456789", BLOT)
+    assert together == text.replace(KEY, REDACTED).replace("0123456789", REDACTED)
     assert KEY not in together
     assert "0123456789" not in together
 
@@ -48,7 +48,7 @@ def test_however_a_text_is_cut_no_secret_is_shown_and_nothing_else_changes(parts
 def test_text_without_secrets_is_all_there_in_the_end_and_mostly_at_once(text, at):
     pieces = cut(text, at)
     redactor = StreamRedactor(["x" * 20])
-    passed = [p.text for piece in pieces for p in redactor.let_through(TextDelta(piece))]
+    passed = [p.text for piece in pieces for p in redactor.feed(TextDelta(piece))]
     assert passed == pieces
     assert list(redactor.rest()) == []
 
@@ -58,7 +58,7 @@ def test_a_secret_is_found_as_json_writes_it(key, at):
     written = write_json({"key": key})
     deltas = shown([ToolCallDelta(0, arguments=piece) for piece in cut(written, at)], [key])
     together = "".join([delta.arguments for delta in deltas])
-    assert write_json(key)[1:-1] not in together.replace(BLOT, "\0")
+    assert write_json(key)[1:-1] not in together.replace(REDACTED, "\0")
 
 
 CALL = [ToolCallDelta(0, "a", "w"), ToolCallDelta(0, arguments="{}"), ToolCallDelta(1, "b", "v")]
@@ -87,7 +87,7 @@ def test_what_is_held_back_stays_in_its_place(deltas):
                 rows[-1] = (place, rows[-1][1] + text)
             else:
                 rows.append((place, text))
-        return [(place, text.replace(KEY, BLOT)) for place, text in rows]
+        return [(place, text.replace(KEY, REDACTED)) for place, text in rows]
 
     assert joined(shown(deltas, [KEY])) == joined(deltas)
 
@@ -123,7 +123,7 @@ def test_the_rest_of_a_secret_is_not_shown_when_its_beginning_was():
         TextDelta("it is "),
         TextDelta(head),
         ReasoningDelta("Hm."),
-        TextDelta(f"{BLOT}, they say."),
+        TextDelta(f"{REDACTED}, they say."),
     ]
 
 
@@ -132,7 +132,7 @@ def test_names_and_ids_of_calls_come_once():
     first, *others = shown(deltas)
     assert (first.id, first.name) == ("id", "w")
     assert all((other.id, other.name) == ("", "") for other in others)
-    assert "".join([d.arguments for d in [first, *others]]) == f"{BLOT}!"
+    assert "".join([d.arguments for d in [first, *others]]) == f"{REDACTED}!"
     assert shown(CALL) == CALL
 
 
@@ -144,5 +144,8 @@ def test_without_secrets_pieces_pass_as_they_are():
 def test_a_whole_answer_is_cleaned_too():
     redactor = StreamRedactor(SECRETS)
     answer = {"text": f"it is {KEY}", "deep": [{"n": 1, KEY: "x"}]}
-    assert redactor.cleaned(answer) == {"text": f"it is {BLOT}", "deep": [{"n": 1, BLOT: "x"}]}
+    assert redactor.cleaned(answer) == {
+        "text": f"it is {REDACTED}",
+        "deep": [{"n": 1, REDACTED: "x"}],
+    }
     assert StreamRedactor([]).cleaned(answer) is answer

@@ -302,4 +302,4 @@ async def test_memory_frees_expired_values():
     for n in range(20):
         store.set("new", str(n), n)
     assert list(store._scopes) == ["new"]
-    assert list(store._mortal) == [("new", "lasting")]
+    assert list(store._expiring) == [("new", "lasting")]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from llmspell.hooks.builtin.sensitive import SENSITIVE, Sensitive, blotted
+from llmspell.hooks.builtin.sensitive import SENSITIVE, Sensitive, redact
 from llmspell.hooks.effect_hook import EffectHook
 from llmspell.hooks.registered_hook import HookCall
 from llmspell.hooks.results import HookResult, Modify
@@ -66,7 +66,7 @@ class Redaction(EffectHook):
         """Return the redacted value, or the value itself if there is nothing to redact."""
         if isinstance(value, str):
             for name, sensitive in self._wanted.items():
-                value = blotted(value, sensitive, f"[redacted {name}]")
+                value = redact(value, sensitive, f"[redacted {name}]")
             return value
         if isinstance(value, dict):
             cleaned = {key: self.clean(inner) for key, inner in value.items()}

@@ -25,14 +25,14 @@ class Sensitive(NamedTuple):
     check: Callable[[str], bool] | None = None
 
 
-def blotted(text: str, sensitive: Sensitive, blot: str) -> str:
-    """Return the text with sensitive parts replaced by `blot`; the same object if there are none."""
+def redact(text: str, sensitive: Sensitive, replacement: str) -> str:
+    """Return the text with sensitive parts replaced; the same object if there are none."""
     pieces: list[str] = []
     done = at = 0
     while at <= len(text) and (match := sensitive.pattern.search(text, at)):
         length = _length(match[0], sensitive.check)
         if length:
-            pieces += [text[done : match.start()], blot]
+            pieces += [text[done : match.start()], replacement]
             done = match.start() + length
         at = match.start() + max(length, 1)
     return "".join([*pieces, text[done:]]) if pieces else text
