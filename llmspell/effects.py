@@ -48,8 +48,9 @@ class Effect:
         repeats: How often the effect was repeated.
         seen: The version of the hooks at the time the spell requested the effect, or the one this
             is on behalf of; see `Hooks.seen`. None if unknown.
-        args_source: The object that `args` is the plain form of, if the caller had it. Hooks may have
-            changed the arguments since, so a handler may reuse only those parts that still match.
+        args_source: The object that `args` is the plain form of, if the caller had it. Hooks may
+            have changed the arguments since, so a handler may reuse only those parts that still
+            match.
     """
 
     __slots__ = (

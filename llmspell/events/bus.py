@@ -52,8 +52,8 @@ class Events:
     slow or failing handler does not delay the others.
 
     Attributes:
-        published_counts: How often the runtime published each topic, by topic and the name of the part of the
-            runtime that failed, or "".
+        published_counts: How often the runtime published each topic, by topic and the name of the
+            part of the runtime that failed, or "".
     """
 
     def __init__(self, *, history: int = HISTORY, outer: Events | None = None) -> None:
