@@ -1,4 +1,4 @@
-"""Registries of named things, with lookup by name, category, tag and full-text search."""
+"""Registries of named items, with lookup by name, category, tag and full-text search."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ T = TypeVar("T")
 class Searchable(Generic[T]):
     """A collection that can be listed by category or tag, and searched.
 
-    A thing has a `name`, and may have a `category`, `tags` and a `description`.
+    An item has a `name`, and may have a `category`, `tags` and a `description`.
     """
 
     @abstractmethod
     def values(self) -> Iterable[T]:
-        """The things."""
+        """The items."""
 
     def by_category(self) -> dict[str, list[T]]:
-        """Return the categories in order, each with its things sorted by name."""
-        found: dict[str, list[T]] = {}
-        for thing in self.values():
-            found.setdefault(_category(thing), []).append(thing)
-        return dict(sorted(found.items()))
+        """Return the categories in order, each with its items sorted by name."""
+        groups: dict[str, list[T]] = {}
+        for item in self.values():
+            groups.setdefault(_category(item), []).append(item)
+        return dict(sorted(groups.items()))
 
     def by_tag(self) -> dict[str, list[T]]:
-        """Return the tags in order, each with its things sorted by name."""
-        found: dict[str, list[T]] = {}
-        for thing in self.values():
-            for tag in dict.fromkeys(_tags(thing)):
-                found.setdefault(tag, []).append(thing)
-        return dict(sorted(found.items()))
+        """Return the tags in order, each with its items sorted by name."""
+        groups: dict[str, list[T]] = {}
+        for item in self.values():
+            for tag in dict.fromkeys(_tags(item)):
+                groups.setdefault(tag, []).append(item)
+        return dict(sorted(groups.items()))
 
     def search(
         self, text: str = "", *, category: str | None = None, tag: str | None = None
     ) -> list[T]:
-        """Return the things with every word of a text in their name, tags, category or description.
+        """Return the items with every word of a text in their name, tags, category or description.
 
         Args:
-            text: Words; without any, all things match.
-            category: Only things of this category.
-            tag: Only things with this tag.
+            text: Words; without any, all items match.
+            category: Only items of this category.
+            tag: Only items with this tag.
 
         Returns:
             Matches in the name first, then those in tags or category, then those in the
             description; otherwise sorted by name.
         """
         words = text.lower().split()
-        things = self.values() if category is None else self.by_category().get(category, ())
-        ranked = [(_rank(words, t), t) for t in things if tag is None or tag in _tags(t)]
-        fitting = [(rank, thing) for rank, thing in ranked if rank is not None]
-        return [thing for _, thing in sorted(fitting, key=lambda pair: -pair[0])]
+        items = self.values() if category is None else self.by_category().get(category, ())
+        ranked = [(_rank(words, t), t) for t in items if tag is None or tag in _tags(t)]
+        fitting = [(rank, item) for rank, item in ranked if rank is not None]
+        return [item for _, item in sorted(fitting, key=lambda pair: -pair[0])]
 
 
 class Registry(Mapping[str, T], Searchable[T]):
-    """A mapping from names to things of one kind.
+    """A mapping from names to items of one kind.
 
     A name may have several versions: `weather@1` is one of them, `weather` the newest. Iteration
     yields plain names only.
 
     Writes are copy-on-write, so readers never wait and iteration is never disturbed, in any
-    thread. A registry with a `parent` also shows the parent's things, which its own of the same name
+    thread. A registry with a `parent` also shows the parent's items, which its own of the same name
     override, whatever the versions. This is how a run sees all tools of its runtime and defines
     some of its own.
 
@@ -81,14 +81,14 @@ class Registry(Mapping[str, T], Searchable[T]):
     def __init__(self, kind: str, parent: Registry[T] | None = None) -> None:
         self.kind = kind
         self._parent = parent
-        # Each thing is stored as name@version, and the newest version of a name under the name too.
+        # Each item is stored as name@version, and the newest version of a name under the name too.
         self._own: Mapping[str, T] = {}
         self._writing = Lock()
         self._indexed: bool = parent is not None and parent._indexed  # noqa: SLF001 - its own kind
         self._index: tuple[list[Mapping[str, T]], dict[str, list[T]]] | None = None
 
     def with_category_index(self) -> Self:
-        """Cache the things by category until something changes, and return the registry.
+        """Cache the items by category until something changes, and return the registry.
 
         Registries created later with this one as parent do the same.
         """
@@ -96,15 +96,15 @@ class Registry(Mapping[str, T], Searchable[T]):
         return self
 
     def register(
-        self, name: str, thing: T, *, version: str = FIRST_VERSION, replace: bool = False
+        self, name: str, item: T, *, version: str = FIRST_VERSION, replace: bool = False
     ) -> None:
-        """Add a thing.
+        """Add an item.
 
         Args:
             name: Any name without an `@`.
-            thing: The thing.
+            item: The item.
             version: Numbers separated by dots: "2", "1.10".
-            replace: Whether to replace a thing with the same name and version.
+            replace: Whether to replace an item with the same name and version.
 
         Raises:
             ValueError: The name or version is invalid, or this registry has both already and
@@ -118,13 +118,13 @@ class Registry(Mapping[str, T], Searchable[T]):
             if full in self._own and not replace:
                 shown = name if version == FIRST_VERSION else full
                 raise ValueError(f"a {self.kind} named {shown!r} is registered already")
-            things = {**self._own, full: thing}
-            newest = _versions_of(name, things)[0]
-            self._own = {**things, name: things[f"{name}@{newest}"]}
+            items = {**self._own, full: item}
+            newest = _versions_of(name, items)[0]
+            self._own = {**items, name: items[f"{name}@{newest}"]}
 
     def own(self) -> dict[str, T]:
         """Return what is registered here, not in the parent, by plain name."""
-        return {name: thing for name, thing in self._own.items() if "@" not in name}
+        return {name: item for name, item in self._own.items() if "@" not in name}
 
     def remove(self, name: str) -> None:
         """Remove one version, `weather@1`, or all versions in this registry, `weather`.
@@ -141,10 +141,10 @@ class Registry(Mapping[str, T], Searchable[T]):
             )
         with self._writing:
             gone = {name, plain} if one else {name, *_full_names(plain, self._own)}
-            things = {n: thing for n, thing in self._own.items() if n not in gone}
-            if left := _versions_of(plain, things):
-                things[plain] = things[f"{plain}@{left[0]}"]
-            self._own = things
+            items = {n: item for n, item in self._own.items() if n not in gone}
+            if left := _versions_of(plain, items):
+                items[plain] = items[f"{plain}@{left[0]}"]
+            self._own = items
 
     def __getitem__(self, name: str) -> T:
         own = self._own
@@ -171,12 +171,12 @@ class Registry(Mapping[str, T], Searchable[T]):
         return self._snapshot().values()
 
     def _snapshot(self) -> dict[str, T]:
-        """Return the current things, including any that are removed meanwhile."""
+        """Return the current items, including any that are removed meanwhile."""
         own = self._own
-        things = {name: own[name] for name in _plain_names(own)}
+        items = {name: own[name] for name in _plain_names(own)}
         if self._parent is not None:
-            things = {**self._parent._snapshot(), **things}  # noqa: SLF001 - its own kind
-        return dict(sorted(things.items()))
+            items = {**self._parent._snapshot(), **items}  # noqa: SLF001 - its own kind
+        return dict(sorted(items.items()))
 
     def by_category(self) -> dict[str, list[T]]:
         if not self._indexed:
@@ -186,7 +186,7 @@ class Registry(Mapping[str, T], Searchable[T]):
             old is not new for old, new in zip(self._index[0], seen, strict=True)
         ):
             self._index = seen, super().by_category()
-        return {category: list(things) for category, things in self._index[1].items()}
+        return {category: list(items) for category, items in self._index[1].items()}
 
     def _layers(self) -> list[Mapping[str, T]]:
         """Return the current mappings of this registry and its parents."""
@@ -194,13 +194,13 @@ class Registry(Mapping[str, T], Searchable[T]):
 
     def versions(self, name: str) -> list[str]:
         """Return the versions of a name, newest first, the parent's too; empty for an unknown name."""
-        found = set(_versions_of(name, self._own))
+        versions = set(_versions_of(name, self._own))
         if self._parent is not None:
-            found.update(self._parent.versions(name))
-        return sorted(found, key=version_order, reverse=True)
+            versions.update(self._parent.versions(name))
+        return sorted(versions, key=version_order, reverse=True)
 
     def find(self, name: str) -> T:
-        """Return the thing of that name.
+        """Return the item of that name.
 
         Raises:
             UnknownEffect: There is none; the error suggests similar names or the existing versions.
@@ -218,7 +218,7 @@ class Registry(Mapping[str, T], Searchable[T]):
 
 
 class Loading(Mapping[str, T]):
-    """The lazily loaded contents of a registry of built-in things; each is loaded once."""
+    """The lazily loaded contents of a registry of built-in items; each is loaded once."""
 
     def __init__(self, references: Mapping[str, str], load: Callable[[str], T]) -> None:
         """Set up the mapping; `references` are the arguments of `load`, by name."""
@@ -252,37 +252,37 @@ def version_order(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def _plain_names(things: Mapping[str, object]) -> list[str]:
-    return [name for name in things if "@" not in name]
+def _plain_names(items: Mapping[str, object]) -> list[str]:
+    return [name for name in items if "@" not in name]
 
 
-def _full_names(name: str, things: Mapping[str, object]) -> list[str]:
-    return [full for full in things if full.startswith(f"{name}@")]
+def _full_names(name: str, items: Mapping[str, object]) -> list[str]:
+    return [full for full in items if full.startswith(f"{name}@")]
 
 
-def _versions_of(name: str, things: Mapping[str, object]) -> list[str]:
+def _versions_of(name: str, items: Mapping[str, object]) -> list[str]:
     """Return the versions of a name, newest first."""
-    found = [full.partition("@")[2] for full in _full_names(name, things)]
-    return sorted(found, key=version_order, reverse=True)
+    versions = [full.partition("@")[2] for full in _full_names(name, items)]
+    return sorted(versions, key=version_order, reverse=True)
 
 
-def _category(thing: object) -> str:
-    return getattr(thing, "category", "user")
+def _category(item: object) -> str:
+    return getattr(item, "category", "user")
 
 
-def _tags(thing: object) -> tuple[str, ...]:
-    return getattr(thing, "tags", ())
+def _tags(item: object) -> tuple[str, ...]:
+    return getattr(item, "tags", ())
 
 
-def _rank(words: list[str], thing: object) -> int | None:
+def _rank(words: list[str], item: object) -> int | None:
     """Return how well the words match, or None when one of them matches nowhere."""
-    ranks = [_rank_of_word(word, thing) for word in words]
+    ranks = [_rank_of_word(word, item) for word in words]
     return sum(ranks) if all(ranks) else None
 
 
-def _rank_of_word(word: str, thing: object) -> int:
-    name = str(getattr(thing, "name", "")).lower()
-    labels = [label.lower() for label in (*_tags(thing), _category(thing))]
+def _rank_of_word(word: str, item: object) -> int:
+    name = str(getattr(item, "name", "")).lower()
+    labels = [label.lower() for label in (*_tags(item), _category(item))]
     if word == name:
         return 5
     if word in name.split("_"):
@@ -291,5 +291,5 @@ def _rank_of_word(word: str, thing: object) -> int:
         return 3
     if word in labels:
         return 2
-    description = str(getattr(thing, "description", "")).lower()
+    description = str(getattr(item, "description", "")).lower()
     return int(re.search(rf"\b{re.escape(word)}", description) is not None)

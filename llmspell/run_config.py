@@ -50,7 +50,7 @@ class RunConfig:
         self._approvals = Approvals(settings.approve.effects, given.approved)
         self._limits = given.limits or settings.limits
         self._budget = given.budget or settings.budget
-        self._usual, self._model = settings.budget, given.model
+        self._settings_budget, self._model = settings.budget, given.model
         self._isolate = settings.isolate if given.isolate is None else given.isolate
 
     async def launch(
@@ -79,8 +79,8 @@ class RunConfig:
         permissions = await self._policy.permissions(spell)
         permissions.grant(resume_inputs.granted_then(run, spell))
         approvals = self._approvals.also(spell.approve)
-        budget = resume_inputs.budget_then(run, spell, self._usual)
-        budget = replace(budget, **_unlike(self._budget, self._usual))
+        budget = resume_inputs.budget_then(run, spell, self._settings_budget)
+        budget = replace(budget, **_differences(self._budget, self._settings_budget))
         return Launch(
             spell,
             params,
@@ -97,7 +97,10 @@ class RunConfig:
 
     def _to_keep(self, budget: Budget, model: str | None = None) -> dict[str, Any]:
         """Return the terms that are not from the settings, which the journal keeps for a resume."""
-        return {"budget": _unlike(budget, self._usual), "model": self._model or model}
+        return {
+            "budget": _differences(budget, self._settings_budget),
+            "model": self._model or model,
+        }
 
     def isolates(self, spell: Spell) -> bool:
         """Whether the spell runs in a process of its own."""
@@ -110,10 +113,10 @@ class RunConfig:
             error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
 
 
-def _unlike(budget: Budget, usual: Budget) -> dict[str, Any]:
-    """Return the amounts of a budget that differ from the usual one."""
+def _differences(budget: Budget, default: Budget) -> dict[str, Any]:
+    """Return the amounts of a budget that differ from the default."""
     amounts = asdict(budget)
-    return {name: most for name, most in amounts.items() if most != getattr(usual, name)}
+    return {name: most for name, most in amounts.items() if most != getattr(default, name)}
 
 
 def launch_of(run: RecordedRun) -> Launch:

@@ -148,8 +148,8 @@ async def run(
     message = await message_from(effect, input)
     if stream is None:
         return (await prompt(effect, found, message, model=model)).as_plain()
-    async with effect.run[Streams].telling(stream, effect.path) as told:
-        answer = await prompt(effect, found, message, model=model, stream=told)
+    async with effect.run[Streams].open(stream, effect.path) as events:
+        answer = await prompt(effect, found, message, model=model, stream=events)
     return answer.as_plain()
 
 
@@ -196,10 +196,10 @@ def load(effect: Effect, agent: str, saved: dict[str, Value]) -> None:
 async def fork(effect: Effect, agent: str) -> str:
     """Create an agent with the same conversation and capabilities, and return its id."""
     found = effect.run[Agents].find(agent)
-    twin = found.fork(f"agent-{effect.path}")
-    await twin.capabilities.adopt(found.capabilities, effect)
-    effect.run[Agents][twin.id] = twin
-    return twin.id
+    copy = found.fork(f"agent-{effect.path}")
+    await copy.capabilities.adopt(found.capabilities, effect)
+    effect.run[Agents][copy.id] = copy
+    return copy.id
 
 
 @bridge.effect(leaf=False)

@@ -46,7 +46,7 @@ def _costs(effect: Effect) -> Estimate:
 
 def _listening(effect: Effect) -> Stream | None:
     """Return the stream that the pieces of the answer go to, if there is one."""
-    return effect.run[Streams].around(effect.path) if effect.bound["stream"] else None
+    return effect.run[Streams].of_request(effect.path) if effect.bound["stream"] else None
 
 
 def _so_far(effect: Effect) -> Value:

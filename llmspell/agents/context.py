@@ -58,11 +58,11 @@ class Context:
         return tokens - int(self.max_tokens * LOW) if tokens > self.max_tokens else 0
 
     async def shorten(
-        self, talk: Conversation, tokens: int, counter: TokenCounter, summarise: Summarise
+        self, conversation: Conversation, tokens: int, counter: TokenCounter, summarise: Summarise
     ) -> None:
         """Remove at least `tokens` tokens from a conversation, as far as possible."""
         left_out: list[Message] = []
-        for part in _dispensable(talk, self.keep):
+        for part in _dispensable(conversation, self.keep):
             if tokens <= 0:
                 break
             left_out += part
@@ -70,13 +70,13 @@ class Context:
         if not left_out:
             return
         gone = set(map(id, left_out))
-        talk.before[:] = [m for m in talk.before if id(m) not in gone]
-        talk.now[:] = [m for m in talk.now if id(m) not in gone]
+        conversation.before[:] = [m for m in conversation.before if id(m) not in gone]
+        conversation.now[:] = [m for m in conversation.now if id(m) not in gone]
         counter.forget()
         if self.strategy == "summarise":
             asked = Message.of("user", _transcript(left_out))
             request = ModelRequest(self.model or "", (asked,), system=_SUMMARISE, cache=False)
-            first = talk.before or talk.now
+            first = conversation.before or conversation.now
             first[0] = _preceded(first[0], await summarise(request))
 
 
@@ -87,8 +87,8 @@ def is_too_long(error: ProviderError) -> bool:
     """
     if error.details.get("code") == "context_length_exceeded":
         return True
-    said = f"{error.message} {error.details.get('reason', '')}".lower()
-    return any(words in said for words in _TOO_LONG)
+    text = f"{error.message} {error.details.get('reason', '')}".lower()
+    return any(words in text for words in _TOO_LONG)
 
 
 _TOO_LONG = (
@@ -100,17 +100,19 @@ _TOO_LONG = (
 )
 
 
-def _dispensable(talk: Conversation, keep: int) -> list[list[Message]]:
+def _dispensable(conversation: Conversation, keep: int) -> list[list[Message]]:
     """Return the parts that may be removed, oldest first: turns, then steps of the current one.
 
     A step is an answer with its tool calls and their results; the last step is always kept.
     """
     # A turn runs from one user message to the next; the first one includes anything before it.
-    starts = [n for n, m in enumerate(talk.before) if _begins_turn(m)]
-    turns = [talk.before[a:b] for a, b in pairwise([0, *starts[1:], len(talk.before)])]
+    starts = [n for n, m in enumerate(conversation.before) if _begins_turn(m)]
+    turns = [
+        conversation.before[a:b] for a, b in pairwise([0, *starts[1:], len(conversation.before)])
+    ]
     turns = turns[: len(turns) - (keep - 1)] if len(turns) >= keep else []
-    answers = [n for n, m in enumerate(talk.now) if m.role == "assistant"]
-    steps = [talk.now[start:end] for start, end in pairwise(answers)]
+    answers = [n for n, m in enumerate(conversation.now) if m.role == "assistant"]
+    steps = [conversation.now[start:end] for start, end in pairwise(answers)]
     return turns + steps
 
 

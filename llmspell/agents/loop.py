@@ -61,10 +61,10 @@ async def prompt(
 
 def _check_depth(effect: Effect, agent: Agent) -> None:
     """Raise AgentError if prompts are nested too deeply, as when agents call each other."""
-    inside = effect.run[Speakers].around(effect.path)
-    if inside >= DEEPEST:
+    depth = effect.run[Speakers].depth(effect.path)
+    if depth >= DEEPEST:
         raise AgentError(
-            f"agent {agent.name!r} was prompted inside {inside} other prompts",
+            f"agent {agent.name!r} was prompted inside {depth} other prompts",
             hint="does a tool of an agent lead back to that agent?",
         )
 
@@ -85,7 +85,7 @@ class _Turn:
         self.payers = payers
         payers.add(agent.account)
         self.origin = agent.history
-        self.talk = Conversation(list(agent.history), [])
+        self.conversation = Conversation(list(agent.history), [])
         self.counter = replace(agent.counter)
         self.usage = Usage()
         self.calls: list[Record] = []
@@ -96,7 +96,7 @@ class _Turn:
         self._hand_over(effect.run[Agents].get(agent.speaker or "") or agent)
 
     async def take(self, message: Message) -> Answer:
-        self.talk.now.append(message)
+        self.conversation.now.append(message)
         try:
             answer = await self._answered()
             if self.stream:
@@ -113,7 +113,7 @@ class _Turn:
             response = await self._ask()
             calls = response.message.tool_calls
             if calls:
-                self.talk.now.append(Message("tool", tuple(await self._do(calls))))
+                self.conversation.now.append(Message("tool", tuple(await self._do(calls))))
             elif answer := self._judge(response):
                 return answer
 
@@ -124,10 +124,10 @@ class _Turn:
         """
         agent = self.agent
         if agent.history is self.origin:
-            agent.history[:] = [*self.talk.before, *self.talk.now]
+            agent.history[:] = [*self.conversation.before, *self.conversation.now]
             agent.counter = self.counter
         else:
-            agent.history += self.talk.now
+            agent.history += self.conversation.now
             agent.counter.forget()
         agent.speaker = None if self.speaker is agent else self.speaker.id
 
@@ -166,7 +166,7 @@ class _Turn:
         if self.stream and response.finish_reason == INTERRUPTED:
             await self.stream.wanted()
         self.counter.report(request, response)
-        self.talk.now.append(response.message)
+        self.conversation.now.append(response.message)
         return response
 
     def _count_step(self) -> None:
@@ -185,7 +185,7 @@ class _Turn:
         no_more = speaker.max_tool_calls is not None and len(self.calls) >= speaker.max_tool_calls
         return ModelRequest(
             model=self.caller.model,
-            messages=(*self.talk.before, *self.talk.now),
+            messages=(*self.conversation.before, *self.conversation.now),
             system=speaker.system,
             tools=tools,
             tool_choice="none" if no_more and tools else None,
@@ -208,7 +208,9 @@ class _Turn:
 
     async def _shorten(self, tokens: int) -> None:
         if self.speaker.context:
-            await self.speaker.context.shorten(self.talk, tokens, self.counter, self._summary)
+            await self.speaker.context.shorten(
+                self.conversation, tokens, self.counter, self._summary
+            )
 
     async def _summary(self, request: ModelRequest) -> str:
         request = replace(request, model=request.model or self.caller.model)
@@ -231,8 +233,8 @@ class _Turn:
                 next_speaker = other
                 results[n] = ToolResult(call.id, (Text(f"{other.name} goes on from here."),))
             elif self._too_many(len(to_do)):
-                said = AgentError("no more tool calls are allowed: answer with what you have")
-                results[n] = failure(call, said)
+                refusal = AgentError("no more tool calls are allowed: answer with what you have")
+                results[n] = failure(call, refusal)
             else:
                 to_do.append((n, call))
         work = call_tools(self.effect, self.speaker, [call for _, call in to_do], self.stream)
@@ -259,7 +261,7 @@ class _Turn:
         if not problems:
             return self._answer(response, message.text, data)
         self._check_repairs(message.text, problems)
-        self.talk.now.append(repair(problems))
+        self.conversation.now.append(repair(problems))
         return None
 
     def _check_repairs(self, text: str, problems: list[str]) -> None:

@@ -58,9 +58,9 @@ async def _read(
                     return part
                 begun = True
                 if type(part) is TextDelta:
-                    stream.tell(part.text)
+                    stream.push(part.text)
                 elif type(part) is ReasoningDelta:
-                    stream.tell({"reasoning": part.text})
+                    stream.push({"reasoning": part.text})
                 if stream.is_full:
                     await stream.room()
     except ProviderError as error:

@@ -41,7 +41,7 @@ def load(agent: Agent, table: dict[str, Value]) -> None:
     history = [message_from_plain(m, target=f"message {n}") for n, m in enumerate(messages, 1)]
     agent.begin(history)
     agent.counter = _counter(table.get("tokens"))
-    other = _successor(agent, table.get("speaker"), set())
+    other = _find_handoff(agent, table.get("speaker"), set())
     agent.speaker = other.id if other else None
 
 
@@ -53,13 +53,13 @@ def _counter(value: Value) -> TokenCounter:
     return TokenCounter()
 
 
-def _successor(agent: Agent, name: Value, seen: set[str]) -> Agent | None:
+def _find_handoff(agent: Agent, name: Value, seen: set[str]) -> Agent | None:
     """Find an agent by name among those that the conversation can be handed over to."""
     seen.add(agent.id)
     for other in agent.handoff:
         if other.name == name:
             return other
-        if other.id not in seen and (found := _successor(other, name, seen)):
+        if other.id not in seen and (found := _find_handoff(other, name, seen)):
             return found
     return None
 

@@ -14,6 +14,6 @@ class Speakers(dict[str, "Agent"]):
     That is the agent prompted, or the one it handed the conversation over to.
     """
 
-    def around(self, path: str) -> int:
+    def depth(self, path: str) -> int:
         """Return how many prompts the path is nested in."""
         return sum(around in self for around in all_around(path))

@@ -52,9 +52,9 @@ class Stream:
         self.stopped = False
         self._groups: deque[_Group] = deque()
         self._open: _Group | None = None
-        self._ended = self._told_end = False
+        self._ended = self._end_delivered = False
         self._asked = 0
-        self._news, self._space = asyncio.Event(), asyncio.Event()
+        self._arrival, self._space = asyncio.Event(), asyncio.Event()
         self._interrupt: Callable[[], None] | None = None
 
     def holds_up(self, path: str) -> bool:
@@ -70,7 +70,7 @@ class Stream:
         """Start a new answer: the pieces that follow belong to it."""
         self.pieces, self._open = [], None
 
-    def tell(self, piece: Piece) -> None:
+    def push(self, piece: Piece) -> None:
         """Add a piece of an answer. The caller should await `room` when the stream `is_full`."""
         if self._open and len(self._open) < GROUP:
             self._open.append(piece)
@@ -89,7 +89,7 @@ class Stream:
     def _add(self, group: _Group) -> None:
         if not self.stopped:
             self._groups.append(group)
-            self._news.set()
+            self._arrival.set()
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +106,7 @@ class Stream:
         """Return the next group, or None at the end; with `text`, only its pieces of text."""
         group = self._next(text)
         if group is None and self._ended:
-            self._tell_end()
+            self._deliver_end()
         return self._wait(text) if group is None and not self._ended else group
 
     async def _wait(self, text: bool) -> list[Value] | None:
@@ -114,12 +114,12 @@ class Stream:
         try:
             while (group := self._next(text)) is None and not self._ended:
                 self._space.set()
-                self._news.clear()
-                await self._news.wait()
+                self._arrival.clear()
+                await self._arrival.wait()
         finally:
             self._asked -= 1
         if group is None:
-            self._tell_end()
+            self._deliver_end()
         return group
 
     def _next(self, text: bool) -> list[Value] | None:
@@ -134,8 +134,8 @@ class Stream:
                 return texts
         return None
 
-    def _tell_end(self) -> None:
-        self._told_end = True
+    def _deliver_end(self) -> None:
+        self._end_delivered = True
         self._space.set()
 
     async def wanted(self) -> None:
@@ -153,8 +153,8 @@ class Stream:
     async def end(self) -> None:
         """Mark the end, and wait until the reader has seen it. Raises StreamStopped."""
         self._ended = True
-        self._news.set()
-        while not (self._told_end or self.stopped):
+        self._arrival.set()
+        while not (self._end_delivered or self.stopped):
             self._space.clear()
             await self._space.wait()
         if self.stopped:
@@ -165,7 +165,7 @@ class Stream:
         self.stopped = self._ended = True
         self._groups.clear()
         self._open = None
-        self._news.set()
+        self._arrival.set()
         self._space.set()
         if self._interrupt:
             self._interrupt()
@@ -209,7 +209,7 @@ class Streams:
         del self._streams[id]
 
     @asynccontextmanager
-    async def telling(self, id: str, prompt: str) -> AsyncIterator[Stream]:  # noqa: A002
+    async def open(self, id: str, prompt: str) -> AsyncIterator[Stream]:  # noqa: A002
         """Yield the stream for the prompt at a path, and close it afterwards.
 
         An error is raised only once the spell has taken all events before it.
@@ -225,7 +225,7 @@ class Streams:
             del self._prompts[prompt]
             self.close(id)
 
-    def around(self, request: str) -> Stream | None:
+    def of_request(self, request: str) -> Stream | None:
         """Return the stream of the prompt that made the request at this path, if any."""
         return self._prompts.get(request.rpartition("/")[0])
 

@@ -100,15 +100,15 @@ local function settled(callee, ok, ...)
   fail(message)
 end
 
--- `return on(f(...))` is not a tail call: the error for a bad argument depends on the frame.
-local function on(...)
+-- `return keep_frame(f(...))` is not a tail call: the error for a bad argument depends on the frame.
+local function keep_frame(...)
   return ...
 end
 
 -- A function that loads a part at its first call, and calls the part's function.
 local function later(name, key)
   return function(...)
-    return on(part(name)[key](...))
+    return keep_frame(part(name)[key](...))
   end
 end
 
@@ -117,7 +117,7 @@ return {
   integer = integer,
   later = later,
   length = length,
-  on = on,
+  keep_frame = keep_frame,
   settled = settled,
   start = start,
   text = text,

@@ -2,7 +2,7 @@
 -- watches them, and loops that may perform effects. The rarely used ones are in rarities.lua.
 
 local part = ...
-local guard, on, later = part("guard"), part("arguments").on, part("arguments").later
+local guard, keep_frame, later = part("guard"), part("arguments").keep_frame, part("arguments").later
 local type, tostring, tonumber, rawget = type, tostring, tonumber, rawget
 local setmetatable, ipairs, raw_metatable = setmetatable, ipairs, debug.getmetatable
 
@@ -20,7 +20,7 @@ local function spell_tonumber(value, base)
   if base == nil and (type(value) ~= "string" or #value <= 100) then
     return tonumber(value)
   end
-  return on(part("rarities").tonumber(value, base))
+  return keep_frame(part("rarities").tonumber(value, base))
 end
 
 local function spell_setmetatable(t, metatable)
@@ -32,7 +32,7 @@ local function spell_setmetatable(t, metatable)
   then
     return setmetatable(t, metatable)
   end
-  return on(part("rarities").setmetatable(t, metatable))
+  return keep_frame(part("rarities").setmetatable(t, metatable))
 end
 
 local function following(t, i)

@@ -84,7 +84,7 @@ local function become(stand_in, value)
   return set_metatable(stand_in, get_metatable(value))
 end
 
-local function use(bridge)
+local function load_bridge(bridge)
   local values = bridge.values
   if not values then
     values = bridge.part and part(bridge.part) or part("compile")(bridge.code, part("trusted"))(part("host"))
@@ -99,38 +99,38 @@ local function use(bridge)
   return values
 end
 
-local function awake(stand_in)
+local function load_stand_in(stand_in)
   local owner = owners[stand_in]
   if owner then
-    use(owner)
+    load_bridge(owner)
   end
   return stand_in
 end
 
-local asleep = {
+local stand_in_metatable = {
   __metatable = false,
   __index = function(t, key)
-    return awake(t)[key]
+    return load_stand_in(t)[key]
   end,
   __newindex = function(t, key, value)
-    awake(t)[key] = value
+    load_stand_in(t)[key] = value
   end,
   __pairs = function(t)
-    return next, awake(t)
+    return next, load_stand_in(t)
   end,
 }
 
 -- Defines a global that loads its bridge at first use. It may be a library function such as "os.time".
 local function define_later(bridge, name)
   if find(name, "^%u") then
-    local stand_in = setmetatable({}, asleep)
+    local stand_in = setmetatable({}, stand_in_metatable)
     env[name], bridge[name], owners[stand_in] = stand_in, stand_in, bridge
     return
   end
   local library, key = match(name, "^(%l+)%.(%l+)$")
   local place = library and env[library] or env
   place[key or name] = function(...)
-    return use(bridge)[name](...)
+    return load_bridge(bridge)[name](...)
   end
 end
 
@@ -149,7 +149,7 @@ return {
         define_later(bridge, bridge[i])
       end
       if #bridge == 0 then
-        for name, value in next, use(bridge) do
+        for name, value in next, load_bridge(bridge) do
           env[name] = value
         end
       end

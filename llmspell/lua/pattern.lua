@@ -6,7 +6,7 @@ local guard = part("guard")
 local type, pcall, setmetatable, math_type = type, pcall, setmetatable, math.type
 local find, match, gmatch, gsub = string.find, string.match, string.gmatch, string.gsub
 local charge, check, fail, noticed = guard.charge, guard.check, guard.fail, guard.noticed
-local on = part("arguments").on
+local keep_frame = part("arguments").keep_frame
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
@@ -35,7 +35,7 @@ local function spell_find(s, p, init, plain)
       end
     end
   end
-  return on(part("searching").find(s, p, init, plain))
+  return keep_frame(part("searching").find(s, p, init, plain))
 end
 
 local function spell_match(s, p, init)
@@ -46,14 +46,14 @@ local function spell_match(s, p, init)
       return match(s, p, init)
     end
   end
-  return on(part("searching").match(s, p, init))
+  return keep_frame(part("searching").match(s, p, init))
 end
 
 local function spell_gmatch(s, p, init)
   if init == nil and type(s) == "string" and #s <= free_anywhere[p] then
     return gmatch(s, p)
   end
-  return on(part("searching").gmatch(s, p, init))
+  return keep_frame(part("searching").gmatch(s, p, init))
 end
 
 local function replaced(ok, result, count)
@@ -75,7 +75,7 @@ local function spell_gsub(s, p, replacement, most)
     end
     return replaced(ok, result, count)
   end
-  return on(part("searching").gsub(s, p, replacement, most))
+  return keep_frame(part("searching").gsub(s, p, replacement, most))
 end
 
 return {

@@ -41,9 +41,9 @@ end
 
 -- Completes an effect that failed or was expensive to pass on; returns its reply.
 local function finish(task, reply, refused)
-  if task.dear then
-    local cost = task.dear
-    task.dear = nil
+  if task.request_cost then
+    local cost = task.request_cost
+    task.request_cost = nil
     guard.charge(cost)
   end
   if refused == "kill" then

@@ -7,8 +7,8 @@
 --   state      "ready" in the queue, "running" (also while it awaits a reply), "waiting" (for other
 --              tasks), "paused" (until the next turn), "done"
 --   effects    the number of effects it has requested; `heads` caches the head of a request by name
---   reply      the value to resume it with, and how the effect was `refused`; `dear` is the cost of
---              passing on the request, if large
+--   reply      the value to resume it with, and how the effect was `refused`; `request_cost` is
+--              that of passing on the request, if large
 --   spawned    the number of children started so far; `live` has the unfinished ones by index
 --   results    what it returned (packed), or `failure` = {value, text, where, traceback}
 --   observed   whether its failure is handled; `orphans` are its failed children that are not observed
@@ -25,7 +25,7 @@ local pcall, error, type, ipairs, rawequal = pcall, error, type, ipairs, rawequa
 local pack, unpack, spack = table.pack, table.unpack, string.pack
 
 local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- record kinds, see messages.py
-local DEAR <const> = 1000 -- instructions worth a charge
+local MIN_CHARGE <const> = 1000 -- instructions worth a charge
 local NIL <const> = "n" -- encoded nil, see codec.py
 local MAX_IDLE <const> = 16 -- idle coroutines kept for reuse
 local OUT_OF_MEMORY <const> = "not enough memory"
@@ -90,7 +90,7 @@ local function worker()
   return co
 end
 
-local function rest(co)
+local function recycle(co)
   if idling < MAX_IDLE then
     idling = idling + 1
     idle[idling] = co
@@ -236,8 +236,8 @@ local function request(task, name, args)
     forget(since)
     part("refusals").answer(task, name, cost)
     return enqueue(task)
-  elseif cost > DEAR then
-    task.dear = cost
+  elseif cost > MIN_CHARGE then
+    task.request_cost = cost
   end
   task.effects = task.effects + 1
   awaiting[task.id] = task
@@ -248,7 +248,7 @@ local function reply(id, value, refused)
   local task = awaiting[id]
   if task then -- it may have been cancelled in the meantime
     awaiting[id] = nil
-    task.reply, task.refused = value, refused or task.dear and "dear"
+    task.reply, task.refused = value, refused or task.request_cost and "costly"
     enqueue(task)
   end
 end
@@ -271,7 +271,7 @@ local function ended(task, alive, tag, ok, result)
     return
   elseif tag == DONE and ok then
     task.results = result
-    rest(task.co)
+    recycle(task.co)
     return settle(task)
   end
   local raised = not alive and tag or tag == DONE and result
@@ -348,7 +348,7 @@ end
 -- Delivers a reply that came alone, and runs the tasks; returns what `run` does.
 local function reply_and_run(id, value)
   local task = awaiting[id]
-  if not task or task.dear or first <= last or paused[1] then
+  if not task or task.request_cost or first <= last or paused[1] then
     reply(id, value)
     return run()
   end

@@ -1,7 +1,7 @@
 -- The string and utf8 libraries on the fast path; texts.lua and searching.lua handle other cases.
 
 local part = ...
-local pattern, on, later = part("pattern"), part("arguments").on, part("arguments").later
+local pattern, keep_frame, later = part("pattern"), part("arguments").keep_frame, part("arguments").later
 local type, pcall = type, pcall
 local rep, format = string.rep, string.format
 
@@ -17,7 +17,7 @@ local function spell_rep(s, n, separator)
   if few[n] and separator == nil and type(s) == "string" and #s <= LITTLE then
     return rep(s, n)
   end
-  return on(part("texts").rep(s, n, separator))
+  return keep_frame(part("texts").rep(s, n, separator))
 end
 
 -- By format: a bit for each of the first three arguments that %s formats. They must have types that C
@@ -46,10 +46,10 @@ local function spell_format(f, ...)
       if ok and #result <= LITTLE then
         return result
       end
-      return on(part("texts").formatted(ok, result))
+      return keep_frame(part("texts").formatted(ok, result))
     end
   end
-  return on(part("texts").format(f, ...))
+  return keep_frame(part("texts").format(f, ...))
 end
 
 return {

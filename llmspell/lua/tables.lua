@@ -2,7 +2,7 @@
 -- cases.
 
 local part = ...
-local on, later = part("arguments").on, part("arguments").later
+local keep_frame, later = part("arguments").keep_frame, part("arguments").later
 local type, select, pcall, raw_metatable = type, select, pcall, debug.getmetatable
 local concat, unpack = table.concat, table.unpack
 
@@ -15,10 +15,10 @@ local function spell_concat(t, separator, i, j)
       if ok and #result <= 1000 then
         return result
       end
-      return on(part("spans").concatenated(ok, result))
+      return keep_frame(part("spans").concatenated(ok, result))
     end
   end
-  return on(part("spans").concat(t, separator, i, j))
+  return keep_frame(part("spans").concat(t, separator, i, j))
 end
 
 local function spell_insert(t, ...)
@@ -26,7 +26,7 @@ local function spell_insert(t, ...)
     t[#t + 1] = ...
     return
   end
-  return on(part("spans").insert(t, ...))
+  return keep_frame(part("spans").insert(t, ...))
 end
 
 local function spell_remove(t, position)
@@ -36,14 +36,14 @@ local function spell_remove(t, position)
     t[n] = nil
     return value
   end
-  return on(part("spans").remove(t, position))
+  return keep_frame(part("spans").remove(t, position))
 end
 
 local function spell_unpack(t, i, j)
   if i == nil and j == nil and type(t) == "table" and not raw_metatable(t) and #t <= LITTLE then
     return unpack(t)
   end
-  return on(part("spans").unpack(t, i, j))
+  return keep_frame(part("spans").unpack(t, i, j))
 end
 
 return {
@@ -53,7 +53,7 @@ return {
   pack = table.pack,
   remove = spell_remove,
   sort = function(t, before)
-    return on(part("sorting")(t, before))
+    return keep_frame(part("sorting")(t, before))
   end,
   unpack = spell_unpack,
 }

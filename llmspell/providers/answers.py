@@ -30,11 +30,11 @@ class Failure:
     """A failed attempt, returned rather than raised: see `Connection._send`.
 
     Attributes:
-        again: Whether the request can be retried without the risk of being answered twice.
+        retry_safe: Whether the request can be retried without the risk of being answered twice.
     """
 
     error: ProviderError
-    again: bool = False
+    retry_safe: bool = False
 
 
 class AnswerReader:
@@ -43,7 +43,7 @@ class AnswerReader:
     def __init__(self, endpoint: Endpoint, secrets: list[str]) -> None:
         self._endpoint, self._secrets = endpoint, secrets
 
-    async def whole(self, response: httpx2.Response) -> Any | Failure:
+    async def read(self, response: httpx2.Response) -> Any | Failure:
         """Read the whole body and parse it as JSON."""
         try:
             return await self._json(response)
@@ -83,7 +83,7 @@ class AnswerReader:
         except httpx2.HTTPError:
             body = b""  # the status alone is enough
         error = refused(self._endpoint, response.status_code, response.headers, body)
-        return Failure(error, again=error.retryable)
+        return Failure(error, retry_safe=error.retryable)
 
     async def _json(self, response: httpx2.Response) -> Any | Failure:
         body, whole = await _read(response, MAX_ANSWER)

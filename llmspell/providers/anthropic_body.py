@@ -36,10 +36,10 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     takes = traits(model)
     choice = _tool_choice(request)
     forced = choice is not None and choice["type"] in _FORCING and takes.forced
-    told, messages = instructions(request)
+    system, messages = instructions(request)
     thought = thinking(request, takes, endpoint, forced=forced)
     optional: Body = {
-        "system": _system(told, choice, takes),
+        "system": _system(system, choice, takes),
         "tools": [_tool(tool) for tool in request.tools],
         "tool_choice": choice if forced or not choice else _unforced(choice),
         "stop_sequences": [text for text in request.stop if text.strip()],
@@ -71,8 +71,8 @@ def can_be_held_to(schema: Body, model: str) -> bool:
     return traits(model).schema and held_to(schema) is not None
 
 
-def _system(told: list[str], choice: Body | None, takes: Traits) -> list[Body]:
-    texts = list(told)
+def _system(system: list[str], choice: Body | None, takes: Traits) -> list[Body]:
+    texts = list(system)
     if choice and choice["type"] in _FORCING and not takes.forced:
         name = choice.get("name")
         texts.append(f"You must call the tool {name}." if name else "You must call a tool.")

@@ -14,7 +14,7 @@ from llmspell.providers.body_parts import (
     base64_text,
     digest,
     misplaced,
-    told_by_the_system,
+    system_as_user_text,
     with_data,
 )
 from llmspell.providers.http_provider import Body
@@ -50,7 +50,7 @@ def conversation(messages: Iterable[Message], endpoint: Endpoint) -> list[Body]:
             role, content = "assistant", _assistant(message, endpoint)
         elif message.role == "system":
             # Only some models accept a system message here, and not in every position.
-            role, content = "user", _text(Text(told_by_the_system(message)))
+            role, content = "user", _text(Text(system_as_user_text(message)))
         else:
             role, content = "user", _given(message)
         if content:
@@ -126,7 +126,7 @@ def _assistant(message: Message, endpoint: Endpoint) -> list[Body]:
         if isinstance(block, Reasoning):
             blocks.append(_thinking(block))
         elif not isinstance(block, Extra):
-            blocks += [fields | body for body in _said(block)]
+            blocks += [fields | body for body in _assistant_block(block)]
             fields = {}
         elif "type" in block.data:
             blocks.append(block.data)
@@ -135,7 +135,7 @@ def _assistant(message: Message, endpoint: Endpoint) -> list[Body]:
     return blocks
 
 
-def _said(block: Block) -> list[Body]:
+def _assistant_block(block: Block) -> list[Body]:
     if isinstance(block, Text):
         return _text(block)
     if isinstance(block, Refusal):

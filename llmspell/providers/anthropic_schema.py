@@ -62,9 +62,9 @@ def _held(schema: Any) -> Schema:
     held |= _choice(rest) or _typed(kind, rest)
     if "title" in rest:
         held["title"] = rest.pop("title")
-    told = [described, write_json(rest) if rest else None]
-    if any(told):
-        held["description"] = "\n\n".join([text for text in told if text])
+    descriptions = [described, write_json(rest) if rest else None]
+    if any(descriptions):
+        held["description"] = "\n\n".join([text for text in descriptions if text])
     return held
 
 

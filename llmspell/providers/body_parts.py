@@ -38,7 +38,7 @@ def instructions(request: ModelRequest) -> tuple[list[str], tuple[Message, ...]]
     return [text for text in texts if text.strip()], messages[first:]
 
 
-def told_by_the_system(message: Message) -> str:
+def system_as_user_text(message: Message) -> str:
     """Return a system message as user text, marked by the `<system>` tags that models know."""
     return f"<system>\n{_system_text(message)}\n</system>"
 

@@ -45,7 +45,7 @@ _OK = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _RequestSpec:
     """A request, sent once per attempt; for `key` and `patience` see `Connection.post`."""
 
     method: str
@@ -117,12 +117,12 @@ class Connection:
             ConfigError: The base URL is not a URL.
             ProviderError: See `llmspell.providers.failures`.
         """
-        asked = _Asked("POST", path, _encode(body), key=key, patience=patience)
-        return as_table(self._endpoint, await self._request(asked))
+        spec = _RequestSpec("POST", path, _encode(body), key=key, patience=patience)
+        return as_table(self._endpoint, await self._request(spec))
 
     async def get(self, path: str) -> Any:
         """Return the parsed JSON answer. Raises as `post` does."""
-        return await self._request(_Asked("GET", path))
+        return await self._request(_RequestSpec("GET", path))
 
     async def stream(
         self,
@@ -137,55 +137,55 @@ class Connection:
         If the server does not stream, yields only the JSON object that `post` would return.
         Raises as `post` does.
         """
-        asked = _Asked(
+        spec = _RequestSpec(
             "POST", path, _encode(body), accept=EVENTS.encode(), key=key, patience=patience
         )
         deadline = RequestDeadline(self._endpoint)
         failure: Failure | None = None
-        async with self._answered(asked, deadline) as response:
+        async with self._response(spec, deadline) as response:
             try:
-                async for events in deadline.keep(self._answers.events(response)):
+                async for events in deadline.limit_stream(self._answers.events(response)):
                     yield events
             except httpx2.HTTPError as error:
                 failure = Failure(interrupted(self._endpoint, error))
         if failure:
             raise failure.error
 
-    async def _request(self, asked: _Asked) -> Any:
+    async def _request(self, spec: _RequestSpec) -> Any:
         deadline = RequestDeadline(self._endpoint, streams=False)
-        async with self._answered(asked, deadline) as response:
-            outcome = await deadline.of(self._answers.whole(response))
+        async with self._response(spec, deadline) as response:
+            outcome = await deadline.limit(self._answers.read(response))
         if isinstance(outcome, Failure):
             raise outcome.error
         return outcome
 
     @asynccontextmanager
-    async def _answered(
-        self, asked: _Asked, deadline: RequestDeadline
+    async def _response(
+        self, spec: _RequestSpec, deadline: RequestDeadline
     ) -> AsyncIterator[httpx2.Response]:
         """Send the request, with retries, and yield the response once it has begun."""
         async with self._limiter.request():
             with (self._pools or self._open()).one() as transport:
-                response = await self._begun(asked, deadline, transport)
+                response = await self._send_with_retries(spec, deadline, transport)
                 try:
                     yield response
                 finally:
                     await response.aclose()
 
-    async def _begun(
-        self, asked: _Asked, deadline: RequestDeadline, transport: httpx2.AsyncBaseTransport
+    async def _send_with_retries(
+        self, spec: _RequestSpec, deadline: RequestDeadline, transport: httpx2.AsyncBaseTransport
     ) -> httpx2.Response:
         attempt = 0
         while True:
             await self._limiter.attempt()
-            outcome = await deadline.of(self._send(asked, transport))
+            outcome = await deadline.limit(self._send(spec, transport))
             if not isinstance(outcome, Failure):
                 return outcome
             pause = _pause(attempt, outcome.error)
-            longest = MAX_WAIT if asked.patience is None else asked.patience
-            if not outcome.again or attempt >= self._max_retries or pause > longest:
+            longest = MAX_WAIT if spec.patience is None else spec.patience
+            if not outcome.retry_safe or attempt >= self._max_retries or pause > longest:
                 raise outcome.error
-            await deadline.of(anyio.sleep(pause))
+            await deadline.limit(anyio.sleep(pause))
             attempt += 1
 
     async def close(self) -> None:
@@ -197,16 +197,16 @@ class Connection:
     # Failures are returned and raised elsewhere, so that they carry no __context__: network
     # errors may quote what was sent.
     async def _send(
-        self, asked: _Asked, transport: httpx2.AsyncBaseTransport
+        self, spec: _RequestSpec, transport: httpx2.AsyncBaseTransport
     ) -> httpx2.Response | Failure:
-        request = self._request_of(asked)
+        request = self._request_of(spec)
         try:
             response = await transport.handle_async_request(request)
         except httpx2.ReadTimeout as error:
             return Failure(unreachable(self._endpoint, error))
         except httpx2.HTTPError as error:
-            return Failure(unreachable(self._endpoint, error), again=True)
-        log.debug("%s %s: %d", asked.method, request.url, response.status_code)
+            return Failure(unreachable(self._endpoint, error), retry_safe=True)
+        log.debug("%s %s: %d", spec.method, request.url, response.status_code)
         if response.status_code in _OK:
             return response
         try:
@@ -214,21 +214,21 @@ class Connection:
         finally:
             await response.aclose()
 
-    def _request_of(self, asked: _Asked) -> httpx2.Request:
+    def _request_of(self, spec: _RequestSpec) -> httpx2.Request:
         """Build the request with a stream: for content, httpx2 would compute headers to add."""
-        url = self._urls.get(asked.path) or self._url(asked.path)
+        url = self._urls.get(spec.path) or self._url(spec.path)
         headers = {b"host": url.netloc, **self._headers}
-        if asked.content:
-            headers[b"content-length"] = b"%d" % len(asked.content)
-        if asked.accept:
-            headers[b"accept"] = asked.accept
-        if asked.key:
-            headers[b"idempotency-key"] = asked.key.encode()
+        if spec.content:
+            headers[b"content-length"] = b"%d" % len(spec.content)
+        if spec.accept:
+            headers[b"accept"] = spec.accept
+        if spec.key:
+            headers[b"idempotency-key"] = spec.key.encode()
         return httpx2.Request(
-            asked.method,
+            spec.method,
             url,
             headers=headers,
-            stream=httpx2.ByteStream(asked.content),
+            stream=httpx2.ByteStream(spec.content),
             extensions=self._extensions,
         )
 
@@ -249,16 +249,16 @@ class Connection:
         return url
 
 
-async def let_end(events: AsyncGenerator[Any, None]) -> None:
+async def drain(events: AsyncGenerator[Any, None]) -> None:
     """Drain what follows a complete answer, so that its connection can be reused.
 
     Failing to do so in time does no harm.
     """
     with suppress(ProviderError, TookTooLong):
-        await within(LAST_WAIT, _passed_over(events))
+        await within(LAST_WAIT, _consume(events))
 
 
-async def _passed_over(events: AsyncGenerator[Any, None]) -> None:
+async def _consume(events: AsyncGenerator[Any, None]) -> None:
     async for _ in events:
         pass
 

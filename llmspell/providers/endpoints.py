@@ -166,7 +166,9 @@ def _check(
         for header, text in own.headers.items()
         if not _printable(header) or not _printable(text)
     ]
-    problems += [f"{n} must be more than {zero}" for n, zero in _LEAST.items() if _low(own, n)]
+    problems += [
+        f"{n} must be more than {zero}" for n, zero in _MUST_EXCEED.items() if _is_too_low(own, n)
+    ]
     if own.max_retries < 0:
         problems.append("max_retries must be 0 or more")
     if own.kind is not None and own.kind not in KINDS:
@@ -176,12 +178,12 @@ def _check(
         raise ConfigError(f"[providers.{name}]", problems, hint=hint)
 
 
-_LEAST = dict.fromkeys(
+_MUST_EXCEED = dict.fromkeys(
     ("timeout", "connect_timeout", "first_timeout", "total_timeout"), "0 seconds"
 ) | dict.fromkeys(("concurrency", "requests_per_minute"), "0")
 
 
-def _low(own: ProviderSettings, name: str) -> bool:
+def _is_too_low(own: ProviderSettings, name: str) -> bool:
     value = getattr(own, name)
     return value is not None and not value > 0
 

@@ -70,8 +70,8 @@ class Gemini(HttpEmbedder):
         check_error(data, self.endpoint)
         entries = entries_in(data, "embeddings", self.endpoint)
         # Not every model reports its input tokens.
-        told = count(data.get("usageMetadata"), "promptTokenCount")
-        usage = Usage(input_tokens=told or sum(map(tokens_in, texts)))
+        counted = count(data.get("usageMetadata"), "promptTokenCount")
+        usage = Usage(input_tokens=counted or sum(map(tokens_in, texts)))
         return [vector_in(entry.get("values"), self.endpoint) for entry in entries], usage
 
     def model_names(self, listed: Any) -> list[str]:

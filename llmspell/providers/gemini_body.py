@@ -28,9 +28,9 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
         InvalidArguments: A message contains a block that its role does not allow.
     """
     takes = traits(model)
-    told, messages = instructions(request)
+    system, messages = instructions(request)
     optional: Body = {
-        "systemInstruction": {"parts": [{"text": text} for text in told]} if told else None,
+        "systemInstruction": {"parts": [{"text": text} for text in system]} if system else None,
         "tools": _tools(request),
         "toolConfig": _tool_config(request),
         "generationConfig": _generation_config(request, takes),

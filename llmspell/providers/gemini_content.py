@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llmspell.providers.body_parts import base64_text, misplaced, told_by_the_system, with_data
+from llmspell.providers.body_parts import base64_text, misplaced, system_as_user_text, with_data
 from llmspell.providers.gemini_models import Traits
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
@@ -59,10 +59,10 @@ def conversation(messages: Iterable[Message], takes: Traits, endpoint: Endpoint)
     for message in messages:
         if message.role == "assistant":
             names |= {call.id: call.name for call in message.tool_calls}
-            contents.append({"role": "model", "parts": _said(message, endpoint)})
+            contents.append({"role": "model", "parts": _assistant_parts(message, endpoint)})
         elif message.role == "system":
-            told = _text(Text(told_by_the_system(message)))
-            contents.append({"role": "user", "parts": told})
+            parts = _text(Text(system_as_user_text(message)))
+            contents.append({"role": "user", "parts": parts})
         else:
             contents += _given(message, names, takes)
     return _joined([content for content in contents if content["parts"]])
@@ -139,7 +139,7 @@ def _media(block: Image | File) -> Body:
     return {"fileData": {"fileUri": block.url} | ({"mimeType": media_type} if media_type else {})}
 
 
-def _said(message: Message, endpoint: Endpoint) -> list[Body]:
+def _assistant_parts(message: Message, endpoint: Endpoint) -> list[Body]:
     parts: list[Body] = []
     beside: Body = {}  # extra fields of the next part
     for block in message.content:

@@ -43,9 +43,9 @@ def _accepted(schema: Schema) -> Schema:
         if name not in ("description", "$schema"):
             kept |= (known := _known(name, value))
             rest |= {} if known else {name: value}
-    told = [schema.get("description"), write_json(rest) if rest else None]
-    if any(told):
-        kept["description"] = "\n\n".join([text for text in told if text])
+    descriptions = [schema.get("description"), write_json(rest) if rest else None]
+    if any(descriptions):
+        kept["description"] = "\n\n".join([text for text in descriptions if text])
     return kept
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
-from llmspell.providers.connection import Connection, let_end
+from llmspell.providers.connection import Connection, drain
 from llmspell.providers.deltas import deltas_of
 from llmspell.providers.failures import missing_key
 from llmspell.providers.provider import ModelName
@@ -105,20 +105,20 @@ class HttpProvider(ABC):
             patience=request.patience,
         )
         async with aclosing(events):
-            async for came in events:
-                if isinstance(came, dict):
-                    response = self.response(came, request)
+            async for batch in events:
+                if isinstance(batch, dict):
+                    response = self.response(batch, request)
                     for delta in deltas_of(response):
                         yield delta
                     yield response
                     return
-                for shown in _shown(came, assembly, redactor):
-                    yield shown
+                for delta in _redacted_deltas(batch, assembly, redactor):
+                    yield delta
                 if assembly.ended:
-                    await let_end(events)
+                    await drain(events)
                     break
-        for shown in redactor.rest():
-            yield shown
+        for delta in redactor.rest():
+            yield delta
         yield self.response(redactor.cleaned(assembly.answer()), request)
 
     def as_sent(self, request: ModelRequest) -> ModelRequest:
@@ -188,7 +188,7 @@ class HttpProvider(ABC):
         return [name for name in found if isinstance(name, str)]
 
 
-def _shown(
+def _redacted_deltas(
     events: Iterable[ServerEvent], assembly: Assembly, redactor: StreamRedactor
 ) -> Iterator[Delta]:
     """Yield the deltas of these events that the redactor lets through."""

@@ -84,8 +84,8 @@ def system_text(request: ModelRequest, quirks: Quirks) -> str | None:
     """Return the instructions, with the output schema if the server does not enforce it."""
     if request.output is None or quirks.output == "json_schema":
         return request.system
-    told = schema_in_words(request.output)
-    return f"{request.system}\n\n{told}" if request.system else told
+    schema = schema_in_words(request.output)
+    return f"{request.system}\n\n{schema}" if request.system else schema
 
 
 def offered(request: ModelRequest, quirks: Quirks) -> tuple[Sequence[ToolSpec], str | None]:

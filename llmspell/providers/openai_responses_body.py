@@ -114,7 +114,7 @@ def _tool(tool: ToolSpec) -> Body:
 def _items(message: Message, endpoint: Endpoint, *, kept: bool) -> Iterable[Body]:
     """Return the input items of a message; `kept` is whether the server stores its responses."""
     if message.role == "assistant":
-        return _said(message, endpoint, kept=kept)
+        return _assistant_items(message, endpoint, kept=kept)
     if message.role == "tool":
         return [_result(block, endpoint) for block in message.content]
     for block in message.content:
@@ -169,13 +169,13 @@ def _file(file: File, endpoint: Endpoint) -> Body:
     return {"type": "input_file", "filename": file.name, "file_data": data}
 
 
-def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
+def _assistant_items(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
     """Return an assistant turn's items in their original order; see `openai_responses_answer`."""
     items: list[Body] = []
     about: Body = {}  # extra fields of the next item
     for block in message.content:
         if isinstance(block, (Text, Refusal)):
-            if about.get("type") == "message" or not _speaks(items):
+            if about.get("type") == "message" or not _ends_with_message(items):
                 empty: Body = {"type": "message", "role": "assistant", "content": ""}
                 items.append(empty | about | {"role": "assistant", "content": ""})
             items[-1] = items[-1] | {"content": items[-1]["content"] + block.text}
@@ -190,19 +190,19 @@ def _said(message: Message, endpoint: Endpoint, *, kept: bool) -> list[Body]:
                 about = {n: v for n, v in block.data.items() if n != "annotations"}
                 continue
             # The server looks such an item up by its id, and fails if it was not stored.
-            if kept or isinstance(block, Extra) or _tells(block.data):
+            if kept or isinstance(block, Extra) or _is_self_contained(block.data):
                 items.append(block.data)
         about = {}
     return items
 
 
-def _speaks(items: list[Body]) -> bool:
+def _ends_with_message(items: list[Body]) -> bool:
     """Whether the last item is an assistant message that more text can be appended to."""
     last = items[-1] if items else {}
     return last.get("role") == "assistant" and isinstance(last.get("content"), str)
 
 
-def _tells(reasoning: Body) -> bool:
+def _is_self_contained(reasoning: Body) -> bool:
     return bool(reasoning.get("encrypted_content") or reasoning.get("content"))
 
 

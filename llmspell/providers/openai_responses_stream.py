@@ -41,7 +41,7 @@ class ResponsesAssembly:
         }
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
-        if event.name in _SAID_ELSEWHERE or event.data == "[DONE]":
+        if event.name in _REDUNDANT_EVENTS or event.data == "[DONE]":
             return ()
         data = piece_of(event.data, self._endpoint)
         read = self._readers.get(string(data.get("type")))
@@ -126,7 +126,7 @@ class _Call:
         self.written = ""
 
 
-_SAID_ELSEWHERE = {
+_REDUNDANT_EVENTS = {
     *("response.created", "response.in_progress", "response.output_text.done"),
     *("response.content_part.added", "response.content_part.done"),
     *("response.function_call_arguments.done", "response.reasoning_summary_text.done"),

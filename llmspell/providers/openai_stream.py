@@ -154,14 +154,16 @@ class _Calls:
                 arguments = ""
             elif not isinstance(arguments, str):
                 arguments = write_json(arguments)
-            place = self._place(part.get("index"), id_, "" if self._said(id_, arguments) else name)
+            place = self._place(
+                part.get("index"), id_, "" if self._repeats_id(id_, arguments) else name
+            )
             call = self.begun[place]
             call["id"] = call["id"] or id_
             call["function"]["name"] = call["function"]["name"] or name
             call["function"]["arguments"] += arguments
             yield ToolCallDelta(place, id_, name, arguments)
 
-    def _said(self, id_: str, more: str) -> bool:
+    def _repeats_id(self, id_: str, more: str) -> bool:
         """Whether a part merely repeats the id of an earlier call."""
         return bool(id_) and not more and any(call["id"] == id_ for call in self.begun)
 

@@ -40,7 +40,7 @@ class RequestCoalescer:
     """
 
     def __init__(self) -> None:
-        self._asked: dict[str, SharedRequest] = {}
+        self._in_flight: dict[str, SharedRequest] = {}
         self._joined: dict[str, SharedRequest] = {}
 
     @contextmanager
@@ -49,17 +49,17 @@ class RequestCoalescer:
 
         That `complete` gets its answer even if it has come meanwhile, and sends nothing.
         """
-        asked, key = self._asked.get(_content(request)), request.key
-        if asked is None or key is None or key in self._joined:
+        shared, key = self._in_flight.get(_content(request)), request.key
+        if shared is None or key is None or key in self._joined:
             yield None
             return
-        asked.waiting += 1
-        self._joined[key] = asked
+        shared.waiting += 1
+        self._joined[key] = shared
         try:
-            yield asked
+            yield shared
         finally:
             if self._joined.pop(key, None):
-                self._leave(asked)
+                self._leave(shared)
 
     async def complete(
         self, ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
@@ -70,53 +70,53 @@ class RequestCoalescer:
         if joined is not None and joined.content == content:
             del self._joined[request.key or ""]
             return await self._answer_of(joined)
-        asked = self._asked_for(ask, request, content)
-        asked.waiting += 1
-        asked.payers += 1
+        shared = self._send_or_share(ask, request, content)
+        shared.waiting += 1
+        shared.payers += 1
         try:
-            return await self._answer_of(asked)
+            return await self._answer_of(shared)
         except asyncio.CancelledError:
-            asked.payers -= 1
+            shared.payers -= 1
             raise
 
-    def _asked_for(
+    def _send_or_share(
         self,
         ask: Callable[[ModelRequest], Awaitable[ModelResponse]],
         request: ModelRequest,
         content: str,
     ) -> SharedRequest:
         """Return the identical request that is in flight, or send this one."""
-        found = self._asked.get(content)
-        if found is not None:
-            return found
-        asked = SharedRequest(content, asyncio.ensure_future(_answer(ask, request)))
-        asked.answer.add_done_callback(lambda _: self._forget(asked))
-        self._asked[content] = asked
-        return asked
+        existing = self._in_flight.get(content)
+        if existing is not None:
+            return existing
+        shared = SharedRequest(content, asyncio.ensure_future(_answer(ask, request)))
+        shared.answer.add_done_callback(lambda _: self._forget(shared))
+        self._in_flight[content] = shared
+        return shared
 
-    def _forget(self, asked: SharedRequest) -> None:
-        if self._asked.get(asked.content) is asked:
-            del self._asked[asked.content]
+    def _forget(self, shared: SharedRequest) -> None:
+        if self._in_flight.get(shared.content) is shared:
+            del self._in_flight[shared.content]
 
-    def _leave(self, asked: SharedRequest) -> None:
-        asked.waiting -= 1
-        if not asked.waiting and not asked.answer.done():
-            self._forget(asked)
-            asked.answer.cancel()
+    def _leave(self, shared: SharedRequest) -> None:
+        shared.waiting -= 1
+        if not shared.waiting and not shared.answer.done():
+            self._forget(shared)
+            shared.answer.cancel()
 
-    async def _answer_of(self, asked: SharedRequest) -> ModelResponse:
+    async def _answer_of(self, shared: SharedRequest) -> ModelResponse:
         """Return the answer, for one of those who are `waiting`."""
         try:
-            response = await asyncio.shield(asked.answer)
+            response = await asyncio.shield(shared.answer)
         except asyncio.CancelledError as error:
-            if asked.waiting > 1:  # another caller pays
+            if shared.waiting > 1:  # another caller pays
                 raise CancelledBeforeRequest(*error.args) from error
             raise
         finally:
-            self._leave(asked)
-        if asked.paid:
+            self._leave(shared)
+        if shared.paid:
             return replace(response, usage=type(response.usage)(usd=0.0))
-        asked.paid = True
+        shared.paid = True
         return response
 
 

@@ -25,7 +25,7 @@ class RequestDeadline:
         self._first = endpoint.first_timeout if streams else None
         self._begin = monotonic()
 
-    async def of(self, work: Coroutine[Any, Any, T]) -> T:
+    async def limit(self, work: Coroutine[Any, Any, T]) -> T:
         """Await a part of the request. Raises ProviderError when time runs out."""
         left = self._left()
         if left is None:
@@ -36,14 +36,14 @@ class RequestDeadline:
         except TookTooLong:
             raise too_slow(self._endpoint, setting) from None
 
-    async def keep(self, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async def limit_stream(self, pieces: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """Yield the pieces. Raises ProviderError when time runs out before the next one."""
         while self._left() is not None:
-            found = await self.of(_next(pieces))
-            if not found:
+            received = await self.limit(_next(pieces))
+            if not received:
                 return
             self._first = None
-            yield found[0]
+            yield received[0]
         async for piece in pieces:
             yield piece
 

@@ -33,7 +33,7 @@ class RequestLimiter:
             return
         if self._slots is None:  # a semaphore belongs to an event loop, so it is created late
             self._slots = anyio.Semaphore(self._at_once)
-        with _unasked():
+        with _cancelled_before_request():
             await self._slots.acquire()
         try:
             yield
@@ -49,7 +49,7 @@ class RequestLimiter:
         bucket.tokens -= 1
         if pause:
             try:
-                with _unasked():
+                with _cancelled_before_request():
                     await anyio.sleep(pause)
             except BaseException:
                 bucket.tokens += 1  # the attempt did not start
@@ -57,7 +57,7 @@ class RequestLimiter:
 
 
 @contextmanager
-def _unasked() -> Iterator[None]:
+def _cancelled_before_request() -> Iterator[None]:
     """Mark a cancellation in this block as one before anything was sent."""
     try:
         yield

@@ -36,18 +36,18 @@ class ToolOutput:
         self._provider = provider
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
-        asked = _Asked(request)
-        return asked.answered(await self._provider.complete(asked.request))
+        tool_request = _ToolRequest(request)
+        return tool_request.converted(await self._provider.complete(tool_request.request))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
-        asked = _Asked(request)
-        async with aclosing(self._provider.stream(asked.request)) as parts:
+        tool_request = _ToolRequest(request)
+        async with aclosing(self._provider.stream(tool_request.request)) as parts:
             async for part in parts:
-                for shown in asked.shown(part):
-                    yield shown
+                for converted in tool_request.converted_part(part):
+                    yield converted
 
 
-class _Asked:
+class _ToolRequest:
     """A request with a tool in place of its output schema.
 
     A tool's arguments are an object, so a schema of another type is wrapped in one.
@@ -77,7 +77,7 @@ class _Asked:
             return self._name
         return "required" if wanted in (None, "auto") else wanted
 
-    def answered(self, response: ModelResponse) -> ModelResponse:
+    def converted(self, response: ModelResponse) -> ModelResponse:
         """Turn the tool call into text. With other calls, it came too early and is dropped."""
         content, calls = response.message.content, response.message.tool_calls
         final = [call for call in calls if call.name == self._name]
@@ -90,13 +90,13 @@ class _Asked:
             response = replace(response, finish_reason="stop")
         return replace(response, message=Message("assistant", tuple(kept)))
 
-    def shown(self, part: Delta | ModelResponse) -> list[Delta | ModelResponse]:
+    def converted_part(self, part: Delta | ModelResponse) -> list[Delta | ModelResponse]:
         """Convert a part of a stream. The answer's JSON, which may be wrapped, is shown whole."""
         if isinstance(part, ModelResponse):
-            response = self.answered(part)
+            response = self.converted(part)
             final = response.message.content[-1:] if response.finish_reason == "stop" else ()
-            shown = [TextDelta(b.text) for b in final if isinstance(b, Text) and self._hidden]
-            return [*shown, response]
+            texts = [TextDelta(b.text) for b in final if isinstance(b, Text) and self._hidden]
+            return [*texts, response]
         if isinstance(part, ToolCallDelta) and part.name == self._name:
             self._hidden.add(part.index)
         hidden = isinstance(part, ToolCallDelta) and part.index in self._hidden

@@ -42,7 +42,7 @@ async def test_however_fast_either_is_groups_are_those_of_the_record(said, speak
 
         async def speak():
             for n, piece in enumerate(said):
-                stream.tell(piece)
+                stream.push(piece)
                 if stream.is_full:
                     await stream.room()
                 await pause(speaking[n % len(speaking)])
@@ -84,7 +84,7 @@ async def test_nothing_is_begun_before_more_is_asked_for():
 async def test_it_is_full_until_groups_are_taken():
     stream = Stream("0")
     for _ in range(ROOM * GROUP):
-        stream.tell("x")
+        stream.push("x")
     assert stream.is_full
     room = asyncio.ensure_future(stream.room())
     await pause(3)
@@ -98,15 +98,15 @@ async def test_an_error_comes_after_what_was_told_before():
     reading = asyncio.ensure_future(taken(streams.find("0.0")))
 
     async def fail():
-        async with streams.telling("0.0", "0.0/0") as stream:
-            assert streams.around("0.0/0/3") is stream
-            stream.tell("before")
+        async with streams.open("0.0", "0.0/0") as stream:
+            assert streams.of_request("0.0/0/3") is stream
+            stream.push("before")
             raise ProviderError("broken")
 
     with pytest.raises(ProviderError):
         await fail()
     assert await reading == [[{"type": "text", "text": "before"}]]
-    assert streams.around("0.0/0/3") is None
+    assert streams.of_request("0.0/0/3") is None
 
 
 def test_whoever_takes_holds_up_what_it_waits_for():

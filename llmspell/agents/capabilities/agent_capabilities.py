@@ -27,7 +27,7 @@ log = logging.getLogger("llmspell.agents")
 Phase: TypeAlias = Literal["attach", "detach"]
 
 
-class MadeWith(Capability):
+class InitialCapability(Capability):
     """What an agent was created with: `own_model` or `own_tools`."""
 
     def __init__(self, kind: Literal["model", "tools"]) -> None:
@@ -60,9 +60,9 @@ class Capabilities(Mapping[str, Capability]):
         self._agent = agent
         self._attached: dict[str, _Attached] = {}
         if agent.model is not None:
-            self._attached["own_model"] = _Attached(MadeWith("model"))
+            self._attached["own_model"] = _Attached(InitialCapability("model"))
         if agent.tools:
-            self._attached["own_tools"] = _Attached(MadeWith("tools"), agent.tools)
+            self._attached["own_tools"] = _Attached(InitialCapability("tools"), agent.tools)
 
     def __getitem__(self, name: str) -> Capability:
         return self._attached[name].capability
@@ -81,7 +81,7 @@ class Capabilities(Mapping[str, Capability]):
         """Return a description of each: {name, type, tools, …}."""
         return [
             {
-                **_said_of(entry.capability),
+                **_description_of(entry.capability),
                 "name": name,
                 "type": entry.capability.type,
                 "tools": [t if isinstance(t, str) else t.name for t in entry.tools],
@@ -98,11 +98,11 @@ class Capabilities(Mapping[str, Capability]):
         """
         name = capability.name or capability.type
         if name in self._attached:
-            await self._take_away(name, effect)
+            await self._detach_entry(name, effect)
         entry = _Attached(capability, agents=[self._agent])
         await self._do("attach", capability, effect)
         try:
-            self._bring(entry, effect)
+            self._register(entry, effect)
         except UnknownEffect:
             await self._detach(capability, effect)
             raise
@@ -116,7 +116,7 @@ class Capabilities(Mapping[str, Capability]):
         """Remove the capability of a name, else all of a type; return how many were removed."""
         found = [name] if name in self else [n for n, c in self.items() if c.type == name]
         for each in found:
-            await self._take_away(each, effect)
+            await self._detach_entry(each, effect)
         return len(found)
 
     async def clear(self, effect: Effect) -> None:
@@ -124,10 +124,12 @@ class Capabilities(Mapping[str, Capability]):
 
         If one exceeds a limit of the run, that is only logged, so that the others are detached.
         """
-        for name in [n for n, c in reversed(list(self.items())) if not isinstance(c, MadeWith)]:
+        for name in [
+            n for n, c in reversed(list(self.items())) if not isinstance(c, InitialCapability)
+        ]:
             capability = self[name]
             try:
-                await self._take_away(name, effect)
+                await self._detach_entry(name, effect)
             except LimitExceeded as error:
                 log.warning("%s", self._failed("detach", capability, effect, error))
 
@@ -136,7 +138,7 @@ class Capabilities(Mapping[str, Capability]):
         self._attached = {}
         try:
             for name, entry in others._attached.items():
-                if not isinstance(entry.capability, MadeWith):
+                if not isinstance(entry.capability, InitialCapability):
                     await self._do("attach", entry.capability, effect)
                 entry.agents.append(self._agent)
                 self._attached[name] = entry
@@ -144,7 +146,7 @@ class Capabilities(Mapping[str, Capability]):
             await self.clear(effect)
             raise
 
-    def _bring(self, entry: _Attached, effect: Effect) -> None:
+    def _register(self, entry: _Attached, effect: Effect) -> None:
         """Collect its tools, and register its hooks."""
         capability, run = entry.capability, effect.run
         entry.tools = tuple(capability.tools())
@@ -167,7 +169,7 @@ class Capabilities(Mapping[str, Capability]):
             self._remove_hooks(entry, run)
             raise
 
-    async def _take_away(self, name: str, effect: Effect) -> None:
+    async def _detach_entry(self, name: str, effect: Effect) -> None:
         entry = self._attached.pop(name)
         self._set_tools()
         if self._agent in entry.agents:
@@ -221,16 +223,16 @@ class Capabilities(Mapping[str, Capability]):
         self, what: Phase, capability: Capability, effect: Effect, error: Exception
     ) -> AgentError:
         name, agent = capability.name or capability.type, self._agent.name
-        said = str(error) or type(error).__name__
-        about = {"capability": name, "agent": agent, "phase": what, "message": said}
+        problem = str(error) or type(error).__name__
+        about = {"capability": name, "agent": agent, "phase": what, "message": problem}
         effect.run[Events].tell("capability.failed", {**about, "run": effect.run.id})
         return AgentError(
-            f"capability {name!r} of agent {agent!r}: {what} failed: {said}",
+            f"capability {name!r} of agent {agent!r}: {what} failed: {problem}",
             hint=getattr(error, "hint", None),
         )
 
 
-def _said_of(capability: Capability) -> dict[str, Value]:
+def _description_of(capability: Capability) -> dict[str, Value]:
     """Return its `describe()`; an empty table, with a warning, if that fails."""
     try:
         return {name: plain(value) for name, value in capability.describe().items()}
