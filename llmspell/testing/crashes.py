@@ -27,7 +27,7 @@ from llmspell.testing.spell_runs import stage
 from llmspell.values import Value
 
 
-class _Apart(Project):
+class _ProjectWithJournal(Project):
     """A project with another journal file."""
 
     journal: Path = Path()
@@ -38,7 +38,7 @@ class _Apart(Project):
 
 
 @dataclass(frozen=True)
-class _Scene:
+class _Scenario:
     """The spell and its options, and a folder for the files of one killed and resumed run."""
 
     folder: Path
@@ -102,109 +102,111 @@ def crash_matrix(
     options["project"] = project
     with tempfile.TemporaryDirectory(prefix="llmspell-crashes-") as folder:
 
-        def scene(name: str) -> _Scene:
+        def scenario(name: str) -> _Scenario:
             place = Path(folder) / name
             place.mkdir()
-            return _Scene(place, spell, params or {}, options)
+            return _Scenario(place, spell, params or {}, options)
 
-        whole = scene("whole")
-        expected = _left_alone(whole)
+        whole = scenario("whole")
+        expected = _run_uninterrupted(whole)
         leaves = len(whole.recorded)
         for kill in range(1, leaves + 1):
-            _check(scene(str(kill)), kill, expected)
+            _check(scenario(str(kill)), kill, expected)
     return leaves
 
 
-def _left_alone(scene: _Scene) -> Value:
+def _run_uninterrupted(scenario: _Scenario) -> Value:
     """Return the result of an uninterrupted run.
 
     It runs in this process, so that the others, which are forked from it, find everything imported
     and compiled.
     """
     try:
-        return asyncio.run(_play(scene, 0, resume=False))
+        return asyncio.run(_run(scenario, 0, resume=False))
     except LlmspellError as error:
         raise AssertionError(f"left alone, it fails: {error}") from error
 
 
-def _check(scene: _Scene, kill: int, expected: Value) -> None:
-    _played(scene, kill=kill)
-    before, printed = scene.recorded, _lines_of(scene.printed())
-    resumed = _played(scene, resume=True)
+def _check(scenario: _Scenario, kill: int, expected: Value) -> None:
+    _run_in_child(scenario, kill=kill)
+    before, printed = scenario.recorded, _lines_of(scenario.printed())
+    resumed = _run_in_child(scenario, resume=True)
     assert resumed == expected, (  # noqa: S101 - it is an assertion
         f"killed after leaf {kill}, the run came to {resumed!r}, and not to {expected!r}"
     )
-    again = _lines_of(scene.printed(again=True))[: len(printed)]
+    again = _lines_of(scenario.printed(again=True))[: len(printed)]
     assert again == printed, (  # noqa: S101
         f"killed after leaf {kill}, the run printed {', '.join(again)}, and not {', '.join(printed)}"
     )
-    times = Counter(scene.performed)
+    times = Counter(scenario.performed)
     twice = [done for done in before if times[done] > 1]
     assert not twice, f"killed after leaf {kill}, the run did again: {', '.join(twice)}"  # noqa: S101
-    after = scene.recorded
+    after = scenario.recorded
     assert after[: len(before)] == before, f"killed after leaf {kill}, its record is another one"  # noqa: S101
     assert len(set(after)) == len(after), f"killed after leaf {kill}, it was recorded twice"  # noqa: S101
 
 
-def _played(scene: _Scene, *, kill: int = 0, resume: bool = False) -> Value:
+def _run_in_child(scenario: _Scenario, *, kill: int = 0, resume: bool = False) -> Value:
     """Return the result of a run in a child process; None if it was killed, as intended."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _be_the_child(scene, writing, kill, resume=resume)
+        _child_main(scenario, writing, kill, resume=resume)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        output = pipe.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and kill:
         return None
-    told = json.loads(said) if said else {"failed": f"the process ended with {status}"}
-    assert "failed" not in told, told["failed"]  # noqa: S101 - it is an assertion
-    return told["result"]
+    outcome = json.loads(output) if output else {"failed": f"the process ended with {status}"}
+    assert "failed" not in outcome, outcome["failed"]  # noqa: S101 - it is an assertion
+    return outcome["result"]
 
 
-def _be_the_child(scene: _Scene, writing: int, kill: int, *, resume: bool) -> None:
-    told: dict[str, Any] = {"failed": "it did not end"}
+def _child_main(scenario: _Scenario, writing: int, kill: int, *, resume: bool) -> None:
+    outcome: dict[str, Any] = {"failed": "it did not end"}
     try:
-        told = {"result": asyncio.run(_play(scene, kill, resume=resume))}
+        outcome = {"result": asyncio.run(_run(scenario, kill, resume=resume))}
     except BaseException:  # noqa: BLE001 - the parent process reports it
-        told = {"failed": traceback.format_exc()}
+        outcome = {"failed": traceback.format_exc()}
     finally:
         with suppress(OSError):
-            os.write(writing, json.dumps(told).encode())
+            os.write(writing, json.dumps(outcome).encode())
         os._exit(0)
 
 
-async def _play(scene: _Scene, kill: int, *, resume: bool) -> Value:
-    options = dict(scene.options)
+async def _run(scenario: _Scenario, kill: int, *, resume: bool) -> Value:
+    options = dict(scenario.options)
     project = options.pop("project")
     script = options.pop("script", ())
     if isinstance(script, Sequence) and not isinstance(script, str):
-        script = script[scene.count("model.request") :]
-    lines = list(options.pop("lines", ()))[scene.count("console.read_line") :]
-    store = SqliteStore(scene.folder / "state.db")
-    apart = _Apart(project.root, project.settings, project.file, scene.folder / "runs.db")
+        script = script[scenario.count("model.request") :]
+    lines = list(options.pop("lines", ()))[scenario.count("console.read_line") :]
+    store = SqliteStore(scenario.folder / "state.db")
+    test_project = _ProjectWithJournal(
+        project.root, project.settings, project.file, scenario.folder / "runs.db"
+    )
     more = options.pop("middleware", ())
 
     def output(line: str | bytes) -> None:
-        with scene.printed(again=resume).open("a") as printed:
+        with scenario.printed(again=resume).open("a") as printed:
             printed.write(f"{line!r}\n")
 
     if resume:
         options.pop("state", None), options.pop("scopes", None)
     async with stage(
-        project=apart,
+        project=test_project,
         script=script,
         lines=lines,
         store=store,
         record=True,
-        middleware=[_Killing(kill), _Noting(scene.log), *more],
+        middleware=[_Killing(kill), _Noting(scenario.log), *more],
         **options,
     ) as (runtime, _):
         try:
             if resume:
                 return await runtime.resume("last", unfinished="again", output=output)
-            return await runtime.run(scene.spell, params=scene.params, output=output)
+            return await runtime.run(scenario.spell, params=scenario.params, output=output)
         finally:
             await store.close()
 

@@ -23,10 +23,10 @@ from llmspell.tools.granted_files import (
     entries,
     explained,
     file_status,
-    judged,
     make_folders,
     open_file,
     opened_folder,
+    permitted_path,
 )
 from llmspell.tools.tool import tool
 from llmspell.values import as_bytes
@@ -77,7 +77,7 @@ def read_file(
         encoding: How its text is encoded, or "binary" for the bytes as they are.
         max_bytes: A larger file is an error.
     """
-    place = judged(effect, "read", path, by="read_file")
+    place = permitted_path(effect, "read", path, by="read_file")
     with explained("read", path), opened_folder(place.parent) as folder:
         descriptor = open_file(place.name or ".", folder)
         with os.fdopen(descriptor, "rb") as file:
@@ -121,7 +121,7 @@ def write_file(
         create_folders: Create missing parent folders.
     """
     data = as_bytes(content)
-    place = judged(effect, "write", path, by="write_file")
+    place = permitted_path(effect, "write", path, by="write_file")
     write = _append if append else _replace
     missing = ("its folder does not exist", "create_folders = true makes it")
     with explained("write", path, missing):
@@ -171,7 +171,7 @@ def file_info(effect: Effect, path: str) -> FileInfo | None:
         path: The file or folder; a relative path starts at the current directory. Links are
             followed.
     """
-    place = judged(effect, "read", path, by="file_info")
+    place = permitted_path(effect, "read", path, by="file_info")
     try:
         with explained("look at", path), opened_folder(place.parent) as folder:
             status = os.stat(place.name or ".", dir_fd=folder, follow_symlinks=False)
@@ -195,7 +195,7 @@ def delete_file(effect: Effect, path: str) -> None:
             hint="delete the file it leads to by that file's own path",
             details={"path": path},
         )
-    place = judged(effect, "write", path, by="delete_file")
+    place = permitted_path(effect, "write", path, by="delete_file")
     with explained("delete", path), opened_folder(place.parent) as folder:
         name = place.name or "."
         if file_status(name, folder) is None:
@@ -225,7 +225,7 @@ def list_files(
         hidden: Also list names that start with a dot, and the contents of such folders.
         max_results: More results than this are an error.
     """
-    place = judged(effect, "read", path, by="list_files")
+    place = permitted_path(effect, "read", path, by="list_files")
     check_name_pattern(pattern)
     found = []
     with explained("list", path), opened_folder(place) as folder:

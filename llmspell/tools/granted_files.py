@@ -24,7 +24,7 @@ MAX_ENTRIES = 100_000
 _STEP = os.O_DIRECTORY | os.O_NOFOLLOW | getattr(os, "O_PATH", 0)
 
 
-def judged(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
+def permitted_path(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
     """Resolve a path, and check that the run's grants allow it to be read or written.
 
     The grants were checked for `path` before the call, but links may have changed since.

@@ -92,12 +92,12 @@ async def http_request(
     import anyio
     import httpx2
 
-    from llmspell.tools.transport import JudgedTransport
+    from llmspell.tools.transport import CheckedTransport
 
     _check_headers(headers or {})
     with _explained(url, method, timeout), anyio.fail_after(timeout) as time:
         reach = NetworkAccess(effect, time, by="http_request")
-        transport = JudgedTransport(reach, tls=_tls())
+        transport = CheckedTransport(reach, tls=_tls())
         # trust_env=False: no proxies or .netrc passwords, since a spell has only what is granted.
         async with httpx2.AsyncClient(
             transport=transport, trust_env=False, timeout=None, headers={"user-agent": "llmspell"}

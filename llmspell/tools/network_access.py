@@ -47,12 +47,12 @@ class NetworkAccess:
             )
         await self._obtain(Need("net", f"{url.scheme}://{url.netloc.decode('ascii')}"))
 
-    def leads_well(self, host: str, address: str, port: int) -> bool:
+    def allows_address(self, host: str, address: str, port: int) -> bool:
         """Whether a granted host may be reached at this address.
 
         A host's grant covers public addresses; others, except localhost, need their own grant.
         """
-        place, need = ip_address(address), _there(address, port)
+        place, need = ip_address(address), _network_need(address, port)
         local = place.is_loopback and f".{host}".rstrip(".").endswith(".localhost")
         if (local or is_public(place)) and not self._permissions.denies(need):
             return True
@@ -65,7 +65,7 @@ class NetworkAccess:
     async def obtain(self, host: str, address: str, port: int) -> None:
         """Obtain permission to reach a host at an address. Raises PermissionDenied."""
         try:
-            await self._obtain(_there(address, port))
+            await self._obtain(_network_need(address, port))
         except PermissionDenied as error:
             if host == address:
                 raise
@@ -84,6 +84,6 @@ class NetworkAccess:
             self._time.deadline = anyio.current_time() + left
 
 
-def _there(address: str, port: int) -> Need:
+def _network_need(address: str, port: int) -> Need:
     shown = f"[{address}]" if ":" in address else address
     return Need("net", f"//{shown}:{port}")

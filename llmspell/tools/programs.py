@@ -33,7 +33,7 @@ _PASSED_ON = (
     *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
 )
 _PIECE = 65_536
-_TO_DIE = 5.0  # seconds; a killed process exits at once, unless it runs as another user
+_KILL_TIMEOUT = 5.0  # seconds; a killed process exits at once, unless it runs as another user
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ async def _started(
     finally:
         if process.returncode is None:
             _kill_group(process)
-            with move_on_after(_TO_DIE, shield=True):
+            with move_on_after(_KILL_TIMEOUT, shield=True):
                 await _ended(process)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:

@@ -22,9 +22,9 @@ from llmspell.tools.granted_files import (
     denied_below,
     entries,
     explained,
-    judged,
     open_file,
     opened_folder,
+    permitted_path,
 )
 from llmspell.tools.regex import Matcher
 from llmspell.tools.tool import tool
@@ -79,7 +79,7 @@ def search_files(
         hidden: Also search files and folders whose name starts with a dot.
         max_results: Stop after this many lines.
     """
-    place = judged(effect, "read", path, by="search_files")
+    place = permitted_path(effect, "read", path, by="search_files")
     check_name_pattern(pattern)
     denied = denied_below(effect, place)
 

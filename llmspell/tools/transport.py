@@ -18,10 +18,10 @@ import httpx2
 _PORTS = {"http": 80, "https": 443}
 
 
-class Judge(Protocol):
+class AddressPolicy(Protocol):
     """Decides at which addresses and ports a host may be reached."""
 
-    def leads_well(self, host: str, address: str, port: int) -> bool: ...
+    def allows_address(self, host: str, address: str, port: int) -> bool: ...
 
     async def obtain(self, host: str, address: str, port: int) -> None:
         """Obtain permission for an address. Raises PermissionDenied."""
@@ -38,8 +38,8 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(address for *_, (address, *_) in found))
 
 
-class JudgedTransport(httpx2.AsyncBaseTransport):
-    """Sends each request to the first address of its host that `judge` allows and that answers.
+class CheckedTransport(httpx2.AsyncBaseTransport):
+    """Sends each request to the first address of its host that `policy` allows and that answers.
 
     The Host header and the TLS server name are those of the URL. Proxies are not used, as they
     would resolve the name themselves. `patience` is how many seconds connecting to an address may
@@ -48,13 +48,13 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
 
     def __init__(
         self,
-        judge: Judge,
+        policy: AddressPolicy,
         *,
         tls: ssl.SSLContext,
         resolve: Resolve = resolve,
         patience: float = 5,
     ) -> None:
-        self._judge, self._resolve, self._patience = judge, resolve, patience
+        self._policy, self._resolve, self._patience = policy, resolve, patience
         # No keep-alive: a connection is pooled by address, so another name would reuse it.
         limits = httpx2.Limits(max_keepalive_connections=0)
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
@@ -77,19 +77,19 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
             addresses = await self._resolve(host, port)
         except OSError as error:
             raise httpx2.ConnectError(f"{host} is not found: {error.strerror}") from error
-        if allowed := [a for a in addresses if self._judge.leads_well(host, a, port)]:
+        if allowed := [a for a in addresses if self._policy.allows_address(host, a, port)]:
             return allowed
-        await self._judge.obtain(host, addresses[0], port)
+        await self._policy.obtain(host, addresses[0], port)
         return addresses[:1]
 
     async def _send(
         self, request: httpx2.Request, host: str, address: str, patience: float | None
     ) -> httpx2.Response:
-        there = httpx2.Request(
+        direct = httpx2.Request(
             request.method,
             request.url.copy_with(host=address),
             headers=request.headers,
             stream=request.stream,
             extensions={"sni_hostname": host, "timeout": {"connect": patience}},
         )
-        return await self._inner.handle_async_request(there)
+        return await self._inner.handle_async_request(direct)

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from llmspell.errors import PermissionDenied
-from llmspell.tools.transport import JudgedTransport, resolve
+from llmspell.tools.transport import CheckedTransport, resolve
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +86,7 @@ class Judge:
     def __init__(self, *refused):
         self.refused, self.judged = refused, []
 
-    def leads_well(self, host, address, port):
+    def allows_address(self, host, address, port):
         self.judged.append((host, address, port))
         return address not in self.refused
 
@@ -98,7 +98,7 @@ class Judge:
 def client_for(names, judge=None, tls=None, **options):
     judge = judge or Judge()
     tls = tls or ssl.create_default_context()
-    transport = JudgedTransport(judge, tls=tls, resolve=names, **options)
+    transport = CheckedTransport(judge, tls=tls, resolve=names, **options)
     yield httpx2.AsyncClient(transport=transport, trust_env=False, timeout=5)
 
 
