@@ -13,7 +13,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import Answer, as_failure, settled
-from llmspell.eager_steps import in_time
+from llmspell.eager_steps import TookTooLong, in_time
 from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError
@@ -255,6 +255,7 @@ class RegisteredHook:
     ) -> HookResult:
         mark = (id(self.owner), call.effect.path)
         guard.add(mark)
+        goes_on = False
         try:
             try:
                 work = self.function(call) if begun is None else begun
@@ -266,8 +267,12 @@ class RegisteredHook:
                     decision = done.value
                 else:  # only a hook that waits needs a timer
                     decision = await self._in_time(call, work, waits_for)
+            except (asyncio.CancelledError, TookTooLong):
+                goes_on = self.of_spell  # until the spell hears of that
+                raise
             finally:
-                guard.discard(mark)
+                if not goes_on:
+                    guard.discard(mark)
         except asyncio.CancelledError as error:
             self.failed(call, as_failure(error))
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
