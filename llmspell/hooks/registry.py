@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
@@ -205,6 +206,17 @@ class Hooks:
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         self._listeners.remove(listener)
+
+    async def reached(self, seen: tuple[int, ...]) -> None:
+        """Wait until the spells have changed their hooks as often as `seen` says."""
+        changed = asyncio.Event()
+        self.listen(changed.set)
+        try:
+            while any(now < then for now, then in zip(self.seen, seen, strict=True)):
+                changed.clear()
+                await changed.wait()
+        finally:
+            self.unlisten(changed.set)
 
     def close(self) -> None:
         """Stop listening to the outer registry."""

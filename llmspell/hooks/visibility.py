@@ -22,19 +22,22 @@ def seen_by(effect: Effect, hooks: Hooks) -> Answer[Seen]:
     """Return the value of `Hooks.seen` that determines the hooks of an effect or point."""
     now, then = hooks.seen, effect.seen
     recording = effect.run[Recording]
-    if then is None or then == now or not recording or recording.over:
+    if then is None or not recording or recording.over:
         return now
     if recording.follows_record:
-        return _noted(effect, then) if recording.has_recorded(effect.path_beside(_MARK)) else then
-    if hooks.matching(effect.name, then) == hooks.matching(effect.name):
+        is_noted = recording.has_recorded(effect.path_beside(_MARK))
+        return _noted(effect, hooks, then) if is_noted else then
+    if then == now or hooks.matching(effect.name, then) == hooks.matching(effect.name):
         return now
-    return _noted(effect, now)
+    return _noted(effect, hooks, now)
 
 
-async def _noted(effect: Effect, seen: Seen) -> Seen:
+async def _noted(effect: Effect, hooks: Hooks, seen: Seen) -> Seen:
     from llmspell.hooks.decisions import learned
 
     def tell() -> Value:
         return list(seen)
 
-    return tuple(await learned(effect, _MARK, tell))
+    then = tuple(await learned(effect, _MARK, tell))
+    await hooks.reached(then)
+    return then

@@ -19,21 +19,24 @@ class HookMiddleware:
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         hooks = run[Hooks]
         now = _dispatch(handler, call, hooks, hooks.seen)
-        if run[Recording] and hooks.has_changed_for(handler.name):
-            return _Moving(handler, call, hooks, now).perform
+        recording = run[Recording]
+        if recording and (recording.history or hooks.has_changed_for(handler.name)):
+            return _Moving(handler, call, hooks, recording, now).perform
         return now
 
 
 class _Moving:
     """Runs the hooks of an effect in a recorded run whose spell adds or removes hooks."""
 
-    def __init__(self, handler: Handler, call: Perform, hooks: Hooks, now: Perform) -> None:
-        self._handler, self._call, self._hooks = handler, call, hooks
+    def __init__(
+        self, handler: Handler, call: Perform, hooks: Hooks, recording: Recording, now: Perform
+    ) -> None:
+        self._handler, self._call, self._hooks, self._recording = handler, call, hooks, recording
         self._now = hooks.seen
         self._dispatches = {hooks.seen: now}
 
     def perform(self, effect: Effect) -> Answer[Value]:
-        if effect.seen == self._now:
+        if effect.seen == self._now and not self._recording.follows_record:
             return self._dispatches[self._now](effect)
         seen: Any = seen_by(effect, self._hooks)
         if hasattr(seen, "__await__"):
