@@ -113,6 +113,24 @@ async def in_own_task(work: Coroutine[Any, Any, T], leave: Callable[[], None]) -
     return task.result()
 
 
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await work in a task of its own; a cancellation of the caller takes effect after its end."""
+    from anyio import CancelScope
+
+    task = asyncio.get_running_loop().create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    with CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    result = task.result()
+    if cancelled:
+        raise cancelled
+    return result
+
+
 async def gather(
     coroutines: Sequence[Coroutine[Any, Any, T]], *, limit: int | None = None
 ) -> list[T]:

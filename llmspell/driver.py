@@ -45,6 +45,12 @@ Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
 Rest = Callable[[], Awaitable[None] | None]
 """Returns an awaitable of the work left when the spell has returned, or None."""
 
+MakeTurns = Callable[[Callable[[], None], Callable[[bool], int], Callable[[], None]], Turns]
+"""Creates the record of what Lua is told, from callbacks of the driver.
+
+They wake it, allocate call numbers, and refuse calls into the spell.
+"""
+
 SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
 LONG_SLICE = 0.05  # seconds of computing after which the next slice runs in a thread
 
@@ -77,7 +83,11 @@ class _Call:
 
 
 class Driver:
-    """Runs one spell once: `await Driver(...).run(messages.main(...))`."""
+    """Runs one spell once: `await Driver(...).run(messages.main(...))`.
+
+    Attributes:
+        came_to: What the spell returned, in a tuple, or the error it failed with; None until then.
+    """
 
     def __init__(
         self,
@@ -86,14 +96,10 @@ class Driver:
         *,
         limits: Limits,
         output: Callable[[Text], None],
-        turns: Callable[[Callable[[], None], Callable[[bool], int]], Turns] | None = None,
+        turns: MakeTurns | None = None,
     ) -> None:
-        """Prepare to drive `vm`.
-
-        `turns` creates the record of what Lua is told, from a callback that wakes this driver
-        and one that allocates call numbers.
-        """
-        self._turns = turns(self._schedule, self._new_call) if turns else None
+        self._refuses = False
+        self._turns = turns(self._schedule, self._new_call, self._refuse_calls) if turns else None
         self._vm = vm
         self._reader = messages.Reader(self)
         self._perform = perform
@@ -110,6 +116,7 @@ class Driver:
         self._abandoned = 0  # cancellations of the runner that it has yet to receive
         self._over: Callable[[], None] = lambda: None  # reports that the last such effect has ended
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._unwinding: set[asyncio.Future[None]] = set()  # abandoned effects that have not ended
         self._calls: dict[int, _Call] = {}
         self._unclaimed: dict[int, _Call] = {}
         self._last_call = 0
@@ -117,6 +124,7 @@ class Driver:
         self._outcome: Value | Exception = None
         self._fatal: LimitExceeded | ReplayError | RunSuspended | None = None
         self._resting: asyncio.Future[None] | None = None
+        self.came_to: tuple[Value] | Exception | None = None
         self._runner: asyncio.Task[Any] | None = None
         self._done = self._left = False
 
@@ -147,13 +155,18 @@ class Driver:
         finally:
             self._done = True
             self._vm.close()
-            await self._cancel_all()
             self._over()
+            await self._cancel_all()
             if self._turns:
                 self._turns.ended()
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the spell has had a turn."""
+        return self._resumed > 0
 
     def is_leaving(self) -> bool:
         """Whether the run is stopping before its end, from outside or at a limit.
@@ -165,6 +178,9 @@ class Driver:
     def leave(self) -> None:
         """Note that the run is about to be cancelled from outside."""
         self._left = True
+        self._refuse_calls()
+        if self._turns:
+            self._turns.leave()
 
     def may_leave(self) -> bool:
         """Whether the run is perhaps being cancelled from outside without notice.
@@ -189,8 +205,8 @@ class Driver:
         """
         if self._turns and (given_up := self._turns.calls(path)):
             await given_up
-        if self._done:
-            raise EffectError("the spell has ended, and its functions with it")
+        if self._refuses:
+            raise _refusal_of_call()
         number = self._new_call()
         message = messages.call(number, path, function, args)
         again = self._turns.called(path, message) if self._turns else None
@@ -211,10 +227,15 @@ class Driver:
                 self._deliver(messages.abort(number))
             raise
         finally:
-            del self._calls[number]
+            self._forget_call(number, path)
         if type(call.outcome) is tuple:
             return call.outcome[0]
         raise cast("EffectError", call.outcome)
+
+    def _forget_call(self, number: int, path: str) -> None:
+        del self._calls[number]
+        if self._turns:
+            self._turns.answered(path)
 
     def _new_call(self, unclaimed: bool = False) -> int:
         """Allocate a call number.
@@ -277,7 +298,10 @@ class Driver:
 
     def _conclude(self, value: Value) -> None:
         """Finish with the spell's result, once the rest is done if there is any."""
+        self.came_to = (value,)
         rest = self._rest()
+        if self._unwinding:
+            rest = self._see_unwound(rest)
         if rest is None:
             self._finish(value)
             return
@@ -288,6 +312,13 @@ class Driver:
 
         self._resting = asyncio.ensure_future(rest)
         self._resting.add_done_callback(rested)
+
+    async def _see_unwound(self, rest: Awaitable[None] | None) -> None:
+        """Await the rest and the end of abandoned effects, which may still call hooks of the spell."""
+        if rest is not None:
+            await rest
+        while self._unwinding:
+            await asyncio.wait(self._unwinding)
 
     # The loop.
 
@@ -313,25 +344,27 @@ class Driver:
         """Resume Lua until it waits for something that takes time."""
         self._scheduled = False
         until = 0.0
-        while not (self._done or self._elsewhere):
+        goes_on = not self._elsewhere or self._hear_back()
+        while goes_on and not self._done:
             alone = len(self._inbox) == 1 and not self._turns
             message = self._inbox.pop() if alone else self._next_batch()
             if message is None:
                 break
             self._resumed = monotonic()
             out = self._vm.resume(message, apart=self._slow)
+            if type(out) is bytes and self._turns and self._turns.is_late():
+                out = _settled(out)  # the record has others first
             if type(out) is not bytes:
-                self._elsewhere = cast("asyncio.Future[bytes]", out)
-                self._elsewhere.add_done_callback(self._came_back)
                 if self._turns:
                     self._turns.started()
+                self._elsewhere = cast("asyncio.Future[bytes]", out)
+                self._elsewhere.add_done_callback(self._came_back)
                 break
             now = monotonic()
             self._slow = now - self._resumed > LONG_SLICE
             until = until or self._resumed + SLICE
-            if not self._listen(out):
-                break
-            if now > until:
+            goes_on = self._listen(out)
+            if goes_on and now > until:
                 self._schedule()
                 break
         self._await_begun()
@@ -340,27 +373,29 @@ class Driver:
         """Return the messages for Lua's next turn, or None when there is no turn yet."""
         inbox, self._inbox = self._inbox, []
         if self._turns:
-            alone = not (self._tasks or self._inline or self._begun or self._calls)
+            alone = not (
+                self._tasks or self._inline or self._begun or self._calls or self._unwinding
+            )
             return self._turns.take(inbox, more=self._more, alone=alone)
         if not (inbox or self._more):
             return None
         return b"".join(inbox)
 
-    def _came_back(self, resumed: asyncio.Future[bytes]) -> None:
+    def _came_back(self, _: object) -> None:
         """Continue after Lua has run a slice in a thread or another process."""
-        self._elsewhere = None
         if self._turns:
             self._turns.came_back()
-        if self._done:
-            return  # the run was cancelled meanwhile
         self._slow = monotonic() - self._resumed > LONG_SLICE
-        try:
-            if self._listen(resumed.result()):
-                self._advance()
-            else:
-                self._await_begun()
-        except Exception as error:  # noqa: BLE001 - raised by `run`
-            self._finish(error)
+        if not self._done:  # else the run was cancelled meanwhile
+            self._go_on()
+
+    def _hear_back(self) -> bool:
+        """Act on the messages of such a slice, once they are due; return as `_listen` does."""
+        resumed = self._elsewhere
+        if not (resumed and resumed.done()) or (self._turns and not self._turns.hears_back()):
+            return False
+        self._elsewhere = None
+        return self._listen(resumed.result())
 
     def _listen(self, out: bytes) -> bool:
         """Act on Lua's messages; return whether it can be resumed at once."""
@@ -387,6 +422,7 @@ class Driver:
             or self._scheduled
             or self._elsewhere
             or self._resting
+            or self._unwinding
             or self._done
             or (self._turns and (self._turns.held or self._turns.waits))
         )
@@ -500,9 +536,25 @@ class Driver:
         return messages.refusal(task, error.as_table()) + _releases(functions)
 
     def _abandon(self, task: int, served: asyncio.Task[None]) -> None:
-        if self._turns:
-            over = self._turns.abandoned(task)
-            served.add_done_callback(lambda _: over())
+        over = self._unwind(task)
+        served.add_done_callback(lambda _: over())
+
+    def _unwind(self, task: int) -> Callable[[], None]:
+        """Note that a task's effect is being cancelled; return a callback for when it has ended."""
+        unwound = asyncio.get_running_loop().create_future()
+        self._unwinding.add(unwound)
+        over = self._turns.abandoned(task) if self._turns else None
+
+        def ended() -> None:
+            if unwound.done():
+                return
+            unwound.set_result(None)
+            self._unwinding.discard(unwound)
+            if over:
+                over()
+            self._schedule()
+
+        return ended
 
     def _abandon_inline(self) -> None:
         pending, self._inline = self._inline, None
@@ -510,18 +562,29 @@ class Driver:
             self._serving = False
             self._abandoned += 1
             self._running.cancel()
-            if self._turns and pending:
-                self._over = self._turns.abandoned(pending[0])
+            if pending:
+                self._over = self._unwind(pending[0])
         elif pending:  # the runner has not started it
             pending[-1].close()
 
     def _finish(self, outcome: Value | Exception) -> None:
         self._done, self._outcome = True, outcome
+        if isinstance(outcome, Exception):
+            self.came_to = outcome
         for task, served in self._tasks.items():
             self._abandon(task, served)
+            served.cancel()
+        self._refuse_calls()
         self._wake()
         if self._inline:
             self._abandon_inline()
+
+    def _refuse_calls(self) -> None:
+        """Fail the calls into the spell that are in progress, and all later ones."""
+        self._refuses = True
+        for call in self._calls.values():
+            if call.outcome is None:
+                call.settle(_refusal_of_call())
 
     async def _cancel_all(self) -> None:
         for pending in self._begun.values():
@@ -529,10 +592,14 @@ class Driver:
         if self._inline:
             self._inline[-1].close()  # it may not have started
         tasks: list[asyncio.Future[Any]] = list(self._tasks.values())
+        for served in self._tasks.values():
+            if not served.cancelling():
+                served.cancel()
+        self._refuse_calls()
         if self._resting:
             tasks.append(self._resting)
-        for task in tasks:
-            task.cancel()
+            self._resting.cancel()
+        tasks += self._unwinding
         if self._elsewhere:
             tasks.append(self._elsewhere)  # the limits bound how long it takes
         if tasks:
@@ -540,6 +607,16 @@ class Driver:
 
             with CancelScope(shield=True):
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _settled(out: bytes) -> asyncio.Future[bytes]:
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(out)
+    return future
+
+
+def _refusal_of_call() -> EffectError:
+    return EffectError("the spell has ended, and its functions with it")
 
 
 def _close(result: Coroutine[Any, Any, Value], _: object) -> None:

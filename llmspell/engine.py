@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -67,6 +68,7 @@ class Engine:
         # A leaf is not performed again on replay, so what it told a child spell need not be
         # recorded.
         apart = recording is None or (parent is not None and recording.is_of_leaf(parent.path))
+        self._is_in_record = not apart
         turns = None if apart else partial(Turns, recording, self._under)
         output = self[RunOutput].print
         self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
@@ -83,20 +85,40 @@ class Engine:
             HookFailed: A required hook failed.
             Exception: What `Driver.run` raises.
         """
-        life = Life(
-            self, f"{self._under}run", {"run": self.id, "spell": spell.name}, self._seen[1:]
-        )
+        about: dict[str, Value] = {"run": self.id, "spell": spell.name}
+        is_part = self._parent is not None and self._is_in_record
+        life = Life(self, f"{self._under}run", about, self._seen[1:], is_part=is_part)
         try:
             await life.started(params)
             result = await self._execute(spell, params, arguments)
         except BaseException as error:
-            await life.failed(error)
+            await self._tell_of_failure(life, error)
             raise
         finally:
             self._vm.close()
             self[Hooks].close()
         await life.ended(result)
         return result
+
+    async def _tell_of_failure(self, life: Life, error: BaseException) -> None:
+        """Call hooks for the end of a run that failed or was cancelled.
+
+        What a cancelled run had come to depends on its turns alone. How far the host had come after
+        them depends on timing.
+        """
+        driver = self._driver
+        if not isinstance(error, CancelledError):
+            await life.failed(error)
+        elif driver.came_to is None:
+            if driver.has_begun or not self._parent:
+                await life.failed(error)
+        elif isinstance(driver.came_to, Exception):
+            await life.failed(driver.came_to)
+        else:
+            from anyio import CancelScope
+
+            with CancelScope(shield=True):
+                await life.ended(driver.came_to[0])
 
     async def _execute(self, spell: Spell, params: dict[str, Value], arguments: list[str]) -> Value:
         main = messages.main(spell.chunk_name, spell.source, params, arguments)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar, cast
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import settled, uninterrupted
 from llmspell.effects import Effect, Run
 from llmspell.errors import EffectError, HookFailed, HookHalted, LimitExceeded, LlmspellError
 from llmspell.events import Events
@@ -69,9 +69,19 @@ class Life:
         path: The parent path of effects that the hooks perform.
         about: The arguments common to all points.
         seen: Which hooks existed when the parent run requested this one, if it has a parent.
+        is_part: Whether the run is part of a recorded one, whose replay calls the same hooks.
     """
 
-    def __init__(self, run: Run, path: str, about: dict[str, Value], seen: Seen = ()) -> None:
+    def __init__(
+        self,
+        run: Run,
+        path: str,
+        about: dict[str, Value],
+        seen: Seen = (),
+        *,
+        is_part: bool = False,
+    ) -> None:
+        self._is_part = is_part
         own = run[Hooks]
         self._hooks, self._guard = own.outer or own, own.guard
         self._stem, self._about = Effect("run", {}, path, run), about
@@ -82,7 +92,8 @@ class Life:
         await self._tell("run.start", params=params)
 
     async def ended(self, result: Value) -> None:
-        await self._tell("run.end", result=result)
+        if self._may_have_hooks():
+            await self._to_the_end(self._tell("run.end", result=result))
 
     async def failed(self, error: BaseException) -> None:
         """Call the hooks for a failed or cancelled run, shielded from cancellation.
@@ -94,21 +105,38 @@ class Life:
             if recording.is_replay:
                 return
             recording.over = True
-        if not self._hooks.all():
+        if not self._may_have_hooks():
             return
         from anyio import CancelScope
 
         with CancelScope(shield=True):
-            if isinstance(error, LimitExceeded):
-                where = {"where": error.where, "message": error.message}
-                await self._tell("limit.exceeded", limit=error.limit, value=error.value, **where)
-            code = error.code if isinstance(error, LlmspellError) else "cancelled"
-            await self._tell("run.end", error={"code": code, "message": str(error)})
+            await self._to_the_end(self._tell_of_failure(error))
+
+    async def _tell_of_failure(self, error: BaseException) -> None:
+        if isinstance(error, LimitExceeded):
+            where = {"where": error.where, "message": error.message}
+            await self._tell("limit.exceeded", limit=error.limit, value=error.value, **where)
+        code = error.code if isinstance(error, LlmspellError) else "cancelled"
+        await self._tell("run.end", error={"code": code, "message": str(error)})
+
+    async def _to_the_end(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Call the hooks for the end; in part of a recorded run, cancellation does not interrupt them."""
+        recording = self._stem.run[Recording]
+        if recording is None or not self._is_part:
+            await telling
+        else:
+            with recording.abandoned.tells_end(self._stem.path):
+                await uninterrupted(telling)
 
     async def _tell(self, point: str, **args: Value) -> None:
         told = self._stem.child(point, self._about | args)  # its path does not depend on hooks
-        if self._hooks.all():
+        if self._may_have_hooks():
             await tell(self._hooks, told, self._guard)
+
+    def _may_have_hooks(self) -> bool:
+        """Return whether there are hooks, or may have been when this was recorded."""
+        recording = self._stem.run[Recording]
+        return bool(self._hooks.all()) or (recording is not None and recording.follows_record)
 
 
 class _NoRun:

@@ -233,9 +233,10 @@ class History:
         """Note that Lua has a turn."""
         self._turn = turn
         self._go_on()
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have states whose turn it was not yet look again."""
         waking, self._waking = self._waking, []
         for wake in waking:
             wake()
@@ -258,7 +259,7 @@ class History:
             self._give(self._order[self._next])
             self._next += 1
         if self._next > before:
-            self._wake()
+            self.wake()
         if self._next == len(self._order) and not self.over:
             self.over = True
             for future in self._end:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 Verdict = Literal["again", "skip", "fail"]
 """What to do about a leaf that had begun when the run stopped, and may have been done."""
 
+LATE, BACK = "late", "back"
+"""Recorded instead of a batch: other states have turns while one computes, and it is heard."""
+
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
 # Errors that suspend a run, so that it can be resumed; all others end it.
@@ -81,6 +84,7 @@ class Recording:
         parking: Suspends the run when all of it only waits.
         abandoned: Effects that the spell no longer waits for.
         computing: The number of Lua states that compute outside the event loop.
+        in_time: Those of them, by their `under`, since whose turn no other state has had one.
         leaving: Returns whether the run stops in order to be resumed, so that the leaves cancelled
             now have not ended; set by the driver.
         may_leave: Returns whether that may be so; set by the driver.
@@ -116,6 +120,7 @@ class Recording:
         self.id, self.seed, self.turn, self.history = id, seed, 0, history
         self.abandoned = AbandonedEffects()
         self.computing = 0
+        self.in_time: set[str] = set()
         self.over = False
         self.leaving: Callable[[], bool] = lambda: False
         self.may_leave: Callable[[], bool] = lambda: False
@@ -309,6 +314,8 @@ class Recording:
         `calls` are the calls among them that leaves made.
         """
         self.settle_doubts()
+        while self.in_time and batch is not None and batch is not LATE:
+            self.turned(self.in_time.pop(), LATE)
         self.turn += 1
         if batch is not None and self.ledger:
             self.ledger.turned(self.turn, under, batch, calls)

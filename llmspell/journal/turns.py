@@ -12,9 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llmspell.effect_paths import is_within
 from llmspell.journal.recorded_calls import storable
-from llmspell.journal.recording import Recording
+from llmspell.journal.recording import BACK, LATE, Recording
 from llmspell.lua import messages
 from llmspell.values import LuaFunction
 
@@ -42,6 +41,7 @@ class Turns:
         under: str,
         wake: Callable[[], None],
         number: Callable[[bool], int],
+        refuse: Callable[[], None],
     ) -> None:
         """Prepare.
 
@@ -52,6 +52,7 @@ class Turns:
             wake: Has the driver ask for a batch again.
             number: Allocates the number of a call that is made from the record; its argument says
                 whether somebody may want the call's outcome.
+            refuse: Has the driver refuse calls into the spell, once it is abandoned.
         """
         self.held: list[Named] = []
         self.waits = False
@@ -62,7 +63,7 @@ class Turns:
         self._dropped: set[int] = set()
         self._asked: dict[int, str] = {}
         if under:
-            recording.abandoned.runs_child(under[:-1])
+            recording.abandoned.runs_child(under[:-1], refuse)
 
     @property
     def expects(self) -> bool:
@@ -95,10 +96,12 @@ class Turns:
         """Return the next batch from the held messages."""
         recording = self._recording
         history = recording.history
+        if recording.abandoned.void:
+            self._drop_void()
         if self._is_abandoned():
             self._wait(None)
             return None
-        if recording.leaving() or (history is not None and not history.ready(recording.turn)):
+        if recording.leaving() or (history is not None and self._is_early(history)):
             self._wait(history)
             return None
         if history is not None and history.has_turns_after(recording.turn):
@@ -118,6 +121,12 @@ class Turns:
         recording.turned(self._under, names, calls)
         return b"".join(message for _, message in batch)
 
+    def _is_early(self, history: History) -> bool:
+        """Return whether the record has something else first: outcomes, or a state's messages."""
+        turn = self._recording.turn
+        unheard = self._recording.in_time and history.has_turns_after(turn)
+        return bool(unheard) or not history.ready(turn)
+
     def _is_forced(self, message: bytes) -> bool:
         """Return whether the run goes on, and this message is all that it can be told."""
         recording = self._recording
@@ -135,6 +144,7 @@ class Turns:
     def called(self, path: str, message: bytes) -> int | None:
         """Note a call into the spell; return the call's number if the record makes it."""
         recording, place = self._recording, self._under + path
+        recording.abandoned.call_began(place, self._under[:-1])
         if not recording.is_of_leaf(place):
             return None
         recording.calls.add(place)
@@ -167,23 +177,35 @@ class Turns:
         """Return what to await instead of calling the spell in a task, if its effect was abandoned."""
         return self._recording.abandoned.find(f"{self._under}{path}".rpartition(".")[0])
 
+    def answered(self, path: str) -> None:
+        """Note that a call into the spell has ended."""
+        self._recording.abandoned.call_ended(f"{self._under}{path}")
+
+    def leave(self) -> None:
+        """Note that the run stops, so that no state has turns any more."""
+        self._recording.abandoned.leave()
+
     def ended(self) -> None:
         """Note that the Lua state has ended."""
         self._recording.abandoned.child_ended(self._under[:-1])
+        self._recording.in_time.discard(self._under)
 
     def drop(self, task: int, inbox: list[bytes]) -> None:
-        """Drop the messages that concern an abandoned effect: its answer, and calls by its handler.
+        """Drop the answer of an abandoned effect.
 
-        Whether they have arrived by now depends on timing, and nobody would see them.
+        Whether it has arrived by now depends on timing, and nobody would see it.
         """
         for message in inbox:
             self._hold(message)
-        path = self._asked.get(task, "")
+        self.held = [named for named in self.held if named[0] != str(task)]
+
+    def _drop_void(self) -> None:
+        """Drop calls that abandoned effects had made."""
         kept = []
         for name, message in self.held:
-            if name.startswith("c") and is_within(name[1:], path):
+            if name.startswith("c") and self._under + name[1:] in self._recording.abandoned.void:
                 self._dropped.add(messages.head_of(message)[1])
-            elif name != str(task):
+            else:
                 kept.append((name, message))
         self.held = kept
 
@@ -199,12 +221,53 @@ class Turns:
                 return
         self.held.append((self._name(message), message))
 
+    # A state that computes outside the event loop is heard before the next turn of any state. Otherwise
+    # it is late; that it is, and when it is heard, has a row.
+
+    def is_late(self) -> bool:
+        """Return whether the record says that other states had turns before this one was heard."""
+        recorded = self._recorded_next()
+        return recorded is not None and recorded.names == [LATE]
+
     def started(self) -> None:
         """Note that the Lua state computes outside the event loop."""
-        self._recording.computing += 1
+        recording = self._recording
+        recording.computing += 1
+        if self.is_late():
+            recording.turned(self._under, None)
+        else:
+            recording.in_time.add(self._under)
 
     def came_back(self) -> None:
         self._recording.computing -= 1
+
+    def hears_back(self) -> bool:
+        """Return whether the messages of a state that has computed are due, and note that."""
+        recording = self._recording
+        history = recording.history
+        if self._is_abandoned() or recording.leaving():
+            return False
+        if self._under in recording.in_time:
+            recording.in_time.remove(self._under)
+            if history is not None:
+                history.wake()
+        elif history is None:
+            recording.turned(self._under, BACK)
+        else:
+            follows = history.has_turns_after(recording.turn)
+            recorded = self._recorded_next()
+            due = recorded is not None and recorded.names == [BACK] and not recording.in_time
+            if not history.ready(recording.turn) or (follows and not due):
+                history.hold(self._wake)
+                return False
+            recording.turned(self._under, None if follows else BACK)
+        return True
+
+    def _recorded_next(self) -> Batch | None:
+        """Return what is recorded of the next turn, if it is this state's."""
+        history = self._recording.history
+        recorded = history.batch(self._recording.turn + 1) if history is not None else None
+        return recorded if recorded is not None and recorded.under == self._under else None
 
     def _told(self, history: History, recorded: Batch) -> bytes | None:
         """Return the recorded batch, if all of its messages have arrived."""
@@ -233,6 +296,7 @@ class Turns:
             if unclaimed:
                 self._recording.unclaimed.add(place)
         self._recording.calls.add(place)
+        self._recording.abandoned.call_began(place, self._under[:-1])
         self._made[f"a{call.path}"] = call.number
         return messages.call(call.number, call.path, LuaFunction(call.function), call.args)
 

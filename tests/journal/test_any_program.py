@@ -1,5 +1,5 @@
-"""Any program of tasks, agents, hooks and state: it is the same when replayed, and when it was stopped
-anywhere and resumed.
+"""Any program of tasks, agents, hooks, state and other spells: it is the same when replayed, and when it
+was stopped anywhere and resumed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,27 @@ LEAVES = st.one_of(
         "note(Task.race{function() Task.sleep(0.001) return 1 end, function() Task.sleep(0.004) return 2 end})"
     ),
     st.just("note(pcall(Task.timeout, 0.002, function() Task.sleep(1) end))"),
+    NUMBERS.map(
+        lambda n: (
+            f"Hook.at('run.{('start', 'end')[n % 3 > 0]}', function(c) note(c.effect) "
+            f"{('', 'Task.sleep(0.001)', 'work{n = 1}', 'State.increment(c.effect)')[n % 4]} end)"
+        )
+    ),
+    NUMBERS.map(
+        lambda n: (
+            f"Hook.{('before', 'after', 'on_error')[n % 3]}('spell.run', function(c) note('spell') "
+            f"{('', 'Task.sleep(0.001)')[n % 2]} end)"
+        )
+    ),
 )
+
+
+def nested(block, options):
+    """Runs a program as a spell of its own."""
+    level = "=" * (1 + block.count("Spell.run"))
+    return (
+        f"note(try(Spell.run, [{level}[{HEAD}{block}{TAIL}]{level}], {{grants = all, {options}}}))"
+    )
 
 
 def compound(inner):
@@ -109,15 +129,13 @@ def compound(inner):
             )
         ),
         block.map(lambda b: f"note(pcall(function() {b} error('oh') end))"),
+        block.map(lambda b: f"note(pcall(Task.timeout, 0.003, function() {b} end))"),
+        st.builds(nested, block, st.sampled_from(["", "state = 'project', events = 'shared'"])),
     )
 
 
-PROGRAMS = st.lists(st.recursive(LEAVES, compound, max_leaves=8), min_size=1, max_size=5).map(
-    "\n".join
-)
-
 HEAD = """
-local noted = {}
+local noted, all = {}, {tool = {"*"}, llm = {"*"}}
 local function note(...) noted[#noted + 1] = tostring((...)) print(...) end
 local own = {name = "own", params = {n = "integer"}, run = function(a) note("own") return work{n = a.n} end}
 Tool.define{name = "mine", params = {n = "integer"}, run = function(a)
@@ -137,6 +155,10 @@ local function look(key)
 end
 """
 TAIL = "\nreturn noted"
+
+PROGRAMS = st.lists(st.recursive(LEAVES, compound, max_leaves=8), min_size=1, max_size=5).map(
+    "\n".join
+)
 
 
 class Stops:
@@ -161,7 +183,7 @@ async def outcome(coroutine):
         return f"{type(error).__name__} {error.message} {error.where}"
 
 
-async def once_and_again(program, after):
+async def once_and_again(program, after, isolate=False):
     lines: list[str] = []
     ids: list[str] = []
     stops = Stops()
@@ -174,6 +196,7 @@ async def once_and_again(program, after):
             "model": "scripted/any",
             "output": lines.append,
             "observers": [stops],
+            "isolate": isolate,
         }
         store = MemoryStore()
         async with Runtime(**options, store=store) as runtime:
@@ -203,9 +226,9 @@ async def once_and_again(program, after):
     ],  # programs that fail are short enough, and cutting them down takes long
     suppress_health_check=list(HealthCheck),
 )
-@given(PROGRAMS, st.integers(1, 40))
-def test_any_program_is_the_same_again(program, after):
-    asyncio.run(asyncio.wait_for(once_and_again(program, after), 60))
+@given(PROGRAMS, st.integers(1, 40), st.sampled_from([False, False, False, None]))
+def test_any_program_is_the_same_again(program, after, isolate):
+    asyncio.run(asyncio.wait_for(once_and_again(program, after, isolate), 60))
 
 
 @pytest.mark.parametrize(
