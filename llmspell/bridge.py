@@ -146,10 +146,10 @@ class Bridges(Registry[Bridge]):
         """Return the Lua of every bridge that has some, in load order."""
         folder = Path(import_module("llmspell.bridges").__path__[0])
         parts = []
-        for name, made in BUILT_IN.items():
+        for name, global_names in BUILT_IN.items():
             source = folder / name / f"{name}.lua"
             if source.is_file():
-                parts.append(LuaPart(name, source.read_text("utf-8"), made))
+                parts.append(LuaPart(name, source.read_text("utf-8"), global_names))
         own = [bridge for name, bridge in self._own.items() if "@" not in name]
         return parts + [LuaPart(b.name, b.lua, b.globals) for b in own if b.lua is not None]
 

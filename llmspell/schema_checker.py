@@ -125,9 +125,9 @@ class _Check:
     def _fits(self, schema: Any, value: Value, path: _Path) -> bool:
         return next(self.look(schema, value, path), None) is None
 
-    def _problem(self, path: _Path, value: Value, said: str) -> Problem:
+    def _problem(self, path: _Path, value: Value, problem: str) -> Problem:
         self._pay(50)
-        return Problem(path, f"{_shown(value)} {said}")
+        return Problem(path, f"{_shown(value)} {problem}")
 
     # Keywords: each method receives the keyword's value in the schema, and the enclosing schema.
 
@@ -250,14 +250,14 @@ class _Check:
 
 
 def _bound(
-    measure: Callable[[Value], float | None], fits: Callable[[float, float], bool], said: str
+    measure: Callable[[Value], float | None], fits: Callable[[float, float], bool], comparison: str
 ) -> Callable[..., _Found]:
     """Return a keyword that compares its number with a measure of values of one kind."""
 
     def check(self: _Check, wanted: float, value: Value, path: _Path, _: Any) -> _Found:
         measured = measure(value)
         if measured is not None and not fits(measured, wanted):
-            yield self._problem(path, value, f"{said} {wanted}")
+            yield self._problem(path, value, f"{comparison} {wanted}")
 
     return check
 

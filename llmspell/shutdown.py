@@ -33,5 +33,5 @@ async def close(what: str, close: Callable[[], Answer[object]]) -> None:
         log.debug("its traceback", exc_info=error)
 
 
-def _report(what: str, said: str) -> None:
-    log.warning("%s could not be closed: %s", what, said)
+def _report(what: str, problem: str) -> None:
+    log.warning("%s could not be closed: %s", what, problem)

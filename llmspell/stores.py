@@ -63,18 +63,18 @@ class Stores:
 
 def _made(backend: str, maker: StoreMaker) -> Store:
     try:
-        made = maker()
+        store = maker()
     except Exception as error:
         raise _no_store(backend, f"{type(error).__name__}: {error}") from error
     for method in _METHODS:
-        if not callable(getattr(made, method, None)):
-            raise _no_store(backend, f"{made!r} is no store: it has no method {method}")
-    return made
+        if not callable(getattr(store, method, None)):
+            raise _no_store(backend, f"{store!r} is no store: it has no method {method}")
+    return store
 
 
-def _no_store(backend: str, said: str) -> StateError:
+def _no_store(backend: str, problem: str) -> StateError:
     return StateError(
-        f"the store {backend!r} could not be opened: {said}",
+        f"the store {backend!r} could not be opened: {problem}",
         hint="mend the plugin that brings it, or set another state.backend",
     )
 

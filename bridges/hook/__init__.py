@@ -59,12 +59,12 @@ def use(
     """Add a shipped hook to this run, and return its id."""
     entry = HookSettings(hook, priority=priority, required=required, settings=settings or {})
     try:
-        (made,) = configured([entry], "Hook.use")
+        (instance,) = configured([entry], "Hook.use")
     except ConfigError as error:
         raise InvalidArguments("Hook.use", error.problems, hint=error.hint) from error
-    made.id = name or f"{hook}-{effect.path}"
-    effect.run[Hooks].add(made, by_spell=True)
-    return made.id
+    instance.id = name or f"{hook}-{effect.path}"
+    effect.run[Hooks].add(instance, by_spell=True)
+    return instance.id
 
 
 @bridge.effect(leaf=False)

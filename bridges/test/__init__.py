@@ -32,8 +32,8 @@ def bridge_to(file: FileRun) -> Bridge:
     @bridge.effect()
     def finish(name: str | bytes, error: dict[str, str | bytes] | None = None) -> None:
         """Record the end of a test, and its error if it failed."""
-        told = None if error is None else {key: as_text(text) for key, text in error.items()}
-        file.finish(as_text(name), told)
+        failure = None if error is None else {key: as_text(text) for key, text in error.items()}
+        file.finish(as_text(name), failure)
 
     @bridge.effect()
     def folder(effect: Effect, files: dict[str, str]) -> str:

@@ -86,8 +86,8 @@ def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
             raise _wrong("handoff: each is an agent")
         other = run[Agents].find(entry["agent"])
         if not _CALLABLE.fullmatch(transfer(other)):
-            said = f"handoff: no model can call {other.name!r}: use letters, digits, _ and -"
-            raise _wrong(f"{said}, at most {_LONGEST}")
+            problem = f"handoff: no model can call {other.name!r}: use letters, digits, _ and -"
+            raise _wrong(f"{problem}, at most {_LONGEST}")
         found.append(other)
     if len({other.name for other in found}) < len(found):
         raise _wrong("handoff: two of the agents have the same name, which the model goes by")

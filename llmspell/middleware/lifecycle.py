@@ -28,7 +28,9 @@ def open_middleware(
             except LlmspellError:
                 raise
             except Exception as error:
-                said = f"{type(error).__name__}: {error}"
-                raise PluginError(f"middleware {one.name!r} could not be opened: {said}") from error
+                problem = f"{type(error).__name__}: {error}"
+                raise PluginError(
+                    f"middleware {one.name!r} could not be opened: {problem}"
+                ) from error
         if end := getattr(one, "close", None):
             cleanup.push_async_callback(close, f"middleware {one.name!r}", end)

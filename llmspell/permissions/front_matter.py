@@ -145,13 +145,13 @@ def _parts(lines: list[str]) -> Iterator[_Part]:
         if header:
             section = next(iter(table))
         at_top, inside = not section, section == _SECTION
-        said = table if inside else table.get(_SECTION, {}) if at_top else {}
+        requested = table if inside else table.get(_SECTION, {}) if at_top else {}
         yield _Part(
             start,
             stop,
             opens=header and inside,
             whole=at_top and bool(_WHOLE.match(lines[start])),
-            kinds=set() if header else set(said),
+            kinds=set() if header else set(requested),
             prefix="" if inside else f"{_SECTION}.",
         )
         start = stop

@@ -116,7 +116,7 @@ async def _start(
 
     timeout = wanted.entry.timeout
     with (
-        _blocking_told("start-up", wanted),
+        _warning_if_blocking("start-up", wanted),
         CancelScope(deadline=current_time() + timeout) as scope,
         _cancelled_from_outside(),
     ):
@@ -138,34 +138,34 @@ async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
 
     try:
         with (
-            _blocking_told("shut-down", wanted),
+            _warning_if_blocking("shut-down", wanted),
             move_on_after(wanted.entry.timeout, shield=True) as scope,
             _cancelled_from_outside(),
         ):
             answer: Answer[None] = wanted.plugin.on_shutdown()
             await settled(answer)
     except (Exception, SystemExit) as error:
-        said = f"failed: {_said(error)}"
+        problem = f"failed: {_text_of(error)}"
         log.debug("its traceback", exc_info=error)
     else:
         if not scope.cancelled_caught:
             return
-        said = f"was broken off after {wanted.entry.timeout:g} seconds"
-    log.warning("the shut-down of plugin %r %s", wanted.name, said)
+        problem = f"was broken off after {wanted.entry.timeout:g} seconds"
+    log.warning("the shut-down of plugin %r %s", wanted.name, problem)
     runtime.events.tell(
-        "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {said}"}
+        "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {problem}"}
     )
 
 
 @contextmanager
-def _blocking_told(what: str, wanted: PluginSpec) -> Iterator[None]:
+def _warning_if_blocking(what: str, wanted: PluginSpec) -> Iterator[None]:
     """Warn, from a thread, of a plugin that blocks the event loop beyond its timeout.
 
     Only what awaits something can be cancelled.
     """
-    said = "the %s of plugin %r takes more than %g seconds and cannot be ended: it blocks, or ignores that it is cancelled"
+    warning = "the %s of plugin %r takes more than %g seconds and cannot be ended: it blocks, or ignores that it is cancelled"
     timeout = wanted.entry.timeout
-    timer = threading.Timer(timeout + GRACE, log.warning, (said, what, wanted.name, timeout))
+    timer = threading.Timer(timeout + GRACE, log.warning, (warning, what, wanted.name, timeout))
     timer.daemon = True
     timer.start()
     try:
@@ -185,17 +185,17 @@ def _cancelled_from_outside() -> Iterator[None]:
 
 def _report(runtime: Runtime, name: str, entry: PluginSettings, error: BaseException) -> None:
     """Report that a plugin is left out; raise PluginError if it is required."""
-    runtime.events.tell("plugin.failed", {"plugin": name, "message": _said(error)})
+    runtime.events.tell("plugin.failed", {"plugin": name, "message": _text_of(error)})
     if entry.required:
         hint = getattr(error, "hint", None) or "see the traceback with --debug"
-        failure = PluginError(f"plugin {name!r} did not start: {_said(error)}", hint=hint)
+        failure = PluginError(f"plugin {name!r} did not start: {_text_of(error)}", hint=hint)
         raise failure from error
     hint = getattr(error, "hint", None) or "mend it, or set enabled = false for it"
-    log.warning("plugin %r did not start and is left out: %s; %s", name, _said(error), hint)
+    log.warning("plugin %r did not start and is left out: %s; %s", name, _text_of(error), hint)
     log.debug("its traceback", exc_info=error)
 
 
-def _said(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     if isinstance(error, LlmspellError):
         return f"{error.where}: {error.message}" if error.where else error.message
     place = place_of(error)

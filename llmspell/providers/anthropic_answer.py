@@ -98,13 +98,17 @@ def _fields(block: Body, ours: tuple[str, ...], endpoint: Endpoint) -> list[Bloc
 
 
 def _refusal(details: Any) -> Refusal:
-    said = details.get("explanation") if isinstance(details, dict) else None
-    return Refusal(said if said and isinstance(said, str) else "The model refuses to answer.")
+    explanation = details.get("explanation") if isinstance(details, dict) else None
+    return Refusal(
+        explanation
+        if explanation and isinstance(explanation, str)
+        else "The model refuses to answer."
+    )
 
 
 def _finish_reason(reason: Any, blocks: list[Block]) -> str:
-    said = string(reason) or "end_turn"
-    ours = _FINISH_REASONS.get(said, said)
+    stop_reason = string(reason) or "end_turn"
+    ours = _FINISH_REASONS.get(stop_reason, stop_reason)
     called = any(isinstance(block, ToolCall) for block in blocks)
     if ours in ("stop", "tool_calls"):
         return "tool_calls" if called else "stop"

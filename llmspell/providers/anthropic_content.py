@@ -73,8 +73,8 @@ def _given(message: Message) -> list[Body]:
 def _result(result: ToolResult) -> Body:
     body: Body = {"type": "tool_result", "tool_use_id": _id(result.id)}
     if result.is_error:  # the API requires some text with an error
-        said = "".join([block.text for block in result.content if isinstance(block, Text)])
-        return body | {"content": said if said.strip() else "The tool failed.", "is_error": True}
+        text = "".join([block.text for block in result.content if isinstance(block, Text)])
+        return body | {"content": text if text.strip() else "The tool failed.", "is_error": True}
     content = [part for block in result.content for part in _parts(block, "tool")]
     return body | {"content": content} if content else body
 

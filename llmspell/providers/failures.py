@@ -112,11 +112,11 @@ def refused(
     """Return the error for a response with an error status."""
     text = body.decode("utf-8", "replace")
     try:
-        said = read_json(text)
+        answer = read_json(text)
     except ValueError:
-        said = "it sent a web page" if "html" in headers.get("content-type", "") else text
+        answer = "it sent a web page" if "html" in headers.get("content-type", "") else text
     wish = _retry_after(headers)
-    return _refused(endpoint, status, said, _retry_delay(said) if wish is None else wish)
+    return _refused(endpoint, status, answer, _retry_delay(answer) if wish is None else wish)
 
 
 def failed_inside(endpoint: Endpoint, error: Any) -> ProviderError:
@@ -130,9 +130,9 @@ def failed_inside(endpoint: Endpoint, error: Any) -> ProviderError:
 
 
 def _refused(
-    endpoint: Endpoint, status: int | None, said: Any, retry_after: float | None
+    endpoint: Endpoint, status: int | None, answer: Any, retry_after: float | None
 ) -> ProviderError:
-    reason, code = _words(said)
+    reason, code = _words(answer)
     shown = _clean(endpoint, reason) or "the request failed"
     details: dict[str, Any] = {"provider": endpoint.name}
     if code is not None:
@@ -140,7 +140,7 @@ def _refused(
     if retry_after is not None:
         details["retry_after"] = retry_after
     unpaid = code in _UNPAID
-    bad_key = _google_detail(said, "ErrorInfo").get("reason") == "API_KEY_INVALID"  # with a 400
+    bad_key = _google_detail(answer, "ErrorInfo").get("reason") == "API_KEY_INVALID"  # with a 400
     hint = _status_hint(endpoint, _UNAUTHORIZED[0] if bad_key else status, retry_after)
     return ProviderError(
         f"{endpoint.name}: {shown}" + (f" (HTTP {status})" if status is not None else ""),
@@ -208,14 +208,14 @@ def _status_hint(
     return f"try again {when}, or ask for less at once" if later else None
 
 
-def _words(said: Any) -> tuple[str, str | None]:
+def _words(answer: Any) -> tuple[str, str | None]:
     """Return the server's error message and error code.
 
     OpenAI: {"error": {"message", "code", "type"}}; Google: {"error": {"message", "code",
     "status"}}, whose code is a number; Ollama: {"error": "…"}; Mistral: {"message"}; FastAPI
     servers: {"detail": …}. Some wrap it in a list.
     """
-    body = said[0] if isinstance(said, list) and said else said
+    body = answer[0] if isinstance(answer, list) and answer else answer
     error = body.get("error") or body if isinstance(body, dict) else body
     if not isinstance(error, dict):
         return _written(error), None
@@ -246,9 +246,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return max((date - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def _retry_delay(said: Any) -> float | None:
+def _retry_delay(answer: Any) -> float | None:
     """Return the same from Google's body: `retryDelay` of `google.rpc.RetryInfo`, "17.5s"."""
-    delay = _google_detail(said, "RetryInfo").get("retryDelay")
+    delay = _google_detail(answer, "RetryInfo").get("retryDelay")
     try:
         seconds = float(str(delay).removesuffix("s"))
     except ValueError:
@@ -256,9 +256,9 @@ def _retry_delay(said: Any) -> float | None:
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def _google_detail(said: Any, kind: str) -> dict[str, Any]:
+def _google_detail(answer: Any, kind: str) -> dict[str, Any]:
     """Return the detail of type `google.rpc.{kind}` from a Google error; empty if it has none."""
-    body = said[0] if isinstance(said, list) and said else said
+    body = answer[0] if isinstance(answer, list) and answer else answer
     error = body.get("error") if isinstance(body, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
     for detail in details if isinstance(details, list) else ():

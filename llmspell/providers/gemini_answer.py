@@ -51,16 +51,16 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
     reason = string(candidate.get("finishReason"))
     parts = _parts(candidate.get("content"), endpoint)
     if reason in _MALFORMED and not parts:
-        said = string(candidate.get("finishMessage"))
-        raise nonsense(endpoint, f"the model wrote what cannot be read ({reason})", body=said)
+        message = string(candidate.get("finishMessage"))
+        raise nonsense(endpoint, f"the model wrote what cannot be read ({reason})", body=message)
     blocks: list[Block] = []
     for part in parts:
         blocks += _blocks(part, blocks, request, endpoint)
     if about := {name: candidate[name] for name in ABOUT if candidate.get(name)}:
         blocks.append(Extra(endpoint.name, about))
     if reason in _BLOCKED:
-        said = string(candidate.get("finishMessage"))
-        blocks.append(Refusal(said or f"The answer is withheld ({reason})."))
+        message = string(candidate.get("finishMessage"))
+        blocks.append(Refusal(message or f"The answer is withheld ({reason})."))
     model = data.get("modelVersion")
     return ModelResponse(
         message=Message("assistant", tuple(blocks)),
@@ -86,9 +86,9 @@ def _candidate(data: Body, endpoint: Endpoint) -> Body:
     reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
     if not isinstance(feedback, dict) or not isinstance(reason, str):
         raise nonsense(endpoint, "the answer has no candidates")
-    said = string(feedback.get("blockReasonMessage"))
-    said = said or f"The question is refused ({reason})."
-    return {"finishReason": "SAFETY", "finishMessage": said}
+    message = string(feedback.get("blockReasonMessage"))
+    message = message or f"The question is refused ({reason})."
+    return {"finishReason": "SAFETY", "finishMessage": message}
 
 
 def _parts(content: Any, endpoint: Endpoint) -> list[Body]:

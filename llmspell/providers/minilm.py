@@ -70,8 +70,8 @@ class MiniLM:
             vectors: list[list[float]] = [[]] * len(texts)
             for start in range(0, len(order), _BATCH):
                 places = order[start : start + _BATCH]
-                made = _vectors(session, [encoded[n].ids for n in places])
-                for place, vector in zip(places, made, strict=True):
+                batch = _vectors(session, [encoded[n].ids for n in places])
+                for place, vector in zip(places, batch, strict=True):
                     vectors[place] = vector
         return vectors, sum(len(one.ids) for one in encoded)
 

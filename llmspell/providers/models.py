@@ -149,8 +149,8 @@ class Models:
                 f"{name} makes no vectors",
                 hint="local/minilm does, and models of providers that speak OpenAI's or Gemini's protocol",
             )
-        made: Embeddings = await embed(request)
-        return made
+        embeddings: Embeddings = await embed(request)
+        return embeddings
 
     def embedder(self) -> str:
         """Return the embedding model that is used when none is named."""

@@ -117,12 +117,12 @@ class ScriptedProvider:
         )
 
 
-def _response(said: Any, request: ModelRequest) -> ModelResponse:
-    if isinstance(said, ModelResponse):
-        return said
-    if isinstance(said, (str, ToolCall)):
-        said = [said]
-    message = said if isinstance(said, Message) else Message.of("assistant", *said)
+def _response(reply: Any, request: ModelRequest) -> ModelResponse:
+    if isinstance(reply, ModelResponse):
+        return reply
+    if isinstance(reply, (str, ToolCall)):
+        reply = [reply]
+    message = reply if isinstance(reply, Message) else Message.of("assistant", *reply)
     message = _with_ids(message, request)
     reason = "tool_calls" if message.tool_calls else "stop"
     return ModelResponse(message, _usage(request, message), reason, model=request.model)

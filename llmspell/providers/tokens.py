@@ -56,10 +56,10 @@ def _of_block(block: Block) -> int:
 
 def tokens_around(request: ModelRequest) -> int:
     """Estimate the tokens of everything but the messages."""
-    said = [_json(tool.as_plain()) for tool in request.tools]
+    texts = [_json(tool.as_plain()) for tool in request.tools]
     if request.output is not None:
-        said.append(_json(request.output))
-    return sum(map(tokens_in, [request.system or "", *said]))
+        texts.append(_json(request.output))
+    return sum(map(tokens_in, [request.system or "", *texts]))
 
 
 def tokens_asked(request: ModelRequest) -> int:
@@ -73,5 +73,5 @@ def _json(value: Value) -> str:
 
 def estimated_usage(request: ModelRequest, pieces: Iterable[Value]) -> Usage:
     """Estimate the usage of an answer without a report, from its pieces so far."""
-    said = [p if isinstance(p, str) else _json(p) for p in pieces]
-    return Usage(tokens_asked(request), tokens_in("".join(said)))
+    texts = [p if isinstance(p, str) else _json(p) for p in pieces]
+    return Usage(tokens_asked(request), tokens_in("".join(texts)))

@@ -122,8 +122,8 @@ class FileRun:
 
     def folder(self, effect: Effect, files: dict[str, str]) -> str:
         """Create a temporary folder with these files, and permit the tests to use it."""
-        made = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="llmspell-test-"))
-        folder = Path(made).resolve()
+        created = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="llmspell-test-"))
+        folder = Path(created).resolve()
         for name, text in files.items():
             file = (folder / name).resolve()
             if not file.is_relative_to(folder):

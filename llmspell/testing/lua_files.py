@@ -108,13 +108,13 @@ async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any])
         bridges=[_bridge("expect", run.snapshots), _bridge("test", run)],
         output=output,
         **options | runtime | always,
-    ) as made:
-        await made.run(replace(spell, source=source))
+    ) as test_runtime:
+        await test_runtime.run(replace(spell, source=source))
 
 
 def _bridge(name: str, about: Any) -> Bridge:
-    made: Bridge = import_module(f"llmspell.bridges.{name}").bridge_to(about)
-    return made
+    bridge: Bridge = import_module(f"llmspell.bridges.{name}").bridge_to(about)
+    return bridge
 
 
 def _check_syntax(spell: Spell, project: Project) -> None:

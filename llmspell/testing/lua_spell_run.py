@@ -55,7 +55,7 @@ async def run_from_lua(
     given["denied"] = effect.run[Permissions].denied
     given["script"] = _script(effect, given.get("script", []))
     given["tools"] = {n: _tool(effect, f) for n, f in given.get("tools", {}).items()}
-    given["faults"] = [_fault(what, told) for what, told in given.get("faults", {}).items()]
+    given["faults"] = [_fault(what, fault) for what, fault in given.get("faults", {}).items()]
     if "recorded" in given:
         record = file.file.parent / given.pop("recorded")
         _check_readable(effect, file, record)
@@ -79,7 +79,7 @@ async def run_from_lua(
 def outcome(run: SpellRun) -> dict[str, Value]:
     """Return a run as a Lua test sees it."""
     scopes = {scope: run.state(scope) for scope in run.store.scopes() if scope}
-    told: dict[str, Any] = {
+    table: dict[str, Any] = {
         "printed": run.printed,
         "output": run.output,
         "requests": [request.as_plain() for request in run.requests],
@@ -92,7 +92,7 @@ def outcome(run: SpellRun) -> dict[str, Value]:
         "result": run.result,
         "error": _error(run.error),
     }
-    return {name: _without_functions(value) for name, value in told.items()}
+    return {name: _without_functions(value) for name, value in table.items()}
 
 
 def _find(effect: Effect, file: FileRun, spell: str) -> Spell:
@@ -142,29 +142,29 @@ def _script(effect: Effect, script: Any) -> Any:
     )
 
 
-def _reply(effect: Effect, told: Any) -> Any:
-    return _reply_of(effect, told) if isinstance(told, LuaFunction) else _said(told)
+def _reply(effect: Effect, reply: Any) -> Any:
+    return _reply_of(effect, reply) if isinstance(reply, LuaFunction) else _converted_reply(reply)
 
 
 def _reply_of(effect: Effect, function: LuaFunction) -> Callable[[ModelRequest], Any]:
     async def reply(request: ModelRequest) -> Said:
-        return _said(await effect.call(function, request.as_plain()))
+        return _converted_reply(await effect.call(function, request.as_plain()))
 
     return reply
 
 
-def _said(told: Any) -> Said:
+def _converted_reply(reply: Any) -> Said:
     """Convert a reply: text; a table with `text`, `tool_calls` or `error`; or other data, as JSON."""
-    if not isinstance(told, dict) or not told.keys() & {"text", "tool_calls", "error"}:
-        return told if isinstance(told, str) else json.dumps(legible(told), ensure_ascii=False)
-    if "error" in told:
-        retryable, status = bool(told.get("retryable")), told.get("status")
-        return ProviderError(str(told["error"]), status=status, retryable=retryable)
+    if not isinstance(reply, dict) or not reply.keys() & {"text", "tool_calls", "error"}:
+        return reply if isinstance(reply, str) else json.dumps(legible(reply), ensure_ascii=False)
+    if "error" in reply:
+        retryable, status = bool(reply.get("retryable")), reply.get("status")
+        return ProviderError(str(reply["error"]), status=status, retryable=retryable)
     calls = [
         ToolCall(c.get("id", ""), c["name"], dict(c.get("arguments") or {}))
-        for c in told.get("tool_calls", [])
+        for c in reply.get("tool_calls", [])
     ]
-    return [*([told["text"]] if "text" in told else []), *calls]
+    return [*([reply["text"]] if "text" in reply else []), *calls]
 
 
 def _tool(effect: Effect, function: Any) -> ToolFunction:
@@ -174,9 +174,9 @@ def _tool(effect: Effect, function: Any) -> ToolFunction:
     return lambda args: effect.call(function, args)
 
 
-def _fault(what: str, told: Any) -> Fault:
+def _fault(what: str, fault: Any) -> Fault:
     """Convert a fault: `true`, a message, or {message, code, at}."""
-    table = told if isinstance(told, dict) else {"message": told}
+    table = fault if isinstance(fault, dict) else {"message": fault}
     message = table.get("message")
     text = message if isinstance(message, str) else f"the test has {what} fail"
     at = table.get("at", [])
@@ -184,13 +184,13 @@ def _fault(what: str, told: Any) -> Fault:
     return Fault(what, error, at if isinstance(at, list) else [at])
 
 
-def _answers(effect: Effect, told: Any) -> Any:
-    if isinstance(told, LuaFunction):
-        return _Asked(effect, told)
-    return [_decided(each) for each in told]
+def _answers(effect: Effect, answers: Any) -> Any:
+    if isinstance(answers, LuaFunction):
+        return _AnswerFunction(effect, answers)
+    return [_decided(each) for each in answers]
 
 
-class _Asked:
+class _AnswerFunction:
     """Answers by calling a function of the test."""
 
     def __init__(self, effect: Effect, function: LuaFunction) -> None:
@@ -200,10 +200,12 @@ class _Asked:
         return _decided(await self._effect.call(self._function, _asked(asked)))
 
 
-def _decided(told: Any) -> PersonAnswer:
-    if isinstance(told, dict):
-        return Decision(bool(told.get("approved")), told.get("args"), str(told.get("reason", "")))
-    return None if told is None or isinstance(told, float) else told
+def _decided(answer: Any) -> PersonAnswer:
+    if isinstance(answer, dict):
+        return Decision(
+            bool(answer.get("approved")), answer.get("args"), str(answer.get("reason", ""))
+        )
+    return None if answer is None or isinstance(answer, float) else answer
 
 
 def _call(done: EffectRecord) -> dict[str, Value]:
@@ -223,9 +225,9 @@ def _error(error: BaseException | None) -> dict[str, Value] | None:
     if not isinstance(error, LlmspellError):
         return {"code": "internal", "message": str(error)}
     cause = getattr(error, "cause", None) or error
-    told: dict[str, Value] = {"code": cause.code, "message": error.message}
+    table: dict[str, Value] = {"code": cause.code, "message": error.message}
     more = {"where": error.where, "hint": error.hint, "details": dict(cause.details) or None}
-    return told | {name: value for name, value in more.items() if value is not None}
+    return table | {name: value for name, value in more.items() if value is not None}
 
 
 def _without_functions(value: Any) -> Value:

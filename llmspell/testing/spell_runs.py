@@ -174,9 +174,9 @@ async def stage(
         middleware=[recorder, FaultInjection(faults), *more],
         output=lambda line: run.printed.append(_text(line)),
         **runtime,
-    ) as made:
-        stub_tools(made.tools, dict(tools or {}))
-        yield made, run
+    ) as staged:
+        stub_tools(staged.tools, dict(tools or {}))
+        yield staged, run
 
 
 def _text(line: str | bytes) -> str:

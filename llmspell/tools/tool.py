@@ -193,8 +193,8 @@ class FunctionTool(Tool, Generic[P, R]):
             raise ToolError(f"{self.name}: {as_failure(error)}", details=details) from error
         except (Exception, SystemExit) as error:
             kind = type(error).__name__
-            said = f"{kind}: {error}" if str(error) else kind
-            raise ToolError(f"{self.name}: {said}", details={"type": kind}) from error
+            problem = f"{kind}: {error}" if str(error) else kind
+            raise ToolError(f"{self.name}: {problem}", details={"type": kind}) from error
         try:
             return plain(result)
         except NotPlain as error:

@@ -45,8 +45,8 @@ class CapabilityTypes(Registry[type[Capability]]):
             UnknownEffect: There is no such type.
             InvalidArguments: A setting is wrong.
         """
-        made = self.find(kind)
-        signature = signature_of(made)
+        capability_type = self.find(kind)
+        signature = signature_of(capability_type)
         if given is True or given == []:
             given = {}
         if not isinstance(given, Mapping):
@@ -56,9 +56,9 @@ class CapabilityTypes(Registry[type[Capability]]):
         if signature is None:
             if given:
                 raise InvalidArguments(kind, [f"{name} is no setting" for name in given])
-            return made()
+            return capability_type()
         try:
-            return made(**signature.bind(dict(given), target=kind))
+            return capability_type(**signature.bind(dict(given), target=kind))
         except ValueError as error:
             raise InvalidArguments(kind, [str(error)]) from error
 

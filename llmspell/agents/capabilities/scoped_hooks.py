@@ -54,10 +54,15 @@ class InstructionsHook(Hook):
 
     async def on_model_request(self, call: HookCall) -> HookResult:
         agent = next(agent for agent in self._agents if is_of(agent, call.effect))
-        said = await self._capability.instructions(agent, call.effect)
-        if not said:
+        instructions = await self._capability.instructions(agent, call.effect)
+        if not instructions:
             return None
-        if not isinstance(said, str):
-            raise TypeError(f"instructions() is {said!r}, which is no text")
+        if not isinstance(instructions, str):
+            raise TypeError(f"instructions() is {instructions!r}, which is no text")
         system = call.effect.args.get("system")
-        return Modify({**call.effect.args, "system": f"{system}\n\n{said}" if system else said})
+        return Modify(
+            {
+                **call.effect.args,
+                "system": f"{system}\n\n{instructions}" if system else instructions,
+            }
+        )

@@ -15,8 +15,8 @@ def sequential(*hooks: HookFunction) -> HookFunction:
 
     async def one_after_the_other(call: HookCall) -> HookResult:
         for hook in hooks:
-            if (said := await settled(hook(call))) is not None:
-                return said
+            if (result := await settled(hook(call))) is not None:
+                return result
         return None
 
     return one_after_the_other
@@ -29,9 +29,9 @@ def parallel(*hooks: HookFunction) -> HookFunction:
     """
 
     async def all_at_once(call: HookCall) -> HookResult:
-        said = await _asked(hooks, call)
-        halts = (one for one in said if isinstance(one, Halt))
-        others = (one for one in said if one is not None)
+        results = await _results_of(hooks, call)
+        halts = (one for one in results if isinstance(one, Halt))
+        others = (one for one in results if one is not None)
         return next(halts, None) or next(others, None)
 
     return all_at_once
@@ -52,16 +52,16 @@ def voting(*hooks: HookFunction, needed: int | None = None) -> HookFunction:
         raise ValueError(f"{enough} votes cannot come of {len(hooks)} hooks")
 
     async def elected(call: HookCall) -> HookResult:
-        said = await _asked(hooks, call)
-        reasons = [one.reason for one in said if isinstance(one, Halt)]
+        results = await _results_of(hooks, call)
+        reasons = [one.reason for one in results if isinstance(one, Halt)]
         if len(reasons) >= enough:
             return Halt("; ".join(dict.fromkeys(reasons)))
-        return next((one for one in said if one and said.count(one) >= enough), None)
+        return next((one for one in results if one and results.count(one) >= enough), None)
 
     return elected
 
 
-async def _asked(hooks: tuple[HookFunction, ...], call: HookCall) -> list[HookResult]:
+async def _results_of(hooks: tuple[HookFunction, ...], call: HookCall) -> list[HookResult]:
     async def ask(hook: HookFunction) -> HookResult:
         return await settled(hook(call))
 
