@@ -34,6 +34,7 @@ FLOORS = {
     "llmspell.run_output": 0,
     "llmspell.shutdown": 0,
     "llmspell.suggestions": 0,
+    "llmspell.threads": 0,
     "llmspell.token_bucket": 0,
     "llmspell.values": 0,
     "llmspell.version": 0,

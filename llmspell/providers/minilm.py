@@ -7,7 +7,7 @@ normalized to length 1: see `sentence-transformers/all-MiniLM-L6-v2`.
 from __future__ import annotations
 
 import os
-import threading
+from functools import partial
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +40,9 @@ class MiniLM:
     """The model, loaded at the first request. Requests run one at a time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        from anyio import CapacityLimiter
+
+        self._limiter = CapacityLimiter(1)
         self._loaded: tuple[Any, Any] | None = None
 
     async def embed(self, request: EmbedRequest) -> Embeddings:
@@ -57,22 +59,22 @@ class MiniLM:
             raise ProviderError(
                 f"local/{NAME} needs more packages", hint="run: pip install 'llmspell[embeddings]'"
             )
-        from anyio import to_thread
+        from llmspell.threads import in_thread
 
-        vectors, tokens = await to_thread.run_sync(self._embed, list(request.texts))
+        work = partial(self._embed, list(request.texts))
+        vectors, tokens = await in_thread(work, self._limiter)
         return Embeddings(vectors, Usage(input_tokens=tokens), request.model)
 
     def _embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
-        with self._lock:
-            tokenizer, session = self._loaded = self._loaded or _load()
-            encoded = tokenizer.encode_batch(texts)
-            order = sorted(range(len(texts)), key=lambda n: len(encoded[n].ids))
-            vectors: list[list[float]] = [[]] * len(texts)
-            for start in range(0, len(order), _BATCH):
-                places = order[start : start + _BATCH]
-                batch = _vectors(session, [encoded[n].ids for n in places])
-                for place, vector in zip(places, batch, strict=True):
-                    vectors[place] = vector
+        tokenizer, session = self._loaded = self._loaded or _load()
+        encoded = tokenizer.encode_batch(texts)
+        order = sorted(range(len(texts)), key=lambda n: len(encoded[n].ids))
+        vectors: list[list[float]] = [[]] * len(texts)
+        for start in range(0, len(order), _BATCH):
+            places = order[start : start + _BATCH]
+            batch = _vectors(session, [encoded[n].ids for n in places])
+            for place, vector in zip(places, batch, strict=True):
+                vectors[place] = vector
         return vectors, sum(len(one.ids) for one in encoded)
 
 

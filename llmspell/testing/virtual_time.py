@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 if TYPE_CHECKING:
     from anyio import CapacityLimiter
 
+    from llmspell.threads import Threads
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -41,6 +43,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._ahead = 0.0 if start is None else start.timestamp() - time.time()
         self._in_threads = 0
         self._limiter: CapacityLimiter | None = None
+        self._threads: Threads | None = None
         self._watched = _Skipping(self)
         super().__init__(self._watched)
         self._own = set(self._watched.get_map())
@@ -61,15 +64,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return future
 
     def mind_threads(self) -> None:
-        """Watch anyio's worker threads. Called once, in a task of this loop."""
+        """Watch worker threads: anyio's, and those of tools. Called once, in a task of this loop."""
         from anyio.to_thread import current_default_thread_limiter
 
-        self._limiter = current_default_thread_limiter()
+        from llmspell.threads import current_threads
+
+        self._limiter, self._threads = current_default_thread_limiter(), current_threads()
 
     @property
     def busy(self) -> bool:
         """Whether a thread or connection is active, so that time has to pass as usual."""
         if self._in_threads or (self._limiter and self._limiter.borrowed_tokens):
+            return True
+        if self._threads and self._threads.busy:
             return True
         return any(fd not in self._own and not _listens(fd) for fd in self._watched.get_map())
 

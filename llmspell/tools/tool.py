@@ -209,10 +209,9 @@ class FunctionTool(Tool, Generic[P, R]):
             return await function(**kwargs)
         from functools import partial
 
-        from anyio import to_thread
+        from llmspell.threads import in_thread
 
-        call = partial(function, **kwargs)
-        return await settled(await to_thread.run_sync(call, abandon_on_cancel=True))
+        return await settled(await in_thread(partial(function, **kwargs)))
 
 
 def _targets(value: Any) -> Iterable[Any]:

@@ -1,6 +1,7 @@
 """What the campaigns of fuzz.py found, as small as it can be told."""
 
 import gc
+import threading
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from llmspell.errors import SpellRuntimeError
 from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.state import MemoryStore
+from llmspell.threads import THREADS
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +112,31 @@ async def test_a_worker_nobody_waits_for_may_be_lost(caplog):
     Worker(Watchdog(), lambda *_: None).connection_lost(None)
     gc.collect()
     assert not caplog.records
+
+
+async def test_calls_that_are_given_up_do_not_pile_up_threads(lua):
+    may_end, at_work = threading.Event(), []
+
+    @tool
+    def slow() -> str:
+        """Blocks its thread."""
+        at_work.append(threading.current_thread())
+        may_end.wait(30)
+        return "done"
+
+    async def end():
+        await anyio.sleep(0.5)
+        may_end.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(end)
+        result = await lua(
+            """
+            local function give_up() pcall(Task.timeout, 0.001, slow, {}) end
+            for _ = 1, 100 do give_up() end
+            return slow()
+            """,
+            tools=[slow],
+        )
+    assert result == "done"
+    assert len(at_work) == THREADS + 1
