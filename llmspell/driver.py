@@ -574,7 +574,8 @@ class Driver:
         for task, served in self._tasks.items():
             self._abandon(task, served)
             served.cancel()
-        self._refuse_calls()
+        self._refuses = True
+        asyncio.get_running_loop().call_soon(self._refuse_calls)  # after the cancellations
         self._wake()
         if self._inline:
             self._abandon_inline()

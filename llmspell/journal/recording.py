@@ -154,6 +154,11 @@ class Recording:
         return self.ledger is None
 
     @property
+    def ended(self) -> int:
+        """The number of leaves that have ended."""
+        return self.ledger.ended if self.ledger else 0
+
+    @property
     def busy(self) -> bool:
         """Whether any leaf is in progress."""
         return bool(self.open)

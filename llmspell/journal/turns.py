@@ -61,6 +61,7 @@ class Turns:
         self._made: dict[str, int] = {}
         self._calls: dict[int, str] = {}
         self._dropped: set[int] = set()
+        self._ended_before = 0
         self._asked: dict[int, str] = {}
         if under:
             recording.abandoned.runs_child(under[:-1], refuse)
@@ -221,8 +222,8 @@ class Turns:
                 return
         self.held.append((self._name(message), message))
 
-    # A state that computes outside the event loop is heard before the next turn of any state. Otherwise
-    # it is late; that it is, and when it is heard, has a row.
+    # A state that computes outside the event loop is heard before the next turn of any state, and before
+    # any leaf ends. Otherwise it is late; that it is, and when it is heard, has a row.
 
     def is_late(self) -> bool:
         """Return whether the record says that other states had turns before this one was heard."""
@@ -233,6 +234,7 @@ class Turns:
         """Note that the Lua state computes outside the event loop."""
         recording = self._recording
         recording.computing += 1
+        self._ended_before = recording.ended
         if self.is_late():
             recording.turned(self._under, None)
         else:
@@ -249,6 +251,9 @@ class Turns:
             return False
         if self._under in recording.in_time:
             recording.in_time.remove(self._under)
+            if recording.ended > self._ended_before:  # leaves, whose outcomes were there before
+                recording.turned(self._under, LATE)
+                recording.turned(self._under, BACK)
             if history is not None:
                 history.wake()
         elif history is None:

@@ -120,6 +120,22 @@ async def test_spells_in_processes_of_their_own_are_heard_in_the_same_order(twic
     await twice(source, isolate=True, again={"isolate": again})
 
 
+async def test_what_ends_while_a_spell_computes_in_another_process_has_ended_before(twice):
+    source = """
+    Spell.run([[
+      local task = Task.spawn(function()
+        State.update("k", function() State.set("k", math.random()) return 1 end)
+      end)
+      Task.sleep(0.004)
+      for i = 1, 4e6 do end
+      task:cancel()
+    ]])
+    return 1
+    """
+    for _ in range(3):
+        await twice(source, isolate=True, again={"isolate": False})
+
+
 async def test_a_run_that_is_stopped_waits_for_no_hook_at_the_end_of_a_spell(new_runtime):
     source = 'Hook.at("run.end", function() print("told") Task.sleep(9) end)'
     source += CANCELS.format(what="Spell.run('Task.sleep(9)')") + "Task.sleep(9)"
