@@ -118,7 +118,7 @@ async def in_time(
     limit = limit or asyncio.timeout(seconds)
     try:
         async with limit:
-            return await _go_on(work, waits_for)
+            return await _continue(work, waits_for)
     except TimeoutError as error:
         if limit.expired():
             raise TookTooLong(f"took more than {seconds:g} seconds") from error
@@ -126,7 +126,7 @@ async def in_time(
 
 
 @coroutine
-def _go_on(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
+def _continue(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, Any, T]:
     try:
         while True:
             try:

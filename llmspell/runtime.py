@@ -227,9 +227,9 @@ class Runtime:
             cleanup.push_async_callback(self.models.close)
             cleanup.push_async_callback(self._stores.close)
             cleanup.callback(self._close_journal)
-            self._begun_runs = runs = self._made_runs()
+            self._begun_runs = runs = self._create_runs()
             cleanup.push_async_callback(runs.close)
-            await self._tell("runtime.start")
+            await self._run_hooks("runtime.start")
             self._cleanup = cleanup.pop_all()
         self.events.tell("runtime.started", None)
         return self
@@ -241,7 +241,7 @@ class Runtime:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            await self._tell("runtime.stop")
+            await self._run_hooks("runtime.stop")
         finally:
             self.events.tell("runtime.stopped", None)
             self._begun_runs = None
@@ -275,7 +275,7 @@ class Runtime:
             spell = find_spell(str(spell), self.project)
         launch = await self._run_config.launch(spell, params or {}, arguments)
         run = self._runs.run(launch, self._output_or(output), begun)
-        return await self._explained(spell, run)
+        return await self._with_limit_hint(spell, run)
 
     async def resume(
         self,
@@ -339,7 +339,7 @@ class Runtime:
         beginning = launch.beginning(self.tools)
         recording = rerun.resume(journal, found, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
-        return await self._explained(spell, done), launch
+        return await self._with_limit_hint(spell, done), launch
 
     async def fork(
         self,
@@ -448,7 +448,7 @@ class Runtime:
             about = {
                 n: {"old": plain(getattr(old, n)), "new": plain(getattr(new, n))} for n in changed
             }
-            await self._tell("config.change", changed=about)
+            await self._run_hooks("config.change", changed=about)
             used: dict[str, Any] = {name: getattr(new, name) for name in changed}
             self.project = replace(self.project, settings=replace(old, **used))
             self._shared[Project] = self.project
@@ -472,7 +472,7 @@ class Runtime:
     def _output_or(self, given: Output | None) -> Output:
         return self._output if given is None else given
 
-    async def _explained(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
+    async def _with_limit_hint(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
         """Await a run. If it exceeds a limit, make the error's hint say what set that limit."""
         try:
             return await run
@@ -480,11 +480,11 @@ class Runtime:
             self._run_config.explain(error, spell)
             raise
 
-    async def _tell(self, point: str, **args: Value) -> None:
+    async def _run_hooks(self, point: str, **args: Value) -> None:
         """Run the hooks at a point of the runtime's life cycle."""
         await tell_of_runtime(self.hooks, point, args, self.events)
 
-    def _made_runs(self) -> Runs:
+    def _create_runs(self) -> Runs:
         return Runs(
             self._shared,
             image=build(self.bridges.lua()),

@@ -51,7 +51,7 @@ async def fetch_spell(address: str, *, patience: float = PATIENCE) -> Spell:
         url = httpx2.URL(address)
     except httpx2.InvalidURL as error:
         raise SpellNotFound(f"{address} is no address: {error}") from error
-    with _explained(url, patience), anyio.fail_after(patience):
+    with _translate_errors(url, patience), anyio.fail_after(patience):
         async with httpx2.AsyncClient(
             headers={"user-agent": "llmspell", "accept-encoding": "identity"},
             mounts={"http://": None},  # a proxy cannot reach this machine
@@ -99,7 +99,7 @@ async def _text(url: httpx2.URL, response: httpx2.Response) -> bytes:
 
 
 @contextmanager
-def _explained(url: httpx2.URL, patience: float) -> Iterator[None]:
+def _translate_errors(url: httpx2.URL, patience: float) -> Iterator[None]:
     import httpx2
 
     try:

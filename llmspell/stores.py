@@ -47,7 +47,7 @@ class Stores:
         """Return the store. Raises StateError when a plugin fails to open it."""
         if self._store is None:
             backend = self._project.settings.state.backend
-            self._store = _made(backend, self.makers[backend])
+            self._store = _create(backend, self.makers[backend])
         return self._store
 
     async def close(self) -> None:
@@ -61,7 +61,7 @@ class Stores:
         return SqliteStore(self._project.state_file, synchronous=settings.synchronous)
 
 
-def _made(backend: str, maker: StoreMaker) -> Store:
+def _create(backend: str, maker: StoreMaker) -> Store:
     try:
         store = maker()
     except Exception as error:

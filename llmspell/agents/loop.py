@@ -52,7 +52,7 @@ async def prompt(
         agent.stream = stream
         try:
             with publish_lifecycle(effect.run[Events], "agent", about), Payers(effect) as payers:
-                return await _Turn(effect, agent, model, stream, payers).take(message)
+                return await _Turn(effect, agent, model, stream, payers).run(message)
         finally:
             agent.active.discard(effect.path)
             agent.stream = None
@@ -95,29 +95,31 @@ class _Turn:
         self.last = ModelResponse(Message("assistant"))
         self._hand_over(effect.run[Agents].get(agent.speaker or "") or agent)
 
-    async def take(self, message: Message) -> Answer:
+    async def run(self, message: Message) -> Answer:
         self.conversation.now.append(message)
         try:
-            answer = await self._answered()
+            answer = await self._run_to_answer()
             if self.stream:
                 await self.stream.end()
         except StreamStopped:
             return self._answer(
                 replace(self.last, finish_reason=INTERRUPTED), self.last.message.text
             )
-        self._keep()
+        self._store_conversation()
         return answer
 
-    async def _answered(self) -> Answer:
+    async def _run_to_answer(self) -> Answer:
         while True:
             response = await self._ask()
             calls = response.message.tool_calls
             if calls:
-                self.conversation.now.append(Message("tool", tuple(await self._do(calls))))
-            elif answer := self._judge(response):
+                self.conversation.now.append(
+                    Message("tool", tuple(await self._handle_calls(calls)))
+                )
+            elif answer := self._check_answer(response):
                 return answer
 
-    def _keep(self) -> None:
+    def _store_conversation(self) -> None:
         """Store the conversation in the agent after the prompt has succeeded.
 
         If the agent's conversation was replaced meanwhile, the prompt is appended to the new one.
@@ -134,13 +136,13 @@ class _Turn:
     def _hand_over(self, speaker: Agent) -> None:
         self.speaker = self.effect.run[Speakers][self.effect.path] = speaker
         self.payers.add(speaker.account)
-        self._offer()
+        self._offer_tools()
         models = (speaker.model or self.model, *speaker.fallback)
         self.caller = ModelCaller(
             self.effect, models, attempts=speaker.attempts, stream=self.stream, failed=self.failed
         )
 
-    def _offer(self) -> None:
+    def _offer_tools(self) -> None:
         """Offer the model the speaker's current tools."""
         self.offered = self.speaker.tools
         self.tools = specs(self.speaker, self.effect.run[Tools])
@@ -150,8 +152,8 @@ class _Turn:
     async def _ask(self) -> ModelResponse:
         self._count_step()
         if self.speaker.tools is not self.offered:  # tools were added or removed
-            self._offer()
-        request = await self._fitting()
+            self._offer_tools()
+        request = await self._fitting_request()
         try:
             response = await self.caller.ask(request, can_shorten=self._can_shorten)
         except ProviderError as error:
@@ -164,7 +166,7 @@ class _Turn:
         self.last = response
         self.usage += response.usage
         if self.stream and response.finish_reason == INTERRUPTED:
-            await self.stream.wanted()
+            await self.stream.wait_for_demand()
         self.counter.report(request, response)
         self.conversation.now.append(response.message)
         return response
@@ -178,7 +180,7 @@ class _Turn:
                 details={"max_steps": agent.max_steps, "tool_calls": self.calls},
             )
         self.steps += 1
-        self._tell("step", number=self.steps, agent=self.speaker.name)
+        self._emit("step", number=self.steps, agent=self.speaker.name)
 
     def _request(self) -> ModelRequest:
         speaker, tools = self.speaker, self.tools
@@ -193,7 +195,7 @@ class _Turn:
             **speaker.asks,
         )
 
-    async def _fitting(self) -> ModelRequest:
+    async def _fitting_request(self) -> ModelRequest:
         """Return the next request, after shortening the conversation if necessary."""
         request, context = self._request(), self.speaker.context
         excess = context.too_many(request, self.counter) if context else 0
@@ -220,7 +222,7 @@ class _Turn:
 
     # Tools
 
-    async def _do(self, calls: list[ToolCall]) -> list[ToolResult]:
+    async def _handle_calls(self, calls: list[ToolCall]) -> list[ToolResult]:
         """Run tool calls and handoffs; return the results in the order of the calls."""
         results: dict[int, ToolResult] = {}
         to_do: list[tuple[int, ToolCall]] = []
@@ -243,7 +245,7 @@ class _Turn:
         results |= {n: result for (n, _), result in zip(to_do, done[0], strict=True)}
         if next_speaker:
             self._hand_over(next_speaker)
-            self._tell("handoff", agent=next_speaker.name)
+            self._emit("handoff", agent=next_speaker.name)
         return [results[n] for n in range(len(calls))]
 
     def _too_many(self, more: int) -> bool:
@@ -252,7 +254,7 @@ class _Turn:
 
     # Answers
 
-    def _judge(self, response: ModelResponse) -> Answer | None:
+    def _check_answer(self, response: ModelResponse) -> Answer | None:
         """Return the final answer, or None if the model has been asked to repair it."""
         message, schema = response.message, self.speaker.output
         if message.refusal is not None or schema is None:
@@ -272,10 +274,10 @@ class _Turn:
                 details={"text": text, "problems": problems},
             )
         self.repairs += 1
-        self._tell("retry", problems=problems)
+        self._emit("retry", problems=problems)
 
     def _answer(self, response: ModelResponse, text: str, data: Value = None) -> Answer:
-        self._tell("answer", text=text, data=data)
+        self._emit("answer", text=text, data=data)
         return Answer(
             text=text,
             data=data,
@@ -288,6 +290,6 @@ class _Turn:
             failed=self.failed,
         )
 
-    def _tell(self, kind: str, **fields: Value) -> None:
+    def _emit(self, kind: str, **fields: Value) -> None:
         if self.stream:
             self.stream.put({"type": kind, **fields})

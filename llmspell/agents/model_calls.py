@@ -92,7 +92,7 @@ class ModelCaller:
         """
         if stream is None:
             return response_from_plain(await self._perform(request))
-        await stream.wanted()
+        await stream.wait_for_demand()
         stream.begin_answer()
         try:
             answer = await self._perform(request, stream=True)

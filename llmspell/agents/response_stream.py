@@ -43,7 +43,7 @@ async def stream_response(
             error.details["pieces"], error.retryable = stream.pieces, False
         raise
     except StreamStopped:
-        response = _as_far_as_it_came(request, stream.pieces)
+        response = _partial_response(request, stream.pieces)
     return response.as_plain() | {"pieces": stream.pieces}
 
 
@@ -62,14 +62,14 @@ async def _read(
                 elif type(part) is ReasoningDelta:
                     stream.push({"reasoning": part.text})
                 if stream.is_full:
-                    await stream.room()
+                    await stream.wait_for_room()
     except ProviderError as error:
         error.billed |= begun  # tool calls count too, though they are not pieces
         raise
     raise ProviderError("the provider's answer had no end")
 
 
-def _as_far_as_it_came(request: ModelRequest, groups: list[list[Piece]]) -> ModelResponse:
+def _partial_response(request: ModelRequest, groups: list[list[Piece]]) -> ModelResponse:
     pieces = [piece for group in groups for piece in group]
     text = "".join([piece for piece in pieces if isinstance(piece, str)])
     message = Message("assistant", (Text(text),) if text else ())

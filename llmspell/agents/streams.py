@@ -71,7 +71,7 @@ class Stream:
         self.pieces, self._open = [], None
 
     def push(self, piece: Piece) -> None:
-        """Add a piece of an answer. The caller should await `room` when the stream `is_full`."""
+        """Add a piece of an answer; when the stream `is_full`, the caller should `wait_for_room`."""
         if self._open and len(self._open) < GROUP:
             self._open.append(piece)
         else:
@@ -96,7 +96,7 @@ class Stream:
         """Whether the spell has to take some events before more should be added."""
         return len(self._groups) >= ROOM
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until the stream is no longer full."""
         while self.is_full:
             self._space.clear()
@@ -138,7 +138,7 @@ class Stream:
         self._end_delivered = True
         self._space.set()
 
-    async def wanted(self) -> None:
+    async def wait_for_demand(self) -> None:
         """Wait until the spell has taken all events and asks for more, or stops reading.
 
         No request or tool call starts before that. So what has been done when a spell stops after

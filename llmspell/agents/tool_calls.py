@@ -29,12 +29,12 @@ async def call_tools(
     """
     batch = _Batch(calls, stream)
     if stream:
-        await stream.wanted()
+        await stream.wait_for_demand()
     performed: list[Coroutine[Any, Any, Value] | EffectError] = []
     try:
         # Effects are created in order, so that their paths do not depend on timing.
         for call in calls:
-            performed.append(await _performed(effect, agent, call))  # noqa: PERF401 - see finally
+            performed.append(await _start_call(effect, agent, call))  # noqa: PERF401 - see finally
         work = [batch.one(n, each) for n, each in enumerate(performed)]
         await gather(work, limit=agent.parallel)
     finally:
@@ -44,7 +44,7 @@ async def call_tools(
     return batch.results, batch.records
 
 
-async def _performed(
+async def _start_call(
     effect: Effect, agent: Agent, call: ToolCall
 ) -> Coroutine[Any, Any, Value] | EffectError:
     """Return the coroutine of a call, or the error if it is not allowed: an unknown tool, say."""
@@ -67,10 +67,10 @@ class _Batch:
     def __init__(self, calls: Sequence[ToolCall], stream: Stream | None) -> None:
         self._calls, self._stream = calls, stream
         self._done: dict[int, ToolResult] = {}
-        self._told = 0
+        self._reported = 0
         self.records: list[Record] = [{"name": c.name, "arguments": c.arguments} for c in calls]
         if stream and calls:
-            stream.put(*[_asked_for(call) for call in calls])
+            stream.put(*[_call_event(call) for call in calls])
 
     @property
     def results(self) -> list[ToolResult]:
@@ -88,20 +88,20 @@ class _Batch:
             self._done[number] = failure(call, error)
         else:
             self._done[number] = ToolResult(call.id, (Text(as_text(value)),))
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Put finished calls into the stream, in order, up to the first unfinished one."""
-        while self._told in self._done:
-            call, record = self._calls[self._told], self.records[self._told]
-            self._told += 1
+        while self._reported in self._done:
+            call, record = self._calls[self._reported], self.records[self._reported]
+            self._reported += 1
             if self._stream:
                 outcome: Record = {k: record[k] for k in ("result", "error") if k in record}
                 event = {"type": "tool_result", "id": call.id, "name": call.name, **outcome}
                 self._stream.put(event)
 
 
-def _asked_for(call: ToolCall) -> Event:
+def _call_event(call: ToolCall) -> Event:
     return {"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.arguments}
 
 

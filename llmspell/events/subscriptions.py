@@ -28,7 +28,7 @@ FAILED = "subscriber.failed"  # the topic for failures of handlers
 Tell = Callable[[str, Value], None]
 """Publishes an event of the runtime, see `Events.tell`."""
 
-_TURN = 64  # events handled before yielding to other tasks
+_BATCH = 64  # events handled before yielding to other tasks
 
 
 class Subscription:
@@ -59,7 +59,7 @@ class Subscription:
         self.on_close: Callable[[], None] | None = None
         self._backlog = Backlog(size)
         self._publishers: deque[tuple[asyncio.Future[None], Event]] = deque()
-        self._takers: deque[asyncio.Future[None]] = deque()
+        self._receivers: deque[asyncio.Future[None]] = deque()
 
     @property
     def pattern(self) -> str:
@@ -103,7 +103,7 @@ class Subscription:
         if not self._backlog:
             return None
         event = self._backlog.take()
-        self._admit()
+        self._admit_publishers()
         return event
 
     async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
@@ -115,7 +115,7 @@ class Subscription:
             try:
                 async with asyncio.timeout(timeout):
                     while not (self._backlog or self.ended):
-                        await self._arrival()
+                        await self._wait_for_event()
             except TimeoutError:
                 return None
         event = self.take()
@@ -128,8 +128,8 @@ class Subscription:
         for room, _ in self._publishers:
             _settle(room)
         self._publishers.clear()
-        for taker in self._takers:
-            _settle(taker)
+        for receiver in self._receivers:
+            _settle(receiver)
 
     def close(self) -> None:
         """Stop receiving events, and discard the backlog."""
@@ -152,14 +152,14 @@ class Subscription:
     def _put(self, event: Event) -> None:
         if dropped := self._backlog.put(event):
             self._count_dropped(dropped)
-        self._arrived()
+        self._notify()
 
     def _count_dropped(self, number: int) -> None:
         if not self.dropped:
             log.warning("the subscription to %s is too slow: events are dropped", self.pattern)
         self.dropped += number
 
-    def _admit(self) -> None:
+    def _admit_publishers(self) -> None:
         """Admit waiting publishers in order, as far as there is room."""
         while self._publishers:
             room, event = self._publishers[0]
@@ -170,24 +170,24 @@ class Subscription:
                 _settle(room)
             self._publishers.popleft()
 
-    def _arrived(self) -> None:
+    def _notify(self) -> None:
         """Wake one waiting receiver."""
-        for taker in self._takers:
-            if not taker.done():
-                taker.set_result(None)
+        for receiver in self._receivers:
+            if not receiver.done():
+                receiver.set_result(None)
                 break
 
-    async def _arrival(self) -> None:
-        taker = asyncio.get_running_loop().create_future()
-        self._takers.append(taker)
+    async def _wait_for_event(self) -> None:
+        receiver = asyncio.get_running_loop().create_future()
+        self._receivers.append(receiver)
         try:
-            await taker
+            await receiver
         except asyncio.CancelledError:
             if self._backlog:
-                self._arrived()  # wake another receiver instead
+                self._notify()  # wake another receiver instead
             raise
         finally:
-            self._takers.remove(taker)
+            self._receivers.remove(receiver)
 
 
 class HandlerSubscription(Subscription):
@@ -213,11 +213,11 @@ class HandlerSubscription(Subscription):
         if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
             raise ValueError(f"timeout: must be a number of seconds above 0, not {timeout!r}")
         self.timeout, self._tell = timeout, tell
-        self._handler = self._weakly(handler) if weak else lambda: handler
+        self._handler = self._weak_handler(handler) if weak else lambda: handler
         self._name = getattr(handler, "__qualname__", type(handler).__qualname__)
         self._task: asyncio.Task[None] | None = None
 
-    def _weakly(self, handler: Handler) -> Callable[[], Handler | None]:
+    def _weak_handler(self, handler: Handler) -> Callable[[], Handler | None]:
         def gone(_: object) -> None:
             self.close()
 
@@ -228,7 +228,7 @@ class HandlerSubscription(Subscription):
     def replay(self, events: Iterable[Event]) -> None:
         super().replay(events)
         if self._backlog:
-            self._arrived()
+            self._notify()
 
     @property
     def busy(self) -> asyncio.Task[None] | None:
@@ -240,13 +240,13 @@ class HandlerSubscription(Subscription):
         if (task := self.busy) and task is not _current_task():
             task.cancel()
 
-    def _arrived(self) -> None:
+    def _notify(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._hand_over())
 
     async def _hand_over(self) -> None:
         while True:
-            for _ in range(_TURN):
+            for _ in range(_BATCH):
                 event = self.take()
                 if event is None:
                     self._task = None

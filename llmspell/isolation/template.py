@@ -19,8 +19,8 @@ from llmspell.errors import IsolationError
 _PAIR = struct.Struct("<ii")
 _WORKER_MAIN = Path(__file__).with_name("worker_main.py")
 _ENVIRONMENT = ("TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-_PATIENCE = 5  # seconds to wait for its end
-_LAST_WORDS = 2000  # bytes to keep from the end of its stderr
+_EXIT_TIMEOUT = 5  # seconds to wait for its end
+_STDERR_TAIL = 2000  # bytes to keep from the end of its stderr
 
 
 class Template:
@@ -42,7 +42,7 @@ class Template:
                 f"a spell cannot be isolated on {sys.platform}: its processes cannot fork",
                 hint="run one that you trust with --no-isolate",
             )
-        self._ended, self._said = ended, b""
+        self._ended, self._stderr = ended, b""
         self._control, theirs = socket.socketpair()
         self._control.setblocking(False)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
@@ -59,7 +59,7 @@ class Template:
                 process_group=0,  # Ctrl-C on the terminal is the host's to handle
             )
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._control, self._hear)
+        self._loop.add_reader(self._control, self._on_readable)
 
     def fork(self, pipe: socket.socket) -> None:
         """Fork a worker that communicates through that socket."""
@@ -70,21 +70,21 @@ class Template:
         with suppress(OSError):  # the template has just ended, and its workers too
             self._control.send(_PAIR.pack(pid, number))
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """Return the end of what it wrote to stderr."""
         if not self._errors.closed:
-            self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _LAST_WORDS))
-            self._said = self._errors.read()
-        return self._said.decode(errors="replace").strip()
+            self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _STDERR_TAIL))
+            self._stderr = self._errors.read()
+        return self._stderr.decode(errors="replace").strip()
 
     async def close(self) -> None:
         """End the template and all its workers."""
         from anyio import to_thread
 
-        self._let_go()
+        self._close_control()
         await to_thread.run_sync(self._reap)
 
-    def _hear(self) -> None:
+    def _on_readable(self) -> None:
         try:
             data = self._control.recv(_PAIR.size)
         except ConnectionError:
@@ -92,20 +92,20 @@ class Template:
         if data:
             self._ended(*_PAIR.unpack(data))
         else:
-            self._let_go()
+            self._close_control()
             self._reap()
             self._ended(0, 0)
 
-    def _let_go(self) -> None:
+    def _close_control(self) -> None:
         """Close the connection, at which the template ends."""
         self._loop.remove_reader(self._control)
         self._control.close()
-        self.last_words()
+        self.stderr_tail()
         self._errors.close()
 
     def _reap(self) -> None:
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

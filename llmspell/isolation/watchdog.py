@@ -29,7 +29,7 @@ class Computing(Protocol):
 
     def pause(self) -> None: ...
 
-    def go_on(self) -> None: ...
+    def unpause(self) -> None: ...
 
     def overdue(self) -> None:
         """End the worker, which has exceeded its limit."""
@@ -46,25 +46,25 @@ class Watchdog:
     """
 
     def __init__(self) -> None:
-        self._room = os.cpu_count() or 1
+        self._cores = os.cpu_count() or 1
         self._computing: dict[Computing, float] = {}  # with the CPU time used before the turn
         self._new: set[Computing] = set()
         self._waiting: deque[tuple[Computing, Callable[[], None]]] = deque()
         self._long: dict[Computing, float] = {}  # with the CPU time used before the slice
         self._paused: deque[Computing] = deque()
-        self._next_look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, worker: Computing, start: Callable[[], None], *, new: bool) -> None:
         """Start a turn of a worker: call `start` now or, if it is `new`, when there is room."""
-        if new and len(self._new) >= self._room:
+        if new and len(self._new) >= self._cores:
             self._waiting.append((worker, start))
             return
         if new:
             self._new.add(worker)
         self._computing[worker] = _cpu(worker.pid)
         start()
-        if self._next_look is None:
-            self._look_later()
+        if self._timer is None:
+            self._schedule_check()
 
     def end(self, worker: Computing) -> None:
         """End a worker's turn, whether it was computing or still waiting."""
@@ -76,17 +76,17 @@ class Watchdog:
         self._admit()
 
     def close(self) -> None:
-        if self._next_look:
-            self._next_look.cancel()
+        if self._timer:
+            self._timer.cancel()
 
     def _admit(self) -> None:
-        while self._waiting and len(self._new) < self._room:
+        while self._waiting and len(self._new) < self._cores:
             self.begin(*self._waiting.popleft(), new=True)
 
-    def _look_later(self) -> None:
-        self._next_look = asyncio.get_running_loop().call_later(INTERVAL, self._look)
+    def _schedule_check(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         for worker, since in list(self._computing.items()):
             now = _cpu(worker.pid)
             if now - since > LONG and worker not in self._long and worker not in self._paused:
@@ -94,23 +94,23 @@ class Watchdog:
                 self._new.discard(worker)
             if now - since > worker.time + GRACE:
                 worker.overdue()
-        self._share_out()
+        self._alternate()
         self._admit()
-        self._next_look = None
+        self._timer = None
         if self._computing:
-            self._look_later()
+            self._schedule_check()
 
-    def _share_out(self) -> None:
+    def _alternate(self) -> None:
         """Let as many workers in long turns run as there are cores, in alternation."""
-        for worker in list(self._long)[self._room :]:
+        for worker in list(self._long)[self._cores :]:
             self._pause(worker)
         for worker, since in list(self._long.items()):
             if self._paused and _cpu(worker.pid) - since > SHARE:
                 self._pause(worker)
-        while self._paused and len(self._long) < self._room:
+        while self._paused and len(self._long) < self._cores:
             worker = self._paused.popleft()
             self._long[worker] = _cpu(worker.pid)
-            worker.go_on()
+            worker.unpause()
 
     def _pause(self, worker: Computing) -> None:
         del self._long[worker]

@@ -74,7 +74,7 @@ class Worker(asyncio.Protocol):
     def pause(self) -> None:
         self._signal(self, signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def unpause(self) -> None:
         self._signal(self, signal.SIGCONT)
 
     def overdue(self) -> None:

@@ -80,7 +80,7 @@ class Template:
                 if woken in readable:
                     os.read(woken, 1 << 16)
                     self._reap()
-                if self._control in readable and not self._obey():
+                if self._control in readable and not self._handle_request():
                     return
         finally:
             for worker in self._workers:
@@ -91,7 +91,7 @@ class Template:
             self._workers.discard(pid)
             self._control.sendall(_PAIR.pack(pid, status))
 
-    def _obey(self) -> bool:
+    def _handle_request(self) -> bool:
         """Execute a request of the host; return False when the host is gone."""
         data, descriptors, _, _ = socket.recv_fds(self._control, _PAIR.size, 1)
         if not data:

@@ -20,7 +20,7 @@ from llmspell.lua.image import Image
 _MEMORY = struct.Struct("<Q")
 _ALLOWANCE = 3  # times the memory limit: for Lua, and for a message as bytes on its way in and out
 _BASE = 64 << 20  # bytes that Python itself may need
-_PATIENCE = 10  # seconds for a worker to start
+_START_TIMEOUT = 10  # seconds for a worker to start
 SPARES = 2  # workers kept ready, once more than one was needed
 
 
@@ -42,9 +42,9 @@ class Workers:
         self._setup = _MEMORY.pack(_ALLOWANCE * memory + _BASE) + image.code
         self._watch = Watchdog()
         self._template: Template | None = None
-        self._living: dict[int, Worker] = {}
+        self._running: dict[int, Worker] = {}
         self._spares: deque[Worker] = deque()
-        self._stocking: asyncio.Task[None] | None = None
+        self._refilling: asyncio.Task[None] | None = None
         self._forking = asyncio.Semaphore(os.cpu_count() or 1)
         self._taken = 0
 
@@ -52,21 +52,21 @@ class Workers:
         """Return a worker for one run; the caller has to close it. Raises IsolationError."""
         self._taken += 1
         worker = self._spares.popleft() if self._spares else await self._fork()
-        if self._taken > 1 and (self._stocking is None or self._stocking.done()):
-            self._stocking = asyncio.create_task(self._stock())
+        if self._taken > 1 and (self._refilling is None or self._refilling.done()):
+            self._refilling = asyncio.create_task(self._refill())
         return worker
 
     async def close(self) -> None:
         """End all workers."""
-        if self._stocking:
-            await cancel([self._stocking])
+        if self._refilling:
+            await cancel([self._refilling])
         self._watch.close()
         if self._template:
             template, self._template = self._template, None
-            self._lose_all()
+            self._drop_all()
             await template.close()
 
-    async def _stock(self) -> None:
+    async def _refill(self) -> None:
         while len(self._spares) < SPARES:
             self._spares.append(await self._fork())
 
@@ -85,33 +85,33 @@ class Workers:
                 await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
                 template.fork(theirs)
             # `asyncio.wait_for` of Python 3.11 may swallow a cancellation.
-            await within(_PATIENCE, worker.greet())
+            await within(_START_TIMEOUT, worker.greet())
         except (OSError, EOFError, TimeoutError) as error:
             raise IsolationError(
                 f"the process for a spell does not start: {str(error) or type(error).__name__}",
                 hint="see: llmspell doctor",
-                details={"stderr": template.last_words()},
+                details={"stderr": template.stderr_tail()},
             ) from error
         finally:
             if not worker.pid:
                 worker.hang_up()  # at which the process, if there is one, ends
                 ours.close()
-        self._living[worker.pid] = worker
+        self._running[worker.pid] = worker
         return worker
 
     def _signal(self, worker: Worker, number: signal.Signals) -> None:
-        if self._template and worker.pid in self._living:
+        if self._template and worker.pid in self._running:
             self._template.signal(worker.pid, number)
 
     def _ended(self, pid: int, status: int) -> None:
         if pid == 0:  # the template: its workers end with it
             self._template = None
-            self._lose_all()
-        elif worker := self._living.pop(pid, None):
+            self._drop_all()
+        elif worker := self._running.pop(pid, None):
             if worker in self._spares:
                 self._spares.remove(worker)
             worker.gone(status)
 
-    def _lose_all(self) -> None:
-        for pid in list(self._living):
+    def _drop_all(self) -> None:
+        for pid in list(self._running):
             self._ended(pid, signal.SIGKILL)

@@ -29,10 +29,10 @@ def spell_error(failed: Failure) -> SpellError:
         return syntax_error(as_text(value.get("message", failed.text)))
     cause = effect_error_from(value)
     where, text = _split(failed)
-    message = cause.message if cause else _said(value, text)
+    message = cause.message if cause else _message_of(value, text)
     return SpellRuntimeError(
         message,
-        hint=failed.hint or _way_to_pass(message),
+        hint=failed.hint or _size_hint(message),
         value=value,
         lua_traceback="\n".join(_FRAME.findall(failed.traceback)),
         where=where,
@@ -49,7 +49,7 @@ def callback_error(failed: Failure) -> EffectError:
         error.where = failed.value.get("where", failed.where)
         return error
     where, text = _split(failed)
-    error = EffectError(_said(failed.value, text))
+    error = EffectError(_message_of(failed.value, text))
     error.where = where
     return error
 
@@ -61,7 +61,7 @@ def _split(failed: Failure) -> tuple[str | None, str]:
     return failed.where, failed.text
 
 
-def _said(value: Value, text: str) -> str:
+def _message_of(value: Value, text: str) -> str:
     """Return the message of an error value: its text, or a table's `message`, or all of it."""
     if not isinstance(value, (dict, list)) or not re.fullmatch(r"table: \d+", text):
         return text
@@ -75,10 +75,10 @@ def _said(value: Value, text: str) -> str:
         return repr(value)  # keys that JSON lacks, or that cannot be sorted
 
 
-def _way_to_pass(message: str) -> str | None:
+def _size_hint(message: str) -> str | None:
     """Return a hint for a value that is too large to pass; a spell may catch that error."""
-    found = _TOO_LARGE.search(message)
-    return how_to_raise("message", int(found[1])) if found else None
+    match = _TOO_LARGE.search(message)
+    return how_to_raise("message", int(match[1])) if match else None
 
 
 def syntax_error(message: str) -> SpellSyntaxError:

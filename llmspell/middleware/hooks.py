@@ -21,11 +21,11 @@ class HookMiddleware:
         now = _dispatch(handler, call, hooks, hooks.seen)
         recording = run[Recording]
         if recording and (recording.history or hooks.has_changed_for(handler.name)):
-            return _Moving(handler, call, hooks, recording, now).perform
+            return _ChangingHooks(handler, call, hooks, recording, now).perform
         return now
 
 
-class _Moving:
+class _ChangingHooks:
     """Runs the hooks of an effect in a recorded run whose spell adds or removes hooks."""
 
     def __init__(
@@ -41,12 +41,12 @@ class _Moving:
         seen: Any = seen_by(effect, self._hooks)
         if hasattr(seen, "__await__"):
             return self._later(effect, seen)
-        return self._as_of(seen)(effect)
+        return self._dispatch_at(seen)(effect)
 
     async def _later(self, effect: Effect, seen: Awaitable[Seen]) -> Value:
-        return await settled(self._as_of(await seen)(effect))
+        return await settled(self._dispatch_at(await seen)(effect))
 
-    def _as_of(self, seen: Seen) -> Perform:
+    def _dispatch_at(self, seen: Seen) -> Perform:
         dispatch = self._dispatches.get(seen)
         if dispatch is None:
             dispatch = _dispatch(self._handler, self._call, self._hooks, seen)

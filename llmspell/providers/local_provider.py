@@ -66,7 +66,7 @@ class LocalProvider:
             ProviderError: The server cannot run, or the request contains more than text.
         """
         model = ModelName.parse(request.model).model
-        if any(map(_is_seen_or_heard, _blocks(request))):
+        if any(map(_is_media, _blocks(request))):
             raise ProviderError(
                 f"local/{model} reads text, and no pictures, documents or recordings",
                 hint="ask another model",
@@ -100,5 +100,5 @@ def _blocks(request: ModelRequest) -> Iterator[Block]:
                 yield from block.content
 
 
-def _is_seen_or_heard(block: Block) -> bool:
+def _is_media(block: Block) -> bool:
     return isinstance(block, Image) or (isinstance(block, File) and file_as_text(block) is None)

@@ -152,13 +152,17 @@ def _strict(schema: Any) -> bool:
     if "$ref" in schema:
         return len(schema) == 1  # no other keyword is allowed next to $ref
     properties, named = schema.get("properties", {}), schema.get("$defs", {})
-    if not isinstance(properties, dict) or not isinstance(named, dict) or not _says_what(schema):
+    if (
+        not isinstance(properties, dict)
+        or not isinstance(named, dict)
+        or not _is_fully_typed(schema)
+    ):
         return False
     inner = [*properties.values(), *named.values(), *schema.get("anyOf", ())]
     return all(map(_strict, inner)) and ("items" not in schema or _strict(schema["items"]))
 
 
-def _says_what(schema: Body) -> bool:
+def _is_fully_typed(schema: Body) -> bool:
     """Whether every value has a type, every array its items and every object all its keys."""
     kind = schema.get("type")
     kinds = kind if isinstance(kind, list) else [kind]
@@ -223,7 +227,7 @@ def _part(block: Block, role: str) -> Body:
     raise misplaced(block, role)
 
 
-_SOUNDS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+_AUDIO_FORMATS = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
 
 def _file(file: File) -> Body:
@@ -232,9 +236,9 @@ def _file(file: File) -> Body:
         raise InvalidArguments("model.request", [problem])
     if (text := file_as_text(file)) is not None:
         return {"type": "text", "text": text}
-    if sound := _SOUNDS.get(file.media_type):
+    if audio_format := _AUDIO_FORMATS.get(file.media_type):
         data = base64_text(file.data)
-        return {"type": "input_audio", "input_audio": {"data": data, "format": sound}}
+        return {"type": "input_audio", "input_audio": {"data": data, "format": audio_format}}
     data = data_url(file.data, file.media_type)
     return {"type": "file", "file": {"filename": file.name, "file_data": data}}
 

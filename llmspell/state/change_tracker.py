@@ -79,31 +79,31 @@ class _Watched:
             if self.matches(key):
                 self._keep(key, _Row(*row))
 
-    def saw(self, key: str, row: _Row) -> None:
+    def record(self, key: str, row: _Row) -> None:
         """Note that a key has been written or deleted."""
         old = self._rows.get(key, _NO_ROW)
         if row.version != old.version:
             self._seen.append(StoredChange(key, row.text, old.text))
             self._keep(key, row)
 
-    def look(self, db: sqlite3.Connection) -> None:
+    def check(self, db: sqlite3.Connection) -> None:
         """Find expired keys, and writes of other processes."""
         now = time.time()
         for key in [key for key, expires in self._expiring.items() if expires <= now]:
-            self.saw(key, _NO_ROW)
+            self.record(key, _NO_ROW)
         data_version = _data_version(db)
         if data_version == self._data_version:
             return
         self._data_version = data_version
         live = dict(db.execute(f"SELECT key, version {_LIVE}", (self.scope, now)))
         for key in self._rows.keys() - live.keys():
-            self.saw(key, _NO_ROW)
+            self.record(key, _NO_ROW)
         for key, version in live.items():
             if self._rows.get(key, _NO_ROW).version != version and self.matches(key):
                 found = db.execute(f"SELECT {_ROW} AND key = ?", (self.scope, now, key)).fetchone()
-                self.saw(key, _Row(*found) if found else _NO_ROW)
+                self.record(key, _Row(*found) if found else _NO_ROW)
 
-    def tell(self) -> None:
+    def deliver(self) -> None:
         """Pass the changes to the watch, in its event loop, ahead of whatever is scheduled later."""
         seen, self._seen = self._seen, []
         watch = self._watch()
@@ -186,12 +186,12 @@ class ChangeTracker:
             try:
                 for scope, key, *row in written:
                     if watched.scope == scope and watched.matches(key):
-                        watched.saw(key, _Row(*row))
+                        watched.record(key, _Row(*row))
                 if due:
-                    watched.look(db)
-                watched.tell()
+                    watched.check(db)
+                watched.deliver()
             except StateError as error:
-                watched.tell()
+                watched.deliver()
                 watched.fail(error)
 
 

@@ -32,7 +32,7 @@ class LuaFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         names, failure = asyncio.run(list_tests(self.path, find_project(self.path.parent)))
         if failure:
-            raise self.CollectError(_told(failure))
+            raise self.CollectError(_formatted(failure))
         for name in names:
             yield LuaTest.from_parent(self, name=name)
 
@@ -64,14 +64,14 @@ class LuaTest(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, LuaFailed):
-            return _told(excinfo.value.failure)
+            return _formatted(excinfo.value.failure)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, self.name
 
 
-def _told(failure: Failure) -> str:
+def _formatted(failure: Failure) -> str:
     lines: Iterable[str] = (
         f"{failure.where}: {failure.message}" if failure.where else failure.message,
         f"  | {failure.line}" if failure.line else "",

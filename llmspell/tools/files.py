@@ -21,12 +21,12 @@ from llmspell.tools.granted_files import (
     check_name_pattern,
     denied_below,
     entries,
-    explained,
     file_status,
     make_folders,
     open_file,
     opened_folder,
     permitted_path,
+    translate_errors,
 )
 from llmspell.tools.tool import tool
 from llmspell.values import as_bytes
@@ -78,7 +78,7 @@ def read_file(
         max_bytes: A larger file is an error.
     """
     place = permitted_path(effect, "read", path, by="read_file")
-    with explained("read", path), opened_folder(place.parent) as folder:
+    with translate_errors("read", path), opened_folder(place.parent) as folder:
         descriptor = open_file(place.name or ".", folder)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(max_bytes + 1)
@@ -124,7 +124,7 @@ def write_file(
     place = permitted_path(effect, "write", path, by="write_file")
     write = _append if append else _replace
     missing = ("its folder does not exist", "create_folders = true makes it")
-    with explained("write", path, missing):
+    with translate_errors("write", path, missing):
         if create_folders:
             make_folders(effect, place.parent, by="write_file")
         with opened_folder(place.parent) as folder:
@@ -173,7 +173,7 @@ def file_info(effect: Effect, path: str) -> FileInfo | None:
     """
     place = permitted_path(effect, "read", path, by="file_info")
     try:
-        with explained("look at", path), opened_folder(place.parent) as folder:
+        with translate_errors("look at", path), opened_folder(place.parent) as folder:
             status = os.stat(place.name or ".", dir_fd=folder, follow_symlinks=False)
     except ToolError as error:
         if error.details["errno"] in ("ENOENT", "ENOTDIR"):
@@ -196,7 +196,7 @@ def delete_file(effect: Effect, path: str) -> None:
             details={"path": path},
         )
     place = permitted_path(effect, "write", path, by="delete_file")
-    with explained("delete", path), opened_folder(place.parent) as folder:
+    with translate_errors("delete", path), opened_folder(place.parent) as folder:
         name = place.name or "."
         if file_status(name, folder) is None:
             raise FileNotFoundError(errno.ENOENT, "it does not exist")
@@ -228,7 +228,7 @@ def list_files(
     place = permitted_path(effect, "read", path, by="list_files")
     check_name_pattern(pattern)
     found = []
-    with explained("list", path), opened_folder(place) as folder:
+    with translate_errors("list", path), opened_folder(place) as folder:
         denied = denied_below(effect, place)
         for entry in entries(folder, recursive=recursive, hidden=hidden, denied=denied):
             if fnmatchcase(entry.name, pattern):

@@ -168,7 +168,7 @@ def entries(
 
 
 @contextmanager
-def explained(verb: str, path: str, missing: _Reason | None = None) -> Iterator[None]:
+def translate_errors(verb: str, path: str, missing: _Reason | None = None) -> Iterator[None]:
     """Turn an OSError into a ToolError that says what could not be done to which path.
 
     `missing` is the reason and hint to use when something does not exist.

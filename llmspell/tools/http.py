@@ -95,7 +95,7 @@ async def http_request(
     from llmspell.tools.transport import CheckedTransport
 
     _check_headers(headers or {})
-    with _explained(url, method, timeout), anyio.fail_after(timeout) as time:
+    with _translate_errors(url, method, timeout), anyio.fail_after(timeout) as time:
         reach = NetworkAccess(effect, time, by="http_request")
         transport = CheckedTransport(reach, tls=_tls())
         # trust_env=False: no proxies or .netrc passwords, since a spell has only what is granted.
@@ -109,7 +109,7 @@ async def http_request(
 
 
 @contextmanager
-def _explained(url: str, method: str, timeout: float) -> Iterator[None]:
+def _translate_errors(url: str, method: str, timeout: float) -> Iterator[None]:
     """Turn transport errors into a ToolError, retryable if repeating the request is harmless."""
     import httpx2
 

@@ -83,7 +83,7 @@ async def run_program(
     if not permissions.allows(need):  # PATH has changed since the name was checked
         permissions.check(need, by="run_program")
     data = as_bytes(stdin)
-    with _explained(program, timeout), anyio.fail_after(timeout):
+    with _translate_errors(program, timeout), anyio.fail_after(timeout):
         async with _started(place, [program, *(args or [])], data, _folder(cwd)) as process:
             stdout, stderr = await _output(process, program, max_bytes)
     return ProgramResult(process.returncode, text_or_bytes(stdout), text_or_bytes(stderr))
@@ -113,7 +113,7 @@ def _folder(cwd: str) -> str:
 
 
 @contextmanager
-def _explained(program: str, timeout: float) -> Iterator[None]:
+def _translate_errors(program: str, timeout: float) -> Iterator[None]:
     """Turn errors that keep a program from running into a ToolError."""
     try:
         yield

@@ -21,10 +21,10 @@ from llmspell.tools.granted_files import (
     check_name_pattern,
     denied_below,
     entries,
-    explained,
     open_file,
     opened_folder,
     permitted_path,
+    translate_errors,
 )
 from llmspell.tools.regex import Matcher
 from llmspell.tools.tool import tool
@@ -85,7 +85,7 @@ def search_files(
 
     def search(find: FindLines) -> list[FoundLine]:
         found: list[FoundLine] = []
-        with explained("search", path):
+        with translate_errors("search", path):
             for shown, data in _files(place, path, pattern, hidden=hidden, denied=denied):
                 lines = _lines(data)
                 found += [

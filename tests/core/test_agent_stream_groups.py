@@ -44,7 +44,7 @@ async def test_however_fast_either_is_groups_are_those_of_the_record(said, speak
             for n, piece in enumerate(said):
                 stream.push(piece)
                 if stream.is_full:
-                    await stream.room()
+                    await stream.wait_for_room()
                 await pause(speaking[n % len(speaking)])
             await stream.end()
 
@@ -64,7 +64,7 @@ async def test_however_fast_either_is_groups_are_those_of_the_record(said, speak
 async def test_nothing_is_begun_before_more_is_asked_for():
     stream = Stream("0")
     stream.put({"type": "step"}, {"type": "step"})
-    wanted = asyncio.ensure_future(stream.wanted())
+    wanted = asyncio.ensure_future(stream.wait_for_demand())
     await pause(3)
     assert not wanted.done()
     assert len(await settled(stream.take())) == 2
@@ -76,7 +76,7 @@ async def test_nothing_is_begun_before_more_is_asked_for():
     stream.stop()
     assert await asking is None
     with pytest.raises(StreamStopped):
-        await stream.wanted()
+        await stream.wait_for_demand()
     with pytest.raises(StreamStopped):
         await stream.interruptible(asyncio.sleep(9))
 
@@ -86,7 +86,7 @@ async def test_it_is_full_until_groups_are_taken():
     for _ in range(ROOM * GROUP):
         stream.push("x")
     assert stream.is_full
-    room = asyncio.ensure_future(stream.room())
+    room = asyncio.ensure_future(stream.wait_for_room())
     await pause(3)
     assert not room.done()
     assert len(await settled(stream.take())) == GROUP
