@@ -118,11 +118,11 @@ end
 ---@param wanted {capability: string, name: string, search: string}
 ---@return AgentHandle[]
 function Agent.find(wanted)
-  local found = perform("agent.find", wanted or {})
-  for i, agent in ipairs(found) do
-    found[i] = handle(agent.id, agent)
+  local agents = perform("agent.find", wanted or {})
+  for i, agent in ipairs(agents) do
+    agents[i] = handle(agent.id, agent)
   end
-  return found
+  return agents
 end
 
 -- A stream is read by one task, while an attendant task runs the prompt.

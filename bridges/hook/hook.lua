@@ -91,13 +91,13 @@ function Hook.use(name, options)
 end
 
 -- Returns a hook's decision, or nil for "continue".
-local function said_by(fn, call)
-  local said = fn(call)
-  local kind = said
-  if type(said) == "table" then
-    kind = said.type
+local function decision_of(fn, call)
+  local decision = fn(call)
+  local kind = decision
+  if type(decision) == "table" then
+    kind = decision.type
   end
-  return kind ~= "continue" and said or nil
+  return kind ~= "continue" and decision or nil
 end
 
 local function functions(hooks, callee)
@@ -116,7 +116,7 @@ end
 local function ask_all(hooks, call)
   local tasks, answers = {}, {}
   for i = 1, #hooks do
-    tasks[i] = host.attend(said_by, hooks[i], call)
+    tasks[i] = host.attend(decision_of, hooks[i], call)
   end
   for i = 1, #hooks do
     answers[i] = host.await(tasks[i]) or false
@@ -124,8 +124,8 @@ local function ask_all(hooks, call)
   return answers
 end
 
-local function halts(said)
-  local kind = type(said) == "table" and said.type or said
+local function halts(decision)
+  local kind = type(decision) == "table" and decision.type or decision
   return kind == "halt" or kind == "cancel"
 end
 
@@ -135,9 +135,9 @@ function Hook.sequential(...)
   local hooks = functions({ ... }, "Hook.sequential")
   return function(call)
     for i = 1, #hooks do
-      local said = said_by(hooks[i], call)
-      if said then
-        return said
+      local decision = decision_of(hooks[i], call)
+      if decision then
+        return decision
       end
     end
   end

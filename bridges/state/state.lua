@@ -110,13 +110,13 @@ local function in_scope(scope)
   function self.changes(pattern)
     local watching = watch(pattern)
     local request = { id = watching.id }
-    local found, at = {}, 0
+    local changes, at = {}, 0
     local function next_change()
-      if at == #found then
-        found, at = perform("state.changes", request), 0
+      if at == #changes then
+        changes, at = perform("state.changes", request), 0
       end
       at = at + 1
-      local change = found[at]
+      local change = changes[at]
       if change then
         return change.key, change.new, change.old
       end

@@ -216,16 +216,16 @@ local function others_say(team, input, answers, own)
   if type(input) == "table" and input.attachments then
     asked, attachments = input.text, input.attachments
   end
-  local said = {}
+  local statements = {}
   for number, member in ipairs(team.members) do
     local answer = answers[number]
     if number ~= own and answer ~= nil then
-      said[#said + 1] = format("%s says:\n%s", name_of(member, number), text_of(answer))
+      statements[#statements + 1] = format("%s says:\n%s", name_of(member, number), text_of(answer))
     end
   end
   local ask_for = own and "Weigh what the others say, and give your answer anew."
     or "Decide, and give the best answer."
-  local text = format("%s\n\n%s\n\n%s", text_of(asked), concat(said, "\n\n"), ask_for)
+  local text = format("%s\n\n%s\n\n%s", text_of(asked), concat(statements, "\n\n"), ask_for)
   if own or attachments == nil then
     return text
   end

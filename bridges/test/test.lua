@@ -64,13 +64,13 @@ end
 
 -- `it(…)`, `it.only(…)`, `it.skip(…)`, and `it.each(list, "name with %s", fn)`.
 local function adder(add)
-  local made = {}
+  local adders = {}
   for _, mode in ipairs({ "only", "skip" }) do
-    made[mode] = function(name, fn)
+    adders[mode] = function(name, fn)
       add(mode, name, fn)
     end
   end
-  function made.each(list, name, fn)
+  function adders.each(list, name, fn)
     for i = 1, rawlen(list) do
       local case = list[i]
       local shown = type(case) == "string" and case or on_one_line(case)
@@ -83,7 +83,7 @@ local function adder(add)
       end)
     end
   end
-  return setmetatable(made, {
+  return setmetatable(adders, {
     __call = function(_, name, fn)
       add(nil, name, fn)
     end,
@@ -125,18 +125,18 @@ local function text(value)
 end
 
 -- Describes an error. A table without a message is shown in full, unless it converts to text.
-local function told(err)
+local function error_report(err)
   if type(err) ~= "table" then
     return { message = tostring(err) }
   elseif text(err.message) then
     return { message = err.message, where = text(err.where), hint = text(err.hint) }
   end
-  local said = tostring(err)
-  return { message = find(said, "^table: ") and on_one_line(err) or said }
+  local shown = tostring(err)
+  return { message = find(shown, "^table: ") and on_one_line(err) or shown }
 end
 
 local function finish(name, ok, err)
-  perform("test.finish", { name = name, error = not ok and told(err) or nil })
+  perform("test.finish", { name = name, error = not ok and error_report(err) or nil })
 end
 
 -- Timeouts of tests are measured in real time, whatever virtual time the test sees.
@@ -243,13 +243,13 @@ function Test.run(spell, options)
   end
   local run = perform("test.run", args)
   run.calls_of = function(tool)
-    local found = {}
+    local calls = {}
     for _, call in ipairs(run.calls) do
       if call.name == tool then
-        found[#found + 1] = call
+        calls[#calls + 1] = call
       end
     end
-    return found
+    return calls
   end
   return run
 end

@@ -9,7 +9,7 @@ local OURS <const> = "=?" -- the source of stripped code
 local MIN_STEPS <const>, MAX_STEPS <const> = 100, 1000 -- to follow; the second if they allocate nothing
 
 local grown = 0 -- kibibytes in use after the last large increase
-local made = 0 -- kibibytes of strings since then that Lua's counter does not include
+local strings = 0 -- kibibytes of strings since then that Lua's counter does not include
 local place -- where the heap last grew, or where the followed code is
 local followed, used = huge, 0 -- instructions, and kibibytes in use after the last of them
 local taken = {} -- kibibytes that they allocated, by place
@@ -25,9 +25,9 @@ end
 local function where()
   for level = 2, 400 do
     local info = getinfo(level, "Sl")
-    local found = not info or place_of(info)
-    if found then
-      return info and found
+    local at = not info or place_of(info)
+    if at then
+      return info and at
     end
   end
 end
@@ -51,9 +51,9 @@ end
 
 -- The same for a string of that many kibibytes made by a C function.
 local function grew_by(kibibytes)
-  made = made + kibibytes
-  if made > MUCH then
-    made = 0
+  strings = strings + kibibytes
+  if strings > MUCH then
+    strings = 0
     return begin()
   end
   return false

@@ -16,15 +16,15 @@ local function compile(code, env)
 end
 
 sources.kernel = nil
-local made = { bridges = bridges, compile = compile, config = config }
+local parts = { bridges = bridges, compile = compile, config = config }
 
 -- Returns a part, creating it at first use, which may be in the middle of a spell.
 local function part(name)
-  local value = made[name]
+  local value = parts[name]
   if value == nil then
     local source = sources[name]
     value = (type(source) == "string" and compile(source) or source)(part)
-    made[name], sources[name] = value, nil
+    parts[name], sources[name] = value, nil
   end
   return value
 end

@@ -11,12 +11,12 @@ local loaded = {}
 local loading = {} -- the tasks that are loading modules, by the module's name
 
 local function load_module(name)
-  local found = perform("module.load", { name = name })
-  local chunk, message = load_text(found.source, "@" .. found.file)
+  local source = perform("module.load", { name = name })
+  local chunk, message = load_text(source.source, "@" .. source.file)
   if not chunk then
     error(message, 0)
   end
-  local value = chunk(name, found.file)
+  local value = chunk(name, source.file)
   loaded[name] = value == nil and true or value
 end
 

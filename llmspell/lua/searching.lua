@@ -114,17 +114,17 @@ local function locate(compiled, s, admitted, at, last)
     admitted = admit(compiled, s, at)
   end
   repeat
-    local from, to, first, found
+    local from, to, first, results
     if many then
-      found = admitted and pack(find(s, source, at)) or pack(part("matcher").seek(compiled, s, at))
-      from, to, first = found[1], found[2], found[3]
+      results = admitted and pack(find(s, source, at)) or pack(part("matcher").seek(compiled, s, at))
+      from, to, first = results[1], results[2], results[3]
     elseif admitted then
       from, to, first = find(s, source, at)
     else
       from, to, first = part("matcher").seek(compiled, s, at)
     end
     if not from or to + 1 ~= last then
-      return from, to, first, found
+      return from, to, first, results
     end
     at = at + 1
   until at > #s + 1
@@ -142,24 +142,24 @@ local function spell_gmatch(s, p, init)
     return gmatch(s, p, at)
   end
   return function()
-    local from, to, first, found
+    local from, to, first, results
     if at <= #s + 1 then
-      from, to, first, found = locate(compiled, s, admitted, at, last)
+      from, to, first, results = locate(compiled, s, admitted, at, last)
     end
     if not finished(compiled, from) then
       at = #s + 2
       return nil
     end
     at, last = to + 1, to + 1
-    if found then
-      return unpack(found, 3, found.n)
+    if results then
+      return unpack(results, 3, results.n)
     end
     return first or sub(s, from, to)
   end
 end
 
 -- Expands %0 to %9 in a replacement string.
-local function expand(replacement, whole, first, found)
+local function expand(replacement, whole, first, results)
   if not find(replacement, "%", 1, true) then
     return replacement
   end
@@ -173,7 +173,7 @@ local function expand(replacement, whole, first, found)
       elseif number == 0 then
         return whole
       end
-      local value = found and found[number + 2]
+      local value = results and results[number + 2]
       if number == 1 then
         value = first or whole
       end
@@ -198,15 +198,15 @@ local function checked(value, whole)
   return value
 end
 
-local function replacement_for(whole, first, found, replacement, kind)
+local function replacement_for(whole, first, results, replacement, kind)
   if kind == "string" then
-    return expand(replacement, whole, first, found)
+    return expand(replacement, whole, first, results)
   elseif first == program.UNFINISHED then
     fail("unfinished capture")
   elseif kind == "table" then
     return checked(replacement[first or whole], whole)
-  elseif found then
-    return checked(replacement(unpack(found, 3, found.n)), whole)
+  elseif results then
+    return checked(replacement(unpack(results, 3, results.n)), whole)
   end
   return checked(replacement(first or whole), whole)
 end
@@ -214,14 +214,14 @@ end
 local function replace_each(compiled, s, admitted, replacement, kind, most, once)
   local pieces, n, count, at = {}, 0, 0, 1
   while count < most do
-    local from, to, first, found = locate(compiled, s, admitted, at, count > 0 and at)
+    local from, to, first, results = locate(compiled, s, admitted, at, count > 0 and at)
     if not from then
       break
     elseif kind == "function" then
       finished(compiled, from)
     end
     pieces[n + 1] = sub(s, at, from - 1)
-    pieces[n + 2] = replacement_for(sub(s, from, to), first, found, replacement, kind)
+    pieces[n + 2] = replacement_for(sub(s, from, to), first, results, replacement, kind)
     n, count, at = n + 2, count + 1, to + 1
     if once then
       break
@@ -243,9 +243,9 @@ local function replace_found(compiled, s, replacement, most)
       from, value, to = next_match()
       value = from and replacement(value)
     else
-      local found = pack(next_match())
-      from, to = found[1], found[found.n]
-      value = from and replacement(unpack(found, 2, found.n - 1))
+      local results = pack(next_match())
+      from, to = results[1], results[results.n]
+      value = from and replacement(unpack(results, 2, results.n - 1))
     end
     if not from then
       break

@@ -27,10 +27,10 @@ class ProjectCode(Frozen):
 
         For code, only paths that name it, or a folder between it and the folder of all code, count.
         """
-        around = self._around(place)
-        return tuple(target for target in targets if _is_below(target, around))
+        code_folders = self._code_folders(place)
+        return tuple(target for target in targets if _is_below(target, code_folders))
 
-    def _around(self, place: Path) -> list[Path]:
+    def _code_folders(self, place: Path) -> list[Path]:
         """Return the folders of code that a place belongs to."""
         folders = [self.project] if self._is_code(place) else []
         folders += self.python if place.suffix in _PYTHON else ()

@@ -51,7 +51,7 @@ class Permissions:
         self._asking = asyncio.Lock()
         self._declined: set[Need] = set()
         self._parent: Permissions | None = None
-        self._of: Permissions | None = None
+        self._copied_from: Permissions | None = None
 
     def within(self, granted: Grants, denied: Grants = NOTHING) -> Permissions:
         """Return the permissions of a child run: what both allow, now and later."""
@@ -61,11 +61,11 @@ class Permissions:
 
     def plus(self, more: Grants) -> Permissions:
         """Return a copy with more granted, also in the permissions it is nested in."""
-        twin = copy(self)
-        twin._of = self  # noqa: SLF001 - same class
-        twin.granted = self.granted.merged(more)
-        twin._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - same class
-        return twin
+        wider = copy(self)
+        wider._copied_from = self  # noqa: SLF001 - same class
+        wider.granted = self.granted.merged(more)
+        wider._parent = self._parent and self._parent.plus(more)  # noqa: SLF001 - same class
+        return wider
 
     @property
     def extent(self) -> tuple[Grants, ...]:
@@ -127,18 +127,18 @@ class Permissions:
             once = await self._parent.obtain(need, by=by)
         else:
             async with self._asking:  # one answer may settle other pending questions
-                once = NOTHING if self.allows(need) else await self._asked(need, by)
+                once = NOTHING if self.allows(need) else await self._ask_person(need, by)
             self.plus(once).check(need, by=by)
         self.used.add(Need(need.kind, need.place))
         return once
 
     def grant(self, more: Grants) -> None:
         """Grant more for the rest of the run."""
-        if self._of is not None:
-            self._of.grant(more)
+        if self._copied_from is not None:
+            self._copied_from.grant(more)
         self.granted = self.granted.merged(more)
 
-    async def _asked(self, need: Need, by: str) -> Grants:
+    async def _ask_person(self, need: Need, by: str) -> Grants:
         wanted, key = Grants.of(need), Need(need.kind, need.place)
         if self._ask is None or self.denies(need) or key in self._declined or not key.target:
             return NOTHING
@@ -156,15 +156,15 @@ class Permissions:
             hint = f"--deny-{need.kind}, or {need.kind} under [permissions.deny], forbids it"
             if need.kind == "write":
                 hint += "; settings, .llmspell/ and Python that settings name are always denied"
-            raise _denied(need, f"{_told(need, by)}: it is denied", hint=hint)
+            raise _denied(need, f"{_denial(need, by)}: it is denied", hint=hint)
         if self._grants(need):
             return
         if not need.place:
             why = "it names no host" if need.kind == "net" else "it leads nowhere"
-            raise _denied(need, f"{_told(need, by)}: {why}")
+            raise _denied(need, f"{_denial(need, by)}: {why}")
         if self._parent is not None:
             hint = f"the spell that runs this one has to grant it: grants = {{{need.kind} = …}}"
-            raise _denied(need, _told(need, by), hint=hint)
+            raise _denied(need, _denial(need, by), hint=hint)
         typed = need.kind in ("read", "write", "run")  # shown as it was given
         targets = [need.target] if typed else Grants.of(need)[need.kind] or ()
         hint = f"grant it with {flag(need.kind, targets)}"
@@ -173,10 +173,10 @@ class Permissions:
             if self.granted.allows(need)
             else ""
         )
-        raise _denied(need, f"{_told(need, by)}{why}", hint=hint)
+        raise _denied(need, f"{_denial(need, by)}{why}", hint=hint)
 
 
-def _told(need: Need, by: str) -> str:
+def _denial(need: Need, by: str) -> str:
     shown = (need.kind == "net" and need.place) or need.target or repr("")
     return f"{by} may not {what_is_done(need.kind, shown)}"
 

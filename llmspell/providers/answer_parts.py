@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmspell.providers.failures import nonsense
+from llmspell.providers.failures import malformed_answer
 from llmspell.providers.messages import Block, ToolCall
 from llmspell.providers.strict_json import read_json, write_json
 
@@ -38,7 +38,7 @@ def piece_of(text: str, endpoint: Endpoint) -> dict[str, Any]:
     except ValueError:
         piece = None
     if not isinstance(piece, dict):
-        raise nonsense(endpoint, "a piece of the answer is not a JSON object")
+        raise malformed_answer(endpoint, "a piece of the answer is not a JSON object")
     return piece
 
 

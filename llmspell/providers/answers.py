@@ -11,7 +11,7 @@ import httpx2
 
 from llmspell.content_encoding import check_content_encoding
 from llmspell.errors import ProviderError
-from llmspell.providers.failures import interrupted, nonsense, refused
+from llmspell.providers.failures import interrupted, malformed_answer, refused
 from llmspell.providers.redaction import redact_complete
 from llmspell.providers.server_events import EventReader, ServerEvent
 from llmspell.providers.strict_json import read_json
@@ -96,13 +96,13 @@ class AnswerReader:
 
     def _too_large(self) -> ProviderError:
         what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
-        return nonsense(self._endpoint, what, retry=False)
+        return malformed_answer(self._endpoint, what, retry=False)
 
     def _unreadable(self, content_type: str, body: bytes, *, wanted: str = "JSON") -> ProviderError:
         if wanted == "JSON" and ("json" in content_type or not content_type):
-            return nonsense(self._endpoint, "the answer is not JSON, or not all of it")
+            return malformed_answer(self._endpoint, "the answer is not JSON, or not all of it")
         shown = body[:200].decode("utf-8", "replace")
-        return nonsense(
+        return malformed_answer(
             self._endpoint,
             f"the answer is {content_type.partition(';')[0] or 'of no type'}, not {wanted}",
             hint=f"is {self._endpoint.base_url} the API's base URL? Most end in /v1",
@@ -116,7 +116,7 @@ def as_table(endpoint: Endpoint, answer: Any | Failure) -> dict[str, Any]:
     if isinstance(answer, Failure):
         raise answer.error
     if not isinstance(answer, dict):
-        raise nonsense(endpoint, "the answer is not a JSON object")
+        raise malformed_answer(endpoint, "the answer is not a JSON object")
     return answer
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import count, string, tool_call
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
     Block,
@@ -45,7 +45,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
     check_error(data, endpoint)
     content = data.get("content")
     if not isinstance(content, list):
-        raise nonsense(endpoint, "the answer has no content")
+        raise malformed_answer(endpoint, "the answer has no content")
     blocks: list[Block] = []
     for block in content:
         blocks += _blocks(block, blocks, request, endpoint)
@@ -74,7 +74,7 @@ def _blocks(
 ) -> list[Block]:
     """Convert a block of the answer, with an `Extra` before it for fields we have no place for."""
     if not isinstance(block, dict):
-        raise nonsense(endpoint, "the answer holds a block that is no object")
+        raise malformed_answer(endpoint, "the answer holds a block that is no object")
     kind = block.get("type")
     if kind == "text":
         return [*_fields(block, ("text", "type"), endpoint), Text(string(block.get("text")))]
@@ -87,7 +87,7 @@ def _blocks(
         return [Extra(endpoint.name, block)]
     name = block.get("name")
     if not isinstance(name, str) or not name:
-        raise nonsense(endpoint, "the answer holds a tool call without a name")
+        raise malformed_answer(endpoint, "the answer holds a tool call without a name")
     call = tool_call(block.get("id"), name, block.get("input"), request, before)
     return [*_fields(block, ("id", "input", "name", "type"), endpoint), call]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.anthropic_content import conversation
 from llmspell.providers.anthropic_models import Traits, traits
-from llmspell.providers.anthropic_schema import held_to
+from llmspell.providers.anthropic_schema import to_supported_schema
 from llmspell.providers.anthropic_thinking import effort, max_tokens, thinking
 from llmspell.providers.body_parts import instructions
 from llmspell.providers.http_provider import Body
@@ -28,7 +28,7 @@ _CACHEABLE = {"text", "image", "document", "tool_use", "tool_result"}
 def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     """Return the JSON body to post. `model` is the request's, without the provider's name.
 
-    The request's output schema, if any, must be one that the model `can_be_held_to`.
+    The request's output schema, if any, must be one that `supports_schema` accepts.
 
     Raises:
         InvalidArguments: A message contains a block that its role does not allow.
@@ -55,7 +55,7 @@ def request_body(request: ModelRequest, model: str, endpoint: Endpoint) -> Body:
     }
     body |= {name: value for name, value in optional.items() if value not in (None, [], {})}
     own = {**endpoint.extra_body, **request.extra_body}
-    if request.cache and not _marks_itself(request, own):
+    if request.cache and not _sets_breakpoints(request, own):
         _set_breakpoints(body)
     return body | own
 
@@ -66,9 +66,9 @@ def longest_answer(request: ModelRequest, model: str, endpoint: Endpoint) -> int
     return max_tokens(request, _MAX_TOKENS, thought)
 
 
-def can_be_held_to(schema: Body, model: str) -> bool:
+def supports_schema(schema: Body, model: str) -> bool:
     """Whether the API can constrain the model's answer to the schema."""
-    return traits(model).schema and held_to(schema) is not None
+    return traits(model).schema and to_supported_schema(schema) is not None
 
 
 def _system(system: list[str], choice: Body | None, takes: Traits) -> list[Body]:
@@ -110,7 +110,7 @@ def _output_config(request: ModelRequest, takes: Traits) -> Body:
     if level := effort(request, takes):
         config["effort"] = level
     if request.output is not None:
-        config["format"] = {"type": "json_schema", "schema": held_to(request.output)}
+        config["format"] = {"type": "json_schema", "schema": to_supported_schema(request.output)}
     return config
 
 
@@ -130,7 +130,7 @@ def _set_breakpoints(body: Body) -> None:
                 break
 
 
-def _marks_itself(request: ModelRequest, own: Body) -> bool:
+def _sets_breakpoints(request: ModelRequest, own: Body) -> bool:
     """Whether the spell sets its own cache breakpoints: the API limits their number and order."""
     blocks = [block for message in request.messages for block in message.content]
     blocks += [b for result in blocks if isinstance(result, ToolResult) for b in result.content]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from llmspell.providers.anthropic_answer import response_from
-from llmspell.providers.anthropic_body import can_be_held_to, longest_answer, request_body
+from llmspell.providers.anthropic_body import longest_answer, request_body, supports_schema
 from llmspell.providers.anthropic_thinking import BETA
 from llmspell.providers.http_provider import Assembly, Body, HttpProvider
 from llmspell.providers.provider import ModelName
@@ -41,7 +41,7 @@ class AnthropicMessages(HttpProvider):
         return super().as_sent(request)
 
     def answers_by_tool(self, request: ModelRequest) -> bool:
-        held = can_be_held_to(request.output or {}, ModelName.parse(request.model).model)
+        held = supports_schema(request.output or {}, ModelName.parse(request.model).model)
         return not held or super().answers_by_tool(request)
 
     def response(self, data: Body, request: ModelRequest) -> ModelResponse:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from llmspell.providers.body_parts import senseless
+from llmspell.providers.body_parts import invalid_schema
 from llmspell.providers.strict_json import write_json
 
 Schema = dict[str, Any]
@@ -22,7 +22,7 @@ _TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
 _NAMED = "#/$defs/"
 
 
-def held_to(schema: Schema) -> Schema | None:
+def to_supported_schema(schema: Schema) -> Schema | None:
     """Return the schema in the supported subset, or None if it has no equivalent there.
 
     Objects with arbitrary keys, values of any type and recursive types have no equivalent.
@@ -31,41 +31,41 @@ def held_to(schema: Schema) -> Schema | None:
         InvalidArguments: It is not a valid schema.
     """
     try:
-        held = _held(schema)
-    except (_NoWordsError, ValueError):
+        supported = _supported(schema)
+    except (_UnsupportedError, ValueError):
         return None
     except (TypeError, AttributeError, RecursionError):
-        raise senseless(schema) from None
-    named = held.get("$defs", {})
+        raise invalid_schema(schema) from None
+    named = supported.get("$defs", {})
     uses = {name: set(_uses(inner)) for name, inner in named.items()}
-    everywhere = set(_uses(held))
-    return held if everywhere <= uses.keys() and not _circular(uses) else None
+    all_uses = set(_uses(supported))
+    return supported if all_uses <= uses.keys() and not _circular(uses) else None
 
 
-class _NoWordsError(Exception):
+class _UnsupportedError(Exception):
     """Part of the schema has no equivalent."""
 
 
-def _held(schema: Any) -> Schema:
+def _supported(schema: Any) -> Schema:
     if not isinstance(schema, dict):
-        raise _NoWordsError
-    rest, held = dict(schema), Schema()
+        raise _UnsupportedError
+    rest, supported = dict(schema), Schema()
     if "$defs" in rest:
-        held["$defs"] = _each(rest.pop("$defs"))
+        supported["$defs"] = _each(rest.pop("$defs"))
     if "$ref" in rest:
-        return held | {"$ref": rest["$ref"]}
+        return supported | {"$ref": rest["$ref"]}
     if isinstance(rest.get("type"), list):
         rest["anyOf"] = [{"type": name} | _conditions(rest) for name in rest.pop("type")]
         rest = {name: rest[name] for name in ("anyOf", "description", "title") if name in rest}
     kind = rest.pop("type", None)
     described = rest.pop("description", None)
-    held |= _choice(rest) or _typed(kind, rest)
+    supported |= _choice(rest) or _typed(kind, rest)
     if "title" in rest:
-        held["title"] = rest.pop("title")
+        supported["title"] = rest.pop("title")
     descriptions = [described, write_json(rest) if rest else None]
     if any(descriptions):
-        held["description"] = "\n\n".join([text for text in descriptions if text])
-    return held
+        supported["description"] = "\n\n".join([text for text in descriptions if text])
+    return supported
 
 
 def _conditions(schema: Schema) -> Schema:
@@ -74,8 +74,8 @@ def _conditions(schema: Schema) -> Schema:
 
 def _each(schemas: Any) -> Schema:
     if not isinstance(schemas, dict):
-        raise _NoWordsError
-    return {name: _held(inner) for name, inner in schemas.items()}
+        raise _UnsupportedError
+    return {name: _supported(inner) for name, inner in schemas.items()}
 
 
 def _choice(rest: Schema) -> Schema:
@@ -86,7 +86,7 @@ def _choice(rest: Schema) -> Schema:
         return {"const": rest.pop("const")}
     for name, ours in (("anyOf", "anyOf"), ("oneOf", "anyOf"), ("allOf", "allOf")):
         if isinstance(rest.get(name), list):
-            return {ours: [_held(inner) for inner in rest.pop(name)]}
+            return {ours: [_supported(inner) for inner in rest.pop(name)]}
     return {}
 
 
@@ -97,21 +97,21 @@ def _simple(value: Any) -> bool:
 def _typed(kind: Any, rest: Schema) -> Schema:
     """Return the type with its supported keywords, which are popped from `rest`."""
     if kind not in _TYPES:
-        raise _NoWordsError
-    held: Schema = {"type": kind}
+        raise _UnsupportedError
+    supported: Schema = {"type": kind}
     if kind == "object":
         if rest.pop("additionalProperties", False) not in (False, True) or "properties" not in rest:
-            raise _NoWordsError
-        held |= {"properties": _each(rest.pop("properties")), "additionalProperties": False}
+            raise _UnsupportedError
+        supported |= {"properties": _each(rest.pop("properties")), "additionalProperties": False}
         if "required" in rest:
-            held["required"] = rest.pop("required")
+            supported["required"] = rest.pop("required")
     elif kind == "array" and "items" in rest:
-        held["items"] = _held(rest.pop("items"))
+        supported["items"] = _supported(rest.pop("items"))
     if kind == "array" and rest.get("minItems") in (0, 1):
-        held["minItems"] = rest.pop("minItems")
+        supported["minItems"] = rest.pop("minItems")
     if kind == "string" and rest.get("format") in _FORMATS:
-        held["format"] = rest.pop("format")
-    return held
+        supported["format"] = rest.pop("format")
+    return supported
 
 
 def _uses(schema: Any) -> Iterator[str]:

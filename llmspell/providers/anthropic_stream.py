@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import piece_of, string
 from llmspell.providers.anthropic_answer import check_error
-from llmspell.providers.failures import nonsense
+from llmspell.providers.failures import malformed_answer
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from llmspell.providers.strict_json import read_json, write_json
@@ -67,7 +67,9 @@ class MessageAssembly:
         index = data.get("index")
         block = self._blocks.get(index) if isinstance(index, int) else None
         if block is None:
-            raise nonsense(self._endpoint, "a piece of the answer belongs to none of its blocks")
+            raise malformed_answer(
+                self._endpoint, "a piece of the answer belongs to none of its blocks"
+            )
         return block
 
     def _change(self, data: Body) -> None:
@@ -80,7 +82,7 @@ class MessageAssembly:
     def answer(self) -> Body:
         ended = self.ended or self._message.get("stop_reason") is not None
         if not self._message or not ended:
-            raise nonsense(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer ended in the middle")
         content = [block.whole() for _, block in sorted(self._blocks.items())]
         return self._message | {"content": content}
 

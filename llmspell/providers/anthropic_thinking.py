@@ -30,7 +30,7 @@ def thinking(
     if wanted in ("none", 0):
         return takes.off
     if takes.budget:
-        if wanted is None or forced or _in_thoughtless_turn(request, endpoint):
+        if wanted is None or forced or _in_turn_without_thinking(request, endpoint):
             return None
         tokens = wanted if isinstance(wanted, int) else _BUDGETS.get(wanted, _BUDGETS["high"])
         return {"type": "enabled", "budget_tokens": max(tokens, _LEAST_BUDGET)}
@@ -70,7 +70,7 @@ def _thought_before(request: ModelRequest, endpoint: Endpoint) -> bool:
     )
 
 
-def _in_thoughtless_turn(request: ModelRequest, endpoint: Endpoint) -> bool:
+def _in_turn_without_thinking(request: ModelRequest, endpoint: Endpoint) -> bool:
     """Whether the current turn called tools without thinking, perhaps with another model.
 
     The API does not let a model start thinking before that turn has ended.

@@ -102,7 +102,7 @@ def base64_text(data: bytes | None) -> str:
     return base64.b64encode(data or b"").decode()
 
 
-def senseless(schema: dict[str, Any]) -> InvalidArguments:
+def invalid_schema(schema: dict[str, Any]) -> InvalidArguments:
     """Return the error for an invalid schema, as a hook may have left behind."""
     from llmspell.schema import check_schema
 

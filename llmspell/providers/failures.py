@@ -99,7 +99,7 @@ def too_slow(endpoint: Endpoint, setting: str) -> ProviderError:
     return _broken(endpoint, f"{wanted} within {seconds:g} seconds", hint=hint, reason="")
 
 
-def nonsense(
+def malformed_answer(
     endpoint: Endpoint, what: str, *, hint: str | None = None, body: str = "", retry: bool = True
 ) -> ProviderError:
     """Return the error for an answer that violates the protocol."""

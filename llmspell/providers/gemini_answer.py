@@ -10,7 +10,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import count, string, tool_call
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.gemini_content import ABOUT, BESIDE
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
@@ -52,7 +52,9 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
     parts = _parts(candidate.get("content"), endpoint)
     if reason in _MALFORMED and not parts:
         message = string(candidate.get("finishMessage"))
-        raise nonsense(endpoint, f"the model wrote what cannot be read ({reason})", body=message)
+        raise malformed_answer(
+            endpoint, f"the model wrote what cannot be read ({reason})", body=message
+        )
     blocks: list[Block] = []
     for part in parts:
         blocks += _blocks(part, blocks, request, endpoint)
@@ -85,7 +87,7 @@ def _candidate(data: Body, endpoint: Endpoint) -> Body:
     feedback = data.get("promptFeedback")
     reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
     if not isinstance(feedback, dict) or not isinstance(reason, str):
-        raise nonsense(endpoint, "the answer has no candidates")
+        raise malformed_answer(endpoint, "the answer has no candidates")
     message = string(feedback.get("blockReasonMessage"))
     message = message or f"The question is refused ({reason})."
     return {"finishReason": "SAFETY", "finishMessage": message}
@@ -96,7 +98,7 @@ def _parts(content: Any, endpoint: Endpoint) -> list[Body]:
     if parts is None:
         return []
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-        raise nonsense(endpoint, "the answer's parts are no list of objects")
+        raise malformed_answer(endpoint, "the answer's parts are no list of objects")
     return parts
 
 
@@ -116,7 +118,7 @@ def _blocks(
     if isinstance(call := part.get("functionCall"), dict):
         name = call.get("name")
         if not isinstance(name, str) or not name:
-            raise nonsense(endpoint, "the answer holds a function call without a name")
+            raise malformed_answer(endpoint, "the answer holds a function call without a name")
         return [*fields, tool_call(call.get("id"), name, call.get("args"), request, before)]
     media = _media(part.get("inlineData"))
     return [*fields, media] if media is not None else [Extra(endpoint.name, part)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llmspell.providers.body_parts import senseless
+from llmspell.providers.body_parts import invalid_schema
 from llmspell.providers.strict_json import write_json
 
 Schema = dict[str, Any]
@@ -31,7 +31,7 @@ def accepted(schema: Schema) -> Schema:
     try:
         return _accepted(schema)
     except (TypeError, ValueError, AttributeError, RecursionError):
-        raise senseless(schema) from None
+        raise invalid_schema(schema) from None
 
 
 def _accepted(schema: Schema) -> Schema:

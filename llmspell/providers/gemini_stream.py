@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import entries, string
-from llmspell.providers.failures import nonsense
+from llmspell.providers.failures import malformed_answer
 from llmspell.providers.gemini_answer import check_error
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
@@ -57,12 +57,12 @@ class ContentAssembly:
         if isinstance(data, list) and data:  # errors may be wrapped in a list
             data = data[0]
         if not isinstance(data, dict):
-            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
+            raise malformed_answer(self._endpoint, "a piece of the answer is not a JSON object")
         return data
 
     def _add(self, part: Any) -> Iterable[Delta]:
         if not isinstance(part, dict):
-            raise nonsense(self._endpoint, "a piece of the answer is not a JSON object")
+            raise malformed_answer(self._endpoint, "a piece of the answer is not a JSON object")
         text = part.get("text")
         if text == "" and len(part) == 1:
             return ()
@@ -101,6 +101,6 @@ class ContentAssembly:
         if not self._candidate and not self._parts:
             return self._answer  # it may say that the prompt is blocked
         if self._candidate.get("finishReason") is None:
-            raise nonsense(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer ended in the middle")
         candidate = self._candidate | {"content": {"role": "model", "parts": self._parts}}
         return self._answer | {"candidates": [candidate]}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.embedding import Embeddings, EmbedRequest, Vector, in_batches
-from llmspell.providers.failures import nonsense
+from llmspell.providers.failures import malformed_answer
 from llmspell.providers.http_provider import Body, HttpProvider
 from llmspell.providers.messages import Usage
 from llmspell.providers.provider import ModelName
@@ -31,7 +31,7 @@ class HttpEmbedder(HttpProvider):
             vectors, usage = self.vectors(data, texts)
             if len(vectors) != len(texts):
                 what = f"{len(texts)} texts were asked for, and {len(vectors)} vectors came"
-                raise nonsense(self.endpoint, what)
+                raise malformed_answer(self.endpoint, what)
             return Embeddings(vectors, usage, request.model)
 
         return await in_batches(request, one)
@@ -53,7 +53,7 @@ def entries_in(data: Body, name: str, endpoint: Endpoint) -> list[Body]:
     """Return the list of objects `data[name]`. Raises ProviderError when it is not one."""
     entries = data.get(name)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise nonsense(endpoint, "the answer holds no list of vectors")
+        raise malformed_answer(endpoint, "the answer holds no list of vectors")
     return entries
 
 
@@ -61,5 +61,5 @@ def vector_in(given: Any, endpoint: Endpoint) -> Vector:
     """Return a list of numbers as a vector. Raises ProviderError when it is not one."""
     numbers = (float, int)
     if not isinstance(given, list) or not all(type(number) in numbers for number in given):
-        raise nonsense(endpoint, "the answer holds a vector that is none")
+        raise malformed_answer(endpoint, "the answer holds a vector that is none")
     return [float(number) for number in given]

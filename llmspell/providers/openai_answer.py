@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import count, string, tool_call
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.messages import (
     Block,
     Extra,
@@ -42,7 +42,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
     choice = _first_choice(data, endpoint)
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise nonsense(endpoint, "the answer's choice has no message")
+        raise malformed_answer(endpoint, "the answer's choice has no message")
     blocks = _blocks(message, request, endpoint)
     called = any(type(block) is ToolCall for block in blocks)
     model = data.get("model")
@@ -63,7 +63,7 @@ def _first_choice(data: Body, endpoint: Endpoint) -> Body:
     if error:
         raise failed_inside(endpoint, error)
     if not isinstance(choice, dict):
-        raise nonsense(endpoint, "the answer has no choices")
+        raise malformed_answer(endpoint, "the answer has no choices")
     return choice
 
 
@@ -140,7 +140,9 @@ def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[T
         function = function if isinstance(function, dict) else {}
         name = function.get("name")
         if not name or not isinstance(name, str):
-            raise nonsense(endpoint, "the answer holds a tool call without a function's name")
+            raise malformed_answer(
+                endpoint, "the answer holds a tool call without a function's name"
+            )
         found.append(tool_call(call.get("id"), name, function.get("arguments"), request, found))
     return found
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from llmspell.providers.answer_parts import count
 from llmspell.providers.embedding import Vector
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.http_embedder import HttpEmbedder, entries_in, vector_in
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Usage
@@ -40,7 +40,7 @@ class OpenAIHttp(HttpEmbedder):
         placed = {entry.get("index", place): entry for place, entry in enumerate(entries)}
         if placed.keys() != set(range(len(entries))):
             what = f"{len(texts)} texts were asked for, and the vectors are of others"
-            raise nonsense(self.endpoint, what)
+            raise malformed_answer(self.endpoint, what)
         found = [placed[place].get("embedding") for place in range(len(entries))]
         usage = Usage(input_tokens=count(data.get("usage"), "prompt_tokens"))
         return [vector_in(vector, self.endpoint) for vector in found], usage

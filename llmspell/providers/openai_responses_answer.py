@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import count, entries, string, tool_call
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.messages import (
     Block,
     Extra,
@@ -46,13 +46,13 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
         raise failed_inside(endpoint, data["error"])
     output, status = data.get("output"), data.get("status") or "completed"
     if not isinstance(output, list):
-        raise nonsense(endpoint, "the answer has no output")
+        raise malformed_answer(endpoint, "the answer has no output")
     if status not in ("completed", "incomplete"):
-        raise nonsense(endpoint, f"the answer is {status}", retry=False)
+        raise malformed_answer(endpoint, f"the answer is {status}", retry=False)
     blocks: list[Block] = []
     for item in output:
         if not isinstance(item, dict):
-            raise nonsense(endpoint, "the answer's output holds what is no item")
+            raise malformed_answer(endpoint, "the answer's output holds what is no item")
         blocks += _blocks(item, request, endpoint, blocks)
     model = data.get("model")
     return ModelResponse(
@@ -73,7 +73,9 @@ def _blocks(
     if kind == "function_call":
         name = item.get("name")
         if not isinstance(name, str):
-            raise nonsense(endpoint, "the answer holds a tool call without a function's name")
+            raise malformed_answer(
+                endpoint, "the answer holds a tool call without a function's name"
+            )
         call = tool_call(item.get("call_id"), name, item.get("arguments"), request, before)
         return [*_about(item, _OF_CALLS, endpoint.name), call]
     if kind == "reasoning":

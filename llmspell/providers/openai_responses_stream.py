@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from llmspell.providers.answer_parts import count, piece_of, string
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 
@@ -57,7 +57,7 @@ class ResponsesAssembly:
 
     def answer(self) -> Body:
         if self._response is None:
-            raise nonsense(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer ended in the middle")
         if self._response.get("output"):
             return self._response
         return self._response | {"output": self._items}  # the last event may lack the items
@@ -106,7 +106,7 @@ class ResponsesAssembly:
     def _whole(self, data: Body) -> Iterable[Delta]:
         response = data.get("response")
         if not isinstance(response, dict):
-            raise nonsense(self._endpoint, "the answer ended with no response")
+            raise malformed_answer(self._endpoint, "the answer ended with no response")
         self._response = response
         return ()
 

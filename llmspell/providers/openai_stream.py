@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import piece_of, string
-from llmspell.providers.failures import failed_inside, nonsense
+from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
 from llmspell.providers.openai_answer import REASONING, thought_in
@@ -60,9 +60,9 @@ class ChatAssembly:
 
     def answer(self) -> Body:
         if not self.ended and self._finish_reason is None:
-            raise nonsense(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer ended in the middle")
         if not self._begun:
-            raise nonsense(self._endpoint, "the answer has no choices")
+            raise malformed_answer(self._endpoint, "the answer has no choices")
         message = dict(self._message)
         message["content"] = "".join(self._texts)
         if self._parts:

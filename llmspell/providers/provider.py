@@ -27,7 +27,8 @@ class Provider(Protocol):
         """Ask the model and wait for its whole answer.
 
         Raises:
-            ProviderError: The provider cannot be reached, reports an error, or answers nonsense.
+            ProviderError: The provider cannot be reached, reports an error, or sends a malformed
+                answer.
             InvalidArguments: The request cannot be expressed in this provider's protocol.
         """
         ...

@@ -180,9 +180,9 @@ class SqliteStore(Store):
 
     def once(self, done: str) -> SqliteStore:
         _ = self._writer, self._reader  # create them first, so that both stores share them
-        twin = copy(self)
-        twin._once = done  # noqa: SLF001 - same class
-        return twin
+        other = copy(self)
+        other._once = done  # noqa: SLF001 - same class
+        return other
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         done = self._once

@@ -6,7 +6,7 @@ from anthropic import transform_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.providers.anthropic_schema import held_to
+from llmspell.providers.anthropic_schema import to_supported_schema
 
 leaves = st.sampled_from(
     [
@@ -56,12 +56,12 @@ def undescribed(schema):
 @given(schemas)
 def test_they_are_the_official_sdks(schema):
     whole = {"type": "object", "properties": {"it": schema}, "$defs": {"leaf": {"type": "string"}}}
-    assert undescribed(held_to(whole)) == undescribed(transform_schema(whole))
+    assert undescribed(to_supported_schema(whole)) == undescribed(transform_schema(whole))
 
 
 def test_what_it_has_no_word_for_is_described():
     schema = {"type": "string", "format": "isbn", "maxLength": 13, "description": "A book"}
-    assert held_to(schema) == {
+    assert to_supported_schema(schema) == {
         "type": "string",
         "description": 'A book\n\n{"format":"isbn","maxLength":13}',
     }
@@ -69,7 +69,7 @@ def test_what_it_has_no_word_for_is_described():
 
 def test_a_list_of_types_becomes_a_choice():
     schema = {"type": ["string", "null"], "format": "date", "description": "When", "title": "Date"}
-    assert held_to(schema) == {
+    assert to_supported_schema(schema) == {
         "anyOf": [
             {"type": "string", "format": "date"},
             {"type": "null", "description": '{"format":"date"}'},
@@ -78,7 +78,7 @@ def test_a_list_of_types_becomes_a_choice():
         "title": "Date",
     }
     for value in ("2026-11-29", None):
-        jsonschema.validate(value, held_to(schema))
+        jsonschema.validate(value, to_supported_schema(schema))
 
 
 TREE = {"type": "object", "properties": {"inner": {"$ref": "#/$defs/tree"}}}
@@ -104,7 +104,7 @@ TREE = {"type": "object", "properties": {"inner": {"$ref": "#/$defs/tree"}}}
     ],
 )
 def test_what_no_model_can_be_held_to(schema):
-    assert held_to(schema) is None
+    assert to_supported_schema(schema) is None
 
 
 def test_types_that_refer_to_others_are_held_to():
@@ -112,4 +112,4 @@ def test_types_that_refer_to_others_are_held_to():
         "$defs": {"leaf": {"type": "string"}, "pair": {"anyOf": [{"$ref": "#/$defs/leaf"}]}},
         "$ref": "#/$defs/pair",
     }
-    assert held_to(schema) == schema
+    assert to_supported_schema(schema) == schema

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.anthropic_schema import held_to
+from llmspell.providers.anthropic_schema import to_supported_schema
 from llmspell.providers.gemini_schema import accepted
 
 KEYWORDS = (
@@ -24,7 +24,7 @@ values = st.recursive(
 schemas = st.dictionaries(st.sampled_from(KEYWORDS), values, max_size=5)
 
 
-@pytest.mark.parametrize("write", [accepted, held_to])
+@pytest.mark.parametrize("write", [accepted, to_supported_schema])
 @given(schema=schemas)
 def test_they_are_written_or_refused(write, schema):
     try:
@@ -34,7 +34,7 @@ def test_they_are_written_or_refused(write, schema):
     assert written is None or isinstance(written, dict)
 
 
-@pytest.mark.parametrize("write", [accepted, held_to])
+@pytest.mark.parametrize("write", [accepted, to_supported_schema])
 def test_what_is_wrong_is_said(write):
     with pytest.raises(InvalidArguments, match=r"properties\.a.description: 5 is not of type"):
         write({"type": "object", "properties": {"a": {"type": "string", "description": 5}}})
