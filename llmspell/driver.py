@@ -300,7 +300,7 @@ class Driver:
         """Finish with the spell's result, once the rest is done if there is any."""
         self.came_to = (value,)
         rest = self._rest()
-        if self._unwinding:
+        if self._unwinding or (self._turns and self._turns.has_more()):
             rest = self._see_unwound(rest)
         if rest is None:
             self._finish(value)
@@ -317,8 +317,14 @@ class Driver:
         """Await the rest and the end of abandoned effects, which may still call hooks of the spell."""
         if rest is not None:
             await rest
-        while self._unwinding:
-            await asyncio.wait(self._unwinding)
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
+        if self._turns:
+            await self._turns.told_all()
+
+    def _under_way(self) -> set[asyncio.Future[Any]]:
+        computes = self._elsewhere and not self._elsewhere.done()
+        return self._unwinding | ({self._elsewhere} if self._elsewhere and computes else set())
 
     # The loop.
 

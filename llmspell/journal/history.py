@@ -9,7 +9,7 @@ has been requested again, and Lua has had as many turns.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Container, Sequence
 from itertools import takewhile
@@ -114,6 +114,9 @@ class History:
         asked = [r.effect.asked for r in self._by_asking]
         self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
         self._last_turn = max(self._turns, default=0)
+        self._of_state: dict[str, list[int]] = {}
+        for number in sorted(self._turns):
+            self._of_state.setdefault(self._turns[number].under, []).append(number)
         self._next = self._asked = self._turn = self._steps = 0
         self._beyond: list[tuple[str, str, asyncio.Future[None]]] = []
         self._waking: list[Callable[[], None]] = []
@@ -216,6 +219,12 @@ class History:
 
     def has_turns_after(self, turn: int) -> bool:
         return turn < self._last_turn
+
+    def goes_on_after(self, turn: int, under: str) -> bool:
+        """Return whether a Lua state has more turns, until the run ends or another begins at its path."""
+        numbers = self._of_state.get(under, [])
+        after = bisect_right(numbers, turn)
+        return after < len(numbers) and self._turns[numbers[after]].names not in (["0"], ["end"])
 
     def makes_calls_after(self, turn: int, under: str) -> bool:
         """Return whether a Lua state is told of a leaf's call, or of its abort, after a turn."""

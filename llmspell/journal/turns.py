@@ -8,9 +8,10 @@ leaf is answered from the record.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from llmspell.journal.recorded_calls import storable
 from llmspell.journal.recording import BACK, LATE, Recording
@@ -185,6 +186,19 @@ class Turns:
     def leave(self) -> None:
         """Note that the run stops, so that no state has turns any more."""
         self._recording.abandoned.leave()
+
+    def has_more(self) -> bool:
+        """Return whether the record has more turns of this state."""
+        recording = self._recording
+        history = recording.history
+        return history is not None and history.goes_on_after(recording.turn, self._under)
+
+    async def told_all(self) -> None:
+        """Wait until the state has had all of its recorded turns."""
+        while self.has_more():
+            woken = asyncio.Event()
+            cast("History", self._recording.history).hold(woken.set)
+            await woken.wait()
 
     def ended(self) -> None:
         """Note that the Lua state has ended."""

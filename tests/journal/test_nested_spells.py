@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from llmspell import tool
 from llmspell.spell import parse_spell
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -134,6 +135,29 @@ async def test_what_ends_while_a_spell_computes_in_another_process_has_ended_bef
     """
     for _ in range(3):
         await twice(source, isolate=True, again={"isolate": False})
+
+
+@tool
+async def lingers() -> None:
+    """Take some time to clean up."""
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+async def test_a_spell_that_returns_before_what_it_cancelled_has_ended_has_as_many_turns(
+    twice, isolate
+):
+    source = """
+    Spell.run([[
+      pcall(Task.race, {lingers, lingers, function() Task.sleep(0.01) end})
+    ]], {grants = {tool = {"*"}}})
+    Task.sleep(0.001)
+    return State.increment("a")
+    """
+    assert await twice(source, isolate=isolate, tools=[lingers]) == (1, [])
 
 
 async def test_a_run_that_is_stopped_waits_for_no_hook_at_the_end_of_a_spell(new_runtime):
