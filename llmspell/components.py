@@ -24,11 +24,11 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
         PluginError: A tool cannot be loaded, or two have the same name and version.
     """
     tools = Tools.with_builtin_tools().with_category_index()
-    found = _offered("llmspell.tools", Tool, "tool")
+    offered = _offered("llmspell.tools", Tool, "tool")
     for module in project.settings.tools.modules:
-        found += load_module(module)
-    found += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
-    for tool in found:
+        offered += load_module(module)
+    offered += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
+    for tool in offered:
         try:
             tools.add(tool)
         except ValueError as error:
@@ -44,14 +44,14 @@ def all_bridges(given: Iterable[Bridge]) -> Bridges:
 
 def _offered(group: str, kind: Any, what: str) -> list[Any]:
     """Load what installed packages offer in an entry-point group. Raises PluginError."""
-    found = []
+    offered = []
     for offer in installed(group):
         one = offer.load(what=f"the {what} {offer.name!r}")
         if not isinstance(one, kind):
             hint = f"mend or uninstall {offer.package}, which offers it"
             raise PluginError(f"{offer.reference} is no {what}", hint=hint)
-        found.append(one)
-    return found
+        offered.append(one)
+    return offered
 
 
 def all_hooks(project: Project, given: Iterable[Hook]) -> Hooks:

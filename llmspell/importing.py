@@ -132,12 +132,12 @@ def installed(group: str) -> list[Offer]:
         return []
     from importlib.metadata import distributions
 
-    found: dict[str, list[Offer]] = {}
+    offers_by_package: dict[str, list[Offer]] = {}
     for package in distributions():
         # Of two installed copies of a package, the first is the one imported.
-        if marker in (package.read_text(_OFFERS) or "") and package.name not in found:
-            found[package.name] = _offers_of(package, group)
-    return [offer for offers in found.values() for offer in offers]
+        if marker in (package.read_text(_OFFERS) or "") and package.name not in offers_by_package:
+            offers_by_package[package.name] = _offers_of(package, group)
+    return [offer for offers in offers_by_package.values() for offer in offers]
 
 
 def _offers_of(package: Distribution, group: str) -> list[Offer]:

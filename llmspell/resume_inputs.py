@@ -65,8 +65,8 @@ def check_tools(run: RecordedRun, tools: Tools) -> None:
 
 def grants_of(table: Mapping[str, Any]) -> Grants:
     """Deserialize grants from the journal."""
-    found = {kind: table.get(kind) for kind in KINDS}
-    return Grants(**{k: None if v is None else tuple(v) for k, v in found.items()})
+    targets = {kind: table.get(kind) for kind in KINDS}
+    return Grants(**{k: None if v is None else tuple(v) for k, v in targets.items()})
 
 
 def granted_then(run: RecordedRun, spell: Spell) -> Grants:

@@ -327,17 +327,17 @@ class Runtime:
             return unfinished  # type: ignore[return-value]
 
         journal = self._open_journal()
-        found = rerun.find(journal, run)
-        spell = resume_inputs.spell_now(found, self.project)
-        launch = await self._run_config.launch_again(found, spell)
-        resume_inputs.check_tools(found, self.tools)
+        recorded_run = rerun.find(journal, run)
+        spell = resume_inputs.spell_now(recorded_run, self.project)
+        launch = await self._run_config.launch_again(recorded_run, spell)
+        resume_inputs.check_tools(recorded_run, self.tools)
         judge = unfinished if callable(unfinished) else always
-        recorded = approved_elsewhere(journal.path, found)
+        recorded = approved_elsewhere(journal.path, recorded_run)
         approved = await resume_inputs.approve_again(
-            found, recorded, launch.approvals, self._person
+            recorded_run, recorded, launch.approvals, self._person
         )
         beginning = launch.beginning(self.tools)
-        recording = rerun.resume(journal, found, beginning, judge, approved=approved)
+        recording = rerun.resume(journal, recorded_run, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
         return await self._with_limit_hint(spell, done), launch
 
@@ -384,11 +384,11 @@ class Runtime:
         if spell is not None and not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
         journal = self._open_journal()
-        found = rerun.find(journal, run)
+        recorded_run = rerun.find(journal, run)
         bound = resume_inputs.params_now(
-            found, spell or resume_inputs.spell_now(found, self.project), params
+            recorded_run, spell or resume_inputs.spell_now(recorded_run, self.project), params
         )
-        id_ = rerun.fork(journal, found, at, rerun.ForkOptions(bound, models or {}, spell))
+        id_ = rerun.fork(journal, recorded_run, at, rerun.ForkOptions(bound, models or {}, spell))
         result, launch = await self._resume(id_, "again", output, begun)
         for model in (models or {}).keys() - launch.models.used:
             log.warning("%s was not asked after %s, so nothing replaced it", model, at)
@@ -413,10 +413,10 @@ class Runtime:
         from llmspell.journal import rerun
 
         journal = self._open_journal()
-        found = rerun.find(journal, run)
-        launch = launch_of(found)
-        recording = rerun.replay(journal, found, until=until)
-        tools = found.setup["tools"]
+        recorded_run = rerun.find(journal, run)
+        launch = launch_of(recorded_run)
+        recording = rerun.replay(journal, recorded_run, until=until)
+        tools = recorded_run.setup["tools"]
         return await self._runs.run_recorded(
             recording, launch, self._output_or(output), tools=tools
         )

@@ -207,10 +207,10 @@ def _check_references(schema: dict[str, Any], parts: list[tuple[str, dict[str, A
     for place, part in parts:
         reference = part.get("$ref", "#")
         try:
-            found = target(schema, reference)
+            referenced = target(schema, reference)
         except LookupError:
-            found = None
-        if id(found) not in known and not isinstance(found, bool):
+            referenced = None
+        if id(referenced) not in known and not isinstance(referenced, bool):
             raise ValueError(f"{_at(place, '$ref')}: {reference!r} leads to no part of the schema")
 
 

@@ -44,14 +44,14 @@ class _OutOfSteps(Exception):
 
 def problems(schema: Any, value: Value) -> list[str]:
     """Return why a value does not match a checked schema, one line per problem."""
-    found: list[str] = []
+    texts: list[str] = []
     try:
-        found.extend(map(str, islice(_Check(schema).look(schema, value, ()), MAX_PROBLEMS + 1)))
+        texts.extend(map(str, islice(_Check(schema).look(schema, value, ()), MAX_PROBLEMS + 1)))
     except _OutOfSteps:
-        found.append(f"to check it would take more than {MAX_STEPS:,} steps")
+        texts.append(f"to check it would take more than {MAX_STEPS:,} steps")
     except RecursionError:
-        found.append("it is nested too deeply")
-    return found if len(found) <= MAX_PROBLEMS else [*found[:MAX_PROBLEMS], "and more"]
+        texts.append("it is nested too deeply")
+    return texts if len(texts) <= MAX_PROBLEMS else [*texts[:MAX_PROBLEMS], "and more"]
 
 
 def target(root: Any, reference: str) -> Any:

@@ -75,14 +75,14 @@ class Signature:
         Raises:
             TypeError: A parameter cannot be passed by name, or its type cannot be resolved.
         """
-        found = []
+        parameters = []
         for parameter in inspect.signature(self.function).parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise TypeError(f"{self.name}: {parameter.name!r} cannot be given by name")
             if parameter.name not in self.injections:
                 annotation = self._hints.get(parameter.name, Any)
-                found.append(parameter.replace(annotation=annotation))
-        return found
+                parameters.append(parameter.replace(annotation=annotation))
+        return parameters
 
     @cached_property
     def needs_arguments(self) -> bool:
@@ -155,8 +155,8 @@ class Signature:
         """Return a hint with the parameters that misspelled names are similar to, or None."""
         names = [parameter.name for parameter in self.parameters]
         unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
-        meant = [one for name in unknown for one in similar(name, names, most=1)]
-        return f"did you mean {' and '.join(dict.fromkeys(meant))}?" if meant else None
+        suggestions = [one for name in unknown for one in similar(name, names, most=1)]
+        return f"did you mean {' and '.join(dict.fromkeys(suggestions))}?" if suggestions else None
 
     @property
     def usage(self) -> str:

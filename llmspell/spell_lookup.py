@@ -33,10 +33,10 @@ def named_parts(name: str, project: Project) -> dict[str, Any]:
 
     Raises as `find_spell` does.
     """
-    found = named_spells(project).get(name)
-    if found is None:
+    spell_file = named_spells(project).get(name)
+    if spell_file is None:
         raise _not_found(name, project)
-    return parts_of(found, project)
+    return parts_of(spell_file, project)
 
 
 def find_file(name: str, project: Project) -> Path:
@@ -46,9 +46,9 @@ def find_file(name: str, project: Project) -> Path:
         if _is_file(file):
             return file
     if path.suffix != ".lua" and len(path.parts) == 1:
-        found = named_spells(project).get(name)
-        if found is not None:
-            return found
+        spell_file = named_spells(project).get(name)
+        if spell_file is not None:
+            return spell_file
     raise _not_found(name, project)
 
 

@@ -18,5 +18,5 @@ def similar(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str, most: int = 1) -> str:
     """Return a hint with similar names, or `otherwise` when there are none."""
-    found = similar(name, known, most=most)
-    return f"did you mean {' or '.join(found)}?" if found else otherwise
+    suggestions = similar(name, known, most=most)
+    return f"did you mean {' or '.join(suggestions)}?" if suggestions else otherwise

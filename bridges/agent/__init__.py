@@ -219,8 +219,8 @@ async def with_(effect: Effect, agent: str, capabilities: dict[str, Value]) -> N
 @bridge.effect(leaf=False)
 async def without(effect: Effect, agent: str, names: list[str]) -> int:
     """Remove capabilities from an agent, by name or type; returns how many were removed."""
-    found = effect.run[Agents].find(agent).capabilities
-    return sum([await found.remove(name, effect) for name in names])
+    attached = effect.run[Agents].find(agent).capabilities
+    return sum([await attached.remove(name, effect) for name in names])
 
 
 @bridge.effect(leaf=False)
@@ -234,8 +234,8 @@ def find(
     effect: Effect, capability: str | None = None, name: str | None = None, search: str = ""
 ) -> list[dict[str, str]]:
     """The run's agents with a capability or name, or that match a search text: {id, name}."""
-    found = effect.run[Agents].search(search, tag=capability)
-    return [{"id": a.id, "name": a.name} for a in found if name in (None, a.name)]
+    matches = effect.run[Agents].search(search, tag=capability)
+    return [{"id": a.id, "name": a.name} for a in matches if name in (None, a.name)]
 
 
 @bridge.effect(leaf=False)

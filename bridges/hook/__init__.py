@@ -71,10 +71,10 @@ def use(
 def remove(effect: Effect, id: str) -> bool:
     """Remove a hook of this run; returns whether it existed."""
     hooks = effect.run[Hooks]
-    found = [hook for hook in hooks.own() if id in (hook.id, getattr(hook.owner, "id", None))]
-    for hook in found:
+    matches = [hook for hook in hooks.own() if id in (hook.id, getattr(hook.owner, "id", None))]
+    for hook in matches:
         hooks.remove(hook)
-    return bool(found)
+    return bool(matches)
 
 
 @bridge.effect("list", repeatable=True)

@@ -45,15 +45,15 @@ async def run(
     named = _NAME.fullmatch(spell) is not None
     try:
         if named:
-            found = spell_from(await beside(effect, "spell", _parts(effect, spell)))
+            spell_to_run = spell_from(await beside(effect, "spell", _parts(effect, spell)))
         else:
-            found = _written(spell, name)
+            spell_to_run = _written(spell, name)
     except SpellFailed:
         raise
     except LlmspellError as error:
         raise SpellFailed(spell if named else name, error) from error
     child = ChildRun(
-        spell=found,
+        spell=spell_to_run,
         params=params or {},
         arguments=arguments or [],
         grants=Grants.from_lists(grants or {}),

@@ -155,13 +155,13 @@ async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
     """
     watches = effect.run[RunWatches]
     watch = watches.find(id)
-    found = []
+    changes = []
     try:
-        found = await watch.next() if watch else []
+        changes = await watch.next() if watch else []
     finally:
-        if not found:
+        if not changes:
             watches.drop(id)
-    return [{"key": change.key, "new": change.new, "old": change.old} for change in found]
+    return [{"key": change.key, "new": change.new, "old": change.old} for change in changes]
 
 
 @bridge.effect(leaf=False)
@@ -177,8 +177,8 @@ async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, secon
     """Call a Lua function with each change in turn, until the watch ends."""
     numbers = count()
     try:
-        while found := await effect.perform("state.changes", id=id_):
-            for change in found:
+        while changes := await effect.perform("state.changes", id=id_):
+            for change in changes:
                 await _call(effect, id_, function, change, next(numbers), seconds)
     except LlmspellError as error:
         log.warning("the watch %s ends: %s", id_, error)

@@ -86,8 +86,8 @@ def listing(
     effect: Effect, category: str | None = None, tag: str | None = None, search: str = ""
 ) -> list[dict[str, Value]]:
     """The tools, filtered by category, tag or search text: like `get`, but without a schema."""
-    found = effect.run[Tools].search(search, category=category, tag=tag)
-    return [tool.summary() for tool in found]
+    matches = effect.run[Tools].search(search, category=category, tag=tag)
+    return [tool.summary() for tool in matches]
 
 
 @bridge.effect(leaf=False)

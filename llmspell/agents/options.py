@@ -51,8 +51,8 @@ def check_models(model: str | None, fallback: Sequence[str], context: Context | 
 def tool(run: Run, entry: Value) -> str | Tool:
     """Convert a `tools` entry: a name, {name, description, params, run} or {agent, name, …}."""
     if isinstance(entry, str):
-        found = run[Tools].find(entry)
-        return found if "@" in entry else entry  # the model calls a pinned version by its name
+        resolved = run[Tools].find(entry)
+        return resolved if "@" in entry else entry  # the model calls a pinned version by its name
     if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
         return LuaTool(
             str(entry.get("name")),
@@ -69,18 +69,18 @@ def tool(run: Run, entry: Value) -> str | Tool:
 
 def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str | Tool, ...]:
     """Convert the entries of `tools`, whose names must be unique, also among handoff tools."""
-    found = tuple(tool(run, entry) for entry in entries)
-    names = [each if isinstance(each, str) else each.name for each in found]
+    resolved = tuple(tool(run, entry) for entry in entries)
+    names = [each if isinstance(each, str) else each.name for each in resolved]
     names += [transfer(other) for other in handoff]
     twice = [name for n, name in enumerate(names) if name in names[:n]]
     if twice:
         raise _wrong(f"tools: two are named {twice[0]!r}, which the model goes by")
-    return found
+    return resolved
 
 
 def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
     """Convert the entries of `handoff`: agents, as {agent = id}."""
-    found = []
+    agents = []
     for entry in entries:
         if not (isinstance(entry, Mapping) and isinstance(entry.get("agent"), str)):
             raise _wrong("handoff: each is an agent")
@@ -88,10 +88,10 @@ def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
         if not _CALLABLE.fullmatch(transfer(other)):
             problem = f"handoff: no model can call {other.name!r}: use letters, digits, _ and -"
             raise _wrong(f"{problem}, at most {_LONGEST}")
-        found.append(other)
-    if len({other.name for other in found}) < len(found):
+        agents.append(other)
+    if len({other.name for other in agents}) < len(agents):
         raise _wrong("handoff: two of the agents have the same name, which the model goes by")
-    return tuple(found)
+    return tuple(agents)
 
 
 def output(shape: Value) -> dict[str, Any] | None:

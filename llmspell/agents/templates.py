@@ -64,18 +64,18 @@ class Templates:
 
     def find(self, name: str) -> Template:
         """Return the template of that name. Raises UnknownEffect."""
-        found = self.all().get(name)
-        if found is None:
+        template = self.all().get(name)
+        if template is None:
             raise UnknownEffect("agent template", name, similar(name, self.all()))
-        return found
+        return template
 
     def all(self) -> Mapping[str, Template]:
         """Return every template by name."""
-        found: dict[str, Template] = {}
+        templates: dict[str, Template] = {}
         for folder in self._folders:
             for suffix in _SUFFIXES:
                 for file in sorted(folder.glob(f"*{suffix}")):
                     # Symbolic links must not lead out of the folder.
                     if file.is_file() and file.resolve().is_relative_to(folder.resolve()):
-                        found.setdefault(file.stem, Template(file.stem, file))
-        return dict(sorted(found.items()))
+                        templates.setdefault(file.stem, Template(file.stem, file))
+        return dict(sorted(templates.items()))

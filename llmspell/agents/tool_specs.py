@@ -16,9 +16,9 @@ _HANDOFF_SCHEMA = {
 
 def specs(agent: Agent, tools: Tools) -> tuple[ToolSpec, ...]:
     """Return everything the agent's model may call, in a stable order."""
-    found = [tools.find(tool) if isinstance(tool, str) else tool for tool in agent.tools]
+    available = [tools.find(tool) if isinstance(tool, str) else tool for tool in agent.tools]
     return (
-        *[_spec(tool) for tool in found],
+        *[_spec(tool) for tool in available],
         *[ToolSpec(transfer(other), _about(other), _HANDOFF_SCHEMA) for other in agent.handoff],
     )
 

@@ -24,10 +24,10 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
     try:
         settings = TypeAdapter(Settings).validate_python(table)
     except ValidationError as error:
-        found = [(_place(e["loc"], table), e["type"], e["msg"]) for e in error.errors()]
+        errors = [(_place(e["loc"], table), e["type"], e["msg"]) for e in error.errors()]
         unknown = [e["loc"] for e in error.errors() if e["type"] == _UNKNOWN]
         # Suppress pydantic's error: it quotes the input, which may contain an API key.
-        problems = [_problem(*parts) for parts in found]
+        problems = [_problem(*parts) for parts in errors]
         raise ConfigError(source, problems, hint=_hint(unknown)) from None
     granted = _targets_read(settings.permissions)
     return replace(settings, permissions=replace(granted, deny=_targets_read(granted.deny)))
@@ -61,13 +61,15 @@ def _hint(unknown: list[tuple[int | str, ...]]) -> str | None:
     """Suggest keys that resemble the unknown ones, or else list the keys of that table."""
     if not unknown:
         return None
-    meant = []
+    guesses = []
     for *table, name in sorted(unknown, key=len):
         keys = _keys_at(table)
         inner = [] if table else [f"{key}.{k}" for key in keys for k in _keys_at([key])]
-        meant += [_named([*table, found]) for found in similar(str(name), [*keys, *inner], most=1)]
-    if meant:
-        return f"did you mean {' and '.join(dict.fromkeys(meant))}?"
+        guesses += [
+            _named([*table, guess]) for guess in similar(str(name), [*keys, *inner], most=1)
+        ]
+    if guesses:
+        return f"did you mean {' and '.join(dict.fromkeys(guesses))}?"
     table = list(unknown[0][:-1])
     of = f" of {_named(table)}" if table else ""
     return f"settings{of} are {', '.join(_keys_at(table))}"

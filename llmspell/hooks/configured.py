@@ -40,10 +40,10 @@ def _make(entry: HookSettings, source: str) -> Hook:
         problem = f"hooks.{entry.name}: no hook is named so"
         raise ConfigError(source, [problem], hint=_hint(entry.name))
     place = f"hooks.{entry.name or entry.module}"
-    found = load_object(reference, what="a hook")
-    if not (isinstance(found, type) and issubclass(found, Hook)):
+    hook_class = load_object(reference, what="a hook")
+    if not (isinstance(hook_class, type) and issubclass(hook_class, Hook)):
         raise ConfigError(source, [f"{place}: {reference} is no subclass of Hook"])
-    hook: Hook = construct(found, entry.settings, place=f"{place}.settings", source=source)
+    hook: Hook = construct(hook_class, entry.settings, place=f"{place}.settings", source=source)
     hook.id = entry.name or hook.id
     if entry.effects:
         if not isinstance(hook, EffectHook):

@@ -96,7 +96,7 @@ class Hooks:
         hook = RegisteredHook(
             id=id or getattr(function, "__name__", None) or f"hook-{number}",
             phase=parsed[0][0],
-            patterns=tuple(pattern for _, found in parsed for pattern in found),
+            patterns=tuple(pattern for _, names in parsed for pattern in names),
             function=function,
             priority=priority,
             timeout=timeout,
@@ -189,11 +189,11 @@ class Hooks:
         when this registry's `seen` had that value.
         """
         then = self.all() if seen in (None, self.seen) else _ordered(self._entries_at(seen))
-        found: dict[Phase, tuple[RegisteredHook, ...]] = {}
+        hooks: dict[Phase, tuple[RegisteredHook, ...]] = {}
         for hook in then:
             if hook.matches(name):
-                found[hook.phase] = (*found.get(hook.phase, ()), hook)
-        return found
+                hooks[hook.phase] = (*hooks.get(hook.phase, ()), hook)
+        return hooks
 
     def has_changed_for(self, name: str) -> bool:
         """Return whether a spell has ever registered a hook for an effect or point with that name."""

@@ -143,7 +143,7 @@ def _own(name: str) -> bytes:
 
 def _quoted(data: bytes) -> bytes:
     """Quote bytes as a Lua string literal."""
-    return b'"%s"' % re.sub(rb'[\\"\r\n]', lambda found: b"\\%03d" % found[0][0], data)
+    return b'"%s"' % re.sub(rb'[\\"\r\n]', lambda match: b"\\%03d" % match[0][0], data)
 
 
 def _bytecode(part: LuaPart, compiled: Callable[[bytes], bytes]) -> bytes:

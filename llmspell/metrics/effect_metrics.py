@@ -52,14 +52,14 @@ class EffectMetrics:
         return self.slowest
 
 
-def histogram(effect: str, found: EffectMetrics) -> Iterator[tuple[str, float]]:
+def histogram(effect: str, metrics: EffectMetrics) -> Iterator[tuple[str, float]]:
     """Yield the series of the effects of one name."""
     bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
-    for bound, count in zip(bounds, accumulate(found.histogram), strict=True):
+    for bound, count in zip(bounds, accumulate(metrics.histogram), strict=True):
         yield series("llmspell_effect_seconds_bucket", effect=effect, le=bound), count
-    yield series("llmspell_effect_seconds_sum", effect=effect), found.seconds
-    yield series("llmspell_effect_seconds_count", effect=effect), found.calls
-    for code, count in sorted(found.errors.items()):
+    yield series("llmspell_effect_seconds_sum", effect=effect), metrics.seconds
+    yield series("llmspell_effect_seconds_count", effect=effect), metrics.calls
+    for code, count in sorted(metrics.errors.items()):
         yield series("llmspell_effect_errors_total", effect=effect, code=code), count
 
 

@@ -38,8 +38,8 @@ def _make(entry: MiddlewareSettings, source: str) -> Middleware:
         hint = f'there are {", ".join(SHIPPED)}; for one of yours set module = "file.py:NAME"'
         problem = f"middleware.{entry.name}: no middleware is named so"
         raise ConfigError(source, [problem], hint=hint)
-    found = load_object(reference, what="middleware")
-    middleware = as_middleware(_object(found, entry, source))
+    loaded = load_object(reference, what="middleware")
+    middleware = as_middleware(_object(loaded, entry, source))
     if entry.effects and not hasattr(middleware, "effects"):
         problem = f"middleware.{middleware.name}.effects: it is for all effects"
         raise ConfigError(source, [problem])
@@ -52,10 +52,10 @@ def _make(entry: MiddlewareSettings, source: str) -> Middleware:
     return middleware
 
 
-def _object(found: Any, entry: MiddlewareSettings, source: str) -> Any:
+def _object(loaded: Any, entry: MiddlewareSettings, source: str) -> Any:
     place = f"middleware.{entry.name or entry.module}.settings"
-    if isinstance(found, type):
-        return construct(found, entry.settings, place=place, source=source)
+    if isinstance(loaded, type):
+        return construct(loaded, entry.settings, place=place, source=source)
     if entry.settings:
         raise ConfigError(source, [f"{place}: only a class takes settings"])
-    return copy(as_middleware(found))  # several entries may configure the same object
+    return copy(as_middleware(loaded))  # several entries may configure the same object

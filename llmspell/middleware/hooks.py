@@ -56,10 +56,10 @@ class _ChangingHooks:
 
 def _dispatch(handler: Handler, call: Perform, hooks: Hooks, seen: Seen) -> Perform:
     """Return a function that performs the effect with the hooks selected by `seen`."""
-    found = hooks.matching(handler.name, seen)
-    found.pop("at", None)  # hooks at points of the life cycle
-    if not found:
+    matching = hooks.matching(handler.name, seen)
+    matching.pop("at", None)  # hooks at points of the life cycle
+    if not matching:
         return call
     from llmspell.hooks.dispatch import Dispatch
 
-    return Dispatch(handler, call, found, hooks.guard).perform
+    return Dispatch(handler, call, matching, hooks.guard).perform

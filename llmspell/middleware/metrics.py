@@ -92,16 +92,16 @@ class Metrics(FilteredMiddleware):
 
     def close(self) -> None:
         """Log the figures, write the file and update the project's metrics, as the runtime stops."""
-        for name, found in sorted(self.measured.items()):
-            failed = f", {found.errors.total()} failed" if found.errors else ""
+        for name, metrics in sorted(self.measured.items()):
+            failed = f", {metrics.errors.total()} failed" if metrics.errors else ""
             log.info(
                 "%s: %d%s, mean %.3g ms, 95%% within %.3g ms, slowest %.3g ms",
                 name,
-                found.calls,
+                metrics.calls,
                 failed,
-                1000 * found.seconds / max(found.calls, 1),
-                1000 * found.quantile(0.95),
-                1000 * found.slowest,
+                1000 * metrics.seconds / max(metrics.calls, 1),
+                1000 * metrics.quantile(0.95),
+                1000 * metrics.slowest,
             )
         values = self.figures()
         if self.file is not None:
@@ -119,7 +119,7 @@ class Metrics(FilteredMiddleware):
     def figures(self) -> dict[str, float]:
         """Return the metrics of effects, and of its runtime's models, hooks and events."""
         values = dict(
-            one for name, found in self.measured.items() for one in histogram(name, found)
+            one for name, metrics in self.measured.items() for one in histogram(name, metrics)
         )
         if (runtime := self._runtime) is not None:
             values |= of_spending(runtime.spent) | of_hooks(runtime.hooks)

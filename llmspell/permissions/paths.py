@@ -60,11 +60,11 @@ def program_place(program: str, *, expand: bool = False) -> Path | None:
     """
     from shutil import which
 
-    found = program if "/" in program else which(program)
-    if not found:
+    location = program if "/" in program else which(program)
+    if not location:
         return None
     try:
-        path = _as_path(found, expand=expand)
+        path = _as_path(location, expand=expand)
         return path.parent.resolve() / path.name
     except _LEADS_NOWHERE:
         return None

@@ -76,16 +76,16 @@ async def start_plugins(
 
 def _handed_over(given: Iterable[Plugin]) -> list[PluginSpec]:
     """Return the plugins passed in Python, with unique names. Raises PluginError."""
-    found: dict[str, PluginSpec] = {}
+    specs: dict[str, PluginSpec] = {}
     for plugin in given:
         name = getattr(plugin, "name", None)
         if not (isinstance(plugin, Plugin) and isinstance(name, str) and name):
             hint = "hand over an object of a subclass of Plugin that has a name"
             raise PluginError(f"{plugin!r} is no plugin", hint=hint)
-        if name in found:
+        if name in specs:
             raise PluginError(f"two plugins are named {name!r}")
-        found[name] = PluginSpec(PluginSettings(name, required=True), plugin)
-    return list(found.values())
+        specs[name] = PluginSpec(PluginSettings(name, required=True), plugin)
+    return list(specs.values())
 
 
 def _load(runtime: Runtime, taken: set[str]) -> list[PluginSpec]:
@@ -93,7 +93,7 @@ def _load(runtime: Runtime, taken: set[str]) -> list[PluginSpec]:
     project = runtime.project
     source = str(project.file or project.root)
     entries = sorted(project.settings.plugins, key=lambda entry: -entry.priority)
-    found: list[PluginSpec] = []
+    specs: list[PluginSpec] = []
     for entry in entries:
         if not entry.enabled:
             continue
@@ -105,8 +105,8 @@ def _load(runtime: Runtime, taken: set[str]) -> list[PluginSpec]:
         if wanted.name in taken:
             raise same_name(wanted.name, source)
         taken.add(wanted.name)
-        found.append(wanted)
-    return found
+        specs.append(wanted)
+    return specs
 
 
 async def _start(

@@ -24,27 +24,27 @@ def find_class(entry: PluginSettings) -> type[Plugin]:
         PluginError: It is not installed, cannot be imported, or is not a plugin.
     """
     if entry.module:
-        reference, found = entry.module, load_object(entry.module, what="the plugin")
+        reference, plugin_class = entry.module, load_object(entry.module, what="the plugin")
     else:
         offer = _find_offer(entry.name or "")
-        reference, found = offer.reference, offer.load(what="the plugin")
-    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        reference, plugin_class = offer.reference, offer.load(what="the plugin")
+    if not (isinstance(plugin_class, type) and issubclass(plugin_class, Plugin)):
         raise PluginError(f"{reference} is no plugin", hint="it has to be a subclass of Plugin")
-    name = getattr(found, "name", None)
+    name = getattr(plugin_class, "name", None)
     if not (isinstance(name, str) and name):
         raise PluginError(f"{reference} has no name", hint='give the class a name = "…"')
-    if found.settings_model is not None and not _is_model(found.settings_model):
+    if plugin_class.settings_model is not None and not _is_model(plugin_class.settings_model):
         raise PluginError(
             f"{reference} has a settings_model that is no model",
             hint="it has to be a subclass of pydantic's BaseModel",
         )
-    return found
+    return plugin_class
 
 
-def _is_model(found: object) -> bool:
+def _is_model(plugin_class: object) -> bool:
     from pydantic import BaseModel
 
-    return isinstance(found, type) and issubclass(found, BaseModel)
+    return isinstance(plugin_class, type) and issubclass(plugin_class, BaseModel)
 
 
 def _find_offer(name: str) -> Offer:
@@ -81,21 +81,21 @@ def make_plugin(entry: PluginSettings, source: str) -> Plugin:
         ConfigError: Its settings are invalid; the error lists every wrong key.
         PluginError: It cannot be loaded or created.
     """
-    found = find_class(entry)
-    name = entry.name or found.name
-    settings = check_plugin_settings(found, entry.settings, name, source)
+    plugin_class = find_class(entry)
+    name = entry.name or plugin_class.name
+    settings = check_plugin_settings(plugin_class, entry.settings, name, source)
     try:
-        return found(settings)
+        return plugin_class(settings)
     except (Exception, SystemExit) as error:
         raise PluginError(f"{type(error).__name__}: {error}") from error
 
 
 def check_plugin_settings(
-    found: type[Plugin], given: dict[str, Any], name: str, source: str
+    plugin_class: type[Plugin], given: dict[str, Any], name: str, source: str
 ) -> BaseModel | None:
     """Validate settings with the plugin's model. Raises ConfigError, or PluginError if it fails."""
     place = f"plugins.{name}.settings"
-    if found.settings_model is None:
+    if plugin_class.settings_model is None:
         problems = [f"{place}.{key} is no setting" for key in given]
         if problems:
             raise ConfigError(source, problems, hint=f"{name} has no settings")
@@ -103,9 +103,9 @@ def check_plugin_settings(
     from pydantic import ValidationError
 
     try:
-        return found.settings_model.model_validate(given, extra="forbid")
+        return plugin_class.settings_model.model_validate(given, extra="forbid")
     except ValidationError as error:
-        fields = [f.alias or key for key, f in found.settings_model.model_fields.items()]
+        fields = [f.alias or key for key, f in plugin_class.settings_model.model_fields.items()]
         problems = [_problem(place, e["loc"], e["type"], e["msg"]) for e in error.errors()]
         hint = f"settings of {name} are {', '.join(fields)}"
         # Suppress pydantic's error: it quotes the settings, which may contain secrets.

@@ -29,9 +29,9 @@ def settings_schema(plugins: Mapping[str, type[Plugin]]) -> dict[str, Any]:
     for part in (schema, *schema["$defs"].values()):
         _describe_properties(part)
     listed = {
-        "HookSettings": {name: _settings_of_shipped(found) for name, found in HOOKS.items()},
-        "MiddlewareSettings": {n: _settings_of_shipped(found) for n, found in MIDDLEWARE.items()},
-        "PluginSettings": {name: settings_of(found) for name, found in plugins.items()},
+        "HookSettings": {name: _settings_of_shipped(cls) for name, cls in HOOKS.items()},
+        "MiddlewareSettings": {n: _settings_of_shipped(cls) for n, cls in MIDDLEWARE.items()},
+        "PluginSettings": {name: settings_of(cls) for name, cls in plugins.items()},
     }
     for kind, entries in listed.items():
         if entries:

@@ -66,5 +66,6 @@ def traits(model: str) -> Traits:
     at = model.find("claude-")
     name = model[at:]
     return next(
-        (found for prefix, found in _BY_NAME if at >= 0 and name.startswith(prefix)), _COMPATIBLE
+        (known_traits for prefix, known_traits in _BY_NAME if at >= 0 and name.startswith(prefix)),
+        _COMPATIBLE,
     )

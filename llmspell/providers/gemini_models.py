@@ -51,4 +51,4 @@ _BY_NAME: tuple[tuple[str, Traits], ...] = (
 def traits(model: str) -> Traits:
     """Return the traits of a model; its name may be preceded by a path."""
     name = model.rpartition("/")[2]
-    return next((found for known, found in _BY_NAME if re.match(known, name)), _OLD)
+    return next((known_traits for known, known_traits in _BY_NAME if re.match(known, name)), _OLD)

@@ -184,8 +184,8 @@ class HttpProvider(ABC):
     def model_names(self, listed: Any) -> list[str]:
         """Return the model names in the answer at `models_path`."""
         entries = listed.get("data") if isinstance(listed, dict) else listed
-        found = [e.get("id") for e in entries or () if isinstance(e, dict)]
-        return [name for name in found if isinstance(name, str)]
+        names = [e.get("id") for e in entries or () if isinstance(e, dict)]
+        return [name for name in names if isinstance(name, str)]
 
 
 def _redacted_deltas(

@@ -37,8 +37,8 @@ class LocalModel:
 
 def local_models() -> list[LocalModel]:
     """Return the known models, those the user added and the embedding model, sorted by name."""
-    found = [local_model(name) for name in [*KNOWN, *_added(), MINILM]]
-    return sorted((one for one in found if one), key=lambda one: one.name)
+    models = [local_model(name) for name in [*KNOWN, *_added(), MINILM]]
+    return sorted((one for one in models if one), key=lambda one: one.name)
 
 
 def local_model(name: str) -> LocalModel | None:

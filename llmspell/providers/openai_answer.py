@@ -134,7 +134,7 @@ def _texts_joined(blocks: list[Block]) -> list[Block]:
 
 
 def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[ToolCall]:
-    found: list[ToolCall] = []
+    parsed: list[ToolCall] = []
     for call in calls if isinstance(calls, list) else [calls]:
         function = call.get("function") if isinstance(call, dict) else None
         function = function if isinstance(function, dict) else {}
@@ -143,8 +143,8 @@ def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[T
             raise malformed_answer(
                 endpoint, "the answer holds a tool call without a function's name"
             )
-        found.append(tool_call(call.get("id"), name, function.get("arguments"), request, found))
-    return found
+        parsed.append(tool_call(call.get("id"), name, function.get("arguments"), request, parsed))
+    return parsed
 
 
 def _finish_reason(reason: Any, *, called: bool) -> str:

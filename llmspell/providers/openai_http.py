@@ -41,6 +41,6 @@ class OpenAIHttp(HttpEmbedder):
         if placed.keys() != set(range(len(entries))):
             what = f"{len(texts)} texts were asked for, and the vectors are of others"
             raise malformed_answer(self.endpoint, what)
-        found = [placed[place].get("embedding") for place in range(len(entries))]
+        vectors = [placed[place].get("embedding") for place in range(len(entries))]
         usage = Usage(input_tokens=count(data.get("usage"), "prompt_tokens"))
-        return [vector_in(vector, self.endpoint) for vector in found], usage
+        return [vector_in(vector, self.endpoint) for vector in vectors], usage

@@ -46,11 +46,11 @@ class Accounts:
 
     def of(self, path: str) -> list[Account]:
         """Return the accounts that pay for the effect at a path, innermost first."""
-        found: dict[Account, None] = {}
+        accounts: dict[Account, None] = {}
         places = (path, *all_around(path)) if self._at else ()
         for place in places:
-            found |= dict.fromkeys(reversed(self._at.get(place, ())))
-        return [*found, self._run, *self._total]
+            accounts |= dict.fromkeys(reversed(self._at.get(place, ())))
+        return [*accounts, self._run, *self._total]
 
     def resume(self, payments: Iterable[Payment], prices: Prices, before: Account) -> None:
         """Charge the run, and `before`, for payments made before it was resumed."""

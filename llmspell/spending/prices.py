@@ -165,9 +165,9 @@ class _Catalogued:
 def _plain(prices: ModelPrice) -> Price | None:
     """Return prices without tiers as a `Price`, which is ten times as fast; otherwise None."""
     names = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
-    found = [getattr(prices, name) for name in names]
-    tiered = any(hasattr(amount, "tiers") for amount in found)
-    if tiered or found[0] is None or prices.requests_kcount is not None:
+    amounts = [getattr(prices, name) for name in names]
+    tiered = any(hasattr(amount, "tiers") for amount in amounts)
+    if tiered or amounts[0] is None or prices.requests_kcount is not None:
         return None
-    input_, output, read, written = (None if a is None else float(a) for a in found)
+    input_, output, read, written = (None if a is None else float(a) for a in amounts)
     return Price(input_ or 0.0, output or 0.0, read, written)

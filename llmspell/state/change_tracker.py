@@ -100,8 +100,8 @@ class _Watched:
             self.record(key, _NO_ROW)
         for key, version in live.items():
             if self._rows.get(key, _NO_ROW).version != version and self.matches(key):
-                found = db.execute(f"SELECT {_ROW} AND key = ?", (self.scope, now, key)).fetchone()
-                self.record(key, _Row(*found) if found else _NO_ROW)
+                row = db.execute(f"SELECT {_ROW} AND key = ?", (self.scope, now, key)).fetchone()
+                self.record(key, _Row(*row) if row else _NO_ROW)
 
     def deliver(self) -> None:
         """Pass the changes to the watch, in its event loop, ahead of whatever is scheduled later."""

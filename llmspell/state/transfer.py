@@ -54,13 +54,13 @@ def from_document(document: Any, scope: str | None = None) -> list[Entry]:
             one are not checked.
     """
     scopes = _scopes(document)
-    found, problems = [], []
+    entries, problems = [], []
     for name, keys in scopes.items():
         if scope not in (None, name):
             continue
         for key, written in keys.items():
             try:
-                found.append(_entry(name, key, written))
+                entries.append(_entry(name, key, written))
             except StateError as error:
                 problems.append(
                     f"{name}/{key}: {error.message}" if name else f"{key}: {error.message}"
@@ -68,7 +68,7 @@ def from_document(document: Any, scope: str | None = None) -> list[Entry]:
     if problems:
         raise _refusal(problems)
     now = time.time()
-    return [entry for entry in found if entry.expires is None or entry.expires > now]
+    return [entry for entry in entries if entry.expires is None or entry.expires > now]
 
 
 def value_from_json(parsed: Any) -> Value:

@@ -33,15 +33,15 @@ def find_tests(places: Iterable[Path]) -> list[Path]:
     Raises:
         SpellNotFound: A path does not exist.
     """
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for place in places:
         if place.is_file():
-            found[place] = None
+            files[place] = None
         elif place.is_dir():
-            found |= dict.fromkeys(sorted(_in_folder(place)))
+            files |= dict.fromkeys(sorted(_in_folder(place)))
         else:
             raise SpellNotFound(f"no file {place}", hint=f"looked in {Path.cwd()}")
-    return list(found)
+    return list(files)
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
@@ -92,8 +92,8 @@ async def run_tests(
 
 async def list_tests(file: Path, project: Project) -> tuple[list[str], Failure | None]:
     """Return the names of a file's tests, and the failure if they cannot be determined."""
-    found = await run_tests(file, project, Plan(listing=True), output=lambda _: None)
-    return [test.name for test in found.tests], found.failure
+    listed = await run_tests(file, project, Plan(listing=True), output=lambda _: None)
+    return [test.name for test in listed.tests], listed.failure
 
 
 async def _run(spell: Spell, run: FileRun, output: Any, runtime: dict[str, Any]) -> None:

@@ -64,15 +64,15 @@ async def run_from_lua(
         given["answers"] = _answers(effect, given["answers"])
     limits = file.project.settings.limits.lowered(lower)
     try:
-        found = _find(effect, file, spell)
+        child = _find(effect, file, spell)
         options = {"catch": True, "project": file.project, "limits": limits, "isolate": None}
-        run = await run_spell(found, **options, **given)
+        run = await run_spell(child, **options, **given)
     except PermissionDenied:
         raise
     except LlmspellError as error:
         raise SpellFailed(spell, error) from error
     if run.error and not catch:
-        raise SpellFailed(found.name, run.error) from run.error
+        raise SpellFailed(child.name, run.error) from run.error
     return run
 
 
@@ -105,8 +105,8 @@ def _find(effect: Effect, file: FileRun, spell: str) -> Spell:
     path = find_file(str(beside) if beside.exists() else spell, file.project)
     if path not in named_spells(file.project).values():
         _check_readable(effect, file, path)
-    found = read_spell(path, file.project)
-    return replace(found, trusted=found.trusted and own)
+    child = read_spell(path, file.project)
+    return replace(child, trusted=child.trusted and own)
 
 
 def _check_readable(effect: Effect, file: FileRun, path: Path) -> None:

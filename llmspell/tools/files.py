@@ -227,16 +227,16 @@ def list_files(
     """
     place = permitted_path(effect, "read", path, by="list_files")
     check_name_pattern(pattern)
-    found = []
+    infos = []
     with translate_errors("list", path), opened_folder(place) as folder:
         denied = denied_below(effect, place)
         for entry in entries(folder, recursive=recursive, hidden=hidden, denied=denied):
             if fnmatchcase(entry.name, pattern):
-                found.append(_info(entry.below(path), entry.name, entry.status))
-            if len(found) > max_results:
+                infos.append(_info(entry.below(path), entry.name, entry.status))
+            if len(infos) > max_results:
                 raise ToolError(
                     f"more than max_results = {max_results:,} entries in {path}",
                     hint="give a narrower pattern, another folder or a larger max_results",
                     details={"path": path, "max_results": max_results},
                 )
-    return sorted(found, key=lambda info: info.path)
+    return sorted(infos, key=lambda info: info.path)

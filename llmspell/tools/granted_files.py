@@ -148,22 +148,22 @@ def entries(
     """
     seen = 0
     for top, folders, files, descriptor in os.fwalk(".", dir_fd=folder, follow_symlinks=False):
-        found = []
+        inside = []
         for name in sorted(folders + files):
             path = str(Path(top, name))
             if (hidden or not name.startswith(".")) and not denied(path):
                 with suppress(FileNotFoundError):  # deleted since the folder was listed
                     status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                    found.append(Entry(path, name, descriptor, status))
-        seen += len(found)
+                    inside.append(Entry(path, name, descriptor, status))
+        seen += len(inside)
         if seen > MAX_ENTRIES:
             raise ToolError(
                 f"more than {MAX_ENTRIES:,} files and folders",
                 hint="start from a folder further down",
                 details={"limit": MAX_ENTRIES},
             )
-        yield from found
-        inner = [entry.name for entry in found if stat.S_ISDIR(entry.status.st_mode)]
+        yield from inside
+        inner = [entry.name for entry in inside if stat.S_ISDIR(entry.status.st_mode)]
         folders[:] = inner if recursive else []
 
 

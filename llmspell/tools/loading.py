@@ -9,10 +9,10 @@ from llmspell.tools.tool import Tool
 
 def load_reference(reference: str) -> Tool:
     """Return the tool at `package.module:name`. Raises PluginError if there is none."""
-    found = load_object(reference, what="tools")
-    if not isinstance(found, Tool):
+    tool = load_object(reference, what="tools")
+    if not isinstance(tool, Tool):
         raise PluginError(f"{reference} is no tool", hint="decorate a function with @tool")
-    return found
+    return tool
 
 
 def load_module(name: str) -> list[Tool]:

@@ -91,8 +91,8 @@ async def run_program(
 
 def _place(program: str) -> str:
     """Return the absolute path of a program, without resolving links."""
-    if found := shutil.which(program):
-        return str(Path(found).absolute())
+    if location := shutil.which(program):
+        return str(Path(location).absolute())
     if Path(program).is_file():
         reason, hint = f"{program} is not executable", f"chmod +x {program}"
     elif "/" in program:

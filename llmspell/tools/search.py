@@ -84,17 +84,17 @@ def search_files(
     denied = denied_below(effect, place)
 
     def search(find: FindLines) -> list[FoundLine]:
-        found: list[FoundLine] = []
+        matches: list[FoundLine] = []
         with translate_errors("search", path):
             for shown, data in _files(place, path, pattern, hidden=hidden, denied=denied):
                 lines = _lines(data)
-                found += [
+                matches += [
                     FoundLine(shown, index + 1, lines[index][:MAX_LINE])
-                    for index in find(lines, max_results - len(found))
+                    for index in find(lines, max_results - len(matches))
                 ]
-                if len(found) == max_results:
+                if len(matches) == max_results:
                     break
-        return found
+        return matches
 
     if not regex:
         return search(_plain(query, ignore_case=ignore_case))
@@ -107,13 +107,13 @@ def _plain(query: str, *, ignore_case: bool) -> FindLines:
     wanted = fold(query)
 
     def find(lines: list[str], most: int) -> list[int]:
-        found = []
+        indexes = []
         for index, line in enumerate(lines):
             if wanted in fold(line):
-                found.append(index)
-                if len(found) == most:
+                indexes.append(index)
+                if len(indexes) == most:
                     break
-        return found
+        return indexes
 
     return find
 

@@ -64,9 +64,9 @@ def _cut(text: str, start: int, max_chars: int) -> int:
         return len(text)
     half = start + (max_chars + 1) // 2
     for mark in _BREAKS:
-        found = text.rfind(mark, half, limit)
-        if found >= 0:
-            return found + len(mark)
+        position = text.rfind(mark, half, limit)
+        if position >= 0:
+            return position + len(mark)
     return limit
 
 
@@ -200,13 +200,13 @@ def regex_find(
     pieces = (len(text[a:b].encode()) for a, b in zip([0, *ends], ends, strict=False))
     offset = dict(zip(ends, accumulate(pieces), strict=True))
 
-    found = []
+    results = []
     for match in matches:
         (start, end), *groups = match.spans
         taken = [None if a < 0 else text[a:b] for a, b in groups]
         named = {name: taken[number - 1] for name, number in names.items()}
-        found.append(TextMatch(text[start:end], offset[start] + 1, offset[end], taken, named))
-    return found
+        results.append(TextMatch(text[start:end], offset[start] + 1, offset[end], taken, named))
+    return results
 
 
 @dataclass(slots=True)

@@ -34,8 +34,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 async def resolve(host: str, port: int) -> list[str]:
     """Return the addresses of a host in the order of the system's resolver."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(address for *_, (address, *_) in found))
+    infos = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(address for *_, (address, *_) in infos))
 
 
 class CheckedTransport(httpx2.AsyncBaseTransport):

@@ -114,10 +114,10 @@ class Capabilities(Mapping[str, Capability]):
 
     async def remove(self, name: str, effect: Effect) -> int:
         """Remove the capability of a name, else all of a type; return how many were removed."""
-        found = [name] if name in self else [n for n, c in self.items() if c.type == name]
-        for each in found:
+        names = [name] if name in self else [n for n, c in self.items() if c.type == name]
+        for each in names:
             await self._detach_entry(each, effect)
-        return len(found)
+        return len(names)
 
     async def clear(self, effect: Effect) -> None:
         """Remove all capabilities the agent was given, in reverse order.

@@ -54,8 +54,8 @@ class Memory(Capability):
         """Return the notes that contain each of the words, newest first."""
         wanted = words.lower().split()
         notes: list[str] = await self._notes.get(effect) or []
-        found = [n for n in reversed(notes) if all(word in n.lower() for word in wanted)]
-        return found[:most]
+        matches = [n for n in reversed(notes) if all(word in n.lower() for word in wanted)]
+        return matches[:most]
 
     async def instructions(self, agent: Agent, effect: Effect) -> str | None:  # noqa: ARG002
         newest = await self.recall(effect, most=self.shown)

@@ -38,19 +38,19 @@ def redact(text: str, sensitive: Sensitive, replacement: str) -> str:
     return "".join([*pieces, text[done:]]) if pieces else text
 
 
-def _length(found: str, check: Callable[[str], bool] | None) -> int:
+def _length(candidate: str, check: Callable[[str], bool] | None) -> int:
     """Return how many characters of a candidate are sensitive."""
     if check is None:
-        return len(found)
-    ends = [len(found), *(gap.start() for gap in reversed(list(_GAP.finditer(found))))]
-    return next((end for end in ends if check(_GAP.sub("", found[:end]))), 0)
+        return len(candidate)
+    ends = [len(candidate), *(gap.start() for gap in reversed(list(_GAP.finditer(candidate))))]
+    return next((end for end in ends if check(_GAP.sub("", candidate[:end]))), 0)
 
 
 _GAP = re.compile(r"[ .()-]+")
 
 
-def _is_phone(found: str) -> bool:
-    return 7 <= len(found.removeprefix("+")) <= 15  # noqa: PLR2004 - E.164 has up to 15 digits
+def _is_phone(candidate: str) -> bool:
+    return 7 <= len(candidate.removeprefix("+")) <= 15  # noqa: PLR2004 - E.164 has up to 15 digits
 
 
 def _is_card(digits: str) -> bool:
@@ -83,15 +83,15 @@ _IBANS = {
 }
 
 
-def _is_iban(found: str) -> bool:
+def _is_iban(candidate: str) -> bool:
     """Check the length and the ISO 7064 checksum.
 
     The checksum is correct if the number that starts with the fifth character and ends with the
     first four is 1 modulo 97.
     """
-    if found[:2] not in _IBANS.get(len(found), ""):
+    if candidate[:2] not in _IBANS.get(len(candidate), ""):
         return False
-    return int("".join(str(int(sign, 36)) for sign in found[4:] + found[:4])) % 97 == 1
+    return int("".join(str(int(sign, 36)) for sign in candidate[4:] + candidate[:4])) % 97 == 1
 
 
 SENSITIVE = {
