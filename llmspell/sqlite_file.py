@@ -51,10 +51,10 @@ class Schema(Frozen, Generic[E]):
 
     def _meaning(self, kind: int) -> tuple[str, str] | None:
         meanings = {
-            sqlite3.SQLITE_BUSY: ("another process keeps it locked", _RETRY),
-            sqlite3.SQLITE_LOCKED: ("another process keeps it locked", _RETRY),
+            sqlite3.SQLITE_BUSY: ("another process has locked it", _RETRY),
+            sqlite3.SQLITE_LOCKED: ("another process has locked it", _RETRY),
             sqlite3.SQLITE_NOTADB: (
-                "the file is no SQLite database",
+                "the file is not an SQLite database",
                 f"move it away, or {self.without}",
             ),
             sqlite3.SQLITE_CORRUPT: (
@@ -63,12 +63,12 @@ class Schema(Frozen, Generic[E]):
             ),
             sqlite3.SQLITE_READONLY: (
                 "the file cannot be written",
-                "check who may write it and its folder",
+                "check the permissions of the file and its folder",
             ),
-            sqlite3.SQLITE_PERM: ("the file cannot be used", "check who may read and write it"),
+            sqlite3.SQLITE_PERM: ("the file cannot be used", "check the file's permissions"),
             sqlite3.SQLITE_CANTOPEN: (
                 "the file cannot be opened",
-                "check that it is no folder, and who may write it and its folder",
+                "check that it is not a folder, and that it and its folder are writable",
             ),
             sqlite3.SQLITE_FULL: ("the disk is full", _SPACE),
             sqlite3.SQLITE_IOERR: (
@@ -99,8 +99,8 @@ def connect(path: str, schema: Schema[Any], synchronous: str, **options: Any) ->
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - pathlib is slow to start
     except OSError as error:
-        message = f"the folder of {schema.what} in {path} cannot be made: {error.strerror}"
-        hint = f"check who may write there, or {schema.without}"
+        message = f"the folder of {schema.what} in {path} cannot be created: {error.strerror}"
+        hint = f"check the folder's permissions, or {schema.without}"
         raise schema.refusal(message, hint, path) from error
     db: sqlite3.Connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, **options

@@ -23,7 +23,7 @@ from llmspell.journal.pending import Pending, decide
     "changes",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Have it done with another argument; the value as JSON, or as text.",
+    help="Change an argument; the value is JSON, or else text.",
 )
 @debug_option
 def command(run: str | None, path: str | None, changes: tuple[str, ...]) -> None:
@@ -39,7 +39,7 @@ def _decide(journal: Journal, pending: Pending, changes: tuple[str, ...]) -> Non
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:
-            raise Misuse(f"--set {change}: it needs a value", hint="write it as name=value")
+            raise Misuse(f"--set {change}: the value is missing", hint="write it as name=value")
         assert isinstance(pending.about, Approval)  # noqa: S101 - `decide_about` found one
         args = pending.about.args if args is None else args
         args = {**args, name: typed_value(value)}

@@ -41,9 +41,9 @@ def command(
     spells: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Read spells without running them: those given, or all of the project.
+    """Check spells without running them: those given, or all of the project.
 
-    Shows what is wrong with them, their parameters, and the permissions they ask for. The exit
+    Shows problems, the parameters of each spell, and the permissions they ask for. The exit
     code is that of the first problem.
     """
     project = find_project()
@@ -65,7 +65,7 @@ def _of(project: Project) -> list[str]:
     shipped = shipped_spells()
     own = [str(path) for path in named_spells(project).values() if path not in shipped]
     if not own:
-        raise Misuse("no spell given, and the project has none", hint="name a file")
+        raise Misuse("no spell given, and the project has none in spells/", hint="name a file")
     return sorted(own)
 
 
@@ -115,7 +115,7 @@ def _show(checked: _Checked, project: Project) -> None:
 def _about(spell: Spell, grants: Grants, project: Project) -> Iterator[str]:
     yield from spell.description.splitlines()
     owner = "yours" if spell.trusted else "a stranger's"
-    place = "in a process of its own" if _is_isolated(spell, project) else "in this process"
+    place = "in a separate process" if _is_isolated(spell, project) else "in this process"
     yield f"{owner}, run {place}"
     if spell.params:
         yield "parameters:"

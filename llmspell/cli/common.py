@@ -13,11 +13,11 @@ debug_option = click.option(
     "--debug",
     is_flag=True,
     expose_value=False,  # `llmspell.cli.main` looks for it, whatever the command
-    help="Python tracebacks of errors.",
+    help="Show Python tracebacks of errors.",
 )
 
 
-def json_option(help: str = "As JSON.") -> Callable[[Command], Command]:  # noqa: A002 - click's name
+def json_option(help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 - click's name
     """Return the option `--json`, passed to the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help=help)
 

@@ -10,7 +10,7 @@ from llmspell.config import find_project
 
 @click.group("config")
 def command() -> None:
-    """Show the settings of the project, or the schema of what can be set."""
+    """Show the project's settings, or their JSON Schema."""
 
 
 @command.command("show")
@@ -25,14 +25,14 @@ def show(as_json: bool) -> None:
     if as_json:
         print_json(settings)
         return
-    print(f"# {project.file or f'{project.root}, without a file of settings'}")
+    print(f"# {project.file or f'{project.root}, without a settings file'}")
     print(as_toml(settings), end="")
 
 
 @command.command("schema")
 @debug_option
 def schema() -> None:
-    """Print the JSON Schema of the settings, including those of every known plugin."""
+    """Print the JSON Schema of the settings, including those of plugins."""
     from llmspell.plugins.discovery import known_plugins
     from llmspell.plugins.schema import settings_schema
 

@@ -35,11 +35,11 @@ class CostSummary:
         self._spent, self._before = spent, before
 
     def show(self) -> None:
-        """Print `2 calls, 1,234 tokens (512 cached), $0.0123, 3.4 s; before: …` on stderr."""
+        """Print `2 calls, 1,234 tokens (512 cached), $0.0123, 3.4 s; previously: …` on stderr."""
         now, before = self._spent.total, self._before.total
         if self._shown and (now.calls or before.unanswered):
             line = f"{_in_words(now)}, {time.monotonic() - self._begin:.1f} s"
-            line += f"; before: {_in_words(before)}" if before.calls else ""
+            line += f"; previously: {_in_words(before)}" if before.calls else ""
             click.secho(line, dim=True, err=True)
 
 

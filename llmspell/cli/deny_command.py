@@ -12,10 +12,10 @@ from llmspell.journal.pending import decide
 
 @click.command("deny")
 @place_arguments
-@click.option("--reason", default="", help="Why, for the spell and the model.")
+@click.option("--reason", default="", help="The reason, for the spell and the model.")
 @debug_option
 def command(run: str | None, path: str | None, reason: str) -> None:
-    """Refuse an effect that a run is waiting to perform.
+    """Deny an effect that a run is waiting to perform.
 
     RUN and PATH, as shown by `llmspell pending`, select one if there are several.
     """

@@ -53,7 +53,7 @@ async def examine(*, offline: bool) -> list[Finding]:
         return [*found, _problem("project", error)]
     settings = "settings in llmspell.toml" if project.file else "no llmspell.toml"
     found.append(Finding("project", "ok", f"{project.root}, {settings}"))
-    found.append(Finding("tools", "ok", f"{len(runtime.tools)} can be called"))
+    found.append(Finding("tools", "ok", f"{len(runtime.tools)} available"))
     found += _plugins(project)
     found.append(await _state(project))
     found += _keys(project)
@@ -107,22 +107,22 @@ def _plugins(project: Project) -> Iterator[Finding]:
             text = f"{one.name}: {one.error.message}"
             yield Finding("plugins", "problem" if fatal else "warning", text, one.error.hint)
     fine = [one.name for one in wanted if not one.error]
-    yield Finding("plugins", "ok", ", ".join(fine) or "none can be started")
+    yield Finding("plugins", "ok", ", ".join(fine) or "none found that can be started")
 
 
 async def _state(project: Project) -> Finding:
     file = project.state_file
     backend = project.settings.state.backend
     if backend != "sqlite":
-        of_plugin = f"kept by {backend}, if a plugin brings it"
-        text = "kept in memory, for one run" if backend == "memory" else of_plugin
+        of_plugin = f"kept by {backend}, if a plugin provides it"
+        text = "kept in memory, during one run" if backend == "memory" else of_plugin
         return Finding("state", "ok", text)
-    hint = "check who may write there, or run with --state memory"
+    hint = "check the folder's permissions, or run with --state memory"
     if not file.exists():
         folder = next(folder for folder in file.parents if folder.exists())
         if os.access(folder, os.W_OK | os.X_OK):
-            return Finding("state", "ok", f"{file}, made when it is first used")
-        return Finding("state", "warning", f"{file} cannot be made: {folder} is read-only", hint)
+            return Finding("state", "ok", f"{file}, created on first use")
+        return Finding("state", "warning", f"{file} cannot be created: {folder} is read-only", hint)
     from llmspell.state import SqliteStore
 
     store = SqliteStore(file)
@@ -162,7 +162,7 @@ async def _answers(choice: Choice, project: Project, *, offline: bool) -> Findin
         return _embedded(name, chosen=project.settings.model is None)
     place = endpoint(name.provider, project.settings.providers, os.environ)
     if offline:
-        return Finding("answers", "ok", f"{place.base_url} was not asked")
+        return Finding("answers", "ok", f"{place.base_url} was not contacted")
     import anyio
 
     from llmspell.providers.openai_chat import OpenAIChat
@@ -177,7 +177,7 @@ async def _answers(choice: Choice, project: Project, *, offline: bool) -> Findin
     except ProviderError as error:
         if error.status not in _NO_LIST or error.status in _REFUSED:
             raise
-        return Finding("answers", "ok", f"{place.base_url}, without a list of its models")
+        return Finding("answers", "ok", f"{place.base_url}, which does not list its models")
     finally:
         await server.close()
     return _listed(name, models, place.base_url)
@@ -201,8 +201,8 @@ def _embedded(name: ModelName, *, chosen: bool) -> Finding:
     kept = local_model(name.model)
     file = kept.file if kept else Path(name.model).expanduser()
     if file.is_file():
-        return Finding("answers", "ok", f"{file}, which runs here")
+        return Finding("answers", "ok", f"{file}, runs on this machine")
     if kept:
-        text = f"{size(kept.download or 0)} to be downloaded to {file.parent} at the first use"
+        text = f"{size(kept.download or 0)} will be downloaded to {file.parent} on first use"
         return Finding("answers", "ok", text)
     return Finding("answers", "problem", f"no model file {file}", "check its path")

@@ -12,7 +12,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command("doctor")
-@click.option("--offline", is_flag=True, help="Do not ask the model's server whether it is there.")
+@click.option("--offline", is_flag=True, help="Do not contact the model's server.")
 @json_option()
 @debug_option
 def command(
@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Check what spells need: settings, state, isolation, keys, the default model.
 
-    The exit code is 1 if there is a problem. Of keys, only the names of variables are shown.
+    The exit code is 1 if there is a problem. No keys are shown, only the names of their variables.
     """
     import asyncio
 

@@ -96,7 +96,7 @@ def describe(error: Exception) -> str:
         return f"error: {place}{error.strerror}"
     return (
         f"error: {type(error).__name__}: {error}\n"
-        "hint: this is a defect of llmspell; --debug shows where"
+        "hint: this is a bug in llmspell; --debug shows where"
     )
 
 
@@ -122,7 +122,7 @@ def _describe(error: LlmspellError) -> str:
 
 def _way_back(error: LlmspellError) -> str:
     due = " or --due" if isinstance(error, RunSuspended) and error.due else ""
-    return f"go on with: llmspell resume {error.run}{due}"
+    return f"continue with: llmspell resume {error.run}{due}"
 
 
 def _source_line(error: LlmspellError) -> str:

@@ -25,6 +25,6 @@ command = GrantingCommand(
         click.Argument(["arguments"], nargs=-1),
         *run_options(),
     ],
-    help="Run Lua given on the command line, and print what it returns: "
+    help="Run Lua code given on the command line, and print what it returns: "
     "llmspell exec 'return 1 + 1'.",
 )

@@ -18,11 +18,11 @@ from llmspell.spending.spent import counted
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @click.option("--otel", is_flag=True, help="Send it as an OpenTelemetry trace instead.")
 @click.option(
-    "--contents", is_flag=True, help="With --otel: prompts, answers, arguments and results as well."
+    "--contents", is_flag=True, help="With --otel: include prompts, answers, arguments and results."
 )
 @debug_option
 def command(run: str, file: Path | None, otel: bool, contents: bool) -> None:
-    """Write a recorded run to a file of its own, by default RUN.run.
+    """Write a recorded run to a file, by default RUN.run.
 
     Import it elsewhere with `llmspell import`. With --otel, it is sent to
     OTEL_EXPORTER_OTLP_ENDPOINT instead.

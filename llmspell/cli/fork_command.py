@@ -51,19 +51,21 @@ command = GrantingCommand(
     callback=_fork,
     params=[
         click.Argument(["run"]),
-        click.Option(["--at"], required=True, metavar="PATH", help="The effect to part before."),
         click.Option(
-            ["--set", "params"], multiple=True, metavar="PARAM=VALUE", help="Another parameter."
+            ["--at"], required=True, metavar="PATH", help="Path of the effect before which to fork."
+        ),
+        click.Option(
+            ["--set", "params"], multiple=True, metavar="PARAM=VALUE", help="Change a parameter."
         ),
         click.Option(
             ["--model", "models"],
             multiple=True,
             metavar="A=B",
-            help="Ask model B in place of A from there on; or, without =, as for run.",
+            help="Replace model A with B from there on; without =, as for run.",
         ),
-        click.Option(["--spell"], metavar="FILE", help="Go on with this spell instead."),
+        click.Option(["--spell"], metavar="FILE", help="Continue with this spell instead."),
         *(option for option in run_options() if "--model" not in option.opts),
     ],
-    help="Begin a new run with what another one did before a step, and go on from there. What was "
-    "recorded is not done again.",
+    help="Start a new run from a step of a recorded run.\n\nRUN is an id, or the beginning of one. "
+    "Effects recorded before that step are not performed again.",
 )

@@ -1,4 +1,4 @@
-"""`--allow-read[=PATHS]`, `--deny-net[=HOSTS]` and so on: the permissions the user sets."""
+"""`--allow-read[=PATH,...]`, `--deny-net[=HOST,...]` and so on: the permissions the user sets."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from llmspell.permissions import EVERYTHING, KINDS, Grants, Kind
 Verb = Literal["allow", "deny"]
 
 _WHAT: dict[Kind, tuple[str, str]] = {
-    "read": ("PATHS", "read these folders and files"),
-    "write": ("PATHS", "write these folders and files"),
-    "net": ("HOSTS", "reach these hosts"),
-    "run": ("PROGRAMS", "run these programs"),
-    "env": ("NAMES", "see these environment variables"),
-    "tool": ("NAMES", "call these tools"),
-    "llm": ("MODELS", "ask these models"),
+    "read": ("PATH,...", "read these files and folders"),
+    "write": ("PATH,...", "write these files and folders"),
+    "net": ("HOST,...", "reach these hosts"),
+    "run": ("PROGRAM,...", "run these programs"),
+    "env": ("NAME,...", "see these environment variables"),
+    "tool": ("NAME,...", "call these tools"),
+    "llm": ("MODEL,...", "ask these models"),
 }
 
 
 def grant_options() -> list[click.Option]:
     """Return new instances of the options."""
     everything = click.Option(
-        ["-A", "--allow-all"], is_flag=True, help="Let the spell do all of that."
+        ["-A", "--allow-all"], is_flag=True, help="Grant all of these permissions."
     )
     no_prompt = click.Option(
-        ["--no-prompt"], is_flag=True, help="Never ask for what is not granted: refuse it."
+        ["--no-prompt"], is_flag=True, help="Deny what is not granted, without asking."
     )
     allowing = [
-        _GrantOption("allow", kind, f"Let the spell {what}; several with commas, or all of them.")
+        _GrantOption("allow", kind, f"Allow the spell to {what}; all if none are named.")
         for kind, (_, what) in _WHAT.items()
     ]
     denying = [
-        _GrantOption("deny", kind, f"Do not let it {what}, whatever else grants them.")
+        _GrantOption("deny", kind, f"Never allow the spell to {what}; all if none are named.")
         for kind, (_, what) in _WHAT.items()
     ]
     return [*allowing, everything, *denying, no_prompt]

@@ -44,7 +44,7 @@ class TerminalPerson:
                     changed = None if args == approval.args else args
                     return Decision(approved=True, args=changed)
                 if word == "n":
-                    why = await self._console.read_answer("Why? (for the spell; may be empty) ")
+                    why = await self._console.read_answer("Reason for the spell (may be empty): ")
                     return Decision(approved=False, reason=(why or "").strip())
                 if word == "e":
                     args = await self._edited(args)
@@ -58,7 +58,7 @@ class TerminalPerson:
     async def _edited(self, args: dict[str, Value]) -> dict[str, Value]:
         """Return the arguments with changes the person types, one per line, until an empty line."""
         changed = dict(args)
-        prompt = "  name = value, or nothing more: "
+        prompt = "  name = value (empty to finish): "
         while line := (await self._console.read_answer(prompt) or "").strip():
             name, equals, value = line.partition("=")
             if equals and name.strip():

@@ -57,7 +57,7 @@ def end_interrupted() -> NoReturn:
     """Report the interruption, restore the terminal, and end the process without waiting."""
     new_line = "\n" if _ending.line_is_unfinished() else _CLEAR_LINE
     tidy = f"{_SHOW_CURSOR}{new_line}" if os.isatty(2) else ""
-    hint = f"hint: go on with: {_ending.way_back}\n" if _ending.way_back else ""
+    hint = f"hint: continue with: {_ending.way_back}\n" if _ending.way_back else ""
     with suppress(OSError):
         os.write(2, f"{tidy}{_ending.word}\n{hint}".encode())
     os._exit(_ending.code)

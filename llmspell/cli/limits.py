@@ -26,7 +26,7 @@ def limit_option() -> click.Option:
 
 def budget_option() -> click.Option:
     """Return the option for budgets; a number without a name is in US dollars."""
-    what = "Spend no more on models: US dollars, or tokens=, calls= or seconds=."
+    what = "Limit spending on models: US dollars, or tokens=, calls= or seconds=."
     return _option("budget", Budget, "0.50|NAME=VALUE", what)
 
 
@@ -53,7 +53,7 @@ def _read(
     if unit is None:
         raise Misuse(f"no {what} named {name!r}", hint=_instead_of(name, kind))
     if not sign:
-        problem = f"{name} has no value; write for example {name}={unit.example}"
+        problem = f"{name} has no value; write, for example, {name}={unit.example}"
         raise click.BadParameter(problem, context, option)
     try:
         return name, unit.read(value.removeprefix("$"))

@@ -13,17 +13,17 @@ from llmspell.errors import LlmspellError
 from llmspell.metrics.exposition import exposition
 from llmspell.metrics.metrics_file import MetricsFile
 
-_NONE = """nothing was measured yet; to measure what spells do, add to llmspell.toml:
+_NONE = """no metrics yet; to collect them, add to llmspell.toml:
 
 [[middleware]]
 name = "metrics\""""
 
 
 @click.command("metrics")
-@click.option("--clear", is_flag=True, help="Begin anew; nothing is printed.")
+@click.option("--clear", is_flag=True, help="Reset the metrics and print nothing.")
 @debug_option
 def command(clear: bool) -> None:
-    """Print the metrics of this project in the text format of Prometheus.
+    """Print the project's metrics in the Prometheus text format.
 
     The middleware `metrics` measures effects, models, hooks and events. Each run adds its figures
     when it ends.
@@ -36,7 +36,7 @@ def command(clear: bool) -> None:
         values = kept.read()
     except (OSError, ValueError) as error:
         raise LlmspellError(
-            f"the metrics cannot be read: {error}", hint="begin anew with: llmspell metrics --clear"
+            f"the metrics cannot be read: {error}", hint="reset them with: llmspell metrics --clear"
         ) from error
     if values:
         write_line(sys.stdout, exposition(values).rstrip())

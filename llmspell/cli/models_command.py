@@ -23,7 +23,7 @@ from llmspell.runtime import Runtime
 
 
 @click.group("models", invoke_without_command=True)
-@click.option("--provider", metavar="NAME", help="List what that provider offers.")
+@click.option("--provider", metavar="NAME", help="List the models of this provider instead.")
 @json_option()
 @debug_option
 @click.pass_context
@@ -32,7 +32,7 @@ def command(
     provider: str | None,
     as_json: bool,
 ) -> None:
-    """List the models that run on this machine, pull and remove them."""
+    """List, pull and remove the models that run on this machine."""
     if context.invoked_subcommand:
         return
     if provider and provider != "local":
@@ -53,16 +53,19 @@ def command(
 
 @command.command("pull")
 @click.argument("model")
-@click.option("--name", help="What to call it; by default as the file is called.")
+@click.option("--name", metavar="NAME", help="Name of the model; by default, that of the file.")
 @debug_option
 def pull(model: str, name: str | None) -> None:
-    """Install a model: download one that llmspell knows, or copy a GGUF file."""
+    """Install a model.
+
+    Downloads MODEL if llmspell knows it, or copies it if it is a GGUF file.
+    """
     model = model.removeprefix("local/")
     file = Path(model).expanduser()
     if file.suffix.lower() == ".gguf":
         kept = add_model(file, name or file.stem)
     elif name:
-        raise Misuse(f"{model} has its name already", hint="--name is for the path of a GGUF file")
+        raise Misuse(f"{model} already has a name", hint="--name is for GGUF files only")
     else:
         with interruptible():
             asyncio.run(_download(model))
@@ -74,7 +77,7 @@ def pull(model: str, name: str | None) -> None:
 @click.argument("model")
 @debug_option
 def remove(model: str) -> None:
-    """Delete a model's file from this machine."""
+    """Delete a model from this machine."""
     kept = remove_model(model.removeprefix("local/"))
     print(f"removed local/{kept.name}: {size(kept.size or 0)} in {kept.file}")
 
@@ -96,7 +99,7 @@ async def _download(name: str) -> None:
 def _standing(one: LocalModel) -> str:
     if one.size is not None:
         return f"{size(one.size)}  {one.file}"
-    return f"not here yet; {size(one.download or 0)} to be downloaded at the first use"
+    return f"not downloaded yet; {size(one.download or 0)} will be downloaded on first use"
 
 
 def _as_json(one: LocalModel) -> dict[str, object]:

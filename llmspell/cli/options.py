@@ -22,7 +22,9 @@ PARKED_FROM = 10.0
 def run_options() -> list[click.Option]:
     """Return new instances of the options."""
     return [
-        click.Option(["--model"], metavar="PROVIDER/MODEL", help="Model of agents that name none."),
+        click.Option(
+            ["--model"], metavar="PROVIDER/MODEL", help="Model for agents that name none."
+        ),
         click.Option(
             ["--tools"],
             multiple=True,
@@ -32,31 +34,31 @@ def run_options() -> list[click.Option]:
         click.Option(
             ["--state"],
             type=click.Choice(["sqlite", "memory"]),
-            help="Where State is kept: the project's .llmspell/, or for this run only.",
+            help="Where to keep State: in the project's .llmspell/, or in memory for this run.",
         ),
         click.Option(
             ["--record/--no-record"],
             default=None,
-            help="Record the run in the project's .llmspell/, as by default.",
+            help="Record the run in the project's .llmspell/ (the default).",
         ),
         click.Option(
             ["--park"],
             is_flag=True,
-            help="Stop the run when all of it sleeps for long; `llmspell resume --due` goes on.",
+            help="Exit when the whole run is in a long sleep; `llmspell resume --due` continues it.",
         ),
         *grant_options(),
         click.Option(
             ["--approve"],
             multiple=True,
             metavar="EFFECT",
-            help="Approve beforehand of what the project or spell has approved of by a person.",
+            help="Approve in advance an effect that needs a person's approval.",
         ),
         limit_option(),
         budget_option(),
         click.Option(
             ["--isolate/--no-isolate"],
             default=None,
-            help="Run the spell in a process of its own; by default one that is not yours.",
+            help="Run the spell in a separate process; by default, only if it is not yours.",
         ),
         *output_options(),
     ]
@@ -66,12 +68,14 @@ def output_options() -> list[click.Option]:
     """Return new instances of the options about what is shown."""
     return [
         click.Option(
-            ["--json"], is_flag=True, help="Print the result as JSON; print goes to stderr."
+            ["--json"],
+            is_flag=True,
+            help="Print the result as JSON; the spell's output goes to stderr.",
         ),
         click.Option(["-v", "--verbose"], is_flag=True, help="Log what the spell does."),
-        click.Option(["-q", "--quiet"], is_flag=True, help="No progress display and no bill."),
+        click.Option(["-q", "--quiet"], is_flag=True, help="Show no progress and no cost."),
         click.Option(
-            ["--debug"], is_flag=True, help="Log everything; Python tracebacks of errors."
+            ["--debug"], is_flag=True, help="Log everything, and show Python tracebacks of errors."
         ),
     ]
 

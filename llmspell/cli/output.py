@@ -40,7 +40,7 @@ def write_text(to: TextIO, text: str | bytes) -> None:
     except OSError as error:
         raise LlmspellError(
             f"cannot write the output: {error.strerror}",
-            hint="check where it is redirected to",
+            hint="check what it is redirected to",
         ) from error
 
 
@@ -69,12 +69,12 @@ def for_programs(result: Value) -> str:
         return json.dumps(in_order(result), ensure_ascii=False, allow_nan=False, default=_text)
     except (TypeError, ValueError) as error:
         raise SpellError(
-            "the result holds something JSON has no word for",
-            hint="return text, finite numbers, booleans and tables of those",
+            "the result holds something JSON cannot represent",
+            hint="return only text, finite numbers, booleans and tables of these",
         ) from error
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    raise TypeError(f"{value!r} is no JSON")
+    raise TypeError(f"{value!r} is not valid JSON")

@@ -24,7 +24,7 @@ def decide_about(run: str | None, path: str | None, kind: type, tell: Tell) -> N
         found = find(reader, run, path, kind)
     with closing(open_journal(project)) as journal:
         tell(journal, found)
-    print(f"go on with: llmspell resume {found.run.id}")
+    print(f"continue with: llmspell resume {found.run.id}")
 
 
 def place_arguments(command: Command) -> Command:

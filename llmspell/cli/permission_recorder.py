@@ -48,7 +48,7 @@ class PermissionRecorder:
                 file=sys.stderr,
             )
         else:
-            print(f"{self._shown} asks for all that was used", file=sys.stderr)
+            print(f"{self._shown} already asks for all that was used", file=sys.stderr)
 
 
 def _used(run: Run) -> list[Need]:
@@ -61,14 +61,14 @@ def _used(run: Run) -> list[Need]:
 def _file_of(spell: Spell) -> Path:
     file = spell.path
     if file is None:
-        raise Misuse(
-            f"{OPTION} writes into the spell's file, and it has none", hint="save it first"
-        )
+        raise Misuse(f"{OPTION} needs a spell in a file", hint="save it first")
     if file in [path.resolve() for path in shipped_spells()]:
         raise Misuse(
             f"{OPTION} does not change spells that come with llmspell",
             hint=f"copy it: cp {file} {file.name}",
         )
     if not os.access(file.parent, os.W_OK):
-        raise Misuse(f"{OPTION} cannot write in {file.parent}", hint="check who may write there")
+        raise Misuse(
+            f"{OPTION} cannot write to {file.parent}", hint="check the folder's permissions"
+        )
     return file

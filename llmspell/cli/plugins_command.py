@@ -24,7 +24,7 @@ def command() -> None:
 @json_option()
 @debug_option
 def list_plugins(as_json: bool) -> None:
-    """List the plugins of the project in start order, then the other installed ones."""
+    """List the project's plugins in start order, then installed ones."""
     found = known_plugins(find_project())
     if as_json:
         print_json([_as_json(one) for one in found])
@@ -37,7 +37,7 @@ def list_plugins(as_json: bool) -> None:
 
 @command.command("info")
 @click.argument("name")
-@json_option("As JSON, with the schema of its settings.")
+@json_option("Print JSON, with the schema of the settings.")
 @debug_option
 def info(name: str, as_json: bool) -> None:
     """Show a plugin: what it contributes, and its settings."""

@@ -28,7 +28,7 @@ Anything quicker is not worth a flicker, nor the import of rich; and a line that
 """
 
 _NAMED = 4
-_FETCHING = "fetching the embedded model, once"
+_FETCHING = "downloading the embedded model, once only"
 
 
 class Progress:

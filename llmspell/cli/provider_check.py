@@ -70,8 +70,8 @@ async def _default(provider: str, models: Models) -> str:
         offered = await models.offered(provider)
     except ProviderError as error:
         if error.status == _NOT_FOUND:
-            error.hint = "it lists no models, or its base URL is wrong; name one with --model"
+            error.hint = "it lists no models, or its base URL is wrong; choose a model with --model"
         raise
     if not offered:
-        raise Misuse(f"{provider} lists no model", hint="name one with --model")
+        raise Misuse(f"{provider} lists no models", hint="choose a model with --model")
     return f"{provider}/{offered[0]}"

@@ -64,16 +64,16 @@ command = click.Command(
     callback=_replay,
     params=[
         click.Argument(["run"]),
-        click.Option(["--until"], metavar="PATH", help="Stop before the effect of that path."),
-        click.Option(["--show"], is_flag=True, help="Show each effect, and what came of it."),
+        click.Option(["--until"], metavar="PATH", help="Stop before the effect at this path."),
+        click.Option(["--show"], is_flag=True, help="Show each effect and its outcome."),
         click.Option(
             ["--tools"],
             multiple=True,
             metavar="FILE.py",
-            help="Python file or module with tools; those of the record are known without it.",
+            help="Python file or module with more tools; recorded ones need not be named.",
         ),
         *output_options(),
     ],
-    help="Do a run again from its record: the same output and the same result, and nothing is done "
-    "outside. Its id may be cut short.",
+    help="Replay a run from its record: the same output and result, without side effects.\n\n"
+    "RUN is an id, or the beginning of one.",
 )

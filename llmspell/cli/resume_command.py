@@ -115,16 +115,16 @@ command = GrantingCommand(
         click.Option(
             ["--due"],
             is_flag=True,
-            help="Go on with every run whose sleep is over, or with RUN if it is.",
+            help="Resume every run whose sleep is over; with RUN, only that one, if its sleep is over.",
         ),
         click.Option(
             ["--unfinished"],
             type=click.Choice(_UNFINISHED),
             default="ask",
-            help="What to do about an effect that had begun, and may not simply be done again.",
+            help="What to do with an effect that had begun and cannot safely be repeated.",
         ),
         *run_options(),
     ],
-    help="Go on with a run that was killed, interrupted, ended by a limit or put to sleep. Its id "
-    "may be cut short. What was recorded is not done again.",
+    help="Resume a run that was killed, interrupted, ended by a limit or put to sleep.\n\nRUN is an "
+    "id, or the beginning of one. Recorded effects are not performed again.",
 )

@@ -44,7 +44,7 @@ def _run(**values: Any) -> None:
     if not rest:
         raise Misuse(
             "no spell given",
-            hint="give a file, an address, a name (see: llmspell spells), or - for stdin",
+            hint="give a file, a URL, a name (see: llmspell spells), or - for stdin",
         )
     name, *args = rest
     spell = spell_of(name)
@@ -125,24 +125,28 @@ def _resume_last(spell: Spell, params: dict[str, Value], options: RunOptions) ->
 
     if params:
         raise Misuse(
-            "--resume-last goes on with the parameters of that run",
-            hint="leave them out, or run the spell anew",
+            "--resume-last uses the parameters of that run",
+            hint="leave them out, or run the spell without --resume-last",
         )
     with Reader.open(find_project().journal_file) as reader:
         runs = [run for run in reader.runs(spell=spell.name) if run.file == spell.file]
     if not runs or runs[0].status == "completed":
-        last = "has ended" if runs else "was not recorded"
+        last = "has completed" if runs else "was not recorded"
         raise Misuse(f"the last run of {spell.name} {last}", hint="run it without --resume-last")
     resume(runs[0].id, options)
 
 
 def _options() -> list[click.Option]:
-    untrusted = click.Option(["--untrusted"], is_flag=True, help="Treat the spell as a stranger's.")
+    untrusted = click.Option(
+        ["--untrusted"], is_flag=True, help="Treat the spell as untrusted, even if it is yours."
+    )
     record = click.Option(
-        ["--record-permissions"], is_flag=True, help="Have the spell ask for what it used."
+        ["--record-permissions"],
+        is_flag=True,
+        help="Write the permissions that the run used into the spell.",
     )
     last = click.Option(
-        ["--resume-last"], is_flag=True, help="Go on with the spell's last run, which stopped."
+        ["--resume-last"], is_flag=True, help="Resume the spell's last run, if it stopped early."
     )
     return [*run_options(), untrusted, record, last]
 
@@ -173,6 +177,6 @@ command = RunCommand(
     "run",
     callback=_run,
     params=[*_options()],
-    help="Run a spell: a file, a name, an https:// address, or - for standard input. "
+    help="Run a spell: a file, a name, an https:// URL, or - for standard input. "
     "`llmspell run SPELL --help` shows its parameters.",
 )

@@ -21,18 +21,25 @@ _SHOWN = 20
 
 
 @click.group("runs", invoke_without_command=True)
-@click.option("--spell", metavar="NAME", help="Those of this spell.")
-@click.option("-n", "--limit", default=_SHOWN, show_default=True, help="How many, at most.")
-@json_option("Print them as JSON.")
+@click.option("--spell", metavar="NAME", help="List only runs of this spell.")
+@click.option(
+    "-n",
+    "--limit",
+    metavar="N",
+    default=_SHOWN,
+    show_default=True,
+    help="Maximum number of runs to list.",
+)
+@json_option("Print JSON.")
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) -> None:
-    """List recorded runs, the newest first."""
+    """List recorded runs, newest first."""
     if ctx.invoked_subcommand:
         return
     file = find_project().journal_file
     if not file.exists():
-        print("[]" if as_json else "no run has been recorded here")
+        print("[]" if as_json else "no runs have been recorded here")
         return
     with Reader.open(file) as reader, telling_damage() as damaged:
         runs = reader.runs(limit=limit, spell=spell, damaged=damaged)
@@ -44,13 +51,17 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
 
 
 @command.command("prune")
-@click.option("--older", metavar="TIME", help="Those that ended longer ago, such as 30d or 12h.")
-@click.option("--keep", metavar="N", type=int, help="All but the newest N.")
+@click.option(
+    "--older", metavar="DURATION", help="Delete runs that ended longer ago, such as 30d or 12h."
+)
+@click.option("--keep", metavar="N", type=int, help="Delete all but the newest N runs.")
 @debug_option
 def prune_command(older: str | None, keep: int | None) -> None:
-    """Delete runs, and the data that only they use. Without options, [journal] retention applies.
+    """Delete old runs, and the data that only they use.
 
-    Runs in progress are kept. For runs that have not ended, the time of their start counts.
+    Without options, the retention setting of [journal] applies.
+
+    Runs in progress are kept. A run that has not ended is as old as its start.
     """
     project = find_project()
     settings = project.settings.journal

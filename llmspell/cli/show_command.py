@@ -26,18 +26,18 @@ _WIDEST = 10_000  # characters of a line when the output is not a terminal
 
 @click.command("show")
 @click.argument("run", default="last")
-@click.option("--effect", metavar="PATH", help="One effect: its arguments and what came of it.")
+@click.option("--effect", metavar="PATH", help="Show one effect with its arguments and outcome.")
 @click.option(
     "--conversation",
     metavar="AGENT",
-    help="What an agent said and heard; its name, or the path of a prompt.",
+    help="Show an agent's conversation; give its name, or the path of a prompt.",
 )
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write a page with a waterfall into a file.",
+    help="Write an HTML page with a waterfall chart to this file.",
 )
-@json_option("Everything, as JSON.")
+@json_option("Print everything as JSON.")
 @debug_option
 def command(
     run: str,
@@ -138,7 +138,7 @@ def _show_effect(reader: Reader, run: RecordedRun, path: str) -> None:
 
     effect = next((e for e in reader.effects(run) if e.path == path), None)
     if effect is None:
-        hint = f"the paths are in: llmspell show {run.id}"
+        hint = f"see the paths with: llmspell show {run.id}"
         raise Misuse(f"the run has no recorded effect at {path}", hint=hint)
     name = harmless(effect.name)
     click.secho(f"{name} at {path}, {effect.kind}, {duration(effect.seconds)}", bold=True)

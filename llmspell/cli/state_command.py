@@ -36,13 +36,13 @@ def _in_store(use: Callable[[Store], Awaitable[T]], *, to_write: bool = False) -
     settings = project.settings.state
     if settings.backend == "memory":
         raise Misuse(
-            "this project keeps its state in memory, only as long as a spell runs",
+            "this project keeps its state in memory, and only while a spell runs",
             hint='keep it in a file with backend = "sqlite" under [state] in llmspell.toml',
         )
     if settings.backend != "sqlite":
         raise Misuse(
-            f"this project keeps its state in {settings.backend}, which a plugin brings",
-            hint="only spells can reach it, with State",
+            f"this project keeps its state in {settings.backend}, which a plugin provides",
+            hint="only spells can access it, with State",
         )
 
     async def open_and_use() -> T:
@@ -57,7 +57,7 @@ def _in_store(use: Callable[[Store], Awaitable[T]], *, to_write: bool = False) -
     return asyncio.run(open_and_use())
 
 
-_scope = click.option("--scope", metavar="NAME", help="The keys of this scope.")
+_scope = click.option("--scope", metavar="NAME", help="Use the keys of this scope.")
 
 
 @click.group("state")
@@ -68,10 +68,13 @@ def command() -> None:
 @command.command("get")
 @click.argument("key")
 @_scope
-@json_option("Exactly, as one line of JSON.")
+@json_option("Print the exact value as one line of JSON.")
 @debug_option
 def get(key: str, scope: str | None, as_json: bool) -> None:
-    """Print the value of a key: text and bytes as they are, anything else as JSON."""
+    """Print the value of a key.
+
+    Text and bytes are printed as they are, anything else as JSON.
+    """
 
     async def read(store: Store) -> Value:
         value = await settled(store.get(scope or "", key))
@@ -92,11 +95,14 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 @_scope
 @json_option("VALUE is JSON, as `get --json` prints it.")
 @click.option(
-    "--ttl", callback=read_seconds, metavar="TIME", help="Keep it for so long only, such as 5m."
+    "--ttl",
+    callback=read_seconds,
+    metavar="DURATION",
+    help="Delete the value after this time, such as 5m.",
 )
 @debug_option
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
-    """Store a text, or JSON, under a key. `-` for VALUE reads standard input."""
+    """Store text, or JSON, under a key. `-` for VALUE reads standard input."""
     content = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
     stored = value_from_json(_parsed(content, "the value")) if as_json else text_or_bytes(content)
     _in_store(lambda s: settled(s.set(scope or "", key, stored, ttl)), to_write=True)
@@ -105,10 +111,13 @@ def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | Non
 @command.command("list")
 @click.argument("pattern", default="*")
 @_scope
-@json_option("As JSON, with whole values.")
+@json_option("Print JSON, with complete values.")
 @debug_option
 def listing(pattern: str, scope: str | None, as_json: bool) -> None:
-    """List the keys of every scope, or those that match a pattern with `*`, with their values."""
+    """List keys and their values, of every scope by default.
+
+    PATTERN may contain `*`; without it, all keys are listed.
+    """
     from fnmatch import fnmatchcase
 
     scopes = _in_store(lambda store: settled(store.export(scope)))["scopes"]
@@ -135,7 +144,7 @@ def listing(pattern: str, scope: str | None, as_json: bool) -> None:
 @_scope
 @debug_option
 def delete(key: str, scope: str | None) -> None:
-    """Remove a key."""
+    """Delete a key."""
 
     async def remove(store: Store) -> None:
         if not await settled(store.delete(scope or "", key)):
@@ -149,7 +158,10 @@ def delete(key: str, scope: str | None) -> None:
 @_scope
 @debug_option
 def export(file: Path, scope: str | None) -> None:
-    """Write everything, or one scope, as JSON into a file or to standard output."""
+    """Export everything, or one scope, as JSON.
+
+    Without FILE, it goes to standard output.
+    """
     document = _in_store(lambda store: settled(store.export(scope)))
     text = json.dumps(document, ensure_ascii=False, indent=2)
     if str(file) == "-":
@@ -161,10 +173,10 @@ def export(file: Path, scope: str | None) -> None:
 @command.command("import")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @_scope
-@click.option("--replace", is_flag=True, help="Delete first what is there.")
+@click.option("--replace", is_flag=True, help="Delete existing keys first.")
 @debug_option
 def import_(file: Path, scope: str | None, replace: bool) -> None:
-    """Store what `export` has written, all of it or nothing. `-` reads standard input."""
+    """Import what `export` wrote, all of it or nothing. `-` reads standard input."""
     content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     document = _parsed(content, str(file))
     number = _in_store(
@@ -186,7 +198,9 @@ def _parsed(content: bytes, place: str) -> Value:
     try:
         parsed: Value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise Misuse(f"{place} is no JSON: {error}", hint='text is written as "text"') from error
+        raise Misuse(
+            f"{place} is not valid JSON: {error}", hint='write text in quotes: "text"'
+        ) from error
     return parsed
 
 

@@ -26,7 +26,7 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
     project = find_project()
     files = find_tests([Path(path) for path in paths] or [project.root])
     if not files:
-        raise Misuse(f"no tests: no file is called …{SUFFIX}", hint="see docs/testing.md")
+        raise Misuse(f"no tests found: no file name ends in {SUFFIX}", hint="see docs/testing.md")
     plan = Plan(
         filter=values["filter"] or "",
         update=values["update"],
@@ -71,23 +71,27 @@ command = GrantingCommand(
     params=[
         click.Argument(["paths"], nargs=-1),
         click.Option(
-            ["-f", "--filter"], metavar="TEXT", help="Only tests whose name contains the text."
+            ["-f", "--filter"], metavar="TEXT", help="Run only tests whose name contains the text."
         ),
-        click.Option(["--update"], is_flag=True, help="Keep the snapshots that the tests make."),
+        click.Option(["--update"], is_flag=True, help="Replace the snapshots that differ."),
         click.Option(["-x", "--fail-fast"], is_flag=True, help="Stop after the first failure."),
         click.Option(
             ["--timeout"],
             callback=read_seconds,
             default="60",
-            metavar="TIME",
-            help="How long a test may take, such as 5m.",
+            metavar="DURATION",
+            help="Maximum time per test, such as 5m.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
-        click.Option(["--junit"], metavar="FILE", help="Write the results as JUnit's XML as well."),
+        click.Option(["--junit"], metavar="FILE", help="Also write the results as JUnit XML."),
         *grant_options(),
-        click.Option(["-v", "--verbose"], is_flag=True, help="Name every test, in a pipe too."),
-        click.Option(["--debug"], is_flag=True, help="Python tracebacks of errors."),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            help="List every test, even if the output is not a terminal.",
+        ),
+        click.Option(["--debug"], is_flag=True, help="Show Python tracebacks of errors."),
     ],
-    help="Run the tests of spells: files that are called …_test.lua, those given or all of the "
-    "project.",
+    help="Run the tests of spells.\n\nPATHS are test files, or folders with files named …_test.lua. "
+    "Without any, all tests of the project are run.",
 )

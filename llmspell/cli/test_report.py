@@ -60,8 +60,8 @@ def show_results(results: Sequence[LuaFileResult], *, as_json: bool) -> None:
     snapshots = sum(result.written for result in results)
     stale = sum(result.stale for result in results)
     told += [f"{counted(snapshots, 'snapshot')} written"] if snapshots else []
-    told += [f"{counted(stale, 'snapshot')} dropped"] if stale else []
-    click.secho(", ".join(told) or "no test was run", fg="red" if counts["failed"] else "green")
+    told += [f"{counted(stale, 'snapshot')} removed"] if stale else []
+    click.secho(", ".join(told) or "no tests were run", fg="red" if counts["failed"] else "green")
 
 
 def _show(failure: Failure) -> None:

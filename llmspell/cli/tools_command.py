@@ -18,11 +18,19 @@ from llmspell.tools.tool import Tool
 
 @click.command("tools")
 @click.argument("name", required=False)
-@click.option("--tools", "modules", multiple=True, metavar="FILE.py", help="More tools.")
-@click.option("--category", help="Only those of a category.")
-@click.option("--tag", help="Only those that have a tag.")
-@click.option("--search", metavar="TEXT", help="Only those that have its words; the best first.")
-@json_option("As JSON, with schemas.")
+@click.option(
+    "--tools",
+    "modules",
+    multiple=True,
+    metavar="FILE.py",
+    help="Python file or module with more tools.",
+)
+@click.option("--category", metavar="NAME", help="List only tools of this category.")
+@click.option("--tag", metavar="NAME", help="List only tools with this tag.")
+@click.option(
+    "--search", metavar="TEXT", help="List only tools that contain every word; best matches first."
+)
+@json_option("Print JSON, with schemas.")
 @debug_option
 def command(
     name: str | None,
@@ -32,7 +40,7 @@ def command(
     search: str | None,
     as_json: bool,
 ) -> None:
-    """List the tools spells can call, or show one of them."""
+    """List the tools that spells can call, or show one."""
     tools = asyncio.run(_tools([tool for module in modules for tool in load_module(module)]))
     chosen = [_find(tools, name)] if name else _choose(tools, category, tag, search)
     if as_json:
@@ -62,7 +70,7 @@ def _choose(tools: Tools, category: str | None, tag: str | None, search: str | N
     _check_known("tag", tag, tools.by_tag())
     chosen = tools.search(search or "", category=category, tag=tag)
     if not chosen:
-        raise Misuse("no tool fits all of these options", hint="list them with: llmspell tools")
+        raise Misuse("no tool matches all of these options", hint="list them with: llmspell tools")
     return chosen
 
 
@@ -109,7 +117,7 @@ def _show(tool: Tool, versions: list[str]) -> None:
         print(f"version {tool.version} of {', '.join(versions)}", end="\n\n")
     if tool.tags:
         print(f"tags: {', '.join(tool.tags)}", end="\n\n")
-    print(_in_words(tool), end="\n\n" if tool.declares else ": not judged by grants\n\n")
+    print(_in_words(tool), end="\n\n" if tool.declares else ": not limited by grants\n\n")
     required = tool.schema.get("required", [])
     for name, field in tool.schema.get("properties", {}).items():
         kind = field.get("type", "any")

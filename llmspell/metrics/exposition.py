@@ -21,26 +21,28 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "llmspell_effect_seconds": Family("histogram", "How long effects took, whatever came of them."),
-    "llmspell_effect_errors_total": Family("counter", "Effects that failed, by error."),
-    "llmspell_model_requests_total": Family("counter", "Requests that models answered."),
-    "llmspell_model_tokens_total": Family("counter", "Tokens of those requests."),
-    "llmspell_model_usd_total": Family("counter", "What they cost, where the price is known."),
-    "llmspell_hook_calls_total": Family("counter", "How often hooks of the runtime were called."),
-    "llmspell_hook_failures_total": Family("counter", "How often such a hook failed."),
+    "llmspell_effect_seconds": Family("histogram", "Duration of effects, whatever their outcome."),
+    "llmspell_effect_errors_total": Family("counter", "Failed effects, by error code."),
+    "llmspell_model_requests_total": Family("counter", "Model requests that were answered."),
+    "llmspell_model_tokens_total": Family("counter", "Tokens used by answered model requests."),
+    "llmspell_model_usd_total": Family(
+        "counter", "Cost of answered model requests in US dollars, where the price is known."
+    ),
+    "llmspell_hook_calls_total": Family("counter", "Calls of the runtime's hooks."),
+    "llmspell_hook_failures_total": Family("counter", "Failed calls of the runtime's hooks."),
     "llmspell_hook_circuit_open": Family(
-        "gauge", "1 while such a hook is left out, as it failed too often."
+        "gauge", "1 while a hook's circuit breaker is open, else 0."
     ),
     "llmspell_failures_total": Family(
-        "counter", "Hooks, middleware, plugins, capabilities and subscribers that failed."
+        "counter", "Failures of hooks, middleware, plugins, capabilities and subscribers."
     ),
-    "llmspell_told_total": Family("counter", "What the runtime said of itself, by topic."),
-    "llmspell_events_published_total": Family("counter", "Events."),
-    "llmspell_events_delivered_total": Family("counter", "How often a subscriber got one."),
+    "llmspell_told_total": Family("counter", "Events that the runtime published, by topic."),
+    "llmspell_events_published_total": Family("counter", "Events published."),
+    "llmspell_events_delivered_total": Family("counter", "Events delivered to subscribers."),
     "llmspell_events_dropped_total": Family(
-        "counter", "How often a subscriber lost one, as it had no room."
+        "counter", "Events dropped because a subscriber's backlog was full."
     ),
-    "llmspell_runtimes_total": Family("counter", "Runtimes that told of themselves here."),
+    "llmspell_runtimes_total": Family("counter", "Runtimes whose metrics are included."),
 }
 """The metric families, in the order in which they are written."""
 
@@ -73,7 +75,7 @@ def read(text: str) -> dict[str, float]:
             try:
                 values[name] = float(value)
             except ValueError:
-                raise ValueError(f"{line!r} is no name and value") from None
+                raise ValueError(f"{line!r} is not a name and a value") from None
     return values
 
 

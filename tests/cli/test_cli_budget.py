@@ -91,7 +91,7 @@ def test_an_unknown_price_is_refused_with_a_budget_of_dollars(ask):
         ("memory=1MB", "no budget named 'memory'"),
         ("-1", "usd must be a number of US dollars above 0, such as 0.50, not '-1'"),
         ("0", "usd must be a number of US dollars above 0"),
-        ("tokens", "tokens has no value; write for example tokens=1_000_000"),
+        ("tokens", "tokens has no value; write, for example, tokens=1_000_000"),
     ],
 )
 def test_what_is_no_budget(llmspell, entry, said):

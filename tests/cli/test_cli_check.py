@@ -198,7 +198,9 @@ def test_all_spells_of_the_project(checked, write):
 def test_a_project_without_spells(llmspell):
     done = llmspell("check")
     assert (done.code, done.out) == (2, "")
-    assert done.err == ("error: no spell given, and the project has none\nhint: name a file\n")
+    assert done.err == (
+        "error: no spell given, and the project has none in spells/\nhint: name a file\n"
+    )
 
 
 def test_the_exit_code_is_that_of_the_first_problem(llmspell, write):

@@ -84,7 +84,7 @@ def test_where_all_is_well(llmspell, models, project):
     assert (done.code, done.err) == (0, "")
     lines = [line.split(None, 2) for line in done.out.splitlines()]
     assert ["ok", "project", f"{project}, settings in llmspell.toml"] in lines
-    assert ["ok", "state", f"{project}/.llmspell/state.db, made when it is first used"] in lines
+    assert ["ok", "state", f"{project}/.llmspell/state.db, created on first use"] in lines
     assert ["ok", "keys", "none is set"] in lines
     assert ["ok", "model", "The configured model is test/gpt."] in lines
     assert ["ok", "answers", url] in lines
@@ -173,7 +173,7 @@ def test_nobody_listens(findings, settings):
     assert found["answers"]["text"] == "test: cannot connect to http://127.0.0.1:1/v1"
     assert code == 1
     found, code = findings("--offline")
-    assert (found["answers"]["text"], code) == ("http://127.0.0.1:1/v1 was not asked", 0)
+    assert (found["answers"]["text"], code) == ("http://127.0.0.1:1/v1 was not contacted", 0)
 
 
 def test_an_unknown_provider(findings, settings):
@@ -200,7 +200,7 @@ def test_without_keys_the_embedded_model_is_looked_at(findings, tmp_path):
     found, code = findings(LLMSPELL_CACHE=str(tmp_path / "cache"))
     assert found["model"]["text"].endswith("so the model is the embedded one.")
     assert found["answers"]["text"] in (
-        f"93 MB to be downloaded to {tmp_path / 'cache'} at the first use",
+        f"93 MB will be downloaded to {tmp_path / 'cache'} on first use",
         "local/smollm2 needs the extra local",
     )
     assert code == 0
@@ -239,12 +239,12 @@ def test_the_state_of_a_project(findings, llmspell, project, settings):
     found, code = findings()
     assert found["state"] == {"standing": "ok", "text": str(file), "hint": None}
     settings('state.backend = "memory"')
-    assert findings()[0]["state"]["text"] == "kept in memory, for one run"
+    assert findings()[0]["state"]["text"] == "kept in memory, during one run"
     settings("")
     file.write_text("no database at all, but a text that is long enough" * 9)
     found, code = findings()
     assert found["state"]["standing"] == "problem"
-    assert "the file is no SQLite database" in found["state"]["text"]
+    assert "the file is not an SQLite database" in found["state"]["text"]
     assert "--state memory" in found["state"]["hint"]
     assert code == 1
 

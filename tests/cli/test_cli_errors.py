@@ -26,7 +26,7 @@ from llmspell.cli.error_report import describe, exit_code
         ("tools read_fil", "no tool named 'read_fil'", "did you mean 'read_file'"),
         ("tools --category x", "no tool has the category 'x'", "there are data, "),
         ("tools --tag x", "no tool has the tag 'x'", "no tool has a tag"),
-        ("tools --search zzz", "no tool fits all of these options", "llmspell tools"),
+        ("tools --search zzz", "no tool matches all of these options", "llmspell tools"),
         ("tools now@2", "no tool named 'now@2'", "did you mean 'now@1'?"),
         ("tools a b", "got unexpected extra argument (b)", "llmspell tools --help"),
     ],
@@ -306,7 +306,7 @@ def test_a_plugin_that_breaks(llmspell, write):
 def test_a_defect_is_owned_up_to():
     assert exit_code(RuntimeError("odd")) == 1
     assert describe(RuntimeError("odd")) == (
-        "error: RuntimeError: odd\nhint: this is a defect of llmspell; --debug shows where"
+        "error: RuntimeError: odd\nhint: this is a bug in llmspell; --debug shows where"
     )
 
 
@@ -378,7 +378,7 @@ def test_a_state_file_that_is_none(llmspell, write):
     write(".llmspell/state.db", "This is not a database, and never was one.\n" * 50)
     done = llmspell("run", "counter")
     assert (done.code, done.out) == (1, "")
-    assert "state.db cannot be used: the file is no SQLite database\n" in done.err
+    assert "state.db cannot be used: the file is not an SQLite database\n" in done.err
     assert "\nhint: move it away" in done.err
 
 
@@ -386,8 +386,8 @@ def test_a_state_folder_that_cannot_be_made(llmspell, write):
     write(".llmspell", "in the way")
     done = llmspell("run", "counter")
     assert (done.code, done.out) == (1, "")
-    assert "state.db cannot be made" in done.err
-    assert "\nhint: check who may write there" in done.err
+    assert "state.db cannot be created" in done.err
+    assert "\nhint: check the folder's permissions" in done.err
 
 
 def test_a_disk_without_room_for_the_state(shell):

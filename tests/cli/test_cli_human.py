@@ -65,7 +65,7 @@ def test_what_is_refused_is_not(terminal, approving):
     seen = terminal("exec", approving, "return add{a = 1, b = 2}")
     seen.wait_for(CHOICES)
     seen.type("n\n")
-    seen.wait_for("Why?")
+    seen.wait_for("Reason for the spell")
     seen.type("too much\n")
     assert seen.wait() == 3
     assert "tool.call:add was not approved: too much" in seen.sent
@@ -76,7 +76,7 @@ def test_arguments_are_edited(terminal, approving):
     seen.wait_for(CHOICES)
     seen.type("e\n")
     for line in ("nonsense", 'args = {"a": 40, "b": 2}', ""):
-        seen.wait_for("name = value, or nothing more: ")
+        seen.wait_for("name = value (empty to finish): ")
         seen.sent = ""
         seen.type(f"{line}\n")
     seen.wait_for(CHOICES)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 SOON = 0.25  # seconds
-SAID = rb"interrupted\nhint: go on with: llmspell resume \d{8}-\d{6}-\w{6}\n"
+SAID = rb"interrupted\nhint: continue with: llmspell resume \d{8}-\d{6}-\w{6}\n"
 
 COMPUTING = "print('ready') while true do end"
 STUBBORN = "print('ready') while true do pcall(function() while true do end end) end"
@@ -106,7 +106,7 @@ def test_on_a_terminal(terminal, tools, lua):
     assert seen.wait() == 130
     said, hint = seen.screen.lines
     assert said == "interrupted"
-    assert hint.startswith("hint: go on with: llmspell resume ")
+    assert hint.startswith("hint: continue with: llmspell resume ")
     assert seen.screen.cursor_shown
     assert f"\r\n{hint}\r\n" in seen.sent
 

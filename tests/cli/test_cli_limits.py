@@ -52,7 +52,7 @@ def test_flags_stand_before_and_after_the_spell(llmspell, write):
         ("memori=1", "no limit named 'memori'", "did you mean memory?"),
         ("zzz=1", "no limit named 'zzz'", f"limits are {', '.join(units(Limits))}"),
         ("=1", "no limit named ''", f"limits are {', '.join(units(Limits))}"),
-        ("memory", "memory has no value; write for example memory=64MiB", "--help"),
+        ("memory", "memory has no value; write, for example, memory=64MiB", "--help"),
         ("memory=", "memory must be a size above 0, such as 64MiB, not ''", "--help"),
         ("memory=much", "memory must be a size above 0, such as 64MiB, not 'much'", "--help"),
         ("time=-1", "time must be a number of seconds above 0, such as 1m30s, not '-1'", "--help"),
@@ -85,7 +85,7 @@ def test_a_breach_tells_which_how_much_where_and_what_to_do(llmspell, write, nam
         f"hint: raise it with --limit {name}={MORE[name]}, "
         f"or {name} under [limits] in llmspell.toml"
     )
-    assert way_back.startswith("hint: go on with: llmspell resume ")
+    assert way_back.startswith("hint: continue with: llmspell resume ")
 
 
 def test_what_the_front_matter_lowered_is_raised_there(llmspell, write):

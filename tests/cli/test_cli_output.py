@@ -31,8 +31,8 @@ def test_what_json_has_no_word_for(llmspell, lua):
     done = llmspell("exec", "--json", lua)
     assert (done.code, done.out) == (1, "")
     assert done.err == (
-        "error: the result holds something JSON has no word for\n"
-        "hint: return text, finite numbers, booleans and tables of those\n"
+        "error: the result holds something JSON cannot represent\n"
+        "hint: return only text, finite numbers, booleans and tables of these\n"
     )
 
 
@@ -107,7 +107,7 @@ def test_the_list_of_tools(llmspell, tools):
 
 def test_one_tool(llmspell, tools):
     assert llmspell("tools", "add", tools).out == (
-        "add\nAdd two numbers.\n\ntrusted code: not judged by grants\n\n  a  integer, required\n      The first.\n"
+        "add\nAdd two numbers.\n\ntrusted code: not limited by grants\n\n  a  integer, required\n      The first.\n"
         "  b  integer, default: 1\n"
     )
 

@@ -60,7 +60,7 @@ def test_a_budget_holds_over_kills(priced, killed_while_asking, llmspell, write,
     assert "as that may cost $0.2000 and $0.1000 is left" in done.err
     assert "spent on test/slow-60: 2 calls (2 unreported)" in done.err
     assert re.match(
-        r"0 calls, 0 tokens, \$0, .* s; before: 2 calls \(2 unreported\), \d+ tokens, at most \$0.4000\n",
+        r"0 calls, 0 tokens, \$0, .* s; previously: 2 calls \(2 unreported\), \d+ tokens, at most \$0.4000\n",
         done.err,
     )
     assert not model.asked.is_set()
@@ -114,7 +114,7 @@ def test_what_a_failed_attempt_may_have_cost_is_not_forgotten(priced, llmspell, 
     assert failed.err.startswith("1 call (1 unreported), ")
     again = llmspell("resume", "last")
     assert again.code == 1
-    assert "; before: 1 call (1 unreported)" in again.err
+    assert "; previously: 1 call (1 unreported)" in again.err
     last = llmspell("resume", "last")
     assert last.code == 4
     assert "$0.1000 is left" in last.err

@@ -52,7 +52,7 @@ def test_a_question_waits_is_shown_answered_and_the_run_goes_on(llmspell, suspen
     assert lines[0].endswith("  spell")
     assert lines[1:] == ["  asks: Which city?", "  choices: Oslo, Rome"]
     done = llmspell("answer", "Oslo")
-    assert (done.code, done.out) == (0, f"go on with: llmspell resume {run}\n")
+    assert (done.code, done.out) == (0, f"continue with: llmspell resume {run}\n")
     assert llmspell("pending").out == "nothing is pending\n"
     done = llmspell("resume", run)
     assert (done.code, done.out) == (0, "begun\noff to Oslo\n")

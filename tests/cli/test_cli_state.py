@@ -108,14 +108,14 @@ def test_state_moves_through_a_file(state, project):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "code", "said"),
     [
-        (["set", "--json", "k", "{"], "", 2, "the value is no JSON"),
+        (["set", "--json", "k", "{"], "", 2, "the value is not valid JSON"),
         (["set", "--json", "k", "null"], "", 1, "null is no value"),
         (["set", "--json", "k", '{"$bytes": 1}'], "", 1, "stands for no value"),
         (["set", "", "x"], "", 1, "is no key"),
         (["set", "k", "x", "--ttl", "-1"], "", 2, "must be a number of seconds above 0"),
         (["set", "k"], "", 2, "missing argument"),
         (["import", "nowhere.json"], "", 1, "nowhere.json: No such file"),
-        (["import", "-"], "[", 2, "is no JSON"),
+        (["import", "-"], "[", 2, "is not valid JSON"),
         (["import", "-"], "{}", 1, "no exported state"),
         (["import", "-"], json.dumps({**DOCUMENT, "llmspell_state": 9}), 1, "later version"),
         (["gett"], "", 2, "no such command"),
@@ -134,7 +134,7 @@ def test_state_that_a_plugin_keeps_cannot_be_looked_at(llmspell, write):
     write("llmspell.toml", '[state]\nbackend = "redis"\n')
     done = llmspell("state", "list")
     assert done.code == 2
-    assert "keeps its state in redis, which a plugin brings" in done.err
+    assert "keeps its state in redis, which a plugin provides" in done.err
 
 
 def test_state_in_memory_cannot_be_looked_at(llmspell, write):

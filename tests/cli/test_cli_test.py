@@ -121,7 +121,7 @@ def test_what_a_test_may_touch_is_granted_on_the_command_line(llmspell, write):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "no tests: no file is called …_test.lua"),
+        ([], "no tests found: no file name ends in _test.lua"),
         (["nix"], "no file nix"),
         (["--timeout", "0"], "Invalid value for '--timeout'"),
     ],
@@ -138,4 +138,4 @@ def test_nobody_is_there_and_nothing_is_recorded(llmspell, write):
     assert done.code == 1
     assert "ask_test.lua:1: the test has no answer for: Tea?" in done.out
     assert "hint: give the run its answers: Test.run(SPELL, {answers = " in done.out
-    assert llmspell("runs").out == "no run has been recorded here\n"
+    assert llmspell("runs").out == "no runs have been recorded here\n"

@@ -50,7 +50,7 @@ def test_the_list_says_what_each_tool_touches(llmspell, archive):
         ("write_file", "writes path"),
         ("now", "touches nothing"),
         ("nothing", "touches nothing"),
-        ("anything", "trusted code: not judged by grants"),
+        ("anything", "trusted code: not limited by grants"),
     ],
 )
 def test_one_tool(llmspell, archive, name, words):

@@ -34,11 +34,11 @@ def test_labels_are_escaped_and_families_told():
         }
     )
     assert text.splitlines() == [
-        "# HELP llmspell_effect_seconds How long effects took, whatever came of them.",
+        "# HELP llmspell_effect_seconds Duration of effects, whatever their outcome.",
         "# TYPE llmspell_effect_seconds histogram",
         'llmspell_effect_seconds_count{effect="x"} 1',
         'llmspell_effect_seconds_sum{effect="x"} 0.25',
-        "# HELP llmspell_hook_calls_total How often hooks of the runtime were called.",
+        "# HELP llmspell_hook_calls_total Calls of the runtime's hooks.",
         "# TYPE llmspell_hook_calls_total counter",
         'llmspell_hook_calls_total{hook="a\\"b\\\\c\\nd"} 2',
     ]

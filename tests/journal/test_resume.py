@@ -498,7 +498,7 @@ async def test_a_file_that_is_none(new_runtime, file, text):
     file.write_bytes(text)
     async with new_runtime() as runtime:
         if text:
-            with pytest.raises(JournalError, match="no SQLite database") as caught:
+            with pytest.raises(JournalError, match="not an SQLite database") as caught:
                 await runtime.execute("return 1")
             assert "--no-record" in caught.value.hint
             assert file.read_bytes() == text
