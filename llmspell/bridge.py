@@ -137,7 +137,7 @@ class Bridges(Registry[Bridge]):
     def add(self, bridge: Bridge) -> None:
         """Add a bridge before the first run. Raises PluginError when its name is taken."""
         if bridge.name in BUILT_IN:
-            raise PluginError(f"the bridge {bridge.name!r} is built in; name yours otherwise")
+            raise PluginError(f"the bridge {bridge.name!r} is built in; choose another name")
         if bridge.name in self:
             raise PluginError(f"there are two bridges named {bridge.name!r}")
         self.register(bridge.name, bridge)

@@ -18,4 +18,4 @@ def check_content_encoding(response: httpx2.Response) -> None:
     named = response.headers.get_list("content-encoding", split_commas=True)
     packed = [coding for coding in named if coding.strip().lower() not in ("", "identity")]
     if len(packed) > 1:
-        raise httpx2.DecodingError(f"the body is packed more than once: {', '.join(packed)}")
+        raise httpx2.DecodingError(f"the body is compressed more than once: {', '.join(packed)}")

@@ -18,5 +18,5 @@ def seconds_in(text: str) -> float:
         seconds += float(part[1]) * _SCALES[part[2]]
         at = part.end()
     if not at or text[at:].strip():
-        raise ValueError(f"{text!r} is no span of time")
+        raise ValueError(f"{text!r} is not a duration")
     return seconds

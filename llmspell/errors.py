@@ -286,8 +286,8 @@ class UnknownPrice(EffectError):
 
     def __init__(self, model: str) -> None:
         super().__init__(
-            f"what {model} costs is not known, and there is a budget of US dollars",
-            hint=f'set it in llmspell.toml: "{model}" under [prices], '
+            f"the price of {model} is unknown, and the budget is in US dollars",
+            hint=f'set its price in llmspell.toml: "{model}" under [prices], '
             'or unknown_price = "allow" under [budget]',
             details={"model": model},
         )
@@ -375,7 +375,7 @@ class UnfinishedEffect(ReplayError):
 
     def __init__(self, what: str, path: str, run: str) -> None:
         super().__init__(
-            f"{what} had begun when the run stopped, and nobody knows whether it was done",
+            f"{what} had begun when the run stopped, and it is not known whether it was done",
             hint=f"find out, then: llmspell resume {run} --unfinished again, or skip if it was done",
             details={"effect": what, "path": path},
         )

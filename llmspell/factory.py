@@ -31,7 +31,7 @@ def construct(kind: type, settings: dict[str, Any], *, place: str, source: str) 
     signature = signature_of(kind)
     if signature is None:
         if settings:
-            raise ConfigError(source, [f"{place}.{key} is no setting" for key in settings])
+            raise ConfigError(source, [f"{place}.{key} is not a setting" for key in settings])
         return kind()
     try:
         given = signature.bind(settings, target=place)

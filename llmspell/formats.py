@@ -28,12 +28,12 @@ def read_table(file: Path) -> dict[str, Any]:
         raise ConfigError(str(file), [f"cannot be read: {error.strerror}"]) from error
     except (ValueError, RecursionError) as error:
         problem = " ".join(str(error).split())
-        hint = f"it is {form}: {_SPECIFICATIONS[form]}"
+        hint = f"the format is {form}: {_SPECIFICATIONS[form]}"
         raise ConfigError(str(file), [problem], hint=hint) from error
     if table is None:
         return {}  # an empty YAML file
     if not isinstance(table, dict):
-        raise ConfigError(str(file), ["holds no settings by name"])
+        raise ConfigError(str(file), ["does not contain a table of settings"])
     return table
 
 
@@ -61,7 +61,7 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
-            raise ValueError(f"the key {key!r} is there twice")
+            raise ValueError(f"the key {key!r} occurs twice")
         table[key] = value
     return table
 
@@ -96,7 +96,7 @@ def _check_keys(node: Any, checked: set[Any]) -> None:
         name = key.tag, str(key.value)
         if name in names:
             line = key.start_mark.line + 1
-            raise ValueError(f"the key {key.value!r} is there twice, again in line {line}")
+            raise ValueError(f"the key {key.value!r} occurs twice, again on line {line}")
         names.add(name)
         _check_keys(value, checked)
 

@@ -79,7 +79,9 @@ def read_toml(text: bytes, file: str) -> FrontMatter:
     try:
         return _checked(tomllib.loads(text.decode()), file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        refused = ConfigError(file, [f"front matter: {error}"], hint="it is TOML: https://toml.io")
+        refused = ConfigError(
+            file, [f"front matter: {error}"], hint="the format is TOML: https://toml.io"
+        )
         if line := re.search(r"at line (\d+)", str(error)):
             refused.where = f"{file}:{line[1]}"
         raise refused from error
@@ -125,7 +127,7 @@ def _params(entries: dict[str, Any]) -> tuple[dict[str, Parameter], list[str]]:
 
 
 def _wrong_approve(entries: dict[str, Any]) -> list[str]:
-    problems = [f"approve.{key}: there is no such key" for key in entries if key != "effects"]
+    problems = [f"approve.{key}: unknown key" for key in entries if key != "effects"]
     effects = entries.get("effects", [])
     if not isinstance(effects, list) or not all(isinstance(e, str) for e in effects):
         problems.append("approve.effects: must be a list of strings")
@@ -136,7 +138,7 @@ def _wrong_permissions(entries: dict[str, Any]) -> list[str]:
     problems = []
     for kind, targets in entries.items():
         if kind not in KINDS:
-            problems.append(f"permissions.{kind}: there is no such kind")
+            problems.append(f"permissions.{kind}: unknown kind")
         elif not isinstance(targets, list) or not all(isinstance(t, str) for t in targets):
             problems.append(f"permissions.{kind}: must be a list of strings")
     return problems

@@ -128,6 +128,6 @@ def _nobody(about: Question | Approval) -> NobodyToAsk:
     if isinstance(about, Question):
         why, hint = f"the spell asks: {about.text}", "run it on a terminal"
     else:
-        why = f"{about.what} needs somebody's approval"
-        hint = f"run it on a terminal, or approve beforehand: --approve={quote(about.what)}"
-    return NobodyToAsk(f"{why}, and nobody is there", hint=hint)
+        why = f"{about.what} needs a person's approval"
+        hint = f"run it on a terminal, or approve it in advance: --approve={quote(about.what)}"
+    return NobodyToAsk(f"{why}, and there is nobody to ask", hint=hint)

@@ -40,7 +40,7 @@ def load_object(reference: str, *, what: str) -> Any:
     place, _, name = reference.rpartition(":")
     if not place:
         raise PluginError(
-            f"cannot load {what} from {reference!r}: it names nothing in a module",
+            f"cannot load {what} from {reference!r}: it does not name anything in a module",
             hint="write it as file.py:NAME or package.module:NAME",
         )
     module = load_python(place, what=what)
@@ -113,7 +113,7 @@ class Offer(NamedTuple):
         try:
             return load_object(self.reference, what=what)
         except PluginError as error:
-            error.hint = f"mend or uninstall {self.package}, which offers it; {error.hint}"
+            error.hint = f"fix or uninstall {self.package}, which provides it; {error.hint}"
             raise
 
 
@@ -145,5 +145,5 @@ def _offers_of(package: Distribution, group: str) -> list[Offer]:
         entries = package.entry_points.select(group=group)
     except (TypeError, ValueError) as error:
         message = f"{_OFFERS} of the package {package.name} cannot be read: {error}"
-        raise PluginError(message, hint="install it anew, or uninstall it") from error
+        raise PluginError(message, hint="reinstall it, or uninstall it") from error
     return [Offer(e.name, e.value, package.name, package.version) for e in entries]

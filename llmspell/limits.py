@@ -195,7 +195,7 @@ def read_limits(table: Mapping[str, object], *kinds: type) -> tuple[dict[str, fl
         try:
             limits[name] = units(*kinds)[name].read(given)
         except KeyError:
-            problems.append(f"{section}.{name}: no limit of that name")
+            problems.append(f"{section}.{name}: no such limit")
         except ValueError as error:
             problems.append(f"{section}.{name}: {error}")
     return limits, problems

@@ -31,7 +31,7 @@ class Modules:
         """
         if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
             raise ModuleNotFound(
-                f"{name!r} is no module name", hint='write it as require "name" or "folder.name"'
+                f"{name!r} is not a module name", hint='write it as require "name" or "folder.name"'
             )
         relative = name.replace(".", "/")
         tried = []

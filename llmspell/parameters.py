@@ -102,7 +102,7 @@ def read_parameter(name: str, entry: Any) -> Parameter:
     if not isinstance(entry, dict):
         entry = {"default": entry}
     if not _NAME.fullmatch(name):
-        raise ValueError("its name must be made of letters, digits and _")
+        raise ValueError("its name must consist of letters, digits and _")
     if unknown := entry.keys() - {"type", "help", "default", "choices"}:
         raise ValueError(f"unknown key {min(unknown)!r}")
     kind = entry.get("type", type_of(entry.get("default", "")))

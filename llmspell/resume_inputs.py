@@ -58,8 +58,8 @@ def check_tools(run: RecordedRun, tools: Tools) -> None:
     called = sorted(missing and run.tools & missing)
     if called:
         raise ReplayError(
-            f"the run {run.id} has called {' and '.join(called)}, which is not there",
-            hint="name the file that it is in, as then: --tools FILE.py",
+            f"the run {run.id} has called {' and '.join(called)}, which does not exist here",
+            hint="name its file, as in the original run: --tools FILE.py",
         )
 
 
@@ -99,15 +99,15 @@ async def approve_again(
             continue
         if person is None:
             raise NobodyToAsk(
-                f"{what} was approved of where the run {run.id} comes from, and nobody is here to approve",
-                hint=f"resume it on a terminal, or approve beforehand: --approve={quote(what)}",
+                f"{what} was approved where the run {run.id} comes from, and there is nobody to approve it here",
+                hint=f"resume it on a terminal, or approve it in advance: --approve={quote(what)}",
             )
         decision = await person.decide(approval)
         if not decision.approved or decision.args is not None:
-            reason = "it can only be done as recorded" if decision.approved else decision.reason
+            reason = "it can only be repeated as recorded" if decision.approved else decision.reason
             error = NotApproved(what, reason)
             at = path.rpartition(BESIDE)[0] or path
-            error.hint = f"to take another way from there: llmspell fork {run.id} --at {at}"
+            error.hint = f"to diverge from there: llmspell fork {run.id} --at {at}"
             raise error
     return list(recorded)
 

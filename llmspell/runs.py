@@ -177,7 +177,9 @@ class Runs:
         journal = self._open_journal()
         if journal.writable:
             return journal.begin(launch.beginning(self._shared[Tools]))
-        log.warning("not recorded, for %s cannot be written; --no-record is for that", journal.path)
+        log.warning(
+            "not recorded, as %s cannot be written; --no-record turns recording off", journal.path
+        )
         return None
 
     async def close(self) -> None:

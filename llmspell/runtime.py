@@ -218,7 +218,7 @@ class Runtime:
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            raise LlmspellError("a runtime is started once only", hint="make another one")
+            raise LlmspellError("a runtime can be started only once", hint="create another one")
         self._entered = True
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)

@@ -47,7 +47,7 @@ class Signature:
             return get_type_hints(parameters, include_extras=True)
         except NameError as error:
             raise TypeError(
-                f"{self.name}: its types name {error.name!r}, which is not in its module at run "
+                f"{self.name}: its types name {error.name!r}, which its module does not define at run "
                 "time; define it there, and import it outside `if TYPE_CHECKING`"
             ) from error
 
@@ -78,7 +78,7 @@ class Signature:
         parameters = []
         for parameter in inspect.signature(self.function).parameters.values():
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                raise TypeError(f"{self.name}: {parameter.name!r} cannot be given by name")
+                raise TypeError(f"{self.name}: {parameter.name!r} cannot be passed by name")
             if parameter.name not in self.injections:
                 annotation = self._hints.get(parameter.name, Any)
                 parameters.append(parameter.replace(annotation=annotation))

@@ -129,7 +129,7 @@ def _not_found(name: str, project: Project) -> SpellNotFound:
         except (OSError, ValueError):
             continue
     if "://" in name:
-        return SpellNotFound(f"no file {name}", hint="addresses are for: llmspell run")
+        return SpellNotFound(f"no file {name}", hint="URLs work with: llmspell run")
     if path.suffix == ".lua":
         return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
     if isdir(name):  # noqa: PTH112 - see _is_file

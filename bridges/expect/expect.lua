@@ -287,7 +287,7 @@ function expectation.__index(self, name)
       known[#known + 1] = key
     end
     sort(known)
-    fail("invalid_arguments", "expect has no " .. tostring(name), "there are never, " .. concat(known, ", "))
+    fail("invalid_arguments", "expect has no " .. tostring(name), "available: never, " .. concat(known, ", "))
   end
   return function(_, ...)
     local held, wanted, story = matcher(value, ...)

@@ -155,8 +155,8 @@ class Agent:
             )
         if self.stream and self.stream.holds_up(path):
             raise AgentError(
-                f"agent {self.name!r} was prompted while the spell takes what it says",
-                hint="take all of it first, close the stream, or prompt agent:fork()",
+                f"agent {self.name!r} was prompted while the spell reads its answer",
+                hint="read the whole stream first, close it, or prompt agent:fork()",
             )
 
 

@@ -55,7 +55,7 @@ def decoded(schema: dict[str, Any], text: str, finish_reason: str) -> tuple[Valu
     try:
         data = json.loads(_unfenced(text))
     except (ValueError, RecursionError) as error:
-        problems = [f"it is no JSON: {error}"]
+        problems = [f"it is not valid JSON: {error}"]
         if finish_reason == "length":
             problems.append("it was cut off: raise max_tokens")
         return None, problems
@@ -75,7 +75,7 @@ def repair(problems: list[str]) -> Message:
     listed = "\n".join([f"- {problem}" for problem in problems])
     return Message.of(
         "user",
-        f"That answer does not fit what was asked for:\n{listed}\nGive the whole answer again.",
+        f"That answer does not match the requested format:\n{listed}\nGive the whole answer again.",
     )
 
 

@@ -80,7 +80,7 @@ def _block(data: bytes, name: str, kind: str | None = None) -> Block:
     if text is not None:
         return Text(f"{name}:\n{text}\n")
     if kind is None:
-        _refuse(f"{name} is neither text nor of a kind known here: give its media_type")
+        _refuse(f"{name} is neither text nor of a known type: give its media_type")
     return File(data, kind, name)
 
 

@@ -19,7 +19,7 @@ _SUMMARISE = (
     "read only your summary. Keep what was asked and decided, facts, names, numbers, results of "
     "tools, and what is still to be done. Answer with the summary alone."
 )
-_BEFORE = "What was said before, in short:\n"
+_BEFORE = "Summary of the conversation so far:\n"
 
 Strategy = Literal["trim", "summarise"]
 

@@ -176,7 +176,7 @@ class _Turn:
         if self.steps - self.repairs >= agent.max_steps:
             raise AgentError(
                 f"agent {agent.name!r} had no answer after {agent.max_steps} steps",
-                hint="raise max_steps, or look at what its tools give back",
+                hint="raise max_steps, or check what its tools return",
                 details={"max_steps": agent.max_steps, "tool_calls": self.calls},
             )
         self.steps += 1
@@ -230,10 +230,12 @@ class _Turn:
         for n, call in enumerate(calls):
             other = handed_over(self.speaker, call)
             if other and next_speaker:
-                results[n] = failure(call, AgentError("the conversation is handed over already"))
+                results[n] = failure(
+                    call, AgentError("the conversation has already been handed over")
+                )
             elif other:
                 next_speaker = other
-                results[n] = ToolResult(call.id, (Text(f"{other.name} goes on from here."),))
+                results[n] = ToolResult(call.id, (Text(f"{other.name} takes over from here."),))
             elif self._too_many(len(to_do)):
                 refusal = AgentError("no more tool calls are allowed: answer with what you have")
                 results[n] = failure(call, refusal)
@@ -269,7 +271,7 @@ class _Turn:
     def _check_repairs(self, text: str, problems: list[str]) -> None:
         if self.repairs >= self.speaker.retries:
             raise AgentError(
-                f"the answer of agent {self.speaker.name!r} does not fit its output: "
+                f"the answer of agent {self.speaker.name!r} does not match its output: "
                 f"{'; '.join(problems)}",
                 details={"text": text, "problems": problems},
             )

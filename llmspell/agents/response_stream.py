@@ -35,7 +35,9 @@ async def stream_response(
             retryable, since the spell has already seen them.
     """
     if stream.pieces:
-        raise ProviderError("part of an answer was handed over, so it cannot be asked for again")
+        raise ProviderError(
+            "part of the answer has been delivered, so the request cannot be retried"
+        )
     try:
         response = await stream.interruptible(_read(parts, stream))
     except ProviderError as error:
@@ -66,7 +68,7 @@ async def _read(
     except ProviderError as error:
         error.billed |= begun  # tool calls count too, though they are not pieces
         raise
-    raise ProviderError("the provider's answer had no end")
+    raise ProviderError("the provider's answer was incomplete")
 
 
 def _partial_response(request: ModelRequest, groups: list[list[Piece]]) -> ModelResponse:

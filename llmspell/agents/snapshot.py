@@ -35,7 +35,7 @@ def load(agent: Agent, table: dict[str, Value]) -> None:
     """
     version, messages = table.get("version"), table.get("messages")
     if not isinstance(version, int) or not isinstance(messages, list):
-        raise _wrong("it is no conversation that agent:save() returned")
+        raise _wrong("it is not a conversation that agent:save() returned")
     if version > VERSION:
         raise _wrong(f"it was saved by a newer llmspell: its version is {version}, not {VERSION}")
     history = [message_from_plain(m, target=f"message {n}") for n, m in enumerate(messages, 1)]

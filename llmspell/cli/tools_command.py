@@ -76,7 +76,7 @@ def _choose(tools: Tools, category: str | None, tag: str | None, search: str | N
 
 def _check_known(what: str, wanted: str | None, known: Collection[str]) -> None:
     if wanted is not None and wanted not in known:
-        hint = f"there are {', '.join(known)}" if known else f"no tool has a {what}"
+        hint = f"available: {', '.join(known)}" if known else f"no tool has a {what}"
         raise Misuse(f"no tool has the {what} {wanted!r}", hint=hint)
 
 

@@ -20,5 +20,5 @@ def refuse_others(places: Iterable[Path], start: Path) -> None:
     believed = {ROOT, user, start.stat().st_uid} if user == ROOT else {ROOT, user}
     for place in places:
         if place.exists() and place.stat().st_uid not in believed:
-            problem = "it belongs to another user, who would decide what spells may do"
-            raise ConfigError(str(place), [problem], hint="make it yours, or work elsewhere")
+            problem = "it belongs to another user, who could then decide what spells may do"
+            raise ConfigError(str(place), [problem], hint="take ownership of it, or work elsewhere")

@@ -56,7 +56,7 @@ def find_project(start: Path | None = None) -> Project:
     try:
         start = (start or Path.cwd()).resolve()
     except FileNotFoundError:
-        raise ConfigError("the current folder", ["it is not there any more"]) from None
+        raise ConfigError("the current folder", ["it no longer exists"]) from None
     for folder in (start, *start.parents):
         refuse_others((folder / name for name in (*SETTINGS_FILES, ".llmspell")), start)
         # A dangling symlink counts, since the missing file may deny something.
@@ -71,11 +71,11 @@ def _only(files: list[Path]) -> Path:
     if len(files) > 1:
         there = " and ".join(file.name for file in files)
         raise ConfigError(
-            str(files[0].parent), [f"{there} are both there"], hint="keep the settings in one file"
+            str(files[0].parent), [f"{there} both exist"], hint="keep the settings in one file"
         )
     if not files[0].is_file():
-        problem = "it is no file, or a link to none"
-        raise ConfigError(str(files[0]), [problem], hint="make it one, or remove it")
+        problem = "it is not a file, or a link to one"
+        raise ConfigError(str(files[0]), [problem], hint="replace it with a file, or remove it")
     return files[0]
 
 

@@ -60,7 +60,7 @@ def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(f"redact: {pattern!r} is no regular expression: {error}") from error
+        raise ValueError(f"redact: {pattern!r} is not a regular expression: {error}") from error
 
 
 class ToolSettings(Frozen):
@@ -110,7 +110,7 @@ class MiddlewareSettings(Frozen):
     def __post_init__(self) -> None:
         _require_name(self.name, self.module)
         if self.before and self.after:
-            raise ValueError("it says both before and after")
+            raise ValueError("it has both before and after")
 
 
 class HookSettings(Frozen):

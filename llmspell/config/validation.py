@@ -52,7 +52,7 @@ def _place(location: tuple[int | str, ...], table: Any) -> str:
 
 def _problem(place: str, kind: str, message: str) -> str:
     if kind == _UNKNOWN:
-        return f"{place} is no setting"
+        return f"{place} is not a setting"
     message = message.removeprefix("Value error, ").replace("valid tuple", "valid list")
     return f"{place}: {message[0].lower()}{message[1:]}"
 

@@ -219,7 +219,7 @@ class Events:
         data = plain(data)
         weight = weight_of(data)
         if weight > ROOM:
-            raise ValueError(f"the data of an event is {ROOM >> 20} MiB at most")
+            raise ValueError(f"the data of an event may have at most {ROOM >> 20} MiB")
         self._published += 1
         event = Event(topic, data, source, next(self._numbers), clock.now(), weight)
         if self._history.size:

@@ -45,7 +45,7 @@ async def tell(hooks: Hooks, point: Effect, guard: ReentrancyGuard | None = None
 
                 if isinstance(said, Halt) and begins:
                     raise HookHalted(hook.id, said.reason)
-                may = "return Halt or None" if begins else "only look"
+                may = "return Halt or None" if begins else "only observe"
                 hook.failed(call, TypeError(f"at {point.name} a hook can {may}, not {said!r}"))
         except HookFailed as error:
             if begins:

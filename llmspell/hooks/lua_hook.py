@@ -52,10 +52,10 @@ def _result(answer: Value) -> HookResult:
     if answer == []:
         return None
     if not isinstance(answer, Mapping):
-        raise TypeError(f"a hook returns nil, a word or a table, not {answer!r}")
+        raise TypeError(f"a hook must return nil, a string or a table, not {answer!r}")
     make = _MAKERS.get(answer.get("type"))
     if make is None:
-        raise ValueError(f"{answer.get('type')!r} is no result of a hook")
+        raise ValueError(f"{answer.get('type')!r} is not a result of a hook")
     return make(answer)
 
 
@@ -81,7 +81,7 @@ def _fork(entry: Value) -> tuple[str, Mapping[str, Value]]:
     elif isinstance(entry, Mapping):
         name, args = entry.get("effect"), entry.get("args")
     else:
-        raise TypeError(f"fork: {entry!r} is no effect with its arguments")
+        raise TypeError(f"fork: {entry!r} is not an effect with its arguments")
     return name, args or {}
 
 

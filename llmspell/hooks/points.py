@@ -73,7 +73,7 @@ def parse_point(point: str, phase: Phase | None = None) -> tuple[Phase, tuple[st
         raise ValueError(f"no hook point named {point!r}{among}; {_HINT}")
     alive = [any(fnmatchcase(name, pattern) for name in LIFE_CYCLE) for pattern in patterns]
     if named == "at" and not all(alive):
-        raise ValueError(f"no hook point named {point!r}; there are {', '.join(LIFE_CYCLE)}")
+        raise ValueError(f"no hook point named {point!r}; available: {', '.join(LIFE_CYCLE)}")
     return named, patterns
 
 

@@ -89,7 +89,7 @@ class Hooks:
         points = [point] if isinstance(point, str) else list(point)
         parsed = [parse_point(p, phase) for p in points]
         if len({phase for phase, _ in parsed}) != 1:
-            raise ValueError("the points of one hook have one phase")
+            raise ValueError("the points of a hook must have the same phase")
         if not timeout > 0:
             raise ValueError("timeout must be above 0")
         number = next(self._numbers)

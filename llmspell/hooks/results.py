@@ -47,7 +47,7 @@ class Retry:
     def __post_init__(self) -> None:
         _check_seconds("delay", self.delay)
         if type(self.attempts) is not int or self.attempts < 1:
-            raise ValueError(f"retry: attempts: {self.attempts!r} is no number of attempts")
+            raise ValueError(f"retry: attempts: {self.attempts!r} is not a number of attempts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ class Redirect:
             args = own.get("args") or {} if given is None else given
             return "tool.call", {**own, "name": self.tool, "args": args}
         if "model" not in effect.args:
-            raise ValueError(f"redirect: {effect.name} has no model; that of model.request can be")
+            raise ValueError(
+                f"redirect: {effect.name} has no model; only model.request can be redirected to a model"
+            )
         return effect.name, {**effect.args, **(given or {}), "model": self.model}
 
 
@@ -107,7 +109,7 @@ class Cache:
 
     def __post_init__(self) -> None:
         if self.key is not None and not isinstance(self.key, (str, bytes)):
-            raise ValueError(f"cache: key: {self.key!r} is no string")
+            raise ValueError(f"cache: key: {self.key!r} is not a string")
         if self.ttl is not None:
             _check_seconds("ttl", self.ttl)
 
@@ -129,7 +131,7 @@ class Fork:
     def __init__(self, *effects: tuple[str, Mapping[str, Value]]) -> None:
         for name, args in effects:
             if not isinstance(name, str):
-                raise ValueError(f"fork: {name!r} is no name of an effect")  # noqa: TRY004 - the same class of error for all
+                raise ValueError(f"fork: {name!r} is not the name of an effect")  # noqa: TRY004 - the same class of error for all
             _check_table(f"fork: the arguments of {name}", args)
         object.__setattr__(self, "effects", tuple((name, dict(args)) for name, args in effects))
 
@@ -145,9 +147,9 @@ RESULTS: frozenset[type[Any]] = frozenset(
 def _check_seconds(name: str, seconds: float) -> None:
     fine = type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
     if not fine:
-        raise ValueError(f"{name}: {seconds!r} is no number of seconds")
+        raise ValueError(f"{name}: {seconds!r} is not a number of seconds")
 
 
 def _check_table(name: str, args: object) -> None:
     if not isinstance(args, Mapping):
-        raise ValueError(f"{name}: {args!r} is no table")  # noqa: TRY004 - the same class of error for all
+        raise ValueError(f"{name}: {args!r} is not a table")  # noqa: TRY004 - the same class of error for all

@@ -124,7 +124,7 @@ def filter_system_calls() -> None:
         for name in _NOT_EXECUTABLE:
             _allow(library, context, name, _Argument(2, _MASKED_EQUAL, _PROT_EXEC, 0))
         if (failed := library.seccomp_load(context)) < 0:
-            raise Refused(f"the kernel takes no filter: {os.strerror(-failed)}")
+            raise Refused(f"the kernel refuses the filter: {os.strerror(-failed)}")
     finally:
         library.seccomp_release(context)
 
@@ -148,7 +148,7 @@ def leave_file_system() -> None:
 def leave_network() -> None:
     """Move to an empty network namespace. Raises Refused."""
     if _libc().unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        raise Refused(f"no namespace of its own: {os.strerror(ctypes.get_errno())}")
+        raise Refused(f"cannot create a namespace: {os.strerror(ctypes.get_errno())}")
 
 
 def _measures(memory: int) -> dict[str, Callable[[], None]]:
@@ -196,7 +196,7 @@ def _prctl(option: int, value: int) -> None:
 
 def _landlock(call: int, *args: Any) -> int:
     if sys.platform != "linux":
-        raise Refused("it is Linux's")
+        raise Refused("it needs Linux")
     result = int(_libc().syscall(call, *args))
     if result < 0:
         raise Refused(f"no Landlock: {os.strerror(ctypes.get_errno())}")
@@ -241,7 +241,7 @@ def _allow(library: ctypes.CDLL, context: int, name: str, *arguments: _Argument)
     array = (_Argument * len(arguments))(*arguments)
     failed = library.seccomp_rule_add_array(context, _ALLOW, number, len(arguments), array)
     if failed < 0:
-        raise Refused(f"libseccomp takes no rule for {name}: {os.strerror(-failed)}")
+        raise Refused(f"libseccomp refuses the rule for {name}: {os.strerror(-failed)}")
 
 
 _UNKNOWN = -1
@@ -249,7 +249,7 @@ _NOTES = {
     "rlimits": "no new files, processes or core dumps; memory and CPU are limited",
     "namespace": "no network",
     "landlock": "no files, no TCP",
-    "seccomp": "only the system calls that computing needs",
+    "seccomp": "only the system calls that computation needs",
 }
 
 

@@ -88,7 +88,7 @@ class Workers:
             await within(_START_TIMEOUT, worker.greet())
         except (OSError, EOFError, TimeoutError) as error:
             raise IsolationError(
-                f"the process for a spell does not start: {str(error) or type(error).__name__}",
+                f"the process for a spell did not start: {str(error) or type(error).__name__}",
                 hint="see: llmspell doctor",
                 details={"stderr": template.stderr_tail()},
             ) from error

@@ -76,9 +76,11 @@ def arrange(
             raise ConfigError(source, [f"middleware: two are named {more.name!r}"])
         before, after = getattr(more, "before", None), getattr(more, "after", None)
         anchor = before or after
-        problem = f"middleware {more.name!r} says before or after {anchor!r}, which is not there"
+        problem = (
+            f"middleware {more.name!r} is placed before or after {anchor!r}, which does not exist"
+        )
         if before and after:
-            problem = f"middleware {more.name!r} says both before and after"
+            problem = f"middleware {more.name!r} has both before and after"
         if anchor not in names or (before and after):
             hint = f"set its `before` or `after` to one of {', '.join(names)}"
             raise ConfigError(source, [problem], hint=hint)
@@ -125,7 +127,7 @@ def _wrapped(one: Middleware, handler: Handler, call: Perform, run: Run) -> Perf
         raise middleware_failed(one.name, handler.name, what, run) from error
     if not callable(wrapped):
         raise middleware_failed(
-            one.name, handler.name, f"wrap gave {wrapped!r}, which is no function", run
+            one.name, handler.name, f"wrap returned {wrapped!r}, which is not a function", run
         )
     if wrapped is inner:
         return call

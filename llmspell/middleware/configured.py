@@ -35,13 +35,13 @@ def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Midd
 def _make(entry: MiddlewareSettings, source: str) -> Middleware:
     reference = entry.module or SHIPPED.get(entry.name or "")
     if reference is None:
-        hint = f'there are {", ".join(SHIPPED)}; for one of yours set module = "file.py:NAME"'
-        problem = f"middleware.{entry.name}: no middleware is named so"
+        hint = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
+        problem = f"middleware.{entry.name}: no middleware has that name"
         raise ConfigError(source, [problem], hint=hint)
     loaded = load_object(reference, what="middleware")
     middleware = as_middleware(_object(loaded, entry, source))
     if entry.effects and not hasattr(middleware, "effects"):
-        problem = f"middleware.{middleware.name}.effects: it is for all effects"
+        problem = f"middleware.{middleware.name}.effects: it applies to all effects"
         raise ConfigError(source, [problem])
     changes = {"name": entry.name, "effects": entry.effects}
     if entry.before or entry.after:

@@ -31,7 +31,7 @@ class Deadline:
                 return await settled(call(effect))
             if not isinstance(seconds, (int, float)) or math.isnan(seconds):
                 raise InvalidArguments(
-                    effect.name, [f"timeout: {seconds!r} is no number of seconds"]
+                    effect.name, [f"timeout: {seconds!r} is not a number of seconds"]
                 )
             with _clock(effect, seconds, recorded=not handler.is_leaf(effect)) as clock:
                 result = await settled(call(effect))

@@ -43,7 +43,7 @@ class FunctionMiddleware(FilteredMiddleware):
     ) -> None:
         """Create the middleware; its default place is directly outside the hooks."""
         if not inspect.iscoroutinefunction(function):
-            raise TypeError(f"{function!r} is no async function")
+            raise TypeError(f"{function!r} is not an async function")
         if before is None and after is None:
             before = "hooks"
         super().__init__(name or function.__name__, effects=effects, before=before, after=after)

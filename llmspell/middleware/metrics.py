@@ -134,4 +134,4 @@ class Metrics(FilteredMiddleware):
         try:
             write(file)
         except (OSError, ValueError) as error:
-            log.warning("the metrics are not written to %s: %s", file, error)
+            log.warning("the metrics could not be written to %s: %s", file, error)

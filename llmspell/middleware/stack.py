@@ -55,7 +55,7 @@ class Stack:
         wanted = self._effects if effects is None else effects
         if wanted is not None:
             if not hasattr(one, "effects"):
-                raise ValueError(f"{one.name} is for all effects")
+                raise ValueError(f"{one.name} applies to all effects")
             one.effects = (wanted,) if isinstance(wanted, str) else tuple(wanted)
         one.name = name or one.name
         one.before, one.after = None, self._after

@@ -57,7 +57,7 @@ class PermissionsEditor:
         found = _parse(self._toml(lines))
         # Compared as text, because a NaN is not equal to itself.
         if found.pop(_SECTION, {}) != asked or repr(found) != repr(wanted):
-            raise ValueError(f"[{_SECTION}] is in a form that cannot be added to")
+            raise ValueError(f"[{_SECTION}] is in a form that cannot be extended")
         return b"".join([self._head, *lines, self._tail])
 
     def _around(self, text: bytes) -> tuple[bytes, bytes, bytes]:

@@ -36,7 +36,7 @@ def record(spell: Path, needs: Iterable[Need]) -> Asked:
         if more:
             replace_file(file, requested.adding(more), mode=S_IMODE(file.stat().st_mode))
     except ValueError as error:
-        hint = "write what it needs there by hand, under [permissions]"
+        hint = "write the permissions there by hand, under [permissions]"
         raise ConfigError(str(file), [f"front matter: {error}"], hint=hint) from error
     return more
 

@@ -42,7 +42,7 @@ class SavedGrants:
             text = json.dumps(known, indent=2) + "\n"
             replace_file(self._file, text.encode(), mode=0o600)
         except OSError as error:
-            log.warning("%s: it cannot be remembered: %s", self._file, error.strerror)
+            log.warning("%s: it cannot be saved: %s", self._file, error.strerror)
 
     def _read(self) -> dict[str, Lists] | None:
         """Return the saved grants, or None if the file cannot be used."""
@@ -51,14 +51,14 @@ class SavedGrants:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            log.warning("%s is not used: %s", self._file, error.strerror)
+            log.warning("%s is ignored: %s", self._file, error.strerror)
             return None
         import json
 
         try:
             return _checked(json.loads(text))
         except (ValueError, RecursionError) as error:
-            log.warning("%s is not used, it is broken: %s", self._file, error)
+            log.warning("%s is ignored, as it is broken: %s", self._file, error)
             return None
 
 
@@ -70,7 +70,7 @@ def _key(source: bytes) -> str:
 
 def _checked(table: Any) -> dict[str, Lists]:
     if not isinstance(table, dict) or not all(map(_are_lists, table.values())):
-        raise ValueError("it has to hold lists of strings, by kind and by the spell's SHA-256")
+        raise ValueError("it must contain lists of strings, by kind and by the spell's SHA-256")
     return table
 
 

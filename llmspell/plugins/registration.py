@@ -52,7 +52,7 @@ def register_contributions(
             undo.callback(to.tools.remove, f"{tool.name}@{tool.version}")
         for bridge in plugin.bridges():
             if not isinstance(bridge, Bridge):
-                raise TypeError(f"{bridge!r} is no bridge")
+                raise TypeError(f"{bridge!r} is not a bridge")
             to.bridges.add(bridge)
             undo.callback(to.bridges.remove, bridge.name)
         for provider in plugin.providers():

@@ -37,7 +37,10 @@ def settings_schema(plugins: Mapping[str, type[Plugin]]) -> dict[str, Any]:
         if entries:
             entry = schema["$defs"][kind]
             entry["allOf"] = [_if_named(name, inner, kind) for name, inner in entries.items()]
-    schema["properties"]["$schema"] = {"type": "string", "description": "It is left to editors."}
+    schema["properties"]["$schema"] = {
+        "type": "string",
+        "description": "Ignored by llmspell; editors use it.",
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 

@@ -112,7 +112,7 @@ def _file(file: File) -> Body:
         text = file.data.decode("utf-8", "replace")
         source = {"type": "text", "media_type": "text/plain", "data": text}
     else:
-        problem = f"{file.name}: Anthropic takes pictures, PDF and text, not {media_type}"
+        problem = f"{file.name}: Anthropic accepts images, PDF and text, not {media_type}"
         raise InvalidArguments("model.request", [problem])
     return {"type": "document", "source": source, "title": file.name}
 

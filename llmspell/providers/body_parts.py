@@ -108,13 +108,13 @@ def invalid_schema(schema: dict[str, Any]) -> InvalidArguments:
 
     try:
         check_schema(schema)
-        problem = "no model can be given it"
+        problem = "models cannot read it"
     except ValueError as error:
         problem = str(error)
-    return InvalidArguments("model.request", [f"a schema in it is none: {problem}"])
+    return InvalidArguments("model.request", [f"a schema in it is not valid: {problem}"])
 
 
 def schema_in_words(schema: dict[str, Any]) -> str:
     """Return instructions that describe the schema, for models without structured output."""
     text = json_text(schema, "the output schema")
-    return f"Answer with nothing but a JSON object that fits this JSON Schema: {text}"
+    return f"Answer with nothing but a JSON object that matches this JSON Schema: {text}"

@@ -47,7 +47,7 @@ def check_known(name: str, settings: Mapping[str, ProviderSettings]) -> None:
         return
     error = UnknownEffect("provider", name, similar(name, sorted({*CATALOGUE, *settings})))
     if error.hint is None:
-        error.hint = "see which there are: llmspell providers"
+        error.hint = "list them with: llmspell providers"
     raise error
 
 
@@ -160,9 +160,9 @@ def _check(
     problems = _url_problems(base_url) if base_url else [missing]
     # Checked here because the HTTP library quotes an invalid header value in its error.
     if key and not _printable(key):
-        problems.append(f"the key in {key_env} has characters no key has")
+        problems.append(f"the key in {key_env} has characters that are not allowed in a key")
     problems += [
-        f"the header {header!r} has characters no header may have"
+        f"the header {header!r} has characters that are not allowed in a header"
         for header, text in own.headers.items()
         if not _printable(header) or not _printable(text)
     ]
@@ -174,7 +174,7 @@ def _check(
     if own.kind is not None and own.kind not in KINDS:
         problems.append(f"kind must be {' or '.join(KINDS)}")
     if problems:
-        hint = "a base URL looks like https://api.example.com/v1; keys go by api_key_env"
+        hint = "a base URL looks like https://api.example.com/v1; put keys into api_key_env"
         raise ConfigError(f"[providers.{name}]", problems, hint=hint)
 
 
@@ -196,9 +196,9 @@ def _url_problems(url: str) -> list[str]:
         return ["the base URL is not a URL"]
     problems = [] if usable else ["the base URL must begin with http:// or https:// and a host"]
     if "@" in parts.netloc:
-        problems.append("the base URL must not hold a user or password")
+        problems.append("the base URL must not contain a user or password")
     if parts.query or parts.fragment:
-        problems.append("the base URL must not hold a query")
+        problems.append("the base URL must not contain a query")
     return problems
 
 

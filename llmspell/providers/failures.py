@@ -94,7 +94,11 @@ def interrupted(endpoint: Endpoint, error: httpx2.HTTPError) -> ProviderError:
 def too_slow(endpoint: Endpoint, setting: str) -> ProviderError:
     """Return the error for exceeding `setting`: `first_timeout` or `total_timeout`."""
     seconds = getattr(endpoint, setting)
-    wanted = "nothing of the answer came" if setting == "first_timeout" else "no whole answer came"
+    wanted = (
+        "no part of the answer arrived"
+        if setting == "first_timeout"
+        else "the answer did not arrive completely"
+    )
     hint = f"raise {setting} in [providers.{endpoint.name}], or ask for less"
     return _broken(endpoint, f"{wanted} within {seconds:g} seconds", hint=hint, reason="")
 
@@ -192,20 +196,18 @@ def _status_hint(
 ) -> str | None:
     if status in _UNAUTHORIZED:
         if endpoint.key_env is None:
-            return (
-                f"name the variable that holds the key: api_key_env in [providers.{endpoint.name}]"
-            )
+            return f"name the variable with the key: api_key_env in [providers.{endpoint.name}]"
         return f"check the key in the environment variable {endpoint.key_env}"
     if status == _NOT_FOUND:
         if endpoint.name == "ollama":
             return "fetch the model with `ollama pull NAME`; `ollama list` shows those you have"
-        listed = f"; {endpoint.base_url}/models lists those there are"
+        listed = f"; {endpoint.base_url}/models lists the available ones"
         return "check the model's name" + (listed if endpoint.kind.startswith("openai") else "")
     if status in _REDIRECT:
         return f"it has moved: correct base_url in [providers.{endpoint.name}]"
     later = status in _RETRYABLE or status in _SERVER_ERRORS
     when = f"in {math.ceil(retry_after)} s" if retry_after else "later"
-    return f"try again {when}, or ask for less at once" if later else None
+    return f"try again {when}, or send fewer requests at once" if later else None
 
 
 def _words(answer: Any) -> tuple[str, str | None]:

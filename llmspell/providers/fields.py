@@ -34,7 +34,7 @@ class Fields:
         for name in self.table:
             if name not in names:
                 raise Malformed(
-                    f"{self.at(str(name))} is not a field; there are {', '.join(names)}"
+                    f"{self.at(str(name))} is not a field; fields are {', '.join(names)}"
                 )
 
     def text(self, name: str, default: str | None = None) -> str:
@@ -63,7 +63,7 @@ class Fields:
         if isinstance(value, str):
             return value.encode("utf-8", "surrogatepass")
         if value is not None and not isinstance(value, bytes):
-            raise Malformed(f"{self.at(name)} must be a string of bytes")
+            raise Malformed(f"{self.at(name)} must be a byte string")
         return value
 
     def flag(self, name: str) -> bool:

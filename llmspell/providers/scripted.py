@@ -79,7 +79,7 @@ class ScriptedProvider:
         """Raise AssertionError unless every reply was used."""
         if self.remaining:
             given = len(self._replies) - self.remaining
-            raise AssertionError(f"{given} of {len(self._replies)} replies were asked for")
+            raise AssertionError(f"{given} of {len(self._replies)} replies were used")
 
     async def complete(self, request: ModelRequest) -> ModelResponse:
         number = len(self.requests)
@@ -164,7 +164,7 @@ def _problem(item: Any) -> str | None:
     if isinstance(item, str):
         return None
     if not isinstance(item, dict):
-        return "it must be a text or an object"
+        return "it must be a string or an object"
     if not item or not (item.keys() <= {"text", "tool_calls"} or "error" in item):
         return "it needs text, tool_calls or error"
     calls = item.get("tool_calls", [])

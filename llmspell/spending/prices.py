@@ -49,7 +49,7 @@ class Price(Frozen):
             amount: float | None = getattr(self, name)
             if amount is not None and not 0 <= amount < float("inf"):
                 raise ValueError(
-                    f"{name}: a price is a number of US dollars, and not negative, not {amount:g}"
+                    f"{name}: a price must be a number of US dollars that is not negative, not {amount:g}"
                 )
 
     def usd(self, usage: Usage) -> float:

@@ -127,7 +127,7 @@ class _Watched:
             self._expiring[key] = row.expires
         if self._weight > ROOM:
             raise StateError(
-                f"the values that are watched take more than {ROOM:,} bytes",
+                f"the watched values take more than {ROOM:,} bytes",
                 hint="watch fewer keys, by a narrower pattern, or keep large values in files",
             )
 

@@ -52,7 +52,7 @@ def encode(value: Value, most: int = MAX_BYTES, *, in_order: bool = False) -> st
             size = len(text)
     if size > most:
         raise StateError(
-            f"a value of {size:,} bytes cannot be stored: the most is {most:,}",
+            f"a value of {size:,} bytes cannot be stored: the maximum is {most:,}",
             hint="store it in parts under several keys, or write it to a file",
             details={"bytes": size, "limit": most},
         )
@@ -69,7 +69,7 @@ def decode(text: str) -> Value:
         return json.loads(text, object_hook=_untagged if '{"$' in text else None)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise StateError(
-            f"a stored value is damaged: {error}", hint="delete the key, or set it anew"
+            f"a stored value is damaged: {error}", hint="delete the key, or set it again"
         ) from error
 
 
@@ -141,7 +141,7 @@ def _deeper(depth: int) -> int:
     if depth >= MAX_DEPTH:
         raise StateError(
             "a table that is nested too deeply, or contains itself, cannot be stored",
-            hint=f"the most is {MAX_DEPTH} levels",
+            hint=f"the maximum is {MAX_DEPTH} levels",
         )
     return depth + 1
 
@@ -167,7 +167,7 @@ def _atom(value: Value, quoted: Quoted) -> str:
         return f'{{"$bytes":"{base64.b64encode(value).decode()}"}}'
     raise StateError(
         f"a {'function' if kind is LuaFunction else kind.__name__} cannot be stored",
-        hint="a store takes nil, booleans, numbers, strings, and tables of these",
+        hint="a store accepts nil, booleans, numbers, strings, and tables of these",
     )
 
 
@@ -218,7 +218,7 @@ def added(old: Value, by: float) -> int | float:
     for number in (old, by):
         if type(number) not in (int, float):
             raise StateError(
-                f"cannot add {old!r:.80} and {by!r:.80}: one is no number",
+                f"cannot add {old!r:.80} and {by!r:.80}: one is not a number",
                 hint="increment works on numbers; use update for other values",
             )
     total: int | float = old + by

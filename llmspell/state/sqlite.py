@@ -48,7 +48,7 @@ class SqliteStore(Store):
         self, path: str | os.PathLike[str], synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     ) -> None:
         if synchronous not in ("NORMAL", "FULL"):
-            raise ValueError(f"synchronous is NORMAL or FULL, not {synchronous!r}")
+            raise ValueError(f"synchronous must be NORMAL or FULL, not {synchronous!r}")
         self.path = os.path.abspath(path)  # noqa: PTH100 - fixed now; the working directory may change
         self._synchronous = synchronous
         self._updates = Updates()

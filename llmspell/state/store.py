@@ -150,7 +150,7 @@ class Store(Steps, Protocol):
 def check_scope(scope: str) -> None:
     if not isinstance(scope, str) or len(scope) > MAX_SCOPE or not _encodable(scope):
         raise StateError(
-            f"{_shown(scope)} is no scope",
+            f"{_shown(scope)} is not a scope",
             hint=f"a scope is a UTF-8 string of up to {MAX_SCOPE} characters",
         )
 
@@ -159,7 +159,7 @@ def check_address(scope: str, key: str) -> None:
     check_scope(scope)
     if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or not _encodable(key):
         raise StateError(
-            f"{_shown(key)} is no key",
+            f"{_shown(key)} is not a key",
             hint=f"a key is a UTF-8 string of 1 to {MAX_KEY} characters",
         )
 
@@ -169,7 +169,7 @@ def check_ttl(ttl: float | None) -> None:
         return
     if type(ttl) not in (int, float) or not math.isfinite(ttl) or ttl <= 0:
         raise StateError(
-            f"{_shown(ttl)} is no time to live",
+            f"{_shown(ttl)} is not a time to live",
             hint="ttl is a number of seconds above 0; leave it out to keep the value",
         )
 

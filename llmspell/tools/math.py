@@ -122,7 +122,7 @@ def _called(name: str, values: list[Number]) -> Number:
             return _FUNCTIONS[name](*values)
         except TypeError as error:
             raise ToolError(f"{name} does not take {counted(len(values), 'value')}") from error
-    hint = did_you_mean(name, _FUNCTIONS, otherwise=f"there are {', '.join(_FUNCTIONS)}")
+    hint = did_you_mean(name, _FUNCTIONS, otherwise=f"available: {', '.join(_FUNCTIONS)}")
     raise ToolError(f"no function named {name!r}", hint=hint, details={"name": name})
 
 

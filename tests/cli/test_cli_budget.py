@@ -79,7 +79,7 @@ def test_an_unknown_price_is_refused_with_a_budget_of_dollars(ask):
     done = ask("--budget", "1")
     assert (done.code, done.out) == (2, "")
     assert "what test/ok costs is not known, and there is a budget of US dollars" in done.err
-    assert 'hint: set it in llmspell.toml: "test/ok" under [prices]' in done.err
+    assert 'hint: set its price in llmspell.toml: "test/ok" under [prices]' in done.err
     allowed = ask("--budget", "1", more='[budget]\nunknown_price = "allow"\n')
     assert (allowed.code, allowed.out) == (0, "Hello to you.\n")
 

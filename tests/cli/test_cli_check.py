@@ -159,7 +159,7 @@ memory = "much"
         "description must be a string",
         "params.a: unknown type 'text'",
         "params.b: its default must be one of 2",
-        "permissions.red: there is no such kind",
+        "permissions.red: unknown kind",
         "permissions.net: must be a list of strings",
         "limits.memory: must be a size",
         "error: s.lua:13: unexpected symbol near '+'",

@@ -217,7 +217,7 @@ def test_settings_that_are_wrong(findings, settings, project):
     settings(f'modle = "x"\n[providers.openai]\napi_key = "{KEY}"')
     found, code = findings()
     assert found["project"]["standing"] == "problem"
-    for problem in ("modle is no setting", "providers.openai.api_key is no setting"):
+    for problem in ("modle is not a setting", "providers.openai.api_key is not a setting"):
         assert problem in found["project"]["text"]
     assert "did you mean model" in found["project"]["hint"]
     assert "model" not in found

@@ -24,7 +24,7 @@ from llmspell.cli.error_report import describe, exit_code
         ("exec --state disk 1", "invalid value for '--state'", "llmspell exec --help"),
         ("tools no_such_thing_at_all", "no tool named 'no_such_thing_at_all'", "llmspell tools"),
         ("tools read_fil", "no tool named 'read_fil'", "did you mean 'read_file'"),
-        ("tools --category x", "no tool has the category 'x'", "there are data, "),
+        ("tools --category x", "no tool has the category 'x'", "available: data, "),
         ("tools --tag x", "no tool has the tag 'x'", "no tool has a tag"),
         ("tools --search zzz", "no tool matches all of these options", "llmspell tools"),
         ("tools now@2", "no tool named 'now@2'", "did you mean 'now@1'?"),
@@ -91,7 +91,7 @@ def test_a_failure_deep_inside_shows_the_way(llmspell, write):
             'description = "x\nlimits = {}',
             (
                 "error: s.lua:2: front matter: Illegal character '\\n' (at line 2, column 17)\n"
-                '  | --- description = "x\nhint: it is TOML: https://toml.io\n'
+                '  | --- description = "x\nhint: the format is TOML: https://toml.io\n'
             ),
         ),
         (
@@ -111,11 +111,11 @@ def test_a_failure_deep_inside_shows_the_way(llmspell, write):
         ),
         (
             '[params]\n"a b" = 1',
-            "error: s.lua: front matter: params.a b: its name must be made of letters, digits and _",
+            "error: s.lua: front matter: params.a b: its name must consist of letters, digits and _",
         ),
         (
             "[limits]\ntme = 3",
-            "error: s.lua: front matter: limits.tme: no limit of that name\nhint: limits are memory, ",
+            "error: s.lua: front matter: limits.tme: no such limit\nhint: limits are memory, ",
         ),
     ],
 )
@@ -145,7 +145,7 @@ def test_what_cannot_be_read(llmspell, project):
 
 def test_a_folder_that_is_gone(shell):
     done = shell("mkdir gone; cd gone; rmdir ../gone; llmspell exec 'return 1'")
-    assert done == (2, "", "error: the current folder: it is not there any more\n")
+    assert done == (2, "", "error: the current folder: it no longer exists\n")
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ def test_what_may_not_be_read(unprivileged, write, project, locked, spell, said)
     ("settings", "said", "hint"),
     [
         ("model = 3", "model: input should be a valid string", None),
-        ("a = \n", "Invalid value (at line 1, column 5)", "it is TOML"),
-        ("zzz = 1", "zzz is no setting", "settings are model, embedder, isolate, state, "),
-        ("[limits]\ntme = 1", "limits.tme is no setting", "did you mean limits.time?"),
+        ("a = \n", "Invalid value (at line 1, column 5)", "the format is TOML"),
+        ("zzz = 1", "zzz is not a setting", "settings are model, embedder, isolate, state, "),
+        ("[limits]\ntme = 1", "limits.tme is not a setting", "did you mean limits.time?"),
     ],
 )
 def test_a_wrong_llmspell_toml(llmspell, write, settings, said, hint):

@@ -124,7 +124,7 @@ def test_wrong_front_matter_is_told_with_its_place(llmspell, write):
     write("s.lua", "", "[permissions]\nreed = []\nnet = 'x'")
     done = llmspell("s.lua")
     assert done.code == 2
-    assert "permissions.reed: there is no such kind" in done.err
+    assert "permissions.reed: unknown kind" in done.err
     assert "permissions.net: must be a list of strings" in done.err
     assert done.err.startswith("error: s.lua: ")
 

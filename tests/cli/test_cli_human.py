@@ -100,8 +100,10 @@ def test_several_are_asked_one_after_the_other(terminal, approving):
 def test_elsewhere_it_fails_and_says_what_to_do(llmspell, approving):
     done = llmspell("exec", "--no-record", approving, "return add{a = 1}")
     assert done.code == 3
-    assert "tool.call:add needs somebody's approval, and nobody is there" in done.err
-    assert "hint: run it on a terminal, or approve beforehand: --approve=tool.call:add" in done.err
+    assert "tool.call:add needs a person's approval, and there is nobody to ask" in done.err
+    assert (
+        "hint: run it on a terminal, or approve it in advance: --approve=tool.call:add" in done.err
+    )
     given = llmspell("exec", approving, "--approve=tool.call:add", "return add{a = 1}")
     assert (given.code, given.out) == (0, "2\n")
     asked = llmspell("exec", "--no-record", ASK)

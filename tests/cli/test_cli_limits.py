@@ -115,12 +115,12 @@ def test_a_file_whose_limits_are_wrong(llmspell, write):
     assert done.code == 2
     assert done.err.startswith(f"error: {file}: limits.memory: must be a size above 0, such as")
     assert "limits.effects: must be a whole number above 0" in done.err
-    assert "limits.memori is no setting" in done.err
+    assert "limits.memori is not a setting" in done.err
 
 
 def test_front_matter_whose_limits_are_wrong(llmspell, write):
     write("s.lua", "return 1", front='[limits]\nmemori = "1MB"')
     done = llmspell("s.lua")
     assert done.code == 2
-    assert "s.lua: front matter: limits.memori: no limit of that name" in done.err
+    assert "s.lua: front matter: limits.memori: no such limit" in done.err
     assert f"hint: limits are {', '.join(units())}" in done.err

@@ -72,8 +72,8 @@ def test_two_of_one_name_are_listed_as_broken_until_one_is_disabled(llmspell, se
     assert llmspell("exec", "return 1").code == 2
     listed = llmspell("plugins", "list").out.splitlines()
     assert [line.split()[:2] for line in listed[:2]] == [["shop", "broken"]] * 2
-    assert "plugins.shop: two plugins are named so" in listed[0]
-    assert "two plugins are named so" in llmspell("doctor", "--offline").out
+    assert "plugins.shop: two plugins have that name" in listed[0]
+    assert "two plugins have that name" in llmspell("doctor", "--offline").out
     settings(f"{LISTED}enabled = false\n{LISTED}")
     assert llmspell("exec", "return 1").code == 0
     listed = llmspell("plugins", "list").out.splitlines()
@@ -84,7 +84,7 @@ def test_one_that_fails_is_reported_and_the_run_goes_on(llmspell, settings):
     settings(f'{LISTED}settings = {{city = "nowhere"}}\n')
     done = llmspell("exec", "return buy == nil")
     assert (done.code, done.out) == (0, "true\n")
-    assert done.err.startswith("warning: plugin 'shop' did not start and is left out: OSError: no")
+    assert done.err.startswith("warning: plugin 'shop' did not start and is skipped: OSError: no")
     assert "enabled = false" in done.err
     settings(f'{LISTED}settings = {{city = "nowhere"}}\nrequired = true\n')
     done = llmspell("exec", "return 1")
@@ -108,7 +108,7 @@ def test_middleware_of_the_settings(llmspell, settings):
     settings('[[middleware]]\nname = "logging"\nafter = "tracing"\n')
     done = llmspell("exec", "return 1")
     assert done.code == 2
-    said = "llmspell.toml: middleware 'logging' says before or after 'tracing', which is not there"
+    said = "llmspell.toml: middleware 'logging' is placed before or after 'tracing', which does not exist"
     assert said in done.err
 
 
@@ -117,7 +117,7 @@ def test_middleware_of_the_settings(llmspell, settings):
     [
         (
             'name = "retry"\neffects = ["tool.*", ""]',
-            "hooks.retry.effects: '' stands for no effect",
+            "hooks.retry.effects: '' matches no effect",
         ),
         (
             'module = "odd.py:Odd"',
@@ -148,7 +148,7 @@ def test_the_list_of_plugins(llmspell, settings):
     assert llmspell("plugins", "list").out.splitlines() == [
         "gone  broken      no plugin named 'gone' is installed",
         "shop  disabled    Sells tea.",
-        f"more  broken      {settings('').parent}/llmspell.toml: plugins.more.settings.town is no setting",
+        f"more  broken      {settings('').parent}/llmspell.toml: plugins.more.settings.town is not a setting",
     ]
 
 

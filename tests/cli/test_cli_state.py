@@ -109,9 +109,9 @@ def test_state_moves_through_a_file(state, project):
     ("arguments", "stdin", "code", "said"),
     [
         (["set", "--json", "k", "{"], "", 2, "the value is not valid JSON"),
-        (["set", "--json", "k", "null"], "", 1, "null is no value"),
-        (["set", "--json", "k", '{"$bytes": 1}'], "", 1, "stands for no value"),
-        (["set", "", "x"], "", 1, "is no key"),
+        (["set", "--json", "k", "null"], "", 1, "null is not a value"),
+        (["set", "--json", "k", '{"$bytes": 1}'], "", 1, "does not represent a value"),
+        (["set", "", "x"], "", 1, "is not a key"),
         (["set", "k", "x", "--ttl", "-1"], "", 2, "must be a number of seconds above 0"),
         (["set", "k"], "", 2, "missing argument"),
         (["import", "nowhere.json"], "", 1, "nowhere.json: No such file"),

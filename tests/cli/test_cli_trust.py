@@ -136,7 +136,7 @@ def test_what_cannot_be_fetched(llmspell, site):
     assert done == (
         2,
         "",
-        f"error: cannot fetch {site}/gone.lua: there is none (HTTP 404)\nhint: check the address\n",
+        f"error: cannot fetch {site}/gone.lua: it does not exist (HTTP 404)\nhint: check the address\n",
     )
     done = llmspell("http://example.com/x.lua")
     assert done.code == 2

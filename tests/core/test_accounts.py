@@ -189,7 +189,7 @@ async def test_seconds_cancel_what_is_in_progress_and_add_up():
     agent = Account(Budget(seconds=0.15), "agent 'a'")
     with agent.timed():
         await asyncio.sleep(0.1)
-    over = r"its time is over; nothing was spent \(0.15 s\)"
+    over = r"its time is up; nothing was spent \(0.15 s\)"
     with pytest.raises(BudgetExceeded, match=over), agent.timed():
         await asyncio.sleep(5)
     with pytest.raises(BudgetExceeded), agent.timed():

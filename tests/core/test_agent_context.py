@@ -122,7 +122,7 @@ async def test_a_summary_takes_the_place_of_what_is_left_out(ask):
     assert "[calls echo with {'text': 'x'}]" in summary.messages[0].text
     first = request.messages[0]
     assert first.role == "user"
-    assert first.text.startswith("What was said before, in short:\nThey talked.\nquestion")
+    assert first.text.startswith("Summary of the conversation so far:\nThey talked.\nquestion")
     assert answer.usage.output_tokens > tokens_in("fine")
 
 

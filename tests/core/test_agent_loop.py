@@ -507,7 +507,7 @@ async def test_the_conversation_is_handed_over(ask, team):
     assert (second.system, [t.name for t in second.tools]) == ("Knows.", ["add"])
     assert [b.content[0].text for b in second.messages[-1].content] == [
         "2",
-        "expert goes on from here.",
+        "expert takes over from here.",
     ]
 
 

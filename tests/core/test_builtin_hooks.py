@@ -294,7 +294,7 @@ async def test_guard_is_required(make, monkeypatch):
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan")])
 def test_cache_refuses_to_keep_for_no_time(ttl):
-    with pytest.raises(ValueError, match="ttl is a number of seconds above 0"):
+    with pytest.raises(ValueError, match="ttl must be a number of seconds above 0"):
         Caching(ttl=ttl)
 
 
@@ -681,9 +681,12 @@ def test_a_hook_of_ones_own(tmp_path):
     [hook] = configured([HookSettings(module=f"{file}:Mine")], "llmspell.toml")
     assert isinstance(hook, Hook)
     for entry, problem in [
-        (HookSettings("m", module=f"{file}:nothing"), "is no subclass of Hook"),
-        (HookSettings("m", module=f"{file}:Mine", effects=("a",)), "it has points of its own"),
-        (HookSettings("m", module=f"{file}:Mine", settings={"a": 1}), "m.settings.a is no setting"),
+        (HookSettings("m", module=f"{file}:nothing"), "is not a subclass of Hook"),
+        (HookSettings("m", module=f"{file}:Mine", effects=("a",)), "it has its own points"),
+        (
+            HookSettings("m", module=f"{file}:Mine", settings={"a": 1}),
+            "m.settings.a is not a setting",
+        ),
     ]:
         with pytest.raises(ConfigError, match=problem):
             configured([entry], "llmspell.toml")
@@ -698,8 +701,8 @@ def test_a_hook_of_ones_own(tmp_path):
         ("guard", {}, "hooks.guard.settings.deny is required", "takes deny"),
         ("guard", {"deny": ["("]}, "hooks.guard.settings: '\\(' is no regular expression", None),
         ("redaction", {"kinds": ["mail"]}, "hooks.redaction.settings.kinds.0: ", "takes"),
-        ("retries", {}, "hooks.retries: no hook is named so", "cache, costs, debugging, guard"),
-        ("rate_limit", {}, "hooks.rate_limit: no hook is named so", r"write \[\[middleware\]\]"),
+        ("retries", {}, "hooks.retries: no hook has that name", "cache, costs, debugging, guard"),
+        ("rate_limit", {}, "hooks.rate_limit: no hook has that name", r"write \[\[middleware\]\]"),
     ],
 )
 def test_wrong_settings_of_a_hook_are_refused(name, settings, problem, hint):

@@ -272,7 +272,7 @@ def _untimely():
         (Failing("tools"), UnknownEffect, "no_such_tool"),
         (Bringing(tools=[len]), AgentError, "len>, which is no tool"),
         (Bringing(tools=None), AgentError, "not iterable"),
-        (Bringing(hooks=[Seen([]), 7]), AgentError, "7, which is no Hook"),
+        (Bringing(hooks=[Seen([]), 7]), AgentError, "7, which is not a Hook"),
         (Bringing(hooks=[Seen([]), _untimely()]), AgentError, "timeout must be above 0"),
     ],
 )
@@ -397,7 +397,7 @@ async def test_instructions_that_are_no_text_are_passed_over(agents, caplog):
     agent = made.agent()
     await agent.with_capability(Counted(), made.effect)
     assert (await made.ask(agent))["text"] == "fine"
-    assert "instructions() is 7, which is no text" in caplog.text
+    assert "instructions() is 7, which is not text" in caplog.text
 
 
 async def test_a_limit_that_attaching_breaks_ends_the_run(agents):
@@ -440,8 +440,8 @@ async def test_memory_is_shown_searched_and_added_to(agents):
     await made.ask(agent)
     answer = await made.ask(agent)
     first, *_, last = made.run.model.requests
-    assert first.system == "What you remember, the newest first:\n- three\n- two"
-    assert last.system == "What you remember, the newest first:\n- The guest likes tea.\n- three"
+    assert first.system == "What you remember, newest first:\n- three\n- two"
+    assert last.system == "What you remember, newest first:\n- The guest likes tea.\n- three"
     assert answer["tool_calls"][0]["result"] == ["The guest likes tea."]
     await memory.remember(made.effect, "three")
     assert await memory.recall(made.effect) == ["three", "The guest likes tea.", "two"]

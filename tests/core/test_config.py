@@ -74,35 +74,35 @@ def test_seconds_are_also_written_as_spans_of_time():
 @pytest.mark.parametrize(
     ("table", "key"),
     [
-        ({"modell": "x"}, "modell is no setting"),
+        ({"modell": "x"}, "modell is not a setting"),
         ({"model": 5}, "model: "),
         ({"state": {"backend": 5}}, "state.backend: "),
-        ({"state": {"folder": "x"}}, "state.folder is no setting"),
+        ({"state": {"folder": "x"}}, "state.folder is not a setting"),
         ({"tools": {"modules": "weather"}}, "tools.modules: "),
         ({"tools": ["weather"]}, "tools: "),
         ({"permissions": {"read": "x"}}, "permissions.read: "),
-        ({"journal": {"retention": "x"}}, "journal: retention: 'x' is no span of time"),
+        ({"journal": {"retention": "x"}}, "journal: retention: 'x' is not a duration"),
         ({"journal": {"redact": ["("]}}, "journal: redact: '(' is no regular expression"),
         ({"permissions": {"net": "*"}}, "permissions.net: input should be a valid list"),
-        ({"permissions": {"exec": ["x"]}}, "permissions.exec is no setting"),
-        ({"permissions": {"deny": {"reed": ["x"]}}}, "permissions.deny.reed is no setting"),
+        ({"permissions": {"exec": ["x"]}}, "permissions.exec is not a setting"),
+        ({"permissions": {"deny": {"reed": ["x"]}}}, "permissions.deny.reed is not a setting"),
         ({"permissions": {"deny": ["x"]}}, "permissions.deny: "),
-        ({"limits": {"memori": 5}}, "limits.memori is no setting"),
+        ({"limits": {"memori": 5}}, "limits.memori is not a setting"),
         ({"limits": {"memory": "much"}}, "limits.memory: "),
         ({"limits": {"memory": -1}}, "limits.memory: must be a size above 0"),
         ({"limits": {"effects": 0}}, "limits.effects: must be a whole number above 0"),
         ({"limits": {"time": float("nan")}}, "limits.time: must be a number of seconds above 0"),
-        ({"providers": {"mine": {"urll": "x"}}}, "providers.mine.urll is no setting"),
+        ({"providers": {"mine": {"urll": "x"}}}, "providers.mine.urll is not a setting"),
         ({"plugins": {"name": "x"}}, "plugins: "),
         (
             {"plugins": [{"name": "x"}, {"name": "y", "enbled": 1}]},
-            "plugins.y.enbled is no setting",
+            "plugins.y.enbled is not a setting",
         ),
         ({"plugins": [{"name": "x", "priority": "high"}]}, "plugins.x.priority: "),
         ({"plugins": [{"name": "x", "settings": 5}]}, "plugins.x.settings: "),
         ({"plugins": [{}]}, "plugins.0: say which by name or module"),
         ({"hooks": [{"effects": ["a"]}]}, "hooks.0: say which by name or module"),
-        ({"hooks": [{"name": "retry", "attempts": 3}]}, "hooks.retry.attempts is no setting"),
+        ({"hooks": [{"name": "retry", "attempts": 3}]}, "hooks.retry.attempts is not a setting"),
         ({"middleware": [{"effects": ["a"]}]}, "middleware.0: say which by name or module"),
         ({"middleware": [{"name": "m", "effects": "a"}]}, "middleware.m.effects: "),
         (
@@ -274,7 +274,7 @@ def test_without_one_the_folder_is_the_project(tmp_path, monkeypatch):
 
 def test_a_projects_wrong_settings_are_told(write, tmp_path):
     write("nothing = 1")
-    with pytest.raises(ConfigError, match="nothing is no setting"):
+    with pytest.raises(ConfigError, match="nothing is not a setting"):
         find_project(tmp_path)
 
 
@@ -300,18 +300,18 @@ def test_settings_are_the_same_in_each_form(write, tmp_path, name):
     ("name", "text", "said"),
     [
         ("llmspell.json", '{"a": ', "line 1"),
-        ("llmspell.json", "[]", "holds no settings by name"),
-        ("llmspell.json", '{"modle": "a/b"}', "modle is no setting"),
+        ("llmspell.json", "[]", "does not contain a table of settings"),
+        ("llmspell.json", '{"modle": "a/b"}', "modle is not a setting"),
         ("llmspell.json", "[" * 100_000, "llmspell.json"),
-        ("llmspell.json", '{"limits": {"time": 1, "time": 2}}', "the key 'time' is there twice"),
+        ("llmspell.json", '{"limits": {"time": 1, "time": 2}}', "the key 'time' occurs twice"),
         (
             "llmspell.yaml",
             "limits:\n  time: 1\n  time: 2",
-            "'time' is there twice, again in line 3",
+            "'time' occurs twice, again on line 3",
         ),
-        ("llmspell.yaml", "plugins: [{name: a, name: b}]", "'name' is there twice"),
+        ("llmspell.yaml", "plugins: [{name: a, name: b}]", "'name' occurs twice"),
         ("llmspell.yaml", "a: [", "line 1"),
-        ("llmspell.yaml", "- a", "holds no settings by name"),
+        ("llmspell.yaml", "- a", "does not contain a table of settings"),
         (
             "llmspell.yaml",
             "model: !!python/object:os.system x",
@@ -347,7 +347,7 @@ def test_yaml_may_refer_to_itself(write):
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
 def test_what_has_the_name_of_the_file_and_is_none_is_not_passed_over(tmp_path, name, make):
     make(tmp_path / name)
-    with pytest.raises(ConfigError, match=f"{name}: it is no file, or a link to none"):
+    with pytest.raises(ConfigError, match=f"{name}: it is not a file, or a link to one"):
         find_project(tmp_path)
 
 

@@ -49,7 +49,7 @@ async def test_a_hook_that_fails_again_and_again_is_left_out_for_a_while(run, ca
     for _ in range(5):
         assert await run.do("probe.work") == 2
     assert (flaky.calls, hook.calls, hook.failures, hook.circuit.state) == (3, 3, 3, "open")
-    assert "3 times in a row, so it is left out for 0.03 seconds" in caplog.text
+    assert "3 times in a row, so it is skipped for 0.03 seconds" in caplog.text
 
     await anyio.sleep(0.04)
     assert hook.circuit.state == "half-open"

@@ -245,6 +245,6 @@ def test_a_plugin_that_two_packages_offer_is_not_guessed(install, tmp_path):
     (known,) = known_plugins(project)
     assert known.standing == "broken"
     assert known.package is None
-    assert "there are several plugins named 'weather', of" in known.error.message
+    assert "several packages have a plugin named 'weather':" in known.error.message
     assert '"rain:W"' in known.error.hint
     assert '"snow:W"' in known.error.hint

@@ -187,7 +187,7 @@ async def test_an_observer_that_fails_is_told_of_nothing_more(run, caplog):
     run[Observers].extend([early, late, witness])
     assert [await run.do("probe.double", n=n) for n in (1, 2)] == [2, 4]
     assert [len(one.seen) for one in (early, late, witness)] == [1, 2, 4]
-    said = "the observer Fails failed, and is told of nothing more: OSError: no eyes"
+    said = "the observer Fails failed and receives no further notifications: OSError: no eyes"
     assert caplog.text.count(said) == 2
 
 

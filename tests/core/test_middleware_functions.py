@@ -222,13 +222,13 @@ async def test_cancelling_is_no_failure(run_with, caplog):
 
 @pytest.mark.parametrize("given", [lambda effect, call_next: 1, 5, None, Metrics])
 def test_what_is_no_middleware_is_refused(given):
-    with pytest.raises(ConfigError, match="is no async function") as caught:
+    with pytest.raises(ConfigError, match="is not an async function") as caught:
         arrange([given])
     assert "call_next" in caught.value.hint
 
 
 def test_both_before_and_after_is_refused():
-    with pytest.raises(ConfigError, match="'metrics' says both before and after"):
+    with pytest.raises(ConfigError, match="'metrics' has both before and after"):
         arrange([Metrics(before="hooks", after="trace")])
 
 
@@ -339,14 +339,14 @@ def test_ones_own_are_found_by_module(module):
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"name": "loging"}, "middleware.loging: no middleware is named so"),
+        ({"name": "loging"}, "middleware.loging: no middleware has that name"),
         ({"module": "company_middleware:gone"}, "has no attribute 'gone'"),
         ({"module": "no_such_module_at_all:x"}, "no_such_module_at_all"),
-        ({"module": "company_middleware"}, "it names nothing in a module"),
-        ({"module": "company_middleware:__name__"}, "is no async function"),
+        ({"module": "company_middleware"}, "it does not name anything in a module"),
+        ({"module": "company_middleware:__name__"}, "is not an async function"),
         (
             {"module": "company_middleware:validate", "effects": ("a",)},
-            "middleware.validate.effects: it is for all effects",
+            "middleware.validate.effects: it applies to all effects",
         ),
     ],
 )
@@ -405,7 +405,7 @@ def test_a_stack_leaves_what_it_was_given_as_it_is():
 def test_what_cannot_be_stacked_is_refused():
     with pytest.raises(ConfigError):
         Stack().with_middleware(5)
-    with pytest.raises(ValueError, match="deadline is for all effects"):
+    with pytest.raises(ValueError, match="deadline applies to all effects"):
         Stack(effects="x").with_middleware(Deadline())
     with pytest.raises(ConfigError, match="two are named 'metrics'"):
         arrange(Stack().with_middleware(Metrics()).with_middleware(Metrics()).build())

@@ -146,7 +146,7 @@ def test_only_plain_names_are_listed(versions):
 
 
 def test_a_version_is_taken_once(versions):
-    with pytest.raises(ValueError, match=r"tool named 'price@1\.9' is registered already"):
+    with pytest.raises(ValueError, match=r"tool named 'price@1\.9' is already registered"):
         versions.register("price", 1, version="1.9")
     versions.register("price", "better", version="1.10", replace=True)
     assert versions["price"] == "better"

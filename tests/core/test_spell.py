@@ -99,7 +99,7 @@ def test_lines_count_as_in_the_file(start):
         ("params = 3", "params must be a table"),
         ("permissions = 'all'", "permissions must be a table"),
         ("limits = []", "limits must be a table"),
-        ("[limits]\nmemori = 1", "limits.memori: no limit of that name"),
+        ("[limits]\nmemori = 1", "limits.memori: no such limit"),
         ("[limits]\nmemory = '5 apples'", "limits.memory: must be a size above 0, such as"),
         ("[limits]\ntime = -1", "limits.time: must be a number of seconds above 0"),
         ("[limits]\neffects = true", "limits.effects: must be a whole number above 0"),

@@ -149,8 +149,8 @@ async def test_localhost_is_this_machine_and_no_proxy_leads_there(site, monkeypa
 @pytest.mark.parametrize(
     ("path", "said", "hint"),
     [
-        ("/status/404", "there is none (HTTP 404)", "check the address"),
-        ("/status/410", "there is none (HTTP 410)", "check the address"),
+        ("/status/404", "it does not exist (HTTP 404)", "check the address"),
+        ("/status/410", "it does not exist (HTTP 410)", "check the address"),
         ("/status/500", "the server answers with HTTP 500", None),
         ("/status/204", "the server answers with HTTP 204", None),
         ("/status/302", "the server answers with HTTP 302", None),
@@ -175,14 +175,14 @@ async def test_one_that_takes_too_long(site, path):
     begin = time.monotonic()
     error = await refused(f"{site.base}{path}", patience=0.2)
     assert time.monotonic() - begin < 0.9
-    assert error.message == f"cannot fetch {site.base}{path}: it did not come within 0.2 s"
+    assert error.message == f"cannot fetch {site.base}{path}: it did not arrive within 0.2 s"
 
 
 async def test_nobody_there(site):
     address = "http://127.0.0.1:1/x.lua"
     assert (await refused(address)).message.startswith(f"cannot fetch {address}: ")
     error = await refused("https://nowhere.invalid/x.lua")
-    assert error.message == "cannot fetch https://nowhere.invalid/x.lua: its host is not known"
+    assert error.message == "cannot fetch https://nowhere.invalid/x.lua: its host is unknown"
 
 
 @pytest.mark.parametrize(

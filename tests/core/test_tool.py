@@ -272,7 +272,7 @@ def test_a_registry_of_tools_finds_by_name():
     tools.add(weather)
     assert Tools(tools).find("weather") is weather
     assert tools.kind == "tool"
-    with pytest.raises(ValueError, match="tool named 'weather' is registered already"):
+    with pytest.raises(ValueError, match="tool named 'weather' is already registered"):
         tools.add(weather)
 
 

@@ -255,7 +255,7 @@ async def test_seconds_of_a_task_and_of_an_agent(spend):
 
 
 async def test_seconds_of_a_run(spend):
-    with pytest.raises(LimitExceeded, match="its time is over") as caught:
+    with pytest.raises(LimitExceeded, match="its time is up") as caught:
         await spend("pcall(Task.sleep, 9) return 1", budget=Budget(seconds=0.2))
     assert caught.value.limit == "seconds"
 
@@ -263,10 +263,10 @@ async def test_seconds_of_a_run(spend):
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
-        ("Agent.create{budget = {euros = 1}}", "budget.euros: no limit of that name"),
+        ("Agent.create{budget = {euros = 1}}", "budget.euros: no such limit"),
         ("Agent.create{budget = {usd = -1}}", "budget.usd: must be a number of US dollars above 0"),
         ("Task.budget({tokens = 'many'}, print)", "budget.tokens: must be a whole number above 0"),
-        ("Task.budget({memory = 5}, print)", "budget.memory: no limit of that name"),
+        ("Task.budget({memory = 5}, print)", "budget.memory: no such limit"),
         ("Task.budget(5, print)", "argument 1 must be a table, not a number"),
         ("Task.budget({})", "argument 2 must be a function, not a nil"),
     ],

@@ -114,9 +114,7 @@ async def test_memory_outlasts_the_run(script):
         ["hi"],
         store=store,
     )
-    assert (
-        requests[0].system == "Be kind.\n\nWhat you remember, the newest first:\n- It was raining."
-    )
+    assert requests[0].system == "Be kind.\n\nWhat you remember, newest first:\n- It was raining."
     assert result == [["The guest likes tea."], ["It was raining."], 2]
 
 

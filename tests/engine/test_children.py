@@ -42,7 +42,7 @@ async def test_wrong_ones_are_told(lua):
     assert "no parameter named 'n'" in error["message"]
     error = await _refusal(lua, 'Spell.run("return 1", {limits = {memroy = 5}})')
     assert error["code"] == "invalid_arguments"
-    assert "no limit of that name" in error["message"]
+    assert "no such limit" in error["message"]
     error = await _refusal(lua, 'Spell.run("return 1", {grants = {reed = {"x"}}})')
     assert error["code"] == "invalid_arguments"
     error = await _refusal(lua, 'Spell.run("return 1", 5)')

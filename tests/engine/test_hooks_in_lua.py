@@ -231,7 +231,7 @@ async def test_a_limit_that_a_hook_breaks_ends_the_run(lua):
 
 async def test_points_are_explained(lua):
     with pytest.raises(
-        SpellRuntimeError, match=r"there are runtime\.start, runtime\.stop, run\.start"
+        SpellRuntimeError, match=r"available: runtime\.start, runtime\.stop, run\.start"
     ):
         await lua("Hook.at('run.lunch', print)")
     with pytest.raises(SpellRuntimeError, match=r"no hook point named 'run\.start' among those"):

@@ -95,11 +95,11 @@ async def test_a_default_that_is_no_choice(lua):
 
 async def test_nobody_is_there(lua, approving):
     with pytest.raises(
-        SpellRuntimeError, match="the spell asks: What\\?, and nobody is there"
+        SpellRuntimeError, match="the spell asks: What\\?, and there is nobody to ask"
     ) as e:
         await lua("Human.ask('What?')", record=False)
     assert e.value.cause.exit_code == 3
-    with pytest.raises(SpellRuntimeError, match="needs somebody's approval") as e:
+    with pytest.raises(SpellRuntimeError, match="needs a person's approval") as e:
         await approving("send_mail{to = 'bob'}", "tool.call:send_mail", record=False)
     assert "--approve=tool.call:send_mail" in e.value.hint
 
@@ -178,7 +178,7 @@ return add{a = 1}"""
     assert [a.what for a in ada.asked] == ["tool.call:add"]
     with pytest.raises(Exception, match=r"approve\.effects: must be a list of strings"):
         await lua(source.replace('["tool.call:add"]', '"x"'))
-    with pytest.raises(Exception, match=r"approve\.tools: there is no such key"):
+    with pytest.raises(Exception, match=r"approve\.tools: unknown key"):
         await lua(source.replace("effects", "tools"))
 
 

@@ -437,11 +437,11 @@ async def test_front_matter_that_was_granted_for_always(run, files, monkeypatch)
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('reed = ["x"]', "permissions.reed: there is no such kind"),
+        ('reed = ["x"]', "permissions.reed: unknown kind"),
         ('read = "x"', "permissions.read: must be a list of strings"),
         ("net = [1]", "permissions.net: must be a list of strings"),
         ("net = true", "permissions.net: must be a list of strings"),
-        ("deny = {read = []}", "permissions.deny: there is no such kind"),
+        ("deny = {read = []}", "permissions.deny: unknown kind"),
     ],
 )
 async def test_wrong_front_matter_is_told(run, line, said):

@@ -250,7 +250,7 @@ async def test_two_tools_of_one_name_are_refused(tmp_path):
     async def same() -> None:
         """One."""
 
-    with pytest.raises(PluginError, match="a tool named 'same' is registered already"):
+    with pytest.raises(PluginError, match="a tool named 'same' is already registered"):
         Runtime(project=Project(tmp_path), tools=[same, same])
 
 

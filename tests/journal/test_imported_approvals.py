@@ -105,9 +105,7 @@ async def test_what_was_not_done_there_is_asked_for_again(
     async with runtime(rule, person=no, **wants) as here:
         with pytest.raises(NotApproved, match="not today") as caught:
             await here.resume(id_)
-    assert caught.value.hint.startswith(
-        f"to take another way from there: llmspell fork {id_} --at "
-    )
+    assert caught.value.hint.startswith(f"to diverge from there: llmspell fork {id_} --at ")
     assert no.asked == [Approval("mail.lua", what, args)]
     assert sent == []
     async with runtime(rule, person=Person(YES), **wants) as here:

@@ -99,7 +99,10 @@ def test_it_does_nothing_where_no_settings_name_it(llmspell):
     [
         ("terms = {}", "plugins.glossary.settings.terms: "),
         ("", "plugins.glossary.settings.terms: field required"),
-        ("terms = {a = 'b'}\nspel_out = true", "plugins.glossary.settings.spel_out is no setting"),
+        (
+            "terms = {a = 'b'}\nspel_out = true",
+            "plugins.glossary.settings.spel_out is not a setting",
+        ),
         ("terms = {a = 'b'}\nspell_out = 'perhaps'", "plugins.glossary.settings.spell_out: "),
     ],
 )

@@ -174,10 +174,10 @@ def brew() -> str:
 
 
 CLASHES = {
-    "tools": (lambda: [brew, brew], "a tool named 'brew' is registered already"),
+    "tools": (lambda: [brew, brew], "a tool named 'brew' is already registered"),
     "bridges": (lambda: [Bridge("state", __file__)], "is built in"),
     "providers": (lambda: [ScriptedProvider([]), ScriptedProvider([])], "scripted"),
-    "middleware": (lambda: [5], "5 is no async function"),
+    "middleware": (lambda: [5], "5 is not an async function"),
     "stores": (lambda: {"sqlite": MemoryStore}, "sqlite"),
     "hooks": (lambda hooks: hooks.before("tool.call")(print) and 1 / 0, "ZeroDivisionError"),
 }
@@ -195,7 +195,7 @@ async def test_one_that_brings_nonsense_is_left_out_whole(new_runtime, caplog, d
         assert runtime.hooks.own() == []
         assert await runtime.execute("return 1") == 1
     assert diary == ["clash started", "clash stopped", "one started", "one stopped"]
-    assert "plugin 'clash' did not start and is left out: " in caplog.text
+    assert "plugin 'clash' did not start and is skipped: " in caplog.text
     assert said in caplog.text
 
 
@@ -288,7 +288,7 @@ async def test_what_does_not_end_to_close_is_left_behind(new_runtime, caplog, mo
 
 @pytest.mark.parametrize(
     ("maker", "said"),
-    [(lambda: 1 / 0, "ZeroDivisionError"), (lambda: 5, "5 is no store: it has no method read")],
+    [(lambda: 1 / 0, "ZeroDivisionError"), (lambda: 5, "5 is not a store: it has no method read")],
 )
 async def test_a_store_that_cannot_be_opened_fails_what_asks_it(new_runtime, maker, said):
     class Shelf(One):
@@ -330,7 +330,7 @@ class BrokenSettings(BaseModel):
             "exits",
             "ends a task",
             "is gone",
-            "is no plugin",
+            "is not a plugin",
             "has no name",
             "has no model",
         ),
@@ -349,7 +349,7 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
         "hangs": Hangs,
         "exits": fails("on_startup", SystemExit(0)),
         "ends a task": fails("on_startup", asyncio.CancelledError()),
-        "is no plugin": dict,
+        "is not a plugin": dict,
         "has no model": type("Untyped", (One,), {"settings_model": dict}),
         "has no name": type("Nameless", (Plugin,), {}),
         "has an empty name": type("Nameless", (Plugin,), {"name": ""}),
@@ -364,9 +364,9 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
         "hangs": "its start-up took more than 0.05 seconds",
         "exits": "SystemExit: 0 (",
         "ends a task": "RuntimeError: what it waited for was cancelled",
-        "has no model": "has a settings_model that is no model",
+        "has no model": "has a settings_model that is not a model",
         "is gone": "No module named 'no_such'",
-        "is no plugin": "is no plugin",
+        "is not a plugin": "is not a plugin",
         "has no name": "has no name",
         "has an empty name": "has no name",
         "has a broken model": "its settings cannot be checked: RuntimeError: no such luck",
@@ -374,7 +374,7 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
     async with new_runtime({"plugins": [entry("One"), broken, entry("Two")]}) as runtime:
         assert await runtime.execute("return 1") == 1
         assert list(runtime.plugins) == ["one", "two"]
-    assert "plugin 'broken' did not start and is left out: " in caplog.text
+    assert "plugin 'broken' did not start and is skipped: " in caplog.text
     assert said in caplog.text
 
     diary.clear()
@@ -433,9 +433,9 @@ async def test_one_handed_over_in_python_has_to_start(new_runtime, diary):
     ("given", "said"),
     [
         ([One(), One()], "two plugins are named 'one'"),
-        ([One], "<class '.*One'> is no plugin"),
-        ([type("Nameless", (Plugin,), {})()], "Nameless.* is no plugin"),
-        ([5], "5 is no plugin"),
+        ([One], "<class '.*One'> is not a plugin"),
+        ([type("Nameless", (Plugin,), {})()], "Nameless.* is not a plugin"),
+        ([5], "5 is not a plugin"),
     ],
 )
 async def test_what_is_handed_over_has_to_be_plugins_of_different_names(
@@ -470,7 +470,7 @@ async def test_a_shut_down_that_fails_or_hangs_holds_nobody_up(new_runtime, capl
     assert diary[-1] == "two stopped"
     assert "the shut-down of plugin 'broken' failed: OSError: no kettle" in caplog.text
     assert "the shut-down of plugin 'ends' failed: RuntimeError: what it waited for" in caplog.text
-    assert "the shut-down of plugin 'one' was broken off after 0.02 seconds" in caplog.text
+    assert "the shut-down of plugin 'one' was cancelled after 0.02 seconds" in caplog.text
 
 
 async def test_a_wrong_setting_of_any_keeps_all_from_starting(new_runtime, diary):
@@ -494,7 +494,7 @@ async def test_keys_that_are_no_field_are_refused_at_any_depth(new_runtime):
 
     sys.modules["company_plugins"].Picky = Picky
     for settings, said in (
-        ({"inner": {"b": 1}}, "plugins.picky.settings.inner.b is no setting"),
+        ({"inner": {"b": 1}}, "plugins.picky.settings.inner.b is not a setting"),
         ({"secret": ["hunter2"]}, "plugins.picky.settings.secret: input should be a valid string"),
     ):
         with pytest.raises(ConfigError) as caught:
@@ -507,7 +507,7 @@ async def test_keys_that_are_no_field_are_refused_at_any_depth(new_runtime):
 
 
 async def test_two_of_one_name_are_refused(new_runtime):
-    with pytest.raises(ConfigError, match=r"plugins\.one: two plugins are named so"):
+    with pytest.raises(ConfigError, match=r"plugins\.one: two plugins have that name"):
         async with new_runtime({"plugins": [entry("One"), entry("One")]}):
             pass
 

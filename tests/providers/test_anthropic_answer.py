@@ -291,7 +291,7 @@ async def test_an_answer_with_nothing_in_it():
     [
         ({}, "the answer has no content"),
         ({"content": "Hello."}, "the answer has no content"),
-        ({"content": ["Hello."]}, "a block that is no object"),
+        ({"content": ["Hello."]}, "a block that is not an object"),
         ({"content": [{"type": "tool_use"}]}, "without a name"),
     ],
 )
@@ -340,7 +340,7 @@ async def test_an_error_among_the_events(kind, status, retryable):
         ),
         (402, "billing_error", "check the account's plan and billing"),
         (404, "not_found_error", "check the model's name"),
-        (529, "overloaded_error", "try again later, or ask for less at once"),
+        (529, "overloaded_error", "try again later, or send fewer requests at once"),
     ],
 )
 async def test_refusals_say_what_to_do(status, kind, hint):

@@ -104,7 +104,7 @@ def test_an_unknown_provider_is_met_with_a_suggestion():
     assert "'openai'" in caught.value.hint
     with pytest.raises(UnknownEffect) as caught:
         endpoint("xyz", {}, {})
-    assert caught.value.hint == "see which there are: llmspell providers"
+    assert caught.value.hint == "list them with: llmspell providers"
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_an_unknown_provider_is_met_with_a_suggestion():
         (ProviderSettings("http://"), "must begin with http:// or https:// and a host"),
         (ProviderSettings("http://gpu:99999/v1"), "the base URL is not a URL"),
         (ProviderSettings("http://[gpu/v1"), "the base URL is not a URL"),
-        (ProviderSettings(f"http://me:{KEY}@gpu/v1"), "must not hold a user or password"),
-        (ProviderSettings(f"http://gpu/v1?key={KEY}"), "must not hold a query"),
+        (ProviderSettings(f"http://me:{KEY}@gpu/v1"), "must not contain a user or password"),
+        (ProviderSettings(f"http://gpu/v1?key={KEY}"), "must not contain a query"),
         (ProviderSettings("http://gpu/v1", headers={"X": f"{KEY}\r\nY: 1"}), "the header 'X'"),
         (ProviderSettings("http://gpu/v1", headers={"X": "ü"}), "the header 'X'"),
         (ProviderSettings("http://gpu/v1", timeout=0), "timeout must be more than 0 seconds"),

@@ -164,7 +164,7 @@ async def test_the_server_says_when_to_come_back(header, serve, provider_at, htt
 async def test_a_server_that_wants_too_long_is_not_waited_for(fail, http):
     error, server = await fail(refusal(http, "429 No", "slow down", retry_after="3600"))
     assert error.details["retry_after"] == 3600
-    assert error.hint == "try again in 3600 s, or ask for less at once"
+    assert error.hint == "try again in 3600 s, or send fewer requests at once"
     assert len(server.requests) == 1
 
 

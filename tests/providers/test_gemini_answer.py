@@ -108,7 +108,10 @@ async def test_finish_reasons(reason, meant, ask):
 @pytest.mark.parametrize("reason", ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "SPII"])
 async def test_what_is_withheld_is_refused(reason, ask):
     response = await ask(Answer("But", finish_reason=reason))
-    assert response.message.content == (Text("But"), Refusal(f"The answer is withheld ({reason})."))
+    assert response.message.content == (
+        Text("But"),
+        Refusal(f"The answer was withheld ({reason})."),
+    )
     assert response.finish_reason == "content_filter"
     response = await ask(Answer(Refusal("It is about bombs."), "No."))
     assert response.message.refusal == "It is about bombs."
@@ -117,7 +120,7 @@ async def test_what_is_withheld_is_refused(reason, ask):
 async def test_a_question_that_is_blocked_is_refused(ask):
     feedback = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}
     response = await ask(Answer(**feedback))
-    assert response.message.refusal == "The question is refused (PROHIBITED_CONTENT)."
+    assert response.message.refusal == "The prompt was refused (PROHIBITED_CONTENT)."
     assert response.finish_reason == "content_filter"
     assert response.usage.input_tokens == 19
 

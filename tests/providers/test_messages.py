@@ -173,7 +173,7 @@ USER = {"role": "user", "content": "hi"}
         ),
         (
             {"model": "a/b", "messages": [{"role": "user", "text": "hi"}]},
-            "messages[1].text is not a field; there are role, content",
+            "messages[1].text is not a field; fields are role, content",
         ),
         (
             {"model": "a/b", "messages": [{"role": "user"}]},
@@ -236,7 +236,7 @@ def test_what_is_malformed_is_named(table, problem):
 @pytest.mark.parametrize(
     ("block", "problem"),
     [
-        ({"type": "image", "data": 1}, "data must be a string of bytes"),
+        ({"type": "image", "data": 1}, "data must be a byte string"),
         ({"type": "file", "data": "x"}, "media_type is required with data"),
         (
             {"type": "tool_call", "id": "1", "name": "now", "arguments": 1},
@@ -246,7 +246,7 @@ def test_what_is_malformed_is_named(table, problem):
             {"type": "tool_result", "id": "1", "content": "", "is_error": "no"},
             "is_error must be true or false",
         ),
-        ({"type": "text", "text": "a", "txt": "b"}, "txt is not a field; there are type, text"),
+        ({"type": "text", "text": "a", "txt": "b"}, "txt is not a field; fields are type, text"),
     ],
 )
 def test_a_malformed_block_is_named(block, problem):

@@ -429,7 +429,7 @@ def test_blocks_that_have_no_place(message, problem):
 def test_what_only_chat_completions_have_is_refused_with_a_way_out():
     with pytest.raises(InvalidArguments, match="openai-responses has no stop") as caught:
         sent(stop=("END",))
-    assert caught.value.hint == 'chat completions have: set kind = "openai" in [providers.openai]'
+    assert caught.value.hint == 'chat completions do: set kind = "openai" in [providers.openai]'
 
 
 def test_ids_of_others_that_are_too_long_are_shortened():
@@ -568,7 +568,7 @@ def test_calls_without_ids_or_with_doubled_ones_can_be_answered():
     [
         ({}, "the answer has no output", True),
         ({"output": "hi"}, "the answer has no output", True),
-        ({"output": ["hi"]}, "holds what is no item", True),
+        ({"output": ["hi"]}, "holds something that is not an item", True),
         (answered(call(None, "{}")), "without a function's name", True),
         (answered(status="queued"), "the answer is queued", False),
         (answered(error={"code": "server_error", "message": "oops"}), "oops", True),

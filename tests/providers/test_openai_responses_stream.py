@@ -190,9 +190,9 @@ async def test_a_server_may_end_as_chat_completions_do(hear):
 @pytest.mark.parametrize(
     ("events", "problem", "status"),
     [
-        ([event("output_text.delta", delta="Half")], "the answer ended in the middle", None),
-        ([], "the answer ended in the middle", None),
-        ([event("completed")], "the answer ended with no response", None),
+        ([event("output_text.delta", delta="Half")], "the answer was cut off", None),
+        ([], "the answer was cut off", None),
+        ([event("completed")], "the answer ended without a response", None),
         (
             [event("error", code="rate_limit_exceeded", message="Slow down.", param=None)],
             r"Slow down. \(HTTP 429\)",

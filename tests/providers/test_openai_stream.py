@@ -388,8 +388,8 @@ async def test_other_choices_are_left_aside(hear):
 @pytest.mark.parametrize(
     ("chunks", "problem"),
     [
-        ([chunk({"content": "Half an"})], "the answer ended in the middle"),
-        ([], "the answer ended in the middle"),
+        ([chunk({"content": "Half an"})], "the answer was cut off"),
+        ([], "the answer was cut off"),
         ([chunk({"content": "a"}), ["b"]], "a piece of the answer is not a JSON object"),
         ([{"error": {"message": "overloaded", "code": 503}}], r"overloaded \(HTTP 503\)"),
         ([chunk({"content": "a"}), {"error": "out of memory"}], "out of memory"),

@@ -231,7 +231,7 @@ async def test_settings_change_what_is_listed():
 @pytest.mark.parametrize(
     ("quirks", "problem"),
     [
-        ({"odd": 1}, "no quirk is named 'odd'; there are max_tokens_field, seed_field, output"),
+        ({"odd": 1}, "no quirk is named 'odd'; available: max_tokens_field, seed_field, output"),
         ({"output": "xml"}, "'output' must be one of json_schema, json_object, tool, words"),
         ({"short_ids": "yes"}, "'short_ids' must be a boolean"),
         ({"seed_field": 1}, "'seed_field' must be a string"),

@@ -149,11 +149,15 @@ async def test_lines_without_data_are_no_events(serve, provider_at):
     ("settings", "answer", "problem"),
     [
         ({"timeout": 0.1}, streaming(chunk("Hel"), None), "the answer stopped for 0.1 seconds"),
-        ({"first_timeout": 0.1}, streaming(None), "nothing of the answer came within 0.1 seconds"),
+        (
+            {"first_timeout": 0.1},
+            streaming(None),
+            "no part of the answer arrived within 0.1 seconds",
+        ),
         (
             {"total_timeout": 0.3},
             streaming(*[chunk("x")] * 1000, pause=0.01),
-            "no whole answer came within 0.3 seconds",
+            "the answer did not arrive completely within 0.3 seconds",
         ),
     ],
 )
@@ -178,7 +182,9 @@ async def test_the_first_part_may_take_its_time_once_it_came(serve, provider_at)
 async def test_all_attempts_together_have_a_time(serve, provider_at, http):
     later = http({"error": {"message": "busy"}}, status="429 Too Many", retry_after="1")
     async with serve(later) as (server, url), provider_at(url, total_timeout=0.2) as provider:
-        with pytest.raises(ProviderError, match=r"no whole answer came within 0\.2 seconds"):
+        with pytest.raises(
+            ProviderError, match=r"the answer did not arrive completely within 0\.2 seconds"
+        ):
             await provider.complete(REQUEST)
     assert len(server.requests) == 1
 

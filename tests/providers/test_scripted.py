@@ -31,7 +31,7 @@ async def test_replies_come_in_turn_and_requests_are_kept():
     first, second = asked(), asked(system="Be brief.")
     assert (await model.complete(first)).message == Message.of("assistant", "one")
     assert model.remaining == 1
-    with pytest.raises(AssertionError, match="1 of 2 replies were asked for"):
+    with pytest.raises(AssertionError, match="1 of 2 replies were used"):
         model.assert_done()
     assert (await model.complete(second)).message.text == "two"
     model.assert_done()
@@ -138,7 +138,7 @@ async def test_a_script_in_a_file(tmp_path):
     [
         ("[", "it cannot be read"),
         ("{}", "it must hold a list of replies"),
-        ("[1]", "reply 1: it must be a text or an object"),
+        ("[1]", "reply 1: it must be a string or an object"),
         ('["a", {}]', "reply 2: it needs text, tool_calls or error"),
         ('[{"txt": "a"}]', "reply 1: it needs text, tool_calls or error"),
         ('[{"tool_calls": [{}]}]', "reply 1: tool_calls must be a list of objects with a name"),

@@ -284,5 +284,5 @@ def test_a_watch_whose_loop_has_ended_disturbs_nobody(state_file):
 
 
 async def test_what_is_no_scope_cannot_be_watched(store):
-    with pytest.raises(StateError, match="is no scope"):
+    with pytest.raises(StateError, match="is not a scope"):
         await settled(store.watch(None))

@@ -154,11 +154,11 @@ class Capabilities(Mapping[str, Capability]):
             if isinstance(tool, str):
                 run[Tools].find(tool)
             elif not isinstance(tool, Tool):
-                raise TypeError(f"tools() has {tool!r}, which is no tool; @tool makes one")
+                raise TypeError(f"tools() has {tool!r}, which is not a tool; @tool makes one")
         own = list(capability.hooks())
         for hook in own:
             if not isinstance(hook, Hook):
-                raise TypeError(f"hooks() has {hook!r}, which is no Hook")
+                raise TypeError(f"hooks() has {hook!r}, which is not a Hook")
         if type(capability).instructions is not Capability.instructions:
             own.append(InstructionsHook(capability, entry.agents))
         entry.hooks = [ScopedHook(hook, capability, entry.agents) for hook in own]

@@ -61,7 +61,7 @@ class Memory(Capability):
         newest = await self.recall(effect, most=self.shown)
         if not newest:
             return None
-        return "\n".join(["What you remember, the newest first:", *(f"- {n}" for n in newest)])
+        return "\n".join(["What you remember, newest first:", *(f"- {n}" for n in newest)])
 
     def tools(self) -> Iterable[Tool]:
         async def remember(effect: Effect, note: str) -> str:

@@ -34,7 +34,7 @@ class Caching(EffectHook):
                 tools.
         """
         if ttl is not None and not ttl > 0:
-            raise ValueError(f"ttl is a number of seconds above 0, not {ttl!r}")
+            raise ValueError(f"ttl must be a number of seconds above 0, not {ttl!r}")
         super().__init__(effects=effects, only=only)
         self.ttl, self.shared = ttl, shared
 

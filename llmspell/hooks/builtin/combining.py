@@ -49,7 +49,7 @@ def voting(*hooks: HookFunction, needed: int | None = None) -> HookFunction:
     """
     enough = len(hooks) // 2 + 1 if needed is None else needed
     if not 1 <= enough <= len(hooks):
-        raise ValueError(f"{enough} votes cannot come of {len(hooks)} hooks")
+        raise ValueError(f"{enough} votes cannot come from {len(hooks)} hooks")
 
     async def elected(call: HookCall) -> HookResult:
         results = await _results_of(hooks, call)

@@ -38,7 +38,9 @@ class Guard(EffectHook):
         try:
             self.deny = tuple(re.compile(pattern, re.IGNORECASE) for pattern in deny)
         except re.error as error:
-            raise ValueError(f"{error.pattern!r} is no regular expression: {error.msg}") from error
+            raise ValueError(
+                f"{error.pattern!r} is not a regular expression: {error.msg}"
+            ) from error
         if not self.deny:
             raise ValueError("deny is empty")
 

@@ -46,7 +46,7 @@ class Redaction(EffectHook):
             try:
                 self._wanted[name] = Sensitive(re.compile(pattern))
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error.msg}") from error
+                raise ValueError(f"{pattern!r} is not a regular expression: {error.msg}") from error
 
     def before(self, call: HookCall) -> HookResult:
         clean = self.clean(call.effect.args)

@@ -21,7 +21,7 @@ class Glossary:
     def meaning(self, term: str) -> str:
         """What a term means. Raises ToolError when nobody has said."""
         if term not in self.terms:
-            raise ToolError(f"no term {term!r}", hint=f"there are {', '.join(sorted(self.terms))}")
+            raise ToolError(f"no term {term!r}", hint=f"available: {', '.join(sorted(self.terms))}")
         self.asked[term] += 1
         return self.terms[term]
 
