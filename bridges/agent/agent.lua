@@ -287,7 +287,7 @@ function methods:load(saved)
   if type(saved) == "string" then
     local kept = perform("state.get", { scope = SCOPE, key = saved })
     if kept == nil then
-      fail("state_error", "no conversation is saved as '" .. saved .. "'", "save one: agent:save(name)")
+      fail("state_error", "no conversation has been saved as '" .. saved .. "'", "save one: agent:save(name)")
     end
     saved = kept
   end

@@ -20,7 +20,7 @@ def _needs(effect: Effect) -> list[tuple[str, Need]]:
     name = effect.bound["name"]
     if name in key_variables(effect.run[Project].settings.providers):
         raise PermissionDenied(
-            f"{_BY} may not see the variable {name}: it holds a provider's key",
+            f"{_BY} may not see the variable {name}: it contains a provider's key",
             hint="name the model; llmspell sends the key",
             details={"kind": "env", "target": name},
         )

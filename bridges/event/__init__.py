@@ -132,7 +132,9 @@ def statistics(effect: Effect) -> dict[str, Value]:
 
 def _check_seconds(target: str, seconds: float | None) -> None:
     if seconds is not None and (math.isnan(seconds) or seconds < 0):
-        raise InvalidArguments(target, ["timeout: it is a number of seconds, not negative"])
+        raise InvalidArguments(
+            target, ["timeout: it must be a number of seconds that is not negative"]
+        )
 
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:
@@ -142,7 +144,7 @@ async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, secon
         while id_ in subscriptions and (event := await effect.perform("event.receive", id=id_)):
             await _call(effect, id_, function, event, next(numbers), seconds)
     except LlmspellError as error:
-        log.warning("the subscription %s ends: %s", id_, error)
+        log.warning("the subscription %s has ended: %s", id_, error)
         subscriptions.close(id_)
 
 

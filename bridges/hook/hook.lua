@@ -199,7 +199,7 @@ function Hook.voting(hooks, needed)
   functions(hooks, "Hook.voting")
   local enough = needed or #hooks // 2 + 1
   if type(enough) ~= "number" or enough < 1 or enough > #hooks then
-    fail("invalid_arguments", "Hook.voting: so many votes cannot come of " .. #hooks .. " hooks")
+    fail("invalid_arguments", "Hook.voting: that many votes cannot come from " .. #hooks .. " hooks")
   end
   return function(call)
     local answers = ask_all(hooks, call)

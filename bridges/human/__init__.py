@@ -20,7 +20,7 @@ async def ask(
 ) -> str:
     """Ask a person a question, and return the answer."""
     if choices and default is not None and default not in choices:
-        raise InvalidArguments("Human.ask", [f"default: {default!r} is none of the choices"])
+        raise InvalidArguments("Human.ask", [f"default: {default!r} is not one of the choices"])
     human = effect.run[Human]
     about = Question(human.spell, question, tuple(choices or ()), default)
     answer = await human.ask(effect, about, timeout)
@@ -29,7 +29,7 @@ async def ask(
     if default is not None:
         return default
     if timeout is None:
-        raise NobodyToAsk("the question was left without an answer")
+        raise NobodyToAsk("the question was not answered")
     raise EffectTimeout(f"nobody answered within {timeout:g} seconds", seconds=timeout)
 
 

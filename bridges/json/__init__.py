@@ -37,7 +37,7 @@ def encode(value: Value = None, indent: int = 0) -> str:
 
 
 def _refuse(value: object) -> None:
-    kind = "function" if isinstance(value, LuaFunction) else "string that is no UTF-8"
+    kind = "function" if isinstance(value, LuaFunction) else "string that is not UTF-8"
     raise TypeError(f"a {kind} has no JSON form")
 
 

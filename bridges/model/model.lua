@@ -53,7 +53,7 @@ end
 ---@return number from -1 to 1; 0 if one of them is all zeros
 function Model.similarity(a, b)
   if type(a) ~= "table" or type(b) ~= "table" or #a ~= #b then
-    fail("invalid_arguments", "Model.similarity: takes two vectors of one length")
+    fail("invalid_arguments", "Model.similarity: takes two vectors of the same length")
   end
   local dot, aa, bb = 0.0, 0.0, 0.0
   for i = 1, #a do

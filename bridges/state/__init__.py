@@ -72,8 +72,8 @@ class _Leaves:
             case [value, version]:
                 return value, version
         raise EffectError(
-            "state.read was answered with something else than a value and its version",
-            hint="State.update reads by it: let a hook replace its result with {value, version}",
+            "state.read did not return a value and its version",
+            hint="State.update uses it: a hook that replaces its result must return {value, version}",
         )
 
     def commit(self, scope: str, key: str, value: Value, version: int | None) -> Awaitable[bool]:
@@ -181,7 +181,7 @@ async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, secon
             for change in changes:
                 await _call(effect, id_, function, change, next(numbers), seconds)
     except LlmspellError as error:
-        log.warning("the watch %s ends: %s", id_, error)
+        log.warning("the watch %s has ended: %s", id_, error)
 
 
 async def _call(

@@ -80,11 +80,11 @@ end
 local function check_options(callee, options)
   for _, name in ipairs({ "judge", "combine" }) do
     if options[name] ~= nil and not is_member(options[name]) then
-      fail("invalid_arguments", callee .. ": " .. name .. " is no agent, team or function")
+      fail("invalid_arguments", callee .. ": " .. name .. " is not an agent, team or function")
     end
   end
   if options.key ~= nil and type(options.key) ~= "function" then
-    fail("invalid_arguments", callee .. ": key is no function")
+    fail("invalid_arguments", callee .. ": key is not a function")
   end
 end
 
@@ -95,7 +95,7 @@ local function new(callee, options, work)
   local members, own = {}, {}
   for number, member in ipairs(options) do
     if not is_member(member) then
-      fail("invalid_arguments", callee .. ": member " .. number .. " is no agent, team or function")
+      fail("invalid_arguments", callee .. ": member " .. number .. " is not an agent, team or function")
     end
     members[number] = member
   end
@@ -176,7 +176,7 @@ local function choice_of(answer, key)
   local kind = type(choice)
   if kind == "table" or kind == "function" or kind == "thread" or choice ~= choice then
     local what = kind == "number" and "nan" or "a " .. kind
-    fail("invalid_arguments", "Team.vote: key returned " .. what .. ", which equals no other key")
+    fail("invalid_arguments", "Team.vote: key returned " .. what .. ", which no other key equals")
   end
   return choice
 end

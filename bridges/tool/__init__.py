@@ -74,7 +74,7 @@ def define(
     """Define a tool of this run from a Lua function."""
     tools = effect.run[Tools]
     if name in tools and not isinstance(tools[name], LuaTool):
-        raise InvalidArguments("Tool.define", [f"there is a tool named {name!r} already"])
+        raise InvalidArguments("Tool.define", [f"there is already a tool named {name!r}"])
     tool = LuaTool(
         name, run, description=description, tags=tags or (), params=params, timeout=timeout
     )

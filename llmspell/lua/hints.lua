@@ -3,10 +3,10 @@
 local match = string.match
 
 local FILES <const> =
-  "spells reach files by tools, such as read_file{path = ...}, not by io, os.remove or os.rename"
+  "spells access files with tools, such as read_file{path = ...}, not with io, os.remove or os.rename"
 local STREAMS <const> = FILES .. "; Console.lines reads, Console.write writes"
-local CODE <const> = "spells load text with load and modules with require, not by dofile or loadfile"
-local BYTECODE <const> = "string.dump is not there, since bytecode cannot be loaded; keep the source text"
+local CODE <const> = "spells load text with load and modules with require, not with dofile or loadfile"
+local BYTECODE <const> = "string.dump does not exist, as bytecode cannot be loaded; keep the source text"
 
 -- By the description in Lua's error. Fields are those of os, string, math and table.
 local hints = {
@@ -14,18 +14,18 @@ local hints = {
   ["global 'dofile'"] = CODE,
   ["global 'loadfile'"] = CODE,
   ["global 'loadstring'"] = "loadstring is load since Lua 5.2",
-  ["global 'package'"] = "require looks beside the spell and in lua_modules; there is no package to set",
+  ["global 'package'"] = "require searches the spell's folder and lua_modules; there is no package table",
   ["global 'debug'"] = "the global Debug shows values and times; error and pcall handle errors",
   ["global 'setfenv'"] = "setfenv is gone since Lua 5.2; load takes an environment as its fourth argument",
   ["global 'getfenv'"] = "getfenv is gone since Lua 5.2; the environment is the variable _ENV",
   ["global 'unpack'"] = "unpack is table.unpack since Lua 5.2",
   ["global 'warn'"] = "use Log.warn",
-  ["field 'execute'"] = "spells run programs by a tool: run_program{program = ..., args = {...}}, not by os.execute",
+  ["field 'execute'"] = "spells run programs with a tool: run_program{program = ..., args = {...}}, not with os.execute",
   ["field 'exit'"] = "instead of os.exit, return from the spell or raise an error",
   ["field 'remove'"] = FILES,
   ["field 'rename'"] = FILES,
   ["field 'tmpname'"] = FILES,
-  ["field 'setlocale'"] = "os.setlocale is not there; the locale is always C",
+  ["field 'setlocale'"] = "os.setlocale does not exist; the locale is always C",
   ["field 'dump'"] = BYTECODE,
   ["method 'dump'"] = BYTECODE,
   ["field 'pow'"] = "math.pow(x, y) is x ^ y since Lua 5.3",

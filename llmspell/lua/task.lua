@@ -27,7 +27,7 @@ local function seconds(value, callee)
   if type(value) ~= "number" or value < 0 or value ~= value then
     part("errors").fail(
       "invalid_arguments",
-      callee .. ": seconds must be a number that is not negative, or a text such as 2h"
+      callee .. ": seconds must be a number that is not negative, or a string such as 2h"
     )
   end
   return value

@@ -60,7 +60,7 @@ local function parse(f)
   local letters = {}
   for options, letter in gmatch(f, "%%([-+ #%d.]*)(.?)") do
     if letter == "p" then
-      fail("invalid conversion '%p' to 'format': addresses are not for spells")
+      fail("invalid conversion '%p' to 'format': addresses are not available to spells")
     elseif letter ~= "%" or options ~= "" then
       letters[#letters + 1] = letter
     end

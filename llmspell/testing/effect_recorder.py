@@ -89,7 +89,7 @@ class Fault:
     """
 
     what: str
-    error: EffectError = field(default_factory=lambda: ToolError("the test has this fail"))
+    error: EffectError = field(default_factory=lambda: ToolError("the test makes this fail"))
     at: Sequence[int] = ()
 
 

@@ -178,7 +178,7 @@ def _fault(what: str, fault: Any) -> Fault:
     """Convert a fault: `true`, a message, or {message, code, at}."""
     table = fault if isinstance(fault, dict) else {"message": fault}
     message = table.get("message")
-    text = message if isinstance(message, str) else f"the test has {what} fail"
+    text = message if isinstance(message, str) else f"the test makes {what} fail"
     at = table.get("at", [])
     error: EffectError = effect_error_from({"message": text, **table}) or ToolError(text)
     return Fault(what, error, at if isinstance(at, list) else [at])

@@ -62,7 +62,7 @@ class RecordedAnswers:
         was = f"; the nearest it has is {nearest[0]}" if nearest else ", which has none of these"
         return JournalMismatch(
             f"the spell asks for {asked} {problem} in the record{was}",
-            hint="record the run anew, if that is what the spell should do: llmspell export",
+            hint="record the run again if that is what the spell should do: llmspell export",
         )
 
 

@@ -84,7 +84,7 @@ class ScriptedPerson:
         answer = await self._next(question)
         if answer is None or isinstance(answer, str):
             return answer
-        raise TypeError(f"{question.text!r} was asked, and {answer!r} is no answer to that")
+        raise TypeError(f"{question.text!r} was asked, and {answer!r} is not an answer to that")
 
     async def decide(self, approval: Approval) -> Decision:
         answer = await self._next(approval)

@@ -54,7 +54,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ToolError(f"data is no valid JSON: {error}") from error
+        raise ToolError(f"data is not valid JSON: {error}") from error
 
 
 def _step(value: Any, key: str) -> Any:
@@ -120,7 +120,7 @@ def csv_parse(
                 lines.append(reader.line_num)
     except csv.Error as error:
         raise ToolError(
-            f"line {reader.line_num} is no valid CSV: {error}",
+            f"line {reader.line_num} is not valid CSV: {error}",
             hint="a value that holds a quote, delimiter or line end must be quoted",
             details={"line": reader.line_num},
         ) from error
@@ -182,8 +182,8 @@ def _cell(value: Any, row: int) -> str:
     if isinstance(value, (str, int, float)):
         return str(value)
     raise ToolError(
-        f"row {row} holds a {type(value).__name__}, which is no CSV value",
-        hint="turn it into text first, with JSON.encode for instance",
+        f"row {row} holds a {type(value).__name__}, which is not a CSV value",
+        hint="convert it to text first, for example with JSON.encode",
         details={"row": row},
     )
 

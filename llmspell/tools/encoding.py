@@ -75,7 +75,7 @@ async def base64_decode(text: str) -> str | bytes:
         data = base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ToolError(
-            "the text is not Base64", hint="it may hold A-Z, a-z, 0-9, + and / or - and _, and ="
+            "the text is not Base64", hint="it may contain A-Z, a-z, 0-9, + and / or - and _, and ="
         ) from error
     return text_or_bytes(data)
 

@@ -66,7 +66,7 @@ def open_file(name: str, folder: int) -> int:
         raise _no_file(status.st_mode)
     if name == "environ" and status.st_dev == _device("/proc"):
         os.close(file)
-        raise OSError(errno.ENOTSUP, "it is the environment of a process, and holds its keys")
+        raise OSError(errno.ENOTSUP, "it is the environment of a process, which contains its keys")
     return file
 
 
@@ -129,8 +129,8 @@ def check_name_pattern(pattern: str) -> None:
     """Raise ToolError for a pattern with a slash, which can match no name."""
     if "/" in pattern:
         raise ToolError(
-            f"the pattern {pattern!r} holds a slash, but only names are compared with it",
-            hint='put the folder into path: path = "docs", pattern = "*.md", recursive = true',
+            f"the pattern {pattern!r} contains a slash, but it is matched against names only",
+            hint='put the folder in path: path = "docs", pattern = "*.md", recursive = true',
             details={"pattern": pattern},
         )
 
@@ -159,7 +159,7 @@ def entries(
         if seen > MAX_ENTRIES:
             raise ToolError(
                 f"more than {MAX_ENTRIES:,} files and folders",
-                hint="start from a folder further down",
+                hint="start from a deeper folder",
                 details={"limit": MAX_ENTRIES},
             )
         yield from inside
@@ -191,9 +191,9 @@ _Reason = tuple[str, str | None]
 _REASONS: dict[int, _Reason] = {
     errno.ENOENT: ("it does not exist", "relative paths start at {here}"),
     errno.EISDIR: ("it is a folder", "list_files shows what is in a folder"),
-    errno.ENOTDIR: ("it, or a part of its path, is no folder", None),
+    errno.ENOTDIR: ("it, or a part of its path, is not a folder", None),
     errno.ELOOP: ("a link was put in its place", None),
     errno.EACCES: ("the operating system does not permit it", None),
     errno.EPERM: ("the operating system does not permit it", None),
-    errno.ENOSPC: ("the disk is full", "what was there before is still there"),
+    errno.ENOSPC: ("the disk is full", "the previous contents are intact"),
 }

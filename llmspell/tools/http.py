@@ -125,7 +125,7 @@ def _translate_errors(url: str, method: str, timeout: float) -> Iterator[None]:
     except httpx2.TransportError as error:
         unsent = isinstance(error, httpx2.ConnectError)
         ours = isinstance(error, httpx2.LocalProtocolError)
-        what = "cannot connect to" if unsent else "the exchange failed with"
+        what = "cannot connect to" if unsent else "cannot get a response from"
         raise ToolError(
             f"{what} {url}: {str(error) or type(error).__name__}",
             details={"url": url, "type": type(error).__name__},
@@ -146,7 +146,8 @@ def _tls() -> ssl.SSLContext:
 def _check_headers(headers: dict[str, str]) -> None:
     if any(name.lower() == "host" for name in headers):
         raise ToolError(
-            "the header Host cannot be set", hint="the grants judge the host in the URL"
+            "the header Host cannot be set",
+            hint="the host in the URL is the one that grants are checked against",
         )
 
 

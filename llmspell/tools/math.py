@@ -56,7 +56,7 @@ async def calculate(
             f"cannot calculate this: {error}", details={"expression": expression}
         ) from error
     if not math.isfinite(result):
-        raise ToolError("the result is no finite number", details={"expression": expression})
+        raise ToolError("the result is not a finite number", details={"expression": expression})
     return result
 
 
@@ -67,7 +67,7 @@ def _parsed(expression: str) -> ast.expr:
     # Python's parser would accept some of these, with a warning.
     if match := _NUMBER_THEN_NAME.search(expression):
         raise ToolError(
-            f"{match[0]!r} is no number",
+            f"{match[0]!r} is not a number",
             hint="put an operator between a number and a name: 2 * pi",
             details={"expression": expression},
         )
@@ -75,7 +75,7 @@ def _parsed(expression: str) -> ast.expr:
         return ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise ToolError(
-            "this is no arithmetic expression",
+            "this is not an arithmetic expression",
             hint='write it like "2 * (3 + x) ** 2"',
             details={"expression": expression},
         ) from error
@@ -112,7 +112,7 @@ def _named(name: str, variables: dict[str, Number]) -> Number:
     known = _CONSTANTS | variables
     if name in known:
         return _bounded(known[name])
-    hint = did_you_mean(name, known, otherwise="give its value in variables")
+    hint = did_you_mean(name, known, otherwise="pass its value in variables")
     raise ToolError(f"no number named {name!r}", hint=hint, details={"name": name})
 
 
@@ -146,14 +146,14 @@ def _unsupported(node: ast.AST) -> ToolError:
     hint = "the operators are + - * / // % ** and comparisons"
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitXor):
         hint = "a power is written **"
-    return ToolError(f"a calculation cannot hold {_NAMES.get(type(node), 'this')}", hint=hint)
+    return ToolError(f"a calculation cannot contain {_NAMES.get(type(node), 'this')}", hint=hint)
 
 
 _NAMES: dict[type[ast.AST], str] = {
     ast.BinOp: "this operator",
     ast.UnaryOp: "this operator",
     ast.BoolOp: "and or or",
-    ast.Call: "such a call",
+    ast.Call: "this kind of call",
     ast.Attribute: "a dot",
     ast.Constant: "anything but numbers",
     ast.List: "a list",
@@ -187,7 +187,7 @@ def _count(number: Number) -> int:
 
 def _whole(number: Number) -> int:
     if number != int(number):
-        raise ValueError(f"{number} is no integer")
+        raise ValueError(f"{number} is not an integer")
     return int(number)
 
 

@@ -37,12 +37,12 @@ class NetworkAccess:
         """
         if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
             raise ToolError(
-                f"{url} is no URL with http:// or https://, a host and maybe a port",
+                f"{url} is not a URL with http:// or https://, a host and optionally a port",
                 details={"url": str(url)},
             )
         if url.userinfo:
             raise ToolError(
-                f"the URL for {url.host} holds a user name",
+                f"the URL for {url.host} contains a user name",
                 hint="send credentials in the header Authorization",
             )
         await self._obtain(Need("net", f"{url.scheme}://{url.netloc.decode('ascii')}"))

@@ -105,7 +105,7 @@ def _place(program: str) -> str:
 def _folder(cwd: str) -> str:
     if not Path(cwd).is_dir():
         raise ToolError(
-            f"cannot run in {cwd}: it is no folder",
+            f"cannot run in {cwd}: it is not a folder",
             hint=f"relative paths start at {Path.cwd()}",
             details={"cwd": cwd},
         )
@@ -130,7 +130,7 @@ def _translate_errors(program: str, timeout: float) -> Iterator[None]:
 
 
 _REASONS = {
-    errno.ENOENT: "the interpreter that its first line names is not there",
+    errno.ENOENT: "the interpreter named in its first line does not exist",
     errno.ENOEXEC: "it is neither a program for this machine nor a script that names an interpreter",
     errno.E2BIG: "its arguments are too long",
 }

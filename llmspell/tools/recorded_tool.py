@@ -33,4 +33,4 @@ class RecordedTool(Tool):
         return arguments
 
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> NoReturn:  # noqa: ARG002
-        raise ToolError(f"{self.name} is known from a record only, and cannot be called")
+        raise ToolError(f"{self.name} is known only from a record, and cannot be called")

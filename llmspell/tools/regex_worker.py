@@ -23,7 +23,7 @@ def find(pattern: re.Pattern[str], job: dict[str, Any]) -> dict[str, Any]:
             spans = match.regs
             size += sum(end - start for start, end in spans)
             if size > job["size"]:
-                return {"error": f"what the pattern matches is over {job['size']:,} characters"}
+                return {"error": f"the matches of the pattern exceed {job['size']:,} characters"}
             matches.append((index, spans))
             if len(matches) == job["limit"]:
                 return {"matches": matches}

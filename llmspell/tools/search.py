@@ -147,7 +147,7 @@ def _files(
             if total > MAX_TOTAL:
                 raise ToolError(
                     f"more than {MAX_TOTAL:,} bytes to search in {path}",
-                    hint="give a narrower pattern or a folder further down",
+                    hint="give a narrower pattern or a deeper folder",
                     details={"path": path, "limit": MAX_TOTAL},
                 )
 

@@ -134,7 +134,7 @@ async def template(text: str, values: dict[str, Any]) -> str:
         room -= len(filled)
         if room < 0:
             raise ToolError(
-                f"what is filled in has over {MAX_FILLED:,} characters",
+                f"the result has over {MAX_FILLED:,} characters",
                 details={"limit": MAX_FILLED},
             )
         return filled

@@ -86,7 +86,7 @@ async def parse_time(
         when = datetime.strptime(text, format)  # noqa: DTZ007 - the zone is added below
     except (ValueError, re.error) as error:
         raise ToolError(
-            f"{text!r} is no time of the format {format!r}",
+            f"{text!r} is not a time of the format {format!r}",
             details={"text": text, "format": format},
         ) from error
     with _calendar():
@@ -198,7 +198,7 @@ def _when(time: Time, zone: tzinfo) -> datetime:
             return _in_zone(datetime.fromisoformat(time.strip()), zone)
         except ValueError as error:
             raise ToolError(
-                f"{time!r} is no ISO 8601 time",
+                f"{time!r} is not an ISO 8601 time",
                 hint='write it as "2026-11-22T07:44:00+01:00", or use parse_time with a format',
                 details={"time": time},
             ) from error
@@ -255,7 +255,7 @@ def _check_format(text: str) -> None:
     for directive in re.findall("%(.?)", text, re.DOTALL):
         if directive == "" or directive not in _DIRECTIVES:
             raise ToolError(
-                f"%{directive} in the format {text!r} is no part of a time",
+                f"%{directive} in the format {text!r} is not part of a time",
                 hint="%Y year, %m month, %d day, %H hour, %M minute, %S second, %B and %A names",
                 details={"format": text},
             )

@@ -106,7 +106,7 @@ def check_tool_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise InvalidArguments(
             "tool",
-            [f"{name!r} is no name for a tool"],
+            [f"{name!r} is not a valid name for a tool"],
             hint="use letters, digits and _, at most 64",
         )
     return name
@@ -140,7 +140,7 @@ class FunctionTool(Tool, Generic[P, R]):
         self.timeout = timeout
         version_order(version)
         if isinstance(tags, str):
-            raise TypeError(f"{self.name}: tags is a list of words, not {tags!r}")
+            raise TypeError(f"{self.name}: tags must be a list of words, not {tags!r}")
         self._touches: list[tuple[Kind, str]] = [
             *(("read", p) for p in reads),
             *(("write", p) for p in writes),
@@ -152,7 +152,7 @@ class FunctionTool(Tool, Generic[P, R]):
             if parameter not in inspect.signature(function).parameters:
                 raise TypeError(f"{self.name} has no parameter {parameter!r} to judge")
         if pure and self._touches:
-            raise TypeError(f"{self.name} is pure, and yet it touches something")
+            raise TypeError(f"{self.name} is pure, but declares what it touches")
         self.declares = pure or bool(self._touches)
         self._idempotent = pure or idempotent
         self.__doc__ = function.__doc__
@@ -199,7 +199,7 @@ class FunctionTool(Tool, Generic[P, R]):
             return plain(result)
         except NotPlain as error:
             raise InvalidResult(
-                f"{self.name} returned something Lua cannot hold: {error}",
+                f"{self.name} returned something that Lua cannot represent: {error}",
                 hint="return a string, number, boolean, list, dict, dataclass or pydantic model",
             ) from error
 

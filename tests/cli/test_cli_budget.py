@@ -78,7 +78,7 @@ def test_budgets_add_up(ask):
 def test_an_unknown_price_is_refused_with_a_budget_of_dollars(ask):
     done = ask("--budget", "1")
     assert (done.code, done.out) == (2, "")
-    assert "what test/ok costs is not known, and there is a budget of US dollars" in done.err
+    assert "the price of test/ok is unknown, and the budget is in US dollars" in done.err
     assert 'hint: set its price in llmspell.toml: "test/ok" under [prices]' in done.err
     allowed = ask("--budget", "1", more='[budget]\nunknown_price = "allow"\n')
     assert (allowed.code, allowed.out) == (0, "Hello to you.\n")

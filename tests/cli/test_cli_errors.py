@@ -199,7 +199,7 @@ def test_a_wrong_llmspell_toml(llmspell, write, settings, said, hint):
     ("text", "error"),
     [
         (None, "error: no file t.py\nhint: looked in "),
-        ("x = 1\n", "error: t.py defines no tool\nhint: decorate a function with @tool\n"),
+        ("x = 1\n", "error: t.py does not define a tool\nhint: decorate a function with @tool\n"),
         (
             "def f():\n    raise RuntimeError('no database')\n\nf()\n",
             (

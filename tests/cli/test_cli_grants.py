@@ -184,7 +184,7 @@ def test_always_is_remembered_in_the_project(asked, llmspell, project):
     done = llmspell("exec", READ)
     assert done.code == 3
     assert "warning: " in done.err
-    assert "grants.json is not used, it is broken" in done.err
+    assert "grants.json is ignored, as it is broken" in done.err
 
 
 def test_a_stranger_cannot_be_granted_for_always(asked, write):

@@ -107,4 +107,4 @@ def test_elsewhere_it_fails_and_says_what_to_do(llmspell, approving):
     given = llmspell("exec", approving, "--approve=tool.call:add", "return add{a = 1}")
     assert (given.code, given.out) == (0, "2\n")
     asked = llmspell("exec", "--no-record", ASK)
-    assert (asked.code, "nobody is there" in asked.err) == (3, True)
+    assert (asked.code, "there is nobody to ask" in asked.err) == (3, True)

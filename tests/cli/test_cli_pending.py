@@ -169,7 +169,7 @@ def test_it_may_be_the_model_that_wants_it(llmspell, suspended, write, pending):
 def test_without_a_record_it_fails(llmspell, write):
     done = llmspell("run", "--no-record", str(write("spell.lua", ASK)))
     assert done.code == 3
-    assert "nobody is there" in done.err
+    assert "there is nobody to ask" in done.err
 
 
 def test_a_run_that_is_busy_or_over_is_told_nothing(llmspell, suspended):

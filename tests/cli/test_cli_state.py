@@ -116,7 +116,7 @@ def test_state_moves_through_a_file(state, project):
         (["set", "k"], "", 2, "missing argument"),
         (["import", "nowhere.json"], "", 1, "nowhere.json: No such file"),
         (["import", "-"], "[", 2, "is not valid JSON"),
-        (["import", "-"], "{}", 1, "no exported state"),
+        (["import", "-"], "{}", 1, "not an exported state"),
         (["import", "-"], json.dumps({**DOCUMENT, "llmspell_state": 9}), 1, "later version"),
         (["gett"], "", 2, "no such command"),
     ],

@@ -168,7 +168,7 @@ async def test_the_innermost_that_has_too_little_says_so():
 async def test_an_unknown_price_is_refused_or_allowed_and_never_hidden():
     unknown = Cost(Usage(10, 5), None)
     strict, lax = account(usd=1), account(usd=1, unknown_price="allow")
-    with pytest.raises(UnknownPrice, match="what a/b costs is not known"):
+    with pytest.raises(UnknownPrice, match="the price of a/b is unknown"):
         await Accounts(strict).reserve([strict], unknown, "a/b")
     await Accounts(account(tokens=50)).reserve([account(tokens=50)], unknown, "a/b")
     accounts = Accounts(lax)

@@ -215,16 +215,16 @@ async def test_structured_output_is_decoded(ask):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("three", "no JSON"),
-        ("", "no JSON"),
+        ("three", "not valid JSON"),
+        ("", "not valid JSON"),
         ('{"n": "3"}', "n: "),
         ("[]", "'n'"),
-        ("[" * 100_000, "no JSON"),
+        ("[" * 100_000, "not valid JSON"),
     ],
     ids=lambda text: text[:9],
 )
 async def test_output_that_does_not_fit_is_an_error(ask, text, said):
-    with pytest.raises(AgentError, match="does not fit") as caught:
+    with pytest.raises(AgentError, match="does not match") as caught:
         await ask(text, output=SCHEMA, retries=0)
     assert said in caught.value.message
     assert caught.value.details["text"] == text
@@ -415,12 +415,12 @@ async def test_an_answer_that_does_not_fit_is_shown_to_the_model(ask):
     assert answer.usage.output_tokens == 2 + 3 + 2
     last = ask.run.model.requests[-1].messages
     assert [m.role for m in last] == ["user", "assistant", "user", "assistant", "user"]
-    assert "no JSON" in last[2].text
+    assert "not valid JSON" in last[2].text
     assert "n: " in last[4].text
 
 
 async def test_repairs_do_not_count_as_steps_and_are_bounded(ask):
-    with pytest.raises(AgentError, match="does not fit"):
+    with pytest.raises(AgentError, match="does not match"):
         await ask("no", "no", "no", "never", output=SCHEMA, retries=2, max_steps=1)
     assert len(ask.run.model.requests) == 3
 

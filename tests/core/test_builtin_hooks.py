@@ -423,7 +423,7 @@ def test_redaction_of_ones_own_kinds():
     redaction = Redaction(kinds=["email"], patterns={"order": r"\bORD-\d+", "nothing": "q*"})
     text = "ORD-12 of a@b.de, 4111 1111 1111 1111"
     assert redaction.clean(text) == "[redacted order] of [redacted email], 4111 1111 1111 1111"
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="not a regular expression"):
         Redaction(patterns={"bad": "("})
 
 
@@ -627,7 +627,7 @@ async def test_metrics_in_the_form_of_prometheus(make, tmp_path):
 
 def test_metrics_that_cannot_be_written_are_reported(tmp_path, caplog):
     Metrics(file=tmp_path / "missing" / "metrics.prom").close()
-    assert "the metrics are not written" in caplog.text
+    assert "the metrics could not be written" in caplog.text
 
 
 async def test_debugging_shows_arguments_and_results_but_no_keys(make, caplog):
@@ -699,7 +699,7 @@ def test_a_hook_of_ones_own(tmp_path):
         ("retry", {"delay": "soon"}, "hooks.retry.settings.delay: ", "takes "),
         ("retry", {"attempts": 0}, "hooks.retry.settings: attempts must be", None),
         ("guard", {}, "hooks.guard.settings.deny is required", "takes deny"),
-        ("guard", {"deny": ["("]}, "hooks.guard.settings: '\\(' is no regular expression", None),
+        ("guard", {"deny": ["("]}, "hooks.guard.settings: '\\(' is not a regular expression", None),
         ("redaction", {"kinds": ["mail"]}, "hooks.redaction.settings.kinds.0: ", "takes"),
         ("retries", {}, "hooks.retries: no hook has that name", "cache, costs, debugging, guard"),
         ("rate_limit", {}, "hooks.rate_limit: no hook has that name", r"write \[\[middleware\]\]"),

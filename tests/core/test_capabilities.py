@@ -270,7 +270,7 @@ def _untimely():
     [
         (Failing("hooks", KeyError("x")), AgentError, "'failing' of agent 'agent': .*'x'"),
         (Failing("tools"), UnknownEffect, "no_such_tool"),
-        (Bringing(tools=[len]), AgentError, "len>, which is no tool"),
+        (Bringing(tools=[len]), AgentError, "len>, which is not a tool"),
         (Bringing(tools=None), AgentError, "not iterable"),
         (Bringing(hooks=[Seen([]), 7]), AgentError, "7, which is not a Hook"),
         (Bringing(hooks=[Seen([]), _untimely()]), AgentError, "timeout must be above 0"),
@@ -497,7 +497,7 @@ def test_types_are_registered_once_and_made_of_settings(run):
     with pytest.raises(UnknownEffect) as unknown:
         types.make("memroy", {})
     assert "memory" in unknown.value.hint
-    with pytest.raises(ValueError, match="registered already"):
+    with pytest.raises(ValueError, match="already registered"):
         types.add(Everything)
     with pytest.raises(TypeError, match="no subclass"):
         types.add(Everything())

@@ -82,7 +82,7 @@ def test_seconds_are_also_written_as_spans_of_time():
         ({"tools": ["weather"]}, "tools: "),
         ({"permissions": {"read": "x"}}, "permissions.read: "),
         ({"journal": {"retention": "x"}}, "journal: retention: 'x' is not a duration"),
-        ({"journal": {"redact": ["("]}}, "journal: redact: '(' is no regular expression"),
+        ({"journal": {"redact": ["("]}}, "journal: redact: '(' is not a regular expression"),
         ({"permissions": {"net": "*"}}, "permissions.net: input should be a valid list"),
         ({"permissions": {"exec": ["x"]}}, "permissions.exec is not a setting"),
         ({"permissions": {"deny": {"reed": ["x"]}}}, "permissions.deny.reed is not a setting"),
@@ -107,7 +107,7 @@ def test_seconds_are_also_written_as_spans_of_time():
         ({"middleware": [{"name": "m", "effects": "a"}]}, "middleware.m.effects: "),
         (
             {"middleware": [{"name": "m", "before": "a", "after": "b"}]},
-            "middleware.m: it says both",
+            "middleware.m: it has both",
         ),
     ],
     ids=str,
@@ -365,5 +365,5 @@ def test_yaml_without_pyyaml_says_what_to_install(write, monkeypatch):
 def test_two_files_are_refused(write, tmp_path):
     write("{}", "llmspell.json")
     write("")
-    with pytest.raises(ConfigError, match=r"llmspell\.toml and llmspell\.json are both there"):
+    with pytest.raises(ConfigError, match=r"llmspell\.toml and llmspell\.json both exist"):
         find_project(tmp_path)

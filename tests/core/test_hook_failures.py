@@ -274,7 +274,7 @@ async def test_only_where_something_begins_a_hook_may_stop_it(run, caplog):
     with caplog.at_level(logging.WARNING):
         await tell(run.hooks, Effect("run.end", {}, "run/0", run))
     assert [hook.failures for hook in run.hooks.own()] == [1, 1]
-    assert "can only look" in caplog.text
+    assert "can only observe" in caplog.text
 
 
 # Steps

@@ -134,7 +134,7 @@ def test_several_points_of_one_phase():
     hook = hooks.register(["pre_tool_call", "before:state.*"], nothing)
     assert hook.patterns == ("tool.call", "state.*")
     assert [hook.matches(e) for e in ("tool.call", "state.get", "agent.run")] == [True, True, False]
-    with pytest.raises(ValueError, match="one phase"):
+    with pytest.raises(ValueError, match="the same phase"):
         hooks.register(["pre_tool_call", "post_tool_call"], nothing)
     with pytest.raises(ValueError, match="phase"):
         hooks.register([], nothing)

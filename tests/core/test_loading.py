@@ -228,7 +228,7 @@ def test_what_a_package_offers_in_vain_names_the_package(install, tmp_path, code
     make = {"tool": lambda: all_tools(Project(tmp_path), ()), "bridge": lambda: all_bridges(())}
     with pytest.raises(PluginError, match=said) as caught:
         make[kind]()
-    assert caught.value.hint.startswith("mend or uninstall rain, which offers it")
+    assert caught.value.hint.startswith("fix or uninstall rain, which provides it")
 
 
 def test_entry_points_that_cannot_be_read_name_the_package(install):

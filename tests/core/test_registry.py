@@ -184,12 +184,12 @@ def test_a_version_that_is_not_there_suggests_those_that_are(versions):
 
 @pytest.mark.parametrize("version", ["", "v1", "1.", "1.0-beta", "1 ", "\u0661"])
 def test_what_is_no_version(tools, version):
-    with pytest.raises(ValueError, match="is no version"):
+    with pytest.raises(ValueError, match="is not a version"):
         tools.register("price", 1, version=version)
 
 
 def test_a_name_has_no_at_sign(tools):
-    with pytest.raises(ValueError, match="is no name for a tool"):
+    with pytest.raises(ValueError, match="is not a valid name for a tool"):
         tools.register("price@1", 1)
 
 

@@ -203,7 +203,7 @@ async def test_what_is_not_asked(address, hint):
 
 
 async def test_what_is_no_address():
-    assert "is no address" in (await refused("https://a:b:c/x.lua")).message
+    assert "is not a URL" in (await refused("https://a:b:c/x.lua")).message
 
 
 async def test_front_matter_that_is_wrong(site):

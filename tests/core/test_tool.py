@@ -189,7 +189,7 @@ def test_names_a_tool_may_have(name):
 
 @pytest.mark.parametrize("name", ["", "1a", "a-b", "a.b", "a b", "é", "x" * 65, "a\n", "<lambda>"])
 def test_names_it_may_not(name):
-    with pytest.raises(InvalidArguments, match="no name for a tool"):
+    with pytest.raises(InvalidArguments, match="not a valid name for a tool"):
         check_tool_name(name)
     with pytest.raises(InvalidArguments):
         tool(name=name or "-")(lambda: None)
@@ -252,7 +252,7 @@ def test_a_tool_declares_what_it_touches_or_that_it_touches_nothing():
 
 
 def test_a_pure_tool_touches_nothing():
-    with pytest.raises(TypeError, match="t is pure, and yet it touches something"):
+    with pytest.raises(TypeError, match="t is pure, but declares what it touches"):
         tool(name="t", pure=True, reads=["path"])(lambda path: None)
 
 
@@ -288,13 +288,13 @@ def test_two_versions_of_a_tool():
 
 @pytest.mark.parametrize("version", ["", "two", "1.0b1"])
 def test_a_wrong_version_is_found_when_the_tool_is_made(version):
-    with pytest.raises(ValueError, match="is no version"):
+    with pytest.raises(ValueError, match="is not a version"):
         tool(name="t", version=version)(lambda: None)
 
 
 def test_tags_are_a_list():
     assert tool(name="t", tags=["a", "b"])(lambda: None).tags == ("a", "b")
-    with pytest.raises(TypeError, match="t: tags is a list of words, not 'archive'"):
+    with pytest.raises(TypeError, match="t: tags must be a list of words, not 'archive'"):
         tool(name="t", tags="archive")(lambda: None)
 
 

@@ -103,7 +103,7 @@ async def test_who_has_taken_over_is_saved_by_name(script):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("Agent.create{}:load('nothing')", "no conversation is saved as 'nothing'"),
+        ("Agent.create{}:load('nothing')", "no conversation has been saved as 'nothing'"),
         ("Agent.create{}:load{version = 2, messages = {}}", "newer llmspell"),
         ("Agent.create{}:load{}", "no conversation"),
         ("Agent.create{}:load{version = 1, messages = {{role = 'x', content = ''}}}", "message 1"),

@@ -330,7 +330,10 @@ async def test_tables_and_attachments_are_inputs(script):
     [
         ("Agent.create{tools = {'nope'}}", "no tool named 'nope'"),
         ("Agent.create{tools = {42}}", "each is a tool's name"),
-        ("Agent.create{tools = {{name = 'x y', run = print, params = {}}}}", "no name for a tool"),
+        (
+            "Agent.create{tools = {{name = 'x y', run = print, params = {}}}}",
+            "not a valid name for a tool",
+        ),
         (
             "Agent.create{tools = {{name = 'x', run = print, params = {a = 'strin'}}}}",
             "unknown type",

@@ -50,7 +50,7 @@ async def test_whether_it_is_set_is_not_told_either(lua, monkeypatch):
 @pytest.mark.parametrize("name", sorted({key for p in CATALOGUE.values() for key in p.keys}))
 async def test_a_providers_key_is_never_given(lua, monkeypatch, name):
     monkeypatch.setenv(name, "sk-secret")
-    with pytest.raises(SpellRuntimeError, match="it holds a provider's key") as caught:
+    with pytest.raises(SpellRuntimeError, match="it contains a provider's key") as caught:
         await lua(f"return os.getenv('{name}')", grants=Grants.all())
     assert isinstance(caught.value.cause, PermissionDenied)
     assert "--allow" not in caught.value.cause.hint
@@ -64,13 +64,13 @@ async def test_the_key_of_a_provider_of_the_project_is_never_given(tmp_path, mon
     }
     project = Project(tmp_path, Settings(providers=providers))
     async with Runtime(project=project, store=MemoryStore(), grants=Grants.all()) as runtime:
-        with pytest.raises(SpellRuntimeError, match="TEA_KEY: it holds a provider's key"):
+        with pytest.raises(SpellRuntimeError, match="TEA_KEY: it contains a provider's key"):
             await runtime.execute('return os.getenv("TEA_KEY")')
 
 
 async def test_a_hook_cannot_slip_a_key_in(lua, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    with pytest.raises(SpellRuntimeError, match="it holds a provider's key"):
+    with pytest.raises(SpellRuntimeError, match="it contains a provider's key"):
         await lua(
             """
             Hook.before("environment.get", function(call)

@@ -89,7 +89,7 @@ async def test_nobody_answers_in_time(options, result, lua):
 
 
 async def test_a_default_that_is_no_choice(lua):
-    with pytest.raises(SpellRuntimeError, match="default: 'x' is none of the choices"):
+    with pytest.raises(SpellRuntimeError, match="default: 'x' is not one of the choices"):
         await lua("Human.ask('What?', {choices = {'a'}, default = 'x'})", person=Ada("a"))
 
 

@@ -367,7 +367,7 @@ async def test_a_broken_file_is_told_and_put_aside(run, files, caplog, text):
     spell = read("a.txt")
     with caplog.at_level(logging.WARNING, "llmspell"):
         assert await run(spell) == [REFUSED]
-    assert "grants.json is not used" in caplog.text
+    assert "grants.json is ignored" in caplog.text
     assert await run(spell, ask=Person("always")) == ["a.txt"]
     assert await run(spell) == ["a.txt"]
     assert file.with_name("grants.broken").read_text(errors="surrogateescape") == text
@@ -385,7 +385,7 @@ async def test_a_file_without_entries_is_not_broken(run, files, caplog):
 async def test_what_cannot_be_kept_is_told(run, files, caplog):
     (files / ".llmspell").write_text("in the way")
     assert await run(read("a.txt"), ask=Person("always")) == ["a.txt"]
-    assert "cannot be remembered" in caplog.text
+    assert "cannot be saved" in caplog.text
 
 
 # What the front matter asks for

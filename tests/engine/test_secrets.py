@@ -263,6 +263,6 @@ async def test_the_environment_of_a_process_is_no_file(lua):
     """
     nothing, problem, found = await lua(spell, grants=Grants.all())
     assert problem == (
-        "cannot read /proc/self/environ: it is the environment of a process, and holds its keys"
+        "cannot read /proc/self/environ: it is the environment of a process, which contains its keys"
     )
     assert (nothing, found) == (True, 0)

@@ -143,7 +143,7 @@ async def test_teams_are_members_and_tools(script):
     [
         ("Team.vote{}", "no members"),
         ("Team.debate('x')", "takes a table"),
-        ("Team.parallel{who('a'), 5}", "member 2 is no agent"),
+        ("Team.parallel{who('a'), 5}", "member 2 is not an agent"),
         ("Team.vote{function() end}:prompt('x')", "all members of team abstained"),
         (
             "Team.vote{function() return 1 end, key = function() return {} end}:prompt('x')",
@@ -153,9 +153,9 @@ async def test_teams_are_members_and_tools(script):
             "Team.vote{function() return 1 end, key = function() return 0/0 end}:prompt('x')",
             "key returned nan",
         ),
-        ("Team.vote{who('a'), key = 'n'}", "key is no function"),
-        ("Team.debate{who('a'), judge = 'ann'}", "judge is no agent"),
-        ("Team.parallel{who('a'), combine = 1}", "combine is no agent"),
+        ("Team.vote{who('a'), key = 'n'}", "key is not a function"),
+        ("Team.debate{who('a'), judge = 'ann'}", "judge is not an agent"),
+        ("Team.parallel{who('a'), combine = 1}", "combine is not an agent"),
         ("Team.sequential{function() error('broken', 0) end}:prompt('x')", "broken"),
     ],
 )

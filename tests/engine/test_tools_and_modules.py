@@ -130,7 +130,7 @@ async def test_a_tool_defined_in_lua_belongs_to_its_run(new_runtime):
     ("source", "said"),
     [
         ("Tool.define{name = 'x'}", "run = function"),
-        ("Tool.define{name = 'no good', run = print}", "no name for a tool"),
+        ("Tool.define{name = 'no good', run = print}", "not a valid name for a tool"),
         ("Tool.define{name = 'read_file', run = print}", "already"),
         ("Tool.define{name = 'x', run = print, params = 'strin'}", "unknown type"),
         ("Tool.define{name = 'x', run = print, params = {'string'}}", "table of fields"),
@@ -283,8 +283,8 @@ async def test_a_strangers_spell_finds_only_what_is_beside_it(tmp_path):
     ("name", "said"),
     [
         ("nowhere", "no module 'nowhere'"),
-        ("../outside", "no module name"),
-        ("/etc/passwd", "no module name"),
+        ("../outside", "not a module name"),
+        ("/etc/passwd", "not a module name"),
         ("link", "no module 'link'"),
         ("os", "no module 'os'"),
         ("wrong", "near '='"),

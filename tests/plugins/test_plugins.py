@@ -474,7 +474,9 @@ async def test_a_shut_down_that_fails_or_hangs_holds_nobody_up(new_runtime, capl
 
 
 async def test_a_wrong_setting_of_any_keeps_all_from_starting(new_runtime, diary):
-    with pytest.raises(ConfigError, match=r"llmspell\.toml: plugins\.two\.settings\.x is no sett"):
+    with pytest.raises(
+        ConfigError, match=r"llmspell\.toml: plugins\.two\.settings\.x is not a sett"
+    ):
         async with new_runtime({"plugins": [entry("One"), entry("Two", settings={"x": 1})]}):
             pass
     assert diary == []

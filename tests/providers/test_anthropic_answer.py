@@ -269,9 +269,9 @@ async def test_the_counts_at_the_end_stand_for_all_before():
     ("said", "problem"),
     [
         (events(START, more(0, "text_delta", text="x")), "belongs to none of its blocks"),
-        (events(START, begin(0, type="text", text="x")), "ended in the middle"),
-        (events({"type": "ping"}), "ended in the middle"),
-        (events(STOP), "ended in the middle"),
+        (events(START, begin(0, type="text", text="x")), "was cut off"),
+        (events({"type": "ping"}), "was cut off"),
+        (events(STOP), "was cut off"),
         (events(START, begin(0, type="tool_use", id="t"), end(), STOP), "without a name"),
     ],
 )

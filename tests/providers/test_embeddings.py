@@ -142,11 +142,11 @@ async def test_no_text_asks_nobody():
     [
         ({"object": "list"}, "holds no list of vectors"),
         (answer([[1.0]]) | {"data": ["x", "y"]}, "holds no list of vectors"),
-        (answer([[1.0]]), "2 texts were asked for, and 1 vectors came"),
-        (answer([[1.0]] * 3), "2 texts were asked for, and 3 vectors came"),
-        (answer([[1.0], None]), "a vector that is none"),
-        (answer([[1.0], ["1"]]), "a vector that is none"),
-        (answer([[1.0], [True]]), "a vector that is none"),
+        (answer([[1.0]]), "expected 2 vectors, got 1"),
+        (answer([[1.0]] * 3), "expected 2 vectors, got 3"),
+        (answer([[1.0], None]), "an invalid vector"),
+        (answer([[1.0], ["1"]]), "an invalid vector"),
+        (answer([[1.0], [True]]), "an invalid vector"),
         ({"error": {"message": "no such model", "code": 404}}, "no such model (HTTP 404)"),
         (httpx2.Response(401, json={"error": {"message": f"bad key {KEY}"}}), "(HTTP 401)"),
         (httpx2.Response(200, content=b"{"), "is not JSON"),
@@ -200,8 +200,8 @@ async def test_gemini_that_says_no_tokens_is_not_free():
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"embeddings": [{"values": [1.0]}]}, "2 texts were asked for, and 1 vectors came"),
-        ({"embeddings": [{}, {}]}, "a vector that is none"),
+        ({"embeddings": [{"values": [1.0]}]}, "expected 2 vectors, got 1"),
+        ({"embeddings": [{}, {}]}, "an invalid vector"),
         ({}, "no list of vectors"),
         ({"error": {"code": 400, "message": "no such model"}}, "no such model"),
     ],
@@ -243,9 +243,9 @@ async def test_a_name_that_is_none():
 
 async def test_who_cannot():
     models = Models(None, {}, {}, providers=[ScriptedProvider([])])
-    with pytest.raises(ProviderError, match="scripted makes no vectors"):
+    with pytest.raises(ProviderError, match="scripted does not make embeddings"):
         await models.embed(EmbedRequest("scripted/x", ("a",)))
-    with pytest.raises(ProviderError, match="local/smollm2 makes no vectors"):
+    with pytest.raises(ProviderError, match="local/smollm2 does not make embeddings"):
         await models.embed(EmbedRequest("local/smollm2", ("a",)))
     with pytest.raises(UnknownEffect):
         await models.embed(EmbedRequest("nobody/x", ("a",)))

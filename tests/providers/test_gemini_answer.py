@@ -242,7 +242,7 @@ def candidate(*parts, **fields):
 @pytest.mark.parametrize(
     ("said", "problem"),
     [
-        (chunks(candidate({"text": "Hel"})), "ended in the middle"),
+        (chunks(candidate({"text": "Hel"})), "was cut off"),
         (chunks({"usageMetadata": {}}), "the answer has no candidates"),
         (chunks(candidate("Hello.", finishReason="STOP")), "is not a JSON object"),
         (chunks([1]), "is not a JSON object"),
@@ -261,7 +261,7 @@ async def test_what_is_no_stream_of_an_answer(said, problem):
         ({"candidates": []}, "the answer has no candidates"),
         ({"candidates": ["Hello."]}, "the answer has no candidates"),
         ({"promptFeedback": {}}, "the answer has no candidates"),
-        ({"candidates": [{"content": {"parts": "Hello."}}]}, "no list of objects"),
+        ({"candidates": [{"content": {"parts": "Hello."}}]}, "not a list of objects"),
         (candidate({"functionCall": {}}), "a function call without a name"),
         (
             {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "x("}]},

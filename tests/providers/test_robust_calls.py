@@ -101,7 +101,7 @@ async def test_a_stream_is_tried_again_as_long_as_none_began(serve, provider_at,
 
 async def test_a_stream_that_began_is_not_begun_again(serve, provider_at):
     async with serve(streaming(chunk("Hel"))) as (server, url), provider_at(url) as provider:
-        with pytest.raises(ProviderError, match="ended in the middle") as caught:
+        with pytest.raises(ProviderError, match="was cut off") as caught:
             await parts_of(provider)
     assert caught.value.retryable
     assert len(server.requests) == 1

@@ -112,9 +112,9 @@ async def test_increment(store):
 @pytest.mark.parametrize("value", ["1", True, [1], {}])
 async def test_only_numbers_can_be_incremented(store, value):
     await settled(store.set("", "key", value))
-    with pytest.raises(StateError, match="no number"):
+    with pytest.raises(StateError, match="not a number"):
         await settled(store.increment("", "key"))
-    with pytest.raises(StateError, match="no number"):
+    with pytest.raises(StateError, match="not a number"):
         await settled(store.increment("", "new", by=value))
     assert await settled(store.keys("")) == ["key"]
 

@@ -99,11 +99,11 @@ async def test_one_scope_alone(store):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (None, "no exported state"),
-        ([], "no exported state"),
-        ({"scopes": {}}, "no exported state"),
-        ({"llmspell_state": True, "scopes": []}, "no exported state"),
-        ({"llmspell_state": 1, "scopes": {"": []}}, "no exported state"),
+        (None, "not an exported state"),
+        ([], "not an exported state"),
+        ({"scopes": {}}, "not an exported state"),
+        ({"llmspell_state": True, "scopes": []}, "not an exported state"),
+        ({"llmspell_state": 1, "scopes": {"": []}}, "not an exported state"),
         ({"llmspell_state": 2, "scopes": {}}, "later version"),
     ],
 )

@@ -111,9 +111,9 @@ async def test_csv_of_too_many_values_is_refused(call):
         ("a,b\n1,2,3", "line 2 has 3 values for 2 columns"),
         ('a\n"x\ny"\n1,2', "line 4 has 2 values"),
         ("a,b,a", "columns of the same name: a"),
-        ('a\n"x', "line 2 is no valid CSV"),
-        ('a\n"x"y', "line 2 is no valid CSV"),
-        ("a\n" + "x" * 200_000, "line 2 is no valid CSV: field larger"),
+        ('a\n"x', "line 2 is not valid CSV"),
+        ('a\n"x"y', "line 2 is not valid CSV"),
+        ("a\n" + "x" * 200_000, "line 2 is not valid CSV: field larger"),
     ],
 )
 async def test_wrong_csv(call, text, reason):

@@ -94,7 +94,7 @@ async def test_missing_files_and_folders_are_explained(call, here):
         await call(write_file, path="a/b.txt", content="")
     assert "create_folders" in caught.value.hint
     (here / "file").touch()
-    with pytest.raises(ToolError, match="is no folder"):
+    with pytest.raises(ToolError, match="is not a folder"):
         await call(read_file, path="file/x")
 
 
@@ -317,7 +317,9 @@ async def test_wrong_listings(call, here):
     with pytest.raises(ToolError, match="holds a slash") as caught:
         await call(list_files, pattern="**/*.md")
     assert "recursive" in caught.value.hint
-    with pytest.raises(ToolError, match="cannot list f: it, or a part of its path, is no folder"):
+    with pytest.raises(
+        ToolError, match="cannot list f: it, or a part of its path, is not a folder"
+    ):
         await call(list_files, path="f")
     with pytest.raises(ToolError, match="does not exist"):
         await call(list_files, path="none")

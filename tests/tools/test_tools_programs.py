@@ -158,7 +158,7 @@ async def test_a_file_that_is_no_program(call, script):
     assert caught.value.hint.startswith("chmod +x ")
     with pytest.raises(ToolError, match="neither a program for this machine nor a script"):
         await call(run_program, program=script("echo"))
-    with pytest.raises(ToolError, match="the interpreter that its first line names is not there"):
+    with pytest.raises(ToolError, match="the interpreter named in its first line does not exist"):
         await call(run_program, program=script("#!/no/such/interpreter\n"))
 
 
@@ -176,7 +176,7 @@ async def test_arguments_that_no_program_can_get(call, python):
 @pytest.mark.parametrize("folder", ["nowhere", "file"])
 async def test_a_folder_that_is_none(python, tmp_path, folder):
     (tmp_path / "file").touch()
-    with pytest.raises(ToolError, match=r"cannot run in .*: it is no folder"):
+    with pytest.raises(ToolError, match=r"cannot run in .*: it is not a folder"):
         await python("", cwd=str(tmp_path / folder))
 
 

@@ -61,12 +61,12 @@ async def test_texts(call, arguments, iso):
 
 
 async def test_wrong_times(call):
-    with pytest.raises(ToolError, match="'tomorrow' is no ISO 8601 time") as caught:
+    with pytest.raises(ToolError, match="'tomorrow' is not an ISO 8601 time") as caught:
         await call(parse_time, text="tomorrow")
     assert "parse_time" in caught.value.hint
-    with pytest.raises(ToolError, match="is no time of the format"):
+    with pytest.raises(ToolError, match="is not a time of the format"):
         await call(parse_time, text="1", format="%Y-%m")
-    with pytest.raises(ToolError, match="is no time of the format"):
+    with pytest.raises(ToolError, match="is not a time of the format"):
         await call(parse_time, text="1 1", format="%d %d")
     with pytest.raises(InvalidArguments, match="text"):
         await call(parse_time, text="1" * 300)
@@ -74,9 +74,9 @@ async def test_wrong_times(call):
 
 @pytest.mark.parametrize("wrong", ["%Q", "100%", "%-d", "%\n", "%999999999d"])
 async def test_wrong_formats(call, wrong):
-    with pytest.raises(ToolError, match="is no part of a time"):
+    with pytest.raises(ToolError, match="is not part of a time"):
         await call(format_time, time=0, format=wrong)
-    with pytest.raises(ToolError, match="is no part of a time"):
+    with pytest.raises(ToolError, match="is not part of a time"):
         await call(parse_time, text="x", format=wrong)
 
 
