@@ -499,7 +499,7 @@ def test_types_are_registered_once_and_made_of_settings(run):
     assert "memory" in unknown.value.hint
     with pytest.raises(ValueError, match="already registered"):
         types.add(Everything)
-    with pytest.raises(TypeError, match="no subclass"):
+    with pytest.raises(TypeError, match="not a subclass"):
         types.add(Everything())
 
     class Memory2(Capability):

@@ -85,7 +85,7 @@ def test_a_file_may_have_the_name_of_a_module(folder):
         ("raise RuntimeError('on purpose')", "on purpose"),
         ("import sys\nsys.exit(0)", "SystemExit: 0"),
         ("from llmspell import tool\n@tool(reads=['pth'])\ndef f(path: str): ...", "'pth'"),
-        ("x = 1", "defines no tool"),
+        ("x = 1", "does not define a tool"),
     ],
 )
 def test_what_cannot_be_loaded_is_explained(folder, source, said):

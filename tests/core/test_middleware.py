@@ -198,7 +198,7 @@ async def test_an_observer_that_fails_is_told_of_nothing_more(run, caplog):
     ("wrap", "said"),
     [
         (lambda handler, call, run: 1 / 0, "ZeroDivisionError: division by zero"),
-        (lambda handler, call, run: None, "wrap gave None, which is not a function"),
+        (lambda handler, call, run: None, "wrap returned None, which is not a function"),
     ],
 )
 async def test_middleware_that_cannot_be_put_around_an_effect_is_named(new_run, wrap, said):

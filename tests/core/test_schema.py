@@ -243,7 +243,7 @@ SLOW = "^(a+)+$"  # for Python's `re`
     ids=str,
 )
 def test_what_is_no_part_of_the_schema_cannot_be_referred_to(schema):
-    with pytest.raises(ValueError, match="no part of the schema"):
+    with pytest.raises(ValueError, match="not lead to a part of the schema"):
         check_schema(schema)
 
 
@@ -373,7 +373,7 @@ def test_references_stay_within_the_schema():
 
 @pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
 def test_a_schema_that_leads_in_a_circle_fits_nothing(keyword):
-    assert "circle" in schema_problems({"$ref": "#"}, 1)[0]
+    assert "circular" in schema_problems({"$ref": "#"}, 1)[0]
     assert schema_problems({keyword: [{"$ref": "#"}, {"$ref": "#"}]}, 1)
 
 
@@ -392,7 +392,7 @@ def test_nothing_is_fetched(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for url in (f"http://127.0.0.1:{server.server_port}/s", file.as_uri()):
-            with pytest.raises(ValueError, match="no part"):
+            with pytest.raises(ValueError, match="not lead to a part"):
                 check_schema({"$ref": url})
             with pytest.raises(LookupError):
                 schema_problems({"$ref": url}, 1)

@@ -76,7 +76,7 @@ def test_a_spell_uses_all_of_it(llmspell):
             "DRI is who decides",
             "OKR is what we promised",
             "ask the DRI (who decides)",
-            "no term 'KPI'	there are DRI, OKR",
+            "no term 'KPI'	available: DRI, OKR",
         ]
         report = json.loads((llmspell.project / "looked-up.json").read_text())
         assert report == {"DRI": 2 * runs, "OKR": runs}

@@ -604,8 +604,8 @@ def test_arguments_that_were_no_json_go_back_as_json():
         (Message.of("system", Image(PNG, "image/png")), "role system cannot hold .* image"),
         (Message.of("user", ToolCall("a", "now")), "role user cannot hold .* tool_call"),
         (Message.of("assistant", Image(PNG, "image/png")), "role assistant cannot hold .* image"),
-        (Message.of("user", File(b"RIFF", "audio/wav", "a.wav")), "a.wav: Anthropic takes"),
-        (Message.of("user", File(url="https://a", media_type="text/plain")), "Anthropic takes"),
+        (Message.of("user", File(b"RIFF", "audio/wav", "a.wav")), "a.wav: Anthropic accepts"),
+        (Message.of("user", File(url="https://a", media_type="text/plain")), "Anthropic accepts"),
     ],
 )
 def test_blocks_that_have_no_place(message, problem):

@@ -162,7 +162,7 @@ async def test_an_answer_that_is_none(given, problem):
 async def test_a_server_that_has_one_index_twice():
     twice = answer([[1.0], [2.0]])
     twice["data"][1]["index"] = 0
-    with pytest.raises(ProviderError, match="2 texts were asked for"):
+    with pytest.raises(ProviderError, match="the vectors do not match the 2 texts"):
         await Server(twice).provider().embed(EmbedRequest(MODEL, ("a", "b")))
 
 

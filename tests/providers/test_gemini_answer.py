@@ -265,7 +265,7 @@ async def test_what_is_no_stream_of_an_answer(said, problem):
         (candidate({"functionCall": {}}), "a function call without a name"),
         (
             {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "x("}]},
-            r"what cannot be read \(MALFORMED_FUNCTION_CALL\)",
+            r"answer cannot be read \(MALFORMED_FUNCTION_CALL\)",
         ),
     ],
 )

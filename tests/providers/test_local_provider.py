@@ -35,7 +35,7 @@ def no_server(monkeypatch):
 )
 async def test_pictures_and_documents_are_refused(message):
     request = ModelRequest("local/smollm2", (message,))
-    with pytest.raises(ProviderError, match="local/smollm2 reads text") as caught:
+    with pytest.raises(ProviderError, match="local/smollm2 reads only text") as caught:
         await LocalProvider().complete(request)
     assert (caught.value.retryable, caught.value.hint) == (False, "ask another model")
     with pytest.raises(ProviderError, match="reads text"):

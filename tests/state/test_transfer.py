@@ -130,7 +130,7 @@ async def test_a_document_with_a_mistake_changes_nothing(store):
     problems = caught.value.details["problems"]
     assert len(problems) == 8
     assert "and 3 more" in caught.value.message
-    assert any(p.startswith("late: expires is a number") for p in problems)
+    assert any(p.startswith("late: expires must be a number") for p in problems)
     assert "nothing was changed" in caught.value.hint
     assert await settled(store.export()) == document(before=1)
 

@@ -33,7 +33,7 @@ def test_a_spell_that_knows_how_often_it_was_begun_does_not(tmp_path):
         count.write_text(count.read_text() + "x" if count.exists() else "x")
         return len(count.read_text())
 
-    with pytest.raises(AssertionError, match="killed after leaf 1, the run came to"):
+    with pytest.raises(AssertionError, match="killed after leaf 1, the run ended with"):
         crash_matrix(
             spell("local n = begin{} now{} return n"),
             tools={"begin": begin},
@@ -64,7 +64,7 @@ class Otherwise:
 
 
 def test_lines_that_are_not_those_of_before_are_told(tmp_path):
-    with pytest.raises(AssertionError, match="after leaf 2, the run printed '5', and not '4'"):
+    with pytest.raises(AssertionError, match="after leaf 2, the run printed '5', not '4'"):
         crash_matrix(
             spell("print(hash{data = 'x'}) State.get('n')"),
             middleware=[Otherwise(tmp_path / "count")],

@@ -192,7 +192,7 @@ async def test_a_pattern_that_needs_too_much_memory_is_stopped(call):
 
 
 async def test_matches_cannot_fill_the_memory(call):
-    with pytest.raises(ToolError, match="over 10,000,000 characters"):
+    with pytest.raises(ToolError, match="exceed 10,000,000 characters"):
         await call(regex_find, pattern="(?=(.*))", text="x" * 100_000, max_results=10_000)
 
 
