@@ -112,12 +112,12 @@ class Registry(Mapping[str, T], Searchable[T]):
         """
         version_order(version)
         if "@" in name:
-            raise ValueError(f"{name!r} is no name for a {self.kind}: it has an @")
+            raise ValueError(f"{name!r} is not a valid name for a {self.kind}: it has an @")
         full = f"{name}@{version}"
         with self._writing:
             if full in self._own and not replace:
                 shown = name if version == FIRST_VERSION else full
-                raise ValueError(f"a {self.kind} named {shown!r} is registered already")
+                raise ValueError(f"a {self.kind} named {shown!r} is already registered")
             items = {**self._own, full: item}
             newest = _versions_of(name, items)[0]
             self._own = {**items, name: items[f"{name}@{newest}"]}
@@ -248,7 +248,7 @@ _VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)
 def version_order(version: str) -> tuple[int, ...]:
     """Return the sort key of a version: 1.10 comes after 1.9. Raises ValueError when invalid."""
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version!r} is no version: write numbers with dots, such as 1.2")
+        raise ValueError(f"{version!r} is not a version: write numbers with dots, such as 1.2")
     return tuple(map(int, version.split(".")))
 
 

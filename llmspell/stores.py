@@ -40,7 +40,7 @@ class Stores:
         if self._given is None and backend not in self.makers:
             source = str(self._project.file or self._project.root)
             problem = f"state.backend: no store is named {backend!r}"
-            hint = f"there are {', '.join(self.makers)}; plugins may bring more"
+            hint = f"available: {', '.join(self.makers)}; plugins may provide more"
             raise ConfigError(source, [problem], hint=hint)
 
     def open(self) -> Store:
@@ -68,14 +68,14 @@ def _create(backend: str, maker: StoreMaker) -> Store:
         raise _no_store(backend, f"{type(error).__name__}: {error}") from error
     for method in _METHODS:
         if not callable(getattr(store, method, None)):
-            raise _no_store(backend, f"{store!r} is no store: it has no method {method}")
+            raise _no_store(backend, f"{store!r} is not a store: it has no method {method}")
     return store
 
 
 def _no_store(backend: str, problem: str) -> StateError:
     return StateError(
         f"the store {backend!r} could not be opened: {problem}",
-        hint="mend the plugin that brings it, or set another state.backend",
+        hint="fix the plugin that provides it, or set another state.backend",
     )
 
 

@@ -29,7 +29,7 @@ class RunSubscriptions:
             raise InvalidArguments(
                 "Event",
                 [f"the spell has {MAX_SUBSCRIPTIONS} subscriptions already"],
-                hint="end those it does not need any more: subscription:unsubscribe()",
+                hint="end those it no longer needs: subscription:unsubscribe()",
             )
 
     def open(self, id: str, stream: Stream) -> None:  # noqa: A002 - it is the id
@@ -60,7 +60,7 @@ class RunSubscriptions:
             stream.subscription.end()
         if await self.callers.finish(FINISH_TIMEOUT):
             log.warning(
-                "the run ends, though its subscribers are not done after %g s", FINISH_TIMEOUT
+                "the run ends although its subscribers have not finished after %g s", FINISH_TIMEOUT
             )
 
     async def end(self) -> None:

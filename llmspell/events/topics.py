@@ -15,7 +15,7 @@ def check_topic(topic: str) -> str:
         ValueError: The topic is invalid.
     """
     if any("*" in part for part in _parts(topic, "topic")):
-        raise ValueError(f"{topic!r} is no topic: only a pattern has a *")
+        raise ValueError(f"{topic!r} is not a topic: only a pattern may contain *")
     return topic
 
 
@@ -31,7 +31,9 @@ class Pattern:
         self.text = text
         parts = _parts(text, "pattern")
         if any("*" in part and part not in ("*", "**") for part in parts):
-            raise ValueError(f"{text!r} is no pattern: a * stands for whole parts, as in order.*")
+            raise ValueError(
+                f"{text!r} is not a pattern: a * stands for whole parts, as in order.*"
+            )
         self._parts = [*parts, "**"] if parts[-1] == "*" else parts
 
     def matches(self, topic: str) -> bool:
@@ -61,10 +63,12 @@ def _match(pattern: Sequence[str], topic: Sequence[str]) -> bool:
 
 def _parts(text: str, what: str) -> list[str]:
     if not isinstance(text, str) or not 0 < len(text) <= MAX_LENGTH:
-        raise ValueError(f"a {what} is a text of 1 to {MAX_LENGTH} characters, not {text!r:.50}")
+        raise ValueError(
+            f"a {what} must be a string of 1 to {MAX_LENGTH} characters, not {text!r:.50}"
+        )
     parts = text.split(".")
     if not all(parts) or len(parts) > MAX_PARTS:
         raise ValueError(
-            f"{text!r:.50} is no {what}: it is 1 to {MAX_PARTS} parts with dots between them"
+            f"{text!r:.50} is not a {what}: it must have 1 to {MAX_PARTS} parts separated by dots"
         )
     return parts

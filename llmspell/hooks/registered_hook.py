@@ -235,7 +235,7 @@ class RegisteredHook:
         if self.circuit.failed():
             message += (
                 f"; that was {self.circuit.in_a_row} times in a row,"
-                f" so it is left out for {self.circuit.cool_down:g} seconds"
+                f" so it is skipped for {self.circuit.cool_down:g} seconds"
             )
         about: dict[str, Value] = {
             "hook": self.id,
@@ -311,7 +311,7 @@ class RegisteredHook:
             from llmspell.hooks.results import RESULTS, Cache
 
             if type(decision) not in RESULTS:
-                self.failed(call, TypeError(f"{decision!r} is no result of a hook"))
+                self.failed(call, TypeError(f"{decision!r} is not a result of a hook"))
                 return None
         if self.circuit.in_a_row:
             self.circuit.succeeded()

@@ -40,7 +40,9 @@ class Observers(list[Observer]):
         self.remove(observer)
         kind = type(observer).__name__
         problem = f"{type(error).__name__}: {error}"
-        log.warning("the observer %s failed, and is told of nothing more: %s", kind, problem)
+        log.warning(
+            "the observer %s failed and receives no further notifications: %s", kind, problem
+        )
         log.debug("its traceback", exc_info=error)
 
 

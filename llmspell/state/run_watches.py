@@ -31,7 +31,7 @@ class RunWatches:
         if len(self._watches) >= MAX_WATCHES:
             raise StateError(
                 f"the spell has {MAX_WATCHES} watches already",
-                hint="stop those it does not need any more: watch:stop()",
+                hint="stop those it no longer needs: watch:stop()",
             )
 
     def open(self, id: str, watch: Watch) -> None:  # noqa: A002 - it is the id
@@ -58,7 +58,7 @@ class RunWatches:
         for id_ in self.callers.ids:
             self.stop(id_)
         if late := await self.callers.finish(FINISH_TIMEOUT):
-            log.warning("%d watches have not been told all after %g s", late, FINISH_TIMEOUT)
+            log.warning("%d watches have not received all changes after %g s", late, FINISH_TIMEOUT)
 
     async def end(self) -> None:
         """End all watches, and cancel calls in progress."""

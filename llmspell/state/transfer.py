@@ -76,9 +76,9 @@ def value_from_json(parsed: Any) -> Value:
     try:
         value = decode(json.dumps(parsed))
     except StateError as error:
-        raise StateError(f"{str(parsed)[:80]} stands for no value") from error
+        raise StateError(f"{str(parsed)[:80]} does not represent a value") from error
     if value is None:
-        raise StateError("null is no value")
+        raise StateError("null is not a value")
     return value
 
 
@@ -91,7 +91,7 @@ def _scopes(document: Any) -> dict[str, dict[str, Any]]:
     scopes = document.get("scopes") if version == VERSION else None
     if not isinstance(scopes, dict) or not all(isinstance(s, dict) for s in scopes.values()):
         raise StateError(
-            "this is no exported state", hint="import what `llmspell state export` has written"
+            "this is not an exported state", hint="import what `llmspell state export` wrote"
         )
     return scopes
 
@@ -99,11 +99,11 @@ def _scopes(document: Any) -> dict[str, dict[str, Any]]:
 def _entry(scope: str, key: str, written: Any) -> Entry:
     check_address(scope, key)
     if not isinstance(written, dict) or not {"value"} <= written.keys() <= {"value", "expires"}:
-        raise StateError("a key has a value, perhaps expires, and nothing else")
+        raise StateError("a key may only have value and expires")
     value = value_from_json(written["value"])
     expires = written.get("expires")
     if expires is not None and not (type(expires) in (int, float) and math.isfinite(expires)):
-        raise StateError("expires is a number of seconds since 1970")
+        raise StateError("expires must be a number of seconds since 1970")
     return Entry(scope, key, encode(value), expires)
 
 
@@ -112,6 +112,6 @@ def _refusal(problems: list[str]) -> StateError:
     shown = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
     return StateError(
         f"the document cannot be imported: {shown}",
-        hint="nothing was changed; mend the document, or leave these keys out",
+        hint="nothing was changed; fix the document, or leave these keys out",
         details={"problems": problems},
     )

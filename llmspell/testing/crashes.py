@@ -124,7 +124,7 @@ def _run_uninterrupted(scenario: _Scenario) -> Value:
     try:
         return asyncio.run(_run(scenario, 0, resume=False))
     except LlmspellError as error:
-        raise AssertionError(f"left alone, it fails: {error}") from error
+        raise AssertionError(f"without a crash, it fails: {error}") from error
 
 
 def _check(scenario: _Scenario, kill: int, expected: Value) -> None:
@@ -132,17 +132,17 @@ def _check(scenario: _Scenario, kill: int, expected: Value) -> None:
     before, printed = scenario.recorded, _lines_of(scenario.printed())
     resumed = _run_in_child(scenario, resume=True)
     assert resumed == expected, (  # noqa: S101 - it is an assertion
-        f"killed after leaf {kill}, the run came to {resumed!r}, and not to {expected!r}"
+        f"killed after leaf {kill}, the run ended with {resumed!r}, not {expected!r}"
     )
     again = _lines_of(scenario.printed(again=True))[: len(printed)]
     assert again == printed, (  # noqa: S101
-        f"killed after leaf {kill}, the run printed {', '.join(again)}, and not {', '.join(printed)}"
+        f"killed after leaf {kill}, the run printed {', '.join(again)}, not {', '.join(printed)}"
     )
     times = Counter(scenario.performed)
     twice = [done for done in before if times[done] > 1]
-    assert not twice, f"killed after leaf {kill}, the run did again: {', '.join(twice)}"  # noqa: S101
+    assert not twice, f"killed after leaf {kill}, the run repeated: {', '.join(twice)}"  # noqa: S101
     after = scenario.recorded
-    assert after[: len(before)] == before, f"killed after leaf {kill}, its record is another one"  # noqa: S101
+    assert after[: len(before)] == before, f"killed after leaf {kill}, its record differs"  # noqa: S101
     assert len(set(after)) == len(after), f"killed after leaf {kill}, it was recorded twice"  # noqa: S101
 
 

@@ -191,7 +191,7 @@ def test_what_cannot_be_written_can_be_read(state, started, unprivileged, projec
         done = unprivileged("state set a 3")
         assert (done.code, done.out) == (1, "")
         assert "state.db cannot be used: the file cannot be written" in done.err
-        assert "hint: check who may write it and its folder" in done.err
+        assert "hint: check the permissions of the file and its folder" in done.err
     assert state("get", "a") == f"{value}\n"
 
 

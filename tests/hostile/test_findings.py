@@ -32,7 +32,7 @@ def lua(tmp_path):
     [
         (
             "Tool.define{name = 'made', timeout = 0/0, run = function() end} made{}",
-            "nan is no number of seconds",
+            "nan is not a number of seconds",
         ),
         (
             "local a = Agent.create{model = 'x/y', timeout = 0/0} a:prompt('hello')",
@@ -49,7 +49,7 @@ def lua(tmp_path):
             params.default = {patternProperties = {["^(a+)+$"] = {}}}
             Tool.define{name = "made", run = print, params = params}
             """,
-            "leads to no part of the schema",
+            "does not lead to a part of the schema",
         ),
         ("template{text = ('{{a}}'):rep(100000), values = {a = ('x'):rep(100000)}}", "characters"),
     ],

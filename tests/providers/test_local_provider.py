@@ -38,7 +38,7 @@ async def test_pictures_and_documents_are_refused(message):
     with pytest.raises(ProviderError, match="local/smollm2 reads only text") as caught:
         await LocalProvider().complete(request)
     assert (caught.value.retryable, caught.value.hint) == (False, "ask another model")
-    with pytest.raises(ProviderError, match="reads text"):
+    with pytest.raises(ProviderError, match="reads only text"):
         [part async for part in LocalProvider().stream(request)]
 
 

@@ -403,5 +403,5 @@ def test_a_file_that_may_not_be_written():
         assert done.stderr == ""
         message, hint = done.stdout.strip().split("|")
         assert message.endswith("the file cannot be written")
-        assert hint == "check the file's permissions"
+        assert hint == "check the permissions of the file and its folder"
         assert query(state_file, "SELECT value FROM state") == [('"kept"',)]

@@ -28,9 +28,9 @@ class CapabilityTypes(Registry[type[Capability]]):
     def add(self, kind: type[Capability]) -> None:
         """Register a class by its type. Raises ValueError if that is taken, TypeError if no class."""
         if not (isinstance(kind, type) and issubclass(kind, Capability)):
-            raise TypeError(f"{kind!r} is no subclass of Capability")
+            raise TypeError(f"{kind!r} is not a subclass of Capability")
         if kind.type in BUILTIN:
-            raise ValueError(f"the capability {kind.type!r} is built in; give yours another type")
+            raise ValueError(f"the capability {kind.type!r} is built in; choose another type")
         self.register(kind.type, kind)
 
     def make(self, kind: str, given: Value) -> Capability:
@@ -55,7 +55,7 @@ class CapabilityTypes(Registry[type[Capability]]):
             given = {signature.parameters[0].name: given}
         if signature is None:
             if given:
-                raise InvalidArguments(kind, [f"{name} is no setting" for name in given])
+                raise InvalidArguments(kind, [f"{name} is not a setting" for name in given])
             return capability_type()
         try:
             return capability_type(**signature.bind(dict(given), target=kind))

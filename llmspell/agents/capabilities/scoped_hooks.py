@@ -58,7 +58,7 @@ class InstructionsHook(Hook):
         if not instructions:
             return None
         if not isinstance(instructions, str):
-            raise TypeError(f"instructions() is {instructions!r}, which is no text")
+            raise TypeError(f"instructions() is {instructions!r}, which is not text")
         system = call.effect.args.get("system")
         return Modify(
             {
