@@ -105,7 +105,7 @@ async def test_who_has_taken_over_is_saved_by_name(script):
     [
         ("Agent.create{}:load('nothing')", "no conversation has been saved as 'nothing'"),
         ("Agent.create{}:load{version = 2, messages = {}}", "newer llmspell"),
-        ("Agent.create{}:load{}", "no conversation"),
+        ("Agent.create{}:load{}", "not a conversation"),
         ("Agent.create{}:load{version = 1, messages = {{role = 'x', content = ''}}}", "message 1"),
         ("Agent.create{handoff = {'x'}}", "handoff: each is an agent"),
         ("Agent.create{handoff = {Agent.create{}, Agent.create{}}}", "the same name"),

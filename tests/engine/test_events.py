@@ -261,7 +261,7 @@ async def test_back_pressure_from_a_callback(lua):
         ("Event.wait('a.b*')", "not a pattern"),
         ("Event.receive('nobody')", "no subscription"),
         ("Event.receive(7)", "must be a subscription"),
-        ("Event.stream('')", "a pattern is"),
+        ("Event.stream('')", "a pattern must be"),
     ],
 )
 async def test_wrong_arguments(lua, call, message):
@@ -503,4 +503,4 @@ async def test_a_hook_that_halts_receiving_ends_the_subscription(new_runtime, ca
         runtime.hooks.before("event.receive")(lambda _: Halt("no"))
         source = "Event.subscribe('a', print) Task.sleep(0.01) return #Event.list()"
         assert await runtime.execute(source) == 0
-    assert "ends: stopped by hook" in caplog.text
+    assert "has ended: stopped by hook" in caplog.text

@@ -320,6 +320,6 @@ async def test_a_runtime_is_started_once_and_runs_nothing_when_it_has_stopped(tm
         assert await runtime.execute("return 1") == 1
     with pytest.raises(LlmspellError, match="after the runtime has stopped"):
         await runtime.execute("return 1")
-    with pytest.raises(LlmspellError, match="started once only"):
+    with pytest.raises(LlmspellError, match="started only once"):
         async with runtime:
             pass

@@ -126,7 +126,7 @@ async def test_a_hook_may_stand_in_for_an_updates_steps(stored):
 
 @pytest.mark.parametrize("result", ["{}", "'ab'", "{1, 2, 3}"])
 async def test_a_hook_that_answers_an_updates_read_wrongly_is_told(stored, caplog, result):
-    with pytest.raises(SpellRuntimeError, match="something else than a value and its version"):
+    with pytest.raises(SpellRuntimeError, match="did not return a value and its version"):
         await stored(f"""
             Hook.after("state.read", function() return Hook.replace({result}) end)
             State.update("k", function(old) return 1 end)
