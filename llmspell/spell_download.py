@@ -50,7 +50,7 @@ async def fetch_spell(address: str, *, patience: float = PATIENCE) -> Spell:
     try:
         url = httpx2.URL(address)
     except httpx2.InvalidURL as error:
-        raise SpellNotFound(f"{address} is no address: {error}") from error
+        raise SpellNotFound(f"{address} is not a URL: {error}") from error
     with _translate_errors(url, patience), anyio.fail_after(patience):
         async with httpx2.AsyncClient(
             headers={"user-agent": "llmspell", "accept-encoding": "identity"},
@@ -80,7 +80,7 @@ async def _get(client: httpx2.AsyncClient, url: httpx2.URL) -> bytes:
 
 async def _text(url: httpx2.URL, response: httpx2.Response) -> bytes:
     if response.status_code in _GONE:
-        raise _refused(url, f"there is none (HTTP {response.status_code})", "check the address")
+        raise _refused(url, f"it does not exist (HTTP {response.status_code})", "check the address")
     if response.status_code != _OK:
         raise _refused(url, f"the server answers with HTTP {response.status_code}")
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -105,7 +105,7 @@ def _translate_errors(url: httpx2.URL, patience: float) -> Iterator[None]:
     try:
         yield
     except TimeoutError as error:
-        problem = f"it did not come within {patience:g} s"
+        problem = f"it did not arrive within {patience:g} s"
         raise _refused(url, problem, "try again later, or save it and run the file") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise _refused(url, *_reason_of(error)) from error
@@ -123,7 +123,7 @@ def _reason_of(error: Exception) -> tuple[str, str | None]:
         if isinstance(cause, ssl.SSLError):
             return f"TLS failed: {cause.reason or cause}", None
         if isinstance(cause, socket.gaierror):
-            return "its host is not known", "check the address, and the network"
+            return "its host is unknown", "check the address, and the network"
         cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__, None
 

@@ -163,13 +163,13 @@ class Permissions:
             why = "it names no host" if need.kind == "net" else "it leads nowhere"
             raise _denied(need, f"{_denial(need, by)}: {why}")
         if self._parent is not None:
-            hint = f"the spell that runs this one has to grant it: grants = {{{need.kind} = …}}"
+            hint = f"the spell that runs this one must grant it: grants = {{{need.kind} = …}}"
             raise _denied(need, _denial(need, by), hint=hint)
         typed = need.kind in ("read", "write", "run")  # shown as it was given
         targets = [need.target] if typed else Grants.of(need)[need.kind] or ()
         hint = f"grant it with {flag(need.kind, targets)}"
         why = (
-            ": it is code, and a grant of all around it is none"
+            ": it is code, which a grant of a folder around it does not cover"
             if self.granted.allows(need)
             else ""
         )

@@ -74,7 +74,7 @@ def _blocks(
 ) -> list[Block]:
     """Convert a block of the answer, with an `Extra` before it for fields we have no place for."""
     if not isinstance(block, dict):
-        raise malformed_answer(endpoint, "the answer holds a block that is no object")
+        raise malformed_answer(endpoint, "the answer holds a block that is not an object")
     kind = block.get("type")
     if kind == "text":
         return [*_fields(block, ("text", "type"), endpoint), Text(string(block.get("text")))]

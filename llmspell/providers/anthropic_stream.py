@@ -82,7 +82,7 @@ class MessageAssembly:
     def answer(self) -> Body:
         ended = self.ended or self._message.get("stop_reason") is not None
         if not self._message or not ended:
-            raise malformed_answer(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer was cut off")
         content = [block.whole() for _, block in sorted(self._blocks.items())]
         return self._message | {"content": content}
 

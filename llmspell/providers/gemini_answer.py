@@ -53,7 +53,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
     if reason in _MALFORMED and not parts:
         message = string(candidate.get("finishMessage"))
         raise malformed_answer(
-            endpoint, f"the model wrote what cannot be read ({reason})", body=message
+            endpoint, f"the model's answer cannot be read ({reason})", body=message
         )
     blocks: list[Block] = []
     for part in parts:
@@ -62,7 +62,7 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
         blocks.append(Extra(endpoint.name, about))
     if reason in _BLOCKED:
         message = string(candidate.get("finishMessage"))
-        blocks.append(Refusal(message or f"The answer is withheld ({reason})."))
+        blocks.append(Refusal(message or f"The answer was withheld ({reason})."))
     model = data.get("modelVersion")
     return ModelResponse(
         message=Message("assistant", tuple(blocks)),
@@ -89,7 +89,7 @@ def _candidate(data: Body, endpoint: Endpoint) -> Body:
     if not isinstance(feedback, dict) or not isinstance(reason, str):
         raise malformed_answer(endpoint, "the answer has no candidates")
     message = string(feedback.get("blockReasonMessage"))
-    message = message or f"The question is refused ({reason})."
+    message = message or f"The prompt was refused ({reason})."
     return {"finishReason": "SAFETY", "finishMessage": message}
 
 
@@ -98,7 +98,7 @@ def _parts(content: Any, endpoint: Endpoint) -> list[Body]:
     if parts is None:
         return []
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-        raise malformed_answer(endpoint, "the answer's parts are no list of objects")
+        raise malformed_answer(endpoint, "the answer's parts are not a list of objects")
     return parts
 
 

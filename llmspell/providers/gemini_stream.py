@@ -101,6 +101,6 @@ class ContentAssembly:
         if not self._candidate and not self._parts:
             return self._answer  # it may say that the prompt is blocked
         if self._candidate.get("finishReason") is None:
-            raise malformed_answer(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer was cut off")
         candidate = self._candidate | {"content": {"role": "model", "parts": self._parts}}
         return self._answer | {"candidates": [candidate]}

@@ -30,7 +30,7 @@ class HttpEmbedder(HttpProvider):
             data = await self._connection.post(path, body, key=key)
             vectors, usage = self.vectors(data, texts)
             if len(vectors) != len(texts):
-                what = f"{len(texts)} texts were asked for, and {len(vectors)} vectors came"
+                what = f"expected {len(texts)} vectors, got {len(vectors)}"
                 raise malformed_answer(self.endpoint, what)
             return Embeddings(vectors, usage, request.model)
 
@@ -61,5 +61,5 @@ def vector_in(given: Any, endpoint: Endpoint) -> Vector:
     """Return a list of numbers as a vector. Raises ProviderError when it is not one."""
     numbers = (float, int)
     if not isinstance(given, list) or not all(type(number) in numbers for number in given):
-        raise malformed_answer(endpoint, "the answer holds a vector that is none")
+        raise malformed_answer(endpoint, "the answer holds an invalid vector")
     return [float(number) for number in given]

@@ -39,7 +39,7 @@ class OpenAIHttp(HttpEmbedder):
         # In order, unless the server gives indices.
         placed = {entry.get("index", place): entry for place, entry in enumerate(entries)}
         if placed.keys() != set(range(len(entries))):
-            what = f"{len(texts)} texts were asked for, and the vectors are of others"
+            what = f"the vectors do not match the {len(texts)} texts"
             raise malformed_answer(self.endpoint, what)
         vectors = [placed[place].get("embedding") for place in range(len(entries))]
         usage = Usage(input_tokens=count(data.get("usage"), "prompt_tokens"))

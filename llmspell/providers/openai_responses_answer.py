@@ -52,7 +52,9 @@ def response_from(data: Body, request: ModelRequest, endpoint: Endpoint) -> Mode
     blocks: list[Block] = []
     for item in output:
         if not isinstance(item, dict):
-            raise malformed_answer(endpoint, "the answer's output holds what is no item")
+            raise malformed_answer(
+                endpoint, "the answer's output holds something that is not an item"
+            )
         blocks += _blocks(item, request, endpoint, blocks)
     model = data.get("model")
     return ModelResponse(

@@ -57,7 +57,7 @@ class ResponsesAssembly:
 
     def answer(self) -> Body:
         if self._response is None:
-            raise malformed_answer(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer was cut off")
         if self._response.get("output"):
             return self._response
         return self._response | {"output": self._items}  # the last event may lack the items
@@ -106,7 +106,7 @@ class ResponsesAssembly:
     def _whole(self, data: Body) -> Iterable[Delta]:
         response = data.get("response")
         if not isinstance(response, dict):
-            raise malformed_answer(self._endpoint, "the answer ended with no response")
+            raise malformed_answer(self._endpoint, "the answer ended without a response")
         self._response = response
         return ()
 

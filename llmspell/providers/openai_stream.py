@@ -60,7 +60,7 @@ class ChatAssembly:
 
     def answer(self) -> Body:
         if not self.ended and self._finish_reason is None:
-            raise malformed_answer(self._endpoint, "the answer ended in the middle")
+            raise malformed_answer(self._endpoint, "the answer was cut off")
         if not self._begun:
             raise malformed_answer(self._endpoint, "the answer has no choices")
         message = dict(self._message)

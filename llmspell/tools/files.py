@@ -123,7 +123,7 @@ def write_file(
     data = as_bytes(content)
     place = permitted_path(effect, "write", path, by="write_file")
     write = _append if append else _replace
-    missing = ("its folder does not exist", "create_folders = true makes it")
+    missing = ("its folder does not exist", "create_folders = true creates it")
     with translate_errors("write", path, missing):
         if create_folders:
             make_folders(effect, place.parent, by="write_file")
@@ -173,7 +173,7 @@ def file_info(effect: Effect, path: str) -> FileInfo | None:
     """
     place = permitted_path(effect, "read", path, by="file_info")
     try:
-        with translate_errors("look at", path), opened_folder(place.parent) as folder:
+        with translate_errors("inspect", path), opened_folder(place.parent) as folder:
             status = os.stat(place.name or ".", dir_fd=folder, follow_symlinks=False)
     except ToolError as error:
         if error.details["errno"] in ("ENOENT", "ENOTDIR"):
@@ -192,7 +192,7 @@ def delete_file(effect: Effect, path: str) -> None:
     if Path(path).is_symlink():
         raise ToolError(
             f"cannot delete {path}: it is a link",
-            hint="delete the file it leads to by that file's own path",
+            hint="to delete the file it points to, use that file's own path",
             details={"path": path},
         )
     place = permitted_path(effect, "write", path, by="delete_file")
