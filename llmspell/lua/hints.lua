@@ -20,7 +20,7 @@ local hints = {
   ["global 'getfenv'"] = "getfenv is gone since Lua 5.2; the environment is the variable _ENV",
   ["global 'unpack'"] = "unpack is table.unpack since Lua 5.2",
   ["global 'warn'"] = "use Log.warn",
-  ["field 'execute'"] = "spells run programs with a tool: run_program{program = ..., args = {...}}, not with os.execute",
+  ["field 'execute'"] = "spells run programs with run_program{program = ..., args = {...}}, not with os.execute",
   ["field 'exit'"] = "instead of os.exit, return from the spell or raise an error",
   ["field 'remove'"] = FILES,
   ["field 'rename'"] = FILES,
