@@ -48,8 +48,8 @@ def _offered(group: str, kind: Any, what: str) -> list[Any]:
     for offer in installed(group):
         one = offer.load(what=f"the {what} {offer.name!r}")
         if not isinstance(one, kind):
-            hint = f"mend or uninstall {offer.package}, which offers it"
-            raise PluginError(f"{offer.reference} is no {what}", hint=hint)
+            hint = f"fix or uninstall {offer.package}, which provides it"
+            raise PluginError(f"{offer.reference} is not a {what}", hint=hint)
         offered.append(one)
     return offered
 

@@ -144,9 +144,7 @@ def check_schema(schema: dict[str, Any]) -> None:
     parts = list(_parts(schema, ""))
     for place, part in parts:
         if unknown := part.keys() - _KEYWORDS:
-            raise ValueError(
-                f"{_at(place, str(min(unknown)))}: not among the keywords that are checked"
-            )
+            raise ValueError(f"{_at(place, str(min(unknown)))}: not a supported keyword")
     _check_references(schema, parts)
     _check_patterns(parts)
 
@@ -166,7 +164,7 @@ def _check_keys(schema: Value) -> None:
         value = rest.pop()
         if isinstance(value, dict):
             if strange := [key for key in value if not isinstance(key, str)]:
-                raise ValueError(f"a table in it has the key {strange[0]!r}, which is no string")
+                raise ValueError(f"a table in it has the key {strange[0]!r}, which is not a string")
             rest.extend(value.values())
         elif isinstance(value, list):
             rest.extend(value)
@@ -211,7 +209,9 @@ def _check_references(schema: dict[str, Any], parts: list[tuple[str, dict[str, A
         except LookupError:
             referenced = None
         if id(referenced) not in known and not isinstance(referenced, bool):
-            raise ValueError(f"{_at(place, '$ref')}: {reference!r} leads to no part of the schema")
+            raise ValueError(
+                f"{_at(place, '$ref')}: {reference!r} does not lead to a part of the schema"
+            )
 
 
 def _check_patterns(parts: list[tuple[str, dict[str, Any]]]) -> None:

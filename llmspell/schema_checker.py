@@ -48,7 +48,7 @@ def problems(schema: Any, value: Value) -> list[str]:
     try:
         texts.extend(map(str, islice(_Check(schema).look(schema, value, ()), MAX_PROBLEMS + 1)))
     except _OutOfSteps:
-        texts.append(f"to check it would take more than {MAX_STEPS:,} steps")
+        texts.append(f"checking it would take more than {MAX_STEPS:,} steps")
     except RecursionError:
         texts.append("it is nested too deeply")
     return texts if len(texts) <= MAX_PROBLEMS else [*texts[:MAX_PROBLEMS], "and more"]
@@ -150,7 +150,7 @@ class _Check:
         schema = target(self._root, wanted)
         entered = id(schema), id(value)
         if entered in self._entered:
-            yield Problem(path, "the schema leads in a circle")
+            yield Problem(path, "the schema is circular")
             return
         self._entered.add(entered)
         try:

@@ -74,7 +74,7 @@ def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str
     names += [transfer(other) for other in handoff]
     twice = [name for n, name in enumerate(names) if name in names[:n]]
     if twice:
-        raise _wrong(f"tools: two are named {twice[0]!r}, which the model goes by")
+        raise _wrong(f"tools: two are named {twice[0]!r}, and the model tells them apart by name")
     return resolved
 
 
@@ -90,7 +90,9 @@ def others(run: Run, entries: list[Value]) -> tuple[Agent, ...]:
             raise _wrong(f"{problem}, at most {_LONGEST}")
         agents.append(other)
     if len({other.name for other in agents}) < len(agents):
-        raise _wrong("handoff: two of the agents have the same name, which the model goes by")
+        raise _wrong(
+            "handoff: two of the agents have the same name, and the model tells them apart by name"
+        )
     return tuple(agents)
 
 

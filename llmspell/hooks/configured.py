@@ -37,17 +37,17 @@ def configured(settings: Iterable[HookSettings], source: str) -> list[Hook]:
 def _make(entry: HookSettings, source: str) -> Hook:
     reference = entry.module or SHIPPED.get(entry.name or "")
     if reference is None:
-        problem = f"hooks.{entry.name}: no hook is named so"
+        problem = f"hooks.{entry.name}: no hook has that name"
         raise ConfigError(source, [problem], hint=_hint(entry.name))
     place = f"hooks.{entry.name or entry.module}"
     hook_class = load_object(reference, what="a hook")
     if not (isinstance(hook_class, type) and issubclass(hook_class, Hook)):
-        raise ConfigError(source, [f"{place}: {reference} is no subclass of Hook"])
+        raise ConfigError(source, [f"{place}: {reference} is not a subclass of Hook"])
     hook: Hook = construct(hook_class, entry.settings, place=f"{place}.settings", source=source)
     hook.id = entry.name or hook.id
     if entry.effects:
         if not isinstance(hook, EffectHook):
-            raise ConfigError(source, [f"{place}.effects: it has points of its own"])
+            raise ConfigError(source, [f"{place}.effects: it has its own points"])
         hook.effects = entry.effects
         _check_effects(hook, f"{place}.effects", source)
     if entry.required is not None:
@@ -64,12 +64,12 @@ def _check_effects(hook: EffectHook, place: str, source: str) -> None:
         for effect in hook.effects:
             parse_point(f"before:{effect}")
     except ValueError as error:
-        raise ConfigError(source, [f"{place}: {effect!r} stands for no effect"]) from error
+        raise ConfigError(source, [f"{place}: {effect!r} matches no effect"]) from error
 
 
 def _hint(name: str | None) -> str:
     from llmspell.middleware.configured import SHIPPED as MIDDLEWARE
 
     if name in MIDDLEWARE:
-        return f"{name} is middleware: write [[middleware]] for [[hooks]]"
-    return f'there are {", ".join(SHIPPED)}; for one of yours set module = "file.py:NAME"'
+        return f"{name} is middleware: write [[middleware]] instead of [[hooks]]"
+    return f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'

@@ -80,8 +80,8 @@ def _handed_over(given: Iterable[Plugin]) -> list[PluginSpec]:
     for plugin in given:
         name = getattr(plugin, "name", None)
         if not (isinstance(plugin, Plugin) and isinstance(name, str) and name):
-            hint = "hand over an object of a subclass of Plugin that has a name"
-            raise PluginError(f"{plugin!r} is no plugin", hint=hint)
+            hint = "pass an instance of a subclass of Plugin that has a name"
+            raise PluginError(f"{plugin!r} is not a plugin", hint=hint)
         if name in specs:
             raise PluginError(f"two plugins are named {name!r}")
         specs[name] = PluginSpec(PluginSettings(name, required=True), plugin)
@@ -150,7 +150,7 @@ async def _stop(wanted: PluginSpec, runtime: Runtime) -> None:
     else:
         if not scope.cancelled_caught:
             return
-        problem = f"was broken off after {wanted.entry.timeout:g} seconds"
+        problem = f"was cancelled after {wanted.entry.timeout:g} seconds"
     log.warning("the shut-down of plugin %r %s", wanted.name, problem)
     runtime.events.tell(
         "plugin.failed", {"plugin": wanted.name, "message": f"its shut-down {problem}"}
@@ -190,8 +190,8 @@ def _report(runtime: Runtime, name: str, entry: PluginSettings, error: BaseExcep
         hint = getattr(error, "hint", None) or "see the traceback with --debug"
         failure = PluginError(f"plugin {name!r} did not start: {_text_of(error)}", hint=hint)
         raise failure from error
-    hint = getattr(error, "hint", None) or "mend it, or set enabled = false for it"
-    log.warning("plugin %r did not start and is left out: %s; %s", name, _text_of(error), hint)
+    hint = getattr(error, "hint", None) or "fix it, or set enabled = false for it"
+    log.warning("plugin %r did not start and is skipped: %s; %s", name, _text_of(error), hint)
     log.debug("its traceback", exc_info=error)
 
 

@@ -29,14 +29,14 @@ def find_class(entry: PluginSettings) -> type[Plugin]:
         offer = _find_offer(entry.name or "")
         reference, plugin_class = offer.reference, offer.load(what="the plugin")
     if not (isinstance(plugin_class, type) and issubclass(plugin_class, Plugin)):
-        raise PluginError(f"{reference} is no plugin", hint="it has to be a subclass of Plugin")
+        raise PluginError(f"{reference} is not a plugin", hint="it must be a subclass of Plugin")
     name = getattr(plugin_class, "name", None)
     if not (isinstance(name, str) and name):
         raise PluginError(f"{reference} has no name", hint='give the class a name = "…"')
     if plugin_class.settings_model is not None and not _is_model(plugin_class.settings_model):
         raise PluginError(
-            f"{reference} has a settings_model that is no model",
-            hint="it has to be a subclass of pydantic's BaseModel",
+            f"{reference} has a settings_model that is not a model",
+            hint="it must be a subclass of pydantic's BaseModel",
         )
     return plugin_class
 
@@ -56,22 +56,22 @@ def _find_offer(name: str) -> Offer:
         packages = " and ".join(offer.package for offer in offers)
         references = " or ".join(f'"{offer.reference}"' for offer in offers)
         raise PluginError(
-            f"there are several plugins named {name!r}, of {packages}",
-            hint=f"say which: set module = {references} as well",
+            f"several packages have a plugin named {name!r}: {packages}",
+            hint=f"choose one: set module = {references} as well",
         )
     return offers[0]
 
 
 def _not_installed(name: str) -> PluginError:
-    otherwise = "install its package, or set module for one of your own"
+    otherwise = "install its package, or set module for your own"
     hint = did_you_mean(name, [offer.name for offer in installed(GROUP)], otherwise=otherwise)
     return PluginError(f"no plugin named {name!r} is installed", hint=hint)
 
 
 def same_name(name: str, source: str) -> ConfigError:
     """Return the error for two enabled entries with the same name."""
-    hint = "set enabled = false for one of them, or give it a name of its own"
-    return ConfigError(source, [f"plugins.{name}: two plugins are named so"], hint=hint)
+    hint = "set enabled = false for one of them, or rename it"
+    return ConfigError(source, [f"plugins.{name}: two plugins have that name"], hint=hint)
 
 
 def make_plugin(entry: PluginSettings, source: str) -> Plugin:
@@ -96,7 +96,7 @@ def check_plugin_settings(
     """Validate settings with the plugin's model. Raises ConfigError, or PluginError if it fails."""
     place = f"plugins.{name}.settings"
     if plugin_class.settings_model is None:
-        problems = [f"{place}.{key} is no setting" for key in given]
+        problems = [f"{place}.{key} is not a setting" for key in given]
         if problems:
             raise ConfigError(source, problems, hint=f"{name} has no settings")
         return None
@@ -118,6 +118,6 @@ def check_plugin_settings(
 def _problem(place: str, location: tuple[int | str, ...], kind: str, message: str) -> str:
     key = ".".join((place, *map(str, location)))
     if kind == "extra_forbidden":
-        return f"{key} is no setting"
+        return f"{key} is not a setting"
     message = message.removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}"

@@ -202,7 +202,7 @@ def test_where_nothing_can_be_written_there_is_no_state(unprivileged, project):
         assert done == (0, "nil\t0\n", "")
         done = unprivileged("exec --no-record \"State.set('a', 1)\"")
         assert done.code == 1
-        assert "state.db cannot be made: Permission denied" in done.err
+        assert "state.db cannot be created: Permission denied" in done.err
 
 
 def test_the_state_of_an_older_version_is_read_as_it_is(state, unprivileged, project):
