@@ -1,0 +1,93 @@
+"""Calls of a spell's functions by host code, from the message to Lua until the outcome is known."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from llmspell.errors import EffectError
+from llmspell.values import Value
+
+
+class Call:
+    """One call; usually it is answered before anyone has to wait.
+
+    Attributes:
+        outcome: The function's result in a 1-tuple, or the error it failed with; None until then.
+    """
+
+    __slots__ = ("_waiting", "outcome")
+
+    def __init__(self) -> None:
+        self.outcome: tuple[Value] | EffectError | None = None
+        self._waiting: asyncio.Future[None] | None = None
+
+    def settle(self, outcome: tuple[Value] | EffectError) -> None:
+        self.outcome = outcome
+        if self._waiting and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def settled(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
+
+    def result(self) -> Value:
+        """Return the result. Raises EffectError if the function failed."""
+        if type(self.outcome) is tuple:
+            return self.outcome[0]
+        raise cast("EffectError", self.outcome)
+
+
+class Calls:
+    """The calls in progress, by number.
+
+    Attributes:
+        refused: Whether no function can be called any more.
+    """
+
+    def __init__(self) -> None:
+        self.refused = False
+        self._open: dict[int, Call] = {}
+        self._unclaimed: dict[int, Call] = {}
+        self._last = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def new_number(self, unclaimed: bool = False) -> int:
+        """Allocate a number.
+
+        With `unclaimed`, the outcome of that call is kept for a caller that comes later.
+        """
+        self._last += 1
+        if unclaimed:
+            self._unclaimed[self._last] = Call()
+        return self._last
+
+    def open(self, number: int) -> Call:
+        call = self._open[number] = self._unclaimed.pop(number, Call())
+        return call
+
+    def close(self, number: int) -> None:
+        del self._open[number]
+
+    def settle(self, number: int, outcome: tuple[Value] | EffectError) -> None:
+        """Note the outcome of a call, unless nobody waits for it any more."""
+        if call := self._open.get(number) or self._unclaimed.get(number):
+            call.settle(outcome)
+
+    def refuse(self) -> None:
+        """Fail the calls in progress, and let `check` refuse later ones."""
+        self.refused = True
+        for call in self._open.values():
+            if call.outcome is None:
+                call.settle(_refusal())
+
+    def check(self) -> None:
+        """Raise EffectError if no function can be called any more."""
+        if self.refused:
+            raise _refusal()
+
+
+def _refusal() -> EffectError:
+    return EffectError("the spell has ended, and its functions with it")

@@ -1,0 +1,395 @@
+"""The driver's loop: resumes one Lua state, performs the effects it requests, delivers the replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
+from types import CoroutineType
+from typing import Any, cast
+
+from llmspell.driver.calls import Calls
+from llmspell.driver.outstanding import SLICE, OutstandingEffects
+from llmspell.driver.replies import Replies
+from llmspell.errors import (
+    LimitExceeded,
+    LlmspellError,
+    ReplayError,
+    RunSuspended,
+    SpellError,
+    SpellRuntimeError,
+)
+from llmspell.journal.turns import Turns
+from llmspell.limits import Limits
+from llmspell.lua import messages
+from llmspell.lua.codec import MalformedMessage
+from llmspell.lua.failures import callback_error, limit_error, spell_error
+from llmspell.lua.machine import Machine
+from llmspell.run_output import Text
+from llmspell.values import LuaFunction, Value
+
+Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
+"""Performs an effect: its name, arguments and path."""
+
+Rest = Callable[[], Awaitable[None] | None]
+"""Returns an awaitable of the work left when the spell has returned, or None."""
+
+MakeTurns = Callable[[Callable[[], None], Callable[[bool], int], Callable[[], None]], Turns]
+"""Creates the record of what Lua is told, from callbacks of the driver.
+
+They wake it, allocate call numbers, and refuse calls into the spell.
+"""
+
+LONG_SLICE = 0.05  # seconds of computing after which the next slice runs in a thread
+
+
+class Driver:
+    """Runs one spell once: `await Driver(...).run(messages.main(...))`.
+
+    Attributes:
+        came_to: What the spell returned, in a tuple, or the error it failed with; None until then.
+        resumed: When Lua was last resumed, on the monotonic clock; 0 before the first time.
+    """
+
+    def __init__(
+        self,
+        vm: Machine,
+        perform: Performer,
+        *,
+        limits: Limits,
+        output: Callable[[Text], None],
+        turns: MakeTurns | None = None,
+    ) -> None:
+        self._calls = Calls()
+        self._replies = Replies()
+        self._effects = OutstandingEffects(self, self._replies)
+        self._turns: Turns | None = None
+        if turns:
+            self._turns = turns(self.schedule, self._calls.new_number, self._calls.refuse)
+        self._vm = vm
+        self._reader = messages.Reader(self)
+        self._perform = perform
+        self._limits = limits
+        self._output = output
+        self._inbox: list[bytes] = []
+        self._scheduled = self._more = False
+        self._slow = False
+        self.resumed = 0.0
+        self._elsewhere: asyncio.Future[bytes] | None = None
+        self._resting: asyncio.Future[None] | None = None
+        self.came_to: tuple[Value] | Exception | None = None
+        self._outcome: Value | Exception = None
+        self._done = self._left = False
+
+    async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
+        """Run the spell and return its result. Its functions can still be called during `rest`.
+
+        Raises:
+            SpellError: The spell does not compile, or did not catch an error.
+            LimitExceeded: The run exceeded a limit.
+            Exception: What the output raised.
+        """
+        self._effects.runner = asyncio.current_task()
+        self._rest = rest
+        self._inbox.append(main)
+        self._vm.on_end(lambda: self.deliver(b""))
+        try:
+            self._advance()
+            while not self._done:
+                await self._effects.run()
+        except BaseException:
+            self._left = True
+            raise
+        finally:
+            self._done = True
+            self._vm.close()
+            await self._close()
+            if self._turns:
+                self._turns.ended()
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the spell has had a turn."""
+        return self.resumed > 0
+
+    def is_leaving(self) -> bool:
+        """Whether the run is stopping before its end, from outside or at a limit.
+
+        It may be resumed later.
+        """
+        return self._left or isinstance(self._outcome, (LimitExceeded, ReplayError, RunSuspended))
+
+    def leave(self) -> None:
+        """Note that the run is about to be cancelled from outside."""
+        self._left = True
+        self._calls.refuse()
+        if self._turns:
+            self._turns.leave()
+
+    def may_leave(self) -> bool:
+        """Whether the run is perhaps being cancelled from outside without notice.
+
+        Also true while the handler of an effect cancels itself, for example at its timeout.
+        """
+        return self.is_leaving() or self._effects.is_cancelled()
+
+    def stop(self, error: LlmspellError) -> None:
+        """End the run with an error, as if from outside."""
+        if not self._done:
+            self._left = True
+            self._finish(error)
+
+    async def call(self, function: LuaFunction, args: list[Value], path: str) -> Value:
+        """Call a function of the spell in a new task of that path, and return its result.
+
+        Raises:
+            EffectError: The function failed, or the spell has ended.
+        """
+        if self._turns and (given_up := self._turns.calls(path)):
+            await given_up
+        self._calls.check()
+        number = self._calls.new_number()
+        message = messages.call(number, path, function, args)
+        again = self._turns.called(path, message) if self._turns else None
+        number = again or number
+        call = self._calls.open(number)
+        try:
+            if not again and self._effects.is_single and not (self._scheduled or self._elsewhere):
+                self._inbox.append(message)
+                self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
+                if self._effects.is_abandoning:
+                    await asyncio.sleep(0)  # the function has abandoned the effect that calls it
+            elif not again:  # else the record decides when Lua is told
+                self.deliver(message)
+            if call.outcome is None:
+                await call.settled()
+        except (asyncio.CancelledError, GeneratorExit):
+            if call.outcome is None:
+                self.deliver(messages.abort(number))
+            raise
+        finally:
+            self._calls.close(number)
+            if self._turns:
+                self._turns.answered(path)
+        return call.result()
+
+    # The messages from Lua: the protocol `Receiver`.
+
+    def requested(
+        self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
+    ) -> None:
+        if self._turns:
+            self._turns.asks(task, path)
+        try:
+            result = self._perform(name, args, path)
+        except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+            self._inbox.append(self._replies.refusal(task, name, functions, error))
+        else:
+            if type(result) is CoroutineType or hasattr(result, "__await__"):
+                self._effects.add(task, name, functions, cast("Coroutine[Any, Any, Value]", result))
+            else:
+                self._inbox.append(self._replies.reply(task, name, functions, result))
+
+    def cancelled(self, task: int) -> None:
+        self._effects.cancel(task)
+        if self._turns:
+            inbox, self._inbox = self._inbox, []
+            self._turns.drop(task, inbox)
+
+    def returned(self, call: int, value: Value) -> None:
+        if call == 0:
+            self._conclude(value)
+        else:
+            self._calls.settle(call, (value,))
+
+    def failed(self, call: int, failure: messages.Failure) -> None:
+        if call == 0:
+            self._finish(spell_error(failure))
+        else:
+            self._calls.settle(call, callback_error(failure))
+
+    def printed(self, text: Text) -> None:
+        self._output(text)
+
+    def _conclude(self, value: Value) -> None:
+        """Finish with the spell's result, once the rest is done if there is any."""
+        self.came_to = (value,)
+        rest = self._rest()
+        if self._effects.unwinding or (self._turns and self._turns.has_more()):
+            rest = self._see_unwound(rest)
+        if rest is None:
+            self._finish(value)
+            return
+
+        def rested(_: object) -> None:
+            if not self._done:
+                self._finish(value)
+
+        self._resting = asyncio.ensure_future(rest)
+        self._resting.add_done_callback(rested)
+
+    async def _see_unwound(self, rest: Awaitable[None] | None) -> None:
+        """Await the rest and the end of abandoned effects, which may still call hooks of the spell."""
+        if rest is not None:
+            await rest
+        while under_way := self._under_way():
+            await asyncio.wait(under_way)
+        if self._turns:
+            await self._turns.told_all()
+
+    def _under_way(self) -> set[asyncio.Future[Any]]:
+        computing = self._elsewhere
+        return self._effects.unwinding | (
+            {computing} if computing and not computing.done() else set()
+        )
+
+    # For the effects: the protocol `Owner`.
+
+    def deliver(self, message: bytes) -> None:
+        """Queue a message for Lua and schedule the next turn, to which later ones may be added."""
+        self._inbox.append(message)
+        self.schedule()
+
+    def schedule(self) -> None:
+        """Schedule `_go_on` in the event loop."""
+        if not self._scheduled and not self._done:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def resume(self, message: bytes) -> None:
+        """Resume Lua with a message, at once."""
+        self._inbox.append(message)
+        self._advance()
+
+    def abandoned(self, task: int) -> Callable[[], None] | None:
+        """Note that a task does not wait for its effect; return what to call when that has ended."""
+        return self._turns.abandoned(task) if self._turns else None
+
+    # The loop.
+
+    def _go_on(self) -> None:
+        """Advance from an event loop callback, where only `run` can report a failure."""
+        try:
+            self._advance()
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self._finish(error)
+
+    def _advance(self) -> None:
+        """Resume Lua until it waits for something that takes time."""
+        self._scheduled = False
+        until = 0.0
+        goes_on = not self._elsewhere or self._hear_back()
+        while goes_on and not self._done:
+            alone = len(self._inbox) == 1 and not self._turns
+            message = self._inbox.pop() if alone else self._next_batch()
+            if message is None:
+                break
+            self.resumed = monotonic()
+            out = self._vm.resume(message, apart=self._slow)
+            if type(out) is bytes and self._turns and self._turns.is_late():
+                out = _settled(out)  # the record has others first
+            if type(out) is not bytes:
+                if self._turns:
+                    self._turns.started()
+                self._elsewhere = cast("asyncio.Future[bytes]", out)
+                self._elsewhere.add_done_callback(self._came_back)
+                break
+            now = monotonic()
+            self._slow = now - self.resumed > LONG_SLICE
+            until = until or self.resumed + SLICE
+            goes_on = self._listen(out)
+            if goes_on and now > until:
+                self.schedule()
+                break
+        self._start_effects()
+
+    def _next_batch(self) -> bytes | None:
+        """Return the messages for Lua's next turn, or None when there is no turn yet."""
+        inbox, self._inbox = self._inbox, []
+        if self._turns:
+            alone = not (self._effects or self._calls)
+            return self._turns.take(inbox, more=self._more, alone=alone)
+        if not (inbox or self._more):
+            return None
+        return b"".join(inbox)
+
+    def _came_back(self, _: object) -> None:
+        """Continue after Lua has run a slice in a thread or another process."""
+        if self._turns:
+            self._turns.came_back()
+        self._slow = monotonic() - self.resumed > LONG_SLICE
+        if not self._done:  # else the run was cancelled meanwhile
+            self._go_on()
+
+    def _hear_back(self) -> bool:
+        """Act on the messages of such a slice, once they are due; return as `_listen` does."""
+        resumed = self._elsewhere
+        if not (resumed and resumed.done()) or (self._turns and not self._turns.hears_back()):
+            return False
+        self._elsewhere = None
+        return self._listen(resumed.result())
+
+    def _listen(self, out: bytes) -> bool:
+        """Act on Lua's messages; return whether it can be resumed at once."""
+        try:
+            turn = self._reader.read(out)
+        except MalformedMessage as error:
+            raise SpellError(f"the spell's state sent what none sends: {error}") from error
+        if turn.kill:
+            self._die(turn.kill)
+            return False
+        self._more = turn.more
+        expected = self._turns and self._turns.expects  # a recorded message may be due
+        return bool(self._inbox or turn.more or expected)
+
+    def _die(self, kill: messages.Kill) -> None:
+        fatal = self._replies.fatal
+        if fatal:
+            fatal.where = kill.where
+        self._finish(fatal or limit_error(kill, self._limits))
+
+    def _start_effects(self) -> None:
+        """Have the effects that Lua has requested awaited; it waits for them now."""
+        busy = (
+            self._scheduled
+            or self._elsewhere
+            or self._resting
+            or self._done
+            or (self._turns and (self._turns.held or self._turns.waits))
+        )
+        if self._effects.has_begun:
+            self._effects.start(alone=not busy)
+        elif not (busy or self._effects):
+            self._finish(SpellRuntimeError("every task of the spell waits for another one"))
+
+    def _finish(self, outcome: Value | Exception) -> None:
+        self._done, self._outcome = True, outcome
+        if isinstance(outcome, Exception):
+            self.came_to = outcome
+        self._effects.finish()
+        self._calls.refused = True
+        asyncio.get_running_loop().call_soon(self._calls.refuse)  # after the cancellations
+
+    async def _close(self) -> None:
+        """Cancel what is in progress, and wait until it has ended."""
+        ending = self._effects.close()
+        self._calls.refuse()
+        if self._resting:
+            ending.append(self._resting)
+            self._resting.cancel()
+        if self._elsewhere:
+            ending.append(self._elsewhere)  # the limits bound how long it takes
+        if ending:
+            from anyio import CancelScope
+
+            with CancelScope(shield=True):
+                await asyncio.gather(*ending, return_exceptions=True)
+
+
+def _settled(out: bytes) -> asyncio.Future[bytes]:
+    future = asyncio.get_running_loop().create_future()
+    future.set_result(out)
+    return future

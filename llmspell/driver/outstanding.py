@@ -1,0 +1,275 @@
+"""The effects a spell waits for: awaited in place if there is only one, in tasks if there are several."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from time import monotonic
+from typing import Any, Protocol
+
+from llmspell.concurrency import is_cancelled
+from llmspell.driver.replies import Replies
+from llmspell.lua.codec import MalformedMessage
+from llmspell.values import LuaFunction, Value
+
+SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
+
+_Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
+"""An effect to await: the waiting task, its name, functions in its arguments, its coroutine."""
+
+
+class Owner(Protocol):
+    """The driver, as far as its effects need it."""
+
+    resumed: float
+    """When Lua was last resumed, on the monotonic clock."""
+
+    def is_leaving(self) -> bool: ...
+
+    def deliver(self, message: bytes) -> None:
+        """Queue a reply for Lua's next turn."""
+        ...
+
+    def resume(self, message: bytes) -> None:
+        """Resume Lua with a reply, at once."""
+        ...
+
+    def schedule(self) -> None:
+        """Look again soon whether Lua has a turn."""
+        ...
+
+    def abandoned(self, task: int) -> Callable[[], None] | None:
+        """Note that a task does not wait for its effect; return what to call when that has ended."""
+        ...
+
+
+class OutstandingEffects:
+    """The effects of one run, until their replies are on the way or nobody waits for them.
+
+    Attributes:
+        runner: The task in which the run is awaited, which also awaits the effects.
+    """
+
+    def __init__(self, owner: Owner, replies: Replies) -> None:
+        self._owner, self._replies = owner, replies
+        self._begun: dict[int, _Pending] = {}
+        self._inline: _Pending | None = None
+        self._serving = False
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._unwinding: set[asyncio.Future[Any]] = set()
+        self.runner: asyncio.Task[Any] | None = None
+        self._asleep: asyncio.Future[None] | None = None
+        self._abandoned = 0  # cancellations of the runner that it has yet to receive
+        self._over: Callable[[], None] = lambda: None  # reports that the last such effect has ended
+        self._closed = False
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks or self._inline or self._begun or self._unwinding)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether `start` has something to do."""
+        return bool(self._begun)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the runner awaits the only one."""
+        return self._inline is not None
+
+    @property
+    def unwinding(self) -> set[asyncio.Future[Any]]:
+        """A future for each abandoned one that has not ended."""
+        return self._unwinding
+
+    @property
+    def is_abandoning(self) -> bool:
+        """Whether the runner has yet to hear that the effect it awaits was abandoned."""
+        return self._abandoned > 0
+
+    def is_cancelled(self) -> bool:
+        """Whether the runner is cancelled, other than for an abandoned effect."""
+        return self.runner is not None and self.runner.cancelling() > self._abandoned
+
+    def add(
+        self,
+        task: int,
+        name: str,
+        functions: list[LuaFunction],
+        result: Coroutine[Any, Any, Value],
+    ) -> None:
+        """Add one, for `start`. Raises MalformedMessage if the task waits for another one."""
+        inline = self._inline and self._inline[0] == task
+        if inline or task in self._begun or task in self._tasks:
+            result.close()
+            raise MalformedMessage(f"task {task} asks for two effects at once")
+        self._begun[task] = task, name, functions, result
+
+    def start(self, *, alone: bool) -> None:
+        """Have what was added awaited; `alone` if nothing but effects can resume Lua."""
+        if alone and len(self._begun) == 1 and not (self._tasks or self._inline or self._unwinding):
+            _, self._inline = self._begun.popitem()
+            if self._asleep:
+                self.wake()
+            return
+        for pending in self._begun.values():
+            if self._closed:
+                pending[-1].close()
+            else:
+                self._tasks[pending[0]] = task = asyncio.create_task(self._serve(pending))
+                task.add_done_callback(partial(_close, pending[-1]))
+        self._begun.clear()
+
+    def cancel(self, task: int) -> None:
+        """Cancel the effect that a task waited for."""
+        if task in self._begun:
+            self._begun.pop(task)[-1].close()
+        elif task in self._tasks:
+            served = self._tasks.pop(task)
+            self._abandon(task, served)
+            served.cancel()
+        elif self._inline and self._inline[0] == task:
+            self._abandon_inline()
+
+    # In the runner.
+
+    async def run(self) -> None:
+        """Await the only outstanding effect, or else `wake`."""
+        if self._inline:
+            await self._serve_inline()
+        else:
+            self._asleep = asyncio.get_running_loop().create_future()
+            await self._asleep
+            self._asleep = None
+
+    def wake(self) -> None:
+        if self._asleep and not self._asleep.done():
+            self._asleep.set_result(None)
+
+    async def _serve_inline(self) -> None:
+        until = monotonic() + SLICE
+        while (pending := self._inline) and not self._closed:
+            task, name, functions, result = pending
+            self._serving = True
+            try:
+                if self._owner.resumed > until:  # else effects that never suspend starve the loop
+                    await asyncio.sleep(0)
+                    until = monotonic() + SLICE
+                reply = self._replies.reply(task, name, functions, await result)
+            except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+                reply = self._replies.refusal(task, name, functions, error)
+            except asyncio.CancelledError as error:
+                result.close()  # it may not have started
+                if self._inline is not pending:
+                    if self._forget_abandoning() > 0:
+                        raise
+                    continue  # the effect was abandoned, not the run
+                if is_cancelled() or self._owner.is_leaving():
+                    raise
+                reply = self._replies.refusal(task, name, functions, error)
+            if self._inline is pending:
+                self._inline, self._serving = None, False
+                self._owner.resume(reply)
+            else:
+                await self._hear_of_abandoning()
+
+    async def _hear_of_abandoning(self) -> None:
+        """Consume the runner's cancellation for an abandoned effect that ended anyway.
+
+        Its handler suppressed the cancellation, or had already ended.
+        """
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if self._forget_abandoning() > 0:
+                raise
+        else:
+            self._forget_abandoning()
+
+    def _forget_abandoning(self) -> int:
+        """Uncancel the runner once for an abandoned effect; return how many others remain."""
+        self._abandoned -= 1
+        self._over()
+        return self._running.uncancel() - self._abandoned
+
+    @property
+    def _running(self) -> asyncio.Task[Any]:
+        assert self.runner is not None  # noqa: S101 - set while it awaits an effect
+        return self.runner
+
+    async def _serve(self, pending: _Pending) -> None:
+        task, name, functions, result = pending
+        try:
+            reply = self._replies.reply(task, name, functions, await result)
+        except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
+            reply = self._replies.refusal(task, name, functions, error)
+        except asyncio.CancelledError as error:
+            if is_cancelled() or self._owner.is_leaving():
+                raise
+            reply = self._replies.refusal(task, name, functions, error)
+        if self._tasks.pop(task, None):  # else it was cancelled and ignored that
+            self._owner.deliver(reply)
+
+    # Effects that nobody waits for any more.
+
+    def _abandon(self, task: int, served: asyncio.Task[None]) -> None:
+        over = self._unwind(task)
+        served.add_done_callback(lambda _: over())
+
+    def _abandon_inline(self) -> None:
+        pending, self._inline = self._inline, None
+        if self._serving:
+            self._serving = False
+            self._abandoned += 1
+            self._running.cancel()
+            if pending:
+                self._over = self._unwind(pending[0])
+        elif pending:  # the runner has not started it
+            pending[-1].close()
+
+    def _unwind(self, task: int) -> Callable[[], None]:
+        """Note that a task's effect is being cancelled; return a callback for when it has ended."""
+        unwound = asyncio.get_running_loop().create_future()
+        self._unwinding.add(unwound)
+        over = self._owner.abandoned(task)
+
+        def ended() -> None:
+            if unwound.done():
+                return
+            unwound.set_result(None)
+            self._unwinding.discard(unwound)
+            if over:
+                over()
+            self._owner.schedule()
+
+        return ended
+
+    # The end of the run.
+
+    def finish(self) -> None:
+        """Cancel all; the runner goes on."""
+        self._closed = True
+        for task, served in self._tasks.items():
+            self._abandon(task, served)
+            served.cancel()
+        self.wake()
+        if self._inline:
+            self._abandon_inline()
+
+    def close(self) -> list[asyncio.Future[Any]]:
+        """Cancel all, from the runner; return what to await until they have ended."""
+        self._closed = True
+        self._over()
+        for pending in self._begun.values():
+            pending[-1].close()
+        if self._inline:
+            self._inline[-1].close()  # it may not have started
+        for served in self._tasks.values():
+            if not served.cancelling():
+                served.cancel()
+        return [*self._tasks.values(), *self._unwinding]
+
+
+def _close(result: Coroutine[Any, Any, Value], _: object) -> None:
+    """Close the coroutine of a task that was perhaps cancelled before it could start."""
+    result.close()
