@@ -40,15 +40,15 @@ class StandardOutput:
 class RunOutput:
     """Forwards what a run prints, and enforces the limit `output` on what it prints and logs."""
 
-    def __init__(self, output: Output, most: int, around: RunOutput | None = None) -> None:
-        """Allow at most `most` bytes; `around` is the output of the parent run."""
+    def __init__(self, output: Output, limit: int, parent: RunOutput | None = None) -> None:
+        """Allow at most `limit` bytes; `parent` is the output of the parent run."""
         self._output = output if isinstance(output, TextWriter) else _Lines(output)
-        self._most, self._around = most, around
+        self._limit, self._parent = limit, parent
         self._size = 0
 
-    def within(self, most: int) -> RunOutput:
+    def within(self, limit: int) -> RunOutput:
         """Return the output of a child run; what it writes counts here as well."""
-        return RunOutput(self._output, most, around=self)
+        return RunOutput(self._output, limit, parent=self)
 
     def print(self, text: Text) -> None:
         """Forward a text. Raises LimitExceeded, and what the output raises."""
@@ -58,14 +58,14 @@ class RunOutput:
     def count(self, size: int) -> None:
         """Count bytes written elsewhere. Raises LimitExceeded."""
         self._size += size
-        if self._size > self._most:
-            raise LimitExceeded("output limit exceeded", limit="output", value=self._most)
-        if self._around:
-            self._around.count(size)
+        if self._size > self._limit:
+            raise LimitExceeded("output limit exceeded", limit="output", value=self._limit)
+        if self._parent:
+            self._parent.count(size)
 
     async def end_run(self, run: object) -> None:  # noqa: ARG002 - the interface of services
         """Flush an unfinished last line."""
-        if self._around is None and isinstance(self._output, _Lines):
+        if self._parent is None and isinstance(self._output, _Lines):
             self._output.end()
 
 

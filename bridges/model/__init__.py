@@ -44,19 +44,19 @@ def _costs(effect: Effect) -> Estimate:
     return of_request(wanted, sent=models.as_sent, join=partial(models.join, wanted))
 
 
-def _listening(effect: Effect) -> Stream | None:
+def _stream_of(effect: Effect) -> Stream | None:
     """Return the stream that the pieces of the answer go to, if there is one."""
     return effect.run[Streams].of_request(effect.path) if effect.bound["stream"] else None
 
 
 def _so_far(effect: Effect) -> Value:
-    stream = _listening(effect)
+    stream = _stream_of(effect)
     return stream and {"pieces": stream.pieces}
 
 
 def _replayed(effect: Effect, outcome: Value) -> None:
     """Repeat the recorded pieces of an answer, or those before an error, to the stream."""
-    if isinstance(outcome, dict) and (stream := _listening(effect)):
+    if isinstance(outcome, dict) and (stream := _stream_of(effect)):
         known = outcome if "pieces" in outcome else outcome.get("details") or {}
         stream.catch_up(known.get("pieces", ()))
 
@@ -67,7 +67,7 @@ def _replayed(effect: Effect, outcome: Value) -> None:
 async def request(
     effect: Effect,
     wanted: ModelRequest,
-    stream: bool,  # noqa: ARG001 - `_listening` reads it
+    stream: bool,  # noqa: ARG001 - `_stream_of` reads it
 ) -> dict[str, Value]:
     """Make one request to a model, in the shapes of `llmspell.providers.messages`.
 
@@ -75,7 +75,7 @@ async def request(
     """
     models = effect.run[Models]
     effect.run[Substitutes].used.add(str(effect.args["model"]))
-    listening = _listening(effect)
+    listening = _stream_of(effect)
     if listening is None:
         return (await models.complete(wanted)).as_plain()
     return await stream_response(wanted, models.stream(wanted), listening)

@@ -53,7 +53,7 @@ class Stream:
         self._groups: deque[_Group] = deque()
         self._open: _Group | None = None
         self._ended = self._end_delivered = False
-        self._asked = 0
+        self._waiting_readers = 0
         self._arrival, self._space = asyncio.Event(), asyncio.Event()
         self._interrupt: Callable[[], None] | None = None
 
@@ -110,14 +110,14 @@ class Stream:
         return self._wait(text) if group is None and not self._ended else group
 
     async def _wait(self, text: bool) -> list[Value] | None:
-        self._asked += 1
+        self._waiting_readers += 1
         try:
             while (group := self._next(text)) is None and not self._ended:
                 self._space.set()
                 self._arrival.clear()
                 await self._arrival.wait()
         finally:
-            self._asked -= 1
+            self._waiting_readers -= 1
         if group is None:
             self._deliver_end()
         return group
@@ -144,7 +144,7 @@ class Stream:
         No request or tool call starts before that. So what has been done when a spell stops after
         a certain event does not depend on timing. Raises StreamStopped.
         """
-        while (self._groups or not self._asked) and not self.stopped:
+        while (self._groups or not self._waiting_readers) and not self.stopped:
             self._space.clear()
             await self._space.wait()
         if self.stopped:

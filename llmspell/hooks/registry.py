@@ -40,7 +40,7 @@ class Hooks:
         self.guard: ReentrancyGuard = outer.guard if outer and outer.outer else ReentrancyGuard()
         self.seen: tuple[int, ...] = ()
         self._own: tuple[tuple[int, RegisteredHook], ...] = ()
-        self._gone: list[tuple[int, RegisteredHook]] = []  # removed by a spell
+        self._removed: list[tuple[int, RegisteredHook]] = []  # removed by a spell
         self._changes = 0
         self._all: tuple[RegisteredHook, ...] | None = None
         self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - same class
@@ -164,7 +164,7 @@ class Hooks:
                 entry[1].removed = True
                 if entry[1].since:
                     entry[1].until = self._next_change(by_spell=True)
-                    self._gone.append(entry)
+                    self._removed.append(entry)
             else:
                 kept.append(entry)
         self._own = tuple(kept)
@@ -197,7 +197,7 @@ class Hooks:
 
     def has_changed_for(self, name: str) -> bool:
         """Return whether a spell has ever registered a hook for an effect or point with that name."""
-        mine = any(hook.since and hook.matches(name) for _, hook in (*self._own, *self._gone))
+        mine = any(hook.since and hook.matches(name) for _, hook in (*self._own, *self._removed))
         return mine or (self.outer is not None and self.outer.has_changed_for(name))
 
     def listen(self, listener: Callable[[], None]) -> None:
@@ -230,7 +230,7 @@ class Hooks:
     def _entries_at(self, seen: tuple[int, ...]) -> list[tuple[int, RegisteredHook]]:
         if self.outer is None:
             return self._entries()
-        own = [e for e in (*self._own, *self._gone) if e[1].since <= seen[0] < e[1].until]
+        own = [e for e in (*self._own, *self._removed) if e[1].since <= seen[0] < e[1].until]
         return [*self.outer._entries_at(seen[1:]), *own]  # noqa: SLF001
 
     def _next_change(self, *, by_spell: bool) -> int:

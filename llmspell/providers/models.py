@@ -115,7 +115,7 @@ class Models:
         """Yield the deltas of an answer, then the whole answer. Raises as `complete` does."""
         provider = self._provider(ModelName.parse(request.model).provider)
         stream = getattr(provider, "stream", None)
-        return _at_once(provider, request) if stream is None else stream(request)
+        return _as_stream(provider, request) if stream is None else stream(request)
 
     def check(self, model: str) -> None:
         """Check that a model's name is well-formed and its provider exists.
@@ -193,7 +193,7 @@ class Models:
         return open_provider(name, self._settings, self._environ)
 
 
-async def _at_once(
+async def _as_stream(
     provider: Provider, request: ModelRequest
 ) -> AsyncGenerator[Delta | ModelResponse, None]:
     """Present the answer of a provider that cannot stream as a stream."""

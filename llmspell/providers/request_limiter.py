@@ -16,23 +16,23 @@ class RequestLimiter:
     """Limits how many requests run at once, and how many attempts start per minute.
 
     Args:
-        at_once: How many requests may run at once; None for any number.
+        concurrency: How many requests may run at once; None for any number.
         per_minute: How many attempts may start per minute; None for any number.
     """
 
-    def __init__(self, at_once: int | None, per_minute: float | None) -> None:
-        self._at_once = at_once
+    def __init__(self, concurrency: int | None, per_minute: float | None) -> None:
+        self._concurrency = concurrency
         self._slots: anyio.Semaphore | None = None
         self._bucket = per_minute and TokenBucket(max(1.0, per_minute), per_minute / 60)
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:
         """Hold a slot for a request and its retries, waiting until one is free."""
-        if self._at_once is None:
+        if self._concurrency is None:
             yield
             return
         if self._slots is None:  # a semaphore belongs to an event loop, so it is created late
-            self._slots = anyio.Semaphore(self._at_once)
+            self._slots = anyio.Semaphore(self._concurrency)
         with _cancelled_before_request():
             await self._slots.acquire()
         try:

@@ -30,7 +30,7 @@ class Accounts:
         """Create them with the run's account; `total` sums up what this process spends."""
         self._run, self._total = run, [total] if total else []
         self._at: dict[str, list[Account]] = {}
-        self._turns: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = []
 
     @contextmanager
     def at(self, path: str, account: Account) -> Iterator[None]:
@@ -82,9 +82,9 @@ class Accounts:
                 account.check(cost, model)
             if all(account.fits(cost) for account in paying):
                 break
-            turn = asyncio.get_running_loop().create_future()
-            self._turns.append(turn)
-            await turn
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
         for account in paying:
             account.reserve(cost)
 
@@ -92,10 +92,10 @@ class Accounts:
         """Settle a finished call in all accounts, and wake the calls that wait for money."""
         for account in paying:
             account.settle(reserved, model, cost)
-        turns, self._turns = self._turns, []
-        for turn in turns:
-            if not turn.done():
-                turn.set_result(None)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 def _cost(payment: Payment, prices: Prices) -> Cost:

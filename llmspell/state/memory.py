@@ -15,7 +15,7 @@ from llmspell.state.updates import Updates
 from llmspell.state.watch import StoredChange, Watch, Watches
 from llmspell.values import Value
 
-_SWEPT_A_WRITE = 4
+_SWEEP_PER_WRITE = 4
 
 
 class _Entry:
@@ -115,7 +115,7 @@ class MemoryStore(Store):
 
     def watch(self, scope: str, pattern: str = "*") -> Watch:
         check_scope(scope)
-        watch = Watch(scope, pattern, look=self._forget_expired)
+        watch = Watch(scope, pattern, refresh=self._forget_expired)
         self._watches.add(watch)
         return watch
 
@@ -188,7 +188,7 @@ class MemoryStore(Store):
 
     def _sweep(self) -> None:
         """Check a few keys that have a ttl, round robin, and drop those that have expired."""
-        for _ in range(min(_SWEPT_A_WRITE, len(self._expiring))):
+        for _ in range(min(_SWEEP_PER_WRITE, len(self._expiring))):
             scope, key = next(iter(self._expiring))
             if self._scopes[scope][key].expired:
                 self._remove(scope, key)

@@ -64,13 +64,13 @@ class Watch:
             were waiting.
     """
 
-    def __init__(self, scope: str, pattern: str, look: Callable[[], None] | None = None) -> None:
-        """Created by a store's `watch`. `look` checks for changes that the store does not offer."""
-        self.scope, self._pattern, self._look = scope, pattern, look
+    def __init__(self, scope: str, pattern: str, refresh: Callable[[], None] | None = None) -> None:
+        """Created by a store's `watch`; `refresh` looks for changes that the store does not offer."""
+        self.scope, self._pattern, self._refresh = scope, pattern, refresh
         self.matches = compile_pattern(translate(pattern)).match
         self._seen: deque[StoredChange] = deque()
         self._weight = 0
-        self._news = asyncio.Event()
+        self._arrival = asyncio.Event()
         self._error: StateError | None = None
         self.closed = False
         self.missed = 0
@@ -87,7 +87,7 @@ class Watch:
             self._weight += change.weight
             while len(self._seen) > WAITING or (self._weight > ROOM and len(self._seen) > 1):
                 self._drop()
-        self._news.set()
+        self._arrival.set()
 
     def _drop(self) -> None:
         if not self.missed:
@@ -103,7 +103,7 @@ class Watch:
     def close(self) -> None:
         """Stop receiving changes. Those received before can still be taken."""
         self.closed = True
-        self._news.set()
+        self._arrival.set()
 
     async def next(self) -> list[Change]:
         """Return the changes since the last call, waiting for at least one; [] once it is closed.
@@ -112,7 +112,7 @@ class Watch:
             StateError: The store can no longer be watched.
         """
         while not self._seen and not self.closed:
-            self._news.clear()
+            self._arrival.clear()
             await self._wait()
         if self._error is not None and not self._seen:
             raise self._error
@@ -129,13 +129,13 @@ class Watch:
                 yield change
 
     async def _wait(self) -> None:
-        if self._look is None:
-            await self._news.wait()
+        if self._refresh is None:
+            await self._arrival.wait()
             return
-        self._look()
+        self._refresh()
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                await self._news.wait()
+                await self._arrival.wait()
         except TimeoutError:
             return  # the caller checks again
 

@@ -86,7 +86,7 @@ def outcome(run: SpellRun) -> dict[str, Value]:
         "remaining": run.model.remaining,
         "calls": [_call(done) for done in run.calls()],
         "effects": [{"path": d.path, "name": d.name, "args": d.args} for d in run.effects],
-        "asked": [_asked(asked) for asked in run.asked],
+        "asked": [_question_table(asked) for asked in run.asked],
         "state": run.state(),
         "scopes": scopes,
         "result": run.result,
@@ -187,7 +187,7 @@ def _fault(what: str, fault: Any) -> Fault:
 def _answers(effect: Effect, answers: Any) -> Any:
     if isinstance(answers, LuaFunction):
         return _AnswerFunction(effect, answers)
-    return [_decided(each) for each in answers]
+    return [_person_answer(each) for each in answers]
 
 
 class _AnswerFunction:
@@ -197,10 +197,10 @@ class _AnswerFunction:
         self._effect, self._function = effect, function
 
     async def __call__(self, asked: Question | Approval) -> PersonAnswer:
-        return _decided(await self._effect.call(self._function, _asked(asked)))
+        return _person_answer(await self._effect.call(self._function, _question_table(asked)))
 
 
-def _decided(answer: Any) -> PersonAnswer:
+def _person_answer(answer: Any) -> PersonAnswer:
     if isinstance(answer, dict):
         return Decision(
             bool(answer.get("approved")), answer.get("args"), str(answer.get("reason", ""))
@@ -213,7 +213,7 @@ def _call(done: EffectRecord) -> dict[str, Value]:
     return call | {"result": done.result, "error": _error(done.error)}
 
 
-def _asked(asked: Question | Approval) -> dict[str, Value]:
+def _question_table(asked: Question | Approval) -> dict[str, Value]:
     if isinstance(asked, Approval):
         return {"what": asked.what, "args": asked.args}
     return {"question": asked.text, "choices": list(asked.choices), "default": asked.default}

@@ -60,10 +60,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self._in_threads += 1
-        future.add_done_callback(self._left_thread)
+        future.add_done_callback(self._thread_done)
         return future
 
-    def mind_threads(self) -> None:
+    def watch_threads(self) -> None:
         """Watch worker threads: anyio's, and those of tools. Called once, in a task of this loop."""
         from anyio.to_thread import current_default_thread_limiter
 
@@ -80,7 +80,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return True
         return any(fd not in self._own and not _listens(fd) for fd in self._watched.get_map())
 
-    def _left_thread(self, _: object) -> None:
+    def _thread_done(self, _: object) -> None:
         self._in_threads -= 1
 
 
@@ -121,11 +121,11 @@ def run(main: Coroutine[Any, Any, T], *, start: datetime | None = None) -> T:
         start: The time at which the clock starts; by default the current time.
     """
     with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(start)) as runner:
-        return runner.run(_minding(main))
+        return runner.run(_run_watching_threads(main))
 
 
-async def _minding(main: Coroutine[Any, Any, T]) -> T:
+async def _run_watching_threads(main: Coroutine[Any, Any, T]) -> T:
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
-        loop.mind_threads()
+        loop.watch_threads()
     return await main

@@ -19,7 +19,7 @@ class Loopback:
 
     def __init__(self, server: FakeServer) -> None:
         self._server = server
-        self._talks: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def open(self) -> str:
         """Start listening; return the address, such as `http://127.0.0.1:49152`."""
@@ -28,15 +28,15 @@ class Loopback:
 
     async def close(self) -> None:
         self._listening.close()
-        for talk in list(self._talks):
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
+        for connection in list(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
         await self._listening.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        assert talk is not None  # noqa: S101 - it runs in a task
-        self._talks.add(talk)
+        connection = asyncio.current_task()
+        assert connection is not None  # noqa: S101 - it runs in a task
+        self._connections.add(connection)
         self._server.connections += 1
         try:
             while await self._exchange(reader, writer):
@@ -44,7 +44,7 @@ class Loopback:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client is gone, or the server closes
         finally:
-            self._talks.discard(talk)
+            self._connections.discard(connection)
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
@@ -60,7 +60,7 @@ class Loopback:
             await asyncio.wait((gone, sending), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 return sending.result()
-            self._server.left()
+            self._server.note_hang_up()
             return False
         finally:
             for part in (gone, sending):

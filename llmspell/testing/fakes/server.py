@@ -70,7 +70,7 @@ class FakeServer:
         self.requests: list[Received] = []
         self.connections = 0
         self.hang_ups = 0
-        self._leaving: anyio.Event | None = None
+        self._hang_up: anyio.Event | None = None
 
     async def answer(self, request: Received) -> Wire:
         """Return the answer to a request."""
@@ -108,17 +108,17 @@ class FakeServer:
         said = reply(request)
         return await said if inspect.isawaitable(said) else said
 
-    def left(self) -> None:
+    def note_hang_up(self) -> None:
         """Note that a client has hung up; called by `Loopback` or the transport."""
         self.hang_ups += 1
-        if self._leaving is not None:
-            self._leaving.set()
+        if self._hang_up is not None:
+            self._hang_up.set()
 
     async def hung_up(self) -> None:
         """Wait until a client has disconnected before the end of an answer."""
         if not self.hang_ups:
-            self._leaving = anyio.Event()
-            await self._leaving.wait()
+            self._hang_up = anyio.Event()
+            await self._hang_up.wait()
 
     def transport(self) -> FakeTransport:
         """A transport that replaces the network, for `httpx2.AsyncClient(transport=…)`."""

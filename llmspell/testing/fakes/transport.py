@@ -58,7 +58,7 @@ class _Body(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         if not self._whole:
-            self._server.left()
+            self._server.note_hang_up()
 
 
 async def _silence(seconds: float, request: httpx2.Request) -> None:
