@@ -81,7 +81,7 @@ class ChildRuns:
                 effect.run[RunOutput].count(0)  # the same for the limit of output
                 effect.run[Accounts].check(effect.path)  # and for the budget
                 if error.value < getattr(self._limits, error.limit, inf):
-                    error.hint = f"give it more: Spell.run(…, {{limits = {{{error.limit} = …}}}})"
+                    error.hint = f"raise it: Spell.run(…, {{limits = {{{error.limit} = …}}}})"
             raise SpellFailed(child.spell.name, error) from error
 
     @asynccontextmanager

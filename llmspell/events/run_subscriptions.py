@@ -28,7 +28,7 @@ class RunSubscriptions:
         if len(self._streams) >= MAX_SUBSCRIPTIONS:
             raise InvalidArguments(
                 "Event",
-                [f"the spell has {MAX_SUBSCRIPTIONS} subscriptions already"],
+                [f"the spell already has {MAX_SUBSCRIPTIONS} subscriptions"],
                 hint="end those it no longer needs: subscription:unsubscribe()",
             )
 

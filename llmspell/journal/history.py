@@ -355,7 +355,7 @@ class History:
         was, now = shown(recorded.name, recorded.args), shown(name, args)
         error = JournalMismatch(
             f"the spell asks for {now}, but its record has {was}",
-            hint=f"to go on from here with what it asks for: llmspell fork {self._run} --at {recorded.path}",
+            hint=f"to continue from here with that effect: llmspell fork {self._run} --at {recorded.path}",
             details={"recorded": was, "asked": now, "path": recorded.path},
         )
         error.effect, error.path = name, recorded.path
@@ -364,7 +364,7 @@ class History:
     def _exhausted(self, path: str, name: str) -> JournalExhausted:
         error = JournalExhausted(
             f"the record of the run {self._run} ends before {name} at {path}",
-            hint=f"go on from there with: llmspell resume {self._run}",
+            hint=f"continue from there with: llmspell resume {self._run}",
             details={"path": path},
         )
         error.effect, error.path = name, path
@@ -374,13 +374,13 @@ class History:
         missing = next((r.effect for r in self._order if not r.asked and not r.given), None)
         if missing is None:
             return JournalMismatch(
-                f"the tasks of the run {self._run} go on in another order than recorded",
-                hint=f"begin anew from some step: llmspell fork {self._run} --at PATH",
+                f"the tasks of the run {self._run} continue in a different order than recorded",
+                hint=f"start again from some step: llmspell fork {self._run} --at PATH",
             )
         what = shown(missing.name, missing.args)
         error = JournalMismatch(
             f"the spell does not ask for {what}, which its record has at {missing.path}",
-            hint=f"to go on from there without it: llmspell fork {self._run} --at {missing.path}",
+            hint=f"to continue from there without it: llmspell fork {self._run} --at {missing.path}",
             details={"recorded": what, "path": missing.path},
         )
         error.effect, error.path = missing.name, missing.path

@@ -76,4 +76,4 @@ def shown(value: Value) -> str:
         readable = json.dumps(readable, ensure_ascii=False, indent=2)
     if len(readable) <= _LONGEST:
         return readable
-    return f"{readable[:_LONGEST]}\n… {len(readable) - _LONGEST:,} characters more"
+    return f"{readable[:_LONGEST]}\n… {len(readable) - _LONGEST:,} more characters"

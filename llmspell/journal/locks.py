@@ -38,7 +38,7 @@ class RunLock:
             # Another process probed the lock, or its holder has just removed the file.
             os.close(descriptor)
         raise RunBusy(
-            f"another process is at the run {run}", hint="wait until it has ended, or end it"
+            f"the run {run} is running in another process", hint="wait for it to end, or stop it"
         )
 
     def release(self) -> None:

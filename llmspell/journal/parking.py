@@ -73,7 +73,7 @@ class Parking:
         due = min((d for d in (*sleeping, *self._asking.values()) if d is not None), default=None)
         if self._asking:
             error = RunSuspended(
-                f"the run waits for a person: {self._question}", reason="person", due=due
+                f"the run is waiting for a person: {self._question}", reason="person", due=due
             )
             error.hint = "see: llmspell pending"
         else:

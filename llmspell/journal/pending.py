@@ -77,7 +77,7 @@ def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pendi
     if not found:
         raise RunNotFound(f"no such {what} is pending", hint="list them with: llmspell pending")
     places = ", ".join(f"{p.run.id} {p.effect.path}" for p in found)
-    raise RunNotFound(f"several {what}s are pending", hint=f"say which: {places}")
+    raise RunNotFound(f"several {what}s are pending", hint=f"name one of: {places}")
 
 
 def _ignore(_: JournalError) -> None:
@@ -88,7 +88,7 @@ def answer(journal: Journal, pending: Pending, text: str) -> None:
     """Store the answer to a question. Raises ValueError if it is not one of the choices."""
     about = pending.about
     if isinstance(about, Question) and about.choices and text not in about.choices:
-        raise ValueError(f"{text!r} is none of the choices: {', '.join(about.choices)}")
+        raise ValueError(f"{text!r} is not one of the choices: {', '.join(about.choices)}")
     _keep(journal, pending, text)
 
 
@@ -99,4 +99,4 @@ def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
 
 def _keep(journal: Journal, pending: Pending, said: Value) -> None:
     if not rerun.tell(journal, pending.run, pending.effect.path, said):
-        raise ReplayError(f"the run {pending.run.id} does not wait for that any more")
+        raise ReplayError(f"the run {pending.run.id} is no longer waiting for that")

@@ -141,7 +141,7 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
             raise RunNotFound(f"no run {id_} in {self._path}", hint=hint)
         ids = [str(row[1]) for row in found]
         if len(found) > 1 and ids[0] != id_:
-            hint = f"write more of it: {', '.join(ids)}"
+            hint = f"give more of it: {', '.join(ids)}"
             raise RunNotFound(f"several runs begin with {id_}", hint=hint)
         return self._run(found[0])
 

@@ -208,14 +208,14 @@ def _check_untouched(seen: RecordedRun, run: RecordedRun) -> None:
     """Raise RunBusy if a run has been resumed since it was read."""
     if run.ended != seen.ended:
         raise RunBusy(
-            f"another process has just gone on with the run {run.id}",
-            hint=f"see what became of it: llmspell show {run.id}",
+            f"another process has just resumed the run {run.id}",
+            hint=f"see its outcome with: llmspell show {run.id}",
         )
 
 
 def _check_unended(run: RecordedRun) -> None:
     if run.status == "completed":
-        hint = f"see it again with: llmspell replay {run.id}"
+        hint = f"replay it with: llmspell replay {run.id}"
         raise ReplayError(f"the run {run.id} has ended", hint=hint)
 
 

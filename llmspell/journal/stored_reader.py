@@ -53,7 +53,7 @@ class StoredReader:
             try:
                 found = text_in(self.blob(stored, run))
             except UnicodeDecodeError:
-                raise self._damaged(f"the value {stored.hex()} is no text", run) from None
+                raise self._damaged(f"the value {stored.hex()} is not text", run) from None
             if self._remembered + len(found) < _REMEMBERED:
                 self._remembered += len(found)
                 self._texts[stored] = found
@@ -66,7 +66,7 @@ class StoredReader:
             raise self._damaged(f"the value {name.hex()} is missing", run)
         content = content_of(name, *row[0])
         if content is None:
-            raise self._damaged(f"the value {name.hex()} is another one", run)
+            raise self._damaged(f"the value {name.hex()} does not match its digest", run)
         return content
 
     def read(self, made: Callable[[str], T], what: str, run: str, stored: Stored) -> T:
@@ -82,7 +82,7 @@ class StoredReader:
         """Return an effect's arguments, after checking them against their digest."""
         text = self.text(args, run)
         if digest_of(name, text, lists) != known:
-            raise self._damaged(f"the arguments of {name} are not those of its digest", run)
+            raise self._damaged(f"the arguments of {name} do not match their digest", run)
         found = self.read(table_of, f"a table of arguments of {name}", run, text)
         heads = self.read(lambda _: dict(heads_of(lists)), f"a list for {name}", run, lists or "")
         return found | {key: self._chain(head, run) for key, head in heads.items()}
@@ -94,7 +94,7 @@ class StoredReader:
                 break
             text = self.text(item, run)
             if digest(before, bytes_of(text)) != link:
-                raise self._damaged(f"the link {link.hex()} is another one", run)
+                raise self._damaged(f"the link {link.hex()} does not match its digest", run)
             items.append(self.read(value_of, f"the link {link.hex()}", run, text))
             wanted = before
         if wanted:

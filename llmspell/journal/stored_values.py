@@ -117,7 +117,7 @@ def _unpacked(data: bytes) -> bytes:
     unpacking = zlib.decompressobj()
     found = unpacking.decompress(data, LONGEST + 1)
     if not unpacking.eof or len(found) > LONGEST:
-        raise zlib.error("it is larger than what is stored, or its end is missing")
+        raise zlib.error("it is larger than its stored size, or incomplete")
     return found
 
 

@@ -59,8 +59,8 @@ def send(
     try:
         for start in range(0, len(made), _BATCH):
             if exporter.export(made[start : start + _BATCH]) is not SpanExportResult.SUCCESS:
-                hint = "look at OTEL_EXPORTER_OTLP_ENDPOINT, and at what was logged"
-                raise JournalError("the trace was not taken", hint=hint)
+                hint = "check OTEL_EXPORTER_OTLP_ENDPOINT, and the log"
+                raise JournalError("the trace was not accepted", hint=hint)
     finally:
         exporter.shutdown()
     return len(made)

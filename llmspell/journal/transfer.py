@@ -27,7 +27,7 @@ def export_run(journal: Path, run: RecordedRun, file: Path) -> None:
         JournalError: The file exists already, or one of the two files cannot be used.
     """
     if file.exists():
-        raise JournalError(f"{file} is there already", hint="name another file, or remove it")
+        raise JournalError(f"{file} already exists", hint="name another file, or remove it")
     with Reader.open(journal) as reader:
         reader.check(run)
     try:
@@ -56,8 +56,8 @@ def import_runs(file: Path, journal: Path) -> list[str]:
     with closing(open_to_read(file)) as source, closing(_opened(journal)) as target:
         for run in runs:
             if target.execute("SELECT 1 FROM runs WHERE id = ?", (run.id,)).fetchone():
-                hint = f"look at it with: llmspell show {run.id}"
-                raise JournalError(f"the run {run.id} is in {journal} already", hint=hint)
+                hint = f"see it with: llmspell show {run.id}"
+                raise JournalError(f"the run {run.id} is already in {journal}", hint=hint)
         with sqlite_file.transaction(target, "IMMEDIATE"):
             for run in reversed(runs):
                 _make_strange(target, _copy(source, run.number, target), run)
@@ -165,4 +165,4 @@ def _content(source: sqlite3.Connection, item: Stored) -> bytes:
 
 def _other(name: bytes) -> JournalError:
     """Return the error for a value that does not match its digest."""
-    return JournalError(f"the journal is damaged: the value {name.hex()} is another one")
+    return JournalError(f"the journal is damaged: the value {name.hex()} does not match its digest")

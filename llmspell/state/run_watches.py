@@ -30,7 +30,7 @@ class RunWatches:
         """Raise StateError if the run has as many watches as allowed."""
         if len(self._watches) >= MAX_WATCHES:
             raise StateError(
-                f"the spell has {MAX_WATCHES} watches already",
+                f"the spell already has {MAX_WATCHES} watches",
                 hint="stop those it no longer needs: watch:stop()",
             )
 

@@ -149,7 +149,7 @@ def test_a_run_is_taken_to_another_project(run, llmspell, project):
     run()
     exported = llmspell("export", "last", "tea.run")
     assert exported.err == "written to tea.run\n"
-    assert "is there already" in llmspell("export", "last", "tea.run").err
+    assert "already exists" in llmspell("export", "last", "tea.run").err
     other = project / "other"
     (other / ".llmspell").mkdir(parents=True)
     imported = llmspell("import", "../tea.run", cwd=other)
@@ -211,7 +211,7 @@ def test_no_collector_is_there(run, llmspell):
     }
     sent = llmspell("export", "--otel", **address)
     assert sent.code == 5
-    assert "error: the trace was not taken" in sent.err
+    assert "error: the trace was not accepted" in sent.err
 
 
 def test_a_run_is_forked(llmspell, write):

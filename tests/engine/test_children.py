@@ -126,7 +126,7 @@ async def test_limits_are_lowered_never_raised(lua):
     error = await _refusal(lua, f'Spell.run("{loop}", {{limits = {{instructions = 50000}}}})')
     assert error["details"]["limit"] == "instructions"
     assert error["details"]["value"] == 50_000
-    assert error["hint"] == "give it more: Spell.run(…, {limits = {instructions = …}})"
+    assert error["hint"] == "raise it: Spell.run(…, {limits = {instructions = …}})"
     limits = Limits(instructions=600_000, memory=4 << 20)
     error = await _refusal(
         lua, f'Spell.run("{loop}", {{limits = {{instructions = 1e9}}}})', limits=limits

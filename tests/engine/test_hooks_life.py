@@ -93,7 +93,7 @@ async def test_a_function_of_a_spell_that_is_over_is_not_waited_for(new_runtime,
             await call.effect.perform("tool.call", name="gone", args={})
 
         assert await runtime.execute("Tool.define{name = 'gone', run = print} return 1") == 1
-    assert "the spell has ended, and its functions with it" in caplog.text
+    assert "the spell has ended, so its functions can no longer be called" in caplog.text
 
 
 async def test_the_runtime_does_not_start_without_a_hook_it_requires(new_runtime):

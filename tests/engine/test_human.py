@@ -106,7 +106,7 @@ async def test_nobody_is_there(lua, approving):
 
 async def test_a_run_that_is_recorded_stops_where_nobody_is_there(lua, approving):
     for run in (lua("Human.ask('What?')"), approving("send_mail{to = 'bob'}", "tool.call")):
-        with pytest.raises(RunSuspended, match="the run waits for a person") as caught:
+        with pytest.raises(RunSuspended, match="the run is waiting for a person") as caught:
             await run
         assert (caught.value.reason, caught.value.exit_code) == ("person", 6)
 

@@ -228,7 +228,7 @@ async def test_a_run_may_have_so_many_watches(stored):
         local _, e = try(State.watch, "k", print)
         return {e.code, e.message}
     """)
-    assert result == ["state_error", "the spell has 16 watches already"]
+    assert result == ["state_error", "the spell already has 16 watches"]
 
 
 async def test_an_update_that_fails_changes_nothing(stored):

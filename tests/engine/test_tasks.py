@@ -224,7 +224,7 @@ async def test_a_task_may_cancel_itself(lua, lines):
 
 
 async def test_tasks_that_wait_for_each_other_are_found(lua):
-    with pytest.raises(SpellRuntimeError, match="waits for another"):
+    with pytest.raises(SpellRuntimeError, match="is waiting for another"):
         await lua("""
             local a, b
             a = Task.spawn(function() Task.sleep(0) b:await() end)

@@ -232,9 +232,9 @@ def test_whatever_a_column_holds_going_on_is_safe(made, tmp_path, place, value, 
         ("UPDATE runs SET spell = CAST(x'ff' AS TEXT)", "runs.spell cannot be read"),
         ("UPDATE runs SET id = '../precious' WHERE number = 1", "runs.id cannot be read"),
         ("UPDATE runs SET error = '{}'", "runs.error cannot be read"),
-        ("UPDATE effects SET lists = 'x'", "the arguments of .* are not those of its digest"),
-        ("UPDATE effects SET args = '{}'", "the arguments of .* are not those of its digest"),
-        ("UPDATE effects SET name = 'x'", "the arguments of .* are not those of its digest"),
+        ("UPDATE effects SET lists = 'x'", "the arguments of .* do not match their digest"),
+        ("UPDATE effects SET args = '{}'", "the arguments of .* do not match their digest"),
+        ("UPDATE effects SET name = 'x'", "the arguments of .* do not match their digest"),
         ("UPDATE effects SET outcome = '{'", "the outcome at .* cannot be read"),
         ("UPDATE effects SET outcome = replace(hex(zeroblob(999)), '0', '[')", "the outcome at"),
         ("UPDATE effects SET kind = 'fine'", "effects.kind cannot be read"),
@@ -246,7 +246,7 @@ def test_whatever_a_column_holds_going_on_is_safe(made, tmp_path, place, value, 
         ("DELETE FROM blobs", "the value [0-9a-f]+ is missing"),
         ("DELETE FROM links", "the link [0-9a-f]+ is missing"),
         ("DELETE FROM links WHERE before = x''", "the link [0-9a-f]+ is missing"),
-        ("UPDATE links SET before = digest", "the link [0-9a-f]+ is another one"),
+        ("UPDATE links SET before = digest", "the link [0-9a-f]+ does not match its digest"),
     ],
 )
 def test_damage_is_told_with_its_run(file, tmp_path, statement, said):
@@ -307,7 +307,7 @@ def test_no_more_is_unpacked_than_can_have_been_packed(file, monkeypatch):
     monkeypatch.setattr(stored_values, "LONGEST", 1 << 20)
     change(file, "UPDATE blobs SET packed = 1, data = ?", zlib.compress(bytes(1 << 26)))
     tracemalloc.start()
-    with pytest.raises(JournalError, match="is another one"):
+    with pytest.raises(JournalError, match="does not match its digest"):
         import_runs(file, file.with_name("other.db"))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -98,7 +98,7 @@ async def test_what_was_not_done_there_is_asked_for_again(
     folder, id_ = await taken_in(source, rule)
     wants = {"folder": folder, "grants": None}
     async with runtime(rule, **wants) as here:
-        with pytest.raises(NobodyToAsk, match=f"{rule}.* was approved of where the run") as caught:
+        with pytest.raises(NobodyToAsk, match=f"{rule}.* was approved where the run") as caught:
             await here.resume(id_)
     assert f"--approve={what}" in shlex.split(caught.value.hint)
     no = Person(NO)
@@ -124,7 +124,7 @@ async def test_it_is_done_as_recorded_or_not_at_all(taken_in, runtime):
     folder, id_ = await taken_in(SEND, "tool.call:send")
     changed = Decision(approved=True, args={"name": "send", "args": {"to": "bob"}})
     async with runtime("tool.call:send", folder=folder, person=Person(changed)) as here:
-        with pytest.raises(NotApproved, match="only be done as recorded"):
+        with pytest.raises(NotApproved, match="only be repeated as recorded"):
             await here.resume(id_)
     assert sent == []
 
@@ -154,6 +154,6 @@ async def test_what_was_done_there_is_asked_for_where_it_is_done_again(taken_in,
     async with runtime(folder=folder) as here:
         assert await here.resume(id_) == "done"
         assert sent == []
-        with pytest.raises(NobodyToAsk, match=r"tool\.call:send was approved of"):
+        with pytest.raises(NobodyToAsk, match=r"tool\.call:send was approved"):
             await here.fork(id_, "0/1")
     assert sent == []

@@ -283,7 +283,7 @@ async def test_imported_runs_stand_beside_others(tmp_path, file):
         assert len(conversations_of(reader, reader.run(run.id))) == 2
     with pytest.raises(JournalError, match="already") as caught:
         import_runs(taken, there)
-    assert caught.value.hint == f"look at it with: llmspell show {run.id}"
+    assert caught.value.hint == f"see it with: llmspell show {run.id}"
 
 
 STOPPED = """
@@ -366,7 +366,7 @@ async def test_no_value_is_taken_in_under_the_name_of_another(tmp_path, file, ch
     there = tmp_path / "elsewhere" / ".llmspell" / "runs.db"
     with closing(sqlite3.connect(file)) as db, db:
         assert db.execute(change).rowcount
-    with pytest.raises(JournalError, match="is another one"):
+    with pytest.raises(JournalError, match="does not match its digest"):
         import_runs(file, there)
     with Reader.open(there) as reader:
         assert [run.result for run in reader.runs()] == [1]
@@ -380,7 +380,9 @@ async def test_a_damaged_value_is_told(tmp_path, file, data, packed):
         assert db.execute(f"UPDATE blobs SET packed = {packed}, data = {data}").rowcount
     with (
         Reader.open(file) as reader,
-        pytest.raises(JournalError, match=r"is damaged: the value [0-9a-f]+ is another one"),
+        pytest.raises(
+            JournalError, match=r"is damaged: the value [0-9a-f]+ does not match its digest"
+        ),
     ):
         spans_of(reader, reader.run("last"))
 
@@ -389,7 +391,7 @@ async def test_an_export_overwrites_nothing(tmp_path, file):
     await recorded(tmp_path, "return 1", [])
     taken = tmp_path / "one.run"
     taken.write_text("precious")
-    with Reader.open(file) as reader, pytest.raises(JournalError, match="is there already"):
+    with Reader.open(file) as reader, pytest.raises(JournalError, match="already exists"):
         export_run(file, reader.run("last"), taken)
     assert taken.read_text() == "precious"
 
@@ -474,7 +476,7 @@ async def test_a_trace_that_is_not_taken_is_an_error(tmp_path, file):
             return SpanExportResult.FAILURE
 
     await recorded(tmp_path, "return 1", [])
-    with Reader.open(file) as reader, pytest.raises(JournalError, match="not taken"):
+    with Reader.open(file) as reader, pytest.raises(JournalError, match="not accepted"):
         send(reader, reader.run("last"), Full())
 
 
