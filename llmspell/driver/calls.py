@@ -90,4 +90,4 @@ class Calls:
 
 
 def _refusal() -> EffectError:
-    return EffectError("the spell has ended, and its functions with it")
+    return EffectError("the spell has ended, so its functions can no longer be called")

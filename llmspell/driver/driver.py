@@ -337,7 +337,7 @@ class Driver:
         try:
             turn = self._reader.read(out)
         except MalformedMessage as error:
-            raise SpellError(f"the spell's state sent what none sends: {error}") from error
+            raise SpellError(f"the spell's Lua state sent an invalid message: {error}") from error
         if turn.kill:
             self._die(turn.kill)
             return False
@@ -363,7 +363,7 @@ class Driver:
         if self._effects.has_begun:
             self._effects.start(alone=not busy)
         elif not (busy or self._effects):
-            self._finish(SpellRuntimeError("every task of the spell waits for another one"))
+            self._finish(SpellRuntimeError("every task of the spell is waiting for another one"))
 
     def _finish(self, outcome: Value | Exception) -> None:
         self._done, self._outcome = True, outcome

@@ -102,7 +102,7 @@ class OutstandingEffects:
         inline = self._inline and self._inline[0] == task
         if inline or task in self._begun or task in self._tasks:
             result.close()
-            raise MalformedMessage(f"task {task} asks for two effects at once")
+            raise MalformedMessage(f"task {task} requests two effects at once")
         self._begun[task] = task, name, functions, result
 
     def start(self, *, alone: bool) -> None:
