@@ -110,6 +110,6 @@ def test_settings_that_are_none(llmspell, write):
     for key in (
         "budget.usd: must be",
         "budget.unknown_price: ",
-        "prices.a/b: input: a price is a number",
+        "prices.a/b: input: a price must be a number",
     ):
         assert key in done.err

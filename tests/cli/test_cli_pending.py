@@ -62,7 +62,7 @@ def test_a_question_waits_is_shown_answered_and_the_run_goes_on(llmspell, suspen
 def test_an_answer_that_is_none(llmspell, suspended, pending):
     suspended(ASK)
     done = llmspell("answer", "Paris")
-    assert (done.code, "none of the choices: Oslo, Rome" in done.err) == (2, True)
+    assert (done.code, "not one of the choices: Oslo, Rome" in done.err) == (2, True)
     assert len(pending()) == 1
 
 

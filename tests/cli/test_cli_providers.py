@@ -88,7 +88,7 @@ def test_a_check_says_what_it_cost(llmspell, model, project):
         (
             ["test", "--model", "401"],
             "no, not now (HTTP 401)",
-            "name the variable that holds the key",
+            "name the variable with the key",
         ),
         (["test", "--model", "test/404"], "no, not now (HTTP 404)", "check the model's name"),
         (["test", "--model", "garbage"], "the answer is not JSON", ""),
