@@ -40,8 +40,8 @@ class RateLimit(FilteredMiddleware):
         """Configure the middleware.
 
         Args:
-            calls: The number of effects …
-            per: … per this many seconds, on average.
+            calls: How many effects are allowed within `per` seconds, on average.
+            per: The period of `calls`, in seconds.
             burst: The most effects at once after a pause; by default `calls`.
             wait: The most seconds an effect may wait; if it would have to wait longer, it fails at
                 once with `rate_limited`.
