@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from functools import partial
 from time import monotonic
 from typing import Any, Protocol
@@ -58,6 +59,7 @@ class OutstandingEffects:
         self._serving = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._unwinding: set[asyncio.Future[Any]] = set()
+        self._context = copy_context()  # of the run, not of an effect that resumes Lua
         self.runner: asyncio.Task[Any] | None = None
         self._asleep: asyncio.Future[None] | None = None
         self._abandoned = 0  # cancellations of the runner that it has yet to receive
@@ -116,7 +118,8 @@ class OutstandingEffects:
             if self._closed:
                 pending[-1].close()
             else:
-                self._tasks[pending[0]] = task = asyncio.create_task(self._serve(pending))
+                serving = asyncio.create_task(self._serve(pending), context=self._context.copy())
+                self._tasks[pending[0]] = task = serving
                 task.add_done_callback(partial(_close, pending[-1]))
         self._begun.clear()
 

@@ -239,6 +239,21 @@ async def test_an_update_that_fails_changes_nothing(stored):
     """) == [False, "no", "before"]
 
 
+async def test_an_update_that_another_task_asks_for_meanwhile_waits(stored):
+    """It is requested in the turn of Lua in which the other one's function is called."""
+    assert (
+        await stored("""
+        local function add(old) Task.sleep(0.001) return (old or 0) + 1 end
+        Task.all{
+          function() State.update("n", add) end,
+          function() probe("echo") State.update("n", add) end,
+        }
+        return State.get("n")
+    """)
+        == 2
+    )
+
+
 async def test_an_update_within_itself_is_refused(stored):
     result = await stored("""
         local ok, e = pcall(State.update, "k", function()
