@@ -12,6 +12,7 @@ from llmspell.driver.calls import Calls
 from llmspell.driver.outstanding import SLICE, OutstandingEffects
 from llmspell.driver.replies import Replies
 from llmspell.errors import (
+    EffectError,
     LimitExceeded,
     LlmspellError,
     ReplayError,
@@ -203,16 +204,23 @@ class Driver:
         if call == 0:
             self._conclude(value)
         else:
-            self._calls.settle(call, (value,))
+            self._settle(call, (value,))
 
     def failed(self, call: int, failure: messages.Failure) -> None:
         if call == 0:
             self._finish(spell_error(failure))
         else:
-            self._calls.settle(call, callback_error(failure))
+            self._settle(call, callback_error(failure))
 
     def printed(self, text: Text) -> None:
         self._output(text)
+
+    def _settle(self, call: int, outcome: tuple[Value] | EffectError) -> None:
+        self._calls.settle(call, outcome)
+        if self._turns and (self._inbox or self._turns.held):
+            abort = messages.abort(call)
+            self._inbox = [message for message in self._inbox if message != abort]
+            self._turns.withdraw(abort)
 
     def _conclude(self, value: Value) -> None:
         """Finish with the spell's result, once the rest is done if there is any."""

@@ -168,8 +168,7 @@ class Leaves:
     def _succeeded(self, asked: PendingLeaf, result: Value) -> None:
         recording = self._recording
         if self._lazily and result is None:
-            self._ledger.end_later(asked, "ok", "null", recording.turn)
-            recording.close(asked)
+            self._end(asked, "ok", "null", lazily=True)
             return
         try:
             text = recording.text_of(result)
@@ -187,9 +186,14 @@ class Leaves:
         text = self._recording.text_of(seen.as_table())
         self._end(asked, "error", text)
 
-    def _end(self, asked: PendingLeaf, kind: str, text: str) -> None:
-        self._recording.close(asked)
-        self._ledger.end(asked, kind, text, self._recording.turn)
+    def _end(self, asked: PendingLeaf, kind: str, text: str, *, lazily: bool = False) -> None:
+        recording = self._recording
+        if recording.abandoned.nobody_hears(asked.path) and not recording.may_leave():
+            self.cancelled(asked)  # which it has yet to hear
+            return
+        recording.close(asked)
+        end = self._ledger.end_later if lazily else self._ledger.end
+        end(asked, kind, text, recording.turn)
 
 
 async def beside(effect: Effect, mark: str, work: Coroutine[Any, Any, Value]) -> Value:

@@ -64,6 +64,7 @@ class Turns:
         self._dropped: set[int] = set()
         self._ended_before = 0
         self._asked: dict[int, str] = {}
+        recording.abandoned.state_began(under, self._asked)
         if under:
             recording.abandoned.runs_child(under[:-1], refuse)
 
@@ -203,6 +204,7 @@ class Turns:
     def ended(self) -> None:
         """Note that the Lua state has ended."""
         self._recording.abandoned.child_ended(self._under[:-1])
+        self._recording.abandoned.state_ended(self._under)
         self._recording.in_time.discard(self._under)
 
     def drop(self, task: int, inbox: list[bytes]) -> None:
@@ -213,6 +215,13 @@ class Turns:
         for message in inbox:
             self._hold(message)
         self.held = [named for named in self.held if named[0] != str(task)]
+
+    def withdraw(self, abort: bytes) -> None:
+        """Drop the abort of a call that has ended.
+
+        Whether it arrives before that is heard depends on timing, and nobody would see it.
+        """
+        self.held = [named for named in self.held if named[1] != abort]
 
     def _drop_void(self) -> None:
         """Drop calls that abandoned effects had made."""
@@ -261,11 +270,12 @@ class Turns:
         """Return whether the messages of a state that has computed are due, and note that."""
         recording = self._recording
         history = recording.history
+        follows = history is not None and history.has_turns_after(recording.turn)
         if self._is_abandoned() or recording.leaving():
             return False
         if self._under in recording.in_time:
             recording.in_time.remove(self._under)
-            if recording.ended > self._ended_before:  # leaves, whose outcomes were there before
+            if recording.ended > self._ended_before and not follows:  # their outcomes came before
                 recording.turned(self._under, LATE)
                 recording.turned(self._under, BACK)
             if history is not None:
@@ -273,7 +283,6 @@ class Turns:
         elif history is None:
             recording.turned(self._under, BACK)
         else:
-            follows = history.has_turns_after(recording.turn)
             recorded = self._recorded_next()
             due = recorded is not None and recorded.names == [BACK] and not recording.in_time
             if not history.ready(recording.turn) or (follows and not due):

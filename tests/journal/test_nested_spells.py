@@ -170,3 +170,76 @@ async def test_a_run_that_is_stopped_waits_for_no_hook_at_the_end_of_a_spell(new
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(running, 5)
+
+
+@tool
+async def naps() -> None:
+    await asyncio.sleep(0.02)
+
+
+async def test_the_abort_of_a_call_that_a_spell_has_answered_is_not_told(twice):
+    source = """
+    Hook.before("task.sleep", function() for i = 1, 1e7 do end end)
+    for _ = 1, 3 do
+      Spell.run("pcall(Task.race, {function() Task.sleep(9) end, naps})", {grants = {tool = {"*"}}})
+    end
+    return State.increment("a")
+    """
+    options = {"isolate": True, "tools": [naps], "again": {"isolate": False}}
+    assert await twice(source, **options) == (1, [])
+
+
+async def test_what_a_resumed_run_does_anew_may_end_while_its_spells_repeat_their_turns(
+    new_runtime,
+):
+    source = """
+    Task.all{pauses, function()
+      for _ = 1, 6 do Spell.run("for i = 1, 3e6 do end print('spell')") end
+    end}
+    return 1
+    """
+    ids, printed, spell = [], [], parse_spell(source.encode(), name="s", file="s.lua")
+    seconds = 60.0
+
+    @tool(idempotent=True)
+    async def pauses() -> None:
+        await asyncio.sleep(seconds)
+
+    def stop(text):
+        printed.append(text)
+        if len(printed) == 5:
+            running.cancel()
+
+    async with new_runtime(isolate=True, tools=[pauses], output=stop) as runtime:
+        running = asyncio.create_task(runtime.run(spell, begun=ids.append))
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        seconds = 0.01
+        assert await runtime.resume(ids[0]) == 1
+        assert await runtime.replay(ids[0]) == 1
+
+
+async def test_a_leaf_that_ends_in_the_moment_after_its_spell_was_cancelled_is_cancelled(
+    new_runtime, journal
+):
+    source = """
+    local task = Task.spawn(function()
+      Spell.run("Task.all{waits, waits}", {grants = {tool = {"*"}}})
+    end)
+    Task.sleep(0.05)
+    print("go on")
+    task:cancel()
+    Task.sleep(0.01)
+    """
+    going_on = asyncio.Event()
+
+    @tool
+    async def waits() -> None:
+        await going_on.wait()
+
+    options = {"isolate": False, "tools": [waits], "output": lambda _: going_on.set()}
+    async with new_runtime(**options) as runtime:
+        await runtime.execute(source)
+    with journal() as reader:
+        kinds = {e.kind for e in reader.effects(reader.runs()[0]) if e.name == "tool.call"}
+    assert kinds == {"cancelled"}
