@@ -10,6 +10,7 @@ import pytest
 from llmspell import Limits, Runtime
 from llmspell.config import Project
 from llmspell.errors import LimitExceeded
+from llmspell.isolation.watchdog import Watchdog
 from llmspell.state import MemoryStore
 
 pytestmark = [
@@ -74,6 +75,29 @@ async def test_short_turns_go_on_beside_long_ones(tmp_path):
             with anyio.fail_after(30):
                 count = "for i = 1, 100 do State.set('n', i) end return State.get('n')"
                 assert await runtime.execute(count) == 100
+
+
+class Waiting:
+    """A worker that computes nothing, as the watchdog sees it."""
+
+    pid, time = os.getpid(), 10.0
+
+
+async def test_workers_that_end_before_their_first_turn_take_no_room():
+    watchdog, started = Watchdog(), []
+
+    def begin(worker):
+        watchdog.begin(worker, lambda: started.append(worker), new=True)
+
+    first, doomed = ([Waiting() for _ in range(os.cpu_count())] for _ in range(2))
+    for worker in (*first, *doomed):
+        begin(worker)
+    for worker in (*doomed, *first):
+        watchdog.end(worker)
+    last = Waiting()
+    begin(last)
+    watchdog.close()
+    assert started == [*first, last]
 
 
 async def test_a_paused_spell_can_be_cancelled(tmp_path):
