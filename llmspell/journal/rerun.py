@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ReplayError, RunBusy
@@ -220,10 +221,11 @@ def _check_unended(run: RecordedRun) -> None:
 
 
 def _failed_last(effects: Sequence[RecordedEffect]) -> list[RecordedEffect]:
-    """Return the failed leaves after the last one that did not fail, latest first."""
-    failed: list[RecordedEffect] = []
-    for effect in reversed(effects):
-        if effect.kind != "error":
-            break
-        failed.append(effect)
+    """Return the failed leaves after the last one that succeeded, latest first.
+
+    With them come the leaves that were cancelled since, as those beside a failed one are.
+    """
+    failed = list(takewhile(lambda effect: effect.kind != "ok", reversed(effects)))
+    while failed and failed[-1].kind == "cancelled":
+        failed.pop()
     return failed

@@ -272,6 +272,41 @@ async def test_the_effect_that_ended_a_run_is_done_again(new_runtime, write):
     assert CALLS == [1, 2, 3, 3]
 
 
+async def test_so_are_those_that_were_cancelled_when_it_failed(new_runtime, write):
+    """Beside the effect that fails, another one has ended, and a third is under way."""
+    ids = []
+
+    @tool(idempotent=True)
+    async def slow(n: int) -> int:
+        await asyncio.sleep(0.02 * n)
+        return await work.function(n)
+
+    BROKEN.append(2)
+    map_all = "return Task.map({1, 2, 20}, function(n) return slow{n = n} end)"
+    async with new_runtime(tools=[slow]) as runtime:
+        with pytest.raises(SpellRuntimeError, match="2 is broken"):
+            await runtime.run(write(map_all), begun=ids.append)
+        BROKEN.clear()
+        assert await runtime.resume(ids[0]) == [10, 20, 200]
+        assert await runtime.replay(ids[0]) == [10, 20, 200]
+    assert CALLS == [1, 2, 2, 20]
+
+
+async def test_what_lost_a_race_before_the_failure_is_not(new_runtime, write):
+    ids = []
+    BROKEN.append(3)
+    source = """
+    local first = Task.race{function() return pay{n = 1} end, function() Task.sleep(0.001) return "slept" end}
+    return {first, work{n = 3}}
+    """
+    async with new_runtime(tools=[work, pay]) as runtime:
+        with pytest.raises(SpellRuntimeError):
+            await runtime.run(write(source), begun=ids.append)
+        BROKEN.clear()
+        assert await runtime.resume(ids[0]) == ["slept", 30]
+    assert CALLS == [1, 3, 3]
+
+
 @pytest.mark.parametrize(("verdict", "done"), [("again", [7, 7]), ("skip", [7])])
 async def test_what_had_begun(new_runtime, write, verdict, done, monkeypatch):
     ids = []
