@@ -328,6 +328,7 @@ class Runtime:
 
         journal = self._open_journal()
         recorded_run = rerun.find(journal, run)
+        rerun.check_unended(recorded_run)
         spell = resume_inputs.spell_now(recorded_run, self.project)
         launch = await self._run_config.launch_again(recorded_run, spell)
         resume_inputs.check_tools(recorded_run, self.tools)

@@ -82,7 +82,7 @@ def resume(
     try:
         seen, run = run, reader.run(run.id)
         _check_untouched(seen, run)
-        _check_unended(run)
+        check_unended(run)
         effects = reader.effects(run, beside=True)
         kept = answered(run, effects)
         begun = {begun.path: begun for begun in reader.begun(run)}
@@ -214,7 +214,8 @@ def _check_untouched(seen: RecordedRun, run: RecordedRun) -> None:
         )
 
 
-def _check_unended(run: RecordedRun) -> None:
+def check_unended(run: RecordedRun) -> None:
+    """Raise ReplayError if a run has completed, so that it cannot be resumed."""
     if run.status == "completed":
         hint = f"replay it with: llmspell replay {run.id}"
         raise ReplayError(f"the run {run.id} has ended", hint=hint)

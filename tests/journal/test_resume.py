@@ -427,9 +427,13 @@ async def test_a_question_that_has_an_answer_is_not_answered_once_more(new_runti
 
 
 async def test_a_run_that_has_ended(new_runtime, write):
+    """It says so, even where its spell and its tools are gone."""
     ids = []
+    spell = write("return work{n = 1}")
+    async with new_runtime(tools=[work]) as runtime:
+        await runtime.run(spell, begun=ids.append)
+    spell.unlink()
     async with new_runtime() as runtime:
-        await runtime.run(write("return 1"), begun=ids.append)
         with pytest.raises(ReplayError, match="has ended"):
             await runtime.resume(ids[0])
 
