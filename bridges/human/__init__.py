@@ -5,6 +5,7 @@ from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.errors import EffectTimeout, InvalidArguments, NobodyToAsk
 from llmspell.human import Approval, Decision, Human, Question
+from llmspell.limits import Seconds
 from llmspell.values import Value
 
 bridge = Bridge("human", __file__)
@@ -16,7 +17,7 @@ async def ask(
     question: str,
     choices: list[str] | None = None,
     default: str | None = None,
-    timeout: float | None = None,  # noqa: ASYNC109 - it returns the default
+    timeout: Seconds | None = None,  # noqa: ASYNC109 - it returns the default
 ) -> str:
     """Ask a person a question, and return the answer."""
     if choices and default is not None and default not in choices:

@@ -9,7 +9,7 @@ local Human = {}
 ---@class HumanOptions
 ---@field choices? string[] the possible answers
 ---@field default? string the result for an empty answer, or at the timeout
----@field timeout? number seconds
+---@field timeout? number|string seconds, or a duration such as "3d"
 
 ---Ask a person a question, and return the answer.
 ---@param question string
