@@ -23,7 +23,9 @@ _CLEAR_LINE, _SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
 
 def answer_interrupts() -> None:
     """Make SIGINT end the process at once, from now on. If it is ignored, it stays ignored."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    handler = signal.getsignal(signal.SIGINT)
+    _ending.ignores_interrupts = handler is signal.SIG_IGN
+    if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end_at_signal)
 
 
@@ -40,6 +42,7 @@ def keep_line_if(unfinished: Callable[[], bool]) -> None:
 class _Ending:
     """How the process ends at a signal."""
 
+    ignores_interrupts = False
     way_back: str | None = None
     line_is_unfinished: Callable[[], bool] = staticmethod(lambda: False)
     word, code = "interrupted", INTERRUPTED
@@ -65,8 +68,12 @@ def end_interrupted() -> NoReturn:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGINT and SIGTERM cancel the work, and end the process when it stops or is overdue."""
-    if signal.getsignal(signal.SIGINT) is not _end_at_signal:
+    """Make SIGINT and SIGTERM cancel the work, and end the process when it stops or is overdue.
+
+    Where SIGINT is ignored, as for a job in the background of a script, SIGTERM still does so.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not (_ending.ignores_interrupts or before is _end_at_signal):
         yield
         return
     import threading
@@ -85,7 +92,9 @@ def interruptible() -> Iterator[None]:
                 _ending.by(number[0])
                 end_interrupted()
 
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    if _ending.ignores_interrupts:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # asyncio replaces Python's default SIGINT handler, but no other.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     terminated = signal.signal(signal.SIGTERM, _terminate)
@@ -97,16 +106,20 @@ def interruptible() -> Iterator[None]:
         end_interrupted()
     finally:
         stopped.set()
-        signal.signal(signal.SIGINT, _end_at_signal)
+        signal.signal(signal.SIGINT, before)
+        if _ending.ignores_interrupts:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.signal(signal.SIGTERM, terminated)
-        signal.set_wakeup_fd(before)
+        signal.set_wakeup_fd(wakeup)
         os.close(writing)
 
 
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    """Handle SIGTERM like SIGINT, which asyncio supports."""
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM like SIGINT, for which asyncio has a handler."""
     _ending.by(number)
-    signal.raise_signal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
 
 
 def _end_at_signal(_number: int, _frame: FrameType | None) -> None:

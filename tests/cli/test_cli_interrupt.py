@@ -96,6 +96,26 @@ def test_an_interrupt_that_is_ignored_stays_ignored(started):
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("where", ["--no-isolate", "--isolate"])
+@pytest.mark.parametrize("what", ["an effect", "a thread", "Lua"])
+def test_where_interrupts_are_ignored_termination_is_not(started, llmspell, tools, what, where):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with started("exec", where, tools, CASES[what]) as process:
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+            assert process.poll() is None
+            process.terminate()
+            assert process.wait(20) == 143
+            assert re.fullmatch(SAID.replace(b"interrupted", b"terminated"), process.stderr.read())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if what == "an effect":
+        assert "suspended" in llmspell("runs").out
+
+
 @pytest.mark.parametrize("lua", ["nap{seconds = 60}", "nap{seconds = 0.4} while true do end"])
 def test_on_a_terminal(terminal, tools, lua):
     seen = terminal("exec", tools, lua)

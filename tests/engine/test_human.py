@@ -79,12 +79,12 @@ async def test_no_answer(answer, options, result, lua):
     assert await lua(source, person=Ada(answer)) == result
 
 
-@pytest.mark.parametrize("timeout", ["0.05", "'50ms'"])
+@pytest.mark.parametrize("seconds", ["0.05", "'50ms'"])
 @pytest.mark.parametrize(
     ("options", "result"), [("default = 'tea', ", "tea"), ("", "effect_timeout")]
 )
-async def test_nobody_answers_in_time(options, result, timeout, lua):
-    asked = f"pcall(Human.ask, 'What?', {{{options}timeout = {timeout}}})"
+async def test_nobody_answers_in_time(options, result, seconds, lua):
+    asked = f"pcall(Human.ask, 'What?', {{{options}timeout = {seconds}}})"
     source = f"local ok, a = {asked} return ok and a or a.code"
     assert await lua(source, person=Ada("late", pause=5)) == result
 
