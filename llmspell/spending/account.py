@@ -165,7 +165,7 @@ class Account:
     def _exceeded(self, limit: str, what: str) -> LlmspellError:
         value = getattr(self.budget, limit)
         spent = f"spent on {self.spent}" if self.spent else "nothing was spent"
-        message = f"the budget of {self.whose} is used up: {what}; {spent}"
+        message = f"the budget of {self.whose} is used up: {what}; {spent}; limit on {limit}"
         details: dict[str, Any] = {
             "spent": {model: one.as_plain() for model, one in self.spent.items()}
         }

@@ -62,7 +62,7 @@ def test_a_breach_ends_the_run_and_says_what_was_spent_on_what(ask, options, mor
     assert (
         "used up: test/ok cannot be asked, as that may cost $0.2500 and $0.1000 is left" in done.err
     )
-    assert "spent on test/ok: 2 calls, 10 tokens, $0.5000 (0.6 usd)" in done.err
+    assert "spent on test/ok: 2 calls, 10 tokens, $0.5000; limit on usd (0.6 usd)" in done.err
     assert (
         "hint: raise it with --budget usd=1.2, or usd under [budget] in llmspell.toml" in done.err
     )

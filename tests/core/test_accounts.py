@@ -154,7 +154,7 @@ async def test_the_innermost_that_has_too_little_says_so():
     }
     assert str(caught.value) == (
         "the budget of agent 'a' is used up: a/b cannot be asked, as 0 calls are left; "
-        "spent on a/b: 1 call, 30 tokens, $0.0200 (1)"
+        "spent on a/b: 1 call, 30 tokens, $0.0200; limit on calls (1)"
     )
     with pytest.raises(LimitExceeded) as ended:
         await accounts.reserve([run], wanted, "a/b")
@@ -189,7 +189,7 @@ async def test_seconds_cancel_what_is_in_progress_and_add_up():
     agent = Account(Budget(seconds=0.15), "agent 'a'")
     with agent.timed():
         await asyncio.sleep(0.1)
-    over = r"its time is up; nothing was spent \(0.15 s\)"
+    over = r"its time is up; nothing was spent; limit on seconds \(0.15 s\)"
     with pytest.raises(BudgetExceeded, match=over), agent.timed():
         await asyncio.sleep(5)
     with pytest.raises(BudgetExceeded), agent.timed():
