@@ -149,12 +149,12 @@ class Driver:
         Raises:
             EffectError: The function failed, or the spell has ended.
         """
-        if self._turns and (given_up := self._turns.calls(path)):
+        if self._turns and (given_up := self._turns.given_up(path)):
             await given_up
         self._calls.check()
         number = self._calls.new_number()
         message = messages.call(number, path, function, args)
-        again = self._turns.called(path, message) if self._turns else None
+        again = self._turns.begin_call(path, message) if self._turns else None
         number = again or number
         call = self._calls.open(number)
         try:
@@ -174,7 +174,7 @@ class Driver:
         finally:
             self._calls.close(number)
             if self._turns:
-                self._turns.answered(path)
+                self._turns.end_call(path)
         return call.result()
 
     # The messages from Lua: the protocol `Receiver`.
@@ -183,7 +183,7 @@ class Driver:
         self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
     ) -> None:
         if self._turns:
-            self._turns.asks(task, path)
+            self._turns.note_request(task, path)
         try:
             result = self._perform(name, args, path)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
@@ -246,7 +246,7 @@ class Driver:
         while under_way := self._under_way():
             await asyncio.wait(under_way)
         if self._turns:
-            await self._turns.told_all()
+            await self._turns.finished()
 
     def _under_way(self) -> set[asyncio.Future[Any]]:
         computing = self._elsewhere
@@ -272,9 +272,9 @@ class Driver:
         self._inbox.append(message)
         self._advance()
 
-    def abandoned(self, task: int) -> Callable[[], None] | None:
+    def abandon(self, task: int) -> Callable[[], None] | None:
         """Note that a task does not wait for its effect; return what to call when that has ended."""
-        return self._turns.abandoned(task) if self._turns else None
+        return self._turns.abandon(task) if self._turns else None
 
     # The loop.
 
@@ -301,7 +301,7 @@ class Driver:
                 out = _settled(out)  # the record has others first
             if type(out) is not bytes:
                 if self._turns:
-                    self._turns.started()
+                    self._turns.begin_slice()
                 self._elsewhere = cast("asyncio.Future[bytes]", out)
                 self._elsewhere.add_done_callback(self._came_back)
                 break
@@ -327,7 +327,7 @@ class Driver:
     def _came_back(self, _: object) -> None:
         """Continue after Lua has run a slice in a thread or another process."""
         if self._turns:
-            self._turns.came_back()
+            self._turns.end_slice()
         self._slow = monotonic() - self.resumed > LONG_SLICE
         if not self._done:  # else the run was cancelled meanwhile
             self._go_on()
@@ -335,7 +335,7 @@ class Driver:
     def _hear_back(self) -> bool:
         """Act on the messages of such a slice, once they are due; return as `_listen` does."""
         resumed = self._elsewhere
-        if not (resumed and resumed.done()) or (self._turns and not self._turns.hears_back()):
+        if not (resumed and resumed.done()) or (self._turns and not self._turns.accept_slice()):
             return False
         self._elsewhere = None
         return self._listen(resumed.result())

@@ -40,7 +40,7 @@ class Owner(Protocol):
         """Look again soon whether Lua has a turn."""
         ...
 
-    def abandoned(self, task: int) -> Callable[[], None] | None:
+    def abandon(self, task: int) -> Callable[[], None] | None:
         """Note that a task does not wait for its effect; return what to call when that has ended."""
         ...
 
@@ -234,7 +234,7 @@ class OutstandingEffects:
         """Note that a task's effect is being cancelled; return a callback for when it has ended."""
         unwound = asyncio.get_running_loop().create_future()
         self._unwinding.add(unwound)
-        over = self._owner.abandoned(task)
+        over = self._owner.abandon(task)
 
         def ended() -> None:
             if unwound.done():

@@ -144,7 +144,7 @@ class Turns:
             return False
         return not recording.leaving()
 
-    def called(self, path: str, message: bytes) -> int | None:
+    def begin_call(self, path: str, message: bytes) -> int | None:
         """Note a call into the spell; return the call's number if the record makes it."""
         recording, place = self._recording, self._under + path
         recording.abandoned.call_began(place, self._under[:-1])
@@ -166,21 +166,21 @@ class Turns:
         abandoned, under = self._recording.abandoned, self._under
         return bool(under and abandoned.find_around(under[:-1]))
 
-    def asks(self, task: int, path: str) -> None:
+    def note_request(self, task: int, path: str) -> None:
         """Note that a task requests the effect at a path."""
         self._asked[task] = path
 
-    def abandoned(self, task: int) -> Callable[[], None]:
+    def abandon(self, task: int) -> Callable[[], None]:
         """Note that a task's effect is being cancelled; return a callback for when that is done."""
         path = f"{self._under}{self._asked[task]}"
         self._recording.abandoned.add(path)
         return partial(self._recording.abandoned.over, path)
 
-    def calls(self, path: str) -> GivenUp | None:
+    def given_up(self, path: str) -> GivenUp | None:
         """Return what to await instead of calling the spell in a task, if its effect was abandoned."""
         return self._recording.abandoned.find(f"{self._under}{path}".rpartition(".")[0])
 
-    def answered(self, path: str) -> None:
+    def end_call(self, path: str) -> None:
         """Note that a call into the spell has ended."""
         self._recording.abandoned.call_ended(f"{self._under}{path}")
 
@@ -194,7 +194,7 @@ class Turns:
         history = recording.history
         return history is not None and history.goes_on_after(recording.turn, self._under)
 
-    async def told_all(self) -> None:
+    async def finished(self) -> None:
         """Wait until the state has had all of its recorded turns."""
         while self.has_more():
             woken = asyncio.Event()
@@ -253,7 +253,7 @@ class Turns:
         recorded = self._recorded_next()
         return recorded is not None and recorded.names == [LATE]
 
-    def started(self) -> None:
+    def begin_slice(self) -> None:
         """Note that the Lua state computes outside the event loop."""
         recording = self._recording
         recording.computing += 1
@@ -263,10 +263,11 @@ class Turns:
         else:
             recording.in_time.add(self._under)
 
-    def came_back(self) -> None:
+    def end_slice(self) -> None:
+        """Note that it has stopped computing."""
         self._recording.computing -= 1
 
-    def hears_back(self) -> bool:
+    def accept_slice(self) -> bool:
         """Return whether the messages of a state that has computed are due, and note that."""
         recording = self._recording
         history = recording.history
