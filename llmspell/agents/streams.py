@@ -19,8 +19,8 @@ from llmspell.values import Value
 
 T = TypeVar("T")
 
-GROUP = 32  # pieces per group
-ROOM = 8  # groups that may be queued before reading the model's answer pauses
+GROUP = 64  # pieces per group
+ROOM = 4  # groups that may be queued before reading the model's answer pauses
 
 Event = dict[str, Value]
 

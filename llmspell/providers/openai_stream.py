@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import piece_of, string
+from llmspell.providers.chunk_template import ChunkTemplate
 from llmspell.providers.failures import failed_inside, malformed_answer
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
@@ -32,6 +33,7 @@ class ChatAssembly:
         self._parts: list[Any] = []
         self._message: Body = {}
         self._calls = _Calls()
+        self._template = ChunkTemplate("content", _text_alone)
         self._finish_reason: Any = None
         self._begun = self.ended = False
 
@@ -39,6 +41,9 @@ class ChatAssembly:
         if event.data == _END:
             self.ended = True
             return ()
+        text = self._template.text(event.data)
+        if text is not None:
+            return self._add_text(text)
         chunk = piece_of(event.data, self._endpoint)
         self._note(chunk)
         choices = chunk.get("choices")
@@ -52,11 +57,13 @@ class ChatAssembly:
         delta = choice.get("delta") or choice.get("message")  # some send it all at once
         if not isinstance(delta, dict):
             return ()
-        text = delta.get("content")
-        if isinstance(text, str) and len(delta) == 1:  # the fast path
-            self._texts.append(text)
-            return (TextDelta(text),) if text else ()
+        if _text_alone(chunk) is not None:
+            self._template.learn(event.data)
         return self._add(delta)
+
+    def _add_text(self, text: str) -> tuple[Delta, ...]:
+        self._texts.append(text)
+        return (TextDelta(text),) if text else ()
 
     def answer(self) -> Body:
         if not self.ended and self._finish_reason is None:
@@ -93,8 +100,7 @@ class ChatAssembly:
             if name == "tool_calls":
                 deltas += self._calls.add(value if isinstance(value, list) else [value])
             elif name == "content" and isinstance(value, str):
-                self._texts.append(value)
-                deltas += [TextDelta(value)] if value else []
+                deltas += self._add_text(value)
             elif name == "content":
                 deltas += self._add_parts(value)
             else:
@@ -129,6 +135,15 @@ class ChatAssembly:
         if text := "".join(self._texts):
             self._parts.append({"type": "text", "text": text})
         self._texts = []
+
+
+def _text_alone(chunk: Body) -> str | None:
+    """Return the text of a chunk that has nothing else to say, or None."""
+    match chunk.get("choices"):
+        case [{"delta": {"content": str(text), **more}, **choice}, *_] if not more:
+            others = (chunk.get("usage"), chunk.get("error"), chunk.get("x_groq"), *choice.values())
+            return None if any(others) else text
+    return None
 
 
 class _Calls:

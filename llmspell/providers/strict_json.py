@@ -10,13 +10,21 @@ from typing import Any, NoReturn
 def read_json(text: str) -> Any:
     """Parse JSON. Raises ValueError."""
     text = text.strip(_SPACE)
-    try:
-        value, end = _decoder.raw_decode(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    value, end = read_json_at(text, 0)
     if end < len(text):
         raise ValueError("something follows the value")
     return value
+
+
+def read_json_at(text: str, at: int) -> tuple[Any, int]:
+    """Parse the JSON value that begins at a position; return it and the position after it.
+
+    Raises ValueError.
+    """
+    try:
+        return _decoder.raw_decode(text, at)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_json(value: Any) -> str:
