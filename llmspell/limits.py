@@ -25,12 +25,14 @@ class Unit(Frozen):
         example: An example of a value.
         scales: The names of the unit and their factors; shown with the first that fits.
         whole: Whether values must be whole numbers.
+        zero: Whether a value may be 0.
     """
 
     what: str
     example: str
     scales: Mapping[str, float] = field(hash=False)
     whole: bool = True
+    zero: bool = False
 
     def read(self, given: object) -> float:
         """Parse a number or a text.
@@ -41,8 +43,12 @@ class Unit(Frozen):
         number = self._number(given)
         if self.whole and math.isfinite(number) and math.isclose(number, round(number)):
             number = round(number)
-        if not 0 < number <= MAX_LIMIT or (self.whole and isinstance(number, float)):
-            raise ValueError(f"must be {self.what} above 0, such as {self.example}, not {given!r}")
+        least = "from" if self.zero else "above"
+        is_in_range = 0 < number <= MAX_LIMIT or (self.zero and number == 0)
+        if not is_in_range or (self.whole and isinstance(number, float)):
+            raise ValueError(
+                f"must be {self.what} {least} 0, such as {self.example}, not {given!r}"
+            )
         return number
 
     def _number(self, given: object) -> float:
@@ -79,7 +85,8 @@ class Unit(Frozen):
         return core_schema.no_info_plain_validator_function(read)
 
     def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
-        number = {"type": "integer" if self.whole else "number", "exclusiveMinimum": 0}
+        least = "minimum" if self.zero else "exclusiveMinimum"
+        number = {"type": "integer" if self.whole else "number", least: 0}
         return {
             "anyOf": [number, {"type": "string"}],
             "description": f"{self.what}: {self.example}",
@@ -111,9 +118,9 @@ _SIZES = {
 }
 
 Bytes = Annotated[int, Unit("a size", "64MiB", _SIZES)]
-Seconds = Annotated[
-    float, Duration("a number of seconds", "1m30s", {"s": 1, "ms": 0.001}, whole=False)
-]
+_SECONDS = Duration("a number of seconds", "1m30s", {"s": 1, "ms": 0.001}, whole=False)
+Seconds = Annotated[float, _SECONDS]
+NonNegativeSeconds = Annotated[float, replace(_SECONDS, zero=True)]
 Count = Annotated[int, Unit("a whole number", "1_000_000", {"": 1})]
 Dollars = Annotated[float, Unit("a number of US dollars", "0.50", {"usd": 1}, whole=False)]
 

@@ -40,10 +40,10 @@ local Agent = {}
 ---@field max_steps? integer limit of model requests per prompt
 ---@field max_tool_calls? integer limit of tool calls per prompt
 ---@field parallel? integer limit of concurrent tool calls
----@field tool_timeout? number seconds per tool call
+---@field tool_timeout? number|string seconds per tool call
 ---@field approve? string[] tools whose calls need a person's approval
 ---@field context? {max_tokens: integer, strategy: "trim"|"summarise", keep: integer, model: string}
----@field timeout? number seconds per prompt
+---@field timeout? number|string seconds per prompt
 ---@field history? table a conversation to continue
 ---@field budget? {usd: number, tokens: integer, calls: integer, seconds: number} shared with its forks
 ---@field capabilities? table its capabilities, as for agent:with
@@ -211,7 +211,7 @@ end
 
 ---Prompt the agent, and iterate over the pieces of the answer's text as they arrive.
 ---@param input string|table
----@param options? {timeout: number}
+---@param options? {timeout: number|string}
 ---@return AgentStream
 function methods:stream(input, options)
   return open(self, input, options, true)
@@ -219,7 +219,7 @@ end
 
 ---Prompt the agent, and iterate over all events, as tables with a `type`.
 ---@param input string|table
----@param options? {timeout: number}
+---@param options? {timeout: number|string}
 ---@return AgentStream
 function methods:events(input, options)
   return open(self, input, options)
@@ -245,7 +245,7 @@ end
 
 ---Prompt the agent, and wait for the answer.
 ---@param input string|table
----@param options? {timeout: number, on_text: fun(piece: string)}
+---@param options? {timeout: number|string, on_text: fun(piece: string)}
 ---@return any answer text, or the decoded table of an agent with `output`
 ---@return table response {text, data, usage, steps, tool_calls, finish_reason, model, agent, failed}
 function methods:prompt(input, options)

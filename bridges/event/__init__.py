@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import asdict
 from itertools import count
 from typing import Literal
@@ -12,6 +11,7 @@ from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events
 from llmspell.events.run_subscriptions import RunSubscriptions
+from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, NotPlain, Value
 
 log = logging.getLogger("llmspell.events")
@@ -40,7 +40,7 @@ def subscribe(
     size: int = SIZE,
     overflow: Literal["drop_oldest", "wait"] = "drop_oldest",
     replay: int = 0,
-    timeout: float = TIMEOUT,
+    timeout: Seconds = TIMEOUT,
 ) -> str:
     """Subscribe to the events that match a pattern, and return the subscription's id.
 
@@ -48,7 +48,6 @@ def subscribe(
     """
     subscriptions = effect.run[RunSubscriptions]
     subscriptions.check_room()
-    _check_seconds("Event.subscribe", timeout)
     if size > MAX_BACKLOG:
         raise InvalidArguments("Event.subscribe", [f"size: at most {MAX_BACKLOG}, not {size}"])
     try:
@@ -67,14 +66,13 @@ def subscribe(
 async def receive(
     effect: Effect,
     id: str,
-    timeout: float | None = None,  # noqa: ASYNC109 - for polling
+    timeout: NonNegativeSeconds | None = None,  # noqa: ASYNC109 - for polling
     lasting: bool = True,
 ) -> dict[str, Value] | None:
     """The next event; nil after `timeout` seconds, or when the subscription has ended.
 
     A subscription that is not `lasting` ends if this effect is cancelled.
     """
-    _check_seconds("Event.receive", timeout)
     subscriptions = effect.run[RunSubscriptions]
     stream = subscriptions.find(id)
     try:
@@ -90,11 +88,10 @@ async def receive(
 async def wait(
     effect: Effect,
     pattern: str,
-    timeout: float | None = None,  # noqa: ASYNC109 - it returns nil
+    timeout: NonNegativeSeconds | None = None,  # noqa: ASYNC109 - it returns nil
     replay: int = 0,
 ) -> dict[str, Value] | None:
     """The next event that matches a pattern, or nil after `timeout` seconds."""
-    _check_seconds("Event.wait", timeout)
     try:
         event = await effect.run[Events].wait(pattern, timeout, replay=replay)
     except ValueError as error:
@@ -128,13 +125,6 @@ def listing(effect: Effect) -> list[dict[str, Value]]:
 def statistics(effect: Effect) -> dict[str, Value]:
     """Statistics of the event bus."""
     return asdict(effect.run[Events].statistics())
-
-
-def _check_seconds(target: str, seconds: float | None) -> None:
-    if seconds is not None and (math.isnan(seconds) or seconds < 0):
-        raise InvalidArguments(
-            target, ["timeout: it must be a number of seconds that is not negative"]
-        )
 
 
 async def _call_with_each(effect: Effect, id_: str, function: LuaFunction, seconds: float) -> None:

@@ -35,7 +35,7 @@ end
 
 ---Wait for the next event of a subscription; nil after `timeout` seconds without one.
 ---@param subscription table|string
----@param timeout? number by default, wait indefinitely
+---@param timeout? number|string by default, wait indefinitely
 ---@return EventRecord?
 function Event.receive(subscription, timeout)
   return perform("event.receive", { id = id_of(subscription, "Event.receive"), timeout = timeout })
@@ -62,7 +62,7 @@ end
 ---Call fn with each event whose topic matches a pattern; without fn, keep the events for receive.
 ---@param pattern string such as "order.*"
 ---@param fn? fun(event: EventRecord)
----@param options? {size: integer, overflow: "drop_oldest"|"wait", replay: integer, timeout: number}
+---@param options? {size: integer, overflow: "drop_oldest"|"wait", replay: integer, timeout: number|string}
 function Event.subscribe(pattern, fn, options)
   if type(fn) == "table" and options == nil then
     fn, options = nil, fn
@@ -75,7 +75,7 @@ end
 
 ---Iterate over the events whose topic matches a pattern, from now on.
 ---@param pattern string
----@param options? {timeout: number, size: integer, overflow: "drop_oldest"|"wait", replay: integer}
+---@param options? {timeout: number|string, size: integer, overflow: "drop_oldest"|"wait", replay: integer}
 function Event.stream(pattern, options)
   local args = with_options({ pattern = pattern }, options, "Event.stream")
   local timeout = args.timeout
@@ -90,7 +90,7 @@ end
 
 ---Wait for the next event whose topic matches a pattern; nil after `timeout` seconds.
 ---@param pattern string
----@param options? {timeout: number, replay: integer}
+---@param options? {timeout: number|string, replay: integer}
 ---@return EventRecord?
 function Event.wait(pattern, options)
   return perform("event.wait", with_options({ pattern = pattern }, options, "Event.wait"))

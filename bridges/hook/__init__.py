@@ -9,6 +9,7 @@ from llmspell.errors import ConfigError, InvalidArguments
 from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 from llmspell.hooks.configured import configured
 from llmspell.hooks.lua_hook import LuaHook
+from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, Value
 
 bridge = Bridge("hook", __file__)
@@ -22,10 +23,10 @@ def register(
     phase: Literal["before", "after", "error", "at"] | None = None,
     priority: int = 0,
     name: str | None = None,
-    timeout: float = TIMEOUT,
+    timeout: Seconds = TIMEOUT,
     required: bool = False,
     max_failures: int = MAX_FAILURES,
-    cool_down: float = COOL_DOWN,
+    cool_down: NonNegativeSeconds = COOL_DOWN,
 ) -> str:
     """Register a Lua function at a hook point, and return the hook's id."""
     id_ = name or f"hook-{effect.path}"

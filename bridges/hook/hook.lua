@@ -28,10 +28,10 @@ end
 ---@class HookOptions
 ---@field priority? integer higher runs first
 ---@field name? string
----@field timeout? number seconds it may take
+---@field timeout? number|string seconds it may take
 ---@field required? boolean whether its failure fails the effect
 ---@field max_failures? integer consecutive failures after which its circuit breaker opens …
----@field cool_down? number … for this many seconds
+---@field cool_down? number|string … for this many seconds
 
 ---Call fn before an effect. Its return value decides how to proceed, see Hook.modify and those below.
 ---@param point string effect or pattern: "tool.call", "agent.*"
@@ -242,7 +242,7 @@ function Hook.halt(reason)
 end
 
 ---Repeat the effect: before, whenever it fails; after and on error, now.
----@param delay? number seconds to wait before each attempt
+---@param delay? number|string seconds to wait before each attempt
 ---@param attempts? integer maximum number of repetitions; 1
 function Hook.retry(delay, attempts)
   return { type = "retry", delay = delay, attempts = attempts }
@@ -267,7 +267,7 @@ end
 
 ---Return the cached result for the key, or else cache the result of the effect.
 ---@param key? string by default derived from the arguments
----@param ttl? number seconds until the entry expires
+---@param ttl? number|string seconds until the entry expires
 function Hook.cache(key, ttl)
   return { type = "cache", key = key, ttl = ttl }
 end

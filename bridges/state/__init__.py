@@ -11,6 +11,7 @@ from llmspell.effects import Effect
 from llmspell.errors import EffectError, LlmspellError
 from llmspell.events import Events
 from llmspell.journal.recording import Recording
+from llmspell.limits import Seconds
 from llmspell.state import Store
 from llmspell.state.run_watches import RunWatches
 from llmspell.values import LuaFunction, Value
@@ -43,7 +44,7 @@ def get(effect: Effect, key: str, scope: str = "") -> Answer[Value]:
 
 @bridge.effect("set", repeatable=True)
 def put(
-    effect: Effect, key: str, value: Value = None, ttl: float | None = None, scope: str = ""
+    effect: Effect, key: str, value: Value = None, ttl: Seconds | None = None, scope: str = ""
 ) -> Awaitable[None] | None:
     """Store a value, with a time to live of `ttl` seconds if given."""
     return _once(effect).set(scope, key, value, ttl)
@@ -130,7 +131,7 @@ async def watch(
     effect: Effect,
     pattern: str = "*",
     function: LuaFunction | None = None,
-    timeout: float = TIMEOUT,  # noqa: ASYNC109 - the timeout of the function
+    timeout: Seconds = TIMEOUT,  # noqa: ASYNC109 - the timeout of the function
     scope: str = "",
 ) -> str:
     """Watch the keys that match a pattern, and return the watch's id.

@@ -43,7 +43,7 @@ local function in_scope(scope)
   ---Store a value; nil deletes the key.
   ---@param key string
   ---@param value any
-  ---@param options? {ttl: number} seconds to keep it
+  ---@param options? {ttl: number|string} seconds to keep it
   function self.set(key, value, options)
     perform("state.set", with_options({ key = key, value = value, scope = scope }, options, "State.set"))
   end
@@ -97,7 +97,7 @@ local function in_scope(scope)
   ---Call fn with each change of the keys that match a pattern, until the spell ends.
   ---@param pattern string
   ---@param fn fun(key: string, new: any, old: any)
-  ---@param options? {timeout: number} seconds fn may take
+  ---@param options? {timeout: number|string} seconds fn may take
   function self.watch(pattern, fn, options)
     check_function(fn, "State.watch")
     return watch(pattern, function(change)

@@ -6,6 +6,7 @@ from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
+from llmspell.limits import Seconds
 from llmspell.permissions import Need, Permissions
 from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.registry import Tools
@@ -69,7 +70,7 @@ def define(
     description: str = "",
     tags: list[str] | None = None,
     params: Value = None,
-    timeout: float | None = None,
+    timeout: Seconds | None = None,
 ) -> None:
     """Define a tool of this run from a Lua function."""
     tools = effect.run[Tools]

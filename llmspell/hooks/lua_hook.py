@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from llmspell.durations import seconds_in
 from llmspell.effects import Run
 from llmspell.hooks.registered_hook import HookCall, SpellHook
 from llmspell.hooks.results import (
@@ -67,6 +68,14 @@ def _given(answer: Mapping[str, Value], *names: str) -> dict[str, Value]:
     return {name: answer[name] for name in names if name in answer}
 
 
+def _timed(answer: Mapping[str, Value], seconds: str, other: str) -> dict[str, Value]:
+    """Like `_given`, for a name whose value is in seconds, or a duration such as "5m", and another."""
+    given = _given(answer, seconds, other)
+    if isinstance(duration := given.get(seconds), str):
+        given[seconds] = seconds_in(duration)
+    return given
+
+
 def _redirect(answer: Mapping[str, Value]) -> Redirect:
     given = _given(answer, "effect", "tool", "model", "args")
     if given.get("args") == []:
@@ -90,10 +99,10 @@ _MAKERS: dict[Value, Callable[[Mapping[str, Value]], HookResult]] = {
     "modify": lambda answer: Modify(_first(answer, "args", "result", "data")),
     "replace": lambda answer: Replace(_first(answer, "result", "data")),
     "halt": lambda answer: Halt(str(answer.get("reason", "no reason given"))),
-    "retry": lambda answer: Retry(**_given(answer, "delay", "attempts")),
+    "retry": lambda answer: Retry(**_timed(answer, "delay", "attempts")),
     "redirect": _redirect,
     "skip": lambda _: Skip(),
-    "cache": lambda answer: Cache(**_given(answer, "key", "ttl")),
+    "cache": lambda answer: Cache(**_timed(answer, "ttl", "key")),
     "fork": lambda answer: Fork(*map(_fork, answer.get("effects") or [])),
 }
 # Synonyms used by other implementations.

@@ -3,13 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import RateLimited
 from llmspell.hooks.effect_hook import subject
-from llmspell.limits import Seconds
+from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.token_bucket import TokenBucket
 from llmspell.values import Value
@@ -30,7 +29,7 @@ class RateLimit(FilteredMiddleware):
         calls: int,
         per: Seconds = 60,
         burst: int | None = None,
-        wait: Seconds | Literal[0] = 60,
+        wait: NonNegativeSeconds = 60,
         only: Sequence[str] = (),
         name: str = "rate_limit",
         effects: Sequence[str] = ("model.request",),

@@ -269,7 +269,7 @@ async def test_an_update_within_itself_is_refused(stored):
     [
         ("State.set('', 1)", "key"),
         ("State.set('k', print)", "a function cannot be stored"),
-        ("State.set('k', 1, {ttl = -1})", "time to live"),
+        ("State.set('k', 1, {ttl = -1})", "ttl: must be a number of seconds"),
         ("State.update('k')", "must be a function"),
         ("State.watch('k')", "State.watch: argument 2 must be a function"),
         ("State.watch(1, print)", "pattern"),

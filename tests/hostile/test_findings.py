@@ -32,7 +32,7 @@ def lua(tmp_path):
     [
         (
             "Tool.define{name = 'made', timeout = 0/0, run = function() end} made{}",
-            "nan is not a number of seconds",
+            "must be a number of seconds above 0, such as 1m30s, not nan",
         ),
         (
             "local a = Agent.create{model = 'x/y', timeout = 0/0} a:prompt('hello')",
