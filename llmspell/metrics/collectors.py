@@ -47,7 +47,7 @@ def of_events(events: Events) -> dict[str, float]:
         "llmspell_events_dropped_total": counts.dropped,
     }
     for (topic, name), count in sorted(events.published_counts.items()):
-        key = series("llmspell_told_total", topic=topic)
+        key = series("llmspell_runtime_events_total", topic=topic)
         values[key] = values.get(key, 0) + count
         if name:
             kind = topic.partition(".")[0]
