@@ -41,7 +41,7 @@ class NotPlain(TypeError):
     """A Python value that has no counterpart in Lua."""
 
 
-_ATOMS = (type(None), bool, int, float, str, bytes, LuaFunction)
+_ATOMS = frozenset((type(None), bool, int, float, str, bytes, LuaFunction))
 MAX_DEPTH = 64
 
 
@@ -58,8 +58,11 @@ def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return pe
         return value
     if depth > MAX_DEPTH:
         raise NotPlain("the value is nested too deeply, or contains itself")
-    if isinstance(value, Mapping):
-        return {_key(k): plain(v, depth + 1) for k, v in value.items()}
+    if type(value) is dict or isinstance(value, Mapping):  # the first is faster
+        return {
+            k if type(k) is str else _key(k): v if type(v) in _ATOMS else plain(v, depth + 1)
+            for k, v in value.items()
+        }
     if isinstance(value, enum.Enum):
         return plain(value.value, depth + 1)
     if isinstance(value, (int, float, str, bytes, bytearray, memoryview)):
@@ -89,8 +92,6 @@ def _atom(
 
 
 def _key(key: Any) -> str | int | float | bytes:
-    if type(key) is str:
-        return key
     if isinstance(key, enum.Enum):
         key = key.value
     if type(key) is bool or not isinstance(key, (str, int, float, bytes)) or key != key:  # noqa: PLR0124 - NaN

@@ -134,7 +134,7 @@ class Agent:
             self,
             id=id,
             history=list(self.history),
-            counter=replace(self.counter),
+            counter=self.counter.copy(),
             lock=_lock(),
             active=set(),
             stream=None,

@@ -86,7 +86,7 @@ class _Turn:
         payers.add(agent.account)
         self.origin = agent.history
         self.conversation = Conversation(list(agent.history), [])
-        self.counter = replace(agent.counter)
+        self.counter = agent.counter.copy()
         self.usage = Usage()
         self.calls: list[Record] = []
         self.failed: list[Value] = []

@@ -23,6 +23,9 @@ class TokenCounter:
     tokens: int = 0
     scale: float = 1.0
 
+    def copy(self) -> TokenCounter:
+        return TokenCounter(self.known, self.tokens, self.scale)
+
     def count(self, request: ModelRequest) -> int:
         if 0 < self.known <= len(request.messages):
             return self.tokens + self.estimate(request.messages[self.known :])

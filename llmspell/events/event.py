@@ -50,7 +50,8 @@ def weight_of(data: Value) -> int:
     if kind is dict:
         weight = _ATOM
         for key, value in data.items():
-            weight += weight_of(key) + weight_of(value)
+            weight += weight_of(key)
+            weight += _ATOM + len(value) if type(value) is str else weight_of(value)
         return weight
     if kind is list:
         return _ATOM + sum(map(weight_of, data))

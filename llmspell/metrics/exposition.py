@@ -36,7 +36,9 @@ FAMILIES = {
     "llmspell_failures_total": Family(
         "counter", "Failures of hooks, middleware, plugins, capabilities and subscribers."
     ),
-    "llmspell_runtime_events_total": Family("counter", "Events that the runtime published, by topic."),
+    "llmspell_runtime_events_total": Family(
+        "counter", "Events that the runtime published, by topic."
+    ),
     "llmspell_events_published_total": Family("counter", "Events published."),
     "llmspell_events_delivered_total": Family("counter", "Events delivered to subscribers."),
     "llmspell_events_dropped_total": Family(

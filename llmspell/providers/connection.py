@@ -165,7 +165,7 @@ class Connection:
     ) -> AsyncIterator[httpx2.Response]:
         """Send the request, with retries, and yield the response once it has begun."""
         async with self._limiter.request():
-            with (self._pools or self._open()).one() as transport:
+            with (self._pools or self._open()).choose() as transport:
                 response = await self._send_with_retries(spec, deadline, transport)
                 try:
                     yield response

@@ -49,10 +49,12 @@ class RequestDeadline:
 
     def _left(self) -> tuple[float, str] | None:
         """Return the seconds left and the setting that limits them; None without a limit."""
+        if self._total is None and self._first is None:
+            return None
         bounds = {"total_timeout": self._total, "first_timeout": self._first}
         passed = monotonic() - self._begin
         left = [(bound - passed, name) for name, bound in bounds.items() if bound is not None]
-        return min(left, default=None)
+        return min(left)
 
 
 async def _next(pieces: AsyncGenerator[T, None]) -> tuple[T, ...]:

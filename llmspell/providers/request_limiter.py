@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 
 import anyio
 
@@ -25,14 +25,14 @@ class RequestLimiter:
         self._slots: anyio.Semaphore | None = None
         self._bucket = per_minute and TokenBucket(max(1.0, per_minute), per_minute / 60)
 
-    @asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
+    def request(self) -> AbstractAsyncContextManager[None]:
         """Hold a slot for a request and its retries, waiting until one is free."""
-        if self._concurrency is None:
-            yield
-            return
+        return nullcontext() if self._concurrency is None else self._slot(self._concurrency)
+
+    @asynccontextmanager
+    async def _slot(self, concurrency: int) -> AsyncIterator[None]:
         if self._slots is None:  # a semaphore belongs to an event loop, so it is created late
-            self._slots = anyio.Semaphore(self._concurrency)
+            self._slots = anyio.Semaphore(concurrency)
         with _cancelled_before_request():
             await self._slots.acquire()
         try:

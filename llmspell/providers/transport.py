@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,13 +22,20 @@ AT_ONCE = 8
 """Connections per pool; idle ones are kept for a while."""
 
 
-class _Pool:
-    """A pool; `busy` is its number of running requests."""
+class Pool:
+    """A pool: a context manager around each of its requests, which counts those that are running."""
 
     __slots__ = ("busy", "transport")
 
     def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
         self.transport, self.busy = transport, 0
+
+    def __enter__(self) -> httpx2.AsyncBaseTransport:
+        self.busy += 1
+        return self.transport
+
+    def __exit__(self, *_: object) -> None:
+        self.busy -= 1
 
 
 class Pools:
@@ -40,26 +45,16 @@ class Pools:
         """Prepare the pools; a given `transport` is the only pool."""
         self._endpoint = endpoint
         self._given = transport
-        self._pools: list[_Pool] = []
+        self._pools: list[Pool] = []
         self._tls: ssl.SSLContext | None = None
 
-    @contextmanager
-    def one(self) -> Iterator[httpx2.AsyncBaseTransport]:
-        """Yield the transport for a request, which counts as running until the block ends."""
-        pool = self._next()
-        pool.busy += 1
-        try:
-            yield pool.transport
-        finally:
-            pool.busy -= 1
-
-    def _next(self) -> _Pool:
+    def choose(self) -> Pool:
         """Return the first pool that is not full, which keeps pools few, else the least full."""
         for pool in self._pools:
             if pool.busy < AT_ONCE:
                 return pool
         if len(self._pools) < (1 if self._given else POOLS):
-            self._pools.append(_Pool(self._given or self._opened()))
+            self._pools.append(Pool(self._given or self._opened()))
             return self._pools[-1]
         return min(self._pools, key=lambda pool: pool.busy)
 

@@ -86,7 +86,7 @@ class Account:
         """
         if "usd" in self._bounds and cost.usd is None and self.budget.unknown_price == "refuse":
             raise UnknownPrice(model)
-        limit = self._lacking(cost, *self._firm)
+        limit = self._lacking(cost, *self._firm) if self._bounds else None
         if limit is not None:
             raise self._exceeded(limit, f"{model} cannot be asked{self._why(limit, cost)}")
 
