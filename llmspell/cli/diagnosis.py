@@ -145,7 +145,8 @@ def _keys(project: Project) -> Iterator[Finding]:
         try:
             place = endpoint(name, providers, os.environ)
         except ConfigError as error:
-            yield Finding("keys", "warning", error.message, error.hint)
+            if name in providers or any(key in os.environ for key in CATALOGUE[name].keys):
+                yield Finding("keys", "warning", error.message, error.hint)
             continue
         if place.key:
             present.append(f"{place.key_env}")

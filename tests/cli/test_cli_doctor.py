@@ -88,6 +88,7 @@ def test_where_all_is_well(llmspell, models, project):
     assert ["ok", "keys", "none is set"] in lines
     assert ["ok", "model", "The configured model is test/gpt."] in lines
     assert ["ok", "answers", url] in lines
+    assert [line for line in lines if line[0] != "ok" and line[1] != "isolation"] == []
     subjects = {line[1] for line in lines}
     assert {"llmspell", "python", "lua", "isolation", "tools"} <= subjects
     assert "\x1b" not in done.out
@@ -104,6 +105,14 @@ def test_keys_are_named_and_not_shown(findings, models):
     models(200, {"data": []}, api_key_env="TEAM_KEY")
     found, code = findings(TEAM_KEY=KEY, GROQ_API_KEY=KEY)
     assert (found["keys"]["text"], code) == ("TEAM_KEY, GROQ_API_KEY", 0)
+
+
+def test_a_key_without_the_address_it_is_for(llmspell, models):
+    models(200, {"data": []})
+    done = llmspell("doctor", AZURE_OPENAI_API_KEY=KEY)
+    assert "base_url is required, or AZURE_OPENAI_ENDPOINT" in done.out
+    assert "warning" in done.out
+    assert "Zx81" not in done.out
 
 
 def test_a_key_that_is_not_there(findings, models):
