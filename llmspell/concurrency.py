@@ -43,7 +43,7 @@ def as_failure(error: asyncio.CancelledError) -> Exception:
 
 
 class CancelledBeforeRequest(asyncio.CancelledError):
-    """A cancellation before a request was sent to anyone, or while others still wait for it."""
+    """A cancellation before a request was sent to anyone."""
 
 
 class Followed(Generic[T]):

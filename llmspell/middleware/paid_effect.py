@@ -10,16 +10,15 @@ from llmspell.errors import EffectTimeout, ProviderError
 from llmspell.journal.recording import Recording
 from llmspell.providers.deserialization import usage_from_plain
 from llmspell.providers.messages import INTERRUPTED, Usage
-from llmspell.providers.request_coalescing import SharedRequest
 from llmspell.spending.account import Cost
 from llmspell.spending.accounts import Accounts
+from llmspell.spending.charge import FREE, Charge
 from llmspell.spending.estimate import Estimate
 from llmspell.spending.prices import Prices
 from llmspell.values import Value
 
 _NOTHING = Usage()
 _PAID_BY_ANOTHER = Usage(usd=0.0)  # of a shared answer
-FREE = Cost(_NOTHING, 0.0, calls=0)
 
 
 class PaidEffect:
@@ -48,29 +47,32 @@ class PaidEffect:
         if loading and (needs_estimate or len(estimate.models) > 1):
             await loading
             loading = None
-        with estimate.join() as shared:
-            reserved = (
-                FREE if shared else self._reservation(estimate, needs_estimate=needs_estimate)
-            )
-            await self._accounts.reserve(paying, reserved, model)
-            cost, payment, recording = FREE, None, self._recording
+        charge = Charge(
+            self._accounts,
+            paying,
+            model,
+            most=lambda: self._reservation(estimate, needs_estimate=needs_estimate),
+            recording=self._recording,
+            record=lambda recording: recording.pay(
+                effect.path, model, self._most_recorded(estimate, priced=not loading)
+            ),
+        )
+        with estimate.join(charge):
+            await charge.reserve()
+            cost = FREE
             try:
-                if recording and not shared:
-                    usd = None if loading else self._highest_price(estimate.usage, estimate.models)
-                    payment = recording.pay(effect.path, model, replace(estimate.usage, usd=usd))
+                if charge.pays:
+                    charge.begin()
                 result = await settled(self._call(effect))
                 if loading:
                     await loading
-                cost = self._settle(result, model, estimate, shared)
+                cost = self._settle(result, model, estimate, charge)
             except BaseException as error:
-                if _may_be_billed(error) and not (shared and shared.payers):
+                if charge.pays and _may_be_billed(error):
                     cost = self._assumed_cost(estimate)
                 raise
             finally:
-                self._accounts.settle(paying, reserved, model, cost)
-                if recording and payment:
-                    used = replace(cost.usage, usd=cost.usd) if cost.calls else None
-                    recording.paid(payment, used, answered=cost.answered)
+                charge.settle(cost)
             return result
 
     def _reservation(self, estimate: Estimate, *, needs_estimate: bool) -> Cost:
@@ -79,6 +81,11 @@ class PaidEffect:
             return Cost(Usage(), 0.0, firm=estimate.streamed)
         usd = self._highest_price(estimate.usage, estimate.models)
         return Cost(estimate.usage, usd, firm=estimate.streamed)
+
+    def _most_recorded(self, estimate: Estimate, *, priced: bool) -> Usage:
+        """Return what to record before a call: the most it may use, and its price if that is known."""
+        usd = self._highest_price(estimate.usage, estimate.models) if priced else None
+        return replace(estimate.usage, usd=usd)
 
     def _highest_price(self, usage: Usage, models: list[str]) -> float | None:
         """Return the cost with the most expensive of the models; None if a price is unknown."""
@@ -94,14 +101,12 @@ class PaidEffect:
         )
         return Cost(usage, self._highest_price(usage, estimate.models), answered=False)
 
-    def _settle(
-        self, result: Value, model: str, estimate: Estimate, shared: SharedRequest | None
-    ) -> Cost:
+    def _settle(self, result: Value, model: str, estimate: Estimate, charge: Charge) -> Cost:
         """Return the cost of an answer, and add it to the answer's usage unless the provider did."""
         if not isinstance(result, dict) or "usage" not in result:
             return FREE  # middleware further inside answered, without a request
         usage = usage_from_plain(result["usage"])
-        if shared and usage == _PAID_BY_ANOTHER:
+        if not charge.pays and usage == _PAID_BY_ANOTHER:
             return FREE
         if usage == _NOTHING:
             return self._assumed_cost(estimate)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llmspell.errors import LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
-from llmspell.providers.request_coalescing import RequestCoalescer, SharedRequest
+from llmspell.providers.request_coalescing import Caller, RequestCoalescer
 from llmspell.providers.settings import ProviderSettings
 from llmspell.registry import Registry
 from llmspell.shutdown import close
@@ -104,12 +104,12 @@ class Models:
             return await self._coalescer.complete(provider.complete, request)
         return await provider.complete(request)
 
-    def join(self, request: ModelRequest) -> AbstractContextManager[SharedRequest | None]:
+    def join(self, request: ModelRequest, caller: Caller) -> AbstractContextManager[None]:
         """Join an identical request in flight, if the settings share it: `RequestCoalescer.join`."""
         settings = self._settings.get(request.model.partition("/")[0])
         if settings is None or not settings.share:
             return nullcontext()
-        return self._coalescer.join(request)
+        return self._coalescer.join(request, caller)
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | ModelResponse, None]:
         """Yield the deltas of an answer, then the whole answer. Raises as `complete` does."""

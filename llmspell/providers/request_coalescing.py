@@ -5,79 +5,120 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-
-from llmspell.concurrency import CancelledBeforeRequest
 
 if TYPE_CHECKING:
     from llmspell.providers.messages import ModelRequest, ModelResponse
 
 
-@dataclass
+class Caller:
+    """One who wants the answer to a request, which others may share.
+
+    Attributes:
+        pays: Whether it pays for the request, or gets the answer that another one pays for.
+    """
+
+    def __init__(self) -> None:
+        self.pays = True
+
+    def give_up(self) -> None:
+        """Stop paying, so that another one can `take_over`."""
+        self.pays = False
+
+    def take_over(self) -> bool:
+        """Start to pay, if possible; return whether it is."""
+        self.pays = True
+        return True
+
+    def take_back(self) -> None:
+        """Pay after all, as nobody has taken over."""
+        self.pays = True
+
+
+@dataclass(eq=False)
 class SharedRequest:
     """A request that is in flight.
 
     Attributes:
         content: What requests that share the answer have in common.
-        waiting: How many callers wait for its answer.
-        payers: How many of them have not joined it, and so have reserved what it may cost.
-        paid: Whether one of the callers has got the answer with its usage.
+        waiting: How many callers have joined it or await its answer.
+        awaiting: Those that await its answer.
+        paid: Whether one of the callers has paid, or is sure to.
     """
 
     content: str
     answer: asyncio.Task[ModelResponse]
     waiting: int = 0
-    payers: int = 0
+    awaiting: list[Caller] = field(default_factory=list)
     paid: bool = False
+
+    def end(self, caller: Caller) -> None:
+        """Decide whether a caller pays, now that the request has ended: one of them does."""
+        caller.pays = caller.pays and not self.paid
+        self.paid = self.paid or caller.pays
+
+    def pass_on(self, caller: Caller) -> None:
+        """Decide who pays in place of a caller that stops waiting; it does if nobody else can."""
+        if caller.pays and not self.paid:
+            others = [other for other in self.awaiting if other is not caller]
+            caller.give_up()
+            if not any(one.pays for one in others) and not any(one.take_over() for one in others):
+                caller.take_back()
+        self.end(caller)
 
 
 class RequestCoalescer:
     """Sends identical requests that are in flight at the same time only once.
 
-    The first caller gets the answer as it is, the others with zero usage, as it was paid for once.
-    The request is cancelled when no caller waits for it any more.
+    The caller who pays gets the answer as it is, the others with zero usage. The request is
+    cancelled when no caller waits for it any more.
     """
 
     def __init__(self) -> None:
         self._in_flight: dict[str, SharedRequest] = {}
+        self._callers: dict[str, Caller] = {}
         self._joined: dict[str, SharedRequest] = {}
 
     @contextmanager
-    def join(self, request: ModelRequest) -> Iterator[SharedRequest | None]:
-        """Join an identical request that is in flight, for a `complete` in the body; or yield None.
+    def join(self, request: ModelRequest, caller: Caller) -> Iterator[None]:
+        """Announce the caller of a `complete` in the body; if it is not to pay, tell it.
 
-        That `complete` gets its answer even if it has come meanwhile, and sends nothing.
+        It joins an identical request that is in flight. Its `complete` then gets the answer even
+        if that has come meanwhile, and sends nothing.
         """
-        shared, key = self._in_flight.get(_content(request)), request.key
-        if shared is None or key is None or key in self._joined:
-            yield None
+        key = request.key
+        if key is None or key in self._callers:
+            yield
             return
-        shared.waiting += 1
-        self._joined[key] = shared
+        self._callers[key] = caller
+        shared = self._in_flight.get(_content(request))
+        if shared is not None:
+            caller.pays = False
+            shared.waiting += 1
+            self._joined[key] = shared
         try:
-            yield shared
+            yield
         finally:
-            if self._joined.pop(key, None):
+            del self._callers[key]
+            if shared is not None and key in self._joined:
+                del self._joined[key]  # it has not asked
                 self._leave(shared)
 
     async def complete(
         self, ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
     ) -> ModelResponse:
         """Return the answer to the request. Raises what `ask` raises."""
-        content = _content(request)
-        joined = self._joined.get(request.key or "")
-        if joined is not None and joined.content == content:
-            del self._joined[request.key or ""]
-            return await self._answer_of(joined)
-        shared = self._send_or_share(ask, request, content)
-        shared.waiting += 1
-        shared.payers += 1
-        try:
-            return await self._answer_of(shared)
-        except asyncio.CancelledError:
-            shared.payers -= 1
-            raise
+        content, key = _content(request), request.key or ""
+        caller = self._callers.get(key) or Caller()
+        shared = self._joined.get(key)
+        if shared is not None and shared.content == content:
+            del self._joined[key]
+        else:
+            caller.pays = True
+            shared = self._send_or_share(ask, request, content)
+            shared.waiting += 1
+        return await self._answer_of(shared, caller)
 
     def _send_or_share(
         self,
@@ -104,20 +145,25 @@ class RequestCoalescer:
             self._forget(shared)
             shared.answer.cancel()
 
-    async def _answer_of(self, shared: SharedRequest) -> ModelResponse:
+    async def _answer_of(self, shared: SharedRequest, caller: Caller) -> ModelResponse:
         """Return the answer, for one of those who are `waiting`."""
+        shared.awaiting.append(caller)
         try:
             response = await asyncio.shield(shared.answer)
-        except asyncio.CancelledError as error:
-            if shared.waiting > 1:  # another caller pays
-                raise CancelledBeforeRequest(*error.args) from error
+        except asyncio.CancelledError:
+            if shared.answer.cancelled():
+                shared.end(caller)
+            else:
+                shared.pass_on(caller)
+            raise
+        except BaseException:
+            shared.end(caller)
             raise
         finally:
+            shared.awaiting.remove(caller)
             self._leave(shared)
-        if shared.paid:
-            return replace(response, usage=type(response.usage)(usd=0.0))
-        shared.paid = True
-        return response
+        shared.end(caller)
+        return response if caller.pays else replace(response, usage=type(response.usage)(usd=0.0))
 
 
 def _content(request: ModelRequest) -> str:

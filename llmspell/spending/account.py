@@ -84,7 +84,7 @@ class Account:
             BudgetExceeded: It does not.
             UnknownPrice: The price is unknown, and the budget refuses such calls.
         """
-        if "usd" in self._bounds and cost.usd is None and self.budget.unknown_price == "refuse":
+        if self._refuses_price(cost):
             raise UnknownPrice(model)
         limit = self._lacking(cost, *self._firm) if self._bounds else None
         if limit is not None:
@@ -96,10 +96,17 @@ class Account:
 
     def fits(self, cost: Cost) -> bool:
         """Return whether a call fits beside those in progress, whatever they turn out to cost."""
-        return not self._bounds or self._lacking(cost, *self._reserved) is None
+        if not self._bounds:
+            return True
+        return not self._refuses_price(cost) and self._lacking(cost, *self._reserved) is None
 
     def reserve(self, cost: Cost) -> None:
         self._reserved.append(cost)
+
+    def exchange(self, reserved: Cost, other: Cost) -> None:
+        """Replace a reservation by another one."""
+        self._reserved.remove(reserved)
+        self._reserved.append(other)
 
     def settle(self, reserved: Cost, model: str, cost: Cost) -> None:
         """Replace the reservation of a finished call by its actual cost."""
@@ -144,6 +151,9 @@ class Account:
                 return
             self._seconds = max(self._seconds, self.budget.seconds)
         raise self._exceeded("seconds", "its time is up")
+
+    def _refuses_price(self, cost: Cost) -> bool:
+        return "usd" in self._bounds and cost.usd is None and self.budget.unknown_price == "refuse"
 
     def _lacking(self, *more: Cost) -> str | None:
         """Return the first amount that would be exceeded by these calls, or None."""

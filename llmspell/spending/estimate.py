@@ -13,7 +13,7 @@ from llmspell.providers.messages import ModelRequest, Usage
 from llmspell.providers.tokens import tokens_asked
 
 if TYPE_CHECKING:
-    from llmspell.providers.request_coalescing import SharedRequest
+    from llmspell.providers.request_coalescing import Caller
 
 MARGIN = 4 / 3  # token estimates are too low for some languages and code
 ANSWER = 4096
@@ -25,7 +25,7 @@ THINKING = {"none": 0, "minimal": 1024, "low": 2048, "medium": 8192, "high": 245
 """Tokens a model may spend on reasoning, by reasoning effort."""
 
 
-Join = Callable[[], AbstractContextManager["SharedRequest | None"]]
+Join = Callable[["Caller"], AbstractContextManager[object]]
 
 
 class Estimate:
@@ -35,7 +35,7 @@ class Estimate:
         models: The models that may answer: the requested one, and others that the request names;
             empty if no model is requested.
         join: Joins a request in flight whose answer this call shares, if there is one; as a context
-            manager around the call.
+            manager around the call, which tells the caller whether it pays.
         streamed: Whether the spell may hold up the answer.
     """
 

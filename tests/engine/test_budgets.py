@@ -9,6 +9,7 @@ from llmspell import Budget
 from llmspell.config import Project, Settings
 from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
 from llmspell.limits import Limits
+from llmspell.middleware import middleware
 from llmspell.providers.anthropic_messages import AnthropicMessages
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelResponse, TextDelta, ToolCallDelta, Usage
@@ -525,7 +526,8 @@ async def test_who_shares_an_answer_needs_no_budget(tmp_path, budget):
     assert (spent.calls, spent.usd, spent.tokens) == (1, 1.0, 2_000_000)
 
 
-async def test_who_still_waits_for_a_shared_answer_pays_for_it(tmp_path):
+@pytest.mark.parametrize("budget", [{"tokens": 3_000_000}, {"calls": 1}])
+async def test_who_still_waits_for_a_shared_answer_pays_for_it(tmp_path, budget):
 
     async def slowly(_):
         await anyio.sleep(0.1)
@@ -539,9 +541,56 @@ async def test_who_still_waits_for_a_shared_answer_pays_for_it(tmp_path):
       function() Task.sleep(0.01) ask() end,
     }}"""
     provider = ScriptedProvider(slowly)
-    spent = await sharing(tmp_path, source, provider, budget=Budget(tokens=3_000_000))
+    spent = await sharing(tmp_path, source, provider, budget=Budget(**budget))
     assert len(provider.requests) == 1
     assert (spent.calls, spent.usd, spent.tokens, spent.unanswered) == (1, 1.0, 2_000_000, 0)
+
+
+@pytest.mark.parametrize("budget", ["calls = 1", "usd = 1", "tokens = 2000000"])
+async def test_who_cannot_pay_for_a_shared_answer_does_not_have_to(tmp_path, budget):
+    """The first caller, which had reserved what the request may cost, pays when it stops waiting."""
+
+    async def slowly(request):
+        if request.messages[-1].text == "Hi":
+            await anyio.sleep(0.2)
+        return answer()
+
+    source = f"""{ASK}
+    local poor = Agent.create{{max_tokens = 1, budget = {{{budget}}}}}
+    poor:prompt("Something else")
+    poor:reset()
+    local text, response
+    Task.all{{
+      function() pcall(Task.timeout, 0.1, ask) end,
+      function() Task.sleep(0.05) text, response = poor:prompt("Hi") end,
+    }}
+    assert(text == "Fine." and response.usage.output_tokens == 0)
+    local _, problem = try(poor.prompt, poor, "More")
+    assert(problem.details.spent["scripted/known"].calls == 1)
+    """
+    provider = ScriptedProvider(slowly)
+    spent = await sharing(tmp_path, source, provider)
+    assert len(provider.requests) == 2
+    assert (spent.calls, spent.unanswered) == (2, 1)
+
+
+async def test_of_two_who_can_pay_for_a_shared_answer_one_does(tmp_path):
+    """Both have reserved what it may cost before either of them asks."""
+
+    async def slowly(_):
+        await anyio.sleep(0.05)
+        return answer()
+
+    @middleware(after="budget", effects="model.request")
+    async def late(effect, call_next):
+        await anyio.sleep(0.01)
+        return await call_next(effect)
+
+    source = f"{ASK}Task.map({{1, 2}}, ask)"
+    provider = ScriptedProvider(slowly)
+    spent = await sharing(tmp_path, source, provider, middleware=[late])
+    assert len(provider.requests) == 1
+    assert (spent.calls, spent.usd) == (1, 1.0)
 
 
 async def test_a_shared_request_that_fails_is_billed_once(tmp_path):
