@@ -76,12 +76,15 @@ def _unknown(name: str) -> click.UsageError:
     from llmspell.cli.error_report import Misuse
     from llmspell.config import find_project
     from llmspell.spell_lookup import named_spells
-    from llmspell.suggestions import did_you_mean
+    from llmspell.suggestions import similar
 
-    if name in named_spells(find_project()):
+    spells = named_spells(find_project())
+    if name in spells:
         hint = f"run the spell of that name with: llmspell run {name}"
+    elif found := similar(name, [*COMMANDS, *spells], most=1):
+        hint = f"did you mean {found[0] if found[0] in COMMANDS else f'run {found[0]}'}?"
     else:
-        hint = did_you_mean(name, COMMANDS, otherwise="see: llmspell --help")
+        hint = "see: llmspell --help"
     return Misuse(f"no command or file named {name}", hint=hint)
 
 

@@ -13,6 +13,7 @@ from llmspell.cli.error_report import describe, exit_code
         ("run --modle=x a.lua", "no such option: --modle", "did you mean --model?"),
         ("rum a.lua", "no command or file named rum", "did you mean run?"),
         ("zzz", "no command or file named zzz", "llmspell --help"),
+        ("helo", "no command or file named helo", "did you mean run hello?"),
         ("counter", "no command or file named counter", "llmspell run counter"),
         ("--json run a.lua", "no spell named run", "options go after the command"),
         ("run conter", "no spell named conter", "did you mean counter?"),
