@@ -77,6 +77,7 @@ class Vm:
             }
         )
         self._image = image  # kept alive: mode B does not copy the bytecode
+        state.execute(b"collectgarbage('stop')")  # the kernel restarts it
         root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"B")
         state.gccollect()  # a third of the heap was needed only for the setup
         self._resume = root.coroutine().send
