@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from llmspell.agents.context import is_too_long
+from llmspell.agents.response_stream import unstreamed_text
 from llmspell.agents.streams import Stream
 from llmspell.effects import Effect
 from llmspell.errors import ProviderError
@@ -102,7 +103,7 @@ class ModelCaller:
         answer = dict(answer)
         pieces = answer.pop("pieces", None)
         response = response_from_plain(answer)
-        text = response.message.text
+        text = unstreamed_text(response.message, spoke=False)
         stream.catch_up(([[text]] if text else []) if pieces is None else pieces)
         return response
 

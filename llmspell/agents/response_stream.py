@@ -52,14 +52,17 @@ async def stream_response(
 async def _read(
     parts: AsyncGenerator[Delta | ModelResponse, None], stream: Stream
 ) -> ModelResponse:
-    begun = False
+    begun = spoke = False
     try:
         async with aclosing(parts):
             async for part in parts:
                 if type(part) is ModelResponse:
+                    if text := unstreamed_text(part.message, spoke=spoke):
+                        stream.push(text)
                     return part
                 begun = True
                 if type(part) is TextDelta:
+                    spoke = True
                     stream.push(part.text)
                 elif type(part) is ReasoningDelta:
                     stream.push({"reasoning": part.text})
@@ -69,6 +72,14 @@ async def _read(
         error.billed |= begun  # tool calls count too, though they are not pieces
         raise
     raise ProviderError("the provider's answer was incomplete")
+
+
+def unstreamed_text(message: Message, *, spoke: bool) -> str:
+    """Return what no delta had of an answer's text; `spoke` is whether some had text.
+
+    Refusals have no deltas, and some servers send a text only with the whole answer.
+    """
+    return message.refusal or ("" if spoke else message.text)
 
 
 def _partial_response(request: ModelRequest, groups: list[list[Piece]]) -> ModelResponse:

@@ -58,7 +58,7 @@ class MessageAssembly:
         called = body.get("type") == "tool_use"
         self._blocks[index] = _Block(body, self._calls if called else None)
         if not called:
-            return ()
+            return _begun(body)
         number, self._calls = self._calls, self._calls + 1
         whole = write_json(body["input"]) if body.get("input") else ""
         return (ToolCallDelta(number, string(body.get("id")), string(body.get("name")), whole),)
@@ -129,6 +129,16 @@ class _Block:
             else:
                 body[name] = string(body.get(name)) + text
         return body
+
+
+def _begun(body: Body) -> Iterable[Delta]:
+    """Return what a block that is not a call already has at its start; usually that is nothing."""
+    kind = body.get("type")
+    if kind == "text" and (text := string(body.get("text"))):
+        return (TextDelta(text),)
+    if kind == "thinking" and (thought := string(body.get("thinking"))):
+        return (ReasoningDelta(thought),)
+    return ()
 
 
 def _parsed(text: str) -> Any:

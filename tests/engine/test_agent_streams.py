@@ -451,3 +451,13 @@ def _count() -> None:
 
 
 _count_streams = tool(name="count")(_count)
+
+
+async def test_a_text_without_pieces_is_one_piece(new_runtime):
+    class Whole(ScriptedProvider):
+        async def stream(self, request):
+            yield await self.complete(request)
+
+    async with new_runtime(providers=[Whole(["One two."])], model="scripted/any") as runtime:
+        source = "local s = Agent.create{}:stream('Hi') return {s(), s()}"
+        assert await runtime.execute(source) == ["One two."]

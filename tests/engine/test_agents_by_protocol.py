@@ -8,9 +8,9 @@ from llmspell.config import Project, Settings
 from llmspell.providers.catalogue import KINDS
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini
-from llmspell.providers.messages import ToolCall
+from llmspell.providers.messages import Refusal, ToolCall
 from llmspell.providers.settings import ProviderSettings
-from llmspell.testing.fakes import FakeServer, Reasoning
+from llmspell.testing.fakes import Answer, FakeServer, Reasoning
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +57,19 @@ async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
     for said in ("4 degrees in Oslo", "no such city"):
         assert said in second
     assert "And in short?" in third
+
+
+async def test_a_refusal_is_streamed_too(kind, new_runtime, tmp_path):
+    async with FakeServer([Answer(Refusal("I will not."))]) as server:
+        own = ProviderSettings(base_url=server.url + version(kind), kind=kind)
+        settings = Settings(providers={"mock": own}, model="mock/m")
+        async with new_runtime(project=Project(tmp_path, settings)) as runtime:
+            streamed, text = await runtime.execute("""
+                local pieces, stream = {}, Agent.create{}:stream("Help me.")
+                for piece in stream, nil, nil, stream do pieces[#pieces + 1] = piece end
+                return {table.concat(pieces), stream:response().text}
+            """)
+    assert streamed == text == "I will not."
 
 
 async def test_an_attached_text_stands_apart_from_the_prompt(kind, new_runtime, tmp_path):

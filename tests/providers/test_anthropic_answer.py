@@ -215,6 +215,26 @@ async def test_arguments_may_come_whole_at_the_beginning():
     assert deltas == [ToolCallDelta(0, "t", "weather", '{"city":"Oslo"}')]
 
 
+async def test_a_text_may_begin_with_its_block():
+    said = events(
+        START,
+        begin(0, type="thinking", thinking="Hm", signature="s"),
+        more(0, "thinking_delta", thinking="m."),
+        begin(1, type="text", text="Oslo"),
+        more(1, "text_delta", text=" it is."),
+        end(),
+        STOP,
+    )
+    response, deltas = await asked(said, stream=True)
+    assert (response.message.reasoning, response.message.text) == ("Hmm.", "Oslo it is.")
+    assert deltas == [
+        ReasoningDelta("Hm"),
+        ReasoningDelta("m."),
+        TextDelta("Oslo"),
+        TextDelta(" it is."),
+    ]
+
+
 async def test_calls_are_counted_without_the_blocks_between_them():
     said = events(
         START,
