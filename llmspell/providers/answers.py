@@ -59,7 +59,7 @@ class AnswerReader:
             ProviderError: The response is neither, or too large.
             httpx2.HTTPError: The connection broke.
         """
-        content_type = response.headers.get("content-type", "")
+        content_type = _content_type(response)
         if "json" in content_type:
             yield as_table(self._endpoint, await self._json(response))
             return
@@ -92,7 +92,7 @@ class AnswerReader:
         try:
             return read_json(redact_complete(body.decode(), self._secrets))
         except ValueError:
-            return Failure(self._unreadable(response.headers.get("content-type", ""), body))
+            return Failure(self._unreadable(_content_type(response), body))
 
     def _too_large(self) -> ProviderError:
         what = f"the answer is larger than {MAX_ANSWER >> 20} MiB"
@@ -109,6 +109,12 @@ class AnswerReader:
             body=shown,
             retry=False,
         )
+
+
+def _content_type(response: httpx2.Response) -> str:
+    """Return the content type in lower case, as case does not matter in it; "" for none."""
+    content_type: str = response.headers.get("content-type", "")
+    return content_type.lower()
 
 
 def as_table(endpoint: Endpoint, answer: Any | Failure) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def refused(
     try:
         answer = read_json(text)
     except ValueError:
-        answer = "it sent a web page" if "html" in headers.get("content-type", "") else text
+        answer = "it sent a web page" if "html" in headers.get("content-type", "").lower() else text
     wish = _retry_after(headers)
     return _refused(endpoint, status, answer, _retry_delay(answer) if wish is None else wish)
 

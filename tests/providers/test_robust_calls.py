@@ -114,6 +114,14 @@ async def test_a_stream_of_another_type(serve, provider_at, http):
             await parts_of(provider)
 
 
+async def test_the_case_of_a_content_type_does_not_matter(serve, provider_at, http, completion):
+    whole = http(completion(), content_type="application/JSON")
+    stream = http(b"".join(WHOLE), content_type="Text/Event-Stream")
+    async with serve(whole, stream) as (_, url), provider_at(url) as provider:
+        assert (await parts_of(provider))[-1].message.text == "Hello."
+        assert (await parts_of(provider))[-1].message.text == "Hello."
+
+
 async def test_a_stream_is_asked_for(serve, provider_at):
     async with serve(streaming(*WHOLE)) as (server, url), provider_at(url) as provider:
         await parts_of(provider)
