@@ -11,7 +11,7 @@ from llmspell.errors import ConfigError
 from llmspell.frozen import Frozen
 from llmspell.limits import read_limits, units
 from llmspell.parameters import TYPES, Parameter, read_parameter, type_of
-from llmspell.permissions import KINDS
+from llmspell.permissions import KINDS, problems_in
 
 _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
 _CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
@@ -141,4 +141,6 @@ def _wrong_permissions(entries: dict[str, Any]) -> list[str]:
             problems.append(f"permissions.{kind}: unknown kind")
         elif not isinstance(targets, list) or not all(isinstance(t, str) for t in targets):
             problems.append(f"permissions.{kind}: must be a list of strings")
+        else:
+            problems += [f"permissions.{problem}" for problem in problems_in({kind: targets})]
     return problems

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmspell.approvals import Approvals
 from llmspell.config import Project
-from llmspell.errors import LimitExceeded
+from llmspell.errors import ConfigError, LimitExceeded
 from llmspell.limits import Budget, Limits, units
-from llmspell.permissions import Grants, Permissions
+from llmspell.permissions import Grants, Permissions, problems_in
 from llmspell.permissions.policy import Ask, PermissionPolicy
 from llmspell.providers.models import Models
 from llmspell.runs import Launch
@@ -39,7 +39,11 @@ class RunConfig:
     """Derives the terms of runs from the host's options and the settings of a project."""
 
     def __init__(self, given: HostOptions, project: Project, models: Models) -> None:
+        """Use these options. Raises ConfigError for a grant or denial that can cover nothing."""
         settings = project.settings
+        for name, grants in (("grants", given.grants), ("denied", given.denied)):
+            if problems := problems_in(grants.as_lists()):
+                raise ConfigError("Runtime", [f"{name}.{problem}" for problem in problems])
         self._policy = PermissionPolicy(
             settings.permissions.merged(given.grants),
             settings.permissions.deny.merged(given.denied),

@@ -138,7 +138,7 @@ class Runtime:
             progress: Called with the progress of downloading the embedded model.
 
         Raises:
-            ConfigError: The settings are invalid.
+            ConfigError: The settings, `grants` or `denied` are invalid.
             PluginError: A tool or bridge cannot be loaded.
         """
         self.project = project or find_project()

@@ -11,7 +11,7 @@ from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError, SpellFailed, SpellSyntaxError
 from llmspell.journal.leaves import beside
 from llmspell.limits import read_limits, units
-from llmspell.permissions import Grants, Kind
+from llmspell.permissions import Grants, Kind, problems_in
 from llmspell.spell import Spell, parse_spell
 from llmspell.spell_lookup import named_parts, spell_from
 from llmspell.values import Value
@@ -42,6 +42,8 @@ async def run(
     lower, problems = read_limits(limits or {})
     if problems:
         raise InvalidArguments("Spell.run", problems, hint=f"limits are {', '.join(units())}")
+    if wrong := problems_in(grants or {}):
+        raise InvalidArguments("Spell.run", [f"grants.{problem}" for problem in wrong])
     named = _NAME.fullmatch(spell) is not None
     try:
         if named:

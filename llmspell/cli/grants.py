@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import click
 
-from llmspell.permissions import EVERYTHING, KINDS, Grants, Kind
+from llmspell.cli.error_report import Misuse
+from llmspell.permissions import EVERYTHING, KINDS, Grants, Kind, problems_in
 
 Verb = Literal["allow", "deny"]
 
@@ -59,10 +60,12 @@ def with_values(args: Sequence[str]) -> list[str]:
 
 
 def grants_in(values: Mapping[str, Any], verb: Verb) -> Grants:
-    """Return the grants, or denials, in the values of the options."""
+    """Return the grants, or denials, in the values of the options. Raises Misuse."""
+    lists = {kind: list(_targets(values.get(f"{verb}_{kind}", ()))) for kind in KINDS}
+    for problem in problems_in(lists):
+        raise Misuse(f"--{verb}-{problem}", hint="see: llmspell run --help")
     if verb == "allow" and values.get("allow_all"):
         return Grants.all()
-    lists = {kind: _targets(values.get(f"{verb}_{kind}", ())) for kind in KINDS}
     return Grants.from_lists(lists)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from llmspell.config.settings import Settings
 from llmspell.errors import ConfigError
-from llmspell.permissions import KINDS, Grants, targets_in
+from llmspell.permissions import KINDS, Grants, problems_in, targets_in
 from llmspell.suggestions import similar
 
 G = TypeVar("G", bound=Grants)
@@ -29,12 +29,17 @@ def check_settings(table: dict[str, Any], source: str) -> Settings:
         # Suppress pydantic's error: it quotes the input, which may contain an API key.
         problems = [_problem(*parts) for parts in errors]
         raise ConfigError(source, problems, hint=_hint(unknown)) from None
-    granted = _targets_read(settings.permissions)
-    return replace(settings, permissions=replace(granted, deny=_targets_read(granted.deny)))
+    permissions = settings.permissions
+    granted = _targets_read(permissions, "permissions", source)
+    denied = _targets_read(permissions.deny, "permissions.deny", source)
+    return replace(settings, permissions=replace(granted, deny=denied))
 
 
-def _targets_read(grants: G) -> G:
-    return replace(grants, **{kind: targets_in(kind, grants[kind] or ()) for kind in KINDS})
+def _targets_read(grants: G, place: str, source: str) -> G:
+    lists = {kind: grants[kind] or () for kind in KINDS}
+    if problems := problems_in(lists):
+        raise ConfigError(source, [f"{place}.{problem}" for problem in problems])
+    return replace(grants, **{kind: targets_in(kind, lists[kind]) for kind in KINDS})
 
 
 def _place(location: tuple[int | str, ...], table: Any) -> str:

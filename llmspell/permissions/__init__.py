@@ -1,6 +1,15 @@
 """What a run may access: grants, checks of needs against them, and their wording for people."""
 
-from llmspell.permissions.grants import EVERYTHING, KINDS, NOTHING, Grants, Kind, Need, targets_in
+from llmspell.permissions.grants import (
+    EVERYTHING,
+    KINDS,
+    NOTHING,
+    Grants,
+    Kind,
+    Need,
+    problems_in,
+    targets_in,
+)
 from llmspell.permissions.run_permissions import Asker, Permissions, Reply
 from llmspell.permissions.wording import flag, flags, in_words, printable
 
@@ -18,5 +27,6 @@ __all__ = [
     "flags",
     "in_words",
     "printable",
+    "problems_in",
     "targets_in",
 ]

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, get_args
 
 from llmspell.frozen import Frozen
-from llmspell.permissions.hosts import EVERY_HOST, EVERY_PUBLIC_HOST, host_in, host_matcher
+from llmspell.permissions.hosts import EVERY_HOST, EVERY_PUBLIC_HOST, host_in, host_matcher, is_host
 from llmspell.permissions.paths import (
     is_decisive,
     path_matcher,
@@ -20,6 +20,7 @@ Kind = Literal["read", "write", "net", "run", "env", "tool", "llm"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 EVERYTHING = "*"
+_WILDCARDS = "*?["  # of `fnmatch`
 
 Targets = tuple[str, ...] | None
 
@@ -56,6 +57,26 @@ def targets_in(kind: Kind, given: Iterable[str]) -> Targets:
     if EVERYTHING in targets and (kind != "net" or len(targets) == 1):
         return ()
     return targets or None
+
+
+def problems_in(lists: Mapping[Any, Iterable[str]]) -> list[str]:
+    """Return what is wrong with lists of targets by kind: those that could never cover anything.
+
+    Such a target is a mistake, and as a denial a dangerous one: nothing would be denied.
+    """
+    hosts = [target for target in lists.get("net", ()) if not is_host(target)]
+    models = [target for target in lists.get("llm", ()) if not _may_be_model(target)]
+    return [
+        *(f"net: {host!r} is not a host such as example.com:8080 or 10.0.0.0/8" for host in hosts),
+        *(
+            f"llm: {name!r} is not a model such as openai/gpt-5.4-mini or openai/*"
+            for name in models
+        ),
+    ]
+
+
+def _may_be_model(target: str) -> bool:
+    return not {"/", *_WILDCARDS}.isdisjoint(target)
 
 
 def is_always_denied(need: Need) -> bool:
@@ -191,7 +212,7 @@ def _name_matcher(name: str) -> Callable[[str], bool]:
 
 def _literal(name: str) -> str:
     """Return a pattern that matches exactly this name."""
-    return re.sub(r"[*?[]", r"[\g<0>]", name)
+    return re.sub(f"[{re.escape(_WILDCARDS)}]", r"[\g<0>]", name)
 
 
 # Functions that take the needed target, and return whether a granted target covers it.

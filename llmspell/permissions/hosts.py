@@ -19,6 +19,11 @@ def host_in(url: str) -> str:
     return shown if port == default or not host else f"{shown}:{port}"
 
 
+def is_host(granted: str) -> bool:
+    """Return whether a grant can cover anything: it is a host, a range of addresses or a wildcard."""
+    return bool(_range(granted) or _granted_parts(granted)[0])
+
+
 def host_matcher(url: str) -> Callable[[str], bool]:
     """Return a function that tells whether a granted host or address range covers a URL."""
     host, port, _ = _parts(url)

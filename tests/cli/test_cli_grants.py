@@ -120,6 +120,21 @@ def test_settings_grant_and_deny(llmspell, write, note, project):
     assert llmspell("exec", READ, "../b.txt", "-A", cwd=below).code == 3
 
 
+def test_a_target_that_could_cover_nothing_is_told(llmspell, write):
+    for flag, target in (
+        ("--allow-net", "http://a.b"),
+        ("--deny-net", "a.b/"),
+        ("--deny-llm", "gpt"),
+    ):
+        done = llmspell("exec", "-A", f"{flag}={target}", "return 1")
+        assert done.code == 2
+        assert done.err.startswith(f"error: {flag}: {target!r} is not a ")
+    write("llmspell.toml", '[permissions.deny]\nnet = ["10.0.0.0/33"]')
+    done = llmspell("exec", "return 1")
+    assert done.code == 2
+    assert "llmspell.toml: permissions.deny.net: '10.0.0.0/33' is not a host" in done.err
+
+
 def test_wrong_front_matter_is_told_with_its_place(llmspell, write):
     write("s.lua", "", "[permissions]\nreed = []\nnet = 'x'")
     done = llmspell("s.lua")

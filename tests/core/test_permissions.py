@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from llmspell.cli.grants import grants_in
 from llmspell.errors import PermissionDenied
-from llmspell.permissions import KINDS, Grants, Need, Permissions, flags, in_words
+from llmspell.permissions import KINDS, Grants, Need, Permissions, flags, in_words, problems_in
 
 
 def net(grant, url):
@@ -322,6 +322,40 @@ def test_what_is_allowed_is_what_the_http_client_reaches(url):
             assert reached.endswith(".good.com")
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "covers_something"),
+    [
+        ("net", "example.com", True),
+        ("net", "*.bücher.de:8080", True),
+        ("net", "*", True),
+        ("net", "**", True),
+        ("net", "::1", True),
+        ("net", "[::1]:80", True),
+        ("net", "fd00::/8", True),
+        ("net", "", False),
+        ("net", "https://example.com", False),
+        ("net", "example.com/", False),
+        ("net", "example.com:http", False),
+        ("net", "example.com:80800", False),
+        ("net", "10.0.0.0/33", False),
+        ("net", "10.0.0.0/8:80", False),
+        ("net", "[::1", False),
+        ("llm", "openai/gpt-5.4-mini", True),
+        ("llm", "*", True),
+        ("llm", "*-mini", True),
+        ("llm", "gpt-5.4-mini", False),
+    ],
+)
+def test_a_target_that_could_cover_nothing_is_a_problem(kind, target, covers_something):
+    assert bool(problems_in({kind: [target]})) is not covers_something
+
+
+@given(st.text(max_size=30))
+def test_every_host_that_is_reached_can_be_granted(url):
+    place = Need("net", url).place
+    assert not place or not problems_in({"net": [place]})
+
+
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_judging_never_fails(grant, target):
     grants = Grants(read=(grant,), write=(grant,), net=(grant,))
@@ -617,9 +651,10 @@ typed = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
         ("run", "~a"),
     ]
 )
-@example([("llm", "'\\$(id)`id`\x1b\n'"), ("read", "$'\\x41'"), ("tool", "--"), ("read", "-")])
+@example([("llm", "a/'\\$(id)`id`\x1b\n'"), ("read", "$'\\x41'"), ("tool", "--"), ("read", "-")])
 def test_the_flag_of_a_hint_grants_just_that_when_pasted_into_a_shell(needs):
     needs = [need for need in itertools.starmap(Need, needs) if need.place]
+    needs = [need for need in needs if need.kind != "llm" or "/" in need.target]
     script = "".join(f"printf '%s\\0' {flag_for(need)}\n" for need in needs)
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True)
     options = [option.decode() for option in done.stdout.split(b"\0")[:-1]]

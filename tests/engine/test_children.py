@@ -45,6 +45,8 @@ async def test_wrong_ones_are_told(lua):
     assert "no such limit" in error["message"]
     error = await _refusal(lua, 'Spell.run("return 1", {grants = {reed = {"x"}}})')
     assert error["code"] == "invalid_arguments"
+    error = await _refusal(lua, 'Spell.run("return 1", {grants = {net = {"a.b/c"}}})')
+    assert error["message"].startswith("Spell.run: grants.net: 'a.b/c' is not a host")
     error = await _refusal(lua, 'Spell.run("return 1", 5)')
     assert error["code"] == "invalid_arguments"
     error = await _refusal(lua, 'Spell.run("--- /// spell\\n--- nmae = 1\\n--- ///")')

@@ -442,6 +442,14 @@ async def test_front_matter_that_was_granted_for_always(run, files, monkeypatch)
         ("net = [1]", "permissions.net: must be a list of strings"),
         ("net = true", "permissions.net: must be a list of strings"),
         ("deny = {read = []}", "permissions.deny: unknown kind"),
+        (
+            'net = ["http://a.b/"]',
+            "permissions.net: 'http://a.b/' is not a host such as example.com:8080 or 10.0.0.0/8",
+        ),
+        (
+            'llm = ["gpt-5"]',
+            "permissions.llm: 'gpt-5' is not a model such as openai/gpt-5.4-mini or openai/*",
+        ),
     ],
 )
 async def test_wrong_front_matter_is_told(run, line, said):
