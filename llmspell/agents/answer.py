@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmspell.providers.messages import Message, Usage
+from llmspell.providers.strict_json import read_json
 from llmspell.schema import schema_problems
 from llmspell.values import Value, legible
 
@@ -53,8 +54,8 @@ class Answer:
 def decoded(schema: dict[str, Any], text: str, finish_reason: str) -> tuple[Value, list[str]]:
     """Parse an answer's JSON text; return the data, and the problems with it."""
     try:
-        data = json.loads(_unfenced(text))
-    except (ValueError, RecursionError) as error:
+        data = read_json(_unfenced(text))
+    except ValueError as error:
         problems = [f"it is not valid JSON: {error}"]
         if finish_reason == "length":
             problems.append("it was cut off: raise max_tokens")
