@@ -200,6 +200,19 @@ end
 
 stream_type.__close = stream_methods.close
 
+local function check_options(callee, options, known)
+  if options ~= nil and type(options) ~= "table" then
+    fail("invalid_arguments", callee .. ": the options must be a table, not a " .. type(options))
+  end
+  for name in next, options or {} do
+    if not known[name] then
+      fail("invalid_arguments", callee .. ": " .. host.tostring(name) .. " is not an option")
+    end
+  end
+end
+
+local OF_STREAM, OF_PROMPT = { timeout = true }, { timeout = true, on_text = true }
+
 local function open(agent, input, options, text)
   local request = { agent = agent.id, input = input, timeout = options and options.timeout }
   local self, stream = setmetatable({}, stream_type), { text = text, at = 0 }
@@ -214,6 +227,7 @@ end
 ---@param options? {timeout: number|string}
 ---@return AgentStream
 function methods:stream(input, options)
+  check_options("agent:stream", options, OF_STREAM)
   return open(self, input, options, true)
 end
 
@@ -222,6 +236,7 @@ end
 ---@param options? {timeout: number|string}
 ---@return AgentStream
 function methods:events(input, options)
+  check_options("agent:events", options, OF_STREAM)
   return open(self, input, options)
 end
 
@@ -236,7 +251,7 @@ local function ask(agent, input, options)
   elseif type(on_text) ~= "function" then
     fail("invalid_arguments", "on_text must be a function, not a " .. type(on_text))
   end
-  local stream <close> = agent:stream(input, options)
+  local stream <close> = open(agent, input, options, true)
   for piece in stream do
     on_text(piece)
   end
@@ -249,6 +264,7 @@ end
 ---@return any answer text, or the decoded table of an agent with `output`
 ---@return table response {text, data, usage, steps, tool_calls, finish_reason, model, agent, failed}
 function methods:prompt(input, options)
+  check_options("agent:prompt", options, OF_PROMPT)
   local response = ask(self, input, options)
   if response.data ~= nil then
     return response.data, response

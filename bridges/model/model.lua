@@ -15,6 +15,8 @@ local Model = {}
 function Model.request(request)
   if type(request) == "string" then
     request = { messages = { { role = "user", content = request } } }
+  elseif type(request) ~= "table" then
+    fail("invalid_arguments", "Model.request: takes a request or a text, not a " .. type(request))
   end
   local args = {}
   for key, value in next, request do

@@ -77,7 +77,24 @@ local function is_member(value)
   return type(value) == "function" or (type(value) == "table" and value.prompt ~= nil)
 end
 
-local function check_options(callee, options)
+local function check_limit(callee, options, name)
+  local number = options[name]
+  if number ~= nil and (type(number) ~= "number" or number < 1 or number % 1 ~= 0) then
+    fail("invalid_arguments", callee .. ": " .. name .. " must be a whole number, 1 or more")
+  end
+end
+
+local function check_options(callee, options, known)
+  for name in next, options do
+    if name ~= "name" and name ~= "limit" and not known[name] then
+      fail("invalid_arguments", callee .. ": " .. name .. " is not an option")
+    end
+  end
+  if options.name ~= nil and type(options.name) ~= "string" then
+    fail("invalid_arguments", callee .. ": name is not a string")
+  end
+  check_limit(callee, options, "limit")
+  check_limit(callee, options, "rounds")
   for _, name in ipairs({ "judge", "combine" }) do
     if options[name] ~= nil and not is_member(options[name]) then
       fail("invalid_arguments", callee .. ": " .. name .. " is not an agent, team or function")
@@ -88,7 +105,8 @@ local function check_options(callee, options)
   end
 end
 
-local function new(callee, options, work)
+-- Creates a team; `known` has its kind's own options as keys.
+local function new(callee, options, known, work)
   if type(options) ~= "table" then
     fail("invalid_arguments", callee .. ": takes a table of members and options")
   end
@@ -107,7 +125,7 @@ local function new(callee, options, work)
       own[field] = value
     end
   end
-  check_options(callee, own)
+  check_options(callee, own, known)
   local team = { name = own.name or "team", members = members, options = own, work = work }
   return setmetatable(team, { __index = methods, __name = "team" })
 end
@@ -142,7 +160,7 @@ end
 ---@param members table a list of members
 ---@return TeamHandle
 function Team.sequential(members)
-  return new("Team.sequential", members, function(team, input, response)
+  return new("Team.sequential", members, {}, function(team, input, response)
     for number, member in ipairs(team.members) do
       input = ask_one(member, response, input)
       response.answers[number] = input
@@ -155,7 +173,7 @@ end
 ---@param members table a list of members; limit: how many at once; combine: a member that gets the list
 ---@return TeamHandle
 function Team.parallel(members)
-  return new("Team.parallel", members, function(team, input, response)
+  return new("Team.parallel", members, { combine = true }, function(team, input, response)
     response.answers = ask_all(team, response, same(input))
     local combine = team.options.combine
     return combine and ask_one(combine, response, response.answers) or response.answers
@@ -185,7 +203,7 @@ end
 ---@param members table a list of members; key: fun(answer): what makes answers equal, nil if it does not count
 ---@return TeamHandle
 function Team.vote(members)
-  return new("Team.vote", members, function(team, input, response)
+  return new("Team.vote", members, { key = true }, function(team, input, response)
     local key = team.options.key or key_of
     local answers = ask_all(team, response, same(input))
     local votes, first, order, best = {}, {}, {}, nil
@@ -236,7 +254,7 @@ end
 ---@param members table a list of members; rounds: integer, 2; judge: a member
 ---@return TeamHandle
 function Team.debate(members)
-  return new("Team.debate", members, function(team, input, response)
+  return new("Team.debate", members, { judge = true, rounds = true }, function(team, input, response)
     response.answers = ask_all(team, response, same(input))
     for _ = 2, team.options.rounds or 2 do
       local before = response.answers

@@ -54,17 +54,31 @@ def tool(run: Run, entry: Value) -> str | Tool:
         resolved = run[Tools].find(entry)
         return resolved if "@" in entry else entry  # the model calls a pinned version by its name
     if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
-        return LuaTool(
-            str(entry.get("name")),
-            entry["run"],
-            description=str(entry.get("description", "")),
-            params=entry.get("params"),
-            timeout=entry.get("timeout"),
-        )
+        return _lua_tool(entry)
     if isinstance(entry, Mapping) and isinstance(entry.get("agent"), str):
         agent = run[Agents].find(entry["agent"])
         return AgentTool(agent, name=entry.get("name"), description=entry.get("description", ""))
     raise _wrong("tools: each is a tool's name, an agent, or {name, description, params, run}")
+
+
+_FIELDS = ("name", "description", "params", "run")
+
+
+def _lua_tool(entry: Mapping[str, Value]) -> LuaTool:
+    """Convert a `tools` entry that is a function of the spell."""
+    problems = [
+        f"tools: {field} is not a field of a tool" for field in entry if field not in _FIELDS
+    ]
+    name, description = entry.get("name"), entry.get("description", "")
+    if not isinstance(name, str):
+        problems.append("tools: a tool's name must be a string")
+    if not isinstance(description, str):
+        problems.append("tools: a tool's description must be a string")
+    if problems:
+        raise InvalidArguments("Agent.create", problems, hint=f"a tool has {', '.join(_FIELDS)}")
+    return LuaTool(
+        str(name), entry["run"], description=str(description), params=entry.get("params")
+    )
 
 
 def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str | Tool, ...]:

@@ -196,7 +196,13 @@ async def test_structured_output_is_decoded_and_checked(script):
     assert result == [{"winner": 2, "list": [1.5]}] * 2 + [answer]
     assert request.output["properties"]["winner"] == {"type": "integer"}
     assert request.output["required"] == ["list", "winner"]
-    for wrong in ("nonsense", '{"winner": "two", "list": []}', "[]"):
+    for wrong in (
+        "nonsense",
+        '{"winner": "two", "list": []}',
+        "[]",
+        '{"winner": 2, "list": [NaN]}',
+        '{"winner": 2, "list": [Infinity, 1e999]}',
+    ):
         with pytest.raises(SpellRuntimeError) as caught:
             await script(source, [wrong])
         assert isinstance(caught.value.cause, AgentError)
@@ -338,10 +344,23 @@ async def test_tables_and_attachments_are_inputs(script):
             "Agent.create{tools = {{name = 'x', run = print, params = {a = 'strin'}}}}",
             "unknown type",
         ),
+        ("Agent.create{tools = {{run = print}}}", "a tool's name must be a string"),
+        (
+            "Agent.create{tools = {{name = 'x', run = print, parms = {}}}}",
+            "parms is not a field of a tool",
+        ),
         ("Agent.create{output = 'nonsense'}", "unknown type"),
         ("Agent.create{temprature = 1}", "temprature is not a parameter"),
         ("Agent.create{max_steps = 0}", "max_steps"),
         ("Agent.create{}:prompt('')", "empty"),
+        ("Agent.create{}:prompt('x', {max_tokens = 5})", "max_tokens is not an option"),
+        (
+            "Agent.create{}:prompt('x', 5)",
+            "agent:prompt: the options must be a table, not a number",
+        ),
+        ("Agent.create{}:stream('x', {on_text = print})", "agent:stream: on_text is not an option"),
+        ("Agent.create{}:events('x', 5)", "agent:events: the options must be a table"),
+        ("Model.request(5)", "Model.request: takes a request or a text, not a number"),
         (
             "Agent.create{model = 'nonsense'}",
             "model: 'nonsense' does not name a provider and a model",

@@ -156,6 +156,11 @@ async def test_teams_are_members_and_tools(script):
         ("Team.vote{who('a'), key = 'n'}", "key is not a function"),
         ("Team.debate{who('a'), judge = 'ann'}", "judge is not an agent"),
         ("Team.parallel{who('a'), combine = 1}", "combine is not an agent"),
+        ("Team.parallel{who('a'), combin = who('b')}", "Team.parallel: combin is not an option"),
+        ("Team.vote{who('a'), rounds = 3}", "Team.vote: rounds is not an option"),
+        ("Team.sequential{who('a'), limit = 0}", "limit must be a whole number, 1 or more"),
+        ("Team.debate{who('a'), rounds = 0}", "rounds must be a whole number, 1 or more"),
+        ("Team.debate{who('a'), name = 5}", "name is not a string"),
         ("Team.sequential{function() error('broken', 0) end}:prompt('x')", "broken"),
     ],
 )
