@@ -3,6 +3,7 @@
 
 local part = ...
 local guard, parking = part("guard"), part("parking")
+local wrong_type, keep_frame = part("arguments").wrong_type, part("arguments").keep_frame
 local error, pcall, type, setmetatable = error, pcall, type, setmetatable
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
 local close, running, isyieldable = coroutine.close, coroutine.running, coroutine.isyieldable
@@ -19,7 +20,7 @@ local failures = setmetatable({}, { __mode = "k" })
 
 local function expect_thread(co, callee)
   if type(co) ~= "thread" then
-    fail("bad argument #1 to '" .. callee .. "' (thread expected, got " .. type(co) .. ")")
+    wrong_type(co, "thread", 1, callee)
   end
 end
 
@@ -79,9 +80,9 @@ end
 
 -- The function of a coroutine runs protected, so that it never dies inside a hook: Lua would then leave
 -- its hooks disabled, and close() would run its __close handlers unwatched.
-local function spell_create(f)
+local function create_for(callee, f)
   if type(f) ~= "function" then
-    fail("bad argument #1 to 'create' (function expected, got " .. type(f) .. ")")
+    wrong_type(f, "function", 1, callee)
   end
   charge(100)
   local co = create(function(...)
@@ -89,6 +90,10 @@ local function spell_create(f)
   end)
   watch(co)
   return co
+end
+
+local function spell_create(f)
+  return keep_frame(create_for("create", f))
 end
 
 local enter
@@ -147,7 +152,7 @@ local function spell_resume(co, ...)
 end
 
 local function spell_wrap(f)
-  local co = spell_create(f)
+  local co = create_for("wrap", f)
   return function(...)
     if reserved[co] then
       return enter(co, true, ...)
@@ -158,8 +163,7 @@ local function spell_wrap(f)
   end
 end
 
-local function spell_status(co)
-  expect_thread(co, "status")
+local function status_of(co)
   local state = status(co)
   if state == "suspended" and reserved[co] then
     return "normal"
@@ -167,11 +171,17 @@ local function spell_status(co)
   return state
 end
 
+local function spell_status(co)
+  expect_thread(co, "status")
+  return status_of(co)
+end
+
 local function spell_close(co)
   if co == nil then
     co = running()
   end
-  local state = spell_status(co)
+  expect_thread(co, "close")
+  local state = status_of(co)
   if state == "running" and reserved[co] then
     fail("cannot close main thread")
   elseif state == "normal" then

@@ -45,7 +45,7 @@ return function(chunk, name, mode, ...)
     source = result
   end
   source = text(source, 1, "load")
-  name = name == nil and (source == chunk and source or "=(load)") or text(name, 2, "load")
+  name = name == nil and (type(chunk) == "function" and "=(load)" or source) or text(name, 2, "load")
   mode = mode == nil and "bt" or text(mode, 3, "load")
   if byte(source, 1) == ESCAPE then
     return nil, "attempt to load a binary chunk (mode is 't')"

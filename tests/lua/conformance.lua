@@ -316,6 +316,7 @@ check("load", function()
   local function h () local y=x return XX end
   local f2 = load("XX = ...; return XX", "", "t", {}) assert(f2(5) == 5 and XX == 123)
   assert(select(2, load("x=")):find("unexpected symbol near <eof>"))
+  assert(select(2, load(12)):find('[string "12"]:1:', 1, true))
   assert(not pcall(load, print, "x", "t") or true)
   assert(select("#", load("return")()) == 0)
 end)

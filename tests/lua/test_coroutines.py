@@ -218,7 +218,13 @@ def test_a_task_looks_like_the_main_thread():
         ("coroutine.close()", "cannot close main thread"),
         ("coroutine.resume(1)", "bad argument #1 to 'resume' (thread expected, got number)"),
         ("coroutine.status()", "bad argument #1 to 'status' (thread expected, got nil)"),
-        ("coroutine.wrap(1)", "bad argument #1 to 'create' (function expected, got number)"),
+        ("coroutine.create(1)", "bad argument #1 to 'create' (function expected, got number)"),
+        ("coroutine.wrap(1)", "bad argument #1 to 'wrap' (function expected, got number)"),
+        ("coroutine.close(1)", "bad argument #1 to 'close' (thread expected, got number)"),
+        (
+            "coroutine.status(setmetatable({}, {__name = 'Task'}))",
+            "bad argument #1 to 'status' (thread expected, got Task)",
+        ),
         ("coroutine.wrap(error)('e')", "e"),
     ],
 )
