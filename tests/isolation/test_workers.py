@@ -201,18 +201,19 @@ async def _run_on(pipe_says, *, limits=None):
 
     worker = Worker(Watchdog(), send)
     theirs.sendall(_frame(json.dumps([os.getpid(), []]).encode()))
-    await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
-    await worker.greet()
-    worker.set_up(limits, seed=1, tools=[])
-    driver = Driver(worker, lambda *_: wait(), limits=limits, output=lambda _: None)
-    theirs.setblocking(False)
-    saying = asyncio.create_task(asyncio.get_running_loop().sock_sendall(theirs, pipe_says))
-    try:
-        with anyio.fail_after(5):
-            return await driver.run(messages.main("@x.lua", b"", {}, []))
-    finally:
-        saying.cancel()
-        assert worker in killed
+    with theirs:
+        await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
+        await worker.greet()
+        worker.set_up(limits, seed=1, tools=[])
+        driver = Driver(worker, lambda *_: wait(), limits=limits, output=lambda _: None)
+        theirs.setblocking(False)
+        saying = asyncio.create_task(asyncio.get_running_loop().sock_sendall(theirs, pipe_says))
+        try:
+            with anyio.fail_after(5):
+                return await driver.run(messages.main("@x.lua", b"", {}, []))
+        finally:
+            saying.cancel()
+            assert worker in killed
 
 
 @pytest.mark.parametrize(
