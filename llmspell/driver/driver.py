@@ -297,11 +297,11 @@ class Driver:
                 break
             self.resumed = monotonic()
             out = self._vm.resume(message, apart=self._slow)
-            if type(out) is bytes and self._turns and self._turns.is_late():
+            if type(out) is bytes and self._turns and self._turns.slices.is_late():
                 out = _settled(out)  # the record has others first
             if type(out) is not bytes:
                 if self._turns:
-                    self._turns.begin_slice()
+                    self._turns.slices.begin()
                 self._elsewhere = cast("asyncio.Future[bytes]", out)
                 self._elsewhere.add_done_callback(self._came_back)
                 break
@@ -327,7 +327,7 @@ class Driver:
     def _came_back(self, _: object) -> None:
         """Continue after Lua has run a slice in a thread or another process."""
         if self._turns:
-            self._turns.end_slice()
+            self._turns.slices.end()
         self._slow = monotonic() - self.resumed > LONG_SLICE
         if not self._done:  # else the run was cancelled meanwhile
             self._go_on()
@@ -335,7 +335,7 @@ class Driver:
     def _hear_back(self) -> bool:
         """Act on the messages of such a slice, once they are due; return as `_listen` does."""
         resumed = self._elsewhere
-        if not (resumed and resumed.done()) or (self._turns and not self._turns.accept_slice()):
+        if not (resumed and resumed.done()) or (self._turns and not self._turns.slices.accept()):
             return False
         self._elsewhere = None
         return self._listen(resumed.result())

@@ -104,8 +104,15 @@ class AbandonedEffects:
         for step in (path, *all_around(path)):
             for under, asked in self._asked.items():
                 if step.startswith(under) and step[len(under) :] in asked.values():
-                    return bool(under) and self.find_around(under[:-1]) is not None
+                    return self.is_abandoned(under)
         return False
+
+    def is_abandoned(self, under: str) -> bool:
+        """Return whether the effect that runs a child spell has been abandoned.
+
+        `under` is its path with a slash; empty for the run itself, which never is.
+        """
+        return bool(under) and self.find_around(under[:-1]) is not None
 
     def find_around(self, path: str) -> GivenUp | None:
         """Like `find`, without the exception for a cancelled task."""

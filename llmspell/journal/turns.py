@@ -14,7 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from llmspell.journal.recorded_calls import storable
-from llmspell.journal.recording import BACK, LATE, Recording
+from llmspell.journal.recording import Recording
+from llmspell.journal.slices import Slices
 from llmspell.lua import messages
 from llmspell.values import LuaFunction
 
@@ -32,6 +33,7 @@ class Turns:
     """The turns of one Lua state.
 
     Attributes:
+        slices: The turns in which the state computes outside the event loop.
         held: Messages that are held back until their turn.
         waits: Whether the next batch is incomplete, or belongs to another state.
     """
@@ -55,6 +57,7 @@ class Turns:
                 whether somebody may want the call's outcome.
             refuse: Has the driver refuse calls into the spell, once it is abandoned.
         """
+        self.slices = Slices(recording, under, wake)
         self.held: list[Named] = []
         self.waits = False
         self._recording, self._under, self._wake = recording, under, wake
@@ -62,7 +65,6 @@ class Turns:
         self._made: dict[str, int] = {}
         self._calls: dict[int, str] = {}
         self._dropped: set[int] = set()
-        self._ended_before = 0
         self._asked: dict[int, str] = {}
         recording.abandoned.state_began(under, self._asked)
         if under:
@@ -101,7 +103,7 @@ class Turns:
         history = recording.history
         if recording.abandoned.void:
             self._drop_void()
-        if self._is_abandoned():
+        if recording.abandoned.is_abandoned(self._under):
             self._wait(None)
             return None
         if recording.leaving() or (history is not None and self._is_early(history)):
@@ -161,11 +163,6 @@ class Turns:
             self._calls[again.number] = path
         return again.number
 
-    def _is_abandoned(self) -> bool:
-        """Return whether the effect that runs this child has been abandoned."""
-        abandoned, under = self._recording.abandoned, self._under
-        return bool(under and abandoned.find_around(under[:-1]))
-
     def note_request(self, task: int, path: str) -> None:
         """Note that a task requests the effect at a path."""
         self._asked[task] = path
@@ -205,7 +202,7 @@ class Turns:
         """Note that the Lua state has ended."""
         self._recording.abandoned.child_ended(self._under[:-1])
         self._recording.abandoned.state_ended(self._under)
-        self._recording.in_time.discard(self._under)
+        self.slices.drop()
 
     def drop(self, task: int, inbox: list[bytes]) -> None:
         """Drop the answer of an abandoned effect.
@@ -244,59 +241,6 @@ class Turns:
             if number in self._dropped:
                 return
         self.held.append((self._name(message), message))
-
-    # A state that computes outside the event loop is heard before the next turn of any state, and before
-    # any leaf ends. Otherwise it is late; that it is, and when it is heard, has a row.
-
-    def is_late(self) -> bool:
-        """Return whether the record says that other states had turns before this one was heard."""
-        recorded = self._recorded_next()
-        return recorded is not None and recorded.names == [LATE]
-
-    def begin_slice(self) -> None:
-        """Note that the Lua state computes outside the event loop."""
-        recording = self._recording
-        recording.computing += 1
-        self._ended_before = recording.ended
-        if self.is_late():
-            recording.turned(self._under, None)
-        else:
-            recording.in_time.add(self._under)
-
-    def end_slice(self) -> None:
-        """Note that it has stopped computing."""
-        self._recording.computing -= 1
-
-    def accept_slice(self) -> bool:
-        """Return whether the messages of a state that has computed are due, and note that."""
-        recording = self._recording
-        history = recording.history
-        follows = history is not None and history.has_turns_after(recording.turn)
-        if self._is_abandoned() or recording.leaving():
-            return False
-        if self._under in recording.in_time:
-            recording.in_time.remove(self._under)
-            if recording.ended > self._ended_before and not follows:  # their outcomes came before
-                recording.turned(self._under, LATE)
-                recording.turned(self._under, BACK)
-            if history is not None:
-                history.wake()
-        elif history is None:
-            recording.turned(self._under, BACK)
-        else:
-            recorded = self._recorded_next()
-            due = recorded is not None and recorded.names == [BACK] and not recording.in_time
-            if not history.ready(recording.turn) or (follows and not due):
-                history.hold(self._wake)
-                return False
-            recording.turned(self._under, None if follows else BACK)
-        return True
-
-    def _recorded_next(self) -> Batch | None:
-        """Return what is recorded of the next turn, if it is this state's."""
-        history = self._recording.history
-        recorded = history.batch(self._recording.turn + 1) if history is not None else None
-        return recorded if recorded is not None and recorded.under == self._under else None
 
     def _told(self, history: History, recorded: Batch) -> bytes | None:
         """Return the recorded batch, if all of its messages have arrived."""
