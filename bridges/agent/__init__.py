@@ -167,7 +167,7 @@ def stop(effect: Effect, stream: str) -> None:
 
 @bridge.effect(leaf=False)
 def close(effect: Effect, stream: str) -> None:
-    """Discard a stream whose prompt failed before it started."""
+    """Discard a stream whose prompt failed, or did not start because a hook answered for it."""
     effect.run[Streams].close(stream)
 
 

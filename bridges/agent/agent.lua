@@ -134,8 +134,10 @@ local function work(stream, request)
   request.stream = stream.id
   local ok, response = pcall(perform, "agent.run", request)
   stream.done = true
-  if not ok then
+  if not (ok and stream.over) then -- it failed, or a hook answered for it: the reader may be waiting
     perform("agent.close", { stream = stream.id })
+  end
+  if not ok then
     error(response, 0)
   end
   return response
@@ -148,6 +150,16 @@ local function finish(stream)
     stream.response = await(stream.task)
   end
   return stream.response
+end
+
+-- Returns what a response that a hook put in has for the stream's reader, who has got nothing so far.
+local function unstreamed(stream, response)
+  if type(response) ~= "table" then
+    return nil
+  elseif stream.text then
+    return response.text ~= "" and response.text or nil
+  end
+  return { type = "answer", text = response.text, data = response.data }
 end
 
 -- Returns the stream's next item; items arrive in groups.
@@ -165,8 +177,8 @@ local function take(stream)
     group = perform("agent.next", { stream = stream.id, text = stream.text })
   end
   if group == nil then
-    finish(stream)
-    return nil
+    local response = finish(stream)
+    return not stream.group and unstreamed(stream, response) or nil
   end
   stream.group, stream.at = group, 1
   return group[1]
@@ -266,7 +278,12 @@ end
 function methods:prompt(input, options)
   check_options("agent:prompt", options, OF_PROMPT)
   local response = ask(self, input, options)
-  if response.data ~= nil then
+  if response == nil then -- a hook skipped the prompt
+    return nil
+  elseif type(response) ~= "table" then
+    local problem = "agent.run: the result that a hook gave it must be a table such as {text = …}, not a "
+    fail("agent_error", problem .. type(response))
+  elseif response.data ~= nil then
     return response.data, response
   end
   return response.text, response

@@ -21,7 +21,7 @@ local function ask(member, input)
     return { answer = member(input) }
   end
   local answer, response = member:prompt(input)
-  return { answer = answer, usage = response.usage }
+  return { answer = answer, usage = response and response.usage }
 end
 
 local function text_of(value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from llmspell.agents.agent import Agent
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments
+from llmspell.errors import AgentError, InvalidArguments
 from llmspell.schema import schema_problems
 from llmspell.tools.tool import Tool, check_tool_name
 from llmspell.values import Value
@@ -45,4 +46,12 @@ class AgentTool(Tool):
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         fork = await effect.perform("agent.fork", agent=self.agent.id)
         answer = await effect.perform("agent.run", agent=fork, input=bound["input"])
-        return answer["text"] if answer["data"] is None else answer["data"]
+        if answer is None:  # a hook skipped it
+            return None
+        if not isinstance(answer, Mapping):
+            raise AgentError(
+                "agent.run: the result that a hook gave it must be a table such as {text = …},"
+                f" not {answer!r}"
+            )
+        data = answer.get("data")
+        return answer.get("text") if data is None else data

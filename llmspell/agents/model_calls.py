@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,8 +100,10 @@ class ModelCaller:
         except ProviderError as error:
             stream.catch_up(error.details.get("pieces", ()))
             raise
-        answer = dict(answer)
-        pieces = answer.pop("pieces", None)
+        pieces = None
+        if isinstance(answer, Mapping):  # a hook may have put in anything
+            answer = dict(answer)
+            pieces = answer.pop("pieces", None)
         response = response_from_plain(answer)
         text = unstreamed_text(response.message, spoke=False)
         stream.catch_up(([[text]] if text else []) if pieces is None else pieces)

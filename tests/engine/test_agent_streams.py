@@ -414,6 +414,43 @@ async def test_tasks_take_turns_with_streams_of_one_agent(script):
     assert result == [["aa", "bb", "cc"], 6]
 
 
+@pytest.mark.parametrize(
+    ("answer", "heard"),
+    [
+        ("Hook.replace{text = 'tea'}", ["tea", "answer=tea", "tea", "tea"]),
+        ("Hook.replace{data = {1}}", ["", "answer=nil", "table", "nil"]),
+        ("Hook.skip()", ["", "", "nil", "nil"]),
+    ],
+)
+async def test_a_stream_ends_when_a_hook_answers_instead_of_the_agent(script, answer, heard):
+    result, requests = await script(
+        f"""
+        Hook.before("agent.run", function() return {answer} end)
+        local agent = Agent.create{{}}
+        local pieces, events = "", ""
+        for piece in agent:stream("go") do pieces = pieces .. piece end
+        for event in agent:events("go") do events = event.type .. "=" .. tostring(event.text) end
+        local said = agent:prompt("go", {{on_text = function() end}})
+        local response = agent:execute("go")
+        return {{pieces, events, type(said) == "string" and said or type(said), tostring(response and response.text)}}
+        """,
+        [],
+    )
+    assert result == heard
+    assert requests == []
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize("how", ["prompt('go')", "stream('go'):response()"])
+async def test_an_answer_of_a_hook_that_is_no_table_is_refused(script, phase, how):
+    source = f"""
+        Hook.{phase}("model.request", function() return Hook.replace("tea") end)
+        Agent.create{{}}:{how}
+    """
+    with pytest.raises(SpellRuntimeError, match="it must be a table"):
+        await script(source, ["coffee"])
+
+
 async def test_many_streams_at_once_do_not_mix(script):
     result, _ = await script(
         """

@@ -223,6 +223,33 @@ async def test_an_agent_is_a_tool_of_another(script):
     assert requests[1].messages[0].text == "why?"
 
 
+@pytest.mark.parametrize(
+    ("answer", "result", "error"),
+    [
+        ("Hook.replace{text = 'no'}", "no", None),
+        ("Hook.replace{data = {n = 1}}", {"n": 1}, None),
+        ("Hook.skip()", None, None),
+        ("Hook.replace('no')", None, "must be a table"),
+    ],
+)
+async def test_a_hook_answers_for_an_agent_that_is_a_tool(script, answer, result, error):
+    call, _ = await script(
+        f"""
+        local expert = Agent.create{{name = "expert"}}
+        local boss = Agent.create{{name = "boss", tools = {{expert}}}}
+        Hook.before("agent.run", function(call)
+          if call.args.agent ~= boss.id then return {answer} end
+        end)
+        local _, response = boss:prompt("ask")
+        return response.tool_calls[1]
+        """,
+        [ToolCall("1", "expert", {"input": "why?"}), "so"],
+    )
+    assert call.get("result") == result
+    assert (error or "") in call.get("error", "")
+    assert ("error" in call) == bool(error)
+
+
 async def test_an_agent_cannot_wait_for_itself(script):
     result, _ = await script(
         """
