@@ -9,6 +9,7 @@ from llmspell.errors import ConfigError, InvalidArguments
 from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 from llmspell.hooks.configured import configured
 from llmspell.hooks.lua_hook import LuaHook
+from llmspell.hooks.points import read_point
 from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, Value
 
@@ -28,24 +29,24 @@ def register(
     max_failures: int = MAX_FAILURES,
     cool_down: NonNegativeSeconds = COOL_DOWN,
 ) -> str:
-    """Register a Lua function at a hook point, and return the hook's id."""
-    id_ = name or f"hook-{effect.path}"
+    """Register a Lua function at a hook point, and return a handle to remove it by."""
+    handle = f"hook-{effect.path}"
     try:
         effect.run[Hooks].register(
             point,
             LuaHook(function, effect.run),
             phase=phase,
             priority=priority,
-            id=id_,
+            id=name or handle,
             timeout=timeout,
             required=required,
             max_failures=max_failures,
             cool_down=cool_down,
-            by_spell=True,
+            handle=handle,
         )
     except ValueError as error:
         raise InvalidArguments("Hook", [str(error)]) from error
-    return id_
+    return handle
 
 
 @bridge.effect(leaf=False)
@@ -57,22 +58,23 @@ def use(
     name: str | None = None,
     required: bool | None = None,
 ) -> str:
-    """Add a shipped hook to this run, and return its id."""
+    """Add a shipped hook to this run, and return a handle to remove it by."""
     entry = HookSettings(hook, priority=priority, required=required, settings=settings or {})
     try:
         (instance,) = configured([entry], "Hook.use")
     except ConfigError as error:
         raise InvalidArguments("Hook.use", error.problems, hint=error.hint) from error
-    instance.id = name or f"{hook}-{effect.path}"
-    effect.run[Hooks].add(instance, by_spell=True)
-    return instance.id
+    handle = f"{hook}-{effect.path}"
+    instance.id = name or handle
+    effect.run[Hooks].add(instance, handle=handle)
+    return handle
 
 
 @bridge.effect(leaf=False)
 def remove(effect: Effect, id: str) -> bool:
-    """Remove a hook of this run; returns whether it existed."""
+    """Remove the hook of this run with a handle; returns whether it existed."""
     hooks = effect.run[Hooks]
-    matches = [hook for hook in hooks.own() if id in (hook.id, getattr(hook.owner, "id", None))]
+    matches = [hook for hook in hooks.own() if hook.handle == id]
     for hook in matches:
         hooks.remove(hook)
     return bool(matches)
@@ -81,6 +83,7 @@ def remove(effect: Effect, id: str) -> bool:
 @bridge.effect("list", repeatable=True)
 def listing(effect: Effect, point: str | None = None) -> list[dict[str, Value]]:
     """The hooks in execution order; only those of an effect or point if it is given."""
+    phase, names = read_point(point or "")
     return [
         {
             "id": hook.id,
@@ -93,5 +96,5 @@ def listing(effect: Effect, point: str | None = None) -> list[dict[str, Value]]:
             "circuit": hook.circuit.state,
         }
         for hook in effect.run[Hooks].all()
-        if point is None or hook.matches(point)
+        if point is None or (phase in (None, hook.phase) and any(map(hook.matches, names)))
     ]

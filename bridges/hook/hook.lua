@@ -16,10 +16,14 @@ handle.__index = {
   end,
 }
 
-local function register(phase, point, fn, options)
-  if type(fn) ~= "function" then
-    fail("invalid_arguments", "Hook: argument 2 must be a function, not a " .. type(fn))
+local function must_be(kind, value, what)
+  if type(value) ~= kind then
+    fail("invalid_arguments", what .. " must be a " .. kind .. ", not a " .. type(value))
   end
+end
+
+local function register(phase, point, fn, options)
+  must_be("function", fn, "Hook: argument 2")
   local args = { point = point, phase = phase, ["function"] = host.hook(fn) }
   local id = perform("hook.register", host.with_options(args, options, "Hook"))
   return setmetatable({ id = id }, handle)
@@ -78,8 +82,10 @@ end
 ---@param name string
 ---@param options? table its settings; and `priority`, `required`, `name`
 function Hook.use(name, options)
+  options = options or {}
+  must_be("table", options, "Hook.use: the options")
   local settings, args = {}, { hook = name, settings = nil }
-  for key, value in next, options or {} do
+  for key, value in next, options do
     if key == "priority" or key == "required" or key == "name" then
       args[key] = value
     else
@@ -102,12 +108,7 @@ end
 
 local function functions(hooks, callee)
   for i = 1, #hooks do
-    if type(hooks[i]) ~= "function" then
-      fail(
-        "invalid_arguments",
-        callee .. ": argument " .. i .. " must be a function, not a " .. type(hooks[i])
-      )
-    end
+    must_be("function", hooks[i], callee .. ": argument " .. i)
   end
   return hooks
 end
@@ -196,10 +197,11 @@ end
 ---@param hooks function[]
 ---@param needed? integer votes; by default more than half
 function Hook.voting(hooks, needed)
+  must_be("table", hooks, "Hook.voting: argument 1")
   functions(hooks, "Hook.voting")
   local enough = needed or #hooks // 2 + 1
   if type(enough) ~= "number" or enough < 1 or enough > #hooks then
-    fail("invalid_arguments", "Hook.voting: that many votes cannot come from " .. #hooks .. " hooks")
+    fail("invalid_arguments", "Hook.voting: the votes needed must be between 1 and " .. #hooks)
   end
   return function(call)
     local answers = ask_all(hooks, call)
@@ -251,6 +253,7 @@ end
 ---Perform another effect instead.
 ---@param target {effect: string?, tool: string?, model: string?, args: table?}
 function Hook.redirect(target)
+  must_be("table", target, "Hook.redirect: the target")
   return {
     type = "redirect",
     effect = target.effect,

@@ -11,6 +11,7 @@ from llmspell.hooks.effect_hook import EffectHook
 from llmspell.hooks.hook import Hook
 from llmspell.hooks.points import parse_point
 from llmspell.importing import load_object
+from llmspell.suggestions import did_you_mean
 
 SHIPPED = {
     "cache": "llmspell.hooks.builtin:Caching",
@@ -72,4 +73,5 @@ def _hint(name: str | None) -> str:
 
     if name in MIDDLEWARE:
         return f"{name} is middleware: write [[middleware]] instead of [[hooks]]"
-    return f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
+    available = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
+    return did_you_mean(name or "", SHIPPED, otherwise=available)

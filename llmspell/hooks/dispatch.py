@@ -11,7 +11,7 @@ from typing import Any
 from llmspell.concurrency import Answer, gather, settled
 from llmspell.eager_steps import Steps, run_eagerly, run_steps
 from llmspell.effects import Effect, Handler, Perform
-from llmspell.errors import EffectError, HookHalted, LlmspellError
+from llmspell.errors import EffectError, HookHalted, InvalidArguments, LlmspellError
 from llmspell.hooks.plan import Plan, Wanted
 from llmspell.hooks.points import Phase
 from llmspell.hooks.registered_hook import HookCall, ReentrancyGuard, RegisteredHook
@@ -86,7 +86,7 @@ class Dispatch:
         effect = call.effect
         match decision:
             case Modify(value):
-                effect.args = {} if value == [] else value
+                effect.args = _arguments(hook, effect, value)
                 effect.bound = self._handler.check(effect)
             case Replace(result):
                 plan.replacement = (result,)
@@ -246,6 +246,16 @@ def _work(call: HookCall, wanted: Wanted) -> Effect:
     """Return the effect that a hook wants; it runs beside the hooked effect, not on its behalf."""
     _, name, args = wanted
     return call.effect_beside().child(name, dict(args))
+
+
+def _arguments(hook: RegisteredHook, effect: Effect, value: Value) -> dict[str, Value]:
+    """Return a value as arguments. Raises InvalidArguments, which names the hook."""
+    if value == []:  # an empty table of Lua
+        return {}
+    if not isinstance(value, Mapping):
+        problem = f"hook {hook.id!r} changes the arguments to something that is not a table"
+        raise InvalidArguments(effect.name, [problem])
+    return value if isinstance(value, dict) else dict(value)
 
 
 def _target(hook: RegisteredHook, redirect: Redirect, call: HookCall) -> Wanted | None:

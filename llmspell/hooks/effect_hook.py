@@ -35,6 +35,8 @@ class EffectHook(Hook):
         self, *, effects: str | Iterable[str] = "*", only: str | Iterable[str] = ()
     ) -> None:
         self.effects = (effects,) if isinstance(effects, str) else tuple(effects)
+        if not self.effects or not all(self.effects):
+            raise ValueError("effects: name at least one, such as tool.call; * matches all")
         self.only = (only,) if isinstance(only, str) else tuple(only)
 
     def before(self, call: HookCall) -> Answer[HookResult]:

@@ -67,7 +67,7 @@ def parse_point(point: str, phase: Phase | None = None) -> tuple[Phase, tuple[st
     Raises:
         ValueError: The name is none of these.
     """
-    named, patterns = _parse(point, phase)
+    named, patterns = read_point(point, phase)
     if named is None or not all(patterns) or phase not in (None, named):
         among = f" among those {phase}" if phase else ""
         raise ValueError(f"no hook point named {point!r}{among}; {_HINT}")
@@ -80,7 +80,11 @@ def parse_point(point: str, phase: Phase | None = None) -> tuple[Phase, tuple[st
 _HINT = "write before:EFFECT, after:EFFECT, error:EFFECT, or a point of the life cycle"
 
 
-def _parse(point: str, phase: Phase | None) -> tuple[Phase | None, tuple[str, ...]]:
+def read_point(point: str, phase: Phase | None = None) -> tuple[Phase | None, tuple[str, ...]]:
+    """Read the name of a point as `parse_point` does, without refusing any.
+
+    Returns the phase, or `phase` if it names none, and its patterns: none if it has no such phase.
+    """
     explicit, _, rest = point.partition(":")
     for known in PHASES:
         if explicit == known and rest:

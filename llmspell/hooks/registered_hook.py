@@ -108,6 +108,7 @@ class RegisteredHook:
         circuit: Suspends it after repeated failures.
         since: The number of the spell's change to its hooks that added it; 0 if the spell did not.
         until: The number of the change that removed it.
+        handle: By which the spell that added it can remove it.
         removed: Whether it was removed; then it is not called any more, even by current dispatches.
         calls: How often it was called.
         failures: How often it raised, timed out or returned an invalid result.
@@ -128,6 +129,7 @@ class RegisteredHook:
     only: Callable[[Effect], bool] | None = None
     since: int = 0
     until: float = math.inf
+    handle: str | None = None
     removed: bool = False
     calls: int = 0
     failures: int = 0

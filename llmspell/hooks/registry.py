@@ -64,7 +64,7 @@ class Hooks:
         cool_down: float = COOL_DOWN,
         owner: object = None,
         only: Callable[[Effect], bool] | None = None,
-        by_spell: bool = False,
+        handle: str | None = None,
     ) -> RegisteredHook:
         """Register a hook at one or several points of one phase.
 
@@ -80,8 +80,9 @@ class Hooks:
             cool_down: Seconds before a call is tried again.
             owner: Identifies its own work, for which it is not called; by default the function.
             only: Selects among the effects with those names; by default all.
-            by_spell: Whether the spell registers it. Such changes are counted, so that each effect
-                can determine which hooks existed when it was requested.
+            handle: By which the spell that registers it can remove it; None if no spell does. A
+                spell's changes are counted, so that each effect can determine which hooks existed
+                when it was requested.
 
         Raises:
             ValueError: There is no such point, or a number is out of range.
@@ -105,20 +106,21 @@ class Hooks:
             cache=self._cache,
             circuit=CircuitBreaker(max_failures, cool_down),
             only=only,
-            since=self._next_change(by_spell=by_spell),
+            since=self._next_change(by_spell=handle is not None),
+            handle=handle,
         )
         self._own = (*self._own, (number, hook))
         self._changed()
         return hook
 
-    def add(self, hook: Hook, *, by_spell: bool = False) -> list[RegisteredHook]:
-        """Register the methods of a `Hook` that its class overrides."""
+    def add(self, hook: Hook, *, handle: str | None = None) -> list[RegisteredHook]:
+        """Register the methods of a `Hook` that its class overrides; `handle` as for `register`."""
         register = partial(
             self.register,
             timeout=hook.timeout,
             required=hook.required,
             owner=hook,
-            by_spell=by_spell,
+            handle=handle,
         )
         name = hook.id or type(hook).__name__
         return [

@@ -400,6 +400,14 @@ async def test_nothing_forgives_arguments_that_a_hook_spoilt(run):
     assert run.done == []
 
 
+@pytest.mark.parametrize("value", [None, 5, "x", ["x"]])
+async def test_arguments_are_a_table(run, value):
+    run.hooks.before("probe.work", id="odd")(lambda call: Modify(value))
+    with pytest.raises(InvalidArguments, match="hook 'odd' changes the arguments"):
+        await run.do("probe.work", n=1)
+    assert run.done == []
+
+
 # Results are checked where they are made
 
 

@@ -46,6 +46,37 @@ async def test_retry_cache_and_guard_are_used_for_a_run(lua, flaky):
     assert flaky.calls == ["a"] * 4
 
 
+async def test_a_handle_removes_its_own_hook_among_those_of_a_name(lua):
+    assert await lua("""
+        local calls = {0, 0}
+        local function counting(i) return function() calls[i] = calls[i] + 1 end end
+        local one = Hook.before("tool.call", counting(1), {name = "n"})
+        local other = Hook.before("tool.call", counting(2), {name = "n"})
+        local guard = Hook.use("guard", {deny = {"z"}, name = "n"})
+        local same = Hook.use("guard", {deny = {"z"}, name = "n"})
+        local removed = {one:remove(), guard:remove()}
+        add{a = 1}
+        return {calls, removed, #Hook.list(), other:remove(), same:remove(), #Hook.list()}
+    """) == [[0, 1], [True, True], 2, True, True, 0]
+
+
+async def test_hooks_are_listed_by_any_name_of_a_point(lua):
+    assert await lua("""
+        Hook.before("tool.*", print, {name = "any"})
+        Hook.after("tool.call", print, {name = "result"})
+        Hook.at("run.end", print, {name = "end"})
+        local function names(point)
+          local ids = {}
+          for i, hook in ipairs(Hook.list(point)) do ids[i] = hook.id end
+          return table.concat(ids, " ")
+        end
+        return {
+          names("tool.call"), names("pre_tool_call"), names("AfterToolExecution"),
+          names("before:tool.call"), names("tool_call"), names("run.end"), names("during:tool.call"),
+        }
+    """) == ["any result", "any", "result", "any", "any result", "end", ""]
+
+
 async def test_a_shipped_hook_ends_with_its_run(new_runtime, flaky):
     async with new_runtime(tools=[flaky]) as runtime:
         await runtime.execute('Hook.use("retry", {delay = 0.001}) flaky{}')
@@ -100,6 +131,11 @@ async def test_logging_debugging_and_costs(lua, caplog):
         ("Hook.use('retyr')", "invalid_arguments", "retyr"),
         ("Hook.use('retry', {atempts = 1})", "invalid_arguments", "atempts"),
         ("Hook.use('guard')", "invalid_arguments", "deny"),
+        ("Hook.use('guard', {deny = {'x'}, effects = {}})", "invalid_arguments", "at least one"),
+        ("Hook.use('guard', {deny = {'x'}, effects = {''}})", "invalid_arguments", "at least one"),
+        ("Hook.use('retry', 5)", "invalid_arguments", "options must be a table, not a number"),
+        ("Hook.voting(print)", "invalid_arguments", "must be a table, not a function"),
+        ("Hook.redirect('uuid')", "invalid_arguments", "must be a table, not a string"),
         ("Hook.voting({function() end}, 2)", "invalid_arguments", "votes"),
         ("Hook.sequential(1)", "invalid_arguments", "argument 1"),
     ],
