@@ -104,7 +104,11 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
 def put(key: str, value: str, scope: str | None, as_json: bool, ttl: float | None) -> None:
     """Store text, or JSON, under a key. `-` for VALUE reads standard input."""
     content = sys.stdin.buffer.read() if value == "-" else os.fsencode(value)
-    stored = value_from_json(_parsed(content, "the value")) if as_json else text_or_bytes(content)
+    stored = (
+        value_from_json(_parsed(content, "the value", hint='write text in quotes: "text"'))
+        if as_json
+        else text_or_bytes(content)
+    )
     _in_store(lambda s: settled(s.set(scope or "", key, stored, ttl)), to_write=True)
 
 
@@ -178,7 +182,7 @@ def export(file: Path, scope: str | None) -> None:
 def import_(file: Path, scope: str | None, replace: bool) -> None:
     """Import what `export` wrote, all of it or nothing. `-` reads standard input."""
     content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    document = _parsed(content, str(file))
+    document = _parsed(content, str(file), hint="import what `llmspell state export` wrote")
     number = _in_store(
         lambda store: settled(store.import_(document, scope=scope, replace=replace)), to_write=True
     )
@@ -194,13 +198,13 @@ async def _no_key(store: Store, scope: str, key: str) -> StateError:
     )
 
 
-def _parsed(content: bytes, place: str) -> Value:
+def _parsed(content: bytes, place: str, *, hint: str) -> Value:
     try:
         parsed: Value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Misuse(
-            f"{place} is not valid JSON: {error}", hint='write text in quotes: "text"'
-        ) from error
+    except RecursionError:
+        raise Misuse(f"{place} is nested too deeply", hint="the maximum is 64 levels") from None
+    except ValueError as error:
+        raise Misuse(f"{place} is not valid JSON: {error}", hint=hint) from error
     return parsed
 
 
