@@ -319,17 +319,26 @@ class SpellFailed(EffectError):
 class LimitExceeded(LlmspellError):
     """A limit ended the run; no pcall catches it.
 
-    `limit` is the name of the setting in `[limits]`, and `value` is its value.
+    `limit` is the name of the setting in `[limits]`, and `value` is its value. The hint is to raise
+    it to `enough`, or twice the value if that is more.
     """
 
     code = "limit_exceeded"
     exit_code = 4
 
-    def __init__(self, message: str, *, limit: str, value: float, where: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        value: float,
+        enough: float = 0.0,
+        where: str | None = None,
+    ) -> None:
         super().__init__(
             f"{message} ({units()[limit].shown(value)})",
             details={"limit": limit, "value": value},
-            hint=how_to_raise(limit, value),
+            hint=how_to_raise(limit, value, enough),
             where=where,
         )
         self.limit, self.value = limit, value

@@ -208,9 +208,18 @@ def read_limits(table: Mapping[str, object], *kinds: type) -> tuple[dict[str, fl
     return limits, problems
 
 
-def how_to_raise(limit: str, value: float) -> str:
-    """Return a hint on how to raise a limit for a run that exceeded it."""
-    option, section, more = "limit", "limits", units()[limit].written(2 * value)
+_PRECISION = 10_000  # dollars are shown to a hundredth of a cent
+
+
+def how_to_raise(limit: str, value: float, enough: float = 0.0) -> str:
+    """Return a hint on how to raise a limit for a run that exceeded it.
+
+    It names twice the value, or `enough` if that is more.
+    """
+    more = max(2 * value, math.ceil(enough * _PRECISION) / _PRECISION)
+    option, section, written = "limit", "limits", units()[limit].written(more)
     if limit in units(Budget):
-        option, section, more = "budget", "budget", more.removesuffix("usd")
-    return f"raise it with --{option} {limit}={more}, or {limit} under [{section}] in llmspell.toml"
+        option, section, written = "budget", "budget", written.removesuffix("usd")
+    return (
+        f"raise it with --{option} {limit}={written}, or {limit} under [{section}] in llmspell.toml"
+    )

@@ -88,7 +88,8 @@ class Account:
             raise UnknownPrice(model)
         limit = self._lacking(cost, *self._firm) if self._bounds else None
         if limit is not None:
-            raise self._exceeded(limit, f"{model} cannot be asked{self._why(limit, cost)}")
+            what = f"{model} cannot be asked{self._why(limit, cost)}"
+            raise self._exceeded(limit, what, self._wanted(limit, cost, *self._firm))
 
     @property
     def _firm(self) -> list[Cost]:
@@ -158,13 +159,16 @@ class Account:
     def _lacking(self, *more: Cost) -> str | None:
         """Return the first amount that would be exceeded by these calls, or None."""
         for name, most in self._bounds.items():
-            wanted = self._used[name] + sum(getattr(cost, name) or 0 for cost in more)
-            if wanted > most + SLACK:
+            if self._wanted(name, *more) > most + SLACK:
                 return name
         return None
 
+    def _wanted(self, name: str, *more: Cost) -> float:
+        """Return an amount with these calls."""
+        return self._used[name] + sum(getattr(cost, name) or 0 for cost in more)
+
     def _why(self, limit: str, cost: Cost) -> str:
-        taken = self._used[limit] + sum(getattr(one, limit) or 0 for one in self._firm)
+        taken = self._wanted(limit, *self._firm)
         left = max(self._bounds[limit] - taken, 0)
         if limit == "usd":
             return f", as that may cost {amount(cost.usd or 0)} and {amount(left)} is left"
@@ -172,7 +176,7 @@ class Account:
             return f", as that may take {counted(cost.tokens, 'token')} and {left:,.0f} are left"
         return f", as {left:,.0f} calls are left"
 
-    def _exceeded(self, limit: str, what: str) -> LlmspellError:
+    def _exceeded(self, limit: str, what: str, enough: float = 0.0) -> LlmspellError:
         value = getattr(self.budget, limit)
         spent = f"spent on {self.spent}" if self.spent else "nothing was spent"
         message = f"the budget of {self.whose} is used up: {what}; {spent}; limit on {limit}"
@@ -182,7 +186,7 @@ class Account:
         if not self._ends_run:
             details |= {"limit": limit, "value": value}
             return BudgetExceeded(f"{message} ({units()[limit].shown(value)})", details=details)
-        error = LimitExceeded(message, limit=limit, value=value)
+        error = LimitExceeded(message, limit=limit, value=value, enough=enough)
         error.details |= details
         self.breach = error
         return error

@@ -164,6 +164,22 @@ async def test_the_innermost_that_has_too_little_says_so():
         accounts.check("0/1")
 
 
+@pytest.mark.parametrize(
+    ("budget", "wanted", "named"),
+    [
+        ({"usd": 0.5}, cost(usd=0.3), "usd=1"),
+        ({"usd": 0.5}, cost(usd=2.00001), "usd=2.3001"),
+        ({"tokens": 400}, cost(tokens=5000), "tokens=5_300"),
+    ],
+)
+def test_a_budget_is_to_be_raised_to_what_is_enough(budget, wanted, named):
+    run = account(**budget)
+    run.charge("a/b", cost(0.3, 300))
+    with pytest.raises(LimitExceeded) as caught:
+        run.check(wanted, "a/b")
+    assert caught.value.hint.startswith(f"raise it with --budget {named}, or ")
+
+
 @pytest.mark.anyio
 async def test_an_unknown_price_is_refused_or_allowed_and_never_hidden():
     unknown = Cost(Usage(10, 5), None)
