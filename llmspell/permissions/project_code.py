@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import field
 from pathlib import Path
 
 from llmspell.frozen import Frozen
 from llmspell.permissions.paths import place_of
 
-_PYTHON = (".py", ".so")
+_PYTHON = (".py", ".pyc", ".so")  # what Python imports
 _LUA = (".lua",)
 
 
@@ -17,10 +19,13 @@ class ProjectCode(Frozen):
     Attributes:
         project: The project's folder, which contains Lua, Python, `agents/` and spell.toml files.
         python: Folders of Python files that the host loads, and that may import their neighbours.
+        environment: The folder of the Python environment that llmspell runs in. All of it is code:
+            besides modules it contains programs and files that Python obeys when it starts.
     """
 
     project: Path
     python: tuple[Path, ...] = ()
+    environment: Path = field(default_factory=lambda: Path(sys.prefix).resolve())
 
     def covered(self, place: Path, targets: tuple[str, ...]) -> tuple[str, ...]:
         """Return those writable paths that count at a resolved place.
@@ -34,6 +39,7 @@ class ProjectCode(Frozen):
         """Return the folders of code that a place belongs to."""
         folders = [self.project] if self._is_code(place) else []
         folders += self.python if place.suffix in _PYTHON else ()
+        folders.append(self.environment)
         return [folder for folder in folders if place.is_relative_to(folder)]
 
     def _is_code(self, place: Path) -> bool:

@@ -3,6 +3,7 @@
 import json
 import logging
 import stat
+import sys
 from dataclasses import replace
 
 import anyio
@@ -175,6 +176,7 @@ async def test_no_spell_can_write_python_that_the_settings_name(run, files):
 
 CODE = (
     *("x.lua", "spells/x.lua", "lua_modules/x/init.lua", "spells/big/spell.toml", "shop.py"),
+    "shop.pyc",
     *("lib.cpython-311-x86_64-linux-gnu.so", "agents/poet.toml", "data/../x.lua", "way/x.lua"),
 )
 
@@ -218,13 +220,27 @@ async def test_python_beside_what_the_settings_name_is_granted_by_its_own_name(r
         "[[middleware]]\nname = 'own'\nmodule = 'tools/own.py:through'\n"
     )
     options = {"project": find_project(files)}
-    for path in ("tools/csv.py", "tools/csv/__init__.py"):
+    for path in ("tools/csv.py", "tools/csv.pyc", "tools/csv/__init__.py"):
         write = f"write_file{{path = {path!r}, content = '', create_folders = true}}"
         with pytest.raises(SpellRuntimeError, match="it is code"):
             await run(write, grants=Grants(write=("tools",)), **options)
         await run(write, grants=Grants(write=("tools/csv", path)), **options)
     notes = "write_file{path = 'tools/notes.txt', content = ''}"
     await run(notes, grants=Grants(write=("tools",)), **options)
+
+
+async def test_what_is_in_the_environment_of_python_is_granted_by_its_own_name(
+    run, files, monkeypatch
+):
+    monkeypatch.setattr(sys, "prefix", str(files / "env"))
+    for path in ("env/bin/llmspell", "env/lib/start.pth"):
+        (files / path).parent.mkdir(parents=True)
+        write = f"write_file{{path = {path!r}, content = ''}}"
+        for folder in (".", "env", str(files.parent)):
+            with pytest.raises(SpellRuntimeError, match="it is code"):
+                await run(write, grants=Grants(write=(folder,)))
+        await run(write, grants=Grants(write=(str((files / path).parent),)))
+    await run("write_file{path = 'environment', content = ''}", grants=Grants(write=(".",)))
 
 
 async def test_what_is_named_like_settings_may_be_written(run, files):
