@@ -60,7 +60,10 @@ async def attached(effect: Effect, entry: Value) -> Block:
 
 def _linked(url: str) -> Block:
     """Return the block for a URL, which the provider fetches: an image unless its name differs."""
-    scheme, _, path, *_ = urlsplit(url)
+    try:
+        scheme, _, path, *_ = urlsplit(url)
+    except ValueError:
+        _refuse(f"{url} is not a URL")
     if scheme not in ("http", "https", "data"):
         _refuse(f"{url} is not an http or https URL")
     kind = _by_name(path)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from llmspell.errors import InvalidArguments
 from llmspell.providers.body_parts import base64_text, misplaced, system_as_user_text, with_data
 from llmspell.providers.gemini_models import Traits
 from llmspell.providers.http_provider import Body
@@ -135,8 +136,17 @@ def _media(block: Image | File) -> Body:
     media_type = block.media_type
     if block.url is None:
         return {"inlineData": {"data": base64_text(block.data), "mimeType": media_type}}
-    media_type = media_type or mimetypes.guess_type(urlsplit(block.url).path)[0]
+    media_type = media_type or _by_name(block.url)
     return {"fileData": {"fileUri": block.url} | ({"mimeType": media_type} if media_type else {})}
+
+
+def _by_name(url: str) -> str | None:
+    """Return the media type that the name in a URL suggests, if any."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        raise InvalidArguments("model.request", [f"{url} is not a URL"]) from None
+    return mimetypes.guess_type(path)[0]
 
 
 def _assistant_parts(message: Message, endpoint: Endpoint) -> list[Body]:

@@ -387,6 +387,7 @@ async def test_tables_and_attachments_are_inputs(script):
         ),
         ("Agent.create{}:stream('x', {on_text = print})", "agent:stream: on_text is not an option"),
         ("Agent.create{}:events('x', 5)", "agent:events: the options must be a table"),
+        ("Agent.create{}:prompt{text = 'x', attachments = {'http://[x/y.png'}}", "is not a URL"),
         ("Model.request(5)", "Model.request: takes a request or a text, not a number"),
         (
             "Agent.create{model = 'nonsense'}",

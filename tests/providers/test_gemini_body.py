@@ -333,6 +333,11 @@ async def test_who_cannot_combine_schema_and_tools_answers_by_a_tool(model):
     assert sent(model=model, output=CITY)["generationConfig"]["responseJsonSchema"] == CITY
 
 
+def test_a_url_that_is_none():
+    with pytest.raises(InvalidArguments, match=r"http://\[a/b.png is not a URL"):
+        sent(Message.of("user", Image(url="http://[a/b.png")))
+
+
 def test_a_data_url_is_sent_as_what_it_holds():
     png = "data:image/png;base64,iVBORw=="
     (turn,) = sent(Message.of("user", Image(url=png), Image(url="https://a/b")))["contents"]
