@@ -39,9 +39,8 @@ async def check(provider: str, model: str | None) -> ProviderCheck:
     """Send a request to a model of a provider: the configured one, or the first it offers.
 
     Raises:
-        ProviderError: The request failed.
+        ProviderError: The request failed, or the provider's settings are invalid.
         UnknownEffect: There is no such provider.
-        ConfigError: Its settings are invalid.
     """
     async with Runtime() as runtime:
         settings = runtime.project.settings

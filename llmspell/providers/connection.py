@@ -19,7 +19,7 @@ import anyio
 import httpx2
 
 from llmspell.eager_steps import TookTooLong, within
-from llmspell.errors import ConfigError, InvalidArguments, ProviderError
+from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.answers import EVENTS, AnswerReader, Failure, as_table
 from llmspell.providers.failures import interrupted, unreachable
 from llmspell.providers.redaction import LOGGER, RedactingFilter
@@ -114,8 +114,7 @@ class Connection:
 
         Raises:
             InvalidArguments: The body cannot be represented in JSON.
-            ConfigError: The base URL is not a URL.
-            ProviderError: See `llmspell.providers.failures`.
+            ProviderError: See `llmspell.providers.failures`; or the base URL is not a URL.
         """
         spec = _RequestSpec("POST", path, _encode(body), key=key, patience=patience)
         return as_table(self._endpoint, await self._request(spec))
@@ -241,8 +240,8 @@ class Connection:
         try:
             url = self._urls[path] = httpx2.URL(self._endpoint.base_url + path)
         except httpx2.InvalidURL as error:
-            problem = f"the base URL is not a URL: {error}"
-            raise ConfigError(f"[providers.{self._endpoint.name}]", [problem]) from None
+            what = f"[providers.{self._endpoint.name}]: the base URL is not a URL: {error}"
+            raise ProviderError(what) from None
         if url.userinfo:
             named = f"{url.username}:{url.password}".encode()
             self._headers[b"authorization"] = b"Basic " + b64encode(named)

@@ -189,11 +189,14 @@ def _is_too_low(own: ProviderSettings, name: str) -> bool:
 
 
 def _url_problems(url: str) -> list[str]:
+    not_a_url = ["the base URL is not a URL"]
+    if " " in url or not url.isprintable():  # urlsplit removes some of these characters
+        return not_a_url
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return ["the base URL is not a URL"]
+        return not_a_url
     problems = [] if usable else ["the base URL must begin with http:// or https:// and a host"]
     if "@" in parts.netloc:
         problems.append("the base URL must not contain a user or password")

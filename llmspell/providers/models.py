@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from llmspell.errors import LlmspellError, ProviderError
+from llmspell.errors import ConfigError, LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.request_coalescing import Caller, RequestCoalescer
 from llmspell.providers.settings import ProviderSettings
@@ -184,13 +184,18 @@ class Models:
         return provider
 
     def _open(self, name: str) -> Provider:
+        """Open a provider. Raises ProviderError, too, for settings that cannot be used."""
         if name == "local":
             from llmspell.providers.local_provider import LocalProvider
 
             return LocalProvider(self._progress)
         from llmspell.providers.endpoints import open_provider
 
-        return open_provider(name, self._settings, self._environ)
+        try:
+            return open_provider(name, self._settings, self._environ)
+        except ConfigError as error:
+            details = {"provider": name, "problems": error.problems}
+            raise ProviderError(error.message, hint=error.hint, details=details) from None
 
 
 async def _as_stream(

@@ -15,6 +15,7 @@ from llmspell.permissions import Grants
 from llmspell.providers.embedding import Embeddings
 from llmspell.providers.messages import Usage
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.providers.settings import ProviderSettings
 from llmspell.runtime import Runtime
 from llmspell.spending.prices import Price
 from llmspell.state import MemoryStore
@@ -198,3 +199,30 @@ async def test_what_are_no_two_vectors(lua, vectors):
 
 async def test_nothing_is_near_to_nothing(lua):
     assert await lua("return Model.similarity({0, 0}, {1, 0}) + Model.similarity({}, {})") == 0
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Agent.create{model = 'gpu/x'}:prompt('Hi')",
+        "Model.request{model = 'gpu/x', messages = {{role = 'user', content = 'Hi'}}}",
+        "Model.embed('Hi', {model = 'gpu/x'})",
+        "Model.list('gpu')",
+    ],
+)
+async def test_settings_of_a_provider_that_cannot_be_used(new_runtime, tmp_path, source):
+    settings = Settings(providers={"gpu": ProviderSettings(base_url="gpu:9000")})
+    async with new_runtime(project=Project(tmp_path, settings)) as runtime:
+        with pytest.raises(SpellRuntimeError) as caught:
+            await runtime.execute(source)
+    assert isinstance(caught.value.cause, ProviderError)
+    assert "[providers.gpu]: the base URL must begin with http://" in caught.value.message
+    assert caught.value.hint.startswith("a base URL looks like")
+
+
+async def test_a_fallback_stands_in_for_a_provider_that_cannot_be_used(new_runtime, tmp_path):
+    settings = Settings(providers={"gpu": ProviderSettings()})
+    providers = [ScriptedProvider(["Hello."])]
+    async with new_runtime(project=Project(tmp_path, settings), providers=providers) as runtime:
+        source = "return (Agent.create{model = 'gpu/x', fallback = {'scripted/y'}}:prompt('Hi'))"
+        assert await runtime.execute(source) == "Hello."

@@ -116,6 +116,8 @@ def test_an_unknown_provider_is_met_with_a_suggestion():
         (ProviderSettings("http://"), "must begin with http:// or https:// and a host"),
         (ProviderSettings("http://gpu:99999/v1"), "the base URL is not a URL"),
         (ProviderSettings("http://[gpu/v1"), "the base URL is not a URL"),
+        (ProviderSettings("http://the gpu/v1"), "the base URL is not a URL"),
+        (ProviderSettings("http://gpu/\nv1"), "the base URL is not a URL"),
         (ProviderSettings(f"http://me:{KEY}@gpu/v1"), "must not contain a user or password"),
         (ProviderSettings(f"http://gpu/v1?key={KEY}"), "must not contain a query"),
         (ProviderSettings("http://gpu/v1", headers={"X": f"{KEY}\r\nY: 1"}), "the header 'X'"),

@@ -14,7 +14,7 @@ import anyio
 import httpx2
 import pytest
 
-from llmspell.errors import ConfigError, InvalidArguments, ProviderError
+from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.answers import MAX_ANSWER
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest
@@ -204,7 +204,7 @@ async def test_nobody_listens(provider_at):
 
 async def test_a_base_url_that_is_none(provider_at):
     async with provider_at("http://a\x00b/v1") as provider:
-        with pytest.raises(ConfigError, match=r"\[providers\.test\]: the base URL is not a URL"):
+        with pytest.raises(ProviderError, match=r"\[providers\.test\]: the base URL is not a URL"):
             await provider.complete(REQUEST)
 
 
