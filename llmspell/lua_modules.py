@@ -9,6 +9,7 @@ from llmspell.errors import EffectError
 
 _NAME = re.compile(r"\w[\w-]*(?:[./]\w[\w-]*)*", re.ASCII)
 _LONGEST_NAME = 200  # file systems allow 255 bytes
+_NO_FOLDER = "a stranger's spell finds only what is beside its file; it has none"
 
 
 class ModuleNotFound(EffectError):
@@ -42,6 +43,5 @@ class Modules:
                     shown = f"{folder.name}/{file.relative_to(folder)}"
                     return {"source": file.read_bytes(), "file": shown}
                 tried.append(str(file))
-        raise ModuleNotFound(
-            f"no module {name!r}", hint=f"looked for {', '.join(tried) or 'nothing: no folder'}"
-        )
+        hint = f"looked for {', '.join(tried)}" if tried else _NO_FOLDER
+        raise ModuleNotFound(f"no module {name!r}", hint=hint)
