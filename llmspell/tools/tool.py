@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -174,10 +175,20 @@ class FunctionTool(Tool, Generic[P, R]):
     def needs(self, bound: dict[str, Any]) -> list[Need]:
         defaults = {p.name: p.default for p in self.signature.parameters}
         return [
-            Need(kind, str(target))
+            Need(kind, target)
             for kind, parameter in self._touches
-            for target in _targets(bound.get(parameter, defaults[parameter]))
+            for target in self._targets(parameter, bound.get(parameter, defaults[parameter]))
         ]
+
+    def _targets(self, parameter: str, argument: Any) -> list[str]:
+        """Return the paths, URLs or names in an argument: none, one, or those of a list."""
+        value = None if argument is None else plain(argument)
+        found = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(target, (str, bytes)) for target in found):
+            problem = f"{parameter}: no grant covers what is neither a text nor a list of texts"
+            hint = "change the parameter's type, or what @tool declares about it"
+            raise InvalidArguments(self.name, [problem], hint=hint)
+        return [os.fsdecode(target) for target in found]
 
     def may_repeat(self, bound: dict[str, Any]) -> bool:
         return self._idempotent(bound) if callable(self._idempotent) else self._idempotent
@@ -212,13 +223,6 @@ class FunctionTool(Tool, Generic[P, R]):
         from llmspell.threads import in_thread
 
         return await settled(await in_thread(partial(function, **kwargs)))
-
-
-def _targets(value: Any) -> Iterable[Any]:
-    """Return the paths, URLs or names in an argument, which may be None or a collection."""
-    if value is None:
-        return ()
-    return value if isinstance(value, (list, tuple, set, frozenset)) else (value,)
 
 
 @overload

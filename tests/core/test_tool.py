@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+import enum
 import functools
 import threading
 from pathlib import Path
@@ -238,6 +239,29 @@ def launch(program: str = "make", variables: list[str] | None = None) -> None: .
 def test_every_program_and_variable_is_needed():
     bound = launch.bind({"variables": ["HOME", "LANG"]})
     assert launch.needs(bound) == [Need("run", "make"), Need("env", "HOME"), Need("env", "LANG")]
+
+
+class Place(enum.Enum):
+    HERE = "here"
+
+
+@tool(reads=["what"])
+def look(what: Any = Place.HERE) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("what", "read"), [("a", ["a"]), (b"a\xff", ["a\udcff"]), ([b"a", "b"], ["a", "b"]), ([], [])]
+)
+def test_what_a_tool_reads_is_text(what, read):
+    assert look.needs(look.bind({"what": what})) == [Need("read", path) for path in read]
+    assert look.needs({}) == [Need("read", "here")]
+
+
+@pytest.mark.parametrize("what", [{"path": "/etc/passwd"}, [["/etc/passwd"]], [1], True])
+def test_what_cannot_be_judged_is_refused(what):
+    """Its text would be judged as a path, which says nothing about the paths that it holds."""
+    with pytest.raises(InvalidArguments, match="look: what: no grant covers what is neither"):
+        look.needs(look.bind({"what": what}))
 
 
 def test_a_tool_declares_what_it_touches_or_that_it_touches_nothing():
