@@ -99,6 +99,10 @@ def create(
     return agent.id
 
 
+_OF_LUA = ("description", "capabilities")
+"""Options of `Agent.create` that are not arguments of the effect: Lua takes care of them."""
+
+
 @bridge.effect(repeatable=True)
 def template(effect: Effect, name: str) -> dict[str, Value]:
     """The contents of an agent template: {options}, or {source, file} if it is written in Lua."""
@@ -106,7 +110,7 @@ def template(effect: Effect, name: str) -> dict[str, Value]:
     if found.is_lua:
         return {"source": found.source, "file": found.shown}
     given = found.options()
-    taken = {name: value for name, value in given.items() if name != "description"}
+    taken = {name: value for name, value in given.items() if name not in _OF_LUA}
     bridge.handlers["agent.create"].signature.bind(taken, target=found.shown)
     _check_models(effect.run[Models], taken, found.shown)
     return {"options": given, "file": found.shown}

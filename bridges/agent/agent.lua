@@ -95,7 +95,7 @@ end
 ---@param overrides? AgentOptions override those of the template
 ---@return AgentHandle
 function Agent.from(name, overrides)
-  overrides = overrides or {}
+  overrides = host.with_options({}, overrides, "Agent.from")
   local template = perform("agent.template", { name = name })
   local options = { name = name }
   for key, value in next, template.options or returned_by(template, overrides) do

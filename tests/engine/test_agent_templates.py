@@ -48,6 +48,20 @@ async def test_an_agent_of_a_file(script, folder):
     assert (request.system, request.temperature) == ("You rhyme.", 0.1)
 
 
+async def test_an_agent_of_a_file_with_capabilities(script, folder):
+    (folder / "agents" / "clerk.toml").write_text("[capabilities]\nmemory = {scope = 'desk'}\n")
+    result, _ = await script('return Agent.from("clerk"):has("memory")')
+    assert result is True
+    (folder / "agents" / "clerk.toml").write_text("[capabilities]\nmemry = {}\n")
+    with pytest.raises(SpellRuntimeError, match=r"agents/clerk\.toml: no capability named 'memry'"):
+        await script('Agent.from("clerk")')
+
+
+async def test_overrides_are_a_table(script, folder):
+    with pytest.raises(SpellRuntimeError, match=r"Agent\.from: the options must be a table"):
+        await script('Agent.from("poet", 5)')
+
+
 async def test_a_timeout_is_also_written_as_a_span_of_time(script, folder):
     (folder / "agents" / "patient.toml").write_text('timeout = "5m"\ntool_timeout = "1m"\n')
     assert (await script('return (Agent.from("patient"):prompt("go"))', ["here"]))[0] == "here"
