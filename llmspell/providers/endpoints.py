@@ -158,6 +158,7 @@ def _check(
     """Raise ConfigError for unusable settings. The message shows none of the values."""
     missing = "base_url is required" + (", or AZURE_OPENAI_ENDPOINT" if name == "azure" else "")
     problems = _url_problems(base_url) if base_url else [missing]
+    hint = _HINT_ON_URLS if problems else None
     # Checked here because the HTTP library quotes an invalid header value in its error.
     if key and not _printable(key):
         problems.append(f"the key in {key_env} has characters that are not allowed in a key")
@@ -174,10 +175,10 @@ def _check(
     if own.kind is not None and own.kind not in KINDS:
         problems.append(f"kind must be {' or '.join(KINDS)}")
     if problems:
-        hint = "a base URL looks like https://api.example.com/v1; put keys into api_key_env"
         raise ConfigError(f"[providers.{name}]", problems, hint=hint)
 
 
+_HINT_ON_URLS = "a base URL looks like https://api.example.com/v1; put keys into api_key_env"
 _MUST_EXCEED = dict.fromkeys(
     ("timeout", "connect_timeout", "first_timeout", "total_timeout"), "0 seconds"
 ) | dict.fromkeys(("concurrency", "requests_per_minute"), "0")

@@ -111,15 +111,27 @@ def test_an_unknown_provider_is_met_with_a_suggestion():
     ("own", "problem"),
     [
         (ProviderSettings(), "base_url is required"),
-        (ProviderSettings("gpu:9000"), "must begin with http:// or https:// and a host"),
-        (ProviderSettings("ftp://gpu"), "must begin with http:// or https:// and a host"),
-        (ProviderSettings("http://"), "must begin with http:// or https:// and a host"),
+        (
+            ProviderSettings("gpu:9000"),
+            "the base URL must begin with http:// or https:// and a host",
+        ),
+        (
+            ProviderSettings("ftp://gpu"),
+            "the base URL must begin with http:// or https:// and a host",
+        ),
+        (
+            ProviderSettings("http://"),
+            "the base URL must begin with http:// or https:// and a host",
+        ),
         (ProviderSettings("http://gpu:99999/v1"), "the base URL is not a URL"),
         (ProviderSettings("http://[gpu/v1"), "the base URL is not a URL"),
         (ProviderSettings("http://the gpu/v1"), "the base URL is not a URL"),
         (ProviderSettings("http://gpu/\nv1"), "the base URL is not a URL"),
-        (ProviderSettings(f"http://me:{KEY}@gpu/v1"), "must not contain a user or password"),
-        (ProviderSettings(f"http://gpu/v1?key={KEY}"), "must not contain a query"),
+        (
+            ProviderSettings(f"http://me:{KEY}@gpu/v1"),
+            "the base URL must not contain a user or password",
+        ),
+        (ProviderSettings(f"http://gpu/v1?key={KEY}"), "the base URL must not contain a query"),
         (ProviderSettings("http://gpu/v1", headers={"X": f"{KEY}\r\nY: 1"}), "the header 'X'"),
         (ProviderSettings("http://gpu/v1", headers={"X": "ü"}), "the header 'X'"),
         (ProviderSettings("http://gpu/v1", timeout=0), "timeout must be more than 0 seconds"),
@@ -132,6 +144,7 @@ def test_settings_that_cannot_be(own, problem):
         endpoint("gpu", {"gpu": own}, {"BAD": f"{KEY}\nEVIL: 1"})
     assert problem in caught.value.message
     assert caught.value.path == "[providers.gpu]"
+    assert bool(caught.value.hint) == ("base" in problem)  # the hint is on base URLs
     assert KEY not in repr(caught.value)
     assert KEY not in caught.value.message
 
