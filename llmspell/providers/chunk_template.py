@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llmspell.providers.strict_json import read_json, read_json_at
+from llmspell.providers.strict_json import read_json, read_json_at, write_json
 
-_PROBE = "probe"  # any text that needs no escapes
 _ATTEMPTS = 3  # chunks to learn from before giving up on an answer whose chunks do not repeat
 
 
@@ -31,8 +30,8 @@ class ChunkTemplate:
         self._before = self._after = ""
         self._attempts = _ATTEMPTS
 
-    def learn(self, chunk: str) -> None:
-        """Match chunks like this one from now on. `text_in` must return its text."""
+    def learn(self, chunk: str, text: str) -> None:
+        """Match chunks like this one, which has this text, from now on."""
         if not self._attempts:
             return
         self._attempts -= 1
@@ -42,10 +41,11 @@ class ChunkTemplate:
             before, after = chunk[:begin], chunk[end:]
             # Another string in place of one changes nothing else. If the chunk then has the other
             # text, this was its text.
-            probed = self._text_in(read_json(f'{before}"{_PROBE}"{after}'))
+            other = f"{text}."
+            probed = self._text_in(read_json(f"{before}{write_json(other)}{after}"))
         except ValueError:
             return
-        if probed == _PROBE:
+        if probed == other:
             self._before, self._after = before, after
 
     def text(self, chunk: str) -> str | None:

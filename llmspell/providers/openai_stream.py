@@ -57,8 +57,9 @@ class ChatAssembly:
         delta = choice.get("delta") or choice.get("message")  # some send it all at once
         if not isinstance(delta, dict):
             return ()
-        if _text_alone(chunk) is not None:
-            self._template.learn(event.data)
+        text = _text_alone(chunk)
+        if text is not None:
+            self._template.learn(event.data, text)
         return self._add(delta)
 
     def _add_text(self, text: str) -> tuple[Delta, ...]:

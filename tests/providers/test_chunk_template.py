@@ -23,7 +23,7 @@ def text_in(chunk: Any) -> str | None:
 
 def learned(chunk: str) -> ChunkTemplate:
     template = ChunkTemplate("text", text_in)
-    template.learn(chunk)
+    template.learn(chunk, text_in(read_json(chunk)) or "")
     return template
 
 
@@ -48,6 +48,8 @@ def test_only_the_text_may_differ() -> None:
     "chunk",
     [
         '{"text": "decoy", "a": {"text": "one"}}',
+        '{"text": "decoy", "a": {"text": "probe"}}',
+        '{"text": "decoy", "a": {"text": "decoy."}}',
         '{"b": ["\\"text\\": ", "\\"text\\":"], "a": {"text": "one"}}',
         '{"a": {"te\\u0078t": "one"}}',
         '{"b": {"text": null}, "a": {"te\\u0078t": "one"}}',
@@ -66,7 +68,7 @@ def test_chunks_that_never_repeat_are_not_learned_for_ever() -> None:
     for n in range(4):
         chunk = f'{{"id": {n}, "a": {{"text": "one"}}}}'
         assert template.text(chunk) is None
-        template.learn(chunk)
+        template.learn(chunk, "one")
     assert template.text(chunk) is None
 
 
@@ -75,7 +77,7 @@ def test_a_template_that_matched_is_learned_anew_when_the_chunks_change() -> Non
     for second in range(10):  # such as the time in the chunks of llama.cpp
         chunk = f'{{"created": {second}, "a": {{"text": "one"}}}}'
         assert template.text(chunk) is None
-        template.learn(chunk)
+        template.learn(chunk, "one")
         assert template.text(chunk) == "one"
 
 
