@@ -113,7 +113,8 @@ class RunConfig:
     def explain(self, error: LimitExceeded, spell: Spell) -> None:
         """If the spell's front matter set the limit, make the error's hint say so."""
         of = self._budget if error.limit in units(Budget) else self._limits
-        if error.value < (getattr(of, error.limit) or inf):
+        own = spell.limits.get(error.limit)  # a resumed run may have a lower budget from before
+        if own == error.value < (getattr(of, error.limit) or inf):
             error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
 
 

@@ -154,6 +154,21 @@ async def test_a_budget_is_raised_and_what_was_spent_counts(new_runtime, write):
     assert len(model.requests) == 4
 
 
+async def test_the_hint_on_a_budget_that_a_run_keeps(new_runtime, write):
+    """It is not the front matter that sets it."""
+    model = ScriptedProvider(lambda _: "answer")
+    source = "local a = Agent.create{} a:prompt('x') a:prompt('y')"
+    ids = []
+    options = {"providers": [model], "model": "scripted/any"}
+    async with new_runtime(**options, budget=Budget(calls=1)) as runtime:
+        with pytest.raises(LimitExceeded):
+            await runtime.run(write(source), begun=ids.append)
+    async with new_runtime(**options) as runtime:
+        with pytest.raises(LimitExceeded) as caught:
+            await runtime.resume(ids[0])
+    assert caught.value.hint.startswith("raise it with --budget calls=2, ")
+
+
 async def test_what_was_spent_for_no_answer_counts_when_a_run_goes_on(new_runtime, write, journal):
     async def answers(request):
         if request.messages[-1].text == "wait":
