@@ -74,6 +74,12 @@ def granted_then(run: RecordedRun, spell: Spell) -> Grants:
     return grants_of(run.setup["grants"]) if _grants_hold(run, spell) else NOTHING
 
 
+def denied_then(run: RecordedRun) -> Grants:
+    """Return what a run in particular was denied, whatever the settings deny."""
+    given = run.setup.get("given") or {}
+    return grants_of(given.get("denied") or {})
+
+
 def approved_then(run: RecordedRun, spell: Spell) -> list[str]:
     """Return what was approved in advance, as far as that still holds."""
     return list(approvals_of(run).given) if _grants_hold(run, spell) else []

@@ -16,7 +16,7 @@ from llmspell.permissions.policy import Ask, PermissionPolicy
 from llmspell.providers.models import Models
 from llmspell.runs import Launch
 from llmspell.spell import Spell
-from llmspell.values import Value
+from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
     from llmspell.journal.records import RecordedRun
@@ -51,6 +51,7 @@ class RunConfig:
             project=project,
             models=models,
         )
+        self._denied = given.denied.resolved()
         self._approvals = Approvals(settings.approve.effects, given.approved)
         self._limits = given.limits or settings.limits
         self._budget = given.budget or settings.budget
@@ -69,18 +70,19 @@ class RunConfig:
             self._limits.lowered(spell.limits),
             self._approvals.also(spell.approve),
             self._budget.lowered(spell.limits),
-            given=self._to_keep(self._budget),
+            given=self._to_keep(self._budget, self._denied),
         )
 
     async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
-        """Return the launch of a resumed run; recorded grants and approvals still hold.
+        """Return the launch of a resumed run; recorded grants, denials and approvals still hold.
 
         So does the recorded budget, unless one is given now.
         """
         from llmspell import resume_inputs
 
         params = resume_inputs.params_now(run, spell)
-        permissions = await self._policy.permissions(spell)
+        denied = self._denied.merged(resume_inputs.denied_then(run))
+        permissions = await self._policy.permissions(spell, denied)
         permissions.grant(resume_inputs.granted_then(run, spell))
         approvals = self._approvals.also(spell.approve)
         budget = resume_inputs.budget_then(run, spell, self._settings_budget)
@@ -96,13 +98,14 @@ class RunConfig:
             ),
             budget.lowered(spell.limits),
             resume_inputs.models_of(run),
-            given=self._to_keep(budget, resume_inputs.model_then(run)),
+            given=self._to_keep(budget, denied, resume_inputs.model_then(run)),
         )
 
-    def _to_keep(self, budget: Budget, model: str | None = None) -> dict[str, Any]:
+    def _to_keep(self, budget: Budget, denied: Grants, model: str | None = None) -> dict[str, Any]:
         """Return the terms that are not from the settings, which the journal keeps for a resume."""
         return {
             "budget": _differences(budget, self._settings_budget),
+            "denied": plain(denied),
             "model": self._model or model,
         }
 

@@ -68,8 +68,9 @@ class Launch(Frozen):
         spell, permissions = self.spell, self.permissions
         setup = {
             "limits": asdict(self.limits),
-            "grants": plain(permissions.granted),
-            "denied": plain(permissions.denied),
+            # Resolved, since the run may be resumed from another folder.
+            "grants": plain(permissions.granted.resolved()),
+            "denied": plain(permissions.denied.resolved()),
             "approvals": {"wanted": self.approvals.wanted, "given": self.approvals.given},
             "budget": plain(self.budget),
             "models": dict(self.models),

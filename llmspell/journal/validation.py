@@ -221,6 +221,8 @@ def _read(kind: type, table: dict[str, Any]) -> bool:
 def _are_given(value: Any) -> bool:
     if not _is_table(value) or not _or_none(_is_text)(value.get("model")):
         return False
+    if not _or_none(_are_grants)(value.get("denied")):
+        return False
     return value.get("budget") in (None, []) or _is_budget(value["budget"])
 
 

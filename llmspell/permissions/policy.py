@@ -53,16 +53,20 @@ class PermissionPolicy:
         self._code = ProjectCode(project.root.resolve(), tuple(beside))
         self._saved = SavedGrants(folder / "grants.json")
 
-    async def permissions(self, spell: Spell) -> Permissions:
-        """Return a run's initial permissions, after asking for those in the spell's front matter."""
+    async def permissions(self, spell: Spell, denied: Grants = NOTHING) -> Permissions:
+        """Return a run's initial permissions, after asking for those in the spell's front matter.
+
+        `denied` is what this run in particular is denied.
+        """
+        denied = self._denied.merged(denied)
         questions = _Questions(spell, self._ask, self._saved, self._models)
         granted = self._granted.merged(self._by_default(spell))
         asks = self._ask is not None or not spell.trusted
         ask = questions if asks else None
-        permissions = Permissions(granted, self._denied, code=self._code, ask=ask)
+        permissions = Permissions(granted, denied, code=self._code, ask=ask)
         if spell.permissions:
             requested = Grants.from_lists(spell.permissions).resolved()
-            missing = requested.beyond(granted).beyond(self._denied)
+            missing = requested.beyond(granted).beyond(denied)
             if missing and await questions.granted(missing):
                 permissions.grant(missing)
         return permissions

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llmspell import Runtime, tool
+from llmspell import Grants, Runtime, tool
 from llmspell.config import Project
 from llmspell.errors import (
     ConfigError,
@@ -236,6 +236,34 @@ async def test_vectors_of_no_texts_count_for_nothing_when_a_run_goes_on(new_runt
             await runtime.run(write(source), begun=ids.append)
     async with new_runtime(**options, budget=Budget(calls=2)) as runtime:
         await runtime.resume(ids[0])
+
+
+async def test_what_was_denied_stays_denied(new_runtime, write, tmp_path, monkeypatch):
+    """Also from a folder where the same words would mean another place."""
+    (tmp_path / "inner").mkdir()
+    for file in ("a.txt", "inner/a.txt", "inner/b.txt"):
+        (tmp_path / file).write_text("tea")
+    source = f"""
+        Task.sleep(0.5)
+        Task.sleep(0.5)
+        local found = {{}}
+        for _, path in ipairs{{"a.txt", "inner/a.txt", "inner/b.txt"}} do
+          found[#found + 1] = pcall(read_file, {{path = "{tmp_path}/" .. path}})
+        end
+        return found
+    """
+    path, ids = write(source), []
+    monkeypatch.chdir(tmp_path / "inner")
+    options = {"grants": Grants(read=(".",)), "denied": Grants(read=("a.txt",))}
+    async with new_runtime(**options, park=0.1) as runtime:
+        with pytest.raises(RunSuspended):
+            await runtime.run(path, begun=ids.append)
+    monkeypatch.chdir(tmp_path)
+    async with new_runtime(park=0.1) as runtime:
+        with pytest.raises(RunSuspended):
+            await runtime.resume(ids[0])
+    async with new_runtime() as runtime:
+        assert await runtime.resume(ids[0]) == [False, False, True]
 
 
 async def test_a_spell_may_be_edited_where_it_has_not_come_to(stopped, new_runtime, write):
