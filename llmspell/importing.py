@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -60,14 +61,13 @@ def _cannot_load(name: str, what: str, error: BaseException) -> PluginError:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Return where the imported code failed: "weather.py:3"."""
+    """Return where the imported code failed: "weather.py:3"; None if none of it was at work."""
     from traceback import extract_tb
 
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
-    importers = (__file__, import_module.__code__.co_filename)
-    frames = [frame for frame in extract_tb(error.__traceback__) if frame.filename not in importers]
-    own = [frame for frame in frames if not frame.filename.startswith("<")]
+    others = ("<", import_module.__code__.co_filename, f"{Path(__file__).parent}{os.sep}")
+    own = [f for f in extract_tb(error.__traceback__) if not f.filename.startswith(others)]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else None
 
 

@@ -123,7 +123,7 @@ async def _start(
         answer: Answer[None] = wanted.plugin.on_startup(runtime)
         await settled(answer)
     if scope.cancelled_caught:
-        raise TimeoutError(f"its start-up took more than {timeout:g} seconds")
+        raise PluginError(f"its start-up took more than {timeout:g} seconds")
     async with AsyncExitStack() as begun:
         begun.push_async_callback(_stop, wanted, runtime)
         register_contributions(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llmspell.bridge import Bridge, Bridges
+from llmspell.errors import PluginError
 from llmspell.hooks import Hooks
 from llmspell.middleware import Middleware, arrange, as_middleware
 from llmspell.plugins.plugin import Plugin
@@ -18,6 +19,7 @@ from llmspell.tools.tool import FunctionTool, Tool
 
 if TYPE_CHECKING:
     from llmspell.agents.capabilities import CapabilityTypes
+    from llmspell.providers.provider import Provider
 
 StoreMaker: TypeAlias = Callable[[], Store]
 
@@ -46,33 +48,71 @@ def register_contributions(
         open_all: Called with its middleware, once its position is known.
     """
     with ExitStack() as undo:
-        for given in plugin.tools():
-            tool = given if isinstance(given, Tool) else FunctionTool(given)
+        for given in _list_of(plugin, "tools"):
+            tool = _as_tool(given)
             to.tools.add(tool)
             undo.callback(to.tools.remove, f"{tool.name}@{tool.version}")
-        for bridge in plugin.bridges():
-            if not isinstance(bridge, Bridge):
-                raise TypeError(f"{bridge!r} is not a bridge")
+        for bridge in map(_checked_bridge, _list_of(plugin, "bridges")):
             to.bridges.add(bridge)
             undo.callback(to.bridges.remove, bridge.name)
-        for provider in plugin.providers():
+        for provider in map(_checked_provider, _list_of(plugin, "providers")):
             to.models.register(provider)
             undo.callback(to.models.remove, provider.name)
-        for kind in plugin.capabilities():
+        for kind in _list_of(plugin, "capabilities"):
             to.capabilities().add(kind)
             undo.callback(to.capabilities().remove, kind.type)
-        for name, maker in plugin.stores().items():
+        for name, maker in _stores_of(plugin).items():
             if name in to.stores:
                 raise ValueError(f"a store named {name!r} is registered already")
             to.stores[name] = maker
             undo.callback(to.stores.pop, name)
         undo.callback(_remove_hooks_but, to.hooks.own(), to.hooks)
         plugin.hooks(to.hooks)
-        middleware = [as_middleware(given) for given in plugin.middleware()]
+        middleware = [as_middleware(given) for given in _list_of(plugin, "middleware")]
         arranged = arrange(middleware, to.middleware)
         open_all(middleware)
         to.middleware = arranged
         undo.pop_all()
+
+
+def _list_of(plugin: Plugin, method: str) -> Iterable[Any]:
+    """Return what one of the plugin's methods contributes. Raises PluginError if it is no list."""
+    given: Any = getattr(plugin, method)()
+    if isinstance(given, (str, bytes, type(None))) or not isinstance(given, Iterable):
+        raise PluginError(f"its {method}() must return a list, not {given!r}")
+    return given
+
+
+def _as_tool(given: Any) -> Tool:
+    if isinstance(given, Tool):
+        return given
+    if not callable(given):
+        raise _unusable("tools", given, "tools or typed functions")
+    return FunctionTool(given)
+
+
+def _checked_bridge(given: object) -> Bridge:
+    if not isinstance(given, Bridge):
+        raise _unusable("bridges", given, "bridges")
+    return given
+
+
+def _checked_provider(given: Any) -> Provider:
+    if not isinstance(getattr(given, "name", None), str):
+        raise _unusable("providers", given, "providers, which have a name")
+    provider: Provider = given
+    return provider
+
+
+def _stores_of(plugin: Plugin) -> Mapping[str, StoreMaker]:
+    given: Any = plugin.stores()
+    if not isinstance(given, Mapping):
+        raise PluginError(f"its stores() must return a dict, not {given!r}")
+    return given
+
+
+def _unusable(method: str, given: object, wanted: str) -> PluginError:
+    return PluginError(f"its {method}() must return {wanted}, not {given!r}")
 
 
 def _remove_hooks_but(kept: Sequence[object], hooks: Hooks) -> None:

@@ -5,12 +5,14 @@ import logging
 import sys
 import time
 from asyncio import CancelledError
+from pathlib import Path
 from typing import ClassVar
 
 import anyio
 import pytest
 from pydantic import BaseModel, model_validator
 
+import llmspell
 from llmspell import Modify, Plugin
 from llmspell.bridge import Bridge
 from llmspell.errors import ConfigError, PluginError
@@ -181,11 +183,26 @@ CLASHES = {
     "stores": (lambda: {"sqlite": MemoryStore}, "sqlite"),
     "hooks": (lambda hooks: hooks.before("tool.call")(print) and 1 / 0, "ZeroDivisionError"),
 }
+NONSENSE = [
+    *((method, *clash) for method, clash in CLASHES.items()),
+    ("tools", lambda: [5], "its tools() must return tools or typed functions, not 5;"),
+    ("tools", lambda: None, "its tools() must return a list, not None;"),
+    ("bridges", lambda: [5], "its bridges() must return bridges, not 5;"),
+    (
+        "providers",
+        lambda: ["x"],
+        "its providers() must return providers, which have a name, not 'x'",
+    ),
+    ("capabilities", lambda: [5], "5 is not a subclass of Capability;"),
+    ("middleware", lambda: 5, "its middleware() must return a list, not 5;"),
+    ("stores", lambda: [5], "its stores() must return a dict, not [5];"),
+]
 
 
-@pytest.mark.parametrize("method", CLASHES)
-async def test_one_that_brings_nonsense_is_left_out_whole(new_runtime, caplog, diary, method):
-    brings, said = CLASHES[method]
+@pytest.mark.parametrize(("method", "brings", "said"), NONSENSE)
+async def test_one_that_brings_nonsense_is_left_out_whole(
+    new_runtime, caplog, diary, method, brings, said
+):
     methods = {"tools": lambda self: [brew]} | {method: lambda self, *given: brings(*given)}
     clash = type("Clash", (Diary,), {"name": "clash"} | methods)
     sys.modules["company_plugins"].Clash = clash
@@ -376,6 +393,7 @@ async def test_one_that_does_not_start_is_reported_and_left_out(new_runtime, cap
         assert list(runtime.plugins) == ["one", "two"]
     assert "plugin 'broken' did not start and is skipped: " in caplog.text
     assert said in caplog.text
+    assert f"({Path(llmspell.__file__).parent}" not in caplog.text
 
     diary.clear()
     with pytest.raises(PluginError, match="plugin 'broken' did not start: ") as caught:
