@@ -202,6 +202,8 @@ def _problem(error: Any, arguments: Any) -> str:
         return f"{where} is required"
     if error["type"] == "extra_forbidden":
         return f"{where} is not a parameter"
+    if error["type"] == "sequence_str":
+        return f"{where}: input should be a valid list"
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{where}: {message}" if where else message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
@@ -86,7 +87,14 @@ class Hooks:
 
         Raises:
             ValueError: There is no such point, or a number is out of range.
+            TypeError: The function cannot be called, or a number is none.
         """
+        if not callable(function):
+            raise TypeError(f"a hook must be a function, not {function!r}")
+        if not isinstance(priority, (int, float)):
+            raise TypeError(f"priority must be a number, not {priority!r}")
+        if math.isnan(priority):
+            raise ValueError("priority must not be NaN")
         points = [point] if isinstance(point, str) else list(point)
         parsed = [parse_point(p, phase) for p in points]
         if len({phase for phase, _ in parsed}) != 1:
@@ -114,7 +122,16 @@ class Hooks:
         return hook
 
     def add(self, hook: Hook, *, handle: str | None = None) -> list[RegisteredHook]:
-        """Register the methods of a `Hook` that its class overrides; `handle` as for `register`."""
+        """Register the methods of a `Hook` that its class overrides; `handle` as for `register`.
+
+        Raises:
+            ValueError: As `register` does.
+            TypeError: It is not a `Hook`.
+        """
+        given: Any = hook
+        if not isinstance(given, Hook):
+            what = "a class: pass an instance" if isinstance(given, type) else "not a Hook"
+            raise TypeError(f"{given!r} is {what}")
         register = partial(
             self.register,
             timeout=hook.timeout,
@@ -152,6 +169,9 @@ class Hooks:
         return self._decorator("at", point, options)
 
     def _decorator(self, phase: Phase, point: str, options: dict[str, Any]) -> Decorator:
+        if callable(point):
+            raise TypeError('a decorator of hooks takes a point: @hooks.before("tool.call")')
+
         def decorate(function: HookFunction) -> HookFunction:
             self.register(point, function, phase=phase, **options)
             return function

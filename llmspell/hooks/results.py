@@ -27,9 +27,15 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Fail the effect with `hook_halted`; no other hook runs."""
+    """Fail the effect with `hook_halted`; no other hook runs. A guard halts whatever its reason is."""
 
-    reason: str
+    reason: str = "no reason given"
+
+    def __post_init__(self) -> None:
+        given: Any = self.reason
+        if not isinstance(given, str):
+            reason = "no reason given" if given is None else str(given)
+            object.__setattr__(self, "reason", reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from llmspell.errors import ConfigError
 from llmspell.factory import construct
 from llmspell.importing import load_object
 from llmspell.middleware import Middleware, as_middleware
+from llmspell.suggestions import did_you_mean
 
 SHIPPED = {
     "debugging": "llmspell.middleware.logs:Debugging",
@@ -35,9 +36,8 @@ def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Midd
 def _make(entry: MiddlewareSettings, source: str) -> Middleware:
     reference = entry.module or SHIPPED.get(entry.name or "")
     if reference is None:
-        hint = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
         problem = f"middleware.{entry.name}: no middleware has that name"
-        raise ConfigError(source, [problem], hint=hint)
+        raise ConfigError(source, [problem], hint=_hint(entry.name or ""))
     loaded = load_object(reference, what="middleware")
     middleware = as_middleware(_object(loaded, entry, source))
     if entry.effects and not hasattr(middleware, "effects"):
@@ -59,3 +59,12 @@ def _object(loaded: Any, entry: MiddlewareSettings, source: str) -> Any:
     if entry.settings:
         raise ConfigError(source, [f"{place}: only a class takes settings"])
     return copy(as_middleware(loaded))  # several entries may configure the same object
+
+
+def _hint(name: str) -> str:
+    from llmspell.hooks.configured import SHIPPED as HOOKS
+
+    if name in HOOKS:
+        return f"{name} is a hook: write [[hooks]] instead of [[middleware]]"
+    available = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
+    return did_you_mean(name, SHIPPED, otherwise=available)

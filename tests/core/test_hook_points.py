@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmspell.hooks import LIFE_CYCLE, PHASES, Hooks, parse_point
+from llmspell.hooks import LIFE_CYCLE, PHASES, Hook, Hooks, parse_point
 from llmspell.hooks.registered_hook import ReentrancyGuard
 
 WRITES = tuple(
@@ -139,6 +139,24 @@ def test_several_points_of_one_phase():
     with pytest.raises(ValueError, match="phase"):
         hooks.register([], nothing)
     assert hooks.own() == [hook]
+
+
+def test_what_is_no_hook_is_refused_when_it_is_registered():
+    hooks = Hooks()
+    for wrong in (None, 5):
+        with pytest.raises(TypeError, match=f"must be a function, not {wrong}"):
+            hooks.register("before:x", wrong)
+    with pytest.raises(TypeError, match="priority must be a number, not 'high'"):
+        hooks.register("before:x", nothing, priority="high")
+    with pytest.raises(ValueError, match="NaN"):
+        hooks.register("before:x", nothing, priority=float("nan"))
+    with pytest.raises(TypeError, match="takes a point"):
+        hooks.before(nothing)
+    with pytest.raises(TypeError, match="pass an instance"):
+        hooks.add(Hook)
+    with pytest.raises(TypeError, match="'retry' is not a Hook"):
+        hooks.add("retry")
+    assert hooks.all() == ()
 
 
 def test_a_hook_has_a_name():

@@ -400,6 +400,16 @@ async def test_nothing_forgives_arguments_that_a_hook_spoilt(run):
     assert run.done == []
 
 
+@pytest.mark.parametrize(
+    ("halt", "reason"),
+    [(Halt(), "no reason given"), (Halt(None), "no reason given"), (Halt(5), "5")],
+)
+async def test_a_halt_needs_no_reason(run, halt, reason):
+    run.hooks.before("probe.work", id="guard")(lambda call: halt)
+    with pytest.raises(HookHalted, match=f"stopped by hook 'guard': {reason}"):
+        await run.do("probe.work", n=1)
+
+
 @pytest.mark.parametrize("value", [None, 5, "x", ["x"]])
 async def test_arguments_are_a_table(run, value):
     run.hooks.before("probe.work", id="odd")(lambda call: Modify(value))

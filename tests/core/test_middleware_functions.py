@@ -337,6 +337,20 @@ def test_ones_own_are_found_by_module(module):
 
 
 @pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("metrcs", "did you mean metrics?"),
+        ("retry", "retry is a hook: write [[hooks]]"),
+        ("x", "available: "),
+    ],
+)
+def test_another_name_is_suggested(name, hint):
+    with pytest.raises(ConfigError) as caught:
+        made(name=name)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
     ("entry", "said"),
     [
         ({"name": "loging"}, "middleware.loging: no middleware has that name"),

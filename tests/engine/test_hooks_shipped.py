@@ -133,6 +133,11 @@ async def test_logging_debugging_and_costs(lua, caplog):
         ("Hook.use('guard')", "invalid_arguments", "deny"),
         ("Hook.use('guard', {deny = {'x'}, effects = {}})", "invalid_arguments", "at least one"),
         ("Hook.use('guard', {deny = {'x'}, effects = {''}})", "invalid_arguments", "at least one"),
+        (
+            "Hook.use('guard', {deny = 'x'})",
+            "invalid_arguments",
+            "deny: input should be a valid list",
+        ),
         ("Hook.use('retry', 5)", "invalid_arguments", "options must be a table, not a number"),
         ("Hook.voting(print)", "invalid_arguments", "must be a table, not a function"),
         ("Hook.redirect('uuid')", "invalid_arguments", "must be a table, not a string"),
