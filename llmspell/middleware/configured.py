@@ -62,9 +62,5 @@ def _object(loaded: Any, entry: MiddlewareSettings, source: str) -> Any:
 
 
 def _hint(name: str) -> str:
-    from llmspell.hooks.configured import SHIPPED as HOOKS
-
-    if name in HOOKS:
-        return f"{name} is a hook: write [[hooks]] instead of [[middleware]]"
     available = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
     return did_you_mean(name, SHIPPED, otherwise=available)

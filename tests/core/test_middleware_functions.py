@@ -340,7 +340,6 @@ def test_ones_own_are_found_by_module(module):
     ("name", "hint"),
     [
         ("metrcs", "did you mean metrics?"),
-        ("retry", "retry is a hook: write [[hooks]]"),
         ("x", "available: "),
     ],
 )
