@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import cancel
 from llmspell.eager_steps import TookTooLong
-from llmspell.errors import EffectError
+from llmspell.errors import EffectError, SpellEnded
 
 if TYPE_CHECKING:
     from llmspell.effects import Effect
@@ -58,6 +58,8 @@ async def problem_in_call(
         await within_recorded(effect, f"time{number}", seconds, effect.call(function, argument))
     except TookTooLong:
         return f"it took more than {seconds:g} s"
+    except SpellEnded:
+        return None  # the run is being ended, which is no fault of the function
     except EffectError as error:
         return f"{error.where}: {error}" if error.where else str(error)
     return None

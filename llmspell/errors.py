@@ -192,6 +192,12 @@ class NobodyToAsk(EffectError):
     exit_code = 3
 
 
+class SpellEnded(EffectError):
+    """A function of a spell was to be called, or was being called, when the spell had ended."""
+
+    code = "spell_ended"
+
+
 class HookHalted(EffectError):
     """A hook stopped the effect."""
 

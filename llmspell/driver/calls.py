@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from llmspell.errors import EffectError
+from llmspell.errors import EffectError, SpellEnded
 from llmspell.values import Value
 
 
@@ -90,4 +90,4 @@ class Calls:
 
 
 def _refusal() -> EffectError:
-    return EffectError("the spell has ended, so its functions can no longer be called")
+    return SpellEnded("the spell has ended, so its functions can no longer be called")

@@ -47,6 +47,31 @@ def heard(new_runtime):
     return run
 
 
+@pytest.mark.parametrize(
+    "follow",
+    [
+        "Event.subscribe('count.up', wait) Event.publish('count.up')",
+        "State.watch('count', wait) State.set('count', 1)",
+    ],
+)
+async def test_a_function_that_the_end_of_its_spell_interrupts_has_not_failed(
+    new_runtime, caplog, follow
+):
+    failures = []
+    async with new_runtime() as runtime:
+        runtime.events.subscribe("subscriber.failed", failures.append)
+        with pytest.raises(SpellRuntimeError, match="enough"):
+            await runtime.execute(f"""
+                local busy
+                local function wait() busy = true Task.sleep(60) end
+                {follow}
+                while not busy do Task.sleep(0.001) end
+                error("enough")
+            """)
+    assert failures == []
+    assert caplog.messages == []
+
+
 async def test_callbacks_get_each_event_in_order(lua):
     source = """
         local seen = {}
