@@ -501,6 +501,8 @@ def test_types_are_registered_once_and_made_of_settings(run):
         types.add(Everything)
     with pytest.raises(TypeError, match="not a subclass"):
         types.add(Everything())
+    with pytest.raises(TypeError, match='Untyped has no type; give the class a type = "…"'):
+        types.add(type("Untyped", (Capability,), {}))
 
     class Memory2(Capability):
         type = "memory"

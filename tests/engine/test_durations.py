@@ -18,6 +18,7 @@ PLACES = {
     "Event.stream": "for _ in Event.stream('a', {timeout = %s}) do end",
     "Hook.before": "Hook.before('probe.*', function() end, {timeout = %s})",
     "a hook's cool_down": "Hook.before('probe.*', function() end, {cool_down = %s})",
+    "agent:with": "Agent.create{model = 'x/y'}:with{hooks = {['before:tool.call'] = print, timeout = %s}}",
     "Tool.define": "Tool.define{name = 'made', run = function() return 1 end, timeout = %s}",
     "Agent.create": "Agent.create{model = 'x/y', timeout = %s, tool_timeout = %s}",
 }

@@ -9,6 +9,7 @@ from llmspell.hooks import Hook, parse_point
 from llmspell.hooks.hook import Part
 from llmspell.hooks.lua_hook import LuaHook
 from llmspell.hooks.registered_hook import HookFunction
+from llmspell.limits import Seconds
 from llmspell.values import LuaFunction, Value
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class AgentHooks(Capability):
         *,
         priority: int = 0,
         required: bool = False,
-        timeout: float = 30.0,
+        timeout: Seconds = 30.0,
         name: str | None = None,
     ) -> None:
         """Create the capability.
@@ -35,7 +36,7 @@ class AgentHooks(Capability):
             hooks: Functions by hook point, such as `before:tool.call` or `post_agent_execution`.
             priority: Higher runs first.
             required: Whether a failing hook fails the effect.
-            timeout: Seconds that each may take.
+            timeout: Seconds that each may take, or a duration such as "5m".
             name: Its name, if the agent has several.
         """
         for point, function in hooks.items():

@@ -29,6 +29,8 @@ class CapabilityTypes(Registry[type[Capability]]):
         """Register a class by its type. Raises ValueError if that is taken, TypeError if no class."""
         if not (isinstance(kind, type) and issubclass(kind, Capability)):
             raise TypeError(f"{kind!r} is not a subclass of Capability")
+        if not getattr(kind, "type", None):
+            raise TypeError(f'{kind.__name__} has no type; give the class a type = "…"')
         if kind.type in BUILTIN:
             raise ValueError(f"the capability {kind.type!r} is built in; choose another type")
         self.register(kind.type, kind)
