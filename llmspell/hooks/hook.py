@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect
 from llmspell.hooks.registered_hook import HookCall, HookFunction
 from llmspell.values import Value
@@ -158,7 +159,8 @@ class _StateChange:
         old, new = call.notes.get(self), await self._read(call)
         if type(old) is type(new) and old == new:
             return None
-        return await self._hook.on_state_change(call, old, new)
+        answer: Answer[HookResult] = self._hook.on_state_change(call, old, new)
+        return await settled(answer)  # a subclass may have made it sync
 
     async def _read(self, call: HookCall) -> Value:
         place = {

@@ -138,14 +138,19 @@ async def test_denials_are_told_once(new_runtime):
     assert denied == [("tool.call", "read")]
 
 
-async def test_state_changes_are_told_with_both_values(new_runtime):
+@pytest.mark.parametrize("sync", [False, True])
+async def test_state_changes_are_told_with_both_values(new_runtime, sync):
     seen = []
 
     class Watch(Hook):
         async def on_state_change(self, call, old, new):
             seen.append((call.effect.name, old, new))
 
-    async with new_runtime(hooks=[Watch()]) as runtime:
+    class SyncWatch(Hook):
+        def on_state_change(self, call, old, new):
+            seen.append((call.effect.name, old, new))
+
+    async with new_runtime(hooks=[SyncWatch() if sync else Watch()]) as runtime:
         await runtime.execute("""
             State.set("k", 1)
             State.set("k", 1)
