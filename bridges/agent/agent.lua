@@ -162,8 +162,16 @@ local function unstreamed(stream, response)
   return { type = "answer", text = response.text, data = response.data }
 end
 
+-- The prompt is cancelled with the task that opened the stream: nobody would ever answer the reader.
+local function check_open(stream)
+  if stream.task.cancelled and not stream.over then
+    fail("agent_error", "the stream is closed: the task that opened it has ended")
+  end
+end
+
 -- Returns the stream's next item; items arrive in groups.
 local function take(stream)
+  check_open(stream)
   local group, at = stream.group, stream.at + 1
   if group and group[at] ~= nil then
     stream.at = at

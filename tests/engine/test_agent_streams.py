@@ -498,3 +498,21 @@ async def test_a_text_without_pieces_is_one_piece(new_runtime):
     async with new_runtime(providers=[Whole(["One two."])], model="scripted/any") as runtime:
         source = "local s = Agent.create{}:stream('Hi') return {s(), s()}"
         assert await runtime.execute(source) == ["One two."]
+
+
+@pytest.mark.parametrize("begun", ["", "s()"])
+@pytest.mark.parametrize("read", ["s()", "s:response()"])
+async def test_a_stream_cannot_be_read_when_its_task_has_ended(new_runtime, begun, read):
+    """Nobody runs its prompt any more, so the reader would wait for ever."""
+    provider = ScriptedProvider(["One two."])
+    async with new_runtime(providers=[provider], model="scripted/any") as runtime:
+        source = f"""
+            local agent, s = Agent.create{{}}
+            Task.timeout(5, function() s = agent:stream("Hi") {begun} end)
+            local _, problem = try(function() {read} end)
+            return {{problem.code, problem.message, #agent:history()}}
+        """
+        with anyio.fail_after(10):
+            code, message, length = await runtime.execute(source)
+    assert (code, length) == ("agent_error", 0)
+    assert message == "the stream is closed: the task that opened it has ended"
