@@ -79,8 +79,10 @@ class PaidEffect:
         """Return what to reserve; without an estimate, calls are only counted."""
         if not needs_estimate:
             return Cost(Usage(), 0.0, firm=estimate.streamed)
-        usd = self._highest_price(estimate.usage, estimate.models)
-        return Cost(estimate.usage, usd, firm=estimate.streamed)
+        usage, models = estimate.usage, estimate.models
+        unpriced = next((one for one in models if self._prices.usd(usage, one) is None), None)
+        usd = self._highest_price(usage, models)
+        return Cost(usage, usd, firm=estimate.streamed, unpriced=unpriced)
 
     def _most_recorded(self, estimate: Estimate, *, priced: bool) -> Usage:
         """Return what to record before a call: the most it may use, and its price if that is known."""

@@ -28,7 +28,7 @@ class Cost(NamedTuple):
     """What a call costs, or may cost.
 
     Attributes:
-        usd: None if the price is not known.
+        usd: None if the price is not known, as that of the model `unpriced` is not.
         answered: Whether this is the actual cost; otherwise that is unknown, and this is the most.
         firm: Whether other calls must not wait for this one to be settled for less: a stream ends
             when the spell lets it, and the spell may itself be waiting.
@@ -39,6 +39,7 @@ class Cost(NamedTuple):
     calls: int = 1
     firm: bool = False
     answered: bool = True
+    unpriced: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -85,7 +86,7 @@ class Account:
             UnknownPrice: The price is unknown, and the budget refuses such calls.
         """
         if self._refuses_price(cost):
-            raise UnknownPrice(model)
+            raise UnknownPrice(cost.unpriced or model)
         limit = self._lacking(cost, *self._firm) if self._bounds else None
         if limit is not None:
             what = f"{model} cannot be asked{self._why(limit, cost)}"

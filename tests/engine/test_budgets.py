@@ -351,6 +351,17 @@ async def test_an_unknown_price_is_refused_where_there_is_a_budget_of_dollars(sp
     assert await spend(inside, prices={}, budget=Budget(unknown_price="allow")) is True
 
 
+async def test_the_model_whose_price_is_unknown_is_named(spend):
+    source = """
+        local agent = Agent.create{extra_body = {models = {"known", "obscure"}}}
+        local _, problem = try(agent.prompt, agent, "Hi")
+        return problem.message .. " " .. problem.hint
+    """
+    said = await spend(source, budget=Budget(usd=1))
+    assert said.startswith("the price of scripted/obscure is unknown")
+    assert '"scripted/obscure" under [prices]' in said
+
+
 async def test_what_failed_costs_what_it_may_have_cost(spend):
     def cut_off(_):
         error = ProviderError("the connection was lost in the middle of the answer")
