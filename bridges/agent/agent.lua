@@ -127,7 +127,7 @@ end
 
 -- A stream is read by one task, while an attendant task runs the prompt.
 
-local streams = setmetatable({}, { __mode = "k" }) -- {id, text, task, group, at, done, over, response}
+local streams = setmetatable({}, { __mode = "k" }) -- {id, text, task, group, at, reading, read, done, over, response}
 local stream_methods = {}
 
 local function work(stream, request)
@@ -169,6 +169,16 @@ local function check_open(stream)
   end
 end
 
+-- Waits for the next group of items. Of two tasks that wait, one would miss items, and the end.
+local function next_group(stream)
+  if stream.reading then
+    fail("agent_error", "the stream is being read by another task")
+  end
+  stream.reading = true
+  local _ <close> = stream.read -- also when the task is cancelled
+  return perform("agent.next", { stream = stream.id, text = stream.text })
+end
+
 -- Returns the stream's next item; items arrive in groups.
 local function take(stream)
   check_open(stream)
@@ -182,7 +192,7 @@ local function take(stream)
   end
   group = nil
   if not stream.done then
-    group = perform("agent.next", { stream = stream.id, text = stream.text })
+    group = next_group(stream)
   end
   if group == nil then
     local response = finish(stream)
@@ -236,6 +246,11 @@ local OF_STREAM, OF_PROMPT = { timeout = true }, { timeout = true, on_text = tru
 local function open(agent, input, options, text)
   local request = { agent = agent.id, input = input, timeout = options and options.timeout }
   local self, stream = setmetatable({}, stream_type), { text = text, at = 0 }
+  stream.read = setmetatable({}, {
+    __close = function()
+      stream.reading = false
+    end,
+  })
   stream.task = attend(work, stream, request)
   stream.id = stream.task.path
   streams[self] = stream

@@ -516,3 +516,21 @@ async def test_a_stream_cannot_be_read_when_its_task_has_ended(new_runtime, begu
             code, message, length = await runtime.execute(source)
     assert (code, length) == ("agent_error", 0)
     assert message == "the stream is closed: the task that opened it has ended"
+
+
+async def test_two_tasks_cannot_wait_for_the_same_stream(trickle):
+    """One of them would miss pieces, and wait for ever at the end."""
+    async with trickle() as server:
+        source = """
+            local s = Agent.create{}:stream("Hi")
+            local function read() return s() end
+            local timed_out = try(Task.timeout, 0.05, read) == nil
+            local _, problem = try(Task.all, {read, read})
+            go_on{}
+            local first = s()
+            s:close()
+            return {timed_out, problem.message, first}
+        """
+        with anyio.fail_after(10):
+            result = await server.runtime.execute(source)
+    assert result == [True, "the stream is being read by another task", "one "]
