@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from llmspell.errors import ToolError
+from llmspell.hooks.builtin import Redaction
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.tools.tool import tool
 
@@ -81,6 +82,25 @@ async def test_a_shipped_hook_ends_with_its_run(new_runtime, flaky):
     async with new_runtime(tools=[flaky]) as runtime:
         await runtime.execute('Hook.use("retry", {delay = 0.001}) flaky{}')
         assert runtime.hooks.all() == ()
+
+
+@pytest.mark.parametrize("effects", [(), ("agent.run",), ("*",)])
+async def test_a_stream_shows_only_what_is_redacted(new_runtime, effects):
+    redaction = Redaction(effects=effects) if effects else Redaction()
+    provider = ScriptedProvider(["Call +49 30 1234567 or ada@example.org."] * 3)
+    async with new_runtime(providers=[provider], model="scripted/m", hooks=[redaction]) as runtime:
+        result = await runtime.execute("""
+            local agent, pieces, events, heard = Agent.create{}, "", "", ""
+            local stream = agent:stream("a")
+            for piece in stream do pieces = pieces .. piece end
+            for event in agent:events("b") do events = events .. (event.text or "") .. ";" end
+            agent:prompt("c", {on_text = function(text) heard = heard .. text end})
+            return {pieces, stream:response().text, heard, events}
+        """)
+    redacted = "Call [redacted phone] or [redacted email]."
+    assert result[:3] == [redacted] * 3
+    assert "1234567" not in result[3]
+    assert redacted in result[3]
 
 
 async def test_redaction_priority_and_required_are_options(lua):

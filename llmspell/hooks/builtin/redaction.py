@@ -13,12 +13,17 @@ from llmspell.values import Value
 Kind = Literal["email", "phone", "card", "iban", "key"]
 
 
+# Effects whose answer can be read piece by piece, which would be before `after` redacts it. Without
+# their argument `stream` it is read as one piece, when it is complete.
+_STREAMABLE = ("model.request", "agent.run")
+
+
 class Redaction(EffectHook):
     """Replaces personal data and keys with `[redacted email]` and the like.
 
     It redacts the texts in arguments, after all other hooks, and in results and error messages,
-    before them. Numbers, bytes and the keys of tables are not changed. It is required: if it fails,
-    so does the effect.
+    before them. Numbers, bytes and the keys of tables are not changed. Answers are not streamed. It is required:
+    if it fails, so does the effect.
     """
 
     required = True
@@ -49,8 +54,11 @@ class Redaction(EffectHook):
                 raise ValueError(f"{pattern!r} is not a regular expression: {error.msg}") from error
 
     def before(self, call: HookCall) -> HookResult:
-        clean = self.clean(call.effect.args)
-        return None if clean is call.effect.args else Modify(clean)
+        args = call.effect.args
+        clean = self.clean(args)
+        if call.effect.name in _STREAMABLE and "stream" in args:
+            clean = {name: value for name, value in clean.items() if name != "stream"}
+        return None if clean is args else Modify(clean)
 
     def after(self, call: HookCall) -> HookResult:
         clean = self.clean(call.result)
