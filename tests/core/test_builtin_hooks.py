@@ -98,6 +98,12 @@ def call(run, name, text):
 # A hook at effects of one's choice
 
 
+def test_what_to_deny_or_redact_is_checked():
+    assert [pattern.pattern for pattern in Guard(deny="password").deny] == ["password"]
+    with pytest.raises(ValueError, match="'e-mail' is not a kind of text to redact: email, key"):
+        Redaction(kinds=["email", "e-mail"])
+
+
 async def test_a_hook_at_effects_of_ones_choice(make):
     class Watch(EffectHook):
         def __init__(self, **options):

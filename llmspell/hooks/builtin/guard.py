@@ -36,7 +36,8 @@ class Guard(EffectHook):
         """
         super().__init__(effects=effects, only=only)
         try:
-            self.deny = tuple(re.compile(pattern, re.IGNORECASE) for pattern in deny)
+            patterns = (deny,) if isinstance(deny, str) else deny
+            self.deny = tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
         except re.error as error:
             raise ValueError(
                 f"{error.pattern!r} is not a regular expression: {error.msg}"

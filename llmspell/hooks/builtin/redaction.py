@@ -46,6 +46,9 @@ class Redaction(EffectHook):
             patterns: Further kinds: their names and Python regular expressions.
         """
         super().__init__(effects=effects, only=only)
+        if unknown := [kind for kind in kinds if kind not in SENSITIVE]:
+            known = ", ".join(SENSITIVE)
+            raise ValueError(f"{unknown[0]!r} is not a kind of text to redact: {known}")
         self._wanted: dict[str, Sensitive] = {kind: SENSITIVE[kind] for kind in kinds}
         for name, pattern in (patterns or {}).items():
             try:
