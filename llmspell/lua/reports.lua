@@ -4,14 +4,21 @@ local part = ...
 local guard, codec, tostring = part("guard"), part("codec"), part("basics").tostring
 local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
 local pcall, spack, traceback, close = pcall, string.pack, debug.traceback, coroutine.close
+local sub, min = string.sub, math.min
 
 local FAILED <const> = 4 -- a record kind, see messages.py
+local LONGEST <const> = min(100000, part("config").message // 2) -- bytes of an error's text
+
+-- An error that is too long for a message is still reported, by the beginning of its text.
+local function shortened(text)
+  return #text <= LONGEST and text or sub(text, 1, LONGEST) .. " …"
+end
 
 -- Describes an error where it is raised: {value, text, where, traceback, hint}.
 local function describe(e)
   local stack = traceback("", 2)
   local ok, text = guard.pcall(tostring, e)
-  text = ok and text or "(an error without a text)"
+  text = ok and shortened(text) or "(an error without a text)"
   return { value = e, text = text, where = guard.where(), traceback = stack, hint = part("hints")(text) }
 end
 
@@ -30,9 +37,9 @@ local function failed(call, failure)
     put_value(failure.text)
   end
   put_value(failure.text)
-  put_value(failure.traceback)
+  put_value(shortened(failure.traceback))
   put_value(failure.where)
-  put_value(failure.hint)
+  put_value(failure.hint and shortened(failure.hint))
 end
 
 return { describe = describe, failed = failed, unusual = unusual }

@@ -124,3 +124,14 @@ def test_front_matter_whose_limits_are_wrong(llmspell, write):
     assert done.code == 2
     assert "s.lua: front matter: limits.memori: no such limit" in done.err
     assert f"hint: limits are {', '.join(units())}" in done.err
+
+
+@pytest.mark.parametrize("flag", ["--no-isolate", "--isolate"])
+def test_an_error_too_large_for_a_message_is_told_by_its_beginning(llmspell, flag):
+    done = llmspell("exec", flag, 'error("too much tea " .. ("x"):rep(17000000))')
+    assert done.code == 1
+    assert done.err.startswith("error: exec:1: too much tea xxx")
+    assert len(done.err) < 200_000
+    done = llmspell("exec", flag, "--limit", "message=300", 'error("tea " .. ("x"):rep(1000))')
+    assert done.code == 1
+    assert done.err.startswith("error: exec:1: tea xxx")
