@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
+from llmspell.providers.answer_parts import entries
 from llmspell.providers.connection import Connection, drain
 from llmspell.providers.deltas import deltas_of
 from llmspell.providers.failures import missing_key
@@ -183,8 +184,8 @@ class HttpProvider(ABC):
 
     def model_names(self, listed: Any) -> list[str]:
         """Return the model names in the answer at `models_path`."""
-        entries = listed.get("data") if isinstance(listed, dict) else listed
-        names = [e.get("id") for e in entries or () if isinstance(e, dict)]
+        models = entries(listed.get("data") if isinstance(listed, dict) else listed)
+        names = [model.get("id") for model in models if isinstance(model, dict)]
         return [name for name in names if isinstance(name, str)]
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, ModelResponse
 from llmspell.providers.openai_answer import response_from as chat_answer
 from llmspell.providers.openai_body import request_body as chat_body
+from llmspell.providers.openai_chat import OpenAIChat
 from llmspell.providers.openai_responses_answer import response_from as responses_answer
 from llmspell.providers.openai_responses_body import request_body as responses_body
 from llmspell.providers.openai_responses_stream import ResponsesAssembly
@@ -162,3 +164,10 @@ def test_a_response_in_pieces(events):
     with suppress(ProviderError):
         answer = streamed(ResponsesAssembly(ENDPOINT), events)
         check(responses_answer(answer, REQUEST, ENDPOINT), responses_body)
+
+
+@pytest.mark.parametrize("listed", [5, "x", None, {}, {"data": 5}, {"data": {"id": "a"}}])
+def test_no_list_of_models(listed):
+    provider = OpenAIChat(ENDPOINT)
+    assert provider.model_names(listed) == []
+    assert provider.model_names([listed, {"id": 5}, {"id": "a"}]) == ["a"]
