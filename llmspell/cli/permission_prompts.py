@@ -11,6 +11,7 @@ from llmspell.permissions import Reply, in_words, printable
 from llmspell.permissions.policy import PermissionRequest
 
 _LONGEST = 300
+_FEW = 20  # lines that are on the screen together with the question
 PLAIN = "\x1b[0m"  # a spell may have printed codes that hide or colour the following text
 
 _REPLIES: dict[str, Reply] = {"y": "once", "r": "run", "a": "always", "n": "no"}
@@ -28,7 +29,7 @@ class PermissionPrompts:
 
     async def __call__(self, question: PermissionRequest) -> Reply:
         replies = _replies_to(question)
-        text = f"{PLAIN}{_told(question)}\nAllow it? "
+        text = f"{PLAIN}{_told(question)}"
         async with self.alone():
             while (answer := await self._ask(text, replies)) is not None:
                 if reply := replies.get(answer.strip().lower()):
@@ -76,9 +77,10 @@ def _replies_to(question: PermissionRequest) -> dict[str, Reply]:
 def _told(question: PermissionRequest) -> str:
     spell = printable(question.spell)
     wanted = [_shortened(text) for text in in_words(question.wanted)]
-    if question.by is None:
-        return "\n  ".join([f"{spell} asks to", *wanted])
-    return f"{spell}: {question.by} wants to {' and '.join(wanted)}"
+    if question.by is not None:
+        return f"{spell}: {question.by} wants to {' and '.join(wanted)}\nAllow it? "
+    lines = "\n  ".join([f"{spell} asks to", *wanted])
+    return f"{lines}\nAllow {'it' if len(wanted) <= _FEW else f'all {len(wanted):,}'}? "
 
 
 def _shortened(text: str) -> str:

@@ -287,6 +287,17 @@ def test_nothing_is_written_over_a_question(terminal, note, project):
     assert seen.sent.count("spoof") == 40
 
 
+def test_a_request_that_scrolls_out_of_sight_is_counted(terminal, write):
+    """What comes first in a long list may be what matters."""
+    files = ", ".join(f'"/tea/{number}"' for number in range(1000))
+    write("s.lua", "print('brewed')", f'[permissions]\nrun = ["sh"]\nread = [{files}]')
+    seen = terminal("s.lua")
+    seen.wait_for("no: ")
+    assert "Allow all 1,001? y = for this run" in seen.sent
+    seen.type("n\n")
+    assert seen.wait() == 0
+
+
 def test_the_spinner_is_out_of_the_way(terminal, tools, note):
     lua = "Task.all{function() nap{seconds = 1} end, function() Task.sleep(0.4) pcall(read_file, {path = 'note.txt'}) end}"
     seen = terminal("exec", tools, lua)
