@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.providers.answer_parts import piece_of, string
 from llmspell.providers.anthropic_answer import check_error
+from llmspell.providers.chunk_template import ChunkTemplate
 from llmspell.providers.failures import malformed_answer
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import Delta, ReasoningDelta, TextDelta, ToolCallDelta
@@ -30,16 +31,22 @@ class MessageAssembly:
         self._endpoint = endpoint
         self._message: Body = {}
         self._blocks: dict[int, _Block] = {}
+        self._latest: _Block | None = None
         self._calls = 0
         self.ended = False
 
     def feed(self, event: ServerEvent) -> Iterable[Delta]:
         if event.name in _NO_NEWS:
             return ()
+        if self._latest and (text := self._latest.template.text(event.data)) is not None:
+            return self._latest.add_text(text)
         data = piece_of(event.data, self._endpoint)
         kind = data.get("type")
         if kind == "content_block_delta":
-            return self._open_block(data).add(_table(data, "delta"))
+            block = self._open_block(data)
+            if _text_alone(data) is not None:
+                block.template.learn(event.data)
+            return block.add(_table(data, "delta"))
         if kind == "content_block_start":
             return self._begin(data.get("index"), _table(data, "content_block"))
         if kind == "message_start":
@@ -56,7 +63,7 @@ class MessageAssembly:
         if not isinstance(index, int):
             index = len(self._blocks)
         called = body.get("type") == "tool_use"
-        self._blocks[index] = _Block(body, self._calls if called else None)
+        self._latest = self._blocks[index] = _Block(body, self._calls if called else None)
         if not called:
             return _begun(body)
         number, self._calls = self._calls, self._calls + 1
@@ -88,9 +95,14 @@ class MessageAssembly:
 
 
 class _Block:
-    """A content block still being streamed; `call` is its index among the tool calls."""
+    """A content block still being streamed; `call` is its index among the tool calls.
+
+    Attributes:
+        template: Matches events that only add text to it.
+    """
 
     def __init__(self, body: Body, call: int | None) -> None:
+        self.template = ChunkTemplate("text", _text_alone)
         self._body = dict(body)
         self._call = call
         self._pieces: dict[str, list[str]] = {}
@@ -98,7 +110,7 @@ class _Block:
     def add(self, delta: Body) -> Iterable[Delta]:
         kind = delta.get("type")
         if kind == "text_delta":
-            return (TextDelta(self._more("text", delta.get("text"))),)
+            return self.add_text(delta.get("text"))
         if kind == "thinking_delta":
             return (ReasoningDelta(self._more("thinking", delta.get("thinking"))),)
         if kind == "input_json_delta":
@@ -115,6 +127,9 @@ class _Block:
                 self._more(name, value)
         return ()
 
+    def add_text(self, text: Any) -> Iterable[Delta]:
+        return (TextDelta(self._more("text", text)),)
+
     def _more(self, name: str, text: Any) -> str:
         piece = string(text)
         self._pieces.setdefault(name, []).append(piece)
@@ -129,6 +144,16 @@ class _Block:
             else:
                 body[name] = string(body.get(name)) + text
         return body
+
+
+def _text_alone(event: Body) -> str | None:
+    """Return the text of an event that has nothing else to say, or None."""
+    match event:
+        case {"type": "content_block_delta", "index": int(), "delta": dict(delta), **more}:
+            match delta:
+                case {"type": "text_delta", "text": str(text), **others} if not (more or others):
+                    return text
+    return None
 
 
 def _begun(body: Body) -> Iterable[Delta]:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmspell.providers.anthropic_stream import MessageAssembly
 from llmspell.providers.chunk_template import ChunkTemplate
 from llmspell.providers.endpoints import Endpoint
+from llmspell.providers.http_provider import Assembly
 from llmspell.providers.openai_stream import ChatAssembly
 from llmspell.providers.server_events import ServerEvent
 from llmspell.providers.strict_json import read_json
@@ -141,6 +143,44 @@ def test_an_answer_is_the_same_without_templates(pieces: list[tuple[Any, Any, An
     assert assembled(chunks) == assembled(all_different)
 
 
-def assembled(chunks: list[str]) -> object:
-    assembly = ChatAssembly(Endpoint("mock", "http://127.0.0.1:1/v1"))
+def assembled(chunks: list[str], kind: type[Assembly] = ChatAssembly) -> object:
+    assembly = kind(Endpoint("mock", "http://127.0.0.1:1/v1"))
     return [list(assembly.feed(ServerEvent(chunk))) for chunk in chunks], assembly.answer()
+
+
+def of_anthropic(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, **fields}
+
+
+def block_delta(index: int, **delta: Any) -> dict[str, Any]:
+    return of_anthropic("content_block_delta", index=index, delta=delta)
+
+
+blocks_events = st.sampled_from(
+    [
+        *(block_delta(index, type="text_delta", text="word ") for index in (0, 0, 1)),
+        block_delta(0, type="text_delta", text=""),
+        block_delta(1, type="text_delta", text="x", more=1),
+        block_delta(1, type="thinking_delta", thinking="why"),
+        block_delta(0, type="text_delta", text="x") | {"usage": {}},
+        *(
+            of_anthropic("content_block_start", index=index, content_block=block)
+            for index in (0, 1)
+            for block in ({"type": "text", "text": ""}, {"type": "thinking", "thinking": ""})
+        ),
+    ]
+)
+
+
+@given(st.lists(blocks_events, max_size=12))
+def test_so_is_one_of_several_blocks(events: list[dict[str, Any]]) -> None:
+    begins = [
+        of_anthropic("content_block_start", index=index, content_block={"type": "text", "text": ""})
+        for index in (0, 1)
+    ]
+    end = {"stop_reason": "end_turn"}
+    message = of_anthropic("message_start", message={"id": "1", "role": "assistant"})
+    whole = [message, *begins, *events, of_anthropic("message_delta", delta=end)]
+    chunks = list(map(json.dumps, whole))
+    all_different = [chunk + " " * n for n, chunk in enumerate(chunks)]
+    assert assembled(chunks, MessageAssembly) == assembled(all_different, MessageAssembly)
