@@ -60,10 +60,10 @@ class AnswerReader:
             httpx2.HTTPError: The connection broke.
         """
         content_type = _content_type(response)
-        if "json" in content_type:
+        if _is_json(content_type):
             yield as_table(self._endpoint, await self._json(response))
             return
-        if not content_type.startswith(EVENTS):
+        if not content_type.lower().startswith(EVENTS):
             body, _ = await _read(response, _MAX_ERROR)
             raise self._unreadable(content_type, body, wanted="a stream of events")
         reader = EventReader()
@@ -99,7 +99,7 @@ class AnswerReader:
         return malformed_answer(self._endpoint, what, retry=False)
 
     def _unreadable(self, content_type: str, body: bytes, *, wanted: str = "JSON") -> ProviderError:
-        if wanted == "JSON" and ("json" in content_type or not content_type):
+        if wanted == "JSON" and (_is_json(content_type) or not content_type):
             return malformed_answer(self._endpoint, "the answer is not JSON, or not all of it")
         shown = body[:200].decode("utf-8", "replace")
         return malformed_answer(
@@ -112,9 +112,13 @@ class AnswerReader:
 
 
 def _content_type(response: httpx2.Response) -> str:
-    """Return the content type in lower case, as case does not matter in it; "" for none."""
+    """Return the content type as it was sent, since secrets are redacted only in that form."""
     content_type: str = response.headers.get("content-type", "")
-    return content_type.lower()
+    return content_type
+
+
+def _is_json(content_type: str) -> bool:
+    return "json" in content_type.lower()
 
 
 def as_table(endpoint: Endpoint, answer: Any | Failure) -> dict[str, Any]:
