@@ -41,7 +41,7 @@ def test_each_run_adds_to_the_figures(llmspell):
         'llmspell_hook_circuit_open{hook="Shaky.on_tool_execute",phase="before"} 0',
         'llmspell_failures_total{kind="hook",name="Shaky.on_tool_execute"} 3',
         'llmspell_failures_total{kind="plugin",name="nowhere"} 3',
-        'llmspell_told_total{topic="run.ended"} 3',
+        'llmspell_runtime_events_total{topic="run.ended"} 3',
         "llmspell_runtimes_total 3",
     ):
         assert line in lines
@@ -56,7 +56,10 @@ def test_an_open_circuit_is_seen(llmspell):
 
 def test_a_run_that_fails_is_counted_too(llmspell):
     assert llmspell("exec", "error('no')").code == 1
-    assert 'llmspell_told_total{topic="run.failed"} 1' in llmspell("metrics").out.splitlines()
+    assert (
+        'llmspell_runtime_events_total{topic="run.failed"} 1'
+        in llmspell("metrics").out.splitlines()
+    )
 
 
 def test_they_are_cleared(llmspell):

@@ -111,8 +111,8 @@ async def test_events_tell_what_was_dropped_and_who_failed():
     assert values["llmspell_events_dropped_total"] == 3
     assert values['llmspell_failures_total{kind="hook",name="a"}'] == 2
     assert values['llmspell_failures_total{kind="hook",name="b"}'] == 1
-    assert values['llmspell_told_total{topic="hook.failed"}'] == 3
-    assert values['llmspell_told_total{topic="run.failed"}'] == 1
+    assert values['llmspell_runtime_events_total{topic="hook.failed"}'] == 3
+    assert values['llmspell_runtime_events_total{topic="run.failed"}'] == 1
     assert not any("2026" in key for key in values)
 
 
@@ -122,4 +122,4 @@ async def test_names_of_what_fails_are_bounded():
     for n in range(2000):
         events.tell("hook.failed", {"hook": f"hook-{n}"})
     assert len(events.published_counts) <= 1001
-    assert of_events(events)['llmspell_told_total{topic="hook.failed"}'] == 2000
+    assert of_events(events)['llmspell_runtime_events_total{topic="hook.failed"}'] == 2000
