@@ -44,8 +44,8 @@ class MessageAssembly:
         kind = data.get("type")
         if kind == "content_block_delta":
             block = self._open_block(data)
-            if _text_alone(data) is not None:
-                block.template.learn(event.data)
+            if (text := _text_alone(data)) is not None:
+                block.template.learn(event.data, text)
             return block.add(_table(data, "delta"))
         if kind == "content_block_start":
             return self._begin(data.get("index"), _table(data, "content_block"))
