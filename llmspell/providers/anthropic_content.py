@@ -129,10 +129,15 @@ def _assistant(message: Message, endpoint: Endpoint) -> list[Body]:
             blocks += [fields | body for body in _assistant_block(block)]
             fields = {}
         elif "type" in block.data:
-            blocks.append(block.data)
+            blocks.append(_with_input(block.data))
         else:
             fields = block.data
     return blocks
+
+
+def _with_input(block: Body) -> Body:
+    """Return a block with an empty input as a table, of which Lua may have made an empty list."""
+    return block | {"input": {}} if block.get("input") == [] else block
 
 
 def _assistant_block(block: Block) -> list[Body]:

@@ -526,6 +526,13 @@ def test_fields_and_blocks_of_its_own_go_back_to_anthropic_only():
     assert sent(message, endpoint=other)["messages"][0]["content"] == [text("Yes.")]
 
 
+def test_the_empty_input_of_a_servers_tool_is_still_a_table_after_lua():
+    """Lua does not tell an empty table from an empty list; the API takes no list."""
+    called = {"type": "server_tool_use", "id": "s", "name": "now", "input": []}
+    (turn,) = sent(Message.of("assistant", Extra("anthropic", called), "Noon."))["messages"]
+    assert turn["content"][0] == called | {"input": {}}
+
+
 def test_extra_fields_cannot_pose_as_ours():
     (turn,) = sent(Message.of("assistant", Extra("anthropic", {"text": "No."}), "Yes."))["messages"]
     assert turn["content"] == [text("Yes.")]
