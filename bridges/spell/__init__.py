@@ -42,8 +42,11 @@ async def run(
     lower, problems = read_limits(limits or {})
     if problems:
         raise InvalidArguments("Spell.run", problems, hint=f"limits are {', '.join(units())}")
-    if wrong := problems_in(grants or {}):
-        raise InvalidArguments("Spell.run", [f"grants.{problem}" for problem in wrong])
+    wrong = [f"grants.{problem}" for problem in problems_in(grants or {})]
+    if not name:
+        wrong.append("name: must not be empty")
+    if wrong:
+        raise InvalidArguments("Spell.run", wrong)
     named = _NAME.fullmatch(spell) is not None
     try:
         if named:

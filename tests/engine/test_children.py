@@ -47,6 +47,8 @@ async def test_wrong_ones_are_told(lua):
     assert error["code"] == "invalid_arguments"
     error = await _refusal(lua, 'Spell.run("return 1", {grants = {net = {"a.b/c"}}})')
     assert error["message"].startswith("Spell.run: grants.net: 'a.b/c' is not a host")
+    error = await _refusal(lua, 'Spell.run("return 1", {name = ""})')
+    assert error["message"] == "Spell.run: name: must not be empty"
     error = await _refusal(lua, 'Spell.run("return 1", 5)')
     assert error["code"] == "invalid_arguments"
     error = await _refusal(lua, 'Spell.run("--- /// spell\\n--- nmae = 1\\n--- ///")')
