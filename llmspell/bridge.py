@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from importlib import import_module
@@ -15,6 +16,8 @@ from llmspell.registry import Loading, Registry
 from llmspell.suggestions import similar
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_WILDCARD = re.compile(r"[*?[]")
 
 # The globals that each bridge's Lua defines.
 BUILT_IN: dict[str, tuple[str, ...]] = {
@@ -164,6 +167,18 @@ class Bridges(Registry[Bridge]):
             return bridge.handlers[effect]
         names = [name for b in self.values() for name in b.handlers]
         raise UnknownEffect("effect", effect, similar(effect, names))
+
+    def check_pattern(self, pattern: str) -> None:
+        """Check that a pattern, such as `tool.call` or `agent.*`, may match an effect.
+
+        Raises:
+            UnknownEffect: It cannot; the error suggests the most similar names.
+        """
+        name = pattern.partition(".")[0]
+        if not _WILDCARD.search(pattern):
+            self.handler(pattern)
+        elif not _WILDCARD.search(name) and name not in self:
+            raise UnknownEffect("effect", pattern, [f"{one}.*" for one in similar(name, self)])
 
 
 class _BuiltIn(Registry[Bridge]):

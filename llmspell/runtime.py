@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from llmspell.bridge import Bridge
+from llmspell.bridge import Bridge, Bridges
 from llmspell.components import all_bridges, all_hooks, all_middleware, all_tools
 from llmspell.config import Project, find_project
 from llmspell.console import Console
@@ -182,6 +182,7 @@ class Runtime:
         self.spent_before: Spending = self._before.spent
         self._shared: dict[type, Any] = {
             Account: account,
+            Bridges: self.bridges,
             Console: console or Console(),
             Events: self.events,
             Hooks: self.hooks,

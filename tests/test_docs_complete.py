@@ -91,7 +91,7 @@ async def test_the_pages_name_every_function_of_every_global(tmp_path):
 async def test_handles_have_the_methods_that_are_named(tmp_path):
     spell = tmp_path / "handles.lua"
     spell.write_text("""
-        local hook, task = Hook.after("x", print), Task.spawn(Task.sleep, 0)
+        local hook, task = Hook.after("tool.call", print), Task.spawn(Task.sleep, 0)
         local watch = State.watch("x", print)
         return {type(hook.remove), type(task.await), type(task.cancel), type(task.done), type(watch.stop)}
     """)

@@ -1,5 +1,7 @@
 """What hooks written in Lua may answer, and what they see of runs they start."""
 
+import re
+
 import pytest
 
 from llmspell.errors import HookHalted, SpellRuntimeError
@@ -236,6 +238,26 @@ async def test_points_are_explained(lua):
         await lua("Hook.at('run.lunch', print)")
     with pytest.raises(SpellRuntimeError, match=r"no hook point named 'run\.start' among those"):
         await lua("Hook.before('run.start', print)")
+
+
+@pytest.mark.parametrize(
+    ("point", "said"),
+    [
+        ("tool.cal", r"no effect named 'tool\.cal'.*did you mean 'tool\.call'"),
+        ("tol.*", r"no effect named 'tol\.\*'.*did you mean 'tool\.\*'"),
+        ("nothing.at.all", r"no effect named 'nothing\.at\.all'"),
+        ("", r"no hook point named ''"),
+    ],
+)
+async def test_a_point_that_no_effect_reaches_is_refused(lua, point, said):
+    with pytest.raises(SpellRuntimeError) as caught:
+        await lua(f"Hook.before('{point}', print)")
+    assert re.search(said, f"{caught.value.message} ({caught.value.hint})")
+
+
+@pytest.mark.parametrize("point", ["tool.call", "tool.*", "*", "t*", "*.call", "probe.echo"])
+async def test_points_of_effects_that_exist_are_accepted(lua, point):
+    assert await lua(f"return type(Hook.before('{point}', print))") == "table"
 
 
 async def test_a_halted_run_raises_as_it_is(new_runtime):
