@@ -403,13 +403,15 @@ class Runtime:
 
         Args:
             run: The run's id, or a prefix of it.
-            until: The path of an effect before which to stop by raising `RunSuspended`.
+            until: The path of an effect before which to stop by raising `RunSuspended`; one that is
+                made of others stops before the first of them.
             output: Receives what the spell prints; by default the runtime's output does.
 
         Raises:
             RunNotFound: There is no such run.
             JournalMismatch: This version of llmspell, or of a tool, behaves differently.
             JournalExhausted: The recorded run did not reach its end.
+            ReplayError: Nothing was recorded at `until`.
             Exception: What the run raised.
         """
         from llmspell.journal import rerun

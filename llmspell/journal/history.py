@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -84,7 +84,7 @@ class History:
         effects: Sequence[RecordedEffect],
         reader: Reader,
         *,
-        until: str | None = None,
+        stops: Collection[str] = (),
     ) -> None:
         """Prepare the replay.
 
@@ -92,9 +92,9 @@ class History:
             run: The run.
             effects: The leaves whose outcomes are delivered again.
             reader: The open journal that contains them.
-            until: The path of a leaf before which to stop.
+            stops: The paths of the leaves before which to stop.
         """
-        self._run, self._reader, self._until = run.id, reader, until
+        self._run, self._reader, self._stops = run.id, reader, stops
         self.computing: Callable[[], bool] = lambda: False
         self.stop: Callable[[ReplayError], None] = lambda _: None
         all_ = [RecordedLeaf(effect) for effect in effects]
@@ -147,7 +147,7 @@ class History:
             RunSuspended: The replay was to stop here.
         """
         left = self._found.get(path)
-        if path == self._until:
+        if path in self._stops:
             raise RunSuspended(f"stopped before {shown(name, args)}", reason="until")
         if not left:
             return None

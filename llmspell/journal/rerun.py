@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ReplayError, RunBusy
 from llmspell.frozen import Frozen
-from llmspell.journal.forking import ForkColumns, copy_before, step_of
+from llmspell.journal.forking import ForkColumns, copy_before, step_of, stops_at
 from llmspell.journal.history import History
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
@@ -149,10 +149,19 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> st
 
 
 def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Recording:
-    """Replay a run from its record alone, to its end or up to a leaf. Raises JournalError."""
+    """Replay a run from its record alone, to its end or up to an effect.
+
+    Raises:
+        ReplayError: Nothing was recorded at `until`.
+        JournalError: The file cannot be used.
+    """
     reader = Reader.open(journal.path)
     try:
-        history = History(run, reader.effects(run, beside=True), reader, until=until)
+        stops: frozenset[str] = frozenset()
+        if until is not None:
+            leaves = [leaf.path for leaf in (*reader.effects(run), *reader.begun(run))]
+            stops = stops_at(leaves, until, run.id)
+        history = History(run, reader.effects(run, beside=True), reader, stops=stops)
         paid = reader.payments(run)
     except BaseException:
         reader.close()

@@ -17,6 +17,7 @@ from llmspell.errors import (
     LimitExceeded,
     LlmspellError,
     ProviderError,
+    ReplayError,
     RunSuspended,
     SpellRuntimeError,
 )
@@ -509,6 +510,32 @@ async def test_until(new_runtime, printed):
         with pytest.raises(RunSuspended, match=r"tool\.call"):
             await runtime.replay(ids[0], until="0/1")
         assert printed == ["1", "2"]
+
+
+@pytest.mark.parametrize("at", ["0/2", "0.0"])
+async def test_until_what_is_made_of_others(new_runtime, printed, at):
+    source = b"""
+        Tool.define{name = "brew", run = function() return work{n = 1} end}
+        State.set("n", 1) brew{} print(1)
+        Task.map({1}, function() State.set("n", 2) end) print(2)
+    """
+    async with new_runtime(tools=[work]) as runtime:
+        from llmspell.spell import parse_spell
+
+        await runtime.run(parse_spell(source, name="s", file="s.lua"))
+        printed.clear()
+        with pytest.raises(RunSuspended) as caught:
+            await runtime.replay("last", until=at)
+        assert caught.value.reason == "until"
+        assert printed == ([] if at == "0/2" else ["1"])
+
+
+async def test_until_what_was_not_recorded(new_runtime):
+    async with new_runtime() as runtime:
+        await runtime.execute("State.set('n', 1)")
+        with pytest.raises(ReplayError, match="recorded nothing at 0/9") as caught:
+            await runtime.replay("last", until="0/9")
+        assert caught.value.hint == "did you mean 0/0?"
 
 
 async def test_a_run_that_was_not_recorded_to_its_end(new_runtime):
