@@ -170,12 +170,13 @@ OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
 """The tables whose rows belong to the run in their column `run`."""
 
 
-def schema() -> Schema[JournalError]:
+def schema(without: str = "run with --no-record") -> Schema[JournalError]:
+    """Return the schema of a journal; `without` says in errors how to do without the file."""
     return Schema(
         APPLICATION_ID,
         MIGRATIONS,
         "the journal",
-        "run with --no-record",
+        without,
         JournalError,
         page_size=2048,  # most rows are short, and each is committed separately
     )
@@ -191,12 +192,13 @@ def open_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
     return db
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open an existing journal read-only. Raises JournalError."""
+def open_to_read(path: Path, known: Schema[JournalError] | None = None) -> sqlite3.Connection:
+    """Open an existing journal read-only, perhaps with a schema of its own. Raises JournalError."""
+    known = known or schema()
     if not path.is_file():
         message = f"there is no journal in {path.parent}"
-        raise schema().refusal(message, "run a spell here first: llmspell run SPELL", str(path))
+        raise known.refusal(message, "run a spell here first: llmspell run SPELL", str(path))
     try:
-        return sqlite_file.connect_to_read(str(path), schema())
+        return sqlite_file.connect_to_read(str(path), known)
     except sqlite3.Error as error:
-        raise schema().failure(error, str(path)) from error
+        raise known.failure(error, str(path)) from error

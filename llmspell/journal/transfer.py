@@ -46,11 +46,14 @@ def import_runs(file: Path, journal: Path) -> list[str]:
     there do not apply here; they are kept for replays.
 
     Raises:
-        JournalError: The file is not a journal, one of its runs exists already, or one of the two
-            files cannot be used.
+        JournalError: The file is not a journal or an empty one, one of its runs exists already, or
+            one of the two files cannot be used.
     """
-    with Reader.open(file) as reader:
+    exported = schema(without="import a file that llmspell export has written")
+    with Reader(open_to_read(file, exported), file) as reader:
         runs = reader.runs()
+        if not runs:
+            raise exported.refusal(f"{file} contains no runs", exported.without, str(file))
         for run in runs:
             reader.check(run)
     with closing(open_to_read(file)) as source, closing(_opened(journal)) as target:

@@ -284,6 +284,10 @@ async def test_imported_runs_stand_beside_others(tmp_path, file):
     with pytest.raises(JournalError, match="already") as caught:
         import_runs(taken, there)
     assert caught.value.hint == f"see it with: llmspell show {run.id}"
+    nothing = tmp_path / "nothing.run"
+    nothing.touch()
+    with pytest.raises(JournalError, match=r"nothing\.run contains no runs"):
+        import_runs(nothing, there)
 
 
 STOPPED = """
