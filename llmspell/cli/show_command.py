@@ -138,8 +138,12 @@ def _show_effect(reader: Reader, run: RecordedRun, path: str) -> None:
 
     effect = next((e for e in reader.effects(run) if e.path == path), None)
     if effect is None:
-        hint = f"see the paths with: llmspell show {run.id}"
-        raise Misuse(f"the run has no recorded effect at {path}", hint=hint)
+        begun = next((b for b in reader.begun(run) if b.path == path), None)
+        if begun is None:
+            raise _not_recorded(reader, run, path)
+        click.secho(f"{harmless(begun.name)} at {path}, unfinished", bold=True)
+        print(f"\narguments\n{harmless(shown(begun.args))}")
+        return
     name = harmless(effect.name)
     click.secho(f"{name} at {path}, {effect.kind}, {duration(effect.seconds)}", bold=True)
     print(f"\narguments\n{harmless(shown(effect.args))}")
@@ -149,6 +153,24 @@ def _show_effect(reader: Reader, run: RecordedRun, path: str) -> None:
         )
     if effect.usage:
         print(f"\nusage\n{_usage(effect.usage)}")
+
+
+def _not_recorded(reader: Reader, run: RecordedRun, path: str) -> Misuse:
+    """Return the error for a path at which no effect with its arguments is recorded."""
+    from llmspell.journal.spans import spans_of
+
+    see = f"llmspell show {run.id}"
+    span = next((span for _, span in spans_of(reader, run).walk() if span.path == path), None)
+    if span is None:
+        hint = f"see the paths with: {see}"
+        return Misuse(f"the run has no recorded effect at {path}", hint=hint)
+    part = next((s.path for _, s in span.walk() if s.kind in ("leaf", "unfinished")), None)
+    return Misuse(
+        f"the {span.name} at {path} is recorded without arguments and result",
+        hint=f"show a part of it: {see} --effect {part}"
+        if part
+        else "they are recorded of what is done outside the spell",
+    )
 
 
 def _show_conversation(reader: Reader, run: RecordedRun, agent: str) -> None:

@@ -52,6 +52,27 @@ def test_an_effect_is_shown_whole(run, llmspell):
     assert "the run has no recorded effect at 0/7" in wrong.err
 
 
+def test_what_is_made_of_others_is_shown_by_its_parts(llmspell, write):
+    write("t.lua", "Hook.before('x.y', print) Task.map({1}, function() State.set('n', 7) end)")
+    assert llmspell("run", "t.lua").code == 0
+    task = llmspell("show", "--effect", "0.0")
+    assert task.code == 2
+    assert "the task at 0.0 is recorded without arguments and result" in task.err
+    assert task.err.endswith("--effect 0.0/0\n")
+    hook = llmspell("show", "--effect", "0/0")
+    assert "the hook.register at 0/0 is recorded without arguments" in hook.err
+    assert "outside the spell" in hook.err
+
+
+def test_an_effect_that_has_not_ended_is_shown_with_its_arguments(llmspell, write):
+    write("t.lua", "Task.sleep('1d')")
+    assert llmspell("run", "--park", "t.lua").code == 6
+    shown = llmspell("show", "--effect", "0/0")
+    assert shown.code == 0
+    assert shown.out.startswith("task.sleep at 0/0, unfinished\n\narguments\n")
+    assert "86400" in shown.out
+
+
 def test_all_of_a_run_as_json(run, llmspell):
     run()
     record = json.loads(llmspell("show", "--json").out)
@@ -158,7 +179,9 @@ def test_a_run_is_taken_to_another_project(run, llmspell, project):
     again = llmspell("import", "../tea.run", cwd=other)
     assert again.code == 5
     assert "already" in again.err
-    assert "not an SQLite database" in llmspell("import", "../tea.lua", cwd=other).err
+    wrong = llmspell("import", "../tea.lua", cwd=other)
+    assert "not an SQLite database" in wrong.err
+    assert "a file that llmspell export has written" in wrong.err
     assert llmspell("import", "nothing.run", cwd=other).code == 2
 
 
