@@ -7,7 +7,7 @@ import enum
 import sys
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 Value: TypeAlias = Any
 """None, bool, int, float, str, bytes, list of values, or dict with str, int or float keys.
@@ -126,6 +126,12 @@ def text_or_bytes(data: bytes) -> str | bytes:
 def as_bytes(text: str | bytes) -> bytes:
     """Convert text back to the bytes of the Lua string."""
     return text.encode() if isinstance(text, str) else text
+
+
+def refuse_in_json(value: object) -> NoReturn:
+    """Raise TypeError: the `default` of `json.dumps` for plain values, which names Lua's kinds."""
+    kind = "function" if isinstance(value, LuaFunction) else "string that is not UTF-8"
+    raise TypeError(f"a {kind} has no JSON form")
 
 
 def in_order(value: Value) -> Value:

@@ -5,7 +5,7 @@ import re
 
 from llmspell.bridge import Bridge
 from llmspell.errors import InvalidArguments
-from llmspell.values import LuaFunction, NotPlain, Value, in_order, plain
+from llmspell.values import NotPlain, Value, in_order, plain, refuse_in_json
 
 bridge = Bridge("json", __file__)
 
@@ -30,15 +30,10 @@ def encode(value: Value = None, indent: int = 0) -> str:
             indent=min(indent, MAX_INDENT) or None,
             separators=None if indent else (",", ":"),
             allow_nan=False,
-            default=_refuse,
+            default=refuse_in_json,
         )
     except (NotPlain, TypeError, ValueError) as error:
         raise InvalidArguments("JSON.encode", [str(error)]) from error
-
-
-def _refuse(value: object) -> None:
-    kind = "function" if isinstance(value, LuaFunction) else "string that is not UTF-8"
-    raise TypeError(f"a {kind} has no JSON form")
 
 
 @bridge.effect(leaf=False)

@@ -23,6 +23,11 @@ def _find(effect: Effect, name: str, agent: str | None) -> Tool:
 
 
 def _bind(effect: Effect) -> dict[str, Any]:
+    name, args = effect.args.get("name"), effect.args.get("args")
+    if isinstance(name, str) and args and isinstance(args, list):
+        found = _find(effect, name, effect.args.get("agent"))
+        problem, hint = "takes named arguments, not a list", f"write {found.name}{{name = value}}"
+        raise InvalidArguments(found.name, [problem], hint=hint)
     bound = bridge.handlers["tool.call"].signature.bind(effect.args, target="tool.call")
     tool = _find(effect, bound["name"], bound.get("agent"))
     return bound | {"args": tool.bind(bound.get("args") or {})}

@@ -10,6 +10,7 @@ from pydantic import Field
 from llmspell.errors import ToolError
 from llmspell.spending.spent import counted
 from llmspell.tools.tool import tool
+from llmspell.values import LuaFunction
 
 
 @tool(category="data", pure=True)
@@ -181,9 +182,16 @@ def _cell(value: Any, row: int) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
+    if isinstance(value, bytes):
+        kind, hint = "string that is not UTF-8", "convert it first, for example with base64_encode"
+    elif isinstance(value, LuaFunction):
+        kind, hint = "function", None
+    else:
+        kind = "list" if isinstance(value, list) else "table"
+        hint = "convert it to text first, for example with JSON.encode"
     raise ToolError(
-        f"row {row} holds a {type(value).__name__}, which is not a CSV value",
-        hint="convert it to text first, for example with JSON.encode",
+        f"row {row} holds a {kind}, which is not a CSV value",
+        hint=hint,
         details={"row": row},
     )
 

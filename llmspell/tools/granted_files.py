@@ -17,6 +17,7 @@ from typing import NamedTuple
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
 from llmspell.permissions import Kind, Need, Permissions
+from llmspell.permissions.paths import place_of
 
 MAX_ENTRIES = 100_000
 
@@ -28,8 +29,17 @@ def permitted_path(effect: Effect, kind: Kind, path: str, *, by: str) -> Path:
     """Resolve a path, and check that the run's grants allow it to be read or written.
 
     The grants were checked for `path` before the call, but links may have changed since.
+
+    Raises:
+        ToolError: It is a loop of links, or contains a zero byte.
+        PermissionDenied: It is not granted.
     """
-    place = Path(path).resolve()
+    place = place_of(path)
+    if place is None:
+        reason = (
+            "a path cannot contain a zero byte" if "\0" in path else "its links lead in a circle"
+        )
+        raise ToolError(f"cannot {kind} {path!r}: {reason}", details={"path": path})
     effect.run[Permissions].check(Need(kind, str(place)), by=by)
     return place
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from llmspell.content_encoding import check_content_encoding
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
-from llmspell.tools.network_access import NetworkAccess
+from llmspell.tools.network_access import NetworkAccess, check_url
 from llmspell.tools.tool import tool
 
 if TYPE_CHECKING:
@@ -149,6 +149,12 @@ def _check_headers(headers: dict[str, str]) -> None:
             "the header Host cannot be set",
             hint="the host in the URL is the one that grants are checked against",
         )
+    for name, value in headers.items():
+        if not f"{name}{value}".isascii():
+            raise ToolError(
+                f"the header {name} contains characters that are not ASCII",
+                hint="encode them, for example with url_encode",
+            )
 
 
 def _request(
@@ -166,9 +172,22 @@ def _request(
     if json is not None and body is not None:
         raise ToolError("json and body cannot both be sent")
     target = httpx2.URL(url)
+    check_url(target, url)
     if query:
         target = target.copy_merge_params(query)
-    return client.build_request(method, target, headers=headers, json=json, content=body)
+    try:
+        request = client.build_request(method, target, headers=headers, content=body, json=json)
+    except TypeError as error:
+        raise ToolError("json contains a function or a string that is not UTF-8") from error
+    except ValueError as error:
+        raise ToolError(f"json cannot be sent: {error}") from error
+    stated, length = request.headers.get("content-length"), len(request.content)
+    if stated not in (None, str(length)):
+        raise ToolError(
+            f"the header Content-Length is {stated}, but the body has {length} bytes",
+            hint="leave the header out",
+        )
+    return request
 
 
 async def _answer(

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 MAX_PORT = 65535
 
 
+def check_url(url: httpx2.URL, text: str) -> None:
+    """Raise ToolError unless a URL is one of HTTP with a host. `text` is how it was written."""
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
+        raise ToolError(
+            f"{text!r} is not a URL with http:// or https://, a host and optionally a port",
+            hint="write it as https://example.com/" if "://" not in text else None,
+            details={"url": text},
+        )
+
+
 class NetworkAccess:
     """Checks what an effect may reach.
 
@@ -35,11 +45,7 @@ class NetworkAccess:
             ToolError: The URL is not an acceptable one.
             PermissionDenied: The host is not granted.
         """
-        if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > MAX_PORT:
-            raise ToolError(
-                f"{url} is not a URL with http:// or https://, a host and optionally a port",
-                details={"url": str(url)},
-            )
+        check_url(url, str(url))
         if url.userinfo:
             raise ToolError(
                 f"the URL for {url.host} contains a user name",

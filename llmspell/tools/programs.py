@@ -109,7 +109,7 @@ def _folder(cwd: str) -> str:
             hint=f"relative paths start at {Path.cwd()}",
             details={"cwd": cwd},
         )
-    return cwd
+    return cwd or "."
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic import Field
 from llmspell.errors import ToolError
 from llmspell.tools.regex import Matcher
 from llmspell.tools.tool import tool
+from llmspell.values import refuse_in_json
 
 MAX_DIFF_LINES = 20_000
 MAX_CHUNKS = 100_000
@@ -130,7 +131,10 @@ async def template(text: str, values: dict[str, Any]) -> str:
             value = value.get(key) if isinstance(value, dict) else None
         if value is None:
             missing[place[1]] = None
-        filled = _as_text(value)
+        try:
+            filled = _as_text(value)
+        except TypeError as error:
+            raise ToolError(f"cannot fill in {place[1]}: {error}") from error
         room -= len(filled)
         if room < 0:
             raise ToolError(
@@ -154,7 +158,7 @@ def _as_text(value: Any) -> str:
         return value
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=refuse_in_json)
 
 
 @dataclass(slots=True)

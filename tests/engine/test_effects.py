@@ -294,6 +294,9 @@ async def test_wrong_arguments_name_every_field(lua):
 async def test_a_tool_takes_one_table(lua):
     with pytest.raises(SpellRuntimeError, match="one table of named arguments"):
         await lua("add(1, 2)")
+    with pytest.raises(SpellRuntimeError, match="add: takes named arguments, not a list") as caught:
+        await lua("add{1, 2}")
+    assert caught.value.hint == "write add{name = value}"
 
 
 async def test_permission_denied_reaches_the_spell_and_the_host(lua, tmp_path):

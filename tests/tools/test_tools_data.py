@@ -131,6 +131,8 @@ async def test_csv_format(call):
     with pytest.raises(ToolError, match="row 2 holds a list") as caught:
         await call(csv_format, rows=[{"a": 1}, {"a": [1]}])
     assert caught.value.details == {"row": 2}
+    with pytest.raises(ToolError, match="row 1 holds a string that is not UTF-8"):
+        await call(csv_format, rows=[[b"\xff"]])
 
 
 @pytest.mark.parametrize("delimiter", ["", "||", "\n", "\r", '"'])

@@ -343,3 +343,14 @@ async def test_no_descriptor_is_left_open(call, here):
 
 def test_the_limit_of_a_file_is_the_limit_of_the_schema():
     assert read_file.schema["properties"]["max_bytes"]["maximum"] == files.MAX_FILE
+
+
+async def test_a_path_that_leads_nowhere_is_said_to(call, here):
+    (here / "loop").symlink_to("loop")
+    for tool in (read_file, file_info, list_files):
+        with pytest.raises(ToolError, match="cannot read 'loop': its links lead in a circle"):
+            await call(tool, path="loop")
+    with pytest.raises(ToolError, match="cannot write 'loop': its links lead in a circle"):
+        await call(write_file, path="loop", content="x")
+    with pytest.raises(ToolError, match="a path cannot contain a zero byte"):
+        await call(read_file, path="a\0b")

@@ -316,9 +316,24 @@ async def test_wrong_requests(call, site):
     with pytest.raises(ToolError) as caught:
         await call(http_request, url=site.url, headers={"x": "a\r\nHost: b"})
     assert not caught.value.retryable
+    with pytest.raises(ToolError, match="the header X contains characters that are not ASCII"):
+        await call(http_request, url=site.url, headers={"X": "ü"})
+    with pytest.raises(ToolError, match="Content-Length is 9, but the body has 1 bytes"):
+        await call(http_request, url=site.url, headers={"content-length": "9"}, body="x")
+    with pytest.raises(ToolError, match="json contains a function or a string that is not UTF-8"):
+        await call(http_request, url=site.url, method="POST", json={"a": b"\xff"})
+    with pytest.raises(ToolError, match="json cannot be sent"):
+        await call(http_request, url=site.url, method="POST", json=[float("inf")])
     with pytest.raises(InvalidArguments, match="method"):
         await call(http_request, url=site.url, method="BREW")
     assert site.asked == []
+
+
+@pytest.mark.parametrize("url", ["", "example.com/x", "http://", "localhost:80/", "//a/b"])
+async def test_what_is_no_url_is_shown_as_it_was_written(call, url):
+    with pytest.raises(ToolError) as caught:
+        await call(http_request, url=url)
+    assert caught.value.message.startswith(f"'{url}' is not a URL")
 
 
 async def test_the_first_host_is_judged(call, site):

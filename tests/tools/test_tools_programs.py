@@ -99,6 +99,7 @@ async def test_it_runs_in_the_folder_asked_for(python, tmp_path, monkeypatch):
     code = "import os; print(os.getcwd())"
     assert (await python(code))["stdout"] == f"{tmp_path}\n"
     assert (await python(code, cwd="in"))["stdout"] == f"{tmp_path}/in\n"
+    assert (await python(code, cwd=""))["stdout"] == f"{tmp_path}\n"
 
 
 async def test_a_relative_program_is_that_of_the_current_folder(

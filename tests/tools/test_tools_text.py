@@ -19,6 +19,7 @@ from llmspell.tools.text import (
     split_text,
     template,
 )
+from llmspell.values import LuaFunction
 
 pytestmark = pytest.mark.anyio
 
@@ -225,3 +226,10 @@ async def test_count_text(call):
     assert counted == {"characters": 14, "words": 3, "lines": 2, "bytes": 15}
     assert (await call(count_text, text="a\n"))["lines"] == 1
     assert (await call(count_text, text=""))["lines"] == 0
+
+
+async def test_what_a_template_cannot_fill_in_is_named(call):
+    with pytest.raises(ToolError, match=r"cannot fill in user\.name: a string that is not UTF-8"):
+        await call(template, text="{{user.name}}", values={"user": {"name": b"\xff"}})
+    with pytest.raises(ToolError, match="cannot fill in f: a function has no JSON form"):
+        await call(template, text="{{f}}", values={"f": [LuaFunction(1)]})
