@@ -26,6 +26,7 @@ class Unit(Frozen):
         scales: The names of the unit and their factors; shown with the first that fits.
         whole: Whether values must be whole numbers.
         zero: Whether a value may be 0.
+        least: The smallest value, if it is not just any above 0.
     """
 
     what: str
@@ -33,6 +34,7 @@ class Unit(Frozen):
     scales: Mapping[str, float] = field(hash=False)
     whole: bool = True
     zero: bool = False
+    least: int = 0
 
     def read(self, given: object) -> float:
         """Parse a number or a text.
@@ -43,12 +45,12 @@ class Unit(Frozen):
         number = self._number(given)
         if self.whole and math.isfinite(number) and math.isclose(number, round(number)):
             number = round(number)
-        least = "from" if self.zero else "above"
-        is_in_range = 0 < number <= MAX_LIMIT or (self.zero and number == 0)
-        if not is_in_range or (self.whole and isinstance(number, float)):
-            raise ValueError(
-                f"must be {self.what} {least} 0, such as {self.example}, not {given!r}"
-            )
+        may_be_least = self.zero or self.least > 0
+        enough = number >= self.least if may_be_least else number > 0
+        if not (enough and number <= MAX_LIMIT) or (self.whole and isinstance(number, float)):
+            least = self.shown(self.least) if self.least else "0"
+            bound = f"{'from' if may_be_least else 'above'} {least}"
+            raise ValueError(f"must be {self.what} {bound}, such as {self.example}, not {given!r}")
         return number
 
     def _number(self, given: object) -> float:
@@ -85,8 +87,8 @@ class Unit(Frozen):
         return core_schema.no_info_plain_validator_function(read)
 
     def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
-        least = "minimum" if self.zero else "exclusiveMinimum"
-        number = {"type": "integer" if self.whole else "number", least: 0}
+        bound = "minimum" if self.zero or self.least else "exclusiveMinimum"
+        number = {"type": "integer" if self.whole else "number", bound: self.least}
         return {
             "anyOf": [number, {"type": "string"}],
             "description": f"{self.what}: {self.example}",
@@ -117,7 +119,10 @@ _SIZES = {
     "B": 1,
 }
 
-Bytes = Annotated[int, Unit("a size", "64MiB", _SIZES)]
+_BYTES = Unit("a size", "64MiB", _SIZES)
+Bytes = Annotated[int, _BYTES]
+# An error has to fit into a message, with its place.
+MessageBytes = Annotated[int, replace(_BYTES, least=256)]
 _SECONDS = Duration("a number of seconds", "1m30s", {"s": 1, "ms": 0.001}, whole=False)
 Seconds = Annotated[float, _SECONDS]
 NonNegativeSeconds = Annotated[float, replace(_SECONDS, zero=True)]
@@ -143,7 +148,7 @@ class Limits(Frozen):
     time: Seconds = 10
     effects: Count = 1_000_000
     output: Bytes = 16 << 20
-    message: Bytes = 16 << 20
+    message: MessageBytes = 16 << 20
 
     def lowered(self, to: Mapping[str, float]) -> Limits:
         """Return these limits, with those of `to` that are lower."""

@@ -56,6 +56,7 @@ def test_flags_stand_before_and_after_the_spell(llmspell, write):
         ("memory=", "memory must be a size above 0, such as 64MiB, not ''", "--help"),
         ("memory=much", "memory must be a size above 0, such as 64MiB, not 'much'", "--help"),
         ("time=-1", "time must be a number of seconds above 0, such as 1m30s, not '-1'", "--help"),
+        ("message=10", "message must be a size from 256 bytes, such as 64MiB, not '10'", "--help"),
         ("effects=1.5", "effects must be a whole number above 0", "--help"),
     ],
 )

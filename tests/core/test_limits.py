@@ -88,6 +88,13 @@ def test_what_is_no_limit_is_told(name, written):
         units()[name].read(written)
 
 
+@pytest.mark.parametrize("written", [1, 10, "255", "0.1kB"])
+def test_a_message_holds_at_least_an_error(written):
+    with pytest.raises(ValueError, match=f"must be a size from 256 bytes, .*, not {written!r}"):
+        units()["message"].read(written)
+    assert units()["message"].read(256) == 256
+
+
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
@@ -106,14 +113,14 @@ def test_how_a_limit_is_shown(name, value, shown):
     assert units()[name].shown(value) == shown
 
 
-@given(st.sampled_from(list(units())), st.integers(1, MAX_LIMIT))
+@given(st.sampled_from(list(units())), st.integers(units()["message"].least, MAX_LIMIT))
 def test_what_is_shown_can_be_given(name, value):
     unit = units()[name]
     assert unit.read(unit.written(value)) == value
     assert unit.read(unit.shown(value).replace(",", "_")) == value
 
 
-@given(st.sampled_from(list(units())), st.integers(1, MAX_LIMIT // 2))
+@given(st.sampled_from(list(units())), st.integers(units()["message"].least, MAX_LIMIT // 2))
 def test_the_way_to_raise_it_raises_it(name, value):
     entry = how_to_raise(name, value).split()[4].rstrip(",")
     assert entry.partition("=")[0] == name
