@@ -159,7 +159,8 @@ def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Reco
     try:
         stops: frozenset[str] = frozenset()
         if until is not None:
-            leaves = [leaf.path for leaf in (*reader.effects(run), *reader.begun(run))]
+            leaves = [leaf.path for leaf in reader.effects(run)]
+            leaves += [leaf.path for leaf in reader.begun(run)]
             stops = stops_at(leaves, until, run.id)
         history = History(run, reader.effects(run, beside=True), reader, stops=stops)
         paid = reader.payments(run)
