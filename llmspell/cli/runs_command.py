@@ -61,7 +61,8 @@ def prune_command(older: str | None, keep: int | None) -> None:
 
     Without options, the retention setting of [journal] applies.
 
-    Runs in progress are kept. A run that has not ended is as old as its start.
+    Runs in progress are kept. A run that has not ended is as old as its start, one that
+    sleeps as old as the time at which it is to continue.
     """
     project = find_project()
     settings = project.settings.journal

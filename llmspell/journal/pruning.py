@@ -37,7 +37,8 @@ _FORGET_BLOBS = """
 def prune(path: Path, *, before: float | None = None, keep: int | None = None) -> int:
     """Delete runs that ended `before` a time, and all but the newest `keep`; return their number.
 
-    Runs that a process is executing are kept. Raises JournalError, also if a remaining run is so
+    A run that is suspended until a time is not older than that. Runs that a process is executing are
+    kept. Raises JournalError, also if a remaining run is so
     damaged that the values it refers to cannot be determined.
     """
     if not path.exists() or (before is None and keep is None):
@@ -85,7 +86,7 @@ def _candidates(
     rows = db.execute(
         """
         SELECT number, id FROM runs WHERE
-            coalesce(ended, started) < coalesce(?1, -1)
+            max(coalesce(ended, started), coalesce(due, 0)) < coalesce(?1, -1)
             OR (?2 IS NOT NULL AND number NOT IN (
                 SELECT number FROM runs ORDER BY number DESC LIMIT ?2))
         """,

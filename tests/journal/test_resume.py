@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -683,6 +684,16 @@ async def test_pruning(new_runtime, file, write):
             assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     db.close()
     assert file.stat().st_size < size
+
+
+async def test_a_run_that_sleeps_is_not_pruned_before_its_time(new_runtime, file, write):
+    async with new_runtime(park=1) as runtime:
+        await runtime.execute("return 1")
+        with pytest.raises(RunSuspended):
+            await runtime.run(write("Task.sleep('60d')"))
+    day = 86400
+    assert prune(file, before=time.time() + 59 * day) == 1
+    assert prune(file, before=time.time() + 61 * day) == 1
 
 
 async def test_secrets_stay_out_and_replay_agrees(new_runtime, tmp_path, write, monkeypatch):
