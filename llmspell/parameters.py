@@ -40,6 +40,8 @@ class Parameter(Frozen):
         if type(value) not in accepted:
             article = "an" if self.type == "integer" else "a"
             raise ValueError(f"must be {article} {self.type}, not {given!r}")
+        if self.type == "integer" and not -(2**63) <= value < 2**63:
+            raise ValueError(f"must be an integer of 64 bits, not {given!r}")
         if self.choices and value not in self.choices:
             raise ValueError(f"must be one of {', '.join(map(str, self.choices))}, not {given!r}")
         return float(value) if self.type == "number" else value
@@ -68,9 +70,11 @@ def _read(text: str, kind: str) -> Value:
         import json
 
         try:
-            return json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError):
-            return text.split(",") if kind == "list" else text
+            value = text
+        # One item without a comma may happen to be JSON, such as 5 or true.
+        return value if kind == "table" or isinstance(value, (list, dict)) else text.split(",")
     return text
 
 

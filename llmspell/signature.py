@@ -165,7 +165,11 @@ class Signature:
             return "takes no arguments"
         parts = []
         for parameter in self.parameters:
-            kind = _kind(self.schema["properties"][parameter.name], self.schema.get("$defs", {}))
+            field, definitions = (
+                self.schema["properties"][parameter.name],
+                self.schema.get("$defs", {}),
+            )
+            kind = type_in_words(field, definitions)
             optional = "" if parameter.default is parameter.empty else ", optional"
             parts.append(f"{parameter.name} ({kind}{optional})")
         return f"takes {', '.join(parts)}"
@@ -183,11 +187,17 @@ def _lenient_generator() -> type[GenerateJsonSchema]:
     return Lenient
 
 
-def _kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+def type_in_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return a JSON Schema's type in Lua's words, such as `table` or `'a' or 'b'`.
+
+    `definitions` are the `$defs` of the schema it is part of.
+    """
     schema = definitions.get(schema.get("$ref", "").removeprefix("#/$defs/"), schema)
     for union in ("anyOf", "oneOf"):
         if union in schema:
-            kinds = [_kind(s, definitions) for s in schema[union] if s.get("type") != "null"]
+            kinds = [
+                type_in_words(s, definitions) for s in schema[union] if s.get("type") != "null"
+            ]
             return " or ".join(dict.fromkeys(kinds))
     if "enum" in schema:
         return " or ".join(repr(v) for v in schema["enum"])

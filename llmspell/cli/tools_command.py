@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Collection
 
 import click
@@ -11,9 +12,11 @@ from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.error_report import Misuse
 from llmspell.errors import UnknownEffect
 from llmspell.runtime import Runtime
+from llmspell.signature import type_in_words
 from llmspell.tools.loading import load_module
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
+from llmspell.values import Value
 
 
 @click.command("tools")
@@ -120,8 +123,12 @@ def _show(tool: Tool, versions: list[str]) -> None:
     print(_in_words(tool), end="\n\n" if tool.declares else ": not limited by grants\n\n")
     required = tool.schema.get("required", [])
     for name, field in tool.schema.get("properties", {}).items():
-        kind = field.get("type", "any")
-        note = "required" if name in required else f"default: {field.get('default', 'nil')}"
+        kind = type_in_words(field, tool.schema.get("$defs", {}))
+        note = "required" if name in required else f"default: {_in_lua(field.get('default'))}"
         print(f"  {name}  {kind}, {note}")
         if text := field.get("description"):
             print(f"      {text}")
+
+
+def _in_lua(default: Value) -> str:
+    return "nil" if default is None else json.dumps(default, ensure_ascii=False)

@@ -57,6 +57,18 @@ def test_one_tool(llmspell, archive, name, words):
     assert f"\n\n{words}\n\n" in llmspell("tools", "--tools", "archive.py", name).out
 
 
+def test_types_and_defaults_are_those_of_lua(llmspell):
+    lines = llmspell("tools", "hmac").out.splitlines()
+    assert "  key  string, required" in lines
+    (algorithm,) = [line for line in lines if line.startswith("  algorithm")]
+    assert algorithm.startswith("  algorithm  'md5' or 'sha1' or ")
+    assert algorithm.endswith(', default: "sha256"')
+    lines = llmspell("tools", "http_request").out.splitlines()
+    assert "  headers  table, default: nil" in lines
+    assert "  json  any value, default: nil" in lines
+    assert "  follow_redirects  boolean, default: true" in lines
+
+
 def test_as_json(llmspell, archive):
     done = llmspell("tools", "--tools", "archive.py", "--category", "archive", "--json")
     touches = {tool["name"]: tool["touches"] for tool in json.loads(done.out)}
