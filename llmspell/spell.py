@@ -6,12 +6,15 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
+from typing import BinaryIO
 
-from llmspell.errors import ConfigError
+from llmspell.errors import ConfigError, SpellNotFound
 from llmspell.front_matter import read_comment, read_toml
 from llmspell.frozen import Frozen
 from llmspell.parameters import Parameter, bind
 from llmspell.values import Value
+
+MAX_SOURCE = 16 << 20  # bytes
 
 
 class Spell(Frozen):
@@ -60,6 +63,21 @@ class Spell(Frozen):
         if not line.isdecimal() or not 0 < int(line) <= len(lines):
             return ""
         return lines[int(line) - 1].decode("utf-8", "replace").strip()
+
+
+def read_source(file: BinaryIO, shown: str) -> bytes:
+    """Read the text of a spell, which may come from a pipe or a device.
+
+    Raises:
+        SpellNotFound: It is larger than 16 MiB.
+    """
+    source = file.read(MAX_SOURCE + 1)
+    if len(source) > MAX_SOURCE:
+        raise SpellNotFound(
+            f"cannot read {shown}: it is larger than {MAX_SOURCE >> 20} MiB",
+            hint="keep data in a file of its own, and read it with read_file",
+        )
+    return source
 
 
 def parse_spell(

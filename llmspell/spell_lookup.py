@@ -9,7 +9,7 @@ from typing import Any
 
 from llmspell.config import Project, find_project
 from llmspell.errors import SpellNotFound
-from llmspell.spell import Spell, parse_spell
+from llmspell.spell import Spell, parse_spell, read_source
 from llmspell.suggestions import did_you_mean
 from llmspell.trust import is_own, shipped_folder
 
@@ -74,7 +74,8 @@ def parts_of(path: Path, project: Project) -> dict[str, Any]:
     try:
         file = path.resolve()
         settings = path.with_name("spell.toml")
-        source = (file if file.exists() else path).read_bytes()  # a pipe does not resolve to a file
+        with (file if file.exists() else path).open("rb") as opened:  # a pipe resolves to no file
+            source = read_source(opened, _display(path))
         front = settings.read_bytes() if path.name == "main.lua" and settings.is_file() else None
     except OSError as error:
         unread = _display(Path(error.filename or path))

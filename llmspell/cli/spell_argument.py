@@ -9,7 +9,7 @@ from llmspell.cli.commands import COMMANDS
 from llmspell.cli.error_report import Misuse
 from llmspell.config import find_project
 from llmspell.errors import SpellNotFound
-from llmspell.spell import Spell, parse_spell
+from llmspell.spell import Spell, parse_spell, read_source
 from llmspell.spell_download import fetch_spell, is_address
 from llmspell.spell_lookup import find_spell
 
@@ -22,7 +22,8 @@ def spell_of(name: str) -> Spell:
         ConfigError: Its front matter is invalid.
     """
     if name == "-":
-        return parse_spell(sys.stdin.buffer.read(), name="stdin", file="stdin")
+        source = read_source(sys.stdin.buffer, "stdin")
+        return parse_spell(source, name="stdin", file="stdin")
     if is_address(name):
         return asyncio.run(fetch_spell(name))
     try:

@@ -7,6 +7,7 @@ import pytest
 
 from llmspell.config import Project
 from llmspell.errors import ConfigError, SpellNotFound
+from llmspell.spell import MAX_SOURCE
 from llmspell.spell_lookup import find_spell, read_spell, shipped_spells
 from llmspell.trust import is_own
 
@@ -93,6 +94,13 @@ def test_a_file_that_cannot_be_read(project):
         read_spell(project / "gone.lua")
     with pytest.raises(SpellNotFound, match="spells"):
         read_spell(project / "spells")
+
+
+def test_a_file_without_end(project):
+    with pytest.raises(SpellNotFound, match="cannot read /dev/zero: it is larger than 16 MiB"):
+        find_spell("/dev/zero")
+    (project / "one.lua").write_bytes(b"return 1".ljust(MAX_SOURCE))
+    assert len(find_spell("one.lua").source) == MAX_SOURCE
 
 
 def test_how_a_file_is_shown(project, tmp_path_factory):
