@@ -40,13 +40,13 @@ class TerminalPerson:
             while (typed := await self._ask(text, _WORDS)) is not None:
                 text = ""
                 word = typed.strip().lower()
-                if word == "y":
+                if word in ("y", "yes"):
                     changed = None if args == approval.args else args
                     return Decision(approved=True, args=changed)
-                if word == "n":
+                if word in ("n", "no"):
                     why = await self._console.read_answer("Reason for the spell (may be empty): ")
                     return Decision(approved=False, reason=(why or "").strip())
-                if word == "e":
+                if word in ("e", "edit"):
                     args = await self._edited(args)
                     text = f"{wants}{shown_args(args)}\nApprove? "
         return Decision(approved=False)

@@ -32,7 +32,7 @@ class PermissionPrompts:
         text = f"{PLAIN}{_told(question)}"
         async with self.alone():
             while (answer := await self._ask(text, replies)) is not None:
-                if reply := replies.get(answer.strip().lower()):
+                if reply := _chosen(answer, replies):
                     return reply
                 text = ""
         return "no"
@@ -72,6 +72,12 @@ def _replies_to(question: PermissionRequest) -> dict[str, Reply]:
     if not question.lasting:
         del replies["a"]
     return replies
+
+
+def _chosen(typed: str, replies: dict[str, Reply]) -> Reply | None:
+    """Return the reply that a line stands for, by its letter or in words, or None."""
+    words = {word: reply for reply in replies.values() for word in (reply, _WORDS[reply])}
+    return ({"yes": replies["y"]} | words | replies).get(typed.strip().lower())
 
 
 def _told(question: PermissionRequest) -> str:

@@ -171,7 +171,14 @@ def test_a_question_names_spell_tool_and_place(asked, project):
     assert not (project / ".llmspell" / "grants.json").exists()
 
 
-@pytest.mark.parametrize("reply", ["n", "N", "\x04"])
+@pytest.mark.parametrize("reply", ["yes", "Once", "for this run", "run", "always"])
+def test_a_reply_may_be_written_out(asked, reply):
+    seen = asked("exec", READ)
+    seen.type(f"{reply}\n")
+    assert seen.wait() == 0
+
+
+@pytest.mark.parametrize("reply", ["n", "N", "no", "\x04"])
 def test_a_no_is_a_refusal(asked, reply):
     seen = asked("exec", READ)
     seen.type(f"{reply}\n" if reply != "\x04" else reply)

@@ -53,7 +53,7 @@ def test_what_is_approved_is_done(terminal, approving):
     seen.wait_for(CHOICES)
     assert "exec wants your approval of tool.call:add\r\n" in seen.sent
     assert '  args: {"a": 1, "b": 2}' in seen.sent
-    for line in ("perhaps", "y"):
+    for line in ("perhaps", "Yes"):
         seen.wait_for(CHOICES)
         seen.sent = ""
         seen.type(f"{line}\n")
@@ -64,7 +64,7 @@ def test_what_is_approved_is_done(terminal, approving):
 def test_what_is_refused_is_not(terminal, approving):
     seen = terminal("exec", approving, "return add{a = 1, b = 2}")
     seen.wait_for(CHOICES)
-    seen.type("n\n")
+    seen.type("no\n")
     seen.wait_for("Reason for the spell")
     seen.type("too much\n")
     assert seen.wait() == 3
