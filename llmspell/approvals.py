@@ -13,7 +13,8 @@ from llmspell.values import Value
 if TYPE_CHECKING:
     from llmspell.journal.records import RecordedEffect
 
-_SUBJECTS = ("name", "model", "key", "topic", "spell", "agent")
+# In this order: a spell names the one that it runs, and may name it anything besides.
+_SUBJECTS = ("spell", "name", "model", "key", "topic", "agent")
 
 
 class Approvals:

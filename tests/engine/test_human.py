@@ -191,6 +191,18 @@ async def test_a_spell_that_a_spell_runs_is_held_to_the_same(approving):
     assert len(ada.asked) == 1
 
 
+async def test_no_other_name_gets_a_spell_around_its_approval(approving, tmp_path):
+    (tmp_path / "spells").mkdir()
+    (tmp_path / "spells" / "clean.lua").write_text("return 'cleaned'")
+    ada = Ada(NO, NO)
+    with pytest.raises(SpellRuntimeError, match=r"spell\.run:clean was not approved"):
+        await approving("Spell.run('clean', {name = 'other'})", "spell.run:clean", person=ada)
+    given = {"person": ada, "approved": ["spell.run:clean"]}
+    with pytest.raises(SpellRuntimeError, match="was not approved"):
+        await approving("Spell.run('return 1', {name = 'clean'})", "spell.run", **given)
+    assert [asked.what for asked in ada.asked] == ["spell.run:clean", "spell.run:return 1"]
+
+
 async def test_a_model_is_told_of_a_refusal(approving):
     model = ScriptedProvider([ToolCall("", "send_mail", {"to": "bob"}), "I could not."])
     source = "return (Agent.create{tools = {'send_mail'}}:prompt('Write to Bob.'))"
