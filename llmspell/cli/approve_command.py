@@ -14,6 +14,7 @@ from llmspell.cli.pending_decision import decide_about, place_arguments
 from llmspell.human import Approval, Decision
 from llmspell.journal.journal import Journal
 from llmspell.journal.pending import Pending, decide
+from llmspell.suggestions import did_you_mean
 
 
 @click.command("approve")
@@ -42,5 +43,8 @@ def _decide(journal: Journal, pending: Pending, changes: tuple[str, ...]) -> Non
             raise Misuse(f"--set {change}: the value is missing", hint="write it as name=value")
         assert isinstance(pending.about, Approval)  # noqa: S101 - `decide_about` found one
         args = pending.about.args if args is None else args
+        if name not in args:  # the run would fail with it, and could not be told anything else
+            hint = did_you_mean(name, args, otherwise=f"it has {', '.join(sorted(args)) or 'none'}")
+            raise Misuse(f"{pending.about.what} has no argument {name!r} to change", hint=hint)
         args = {**args, name: typed_value(value)}
     decide(journal, pending, Decision(approved=True, args=args))

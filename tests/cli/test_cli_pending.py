@@ -109,6 +109,17 @@ def test_a_change_without_a_value(llmspell, suspended, approving):
     assert llmspell("approve", "--set", "args").code == 2
 
 
+def test_a_change_of_no_argument(llmspell, suspended, approving, pending):
+    run = suspended(ADD, approving)
+    wrong = llmspell("approve", "--set", "a=40")
+    assert wrong.code == 2
+    assert "tool.call:add has no argument 'a' to change" in wrong.err
+    assert "hint: it has args, name\n" in wrong.err
+    assert len(pending()) == 1
+    assert llmspell("approve").code == 0
+    assert llmspell("resume", approving, run).out == "3\n"
+
+
 def test_several_at_once_wait_together(llmspell, suspended, approving, pending):
     source = "return Task.map({1, 2, 3}, function(n) return add{a = n} end)"
     run = suspended(source, approving)
