@@ -75,7 +75,16 @@ def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
 
 
 def as_then(run: str, options: RunOptions) -> RunOptions:
-    """Return the options with the model that the run was given, unless one is given now."""
+    """Return the options with the model that the run was given, unless one is given now.
+
+    Raises:
+        Misuse: The run is not to be recorded, although it continues from its record.
+    """
+    if options.record is False:
+        raise Misuse(
+            "a run that continues from its record is recorded further",
+            hint="leave out --no-record, or run the spell from its beginning",
+        )
     if options.model:
         return options
     with Reader.open(find_project().journal_file) as reader:

@@ -166,6 +166,20 @@ def test_a_difference_is_shown_from_both_sides(llmspell, write):
     ]
 
 
+def test_what_continues_from_its_record_cannot_be_left_unrecorded(llmspell, write):
+    write("t.lua", "State.set('n', 1) Task.sleep('1d')")
+    assert llmspell("run", "--park", "t.lua").code == 6
+    for words in (
+        ["resume", "last"],
+        ["fork", "last", "--at", "0/0"],
+        ["run", "--resume-last", "t.lua"],
+    ):
+        wrong = llmspell(*words, "--park", "--no-record")
+        assert wrong.code == 2, words
+        assert "leave out --no-record" in wrong.err
+    assert len(json.loads(llmspell("runs", "--json").out)) == 1
+
+
 def test_a_run_is_taken_to_another_project(run, llmspell, project):
     run()
     exported = llmspell("export", "last", "tea.run")
