@@ -4,7 +4,7 @@
 local host = ...
 local perform, fail, tostring, null, inspect =
   host.perform, host.fail, host.tostring, host.null, host.env.inspect
-local type, next, ipairs, pairs, pcall, select = type, next, ipairs, pairs, pcall, select
+local type, next, ipairs, pairs, pcall, select, error = type, next, ipairs, pairs, pcall, select, error
 local setmetatable, rawequal, rawget = setmetatable, rawequal, rawget
 local concat, sort = table.concat, table.sort
 local find, format, sub, gsub, gmatch = string.find, string.format, string.sub, string.gsub, string.gmatch
@@ -271,12 +271,19 @@ local function expecting(value, inverted)
   return setmetatable({ value = value, inverted = inverted }, expectation)
 end
 
+local function check_colon(given, self, name)
+  if not rawequal(given, self) then
+    fail("invalid_arguments", name .. " is called with a colon", "write expect(…):" .. name .. "(…)")
+  end
+end
+
 function expectation.__index(self, name)
   local value, inverted = rawget(self, "value"), rawget(self, "inverted")
   if name == "never" then
     return expecting(value, not inverted)
   elseif name == "to_match_snapshot" then
-    return function(_, given)
+    return function(called_on, given)
+      check_colon(called_on, self, name)
       snapshot(value, given)
     end
   end
@@ -289,8 +296,15 @@ function expectation.__index(self, name)
     sort(known)
     fail("invalid_arguments", "expect has no " .. tostring(name), "available: never, " .. concat(known, ", "))
   end
-  return function(_, ...)
-    local held, wanted, story = matcher(value, ...)
+  return function(called_on, ...)
+    check_colon(called_on, self, name)
+    local ok, held, wanted, story = pcall(matcher, value, ...)
+    if not ok then -- with a text if a value cannot be compared, or a pattern is malformed
+      if type(held) == "string" then
+        fail("invalid_arguments", name .. ": " .. held)
+      end
+      error(held, 0)
+    end
     if held == inverted then
       local what = "expected " .. subject(value) .. (inverted and " never " or " ") .. wanted
       assertion(story and (inverted and what .. ": " .. story or story) or what)

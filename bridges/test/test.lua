@@ -43,6 +43,9 @@ end
 
 local function add_group(mode, name, fn)
   check("describe", name, fn)
+  if fn == nil then
+    fail("invalid_arguments", "describe: argument 2 must be a function, not nil")
+  end
   local own = new_group(name, group)
   own.mode = mode
   focused = focused or mode == "only"

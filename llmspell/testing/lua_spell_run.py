@@ -16,6 +16,7 @@ from llmspell.errors import (
     LlmspellError,
     PermissionDenied,
     ProviderError,
+    ReplayError,
     SpellFailed,
     ToolError,
     effect_error_from,
@@ -59,7 +60,11 @@ async def run_from_lua(
     if "recorded" in given:
         record = file.file.parent / given.pop("recorded")
         _check_readable(effect, file, record)
-        given["middleware"] = [recorded(record)]
+        try:
+            given["middleware"] = [recorded(record)]
+        except ReplayError as error:  # would end the file's own run, rather than the test
+            problem = f"recorded: {error.message}"
+            raise InvalidArguments("Test.run", [problem], hint=error.hint) from error
     if "answers" in given:
         given["answers"] = _answers(effect, given["answers"])
     limits = file.project.settings.limits.lowered(lower)

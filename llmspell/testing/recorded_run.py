@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
-from llmspell.errors import JournalMismatch
+from llmspell.errors import JournalError, JournalMismatch
 from llmspell.journal.history import RecordedLeaf
 from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader
@@ -75,5 +75,8 @@ def recorded(file: str | Path, run: str = "last") -> RecordedAnswers:
         JournalError: The file does not exist or is damaged.
         RunNotFound: It has no such run.
     """
+    if not Path(file).is_file():
+        hint = "export a run: llmspell export last FILE"
+        raise JournalError(f"there is no recorded run {file}", hint=hint)
     with Reader.open(Path(file)) as reader:
         return RecordedAnswers(reader.effects(reader.run(run)))

@@ -123,6 +123,10 @@ async def test_what_does_not_hold_says_where_and_why(line, message, failure):
     [
         ("expect(1):to_eqal(1)", "expect has no to_eqal"),
         ("expect(1, 2)", "expect takes one value"),
+        ("expect(1).to_be(1)", "to_be is called with a colon"),
+        ("expect(1).to_match_snapshot()", "to_match_snapshot is called with a colon"),
+        ("expect({}):to_be_less_than(1)", "to_be_less_than: attempt to compare table with number"),
+        ('expect("tea"):to_match("[")', "to_match: malformed pattern (missing ']')"),
         ("expect(1):to_fail()", "expect(…):to_fail takes a function, or what Test.run returned"),
         ('it("inner", function() end)', "it within a test"),
         ("snapshot(1, 2)", "snapshot: argument 2 must be a string"),
@@ -269,6 +273,7 @@ async def test_a_test_that_takes_too_long(run):
         ("local x = 1\nend", "<eof> expected near 'end'", "some_test.lua:2"),
         ("\nerror('no')", "no", "some_test.lua:2"),
         ("while true do end", "instruction limit exceeded", "some_test.lua:1"),
+        ("describe('a')", "describe: argument 2 must be a function, not nil", "some_test.lua:1"),
         ("describe('a', 1)", "describe: argument 2 must be a function, not a number", None),
     ],
 )

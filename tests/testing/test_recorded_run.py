@@ -3,7 +3,7 @@
 import pytest
 
 from llmspell.config import Project
-from llmspell.errors import JournalMismatch
+from llmspell.errors import JournalError, JournalMismatch
 from llmspell.journal.reader import Reader
 from llmspell.journal.transfer import export_run
 from llmspell.testing import recorded, run_text
@@ -64,3 +64,16 @@ async def test_in_lua(fixture, tmp_path):
     """)
     result = await run_tests(tmp_path / "spell_test.lua", Project(tmp_path))
     assert [test.status for test in result.tests] == ["passed"], result
+
+
+async def test_a_missing_recording_fails_only_its_test(tmp_path):
+    (tmp_path / "spell_test.lua").write_text("""
+        it("has none", function() Test.run("return 1", {recorded = "no.run"}) end)
+        it("needs none", function() Test.run("return 1") end)
+    """)
+    result = await run_tests(tmp_path / "spell_test.lua", Project(tmp_path))
+    assert [test.status for test in result.tests] == ["failed", "passed"]
+    file = tmp_path / "no.run"
+    assert result.tests[0].failure.message == f"Test.run: recorded: there is no recorded run {file}"
+    with pytest.raises(JournalError, match="no recorded run"):
+        recorded(file)
