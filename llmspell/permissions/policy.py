@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from llmspell.config import Project, python_files
@@ -63,7 +64,8 @@ class PermissionPolicy:
         granted = self._granted.merged(self._by_default(spell))
         asks = self._ask is not None or not spell.trusted
         ask = questions if asks else None
-        permissions = Permissions(granted, denied, code=self._code, ask=ask)
+        code = replace(self._code, spell=spell.path)
+        permissions = Permissions(granted, denied, code=code, ask=ask)
         if spell.permissions:
             requested = Grants.from_lists(spell.permissions).resolved()
             missing = requested.beyond(granted).beyond(denied)

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import field
 from pathlib import Path
 
 from llmspell.frozen import Frozen
-from llmspell.permissions.paths import place_of
+from llmspell.permissions.paths import place_of, program_place
 
 _PYTHON = (".py", ".pyc", ".so")  # what Python imports
 _LUA = (".lua",)
+_NAMES = ("spell.toml", "entry_points.txt")  # the latter tells which Python packages are plugins
 
 
 class ProjectCode(Frozen):
     """The locations of a project's code.
 
     Attributes:
-        project: The project's folder, which contains Lua, Python, `agents/` and spell.toml files.
+        project: The project's folder, which contains Lua, Python, `agents/` folders and spell.toml
+            files.
         python: Folders of Python files that the host loads, and that may import their neighbours.
         environment: The folder of the Python environment that llmspell runs in. All of it is code:
             besides modules it contains programs and files that Python obeys when it starts.
+        spell: The file of the spell that runs, whatever it is called.
     """
 
     project: Path
     python: tuple[Path, ...] = ()
     environment: Path = field(default_factory=lambda: Path(sys.prefix).resolve())
+    spell: Path | None = None
 
-    def covered(self, place: Path, targets: tuple[str, ...]) -> tuple[str, ...]:
+    def covered(
+        self, place: Path, targets: tuple[str, ...], programs: Iterable[str]
+    ) -> tuple[str, ...]:
         """Return those writable paths that count at a resolved place.
 
         For code, only paths that name it, or a folder between it and the folder of all code, count.
+        For one of the `programs` that may be run, only its own path counts: what could write it
+        could run anything.
         """
         code_folders = self._code_folders(place)
+        if any(place == _file_of(program) for program in programs):
+            code_folders.append(place.parent)
         return tuple(target for target in targets if _is_below(target, code_folders))
 
     def _code_folders(self, place: Path) -> list[Path]:
@@ -43,8 +54,17 @@ class ProjectCode(Frozen):
         return [folder for folder in folders if place.is_relative_to(folder)]
 
     def _is_code(self, place: Path) -> bool:
-        of_an_agent = self.project / "agents" in place.parents
-        return of_an_agent or place.name == "spell.toml" or place.suffix in (*_LUA, *_PYTHON)
+        if not place.is_relative_to(self.project):
+            return False
+        of_an_agent = "agents" in place.relative_to(self.project).parts[:-1]
+        named = place.name in _NAMES or place == self.spell
+        return of_an_agent or named or place.suffix in (*_LUA, *_PYTHON)
+
+
+def _file_of(program: str) -> Path | None:
+    """Return the file that runs as a program, with links followed; None if there is none."""
+    place = program_place(program, expand=True)
+    return place and place_of(str(place))
 
 
 def _is_below(target: str, folders: list[Path]) -> bool:

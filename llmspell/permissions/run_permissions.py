@@ -89,7 +89,7 @@ class Permissions:
         targets = self.granted.write
         if need.kind == "write" and targets and self.code and EVERYTHING not in targets:
             place = place_of(need.target)
-            targets = self.code.covered(place, targets) if place else ()
+            targets = self.code.covered(place, targets, self.granted.run or ()) if place else ()
             return Grants(write=targets or None).allows(need)
         return self.granted.allows(need)
 

@@ -178,6 +178,7 @@ CODE = (
     *("x.lua", "spells/x.lua", "lua_modules/x/init.lua", "spells/big/spell.toml", "shop.py"),
     "shop.pyc",
     *("lib.cpython-311-x86_64-linux-gnu.so", "agents/poet.toml", "data/../x.lua", "way/x.lua"),
+    *("data/agents/poet.toml", "tea.dist-info/entry_points.txt"),
 )
 
 
@@ -241,6 +242,35 @@ async def test_what_is_in_the_environment_of_python_is_granted_by_its_own_name(
                 await run(write, grants=Grants(write=(folder,)))
         await run(write, grants=Grants(write=(str((files / path).parent),)))
     await run("write_file{path = 'environment', content = ''}", grants=Grants(write=(".",)))
+
+
+async def test_a_program_that_may_be_run_is_written_by_its_own_name(run, files):
+    (files / "bin").mkdir()
+    build = files / "bin" / "build"
+    build.write_text("#!/bin/sh\necho built\n")
+    build.chmod(0o755)
+    (files / "make").symlink_to("bin/build")
+    write = "write_file{path = 'bin/build', content = '#!/bin/sh\\necho anything\\n'}"
+    for program in ("./bin/build", str(build), "./make"):
+        for folder in (".", "bin"):
+            with pytest.raises(SpellRuntimeError, match="it is code"):
+                await run(write, grants=Grants(write=(folder,), run=(program,)))
+    notes = "write_file{path = 'bin/notes', content = ''}"
+    await run(notes, grants=Grants(write=("bin",), run=("./bin/build",)))
+    assert "built" in build.read_text()
+    for granted in ({"run": ("true",)}, {"run": ("./bin/build",), "write": ("bin/build",)}):
+        await run(write, grants=Grants(**{"write": ("bin",), **granted}))
+
+
+async def test_a_grant_of_the_project_is_none_of_the_spells_own_file(new_runtime, files):
+    (files / "report").write_text("write_file{path = arg[1], content = 'x'}")
+    project = find_project(files)
+    async with new_runtime(grants=Grants(write=(".",)), project=project) as runtime:
+        with pytest.raises(SpellRuntimeError, match="it is code"):
+            await runtime.run("report", arguments=["report"])
+        await runtime.run("report", arguments=["notes"])
+    async with new_runtime(grants=Grants(write=("report",)), project=project) as runtime:
+        await runtime.run("report", arguments=["report"])
 
 
 async def test_what_is_named_like_settings_may_be_written(run, files):
