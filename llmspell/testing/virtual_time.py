@@ -42,6 +42,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self.skipped = 0.0
         self._ahead = 0.0 if start is None else start.timestamp() - time.time()
         self._in_threads = 0
+        self._programs: list[asyncio.SubprocessTransport] = []
         self._limiter: CapacityLimiter | None = None
         self._threads: Threads | None = None
         self._watched = _Skipping(self)
@@ -63,6 +64,16 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def subprocess_exec(self, *args: Any, **kwargs: Any) -> Any:
+        return self._started(await super().subprocess_exec(*args, **kwargs))
+
+    async def subprocess_shell(self, *args: Any, **kwargs: Any) -> Any:
+        return self._started(await super().subprocess_shell(*args, **kwargs))
+
+    def _started(self, program: tuple[asyncio.SubprocessTransport, Any]) -> Any:
+        self._programs.append(program[0])
+        return program
+
     def watch_threads(self) -> None:
         """Watch worker threads: anyio's, and those of tools. Called once, in a task of this loop."""
         from anyio.to_thread import current_default_thread_limiter
@@ -73,8 +84,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @property
     def busy(self) -> bool:
-        """Whether a thread or connection is active, so that time has to pass as usual."""
+        """Whether a thread, program or connection is active, so that time has to pass as usual."""
         if self._in_threads or (self._limiter and self._limiter.borrowed_tokens):
+            return True
+        # A program may have closed its pipes, and its end arrives from a thread of asyncio's.
+        self._programs = [one for one in self._programs if one.get_returncode() is None]
+        if self._programs:
             return True
         if self._threads and self._threads.busy:
             return True

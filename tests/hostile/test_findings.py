@@ -124,19 +124,19 @@ async def test_calls_that_are_given_up_do_not_pile_up_threads(lua):
         may_end.wait(30)
         return "done"
 
-    async def end():
-        await anyio.sleep(0.5)
+    @tool
+    async def release() -> None:
+        """Lets the threads go on."""
         may_end.set()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(end)
-        result = await lua(
-            """
-            local function give_up() pcall(Task.timeout, 0.001, slow, {}) end
-            for _ = 1, 100 do give_up() end
-            return slow()
-            """,
-            tools=[slow],
-        )
+    result = await lua(
+        """
+        local function give_up() pcall(Task.timeout, 0.001, slow, {}) end
+        for _ = 1, 100 do give_up() end
+        release()
+        return slow()
+        """,
+        tools=[slow, release],
+    )
     assert result == "done"
     assert len(at_work) == THREADS + 1

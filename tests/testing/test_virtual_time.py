@@ -81,6 +81,16 @@ def test_a_program_is_waited_for():
     assert run(main()).stdout.strip() == b"1"
 
 
+def test_a_program_without_pipes_is_waited_for():
+    program = "import os, time; os.close(1); os.close(2); time.sleep(0.2)"
+
+    async def main():
+        with anyio.fail_after(30):
+            return await anyio.run_process([sys.executable, "-c", program], check=False)
+
+    assert run(main()).returncode == 0
+
+
 def test_a_socket_is_waited_for():
     async def main():
         async with FakeServer(slow(0.1)) as server, httpx2.AsyncClient(timeout=5) as client:
