@@ -6,7 +6,7 @@ from typing import Literal
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.run_output import RunOutput
-from llmspell.values import Value
+from llmspell.values import Value, as_text, in_order
 
 bridge = Bridge("log", __file__)
 
@@ -17,11 +17,11 @@ _LEVELS = logging.getLevelNamesMapping()
 @bridge.effect(repeatable=True)
 def write(
     effect: Effect,
-    message: str,
+    message: str | bytes,
     level: Literal["debug", "info", "warning", "error"] = "info",
     fields: dict[str, Value] | None = None,
 ) -> None:
-    """Write a line to the log on stderr."""
-    shown = "".join(f" {key}={value!r}" for key, value in (fields or {}).items())
+    """Write a line to the log on stderr, with the fields sorted by name."""
+    shown = "".join(f" {key}={value!r}" for key, value in in_order(fields or {}).items())
     effect.run[RunOutput].count(len(message) + len(shown) + 1)
-    _log.log(_LEVELS[level.upper()], "%s%s", message, shown)
+    _log.log(_LEVELS[level.upper()], "%s%s", as_text(message), shown)

@@ -223,6 +223,11 @@ def test_verbose_quiet_and_debug(llmspell, tools):
     assert {verbose.out, debug.out} == {"2\n"}
 
 
+def test_a_log_line_shows_whatever_it_is_given(llmspell):
+    done = llmspell("exec", r'Log.warn("tea \xff", {c = 1, b = {2}, a = "\xff"}) Log.warn("x", {})')
+    assert done == (0, "", "warning: tea \\xff a=b'\\xff' b=[2] c=1\nwarning: x\n")
+
+
 def test_tools_of_a_file(llmspell, tools):
     assert llmspell("exec", tools, "return add{a = 1, b = 2}").out == "3\n"
 
