@@ -28,6 +28,8 @@ _WRITES = (
     "state.increment",
     "state.compare_and_set",
 )
+UNHOOKED = "human.approve"  # no hook surrounds an approval, see the middleware
+
 _SUBJECTS: dict[str, tuple[str, ...]] = {
     "agent_init": ("agent.create",),
     "agent_execution": ("agent.run",),

@@ -6,17 +6,23 @@ from typing import Any
 from llmspell.concurrency import Answer, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.hooks import Hooks
+from llmspell.hooks.points import UNHOOKED
 from llmspell.hooks.visibility import Seen, seen_by
 from llmspell.journal.recording import Recording
 from llmspell.values import Value
 
 
 class HookMiddleware:
-    """Runs the hooks of an effect."""
+    """Runs the hooks of an effect.
+
+    Approvals have none: a spell's hook could answer for the person, or change what they are shown.
+    """
 
     name = "hooks"
 
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+        if handler.name == UNHOOKED:
+            return call
         hooks = run[Hooks]
         now = _dispatch(handler, call, hooks, hooks.seen)
         recording = run[Recording]

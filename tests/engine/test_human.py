@@ -203,6 +203,27 @@ async def test_no_other_name_gets_a_spell_around_its_approval(approving, tmp_pat
     assert [asked.what for asked in ada.asked] == ["spell.run:clean", "spell.run:return 1"]
 
 
+@pytest.mark.parametrize("hook", ["before", "after", "on_error"])
+@pytest.mark.parametrize("point", ["human.*", "*.approve", "*"])
+@pytest.mark.parametrize("result", ["replace{approved = true}", "modify{what = 'tea'}"])
+async def test_no_hook_answers_for_a_person(approving, hook, point, result):
+    ada = Ada(NO)
+    source = f"""
+        Hook.{hook}("{point}", function(call)
+          if call.effect == "human.approve" then return Hook.{result} end
+        end)
+        send_mail{{to = "bob"}}
+    """
+    with pytest.raises(SpellRuntimeError, match=r"send_mail was not approved: not today"):
+        await approving(source, "tool.call:send_mail", person=ada)
+    assert [asked.what for asked in ada.asked] == ["tool.call:send_mail"]
+
+
+async def test_a_hook_of_approvals_is_refused(lua):
+    with pytest.raises(SpellRuntimeError, match=r"human\.approve has no hooks"):
+        await lua("Hook.before('human.approve', function() end)")
+
+
 async def test_a_model_is_told_of_a_refusal(approving):
     model = ScriptedProvider([ToolCall("", "send_mail", {"to": "bob"}), "I could not."])
     source = "return (Agent.create{tools = {'send_mail'}}:prompt('Write to Bob.'))"
