@@ -34,7 +34,7 @@ class _Steps:
 
     def finished(self, effect: Effect, seconds: float, error: BaseException | None) -> None:  # noqa: ARG002
         recorded = self._effects.get(effect.path)
-        if recorded is None:
+        if recorded is None or isinstance(error, RunSuspended):  # it stopped before this one
             return
         came = json.dumps(legible(recorded.outcome), ensure_ascii=False)
         came = came if len(came) <= _WIDEST else f"{came[:_WIDEST]}…"
