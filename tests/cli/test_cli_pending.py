@@ -120,6 +120,14 @@ def test_a_change_of_no_argument(llmspell, suspended, approving, pending):
     assert llmspell("resume", approving, run).out == "3\n"
 
 
+def test_an_optional_argument_may_be_added(llmspell, suspended, write):
+    write("llmspell.toml", '[approve]\neffects = ["state.set"]')
+    source = "State.set('key', 1) Task.sleep('40ms') return State.get('key', 'expired')"
+    run = suspended(source)
+    assert llmspell("approve", "--set", "ttl=0.02").code == 0
+    assert llmspell("resume", run).out == "expired\n"
+
+
 def test_several_at_once_wait_together(llmspell, suspended, approving, pending):
     source = "return Task.map({1, 2, 3}, function(n) return add{a = n} end)"
     run = suspended(source, approving)
