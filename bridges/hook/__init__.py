@@ -9,7 +9,7 @@ from llmspell.errors import ConfigError, InvalidArguments
 from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 from llmspell.hooks.configured import configured
 from llmspell.hooks.lua_hook import LuaHook
-from llmspell.hooks.points import UNHOOKED, parse_point, read_point
+from llmspell.hooks.points import parse_point, read_point
 from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, Value
 
@@ -35,8 +35,6 @@ def register(
         named, patterns = parse_point(point, phase)
         for pattern in patterns if named != "at" else ():
             effect.run[Bridges].check_pattern(pattern)
-            if pattern == UNHOOKED:
-                raise ValueError(f"{UNHOOKED} has no hooks: a person answers for themselves")  # noqa: TRY301
         effect.run[Hooks].register(
             point,
             LuaHook(function, effect.run),

@@ -67,9 +67,11 @@ def parse_point(point: str, phase: Phase | None = None) -> tuple[Phase, tuple[st
     such as `run.start`; and the named points `pre_tool_call`, `BeforeToolExecution`, …
 
     Raises:
-        ValueError: The name is none of these.
+        ValueError: The name is none of these, or its effect has no hooks.
     """
     named, patterns = read_point(point, phase)
+    if UNHOOKED in patterns:
+        raise ValueError(f"{UNHOOKED} has no hooks: a person answers for themselves")
     if named is None or not all(patterns) or phase not in (None, named):
         among = f" among those {phase}" if phase else ""
         raise ValueError(f"no hook point named {point!r}{among}; {_HINT}")

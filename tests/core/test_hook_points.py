@@ -81,6 +81,12 @@ def test_what_is_no_point(point, phase):
     assert repr(point) in str(caught.value)
 
 
+@pytest.mark.parametrize("point", ["before:human.approve", "after:human.approve"])
+def test_approvals_have_no_hooks(point):
+    with pytest.raises(ValueError, match=r"human\.approve has no hooks"):
+        parse_point(point)
+
+
 @given(st.text(max_size=20), st.sampled_from([None, *PHASES]))
 def test_any_text_is_a_point_or_none(point, phase):
     try:
