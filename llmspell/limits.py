@@ -25,16 +25,14 @@ class Unit(Frozen):
         example: An example of a value.
         scales: The names of the unit and their factors; shown with the first that fits.
         whole: Whether values must be whole numbers.
-        zero: Whether a value may be 0.
-        least: The smallest value, if it is not just any above 0.
+        least: The smallest value; None allows any above 0.
     """
 
     what: str
     example: str
     scales: Mapping[str, float] = field(hash=False)
     whole: bool = True
-    zero: bool = False
-    least: int = 0
+    least: int | None = None
 
     def read(self, given: object) -> float:
         """Parse a number or a text.
@@ -45,11 +43,10 @@ class Unit(Frozen):
         number = self._number(given)
         if self.whole and math.isfinite(number) and math.isclose(number, round(number)):
             number = round(number)
-        may_be_least = self.zero or self.least > 0
-        enough = number >= self.least if may_be_least else number > 0
+        enough = number > 0 if self.least is None else number >= self.least
         if not (enough and number <= MAX_LIMIT) or (self.whole and isinstance(number, float)):
             least = self.shown(self.least) if self.least else "0"
-            bound = f"{'from' if may_be_least else 'above'} {least}"
+            bound = f"{'above' if self.least is None else 'from'} {least}"
             raise ValueError(f"must be {self.what} {bound}, such as {self.example}, not {given!r}")
         return number
 
@@ -87,8 +84,8 @@ class Unit(Frozen):
         return core_schema.no_info_plain_validator_function(read)
 
     def __get_pydantic_json_schema__(self, _schema: Any, _handler: Any) -> dict[str, Any]:
-        bound = "minimum" if self.zero or self.least else "exclusiveMinimum"
-        number = {"type": "integer" if self.whole else "number", bound: self.least}
+        bound = "exclusiveMinimum" if self.least is None else "minimum"
+        number = {"type": "integer" if self.whole else "number", bound: self.least or 0}
         return {
             "anyOf": [number, {"type": "string"}],
             "description": f"{self.what}: {self.example}",
@@ -125,7 +122,7 @@ Bytes = Annotated[int, _BYTES]
 MessageBytes = Annotated[int, replace(_BYTES, least=256)]
 _SECONDS = Duration("a number of seconds", "1m30s", {"s": 1, "ms": 0.001}, whole=False)
 Seconds = Annotated[float, _SECONDS]
-NonNegativeSeconds = Annotated[float, replace(_SECONDS, zero=True)]
+NonNegativeSeconds = Annotated[float, replace(_SECONDS, least=0)]
 Count = Annotated[int, Unit("a whole number", "1_000_000", {"": 1})]
 Dollars = Annotated[float, Unit("a number of US dollars", "0.50", {"usd": 1}, whole=False)]
 

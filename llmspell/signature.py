@@ -165,11 +165,8 @@ class Signature:
             return "takes no arguments"
         parts = []
         for parameter in self.parameters:
-            field, definitions = (
-                self.schema["properties"][parameter.name],
-                self.schema.get("$defs", {}),
-            )
-            kind = type_in_words(field, definitions)
+            field = self.schema["properties"][parameter.name]
+            kind = type_in_words(field, self.schema.get("$defs", {}))
             optional = "" if parameter.default is parameter.empty else ", optional"
             parts.append(f"{parameter.name} ({kind}{optional})")
         return f"takes {', '.join(parts)}"

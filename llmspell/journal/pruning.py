@@ -38,8 +38,8 @@ def prune(path: Path, *, before: float | None = None, keep: int | None = None) -
     """Delete runs that ended `before` a time, and all but the newest `keep`; return their number.
 
     A run that is suspended until a time is not older than that. Runs that a process is executing are
-    kept. Raises JournalError, also if a remaining run is so
-    damaged that the values it refers to cannot be determined.
+    kept. Raises JournalError, also if a remaining run is so damaged that the values it refers to
+    cannot be determined.
     """
     if not path.exists() or (before is None and keep is None):
         return 0

@@ -88,8 +88,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         if self._in_threads or (self._limiter and self._limiter.borrowed_tokens):
             return True
         # A program may have closed its pipes, and its end arrives from a thread of asyncio's.
-        self._programs = [one for one in self._programs if one.get_returncode() is None]
-        if self._programs:
+        if any(program.get_returncode() is None for program in self._programs):
             return True
         if self._threads and self._threads.busy:
             return True

@@ -53,7 +53,9 @@ def test_an_effect_is_shown_whole(run, llmspell):
 
 
 def test_what_is_made_of_others_is_shown_by_its_parts(llmspell, write):
-    write("t.lua", "Hook.before('tool.call', print) Task.map({1}, function() State.set('n', 7) end)")
+    write(
+        "t.lua", "Hook.before('tool.call', print) Task.map({1}, function() State.set('n', 7) end)"
+    )
     assert llmspell("run", "t.lua").code == 0
     task = llmspell("show", "--effect", "0.0")
     assert task.code == 2

@@ -22,8 +22,8 @@ class Redaction(EffectHook):
     """Replaces personal data and keys with `[redacted email]` and the like.
 
     It redacts the texts in arguments, after all other hooks, and in results and error messages,
-    before them. Numbers, bytes and the keys of tables are not changed. Answers are not streamed. It is required:
-    if it fails, so does the effect.
+    before them. Numbers, bytes and the keys of tables are not changed. Answers are not streamed. It
+    is required: if it fails, so does the effect.
     """
 
     required = True
