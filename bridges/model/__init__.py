@@ -81,14 +81,9 @@ async def request(
     return await stream_response(wanted, models.stream(wanted), listening)
 
 
-def _embedder(effect: Effect) -> str:
-    wanted: str | None = effect.bound.get("model")
-    return wanted or effect.run[Models].embedder()
-
-
 def _embedding_costs(effect: Effect) -> Estimate:
     """Return the estimated cost of embeddings; without texts, no model is called."""
-    models = [_embedder(effect)] if effect.bound["texts"] else []
+    models = [effect.bound["model"]] if effect.bound["texts"] else []
     return Estimate(models, lambda: _tokens(effect))
 
 
@@ -97,18 +92,23 @@ def _tokens(effect: Effect) -> Usage:
 
 
 @bridge.effect(
-    needs=lambda effect: [("the spell", Need("llm", _embedder(effect)))],
+    needs=lambda effect: [("the spell", Need("llm", effect.bound["model"]))],
     costs=_embedding_costs,
     repeatable=True,
 )
 async def embed(
-    effect: Effect, texts: list[str], model: str | None = None, dimensions: int | None = None
+    effect: Effect, texts: list[str], model: str, dimensions: int | None = None
 ) -> dict[str, Value]:
     """Compute embeddings of texts: {vectors, usage, model}. Each vector is a list of numbers."""
-    models = effect.run[Models]
     key = f"{effect.run.id}/{effect.path}"
-    request = EmbedRequest(model or models.embedder(), tuple(texts), dimensions, key)
-    return (await models.embed(request)).as_plain()
+    request = EmbedRequest(model, tuple(texts), dimensions, key)
+    return (await effect.run[Models].embed(request)).as_plain()
+
+
+@bridge.effect(repeatable=True)
+def embedder(effect: Effect) -> str:
+    """The embedding model of spells that name none."""
+    return effect.run[Models].embedder()
 
 
 @bridge.effect(name="list", repeatable=True)

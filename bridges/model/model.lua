@@ -35,8 +35,9 @@ end
 ---@return table response {usage, model}
 function Model.embed(texts, options)
   local one = type(texts) == "string"
-  local args = { texts = one and { texts } or texts }
-  local answer = perform("model.embed", host.with_options(args, options, "Model.embed"))
+  local args = host.with_options({ texts = one and { texts } or texts }, options, "Model.embed")
+  args.model = args.model or perform("model.embedder", {})
+  local answer = perform("model.embed", args)
   local vectors = answer.vectors
   answer.vectors = nil
   return one and vectors[1] or vectors, answer
