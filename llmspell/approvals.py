@@ -7,12 +7,15 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from llmspell.effects import Effect
-from llmspell.errors import NotApproved
+from llmspell.errors import ConfigError, NotApproved, UnknownEffect
+from llmspell.registry import plain_name
 from llmspell.values import Value
 
 if TYPE_CHECKING:
+    from llmspell.bridge import Bridges
     from llmspell.journal.records import RecordedEffect
 
+_TOOL_CALL = "tool.call"
 # In this order: a spell names the one that it runs, and may name it anything besides.
 _SUBJECTS = ("spell", "name", "model", "key", "topic", "agent")
 
@@ -47,11 +50,39 @@ class Approvals:
         return any(matches(what, rule) for rule in self.given)
 
 
+def check_rules(rules: Iterable[str], bridges: Bridges, source: str) -> None:
+    """Check that rules for effects that need approval may match one.
+
+    Raises:
+        ConfigError: One cannot; `source` names the file with the rules.
+    """
+    for rule in rules:
+        name, _, subject = rule.partition(":")
+        hint: str | None
+        try:
+            bridges.check_pattern(name)
+        except UnknownEffect as error:
+            problem, hint = error.message, error.hint
+        else:
+            if not (fnmatchcase(_TOOL_CALL, name) and plain_name(subject) != subject):
+                continue
+            problem, hint = (
+                "a rule names no version",
+                f"write {name}:{plain_name(subject)}, for all versions",
+            )
+        raise ConfigError(source, [f"approve.effects: {rule}: {problem}"], hint=hint)
+
+
 def what_is(effect: Effect | RecordedEffect) -> str:
-    """Return the effect with its subject, in the form of the rules: `tool.call:send_mail`."""
+    """Return the effect with its subject, in the form of the rules: `tool.call:send_mail`.
+
+    The rules for a tool hold for all its versions.
+    """
     named = (effect.args.get(key) for key in _SUBJECTS)
     subject = next((value for value in named if isinstance(value, str)), None)
-    return effect.name if subject is None else f"{effect.name}:{subject}"
+    if subject is None:
+        return effect.name
+    return f"{effect.name}:{plain_name(subject) if effect.name == _TOOL_CALL else subject}"
 
 
 async def approve(

@@ -242,6 +242,11 @@ class Loading(Mapping[str, T]):
         return len(self._references)
 
 
+def plain_name(name: str) -> str:
+    """Return the name without its version: `weather` of `weather@2`."""
+    return name.partition("@")[0]
+
+
 _VERSION = re.compile(r"\d+(\.\d+)*", re.ASCII)
 
 

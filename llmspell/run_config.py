@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from llmspell.approvals import Approvals
+from llmspell.approvals import Approvals, check_rules
+from llmspell.bridge import Bridges
 from llmspell.config import Project
 from llmspell.errors import ConfigError, LimitExceeded
 from llmspell.limits import Budget, Limits, units
@@ -38,8 +39,14 @@ class HostOptions(NamedTuple):
 class RunConfig:
     """Derives the terms of runs from the host's options and the settings of a project."""
 
-    def __init__(self, given: HostOptions, project: Project, models: Models) -> None:
-        """Use these options. Raises ConfigError for a grant or denial that can cover nothing."""
+    def __init__(
+        self, given: HostOptions, project: Project, models: Models, bridges: Bridges
+    ) -> None:
+        """Use these options; `bridges` have the effects that may need approval.
+
+        Raises:
+            ConfigError: A grant or denial can cover nothing.
+        """
         settings = project.settings
         for name, grants in (("grants", given.grants), ("denied", given.denied)):
             if problems := problems_in(grants.as_lists()):
@@ -53,6 +60,7 @@ class RunConfig:
         )
         self._denied = given.denied.resolved()
         self._approvals = Approvals(settings.approve.effects, given.approved)
+        self._project, self._bridges = project, bridges
         self._limits = given.limits or settings.limits
         self._budget = given.budget or settings.budget
         self._settings_budget, self._model = settings.budget, given.model
@@ -61,14 +69,18 @@ class RunConfig:
     async def launch(
         self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]
     ) -> Launch:
-        """Return the launch of a new run. Raises ConfigError for an invalid parameter."""
+        """Return the launch of a new run.
+
+        Raises:
+            ConfigError: A parameter is invalid, or a rule of approval.
+        """
         return Launch(
             spell,
             spell.bind(params),
             list(arguments),
             await self._policy.permissions(spell),
             self._limits.lowered(spell.limits),
-            self._approvals.also(spell.approve),
+            self._approvals_of(spell),
             self._budget.lowered(spell.limits),
             given=self._to_keep(self._budget, self._denied),
         )
@@ -84,7 +96,7 @@ class RunConfig:
         denied = self._denied.merged(resume_inputs.denied_then(run))
         permissions = await self._policy.permissions(spell, denied)
         permissions.grant(resume_inputs.granted_then(run, spell))
-        approvals = self._approvals.also(spell.approve)
+        approvals = self._approvals_of(spell)
         budget = resume_inputs.budget_then(run, spell, self._settings_budget)
         budget = replace(budget, **_differences(self._budget, self._settings_budget))
         return Launch(
@@ -100,6 +112,12 @@ class RunConfig:
             resume_inputs.models_of(run),
             given=self._to_keep(budget, denied, resume_inputs.model_then(run)),
         )
+
+    def _approvals_of(self, spell: Spell) -> Approvals:
+        wanted, source = self._approvals.wanted, str(self._project.file or "the settings")
+        check_rules(wanted, self._bridges, source)
+        check_rules(spell.approve, self._bridges, spell.file)
+        return self._approvals.also(spell.approve)
 
     def _to_keep(self, budget: Budget, denied: Grants, model: str | None = None) -> dict[str, Any]:
         """Return the terms that are not from the settings, which the journal keeps for a resume."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmspell.agents.templates import Templates
-from llmspell.approvals import Approvals
+from llmspell.approvals import Approvals, check_rules
 from llmspell.bridge import Bridges
 from llmspell.child_runs import ChildRun, ChildRuns
 from llmspell.concurrency import in_own_task
@@ -190,12 +190,14 @@ class Runs:
     async def _run_child(
         self, effect: Effect, child: ChildRun, permissions: Permissions, limits: Limits
     ) -> Value:
-        params = child.spell.bind(child.params)
-        approvals = effect.run[Approvals].also(child.spell.approve)
+        spell = child.spell
+        params = spell.bind(child.params)
+        check_rules(spell.approve, self._bridges, spell.file)
+        approvals = effect.run[Approvals].also(spell.approve)
         budget = Budget(unknown_price=effect.run[Account].budget.unknown_price)
-        budget = budget.lowered(child.limits).lowered(child.spell.limits)
+        budget = budget.lowered(child.limits).lowered(spell.limits)
         launch = Launch(
-            child.spell, params, list(child.arguments), permissions, limits, approvals, budget
+            spell, params, list(child.arguments), permissions, limits, approvals, budget
         )
         services = self._services(launch, effect.run[RunOutput].within(limits.output))
         services[Accounts] = effect.run[Accounts]

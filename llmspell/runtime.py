@@ -165,8 +165,8 @@ class Runtime:
             isolate,
             model,
         )
-        self._run_config = RunConfig(self._given, self.project, self.models)
         self.bridges = all_bridges(bridges)
+        self._run_config = RunConfig(self._given, self.project, self.models, self.bridges)
         self._middleware = all_middleware(self.project, middleware)
         self._given_plugins = tuple(plugins)
         self.plugins: dict[str, Plugin] = {}
@@ -456,7 +456,7 @@ class Runtime:
             used: dict[str, Any] = {name: getattr(new, name) for name in changed}
             self.project = replace(self.project, settings=replace(old, **used))
             self._shared[Project] = self.project
-            self._run_config = RunConfig(self._given, self.project, self.models)
+            self._run_config = RunConfig(self._given, self.project, self.models, self.bridges)
         return changed
 
     @property

@@ -17,7 +17,7 @@ from llmspell.effect_paths import is_within
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError
 from llmspell.providers.messages import Message
-from llmspell.registry import Searchable
+from llmspell.registry import Searchable, plain_name
 from llmspell.spending.account import Account
 from llmspell.tools.tool import Tool
 
@@ -126,7 +126,7 @@ class Agent:
 
     def wants_approval(self, tool: str) -> bool:
         """Whether a person has to approve calls of the tool."""
-        return any(fnmatchcase(tool, pattern) for pattern in self.approve)
+        return any(fnmatchcase(tool, plain_name(pattern)) for pattern in self.approve)
 
     def fork(self, id: str) -> Agent:  # noqa: A002 - the natural name
         """Return a copy of the agent whose conversation continues independently."""

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from llmspell.approvals import check_rules
 from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.error_report import Misuse, describe, exit_code
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.spell_argument import spell_of
+from llmspell.components import all_bridges
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError, LlmspellError, SpellSyntaxError
 from llmspell.limits import units
@@ -83,8 +85,18 @@ def _check(name: str, project: Project) -> _Checked:
     except LlmspellError as error:
         checked.problems.append(error)
         return checked
-    checked.problems += _syntax_errors(spell, project)
+    checked.problems += [*_wrong_rules(spell, project), *_syntax_errors(spell, project)]
     return checked
+
+
+def _wrong_rules(spell: Spell, project: Project) -> list[ConfigError]:
+    if not spell.approve or project.settings.plugins:  # which may bring effects once they start
+        return []
+    try:
+        check_rules(spell.approve, all_bridges(()), spell.file)
+    except ConfigError as error:
+        return [error]
+    return []
 
 
 def _syntax_errors(spell: Spell, project: Project) -> list[SpellSyntaxError]:

@@ -11,6 +11,7 @@ from llmspell.effects import Effect
 from llmspell.hooks.hook import Hook, Part, overrides
 from llmspell.hooks.registered_hook import HookCall
 from llmspell.hooks.results import HookResult
+from llmspell.registry import plain_name
 
 _POINTS = {"before": "before", "after": "after", "on_error": "error"}
 
@@ -66,6 +67,9 @@ class EffectHook(Hook):
 
 
 def subject(effect: Effect) -> str | None:
-    """Return the name of the tool that an effect calls, or of the model it requests."""
-    name = effect.args.get("name" if effect.name == "tool.call" else "model")
-    return name if isinstance(name, str) else None
+    """Return the name of the tool that an effect calls, without a version, or of the model it asks."""
+    calls_tool = effect.name == "tool.call"
+    name = effect.args.get("name" if calls_tool else "model")
+    if not isinstance(name, str):
+        return None
+    return plain_name(name) if calls_tool else name

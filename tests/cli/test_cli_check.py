@@ -224,3 +224,10 @@ def test_the_shipped_spells_are_fine(checked, llmspell):
     names = [line.split()[0] for line in llmspell("spells").out.splitlines() if line[0] == " "]
     found, code = checked(*names)
     assert (code, len(found)) == (0, len(names))
+
+
+def test_an_approval_of_what_does_not_exist(llmspell, write):
+    write("mail.lua", "return 1", '[approve]\neffects = ["tool.cal:send_mail"]\n')
+    done = llmspell("check", "mail.lua")
+    assert done.code == 2
+    assert "mail.lua: approve.effects: tool.cal:send_mail: no effect named 'tool.cal'" in done.err

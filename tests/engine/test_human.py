@@ -1,11 +1,13 @@
 """People who are asked: questions of spells, and approval of effects."""
 
+import re
+
 import anyio
 import pytest
 
 from llmspell import tool
 from llmspell.config import ApproveSettings, Project, Settings
-from llmspell.errors import RunSuspended, SpellRuntimeError
+from llmspell.errors import ConfigError, RunSuspended, SpellRuntimeError
 from llmspell.human import Decision
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
@@ -242,3 +244,50 @@ async def test_a_spell_can_ask_for_approval_itself(lua):
         return {args.to, e.code}
     """
     assert await lua(source, person=ada) == ["eve", "not_approved"]
+
+
+@pytest.mark.parametrize("called", ["write_file@1", "write_file"])
+async def test_a_version_gets_no_tool_around_its_approval(approving, called, tmp_path):
+    source = f"Tool.call('{called}', {{path = 'x.txt', content = 'x'}})"
+    ada = Ada(NO)
+    with pytest.raises(SpellRuntimeError, match=r"tool\.call:write_file was not approved"):
+        await approving(source, "tool.call:write_file", person=ada)
+    assert len(ada.asked) == 1
+
+
+async def test_a_version_gets_no_agents_tool_around_its_approval(approving):
+    model = ScriptedProvider([[ToolCall("a", "send_mail", {"to": "bob"})], "done"])
+    source = """
+        local agent = Agent.create{tools = {"send_mail@1"}, approve = {"send_mail@1"}}
+        return select(2, agent:prompt("go")).tool_calls[1].error
+    """
+    options = {"providers": [model], "model": "scripted/m", "person": Ada(NO)}
+    assert "not today" in await approving(source, **options)
+
+
+async def test_the_default_embedding_model_needs_its_approval(approving, monkeypatch):
+    ada = Ada(NO)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with pytest.raises(SpellRuntimeError, match="was not approved"):
+        await approving("Model.embed('tea')", "model.embed:openai/*", person=ada)
+    (approval,) = ada.asked
+    assert approval.what == "model.embed:openai/text-embedding-3-small"
+    assert approval.args["model"] == "openai/text-embedding-3-small"
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("tool.cal:send_mail", r"no effect named 'tool\.cal'"),
+        ("tols.*", r"no effect named 'tols\.\*'"),
+        ("tool.call:send_mail@1", "a rule names no version"),
+    ],
+)
+async def test_a_rule_that_matches_nothing_is_an_error(approving, lua, rule, problem):
+    with pytest.raises(ConfigError, match=rf"approve\.effects: {re.escape(rule)}: {problem}"):
+        await approving("return 1", rule)
+    front = f'--- /// spell\n--- [approve]\n--- effects = ["{rule}"]\n--- ///\n'
+    with pytest.raises(ConfigError, match=f"test.lua: approve.effects.*{problem}"):
+        await lua(front + "return 1")
+    with pytest.raises(SpellRuntimeError, match=f"{problem}"):
+        await lua(f"Spell.run([==[{front}]==])")
