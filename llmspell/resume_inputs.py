@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from llmspell.effect_paths import BESIDE
 from llmspell.errors import NobodyToAsk, NotApproved, ReplayError
 from llmspell.human import Approval, Person
 from llmspell.journal.records import RecordedRun
-from llmspell.limits import Budget, Limits
+from llmspell.limits import Budget, Limits, units
 from llmspell.permissions import KINDS, NOTHING, Grants
 from llmspell.providers.models import Substitutes
 from llmspell.spell import Spell, parse_spell
@@ -76,8 +77,7 @@ def granted_then(run: RecordedRun, spell: Spell) -> Grants:
 
 def denied_then(run: RecordedRun) -> Grants:
     """Return what a run in particular was denied, whatever the settings deny."""
-    given = run.setup.get("given") or {}
-    return grants_of(given.get("denied") or {})
+    return grants_of(given_to(run).get("denied") or {})
 
 
 def approved_then(run: RecordedRun, spell: Spell) -> list[str]:
@@ -145,21 +145,38 @@ def models_of(run: RecordedRun) -> Substitutes:
     return Substitutes(run.setup.get("models", {}))
 
 
-def budget_then(run: RecordedRun, spell: Spell, usual: Budget) -> Budget:
-    """Return the budget for resuming a run: the usual one, with the amounts the run was given.
-
-    Amounts given elsewhere can only lower it.
-    """
-    given = (run.setup.get("given") or {}).get("budget") or {}
+def limits_then(run: RecordedRun, spell: Spell, usual: Limits) -> dict[str, float]:
+    """Return the limits that a run was given; if they do not hold, only those below the usual."""
+    given = given_to(run).get("limits") or {}
+    given = {name: most for name, most in given.items() if name in units(Limits)}
     if _grants_hold(run, spell):
-        return replace(usual, **given)
-    return usual.lowered({n: most for n, most in given.items() if isinstance(most, (int, float))})
+        return given
+    return {name: most for name, most in given.items() if most < getattr(usual, name)}
+
+
+def budget_then(run: RecordedRun, spell: Spell, usual: Budget) -> dict[str, Any]:
+    """Return the amounts that a run was given; if they do not hold, only those below the usual."""
+    given: dict[str, Any] = given_to(run).get("budget") or {}
+    if _grants_hold(run, spell):
+        return given
+    amounts = {name: most for name, most in given.items() if isinstance(most, (int, float))}
+    return {n: most for n, most in amounts.items() if most < (getattr(usual, n) or math.inf)}
+
+
+def isolation_then(run: RecordedRun, spell: Spell) -> bool | None:
+    """Return whether it was chosen that a run is isolated; if that does not hold, only that it is."""
+    chosen: bool | None = given_to(run).get("isolate")
+    return chosen if _grants_hold(run, spell) else chosen or None
 
 
 def model_then(run: RecordedRun) -> str | None:
     """Return the default model that a run was given for its agents; None for the settings' one."""
-    given = run.setup.get("given") or {}
-    return given.get("model") if "ungranted" not in run.setup else None
+    return given_to(run).get("model") if "ungranted" not in run.setup else None
+
+
+def given_to(run: RecordedRun) -> dict[str, Any]:
+    """Return the terms that a run was given, which are not from the settings."""
+    return run.setup.get("given") or {}
 
 
 def budget_of(run: RecordedRun) -> Budget:

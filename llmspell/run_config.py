@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +11,8 @@ from llmspell.approvals import Approvals, check_rules
 from llmspell.bridge import Bridges
 from llmspell.config import Project
 from llmspell.errors import ConfigError, LimitExceeded
-from llmspell.limits import Budget, Limits, units
+from llmspell.isolation.choice import Isolation
+from llmspell.limits import Budget, Limits, read_limits, units
 from llmspell.permissions import Grants, Permissions, problems_in
 from llmspell.permissions.policy import Ask, PermissionPolicy
 from llmspell.providers.models import Models
@@ -30,8 +31,8 @@ class HostOptions(NamedTuple):
     denied: Grants
     ask: Ask | None
     approved: tuple[str, ...]
-    limits: Limits | None
-    budget: Budget | None
+    limits: Limits | Mapping[str, Any] | None
+    budget: Budget | Mapping[str, Any] | None
     isolate: bool | None
     model: str | None = None
 
@@ -45,7 +46,7 @@ class RunConfig:
         """Use these options; `bridges` have the effects that may need approval.
 
         Raises:
-            ConfigError: A grant or denial can cover nothing.
+            ConfigError: A grant or denial can cover nothing, or a limit is invalid.
         """
         settings = project.settings
         for name, grants in (("grants", given.grants), ("denied", given.denied)):
@@ -61,10 +62,13 @@ class RunConfig:
         self._denied = given.denied.resolved()
         self._approvals = Approvals(settings.approve.effects, given.approved)
         self._project, self._bridges = project, bridges
-        self._limits = given.limits or settings.limits
-        self._budget = given.budget or settings.budget
-        self._settings_budget, self._model = settings.budget, given.model
-        self._isolate = settings.isolate if given.isolate is None else given.isolate
+        self._usual_limits, self._usual_budget = settings.limits, settings.budget
+        self._given_limits = _amounts(given.limits, settings.limits)
+        self._given_budget = _amounts(given.budget, settings.budget)
+        self._limits = replace(settings.limits, **self._given_limits)
+        self._budget = replace(settings.budget, **self._given_budget)
+        self._model = given.model
+        self._isolate, self._usual_isolate = given.isolate, settings.isolate
 
     async def launch(
         self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]
@@ -82,13 +86,20 @@ class RunConfig:
             self._limits.lowered(spell.limits),
             self._approvals_of(spell),
             self._budget.lowered(spell.limits),
-            given=self._to_keep(self._budget, self._denied),
+            self._isolation(self._isolate),
+            given={
+                "limits": self._given_limits,
+                "budget": self._given_budget,
+                "denied": plain(self._denied),
+                "isolate": self._isolate,
+                "model": self._model,
+            },
         )
 
     async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:
         """Return the launch of a resumed run; recorded grants, denials and approvals still hold.
 
-        So does the recorded budget, unless one is given now.
+        So do the limits, the budget and the isolation that it was given, unless others are now.
         """
         from llmspell import resume_inputs
 
@@ -97,20 +108,28 @@ class RunConfig:
         permissions = await self._policy.permissions(spell, denied)
         permissions.grant(resume_inputs.granted_then(run, spell))
         approvals = self._approvals_of(spell)
-        budget = resume_inputs.budget_then(run, spell, self._settings_budget)
-        budget = replace(budget, **_differences(self._budget, self._settings_budget))
+        limits = resume_inputs.limits_then(run, spell, self._usual_limits) | self._given_limits
+        budget = resume_inputs.budget_then(run, spell, self._usual_budget) | self._given_budget
+        isolate = self._isolate_again(run, spell)
         return Launch(
             spell,
             params,
             run.arguments,
             permissions,
-            self._limits.lowered(spell.limits),
+            replace(self._usual_limits, **limits).lowered(spell.limits),
             Approvals(
                 approvals.wanted, [*approvals.given, *resume_inputs.approved_then(run, spell)]
             ),
-            budget.lowered(spell.limits),
+            replace(self._usual_budget, **budget).lowered(spell.limits),
+            self._isolation(isolate),
             resume_inputs.models_of(run),
-            given=self._to_keep(budget, denied, resume_inputs.model_then(run)),
+            given={
+                "limits": limits,
+                "budget": budget,
+                "denied": plain(denied),
+                "isolate": isolate,
+                "model": self._model or resume_inputs.model_then(run),
+            },
         )
 
     def _approvals_of(self, spell: Spell) -> Approvals:
@@ -119,17 +138,35 @@ class RunConfig:
         check_rules(spell.approve, self._bridges, spell.file)
         return self._approvals.also(spell.approve)
 
-    def _to_keep(self, budget: Budget, denied: Grants, model: str | None = None) -> dict[str, Any]:
-        """Return the terms that are not from the settings, which the journal keeps for a resume."""
-        return {
-            "budget": _differences(budget, self._settings_budget),
-            "denied": plain(denied),
-            "model": self._model or model,
-        }
+    def launch_of(self, run: RecordedRun) -> Launch:
+        """Return the launch of a recorded run, for a replay."""
+        from llmspell import resume_inputs
 
-    def isolates(self, spell: Spell) -> bool:
-        """Whether the spell runs in a process of its own."""
-        return not spell.trusted if self._isolate is None else self._isolate
+        spell = resume_inputs.spell_then(run)
+        isolate = self._isolate_again(run, spell)
+        return Launch(
+            spell,
+            run.params,
+            run.arguments,
+            Permissions(
+                resume_inputs.grants_of(run.setup["grants"]),
+                resume_inputs.grants_of(run.setup["denied"]),
+            ),
+            resume_inputs.limits_of(run),
+            resume_inputs.approvals_of(run),
+            resume_inputs.budget_of(run),
+            self._isolation(isolate),
+            resume_inputs.models_of(run),
+        )
+
+    def _isolate_again(self, run: RecordedRun, spell: Spell) -> bool | None:
+        """Return whether it was chosen, now or for the recorded run, that it is isolated."""
+        from llmspell import resume_inputs
+
+        return resume_inputs.isolation_then(run, spell) if self._isolate is None else self._isolate
+
+    def _isolation(self, chosen: bool | None) -> Isolation:
+        return Isolation(self._usual_isolate if chosen is None else chosen)
 
     def explain(self, error: LimitExceeded, spell: Spell) -> None:
         """If the spell's front matter set the limit, make the error's hint say so."""
@@ -139,26 +176,15 @@ class RunConfig:
             error.hint = f"the front matter of {spell.file} sets it: raise {error.limit} there"
 
 
-def _differences(budget: Budget, default: Budget) -> dict[str, Any]:
-    """Return the amounts of a budget that differ from the default."""
-    amounts = asdict(budget)
-    return {name: most for name, most in amounts.items() if most != getattr(default, name)}
-
-
-def launch_of(run: RecordedRun) -> Launch:
-    """Return the launch of a recorded run, for a replay."""
-    from llmspell import resume_inputs
-
-    return Launch(
-        resume_inputs.spell_then(run),
-        run.params,
-        run.arguments,
-        Permissions(
-            resume_inputs.grants_of(run.setup["grants"]),
-            resume_inputs.grants_of(run.setup["denied"]),
-        ),
-        resume_inputs.limits_of(run),
-        resume_inputs.approvals_of(run),
-        resume_inputs.budget_of(run),
-        resume_inputs.models_of(run),
-    )
+def _amounts(given: Any, usual: Limits | Budget) -> dict[str, Any]:
+    """Return the amounts that a host gave, by name, instead of the usual ones. Raises ConfigError."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        amounts, problems = read_limits(given, type(usual))
+        if problems:
+            raise ConfigError("Runtime", problems)
+        return amounts
+    every = {one.name: getattr(given, one.name) for one in fields(usual)}
+    # An amount that is None was not named, unless that lifts a usual one.
+    return {n: most for n, most in every.items() if most is not None or getattr(usual, n)}

@@ -22,6 +22,7 @@ from llmspell.events import Events
 from llmspell.frozen import Frozen
 from llmspell.hooks import Hooks
 from llmspell.human import Human, Person
+from llmspell.isolation.choice import Isolation
 from llmspell.journal.recording import Recording, new_id
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
@@ -57,6 +58,7 @@ class Launch(Frozen):
     limits: Limits
     approvals: Approvals
     budget: Budget
+    isolation: Isolation
     models: Substitutes = field(default_factory=Substitutes)
     given: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,7 +104,6 @@ class Runs:
         middleware: Sequence[Middleware],
         modules: Path,
         open_store: Callable[[], Store],
-        isolate: Callable[[Spell], bool],
         person: Person | None,
         open_journal: Callable[[], Journal] | None,
         before: Account,
@@ -117,7 +118,6 @@ class Runs:
             middleware: The middleware that their effects pass through.
             modules: Where the user's own spells find Lua modules, besides their own folder.
             open_store: Opens the store when a run first needs it.
-            isolate: Whether to run a spell in a process of its own.
             person: Answers questions and approves effects, if anyone does.
             open_journal: Opens the journal; None when runs are not recorded.
             before: Account that is also charged with what resumed runs had already spent.
@@ -125,7 +125,7 @@ class Runs:
         """
         self._shared = services
         self._image, self._bridges, self._middleware = image, bridges, middleware
-        self._modules, self._open_store, self._isolate = modules, open_store, isolate
+        self._modules, self._open_store = modules, open_store
         self._person, self._before = person, before
         self._open_journal, self._park = open_journal, park
         self._workers: list[Workers] = []
@@ -197,7 +197,14 @@ class Runs:
         budget = Budget(unknown_price=effect.run[Account].budget.unknown_price)
         budget = budget.lowered(child.limits).lowered(spell.limits)
         launch = Launch(
-            spell, params, list(child.arguments), permissions, limits, approvals, budget
+            spell,
+            params,
+            list(child.arguments),
+            permissions,
+            limits,
+            approvals,
+            budget,
+            effect.run[Isolation],
         )
         services = self._services(launch, effect.run[RunOutput].within(limits.output))
         services[Accounts] = effect.run[Accounts]
@@ -245,6 +252,7 @@ class Runs:
             Events: events if spell.trusted else Events(outer=events),
             Hooks: Hooks(self._shared[Hooks]),
             Human: Human(spell.file, self._person),
+            Isolation: launch.isolation,
             Limits: launch.limits,
             Modules: Modules(self._module_folders(spell)),
             Permissions: launch.permissions,
@@ -272,7 +280,7 @@ class Runs:
     async def _machine(self, launch: Launch, seed: int, tools: list[str]) -> Machine:
         """Create the Lua state of a run: in this process or, for an isolated spell, in a worker."""
         limits = launch.limits
-        if not self._isolate(launch.spell):
+        if not launch.isolation.covers(launch.spell):
             return Vm(limits, seed=seed, image=self._image, tools=tools)
         worker = await self._workers_for(limits).take()
         worker.set_up(limits, seed=seed, tools=tools)

@@ -29,7 +29,7 @@ from llmspell.permissions import NOTHING, Grants
 from llmspell.permissions.policy import Ask
 from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
-from llmspell.run_config import HostOptions, RunConfig, launch_of
+from llmspell.run_config import HostOptions, RunConfig
 from llmspell.run_output import Output, StandardOutput
 from llmspell.runs import Launch, Runs
 from llmspell.spell import Spell, parse_spell
@@ -87,8 +87,8 @@ class Runtime:
         ask: Ask | None = None,
         person: Person | None = None,
         approved: Iterable[str] = (),
-        limits: Limits | None = None,
-        budget: Budget | None = None,
+        limits: Limits | Mapping[str, Any] | None = None,
+        budget: Budget | Mapping[str, Any] | None = None,
         isolate: bool | None = None,
         store: Store | None = None,
         providers: Iterable[Provider] = (),
@@ -115,8 +115,8 @@ class Runtime:
             ask: Asks a person about permissions that are not granted; without it they are denied.
             person: Answers the questions of spells and approves effects; by default nobody does.
             approved: Effects approved in advance, such as `tool.call:send_mail`.
-            limits: The limits of each run.
-            budget: What each run may spend on models.
+            limits: The limits of each run; or some of them by name, the others being the project's.
+            budget: What each run may spend on models; or some of its amounts by name.
             isolate: Whether each spell runs in a process of its own; by default only spells that
                 are not the user's own do.
             store: The backend of `State`. The caller has to close it.
@@ -138,7 +138,7 @@ class Runtime:
             progress: Called with the progress of downloading the embedded model.
 
         Raises:
-            ConfigError: The settings, `grants` or `denied` are invalid.
+            ConfigError: The settings, `grants`, `denied`, `limits` or `budget` are invalid.
             PluginError: A tool or bridge cannot be loaded.
         """
         self.project = project or find_project()
@@ -418,7 +418,7 @@ class Runtime:
 
         journal = self._open_journal()
         recorded_run = rerun.find(journal, run)
-        launch = launch_of(recorded_run)
+        launch = self._run_config.launch_of(recorded_run)
         recording = rerun.replay(journal, recorded_run, until=until)
         tools = recorded_run.setup["tools"]
         return await self._runs.run_recorded(
@@ -497,14 +497,10 @@ class Runtime:
             modules=self.project.root / "lua_modules",
             open_store=self._stores.open,
             person=self._person,
-            isolate=self._isolates,
             open_journal=self._open_journal if self._record else None,
             before=self._before,
             park=self._park,
         )
-
-    def _isolates(self, spell: Spell) -> bool:
-        return self._run_config.isolates(spell)
 
     async def _start_plugins(self, cleanup: AsyncExitStack) -> None:
         if self._given_plugins or self.project.settings.plugins:

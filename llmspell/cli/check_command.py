@@ -17,6 +17,7 @@ from llmspell.cli.spell_argument import spell_of
 from llmspell.components import all_bridges
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError, LlmspellError, SpellSyntaxError
+from llmspell.isolation.choice import Isolation
 from llmspell.limits import units
 from llmspell.parameters import Parameter
 from llmspell.permissions import NOTHING, Grants, flags, in_words, printable
@@ -127,7 +128,8 @@ def _show(checked: _Checked, project: Project) -> None:
 def _about(spell: Spell, grants: Grants, project: Project) -> Iterator[str]:
     yield from spell.description.splitlines()
     owner = "yours" if spell.trusted else "a stranger's"
-    place = "in a separate process" if _is_isolated(spell, project) else "in this process"
+    isolated = Isolation(project.settings.isolate).covers(spell)
+    place = "in a separate process" if isolated else "in this process"
     yield f"{owner}, run {place}"
     if spell.params:
         yield "parameters:"
@@ -142,11 +144,6 @@ def _about(spell: Spell, grants: Grants, project: Project) -> Iterator[str]:
         yield "asks for no permission"
     for name, value in spell.limits.items():
         yield f"limits {name} to {units()[name].shown(value)}"
-
-
-def _is_isolated(spell: Spell, project: Project) -> bool:
-    isolate = project.settings.isolate
-    return not spell.trusted if isolate is None else isolate
 
 
 def _parameter(parameter: Parameter) -> str:
@@ -168,7 +165,7 @@ def _as_json(checked: _Checked, project: Project) -> dict[str, Any]:
             "file": spell.file,
             "description": spell.description,
             "own": spell.trusted,
-            "isolated": _is_isolated(spell, project),
+            "isolated": Isolation(project.settings.isolate).covers(spell),
             "params": {name: _param_as_json(param) for name, param in spell.params.items()},
             "permissions": checked.grants.as_lists(),
             "flags": flags(checked.grants),

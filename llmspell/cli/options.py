@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -127,19 +127,16 @@ class RunOptions(Frozen):
 
     def runtime_arguments(self) -> dict[str, Any]:
         """Return the arguments for `Runtime`. Raises PluginError, ConfigError."""
-        project = find_project()
-        limits: dict[str, Any] = dict(self.limits)
-        budget: dict[str, Any] = dict(self.budgets)
         arguments: dict[str, Any] = {
-            "project": project,
+            "project": find_project(),
             "grants": self.grants,
             "denied": self.denied,
             "isolate": self.isolate,
             "approved": self.approve,
             "record": self.record,
             "park": PARKED_FROM if self.park else None,
-            "limits": replace(project.settings.limits, **limits),
-            "budget": replace(project.settings.budget, **budget),
+            "limits": dict(self.limits),
+            "budget": dict(self.budgets),
         }
         if self.model:
             arguments["model"] = self.model

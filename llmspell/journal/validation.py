@@ -223,7 +223,10 @@ def _are_given(value: Any) -> bool:
         return False
     if not _or_none(_are_grants)(value.get("denied")):
         return False
-    return value.get("budget") in (None, []) or _is_budget(value["budget"])
+    if not _or_none(lambda chosen: type(chosen) is bool)(value.get("isolate")):
+        return False
+    amounts = (("limits", _are_limits), ("budget", _is_budget))
+    return all(value.get(name) in (None, []) or check(value[name]) for name, check in amounts)
 
 
 _ERROR: dict[str, Check] = {

@@ -5,6 +5,7 @@ import pytest
 from llmspell import Runtime
 from llmspell.config import Project
 from llmspell.journal.reader import Reader
+from llmspell.limits import Limits
 from llmspell.state import MemoryStore
 
 
@@ -16,10 +17,11 @@ def printed():
 
 @pytest.fixture
 def new_runtime(tmp_path, printed):
-    """Creates runtimes whose project is an empty folder."""
+    """Creates runtimes whose project is an empty folder. Runs keep no lower limits when resumed."""
 
     def make(**options):
         options.setdefault("store", MemoryStore())
+        options.setdefault("limits", Limits())
         options.setdefault("output", printed.append)
         return Runtime(project=Project(tmp_path), **options)
 

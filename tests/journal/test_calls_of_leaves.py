@@ -301,7 +301,8 @@ async def test_a_run_goes_on_wherever_it_was_stopped(options, effects):
             await runtime.run(spell, begun=ids.append)
     stopped = list(lines)
     lines.clear()
-    async with Runtime(**options, store=store, output=lines.append) as runtime:
+    enough = {"store": store, "limits": Limits()}
+    async with Runtime(**options, **enough, output=lines.append) as runtime:
         result = await runtime.resume(ids[0])
         assert lines[: len(stopped)] == stopped
         assert store.get("", "sum") == 2 + 1 + 2
@@ -373,7 +374,7 @@ async def test_the_leaf_is_done_again_otherwise(options):
     async with Runtime(**given, limits=limits) as runtime:
         with pytest.raises(LimitExceeded):
             await runtime.run(spell, begun=ids.append)
-    async with Runtime(**given) as runtime:
+    async with Runtime(**given, limits=Limits()) as runtime:
         result = await runtime.resume(ids[0])
         assert result == ["done", ["own 1", "own 2"]]
         assert await runtime.replay(ids[0]) == result
@@ -518,6 +519,6 @@ async def test_a_hook_that_goes_on_does_not_see_its_own_work(options, effects):
     async with Runtime(**given, limits=Limits(effects=effects)) as runtime:
         with pytest.raises(LimitExceeded):
             await runtime.run(spell, begun=ids.append)
-    async with Runtime(**given) as runtime:
+    async with Runtime(**given, limits=Limits()) as runtime:
         assert await runtime.resume(ids[0]) == 1
         assert await runtime.replay(ids[0]) == 1

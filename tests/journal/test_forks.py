@@ -324,5 +324,5 @@ async def test_a_run_whose_file_is_no_longer_the_users_own_loses_its_grants(
             await runtime.run(spell)
     spell.unlink()
     spell.symlink_to(elsewhere)
-    async with Runtime(project=Project(tmp_path)) as runtime:
+    async with Runtime(project=Project(tmp_path), limits=Limits()) as runtime:
         assert (await runtime.resume(the_run(tmp_path).id))[1] == "permission_denied"

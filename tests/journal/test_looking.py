@@ -326,7 +326,7 @@ async def taken_elsewhere(folder, effects):
 
 async def test_what_a_run_was_granted_elsewhere_is_not_granted_here(tmp_path):
     there, id_ = await taken_elsewhere(tmp_path, effects=1)
-    async with Runtime(project=Project(there)) as runtime:
+    async with Runtime(project=Project(there), limits=Limits()) as runtime:
         assert await runtime.fork(id_, "0/0") == ["permission_denied"] * 2
         assert await runtime.resume(id_) == ["permission_denied"] * 2
     with Reader.open(there / ".llmspell" / "runs.db") as reader:
@@ -339,14 +339,14 @@ async def test_what_it_was_granted_here_holds(tmp_path):
     async with Runtime(project=Project(there), grants=granted, limits=few) as runtime:
         with pytest.raises(LimitExceeded):
             await runtime.resume(id_)
-    async with Runtime(project=Project(there)) as runtime:
+    async with Runtime(project=Project(there), limits=Limits()) as runtime:
         assert await runtime.resume(id_) == ["tea", "tea"]
 
 
 async def test_what_it_did_elsewhere_is_replayed(tmp_path):
     there, id_ = await taken_elsewhere(tmp_path, effects=3)
     (tmp_path / "secret.txt").unlink()
-    async with Runtime(project=Project(there)) as runtime:
+    async with Runtime(project=Project(there), limits=Limits()) as runtime:
         assert await runtime.resume(id_) == ["tea", "permission_denied"]
         assert await runtime.replay(id_) == ["tea", "permission_denied"]
 
