@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 import sys
 from collections.abc import Iterable
 from dataclasses import field
@@ -12,6 +15,10 @@ from llmspell.permissions.paths import place_of, program_place
 
 _PYTHON = (".py", ".pyc", ".so")  # what Python imports
 _LUA = (".lua",)
+_SPELL = re.compile(  # a first line that has llmspell run it, or front matter after other comments
+    rb"(?:\xef\xbb\xbf)?(?:#!.*llmspell|(?:#.*\n)?(?:[ \t\r]*(?:--.*)?\n)*---[ \t]*/// spell)"
+)
+_BEGINNING = 16 << 10  # bytes that are looked at
 _NAMES = ("spell.toml", "entry_points.txt")  # the latter tells which Python packages are plugins
 
 
@@ -58,7 +65,23 @@ class ProjectCode(Frozen):
             return False
         of_an_agent = "agents" in place.relative_to(self.project).parts[:-1]
         named = place.name in _NAMES or place == self.spell
-        return of_an_agent or named or place.suffix in (*_LUA, *_PYTHON)
+        return of_an_agent or named or place.suffix in (*_LUA, *_PYTHON) or _is_spell(place)
+
+
+def _is_spell(place: Path) -> bool:
+    """Return whether a file says at its beginning that it is a spell, whatever it is called."""
+    try:
+        # Neither a link, which would lead to another file, nor a pipe, which would block.
+        file = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return False
+    try:
+        regular = stat.S_ISREG(os.fstat(file).st_mode)
+        return regular and _SPELL.match(os.read(file, _BEGINNING)) is not None
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 def _file_of(program: str) -> Path | None:

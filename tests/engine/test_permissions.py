@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import stat
 import sys
 from dataclasses import replace
@@ -211,6 +212,40 @@ async def test_code_may_be_written_where_its_folder_is_granted(run, files):
     elsewhere = files.parent / "elsewhere.lua"
     grants = Grants(write=(str(files.parent),))
     await run(f"write_file{{path = {str(elsewhere)!r}, content = ''}}", grants=grants)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"#!/usr/bin/env llmspell\n",
+        b"#!/usr/bin/env -S llmspell --allow-net\r\n",
+        b"--- /// spell\n--- ///\n",
+        b"\xef\xbb\xbf#!/bin/sh\n\n-- Tea.\n\t\r\n---   /// spell\r\n--- ///\r\n",
+    ],
+)
+async def test_a_spell_is_code_whatever_it_is_called(run, files, beginning):
+    spell = beginning + b"return 1\n"
+    (files / "brew").write_bytes(spell)
+    for change in ("delete_file{path = 'brew'}", "write_file{path = 'brew', content = 'x'}"):
+        with pytest.raises(SpellRuntimeError, match="it is code"):
+            await run(change, grants=Grants(write=(".",)))
+    assert (files / "brew").read_bytes() == spell
+    await run("delete_file{path = 'brew'}", grants=Grants(write=("brew",)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "llmspell", "# Notes\n\n```lua\n--- /// spell\n--- ///\n```\n", "#!/bin/sh\nllmspell x"],
+)
+async def test_a_text_about_spells_is_no_code(run, files, text):
+    (files / "notes").write_text(text)
+    await run("write_file{path = 'notes', content = 'x'}", grants=Grants(write=(".",)))
+
+
+async def test_a_pipe_is_no_spell(run, files):
+    os.mkfifo(files / "pipe")
+    with pytest.raises(SpellRuntimeError, match=r"pipe"):
+        await run("write_file{path = 'pipe', content = 'x'}", grants=Grants(write=(".",)))
 
 
 async def test_python_beside_what_the_settings_name_is_granted_by_its_own_name(run, files):
