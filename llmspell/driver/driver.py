@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from types import CoroutineType
 from typing import Any, cast
@@ -29,8 +29,8 @@ from llmspell.lua.machine import Machine
 from llmspell.run_output import Text
 from llmspell.values import LuaFunction, Value
 
-Performer = Callable[[str, Value, str], Value | Coroutine[Any, Any, Value]]
-"""Performs an effect: its name, arguments and path."""
+Performer = Callable[[str, Value, str], Any]
+"""Performs an effect, of a name, arguments and a path: returns its result, or a coroutine of it."""
 
 Rest = Callable[[], Awaitable[None] | None]
 """Returns an awaitable of the work left when the spell has returned, or None."""
@@ -190,7 +190,7 @@ class Driver:
             self._inbox.append(self._replies.refusal(task, name, functions, error))
         else:
             if type(result) is CoroutineType or hasattr(result, "__await__"):
-                self._effects.add(task, name, functions, cast("Coroutine[Any, Any, Value]", result))
+                self._effects.add(task, name, functions, result)
             else:
                 self._inbox.append(self._replies.reply(task, name, functions, result))
 
@@ -296,7 +296,7 @@ class Driver:
             if message is None:
                 break
             self.resumed = monotonic()
-            out = self._vm.resume(message, apart=self._slow)
+            out = self._vm.resume_apart(message) if self._slow else self._vm.resume(message)
             if type(out) is bytes and self._turns and self._turns.slices.is_late():
                 out = _settled(out)  # the record has others first
             if type(out) is not bytes:
@@ -368,7 +368,7 @@ class Driver:
             or self._done
             or (self._turns and (self._turns.held or self._turns.waits))
         )
-        if self._effects.has_begun:
+        if self._effects.begun:
             self._effects.start(alone=not busy)
         elif not (busy or self._effects):
             self._finish(SpellRuntimeError("every task of the spell is waiting for another one"))

@@ -49,12 +49,13 @@ class OutstandingEffects:
     """The effects of one run, until their replies are on the way or nobody waits for them.
 
     Attributes:
+        begun: What was added and waits for `start`, by the number of its task.
         runner: The task in which the run is awaited, which also awaits the effects.
     """
 
     def __init__(self, owner: Owner, replies: Replies) -> None:
         self._owner, self._replies = owner, replies
-        self._begun: dict[int, _Pending] = {}
+        self.begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._serving = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -67,12 +68,7 @@ class OutstandingEffects:
         self._closed = False
 
     def __bool__(self) -> bool:
-        return bool(self._tasks or self._inline or self._begun or self._unwinding)
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether `start` has something to do."""
-        return bool(self._begun)
+        return bool(self._tasks or self._inline or self.begun or self._unwinding)
 
     @property
     def is_single(self) -> bool:
@@ -102,31 +98,31 @@ class OutstandingEffects:
     ) -> None:
         """Add one, for `start`. Raises MalformedMessage if the task waits for another one."""
         inline = self._inline and self._inline[0] == task
-        if inline or task in self._begun or task in self._tasks:
+        if inline or task in self.begun or task in self._tasks:
             result.close()
             raise MalformedMessage(f"task {task} requests two effects at once")
-        self._begun[task] = task, name, functions, result
+        self.begun[task] = task, name, functions, result
 
     def start(self, *, alone: bool) -> None:
         """Have what was added awaited; `alone` if nothing but effects can resume Lua."""
-        if alone and len(self._begun) == 1 and not (self._tasks or self._inline or self._unwinding):
-            _, self._inline = self._begun.popitem()
+        if alone and len(self.begun) == 1 and not (self._tasks or self._inline or self._unwinding):
+            _, self._inline = self.begun.popitem()
             if self._asleep:
                 self.wake()
             return
-        for pending in self._begun.values():
+        for pending in self.begun.values():
             if self._closed:
                 pending[-1].close()
             else:
                 serving = asyncio.create_task(self._serve(pending), context=self._context.copy())
                 self._tasks[pending[0]] = task = serving
                 task.add_done_callback(partial(_close, pending[-1]))
-        self._begun.clear()
+        self.begun.clear()
 
     def cancel(self, task: int) -> None:
         """Cancel the effect that a task waited for."""
-        if task in self._begun:
-            self._begun.pop(task)[-1].close()
+        if task in self.begun:
+            self.begun.pop(task)[-1].close()
         elif task in self._tasks:
             served = self._tasks.pop(task)
             self._abandon(task, served)
@@ -263,7 +259,7 @@ class OutstandingEffects:
         """Cancel all, from the runner; return what to await until they have ended."""
         self._closed = True
         self._over()
-        for pending in self._begun.values():
+        for pending in self.begun.values():
             pending[-1].close()
         if self._inline:
             self._inline[-1].close()  # it may not have started

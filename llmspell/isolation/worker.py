@@ -50,7 +50,7 @@ class Worker(asyncio.Protocol):
         self.time, self._longest = limits.time, limits.memory + _SHORT
         self._send(json.dumps([asdict(limits), seed, list(tools)]).encode())
 
-    def resume(self, message: bytes, *, apart: bool = True) -> asyncio.Future[bytes]:  # noqa: ARG002 - always true
+    def resume(self, message: bytes) -> asyncio.Future[bytes]:
         """Pass messages and let Lua run until it waits; return its messages, see messages.py."""
         self._answer = asyncio.get_running_loop().create_future()
         if self._reason:
@@ -59,6 +59,8 @@ class Worker(asyncio.Protocol):
             new, self._new = self._new, False
             self._watch.begin(self, lambda: self._send(message), new=new)
         return self._answer
+
+    resume_apart = resume  # it never occupies the event loop
 
     def on_end(self, tell: Callable[[], None]) -> None:
         """Call `tell` if the process ends while nobody waits for it; `resume` then says why."""

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 class Machine(Protocol):
     """A Lua state, in this process or in another. For its messages see messages.py."""
 
-    def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]:
-        """Pass messages and let Lua run until it waits; return its messages.
+    def resume(self, message: bytes) -> bytes | asyncio.Future[bytes]:
+        """Pass messages and let Lua run until it waits; return its messages, or a future of them."""
+        ...
 
-        Returns a future if Lua runs `apart` from the event loop, on request or because it always
-        does.
-        """
+    def resume_apart(self, message: bytes) -> asyncio.Future[bytes]:
+        """Like `resume`, without occupying the event loop."""
         ...
 
     def on_end(self, tell: Callable[[], None]) -> None:

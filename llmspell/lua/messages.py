@@ -32,7 +32,7 @@ _call, _nothing = Struct("<BIH").pack, Struct("<BIc").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
-KILLED = ord("k")
+KILLED, _MORE = ord("k"), ord("m")
 _EMPTY, _NIL = ord("0"), b"n"  # an empty table, and nil; see codec.py
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
@@ -117,7 +117,7 @@ class Reader:
     """Reads the messages of one Lua state."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self._receiver, self._requested = receiver, receiver.requested
+        self._receiver = receiver
         # Cache of what precedes a request's arguments, which is the same for every effect of that
         # name in that task: from the bytes to the task, path and name.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
@@ -139,7 +139,7 @@ class Reader:
             raise MalformedMessage(str(error)) from error
         if self._kill:
             return Turn(more=False, kill=self._kill)
-        return _GOING_ON if message.startswith(b"m") else _WAITING
+        return _GOING_ON if message[0] == _MORE else _WAITING
 
     def _other(self, message: bytes, at: int, kind: int) -> int:
         _, number = _head_at(message, at)
@@ -179,7 +179,7 @@ class Reader:
         at = end + 5
         if message[end + 4] != _EMPTY:  # many effects have no arguments
             args, at = decode(message, end + 4, functions)
-        self._requested(task, f"{path}/{number}", name, args, functions)
+        self._receiver.requested(task, f"{path}/{number}", name, args, functions)
         return at
 
     def _learn(self, head: bytes) -> tuple[int, str, str]:

@@ -9,7 +9,7 @@ of a spell is never loaded as bytecode.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any
 
 from lupa import lua55
 
@@ -83,19 +83,11 @@ class Vm:
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
 
-    @overload
-    def resume(self, message: bytes, *, apart: Literal[False] = False) -> bytes: ...
-
-    @overload
-    def resume(self, message: bytes, *, apart: bool) -> bytes | asyncio.Future[bytes]: ...
-
-    def resume(self, message: bytes, *, apart: bool = False) -> bytes | asyncio.Future[bytes]:
+    def resume(self, message: bytes) -> bytes:
         """Pass messages and let Lua run until it waits; return its messages, see messages.py.
 
-        Returns a future of them, from a thread, if `apart`. Must not be called after a kill.
+        Must not be called after a kill.
         """
-        if apart:
-            return self._resume_in_thread(message)
         self._mailbox[1] = message
         self._limit_memory(self._memory)
         try:
@@ -108,18 +100,19 @@ class Vm:
             return killed(Kill(*(self._mailbox[i] for i in (2, 3, 4, 5))), after=out)
         return out
 
+    def resume_apart(self, message: bytes) -> asyncio.Future[bytes]:
+        """Like `resume`, in a thread."""
+        import asyncio
+
+        from anyio import to_thread
+
+        return asyncio.ensure_future(to_thread.run_sync(self.resume, message))
+
     def on_end(self, tell: Callable[[], None]) -> None:
         """Do nothing: the state only ever ends within `resume`."""
 
     def close(self) -> None:
         """Do nothing: the state is freed with the object."""
-
-    def _resume_in_thread(self, message: bytes) -> asyncio.Future[bytes]:
-        import asyncio
-
-        from anyio import to_thread
-
-        return asyncio.ensure_future(to_thread.run_sync(lambda: self.resume(message)))
 
     @property
     def memory_used(self) -> int:

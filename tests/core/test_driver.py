@@ -34,7 +34,7 @@ class Scripted:
     def __init__(self, *turns, also):
         self._turns, self._also = enumerate(turns), also
 
-    def resume(self, _, *, apart=False):
+    def resume(self, _):
         turn, said = next(self._turns)
         self._also.get(turn, lambda: None)()
         return said
