@@ -54,7 +54,8 @@ class Dispatch:
         self._before = hooks.get("before", ())
         self._after = hooks.get("after", ())
         self._on_error = hooks.get("error", ())
-        self._has_async_hook = any(hook.is_async for hook in self._before)
+        # Coroutine functions are started at once, so they need a task around them.
+        self._has_async_hook = any(hook.is_async for several in hooks.values() for hook in several)
 
     def perform(self, effect: Effect) -> Answer[Value]:
         steps = self._steps(effect)

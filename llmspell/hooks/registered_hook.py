@@ -81,7 +81,11 @@ class SpellHook:
 HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
 
 
-class ReentrancyGuard(set[tuple[int, str]]):
+Mark = tuple[int, str]
+"""An owner's id, and the path of the effect for which it is at work."""
+
+
+class ReentrancyGuard(set[Mark]):
     """Owners at work, and where; hooks are not called for effects of their own work."""
 
     def includes(self, owner: object, path: str) -> bool:
@@ -216,13 +220,13 @@ class RegisteredHook:
             self._fail_if_required(call)
             return None
         self.calls += 1
-        if self.is_async:
-            return self._awaited(call, guard, None)
         try:
-            decision = self.function(call)
+            decision: Any = self.function(call)
         except Exception as error:  # noqa: BLE001 - a hook may raise anything
             self.failed(call, error)
             return None
+        if self.is_async:
+            return self._started(call, guard, decision)
         if hasattr(decision, "__await__"):
             return self._awaited(call, guard, decision)
         return self._accepted(call, decision)
@@ -252,39 +256,61 @@ class RegisteredHook:
             raise HookFailed(message) from error
         log.warning(message)
 
-    async def _awaited(
-        self, call: HookCall, guard: ReentrancyGuard, begun: Awaitable[HookResult] | None
-    ) -> HookResult:
+    def _started(self, call: HookCall, guard: ReentrancyGuard, work: Any) -> Answer[HookResult]:
+        """Start a coroutine of the hook; return its decision, or an awaitable if it has to wait."""
         mark = (id(self.owner), call.effect.path)
         guard.add(mark)
-        goes_on = False
         try:
-            try:
-                work = self.function(call) if begun is None else begun
-                if type(work) is not CoroutineType:
-                    work = settled(work)
-                try:
-                    waits_for = work.send(None)
-                except StopIteration as done:
-                    decision = done.value
-                else:  # only a hook that waits needs a timer
-                    decision = await self._in_time(call, work, waits_for)
-            except (asyncio.CancelledError, TookTooLong):
-                goes_on = self.of_spell  # until the spell hears of that
-                raise
-            finally:
-                if not goes_on:
-                    guard.discard(mark)
-        except asyncio.CancelledError as error:
-            self.failed(call, as_failure(error))
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything
-            self.failed(call, error)
+            waits_for = work.send(None)
+        except StopIteration as done:
+            guard.discard(mark)
+            return self._accepted(call, done.value)
+        except BaseException as error:  # noqa: BLE001 - see `_ended`
+            self._ended(call, guard, mark, error)
+            return None
+        return self._rest(call, guard, mark, self._in_time(call, work, waits_for))
+
+    async def _rest(
+        self,
+        call: HookCall,
+        guard: ReentrancyGuard,
+        mark: Mark,
+        work: Coroutine[Any, Any, HookResult],
+    ) -> HookResult:
+        """Await the rest of a hook that waits; only such a hook needs a timer."""
+        try:
+            decision = await work
+        except BaseException as error:  # noqa: BLE001 - see `_ended`
+            self._ended(call, guard, mark, error)
+            return None
         else:
-            answer: Any = self._accepted(call, decision)
-            return await answer if hasattr(answer, "__await__") else answer  # type: ignore[no-any-return]
+            guard.discard(mark)
+            return await settled(self._accepted(call, decision))
         finally:
             call.restore_effect()
-        return None
+
+    def _ended(
+        self, call: HookCall, guard: ReentrancyGuard, mark: Mark, error: BaseException
+    ) -> None:
+        """Report what a coroutine of the hook raised, or raise it if that was not for the hook."""
+        if not (self.of_spell and isinstance(error, (asyncio.CancelledError, TookTooLong))):
+            guard.discard(mark)  # else its work goes on until the spell hears of that
+        if isinstance(error, asyncio.CancelledError):
+            self.failed(call, as_failure(error))
+        elif isinstance(error, Exception):
+            self.failed(call, error)
+        else:
+            raise error
+
+    async def _awaited(
+        self, call: HookCall, guard: ReentrancyGuard, decision: Awaitable[HookResult]
+    ) -> HookResult:
+        """Return the decision of a hook that is no coroutine function, but returned an awaitable."""
+        try:
+            work: Any = decision if type(decision) is CoroutineType else settled(decision)
+            return await settled(self._started(call, guard, work))
+        finally:
+            call.restore_effect()
 
     def _in_time(
         self, call: HookCall, work: Coroutine[Any, Any, HookResult], waits_for: Any
@@ -304,7 +330,7 @@ class RegisteredHook:
                 self._fail_if_required(call)
                 return None
             self.calls += 1
-            return await self._awaited(call, guard, None)
+            return await settled(self._started(call, guard, self.function(call)))
         finally:
             call.restore_effect()
 
