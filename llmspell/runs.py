@@ -43,6 +43,7 @@ from llmspell.values import Value, plain
 
 if TYPE_CHECKING:
     from llmspell.isolation.workers import Workers
+    from llmspell.journal.chain_changes import Chain
     from llmspell.journal.journal import Beginning, Journal
 
 log = logging.getLogger("llmspell.journal")
@@ -62,7 +63,7 @@ class Launch(Frozen):
     models: Substitutes = field(default_factory=Substitutes)
     given: Mapping[str, Any] = field(default_factory=dict)
 
-    def beginning(self, tools: Tools) -> Beginning:
+    def beginning(self, tools: Tools, chain: Chain) -> Beginning:
         """Return what the journal records of it; of the tools, only those that are not built in."""
         from llmspell.journal.journal import Beginning
         from llmspell.version import VERSION
@@ -78,6 +79,7 @@ class Launch(Frozen):
             "models": dict(self.models),
             "given": dict(self.given),
             "tools": [tool.describe() for tool in tools.own().values()],
+            "chain": dict(chain),
             "versions": {"llmspell": VERSION, "python": platform.python_version()},
         }
         return Beginning(
@@ -171,13 +173,25 @@ class Runs:
             end.result = await in_own_task(work, lambda: recording.leave())  # noqa: PLW0108 - set later
         return end.result
 
+    def beginning(self, launch: Launch) -> Beginning:
+        """Return what the journal records of a launch."""
+        return launch.beginning(self._shared[Tools], self.chain)
+
+    @property
+    def chain(self) -> Chain:
+        """The names of the hooks of all runs, and of the middleware."""
+        return {
+            "hooks": [hook.id for hook in self._shared[Hooks].all()],
+            "middleware": [one.name for one in self._middleware],
+        }
+
     def _begun(self, launch: Launch) -> Recording | None:
         """Begin recording a new run; None when runs are not recorded or the file is read-only."""
         if self._open_journal is None:
             return None
         journal = self._open_journal()
         if journal.writable:
-            return journal.begin(launch.beginning(self._shared[Tools]))
+            return journal.begin(self.beginning(launch))
         log.warning(
             "not recorded, as %s cannot be written; --no-record turns recording off", journal.path
         )

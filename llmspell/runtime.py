@@ -338,7 +338,7 @@ class Runtime:
         approved = await resume_inputs.approve_again(
             recorded_run, recorded, launch.approvals, self._person
         )
-        beginning = launch.beginning(self.tools)
+        beginning = self._runs.beginning(launch)
         recording = rerun.resume(journal, recorded_run, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
         return await self._with_limit_hint(spell, done), launch
@@ -419,7 +419,7 @@ class Runtime:
         journal = self._open_journal()
         recorded_run = rerun.find(journal, run)
         launch = self._run_config.launch_of(recorded_run)
-        recording = rerun.replay(journal, recorded_run, until=until)
+        recording = rerun.replay(journal, recorded_run, self._runs.chain, until=until)
         tools = recorded_run.setup["tools"]
         return await self._runs.run_recorded(
             recording, launch, self._output_or(output), tools=tools

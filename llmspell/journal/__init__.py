@@ -14,6 +14,8 @@ parking.py             leaves that only wait, and when to park the run
 abandoned_effects.py   effects that the spell no longer waits for
 timeouts.py            timeouts whose expiry is recorded
 history.py             delivers recorded outcomes in their original order
+divergence.py          the errors of a run that cannot follow its record
+chain_changes.py       how hooks and middleware differ from those of the record
 turns.py               what Lua is told at each of its turns
 recorded_calls.py      recorded calls from leaves into the spell
 unclaimed_calls.py     replayed calls whose leaf has to be performed again

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmspell.effect_paths import BESIDE, all_above, is_beside, is_on_behalf
 from llmspell.errors import (
     EffectError,
-    JournalExhausted,
-    JournalMismatch,
     ReplayError,
     RunSuspended,
     effect_error_from,
 )
+from llmspell.journal.divergence import Divergence
 from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader
 from llmspell.journal.recorded_calls import RecordedCall
@@ -72,6 +71,7 @@ class History:
 
     Attributes:
         over: Whether all outcomes have been delivered.
+        divergence: Describes where the run and its record part.
         failure: Why the run cannot follow its record, if it cannot.
         computing: Returns whether a Lua state computes outside the event loop; set by the
             recording.
@@ -85,6 +85,7 @@ class History:
         reader: Reader,
         *,
         stops: Collection[str] = (),
+        changes: str = "",
     ) -> None:
         """Prepare the replay.
 
@@ -93,8 +94,10 @@ class History:
             effects: The leaves whose outcomes are delivered again.
             reader: The open journal that contains them.
             stops: The paths of the leaves before which to stop.
+            changes: How the host's hooks and middleware have changed since, for errors.
         """
-        self._run, self._reader, self._stops = run.id, reader, stops
+        self._reader, self._stops = reader, stops
+        self.divergence = Divergence(run.id, changes)
         self.computing: Callable[[], bool] = lambda: False
         self.stop: Callable[[ReplayError], None] = lambda _: None
         all_ = [RecordedLeaf(effect) for effect in effects]
@@ -153,7 +156,7 @@ class History:
             return None
         found = left[0]
         if found.effect.digest != digest:
-            self.failure = self._mismatch(found.effect, name, args)
+            self.failure = self.divergence.mismatch(found.effect, name, args)
             raise self.failure
         left.popleft()  # a later request at this path is a repetition
         found.asked = True
@@ -337,9 +340,10 @@ class History:
             self._watch()
             return
         if self.over and beyond:
-            error: ReplayError = self._exhausted(*beyond[0][:2])
+            error: ReplayError = self.divergence.exhausted(*beyond[0][:2])
         else:
-            error = self._stuck()
+            missing = next((r.effect for r in self._order if not r.asked and not r.given), None)
+            error = self.divergence.unasked(missing) if missing else self.divergence.other_order()
         futures = [entry[2] for entry in beyond] + ending
         futures += [r.future for r in waiting if r.future is not None]
         self.failure = self.failure or error
@@ -348,43 +352,6 @@ class History:
             futures[0].set_exception(error)
         else:
             self.stop(error)
-
-    def _mismatch(
-        self, recorded: RecordedEffect, name: str, args: dict[str, Value]
-    ) -> JournalMismatch:
-        was, now = shown(recorded.name, recorded.args), shown(name, args)
-        error = JournalMismatch(
-            f"the spell asks for {now}, but its record has {was}",
-            hint=f"to continue from here with that effect: llmspell fork {self._run} --at {recorded.path}",
-            details={"recorded": was, "asked": now, "path": recorded.path},
-        )
-        error.effect, error.path = name, recorded.path
-        return error
-
-    def _exhausted(self, path: str, name: str) -> JournalExhausted:
-        error = JournalExhausted(
-            f"the record of the run {self._run} ends before {name} at {path}",
-            hint=f"continue from there with: llmspell resume {self._run}",
-            details={"path": path},
-        )
-        error.effect, error.path = name, path
-        return error
-
-    def _stuck(self) -> JournalMismatch:
-        missing = next((r.effect for r in self._order if not r.asked and not r.given), None)
-        if missing is None:
-            return JournalMismatch(
-                f"the tasks of the run {self._run} continue in a different order than recorded",
-                hint=f"start again from some step: llmspell fork {self._run} --at PATH",
-            )
-        what = shown(missing.name, missing.args)
-        error = JournalMismatch(
-            f"the spell does not ask for {what}, which its record has at {missing.path}",
-            hint=f"to continue from there without it: llmspell fork {self._run} --at {missing.path}",
-            details={"recorded": what, "path": missing.path},
-        )
-        error.effect, error.path = missing.name, missing.path
-        return error
 
 
 def _turns(run: RecordedRun, reader: Reader) -> dict[int, Batch]:

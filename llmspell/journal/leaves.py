@@ -13,7 +13,6 @@ from llmspell.effects import Effect, Perform
 from llmspell.errors import (
     EffectError,
     InvalidResult,
-    JournalMismatch,
     UnfinishedEffect,
 )
 from llmspell.journal.labels import shown
@@ -101,8 +100,7 @@ class Leaves:
         if recording.has_begun(effect.path) and not self._again(effect):
             begun, judge = recording.take_begun(effect.path)
             if begun.digest != arguments.digest:
-                was, now = shown(begun.name, begun.args), shown(effect.name, effect.args)
-                raise JournalMismatch(f"the spell asks for {now}, but its record has begun {was}")
+                raise history.divergence.begun_otherwise(begun, effect.name, effect.args)
             if await self._verdict(judge, begun) == "skip":
                 asked = self._ask(effect, arguments)
                 asked.begun = True

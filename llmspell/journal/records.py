@@ -33,7 +33,7 @@ class RecordedRun:
         trusted: Whether the spell is the user's own.
         params: Its parameters; `arguments` is what `arg` held.
         seed: The seed of its random numbers.
-        setup: What it ran with: {limits, budget, grants, denied, approvals, tools, versions}.
+        setup: What it ran with: {limits, budget, grants, denied, approvals, tools, chain, versions}.
         started: When it began; `ended` is when it ended or was suspended, or None. Seconds since
             1970.
         status: `killed` if its process is gone and it neither ended nor was suspended.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ReplayError, RunBusy
 from llmspell.frozen import Frozen
+from llmspell.journal.chain_changes import Chain, chain_changes
 from llmspell.journal.forking import ForkColumns, copy_before, step_of, stops_at
 from llmspell.journal.history import History
 from llmspell.journal.ledger import Ledger
@@ -100,7 +101,8 @@ def resume(
         lock.release()
         raise
     last = effects[-1].number if effects else 0
-    history = History(run, kept, reader)
+    changes = chain_changes(run.setup.get("chain"), beginning.setup["chain"])
+    history = History(run, kept, reader, changes=changes)
     return Recording(
         run.id,
         run.seed,
@@ -148,8 +150,12 @@ def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> st
     return id_
 
 
-def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Recording:
+def replay(
+    journal: Journal, run: RecordedRun, chain: Chain, *, until: str | None = None
+) -> Recording:
     """Replay a run from its record alone, to its end or up to an effect.
+
+    `chain` names the hooks and middleware through which it passes now.
 
     Raises:
         ReplayError: Nothing was recorded at `until`.
@@ -162,7 +168,9 @@ def replay(journal: Journal, run: RecordedRun, until: str | None = None) -> Reco
             leaves = [leaf.path for leaf in reader.effects(run)]
             leaves += [leaf.path for leaf in reader.begun(run)]
             stops = stops_at(leaves, until, run.id)
-        history = History(run, reader.effects(run, beside=True), reader, stops=stops)
+        changes = chain_changes(run.setup.get("chain"), chain)
+        effects = reader.effects(run, beside=True)
+        history = History(run, effects, reader, stops=stops, changes=changes)
         paid = reader.payments(run)
     except BaseException:
         reader.close()

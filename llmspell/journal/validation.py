@@ -229,6 +229,10 @@ def _are_given(value: Any) -> bool:
     return all(value.get(name) in (None, []) or check(value[name]) for name, check in amounts)
 
 
+def _is_chain(value: Any) -> bool:
+    return _is_table(value) and all(_are_texts(names) for names in value.values())
+
+
 _ERROR: dict[str, Check] = {
     "code": _is_text,
     "message": _is_text,
@@ -246,6 +250,7 @@ _SETUP: dict[str, Check] = {
     "models": _or_none(_are_models),
     "given": _or_none(_are_given),
     "tools": _are_tools,
+    "chain": _or_none(_is_chain),
 }
 
 _COLUMNS: dict[str, dict[str, Check]] = {
