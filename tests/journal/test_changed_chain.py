@@ -61,9 +61,11 @@ async def test_what_comes_after_the_end(new_runtime):
     async with new_runtime() as runtime:
         await runtime.execute("return 1", begun=ids.append)
     async with new_runtime(hooks=[Farewell()]) as runtime:
-        with pytest.raises(JournalExhausted, match=r"the hook Farewell\.on_run_end was added$") as at:
+        with pytest.raises(
+            JournalExhausted, match=r"the hook Farewell\.on_run_end was added$"
+        ) as caught:
             await runtime.replay(ids[0])
-    assert at.value.hint == "undo that"
+    assert caught.value.hint == "undo that"
 
 
 async def test_what_makes_no_difference_is_none(new_runtime):
