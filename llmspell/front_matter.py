@@ -123,6 +123,10 @@ def _params(entries: dict[str, Any]) -> tuple[dict[str, Parameter], list[str]]:
             params[name] = read_parameter(name, entry)
         except (ValueError, OverflowError) as error:
             problems.append(f"params.{name}: {error}")
+    for name in params:
+        yes = params.get(name.removeprefix("no_"))
+        if yes and name != yes.name and yes.type == "boolean":
+            problems.append(f"params.{name}: --no-{yes.name} is an option of {yes.name} already")
     return params, problems
 
 

@@ -73,8 +73,10 @@ def _read(text: str, kind: str) -> Value:
             value = json.loads(text)
         except (ValueError, RecursionError):
             value = text
+        if kind == "table" or isinstance(value, (list, dict)):
+            return value
         # One item without a comma may happen to be JSON, such as 5 or true.
-        return value if kind == "table" or isinstance(value, (list, dict)) else text.split(",")
+        return text.split(",") if text else []
     return text
 
 
@@ -107,6 +109,8 @@ def read_parameter(name: str, entry: Any) -> Parameter:
         entry = {"default": entry}
     if not _NAME.fullmatch(name):
         raise ValueError("its name must consist of letters, digits and _")
+    if name == "help":
+        raise ValueError("--help shows the parameters: give it another name")
     if unknown := entry.keys() - {"type", "help", "default", "choices"}:
         raise ValueError(f"unknown key {min(unknown)!r}")
     kind = entry.get("type", type_of(entry.get("default", "")))

@@ -108,6 +108,11 @@ def test_lines_count_as_in_the_file(start):
         ("[params]\na = { type = 'str' }", "params.a: unknown type 'str'"),
         ("[params]\na = { type = ['string'] }", "params.a: unknown type"),
         ("[params]\na = { help = 5 }", "params.a: help"),
+        ("[params]\nhelp = 'x'", "params.help: --help shows the parameters"),
+        (
+            "[params]\nno_loud = 'x'\nloud = true",
+            "params.no_loud: --no-loud is an option of loud already",
+        ),
         ("[params]\na = { choices = 'abc' }", "choices a list"),
         (
             "[params]\na = { type = 'integer', default = 'x' }",
@@ -228,6 +233,9 @@ def test_defaults_have_their_type():
         ("list", "a,b", ["a", "b"]),
         ("list", '["a", 1]', ["a", 1]),
         ("list", "5", ["5"]),
+        ("list", "", []),
+        ("list", '[""]', [""]),
+        ("list", "a,", ["a", ""]),
         ("list", "true", ["true"]),
         ("integer", str(-(2**63)), -(2**63)),
         ("list", (1, 2), [1, 2]),
