@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -85,6 +88,7 @@ def _kind(value: Any) -> str:
 
 MAX_VALUES = 1_000_000
 """Values in one CSV: more of them do not fit into a spell's memory."""
+_PARSING = Lock()
 
 Delimiter = Annotated[str, Field(pattern=r'^[^"\r\n]$')]
 
@@ -101,34 +105,56 @@ def csv_parse(
             values missing at the end of a row are absent. Otherwise rows are lists.
         delimiter: The character between values.
     """
+    rows, lines = _rows(text.removeprefix("\ufeff"), delimiter)
+    if not header or not rows:
+        return rows
+    columns = _columns(rows[0])
+    return [_named(columns, row, line) for row, line in zip(rows[1:], lines[1:], strict=True)]
+
+
+def _rows(text: str, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """Return the rows that are not empty, and the number of the line at which each ends."""
     import csv
     import io
 
-    source = io.StringIO(text.removeprefix("\ufeff"), newline="")
-    reader = csv.reader(source, delimiter=delimiter, strict=True)
-    rows, lines, values = [], [], 0
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    values = 0
     try:
-        for row in reader:
-            values += len(row)
-            if values > MAX_VALUES:
-                raise ToolError(
-                    f"the CSV has over {MAX_VALUES:,} values",
-                    hint="read it in parts",
-                    details={"limit": MAX_VALUES},
-                )
-            if row:
-                rows.append(row)
-                lines.append(reader.line_num)
+        with _long_values(len(text)):
+            for row in reader:
+                values += len(row)
+                if values > MAX_VALUES:
+                    raise ToolError(
+                        f"the CSV has over {MAX_VALUES:,} values",
+                        hint="read it in parts",
+                        details={"limit": MAX_VALUES},
+                    )
+                if row:
+                    rows.append(row)
+                    lines.append(reader.line_num)
     except csv.Error as error:
         raise ToolError(
             f"line {reader.line_num} is not valid CSV: {error}",
             hint="a value that holds a quote, delimiter or line end must be quoted",
             details={"line": reader.line_num},
         ) from error
-    if not header or not rows:
-        return rows
-    columns = _columns(rows[0])
-    return [_named(columns, row, line) for row, line in zip(rows[1:], lines[1:], strict=True)]
+    return rows, lines
+
+
+@contextmanager
+def _long_values(most: int) -> Iterator[None]:
+    """Allow values of so many characters, in the whole process: Python's limit is far lower."""
+    import csv
+
+    with _PARSING:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, most))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _columns(names: list[str]) -> list[str]:
