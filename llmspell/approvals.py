@@ -50,11 +50,13 @@ class Approvals:
         return any(matches(what, rule) for rule in self.given)
 
 
-def check_rules(rules: Iterable[str], bridges: Bridges, source: str) -> None:
-    """Check that rules for effects that need approval may match one.
+def check_rules(
+    rules: Iterable[str], bridges: Bridges, source: str, key: str = "approve.effects"
+) -> None:
+    """Check that rules may match an effect.
 
     Raises:
-        ConfigError: One cannot; `source` names the file with the rules.
+        ConfigError: One cannot; `source` and `key` say where it is.
     """
     for rule in rules:
         name, _, subject = rule.partition(":")
@@ -70,7 +72,7 @@ def check_rules(rules: Iterable[str], bridges: Bridges, source: str) -> None:
                 "a rule names no version",
                 f"write {name}:{plain_name(subject)}, for all versions",
             )
-        raise ConfigError(source, [f"approve.effects: {rule}: {problem}"], hint=hint)
+        raise ConfigError(source, [f"{key}: {rule}: {problem}"], hint=hint)
 
 
 def what_is(effect: Effect | RecordedEffect) -> str:

@@ -240,11 +240,7 @@ local Test = {}
 ---@param options? table
 ---@return table run {result, error, printed, output, requests, calls, effects, asked, state, scopes}
 function Test.run(spell, options)
-  local args = { spell = spell }
-  for key, value in next, options or {} do
-    args[key] = value
-  end
-  local run = perform("test.run", args)
+  local run = perform("test.run", host.with_options({ spell = spell }, options, "Test.run"))
   run.calls_of = function(tool)
     local calls = {}
     for _, call in ipairs(run.calls) do

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llmspell.approvals import check_rules
+from llmspell.bridge import Bridges
 from llmspell.effects import Effect
 from llmspell.errors import (
-    EffectError,
+    ConfigError,
     InvalidArguments,
     LlmspellError,
     PermissionDenied,
@@ -35,6 +37,7 @@ from llmspell.testing.spell_runs import SpellRun, run_spell
 from llmspell.testing.test_doubles import PersonAnswer, ToolFunction
 from llmspell.values import LuaFunction, Value, legible
 
+_OF_FAULT = ("message", "code", "hint", "details", "retryable")
 _NAME = re.compile(r"[\w./-]+")
 
 
@@ -56,7 +59,7 @@ async def run_from_lua(
     given["denied"] = effect.run[Permissions].denied
     given["script"] = _script(effect, given.get("script", []))
     given["tools"] = {n: _tool(effect, f) for n, f in given.get("tools", {}).items()}
-    given["faults"] = [_fault(what, fault) for what, fault in given.get("faults", {}).items()]
+    given["faults"] = _faults(effect, given.get("faults", {}))
     if "recorded" in given:
         record = file.file.parent / given.pop("recorded")
         _check_readable(effect, file, record)
@@ -165,11 +168,18 @@ def _converted_reply(reply: Any) -> Said:
     if "error" in reply:
         retryable, status = bool(reply.get("retryable")), reply.get("status")
         return ProviderError(str(reply["error"]), status=status, retryable=retryable)
-    calls = [
-        ToolCall(c.get("id", ""), c["name"], dict(c.get("arguments") or {}))
-        for c in reply.get("tool_calls", [])
-    ]
-    return [*([reply["text"]] if "text" in reply else []), *calls]
+    calls = reply.get("tool_calls", [])
+    said = [_call_of_model(call) for call in (calls if isinstance(calls, list) else [calls])]
+    return [*([str(reply["text"])] if "text" in reply else []), *said]
+
+
+def _call_of_model(call: Any) -> ToolCall:
+    table = call if isinstance(call, dict) else {}
+    name, arguments = table.get("name"), table.get("arguments") or {}
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        problem = "script: tool_calls is a list of calls: {name = …, arguments = {…}}"
+        raise InvalidArguments("Test.run", [problem], hint="write Test.call(NAME, ARGUMENTS)")
+    return ToolCall(str(table.get("id", "")), name, arguments)
 
 
 def _tool(effect: Effect, function: Any) -> ToolFunction:
@@ -179,20 +189,41 @@ def _tool(effect: Effect, function: Any) -> ToolFunction:
     return lambda args: effect.call(function, args)
 
 
+def _faults(effect: Effect, faults: Mapping[str, Any]) -> list[Fault]:
+    try:
+        check_rules(faults, effect.run[Bridges], "Test.run", "faults")
+    except ConfigError as error:
+        raise InvalidArguments("Test.run", error.problems, hint=error.hint) from None
+    return [_fault(what, fault) for what, fault in faults.items()]
+
+
 def _fault(what: str, fault: Any) -> Fault:
-    """Convert a fault: `true`, a message, or {message, code, at}."""
-    table = fault if isinstance(fault, dict) else {"message": fault}
-    message = table.get("message")
-    text = message if isinstance(message, str) else f"the test makes {what} fail"
-    at = table.get("at", [])
-    error: EffectError = effect_error_from({"message": text, **table}) or ToolError(text)
-    return Fault(what, error, at if isinstance(at, list) else [at])
+    """Convert a fault: `true`, a message, or {message, code, at} and other fields of an error."""
+    table = {"message": fault}
+    if isinstance(fault, dict):
+        table = dict(fault)
+    elif fault is True or fault == []:
+        table = {}
+    at, code = table.pop("at", []), table.get("code", ToolError.code)
+    places = at if isinstance(at, list) else [at]
+    table = {"message": f"the test makes {what} fail", "code": code, **table}
+    problems = [f"{name} is not a field of a fault" for name in table if name not in _OF_FAULT]
+    if not all(type(place) is int and place > 0 for place in places):
+        problems.append("at: must be a number from 1 on, or a list of them")
+    error = effect_error_from(table)
+    if not isinstance(table["message"], str):
+        problems.append("write true, a message, or a table such as {at = 3, message = …}")
+    elif error is None:
+        problems.append(f"no error has the code {code!r}")
+    if error is None or problems:
+        raise InvalidArguments("Test.run", [f"faults: {what}: {problem}" for problem in problems])
+    return Fault(what, error, places)
 
 
 def _answers(effect: Effect, answers: Any) -> Any:
     if isinstance(answers, LuaFunction):
         return _AnswerFunction(effect, answers)
-    return [_person_answer(each) for each in answers]
+    return [_person_answer(each) for each in (answers if isinstance(answers, list) else [answers])]
 
 
 class _AnswerFunction:

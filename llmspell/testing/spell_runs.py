@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmspell.approvals import check_rules
 from llmspell.concurrency import settled
 from llmspell.config import Project, find_project
 from llmspell.errors import LlmspellError
@@ -147,7 +148,7 @@ async def stage(
         **runtime: Further arguments for `Runtime`. By default, nothing is recorded and no spell
             is isolated.
     """
-    project = project or find_project()
+    project, faults = project or find_project(), list(faults)
     model = ScriptedProvider(script or (), name="*")
     store, recorder = runtime.pop("store", None) or MemoryStore(), EffectRecorder()
     for scope, entries in {"": state or {}, **(scopes or {})}.items():
@@ -175,6 +176,7 @@ async def stage(
         output=lambda line: run.printed.append(_text(line)),
         **runtime,
     ) as staged:
+        check_rules([fault.what for fault in faults], staged.bridges, "the test", "faults")
         stub_tools(staged.tools, dict(tools or {}))
         yield staged, run
 

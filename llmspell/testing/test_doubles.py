@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from llmspell.console import Console
 from llmspell.effects import Effect
-from llmspell.errors import NobodyToAsk
+from llmspell.errors import InvalidArguments, NobodyToAsk
 from llmspell.human import Approval, Decision, Question
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool, check_tool_name
@@ -84,7 +84,8 @@ class ScriptedPerson:
         answer = await self._next(question)
         if answer is None or isinstance(answer, str):
             return answer
-        raise TypeError(f"{question.text!r} was asked, and {answer!r} is not an answer to that")
+        problem = f"{question.text!r} was asked, and {answer!r} is not an answer to that"
+        raise InvalidArguments("the test's answers", [problem])
 
     async def decide(self, approval: Approval) -> Decision:
         answer = await self._next(approval)
@@ -92,9 +93,8 @@ class ScriptedPerson:
             return answer
         if isinstance(answer, bool):
             return Decision(approved=answer)
-        raise TypeError(
-            f"approval of {approval.what} was asked for, and {answer!r} decides nothing"
-        )
+        problem = f"approval of {approval.what} was asked for, and {answer!r} decides nothing"
+        raise InvalidArguments("the test's answers", [problem])
 
     async def _next(self, asked: Question | Approval) -> PersonAnswer:
         self.asked.append(asked)

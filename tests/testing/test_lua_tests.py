@@ -384,6 +384,27 @@ LINES = {
         expect(Test.run(spell, {faults = {["tool.call:now"] = {at = 2}}}).result):to_be(3)
         expect(Test.run(spell, {faults = {["tool.*"] = {at = {1, 4}}}}).result):to_be(2)
         expect(Test.run(spell, {faults = {["tool.call"] = true}}).result):to_be(0)""",
+    "faults that are none": """
+        local function fails(faults, problem)
+          expect(function() Test.run("return 1", {faults = faults}) end):to_fail_with(problem)
+        end
+        fails({["tool.cal:now"] = true}, "faults: tool.cal:now: no effect named 'tool.cal'")
+        fails({["tool.call:now@1"] = true}, "a rule names no version")
+        fails({["tool.call"] = {att = 2}}, "faults: tool.call: att is not a field of a fault")
+        fails({["tool.call"] = {at = "x"}}, "at: must be a number from 1 on")
+        fails({["tool.call"] = {at = {1, 0}}}, "at: must be a number from 1 on")
+        fails({["tool.call"] = {code = "tol_error"}}, "no error has the code 'tol_error'")
+        fails({["tool.call"] = false}, "write true, a message")""",
+    "calls of tools that are none": """
+        for _, calls in ipairs{5, {{nme = "now"}}, {{name = "now", arguments = 5}}} do
+          expect(function() Test.run("return 1", {script = {{tool_calls = calls}}}) end)
+            :to_fail_with("script: tool_calls is a list of calls")
+        end""",
+    "answers that are none": """
+        for _, spell in ipairs{"Human.ask('Tea?')", "Human.approve('Tea?')"} do
+          expect(function() Test.run(spell, {answers = {5}}) end):to_fail_with("the test's answers: ")
+        end
+        expect(Test.run("return Human.ask('Tea?')", {answers = "yes"}).result):to_be("yes")""",
     "the code of a fault": """
         local faults = {["state.get"] = {code = "effect_timeout", message = "too slow"}}
         local run = Test.run("State.get('x')", {faults = faults, catch = true})
