@@ -139,6 +139,7 @@ class Handler:
             "the spell".
         costs: For effects charged by tokens: an upper estimate for the checked arguments. The
             result of the effect has the actual `usage` and the `model`.
+        check_result: Checks a result that hooks have decided on. Raises EffectError.
         so_far: The partial outcome to record for a leaf that is cancelled.
         replayed: Called with the recorded outcome when a leaf is answered from the record, or with
             the partial outcome recorded when it was cancelled. It is called immediately, even if
@@ -153,6 +154,7 @@ class Handler:
     bind: Callable[[Effect], dict[str, Any]] | None = None
     needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
     costs: Callable[[Effect], Estimate] | None = None
+    check_result: Callable[[Value], None] | None = None
     so_far: Callable[[Effect], Value] | None = None
     replayed: Callable[[Effect, Value], None] | None = None
 

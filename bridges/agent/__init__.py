@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from llmspell.agents import options, snapshot
@@ -135,7 +136,15 @@ def _deadline(effect: Effect) -> float | None:
     return effect.run[Agents].find(effect.bound["agent"]).timeout if seconds is None else seconds
 
 
-@bridge.effect(leaf=False, deadline=_deadline)
+def _check_response(result: Value) -> None:
+    if result is not None and not isinstance(result, Mapping):  # None: a hook skipped the prompt
+        raise AgentError(
+            "agent.run: the result that a hook gave it must be a table such as {text = …},"
+            f" not {result!r}"
+        )
+
+
+@bridge.effect(leaf=False, deadline=_deadline, check_result=_check_response)
 async def run(
     effect: Effect,
     agent: str,

@@ -154,7 +154,7 @@ end
 
 -- Returns what a response that a hook put in has for the stream's reader, who has got nothing so far.
 local function unstreamed(stream, response)
-  if type(response) ~= "table" then
+  if response == nil then -- a hook skipped the prompt
     return nil
   elseif stream.text then
     return response.text ~= "" and response.text or nil
@@ -303,9 +303,6 @@ function methods:prompt(input, options)
   local response = ask(self, input, options)
   if response == nil then -- a hook skipped the prompt
     return nil
-  elseif type(response) ~= "table" then
-    local problem = "agent.run: the result that a hook gave it must be a table such as {text = …}, not a "
-    fail("agent_error", problem .. type(response))
   elseif response.data ~= nil then
     return response.data, response
   end
@@ -382,13 +379,17 @@ local function settings_of(kind, settings)
   return given
 end
 
+local function check_capabilities(capabilities)
+  if type(capabilities) ~= "table" then
+    fail("invalid_arguments", "agent:with: takes a table of capabilities, not a " .. type(capabilities))
+  end
+end
+
 ---Add capabilities to the agent: a table from type to settings.
 ---@param capabilities table {memory = {…}, tools = {…}, …}
 ---@return AgentHandle self
 function methods:with(capabilities)
-  if type(capabilities) ~= "table" then
-    fail("invalid_arguments", "agent:with: takes a table of capabilities, not a " .. type(capabilities))
-  end
+  check_capabilities(capabilities)
   local given = {}
   for kind, settings in next, capabilities do
     given[kind] = settings_of(kind, settings)
@@ -433,10 +434,9 @@ end
 ---@param options? {most: integer, memory: string}
 ---@return string[]
 function methods:recall(words, options)
-  options = options or {}
   return perform(
     "agent.recall",
-    { agent = self.id, words = words, most = options.most, memory = options.memory }
+    host.with_options({ agent = self.id, words = words }, options, "agent:recall")
   )
 end
 
@@ -458,8 +458,9 @@ end
 ---Return this agent as an entry for another agent's `tools`.
 ---@param options? {name: string, description: string}
 function methods:as_tool(options)
-  options = options or {}
-  return { agent = self.id, name = options.name, description = options.description or self.description }
+  local tool = host.with_options({ agent = self.id }, options, "agent:as_tool")
+  tool.description = tool.description or self.description
+  return tool
 end
 
 local builder = {}
@@ -489,6 +490,7 @@ end
 
 ---Add capabilities, as agent:with does.
 function builder:with(capabilities)
+  check_capabilities(capabilities)
   local given = self.options.capabilities or {}
   self.options.capabilities = given
   for kind, settings in next, capabilities do

@@ -12,7 +12,7 @@ local JSON = { null = host.null }
 ---@param options? {indent: integer}
 ---@return string
 function JSON.encode(value, options)
-  return perform("json.encode", { value = value, indent = options and options.indent })
+  return perform("json.encode", host.with_options({ value = value }, options, "JSON.encode"))
 end
 
 ---Decode JSON.

@@ -145,15 +145,15 @@ end
 ---Return this team as an entry for an agent's `tools`.
 ---@param options? {name: string, description: string}
 function methods:as_tool(options)
-  options = options or {}
-  return {
-    name = options.name or self.name,
-    description = options.description or "Ask the team " .. self.name .. ".",
+  local tool = host.with_options({
     params = { input = "string" },
     run = function(args)
       return (self:prompt(args.input))
     end,
-  }
+  }, options, "team:as_tool")
+  tool.name = tool.name or self.name
+  tool.description = tool.description or "Ask the team " .. self.name .. "."
+  return tool
 end
 
 ---Each member gets the previous member's answer; the last answer is the team's.

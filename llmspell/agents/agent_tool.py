@@ -7,7 +7,7 @@ from typing import Any
 
 from llmspell.agents.agent import Agent
 from llmspell.effects import Effect
-from llmspell.errors import AgentError, InvalidArguments
+from llmspell.errors import InvalidArguments
 from llmspell.schema import schema_problems
 from llmspell.tools.tool import Tool, check_tool_name
 from llmspell.values import Value
@@ -46,12 +46,7 @@ class AgentTool(Tool):
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         fork = await effect.perform("agent.fork", agent=self.agent.id)
         answer = await effect.perform("agent.run", agent=fork, input=bound["input"])
-        if answer is None:  # a hook skipped it
+        if not isinstance(answer, Mapping):  # None, as a hook skipped it
             return None
-        if not isinstance(answer, Mapping):
-            raise AgentError(
-                "agent.run: the result that a hook gave it must be a table such as {text = …},"
-                f" not {answer!r}"
-            )
         data = answer.get("data")
         return answer.get("text") if data is None else data

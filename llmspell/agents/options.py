@@ -56,8 +56,10 @@ def tool(run: Run, entry: Value) -> str | Tool:
     if isinstance(entry, Mapping) and isinstance(entry.get("run"), LuaFunction):
         return _lua_tool(entry)
     if isinstance(entry, Mapping) and isinstance(entry.get("agent"), str):
+        _check_fields(entry, ("agent", "name", "description"))
         agent = run[Agents].find(entry["agent"])
-        return AgentTool(agent, name=entry.get("name"), description=entry.get("description", ""))
+        name, description = entry.get("name"), entry.get("description")
+        return AgentTool(agent, name=name, description=description or "")
     raise _wrong("tools: each is a tool's name, an agent, or {name, description, params, run}")
 
 
@@ -66,19 +68,25 @@ _FIELDS = ("name", "description", "params", "run")
 
 def _lua_tool(entry: Mapping[str, Value]) -> LuaTool:
     """Convert a `tools` entry that is a function of the spell."""
-    problems = [
-        f"tools: {field} is not a field of a tool" for field in entry if field not in _FIELDS
-    ]
-    name, description = entry.get("name"), entry.get("description", "")
-    if not isinstance(name, str):
-        problems.append("tools: a tool's name must be a string")
-    if not isinstance(description, str):
-        problems.append("tools: a tool's description must be a string")
-    if problems:
-        raise InvalidArguments("Agent.create", problems, hint=f"a tool has {', '.join(_FIELDS)}")
+    _check_fields({"name": None, **entry}, _FIELDS)
     return LuaTool(
-        str(name), entry["run"], description=str(description), params=entry.get("params")
+        entry["name"],
+        entry["run"],
+        description=entry.get("description", ""),
+        params=entry.get("params"),
     )
+
+
+def _check_fields(entry: Mapping[str, Value], known: Sequence[str]) -> None:
+    """Check the names of a `tools` entry's fields, and that its texts are strings."""
+    problems = [f"tools: {field} is not a field of a tool" for field in entry if field not in known]
+    problems += [
+        f"tools: a tool's {field} must be a string"
+        for field in ("name", "description")
+        if field in entry and not isinstance(entry[field], str)
+    ]
+    if problems:
+        raise InvalidArguments("Agent.create", problems, hint=f"a tool has {', '.join(known)}")
 
 
 def tools(run: Run, entries: list[Value], handoff: Sequence[Agent]) -> tuple[str | Tool, ...]:

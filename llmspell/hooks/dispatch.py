@@ -78,6 +78,8 @@ class Dispatch:
         next_step = _Next.RETRY
         while next_step is _Next.RETRY:
             next_step = yield from self._perform_once(call, plan)
+        if self._handler.check_result:
+            self._handler.check_result(call.result)
         return call.result
 
     def _apply_before(

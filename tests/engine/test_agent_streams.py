@@ -451,6 +451,19 @@ async def test_an_answer_of_a_hook_that_is_no_table_is_refused(script, phase, ho
         await script(source, ["coffee"])
 
 
+@pytest.mark.parametrize("how", ["prompt('go')", "stream('go')()", "events('go'):response()"])
+async def test_no_hook_answers_a_prompt_with_what_is_no_table(script, how):
+    source = f"""
+        Hook.before("agent.run", function() return Hook.replace("tea") end)
+        Agent.create{{}}:{how}
+    """
+    said = (
+        r"agent.run: the result that a hook gave it must be a table such as \{text = …\}, not 'tea'"
+    )
+    with pytest.raises(SpellRuntimeError, match=said):
+        await script(source, [])
+
+
 async def test_many_streams_at_once_do_not_mix(script):
     result, _ = await script(
         """

@@ -376,6 +376,14 @@ async def test_tables_and_attachments_are_inputs(script):
             "Agent.create{tools = {{name = 'x', run = print, parms = {}}}}",
             "parms is not a field of a tool",
         ),
+        (
+            "Agent.create{tools = {Agent.create{}:as_tool{nme = 'x'}}}",
+            "nme is not a field of a tool",
+        ),
+        (
+            "Agent.create{tools = {Agent.create{}:as_tool{name = 5}}}",
+            "a tool's name must be a string",
+        ),
         ("Agent.create{output = 'nonsense'}", "unknown type"),
         ("Agent.create{temprature = 1}", "temprature is not a parameter"),
         ("Agent.create{max_steps = 0}", "max_steps"),

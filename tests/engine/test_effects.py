@@ -476,6 +476,17 @@ async def test_json_of_too_many_values_is_refused(lua):
         ("Agent.create('k')", "Agent.create: the options must be a table, not a string", None),
         ("Spell.run('k', {grant = {}})", "spell.run: grant is not", "grants"),
         ("Spell.run('k', 1)", "Spell.run: the options must be a table, not a number", None),
+        ("JSON.encode(1, 5)", "JSON.encode: the options must be a table, not a number", None),
+        ("JSON.encode(1, {ident = 2})", "json.encode: ident is not a parameter", "indent"),
+        ("Agent.create{}:recall('k', 5)", "agent:recall: the options must be a table", None),
+        ("Agent.create{}:recall('k', {moost = 5})", "agent.recall: moost is not", "most"),
+        ("Agent.create{}:as_tool(5)", "agent:as_tool: the options must be a table", None),
+        ("Agent.builder():with(5)", "agent:with: takes a table of capabilities", None),
+        (
+            "Team.sequential{Agent.create{}}:as_tool(5)",
+            "team:as_tool: the options must be a table",
+            None,
+        ),
         ("Human.ask('k', 1)", "Human.ask: the options must be a table, not a number", None),
     ],
 )
