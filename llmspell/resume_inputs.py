@@ -53,13 +53,12 @@ def params_now(
     return spell.bind(known | dict(changed or {}))
 
 
-def check_tools(run: RecordedRun, tools: Tools) -> None:
-    """Raise ReplayError if a tool that the run has called is missing."""
+def check_tools(run: RecordedRun, tools: Tools, called: set[str] | None = None) -> None:
+    """Raise ReplayError if a tool is missing that the run has called; `called` narrows those."""
     missing = {tool["name"] for tool in run.setup["tools"] if tool["name"] not in tools}
-    called = sorted(missing and run.tools & missing)
-    if called:
+    if lacking := sorted(missing and missing & (run.tools if called is None else called)):
         raise ReplayError(
-            f"the run {run.id} has called {' and '.join(called)}, which does not exist here",
+            f"the run {run.id} has called {' and '.join(lacking)}, which does not exist here",
             hint="name its file, as in the original run: --tools FILE.py",
         )
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes
     from llmspell.journal.journal import Journal
     from llmspell.journal.recording import Judge, Verdict
-    from llmspell.journal.records import BegunEffect
+    from llmspell.journal.records import BegunEffect, RecordedRun
     from llmspell.plugins import Plugin
     from llmspell.providers.weights import Progress
 
@@ -309,23 +309,9 @@ class Runtime:
                 that is still to be performed, and nobody here has given that approval.
             Exception: What `run` raises.
         """
-        result, _ = await self._resume(run, unfinished, output, begun)
-        return result
-
-    async def _resume(
-        self,
-        run: str,
-        unfinished: Verdict | Judge,
-        output: Output | None,
-        begun: Callable[[str], None],
-    ) -> tuple[Value, Launch]:
-        """Return the result of a resumed run, and what it was launched with."""
         from llmspell import resume_inputs
         from llmspell.journal import rerun
         from llmspell.journal.imported_approvals import approved_elsewhere
-
-        async def always(_: BegunEffect) -> Verdict:
-            return unfinished  # type: ignore[return-value]
 
         journal = self._open_journal()
         recorded_run = rerun.find(journal, run)
@@ -333,15 +319,33 @@ class Runtime:
         spell = resume_inputs.spell_now(recorded_run, self.project)
         launch = await self._run_config.launch_again(recorded_run, spell)
         resume_inputs.check_tools(recorded_run, self.tools)
-        judge = unfinished if callable(unfinished) else always
         recorded = approved_elsewhere(journal.path, recorded_run)
         approved = await resume_inputs.approve_again(
             recorded_run, recorded, launch.approvals, self._person
         )
+        return await self._continue(recorded_run, launch, approved, unfinished, output, begun)
+
+    async def _continue(
+        self,
+        recorded_run: RecordedRun,
+        launch: Launch,
+        approved: list[str],
+        unfinished: Verdict | Judge,
+        output: Output | None,
+        begun: Callable[[str], None],
+    ) -> Value:
+        """Resume a run once all is prepared; `approved` are the paths of approvals given again."""
+        from llmspell.journal import rerun
+
+        async def always(_: BegunEffect) -> Verdict:
+            return unfinished  # type: ignore[return-value]
+
+        journal = self._open_journal()
+        judge = unfinished if callable(unfinished) else always
         beginning = self._runs.beginning(launch)
         recording = rerun.resume(journal, recorded_run, beginning, judge, approved=approved)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
-        return await self._with_limit_hint(spell, done), launch
+        return await self._with_limit_hint(launch.spell, done)
 
     async def fork(
         self,
@@ -372,12 +376,13 @@ class Runtime:
 
         Raises:
             RunNotFound: There is no such run.
-            ReplayError: Nothing was recorded at that path.
+            ReplayError: Nothing was recorded at that path, or a tool is missing.
             InvalidArguments: A model name is invalid.
             Exception: What `resume` raises.
         """
         from llmspell import resume_inputs
         from llmspell.journal import rerun
+        from llmspell.journal.imported_approvals import approved_elsewhere
         from llmspell.providers.provider import ModelName
 
         for pair in (models or {}).items():
@@ -387,11 +392,21 @@ class Runtime:
             spell = find_spell(str(spell), self.project)
         journal = self._open_journal()
         recorded_run = rerun.find(journal, run)
-        bound = resume_inputs.params_now(
-            recorded_run, spell or resume_inputs.spell_now(recorded_run, self.project), params
+        then = spell or resume_inputs.spell_now(recorded_run, self.project)
+        bound = resume_inputs.params_now(recorded_run, then, params)
+        change = rerun.ForkOptions(bound, models or {}, spell)
+        plan = rerun.plan_fork(journal, recorded_run, at, change)
+        then = replace(then, trusted=then.trusted and plan.run.trusted)
+        launch = await self._run_config.launch_again(plan.run, then)
+        # The same spell probably calls again what it called after the step.
+        called = plan.called if spell else None
+        resume_inputs.check_tools(recorded_run, self.tools, called)
+        recorded = approved_elsewhere(journal.path, plan.run, plan.step.number)
+        approved = await resume_inputs.approve_again(
+            plan.run, recorded, launch.approvals, self._person
         )
-        id_ = rerun.fork(journal, recorded_run, at, rerun.ForkOptions(bound, models or {}, spell))
-        result, launch = await self._resume(id_, "again", output, begun)
+        forked = rerun.find(journal, rerun.fork(journal, plan))
+        result = await self._continue(forked, launch, approved, "again", output, begun)
         for model in (models or {}).keys() - launch.models.used:
             log.warning("%s was not asked after %s, so nothing replaced it", model, at)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +15,12 @@ from llmspell.journal.rerun import answered
 from llmspell.values import Value
 
 
-def approved_elsewhere(journal: Path, run: RecordedRun) -> dict[str, Approval]:
+def approved_elsewhere(
+    journal: Path, run: RecordedRun, before: float = math.inf
+) -> dict[str, Approval]:
     """Return the approvals, by path, that were given elsewhere and not acted on there.
+
+    Only the leaves before the number `before` count, for a fork that has no others.
 
     An approval of a composite effect is included even if it was acted on, because it is not known
     whether all of the composite was done. Raises JournalError.
@@ -25,6 +30,7 @@ def approved_elsewhere(journal: Path, run: RecordedRun) -> dict[str, Approval]:
         return {}
     with Reader.open(journal) as reader:
         effects = answered(run, reader.effects(run, beside=True))
+        effects = [effect for effect in effects if effect.number < before]
         return {
             effect.path: Approval(run.file, str(effect.args.get("what")), _args(effect))
             for effect in _not_done(effects)

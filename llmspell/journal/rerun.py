@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,25 @@ class ForkOptions(Frozen):
     params: Mapping[str, Value]
     models: Mapping[str, str] = field(default_factory=dict)
     spell: Spell | None = None
+
+
+@dataclass(frozen=True)
+class PlannedFork:
+    """A fork that has not been created yet.
+
+    Attributes:
+        origin: The run to fork.
+        step: The leaf before which they part.
+        run: The origin, with what the fork changes.
+        spell: The spell to continue with, if it is another one.
+        called: The names of the tools that were called before the step.
+    """
+
+    origin: RecordedRun
+    step: RecordedEffect
+    run: RecordedRun
+    spell: Spell | None
+    called: set[str]
 
 
 def find(journal: Journal, id_: str) -> RecordedRun:
@@ -116,37 +135,51 @@ def resume(
     )
 
 
-def fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> str:
-    """Create a suspended run that begins with what another one did before a step; return its id.
+def plan_fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> PlannedFork:
+    """Return a fork of a run, to be created from its record up to a step.
 
     Raises:
         ReplayError: Nothing was recorded at that path.
-        JournalError: The file is damaged, or cannot be written.
+        JournalError: The file is damaged.
     """
     with Reader.open(journal.path) as reader:
         effects = reader.effects(run, beside=True)
         step = step_of(effects, at, run.id)
-        for effect in effects:
-            if effect.number < step.number:
-                _ = effect.args, effect.outcome  # raises if damaged
-    rows: list[Row] = []
-    spell: dict[str, Any] = {}
+        kept = [effect for effect in effects if effect.number < step.number]
+        calls = [effect.args for effect in kept if effect.name == "tool.call"]
+        for effect in kept:
+            _ = effect.args, effect.outcome  # raises if damaged
+    called = {str(args.get("name")) for args in calls}
+    changed: dict[str, Any] = {}
     setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
     if elsewhere := setup.get("elsewhere"):
         last = min(elsewhere["last"], step.number - 1)
         setup["elsewhere"] = elsewhere | {"last": last}
     if change.spell is not None:
-        source = stored_bytes(journal.redaction.data(change.spell.source), rows)
         path = change.spell.path and str(change.spell.path)
         own = run.trusted and change.spell.trusted
-        spell = {"source": source, "path": path, "file": change.spell.file, "trusted": own}
+        changed = {"path": path, "file": change.spell.file, "trusted": own}
         if run.trusted and not own:
             setup["ungranted"] = True
-    text = journal.redaction.text_of
-    params = text(dict(change.params))
+    changed |= {"params": dict(change.params), "setup": setup, "status": "suspended"}
+    return PlannedFork(run, step, replace(run, **changed), change.spell, called)
+
+
+def fork(journal: Journal, plan: PlannedFork) -> str:
+    """Create a suspended run that begins with what another one did before a step; return its id.
+
+    Raises JournalError if the file is damaged, or cannot be written.
+    """
+    rows: list[Row] = []
+    spell: dict[str, Any] = {}
+    if plan.spell is not None:
+        source = stored_bytes(journal.redaction.data(plan.spell.source), rows)
+        run = plan.run
+        spell = {"source": source, "path": run.path, "file": run.file, "trusted": run.trusted}
+    params = journal.redaction.text_of(plan.run.params)
     id_ = new_id()
-    copied = ForkColumns(params, text_of(setup), spell, tuple(rows))
-    copy_before(journal.writer.db, journal.path, run, step, id_, copied)
+    copied = ForkColumns(params, journal.redaction.text_of(plan.run.setup), spell, tuple(rows))
+    copy_before(journal.writer.db, journal.path, plan.origin, plan.step, id_, copied)
     return id_
 
 

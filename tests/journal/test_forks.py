@@ -291,6 +291,27 @@ def a_text(_):
     return parse_spell(STRANGE.encode(), name="tea", file="tea.lua", trusted=False)
 
 
+async def test_a_fork_without_the_tools_of_the_run_is_none(
+    runtime, spell, tmp_path, provider, journal
+):
+    """No run is left behind that could not go on."""
+    other = tmp_path / "other.lua"
+    other.write_text("return 'no tool'")
+    async with runtime:
+        await runtime.run(spell)
+    with journal() as reader:
+        id_ = reader.run("last").id
+    options = {"project": Project(tmp_path), "providers": [provider], "output": lambda _: None}
+    async with Runtime(**options) as without:
+        for at, more in (("0/1", {}), ("0/4/0", {}), ("0/4/0", {"spell": other})):
+            with pytest.raises(ReplayError, match=f"the run {id_} has called note") as caught:
+                await without.fork(id_, at, **more)
+            assert caught.value.hint.endswith("--tools FILE.py")
+        with journal() as reader:
+            assert [run.id for run in reader.runs()] == [id_]
+        assert await without.fork(id_, "0/1", spell=other) == "no tool"
+
+
 @pytest.mark.parametrize("given", [a_file, a_text])
 async def test_a_strangers_spell_is_granted_nothing_of_the_other_run(
     runtime, spell, tmp_path, tmp_path_factory, notes, given

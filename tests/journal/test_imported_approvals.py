@@ -157,3 +157,5 @@ async def test_what_was_done_there_is_asked_for_where_it_is_done_again(taken_in,
         with pytest.raises(NobodyToAsk, match=r"tool\.call:send was approved"):
             await here.fork(id_, "0/1")
     assert sent == []
+    with Reader.open(folder / ".llmspell" / "runs.db") as reader:
+        assert [run.id for run in reader.runs()] == [id_]
