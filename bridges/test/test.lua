@@ -4,7 +4,7 @@
 local host = ...
 local perform, fail, tostring, inspect, Task =
   host.perform, host.fail, host.tostring, host.env.inspect, host.env.Task
-local type, next, ipairs, pcall, error = type, next, ipairs, pcall, error
+local type, ipairs, pcall, error = type, ipairs, pcall, error
 local setmetatable, rawlen, pack = setmetatable, rawlen, table.pack
 local find, gsub = string.find, string.gsub
 

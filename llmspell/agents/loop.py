@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from llmspell.agents.agent import Agent, Agents
@@ -11,9 +12,9 @@ from llmspell.agents.model_calls import ModelCaller
 from llmspell.agents.speakers import Speakers
 from llmspell.agents.streams import Stream, StreamStopped
 from llmspell.agents.tool_calls import Record, call_tools, failure
-from llmspell.agents.tool_specs import handed_over, specs
+from llmspell.agents.tool_specs import available, handed_over, specs
 from llmspell.effects import Effect
-from llmspell.errors import AgentError, ProviderError
+from llmspell.errors import AgentError, ProviderError, UnknownEffect
 from llmspell.events import Events
 from llmspell.events.lifecycle import publish_lifecycle
 from llmspell.providers.messages import (
@@ -143,16 +144,17 @@ class _Turn:
         )
 
     def _offer_tools(self) -> None:
-        """Offer the model the speaker's current tools."""
-        self.offered = self.speaker.tools
-        self.tools = specs(self.speaker, self.effect.run[Tools])
+        """Offer the model the speaker's current tools. Raises UnknownEffect if one does not exist."""
+        self.offered = available(self.speaker, self.effect.run[Tools])
+        self.tools = specs(self.speaker, self.offered)
 
     # Asking
 
     async def _ask(self) -> ModelResponse:
         self._count_step()
-        if self.speaker.tools is not self.offered:  # tools were added or removed
-            self._offer_tools()
+        with suppress(UnknownEffect):  # one was removed: the model is told so if it calls it
+            if available(self.speaker, self.effect.run[Tools]) != self.offered:
+                self._offer_tools()
         request = await self._fitting_request()
         try:
             response = await self.caller.ask(request, can_shorten=self._can_shorten)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llmspell.agents.agent import Agent
 from llmspell.providers.messages import ToolCall, ToolSpec
 from llmspell.tools.registry import Tools
@@ -14,11 +16,15 @@ _HANDOFF_SCHEMA = {
 }
 
 
-def specs(agent: Agent, tools: Tools) -> tuple[ToolSpec, ...]:
+def available(agent: Agent, tools: Tools) -> list[Tool]:
+    """Return the agent's tools as they are now. Raises UnknownEffect if one is no longer there."""
+    return [tools.find(tool) if isinstance(tool, str) else tool for tool in agent.tools]
+
+
+def specs(agent: Agent, offered: Sequence[Tool]) -> tuple[ToolSpec, ...]:
     """Return everything the agent's model may call, in a stable order."""
-    available = [tools.find(tool) if isinstance(tool, str) else tool for tool in agent.tools]
     return (
-        *[_spec(tool) for tool in available],
+        *[_spec(tool) for tool in offered],
         *[ToolSpec(transfer(other), _about(other), _HANDOFF_SCHEMA) for other in agent.handoff],
     )
 

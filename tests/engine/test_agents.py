@@ -530,3 +530,41 @@ async def test_a_model_may_call_only_what_its_agent_has(script):
     assert called == [300]
     told = requests[1].messages[-1].content[0]
     assert (told.is_error, told.content[0].text) == (True, "no tool named 'pay'")
+
+
+async def test_the_model_is_shown_a_tool_as_it_is_now(script):
+    result, requests = await script(
+        """
+        local function define(params, run)
+          Tool.define{name = "brew", params = params, run = run}
+        end
+        define({cups = "integer"}, function(args)
+          define({tea = "string"}, function(other) return other.tea end)
+          return "which tea?"
+        end)
+        local _, response = Agent.create{tools = {"brew"}}:prompt("go")
+        return {response.tool_calls[1].result, response.tool_calls[2].result}
+        """,
+        [ToolCall("1", "brew", {"cups": 1}), ToolCall("2", "brew", {"tea": "green"}), "so"],
+    )
+    assert result == ["which tea?", "green"]
+    shown = [list(request.tools[0].schema["properties"]) for request in requests]
+    assert shown == [["cups"], ["tea"], ["tea"]]
+
+
+async def test_a_tool_that_is_removed_meanwhile_fails_its_call_only(new_runtime):
+    calls = [ToolCall("1", "leave", {}), ToolCall("2", "leave", {}), "so"]
+    options = {"model": "scripted/m", "providers": [ScriptedProvider(calls)]}
+    async with new_runtime(**options) as runtime:
+
+        @tool
+        def leave() -> str:
+            "Remove itself."
+            runtime.tools.remove("leave")
+            return "gone"
+
+        runtime.tools.add(leave)
+        source = "return select(2, Agent.create{tools = {'leave'}}:prompt('go')).tool_calls"
+        first, second = await runtime.execute(source)
+    assert first["result"] == "gone"
+    assert second["error"] == "no tool named 'leave'"
