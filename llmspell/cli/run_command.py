@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,9 @@ from llmspell.errors import ConfigError, LlmspellError
 from llmspell.parameters import Parameter
 from llmspell.spell import Spell
 from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.records import RecordedRun
 
 _USAGE = "[OPTIONS] SPELL [--PARAMETER VALUE ...] [-- ARGUMENTS]"
 _PREFIX = "param_"  # keeps parameters apart from options of the same name
@@ -91,7 +94,8 @@ class _SpellCommand(GrantingCommand):
             error.hint = f"see its parameters with: {self.name} --help"
             raise
         if options.pop("resume_last"):
-            _resume_last(self._spell, params, RunOptions.of(options))
+            _check_alone(params, arguments, options)
+            _resume_last(self._spell, RunOptions.of(options))
             return
         spell = replace(self._spell, trusted=False) if options.pop("untrusted") else self._spell
         recorder = PermissionRecorder(spell) if options.pop("record_permissions") else None
@@ -119,21 +123,43 @@ class _SpellCommand(GrantingCommand):
                     formatter.write_dl(records)
 
 
-def _resume_last(spell: Spell, params: dict[str, Value], options: RunOptions) -> None:
+def _check_alone(
+    params: dict[str, Value], arguments: tuple[str, ...], options: dict[str, Any]
+) -> None:
+    """Refuse what --resume-last would ignore. Raises Misuse."""
+    of_then = {"parameters": params, "arguments": arguments}
+    if given := [what for what, value in of_then.items() if value]:
+        raise Misuse(
+            f"--resume-last uses the {' and '.join(given)} of that run",
+            hint="leave them out, or run the spell without --resume-last",
+        )
+    for name in ("untrusted", "record_permissions"):
+        if options[name]:
+            flag = f"--{name.replace('_', '-')}"
+            hint = f"leave {flag} out: the run goes on as it began"
+            raise Misuse(f"--resume-last does not go with {flag}", hint=hint)
+
+
+def _resume_last(spell: Spell, options: RunOptions) -> None:
     from llmspell.cli.resume_command import resume
     from llmspell.journal.reader import Reader
 
-    if params:
-        raise Misuse(
-            "--resume-last uses the parameters of that run",
-            hint="leave them out, or run the spell without --resume-last",
-        )
     with Reader.open(find_project().journal_file) as reader:
-        runs = [run for run in reader.runs(spell=spell.name) if run.file == spell.file]
+        runs = [run for run in reader.runs(spell=spell.name) if _is_run_of(spell, run)]
     if not runs or runs[0].status == "completed":
         last = "has completed" if runs else "was not recorded"
         raise Misuse(f"the last run of {spell.name} {last}", hint="run it without --resume-last")
     resume(runs[0].id, options)
+
+
+def _is_run_of(spell: Spell, run: RecordedRun) -> bool:
+    """Whether a recorded run is of this spell, rather than of another one with the same name.
+
+    A spell without a file, such as one from an address, has only its text to tell.
+    """
+    if spell.path is None:
+        return run.path is None and run.file == spell.file and run.source == spell.source
+    return run.path == str(spell.path)
 
 
 def _options() -> list[click.Option]:

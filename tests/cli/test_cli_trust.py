@@ -113,6 +113,28 @@ def test_it_has_no_modules_of_its_own(llmspell, stray, site):
     assert str(stray.parent) not in done.err
 
 
+def test_its_run_is_not_resumed_as_that_of_another_spell(llmspell, write, stray, site):
+    """Otherwise it would get what is granted to one of the user's own."""
+    write("stray.lua", "Task.sleep('1d')")
+    stray.write_text("Task.sleep('2d')")
+    address = f"{site}/stray.lua"
+    assert llmspell("run", "--park", address).code == 6
+    done = llmspell("run", "--resume-last", "--allow-all", "stray.lua")
+    assert (done.code, "the last run of stray was not recorded" in done.err) == (2, True)
+    assert llmspell("run", "--park", "--resume-last", address).code == 6
+    stray.write_text("Task.sleep('3d')")
+    assert "was not recorded" in llmspell("run", "--resume-last", address).err
+    assert llmspell("run", "--park", "stray.lua").code == 6
+    assert llmspell("run", "--park", "--resume-last", "stray.lua").code == 6
+    for words, said in (
+        (["--untrusted", "stray.lua"], "does not go with --untrusted"),
+        (["--record-permissions", "stray.lua"], "does not go with --record-permissions"),
+        (["stray.lua", "--", "x"], "uses the arguments of that run"),
+    ):
+        done = llmspell("run", "--resume-last", *words)
+        assert (done.code, said in done.err) == (2, True), words
+
+
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
