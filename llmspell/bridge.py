@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -174,11 +175,15 @@ class Bridges(Registry[Bridge]):
         Raises:
             UnknownEffect: It cannot; the error suggests the most similar names.
         """
-        name = pattern.partition(".")[0]
+        name, _, rest = pattern.partition(".")
         if not _WILDCARD.search(pattern):
             self.handler(pattern)
-        elif not _WILDCARD.search(name) and name not in self:
+        elif _WILDCARD.search(name):
+            return
+        elif name not in self:
             raise UnknownEffect("effect", pattern, [f"{one}.*" for one in similar(name, self)])
+        elif rest != "*" and not any(fnmatchcase(e, pattern) for e in self[name].handlers):
+            raise UnknownEffect("effect", pattern, [f"{name}.*"])
 
 
 class _BuiltIn(Registry[Bridge]):

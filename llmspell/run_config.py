@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmspell.approvals import Approvals, check_rules
 from llmspell.bridge import Bridges
 from llmspell.config import Project
-from llmspell.errors import ConfigError, LimitExceeded
+from llmspell.errors import ConfigError, EffectError, LimitExceeded
 from llmspell.isolation.choice import Isolation
 from llmspell.limits import Budget, Limits, read_limits, units
 from llmspell.permissions import Grants, Permissions, problems_in
@@ -61,7 +61,7 @@ class RunConfig:
         )
         self._denied = given.denied.resolved()
         self._approvals = Approvals(settings.approve.effects, given.approved)
-        self._project, self._bridges = project, bridges
+        self._project, self._models, self._bridges = project, models, bridges
         self._usual_limits, self._usual_budget = settings.limits, settings.budget
         self._given_limits = _amounts(given.limits, settings.limits)
         self._given_budget = _amounts(given.budget, settings.budget)
@@ -69,6 +69,25 @@ class RunConfig:
         self._budget = replace(settings.budget, **self._given_budget)
         self._model = given.model
         self._isolate, self._usual_isolate = given.isolate, settings.isolate
+
+    def check(self) -> None:
+        """Check the names of the default models, once all providers are known. Raises ConfigError."""
+        file, settings = str(self._project.file), self._project.settings
+        if self._model:
+            self._check_model(self._model, "model")
+        elif settings.model:
+            self._check_model(settings.model, file, "model: ")
+        if settings.embedder:
+            self._check_model(settings.embedder, file, "embedder: ")
+
+    def _check_model(self, model: str, source: str, key: str = "") -> None:
+        """Check that a model's name is well-formed and its provider exists."""
+        try:
+            self._models.check(model)
+        except EffectError as error:
+            problems = error.details.get("problems", [error.message])
+            problems = [key + problem for problem in problems]
+            raise ConfigError(source, problems, hint=error.hint) from error
 
     async def launch(
         self, spell: Spell, params: Mapping[str, Value], arguments: Sequence[str]

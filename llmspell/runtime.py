@@ -22,6 +22,7 @@ from llmspell.human import Person
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import build
 from llmspell.middleware import Middleware
+from llmspell.middleware.filtered import check_effects
 from llmspell.middleware.function import MiddlewareFunction
 from llmspell.middleware.lifecycle import open_middleware
 from llmspell.middleware.trace import Observer, Observers
@@ -228,6 +229,7 @@ class Runtime:
             cleanup.push_async_callback(self.models.close)
             cleanup.push_async_callback(self._stores.close)
             cleanup.callback(self._close_journal)
+            self.check()
             self._begun_runs = runs = self._create_runs()
             cleanup.push_async_callback(runs.close)
             await self._run_hooks("runtime.start")
@@ -247,6 +249,19 @@ class Runtime:
             self.events.tell("runtime.stopped", None)
             self._begun_runs = None
             await self._cleanup.__aexit__(kind, error, traceback)
+
+    def check(self) -> None:
+        """Check the names of effects, models and stores, and from now on those of new hooks.
+
+        The runtime does this when it starts, once its plugins have added theirs.
+
+        Raises:
+            ConfigError: Something has a name that does not exist, so it would never be used.
+        """
+        self._stores.check()
+        self.hooks.close_points(self.bridges.check_pattern)
+        check_effects(self._middleware, self.bridges.check_pattern)
+        self._run_config.check()
 
     async def run(
         self,
@@ -533,7 +548,6 @@ class Runtime:
             )
             self.plugins = await start_plugins(self, registries, self._given_plugins, cleanup)
             self._middleware = registries.middleware
-        self._stores.check()
 
     def _open_journal(self) -> Journal:
         if self._journal is None:

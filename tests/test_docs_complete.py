@@ -74,7 +74,7 @@ async def reachable(folder):
     names = ["Task", *(name for made in BUILT_IN.values() for name in made)]
     spell = folder / "walk.lua"
     spell.write_text(WALK)
-    async with Runtime(project=Project(folder), store=MemoryStore(), model="a/b") as runtime:
+    async with Runtime(project=Project(folder), store=MemoryStore(), model="openai/x") as runtime:
         return set(await runtime.run(spell, arguments=names))
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from llmspell.bridge import Bridge, Bridges
+from llmspell.bridge import Bridge
 from llmspell.config import HookSettings
 from llmspell.effects import Effect
 from llmspell.errors import ConfigError, InvalidArguments
 from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 from llmspell.hooks.configured import configured
 from llmspell.hooks.lua_hook import LuaHook
-from llmspell.hooks.points import parse_point, read_point
+from llmspell.hooks.points import read_point
 from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, Value
 
@@ -32,9 +32,6 @@ def register(
     """Register a Lua function at a hook point, and return a handle to remove it by."""
     handle = f"hook-{effect.path}"
     try:
-        named, patterns = parse_point(point, phase)
-        for pattern in patterns if named != "at" else ():
-            effect.run[Bridges].check_pattern(pattern)
         effect.run[Hooks].register(
             point,
             LuaHook(function, effect.run),

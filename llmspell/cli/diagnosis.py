@@ -54,6 +54,7 @@ async def examine(*, offline: bool) -> list[Finding]:
     settings = "settings in llmspell.toml" if project.file else "no llmspell.toml"
     found.append(Finding("project", "ok", f"{project.root}, {settings}"))
     found.append(Finding("tools", "ok", f"{len(runtime.tools)} available"))
+    found += _names(runtime)
     found += _plugins(project)
     found.append(await _state(project))
     found += _keys(project)
@@ -92,6 +93,16 @@ def _isolation() -> Iterator[Finding]:
     for name, here, note in measures:
         fine = here or (name == "namespace" and filtered)  # seccomp makes the namespace unnecessary
         yield Finding("isolation", "ok" if fine else "warning", f"{name}: {note}")
+
+
+def _names(runtime: Runtime) -> Iterator[Finding]:
+    """Check the names of effects and models, unless plugins that are not started may add some."""
+    if any(plugin.enabled for plugin in runtime.project.settings.plugins):
+        return
+    try:
+        runtime.check()
+    except ConfigError as error:
+        yield _problem("settings", error)
 
 
 def _plugins(project: Project) -> Iterator[Finding]:

@@ -10,7 +10,8 @@ import click
 from llmspell.cli.error_report import Misuse
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.resume_command import as_then
-from llmspell.cli.runner import check_model, do_work
+from llmspell.cli.runner import do_work
+from llmspell.errors import EffectError
 from llmspell.runtime import Runtime
 from llmspell.values import Value
 
@@ -29,11 +30,18 @@ def _fork(
     instead = _pairs("--model", [model for model in models if "=" in model])
 
     async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
-        for model in (*default, *instead.values()):
-            check_model(runtime, model)
+        for model in instead.values():
+            _check_model(runtime, model)
         return await runtime.fork(run, at, params=changed, models=instead, spell=spell, begun=begun)
 
     do_work(work, as_then(run, options))
+
+
+def _check_model(runtime: Runtime, model: str) -> None:
+    try:
+        runtime.models.check(model)
+    except EffectError as error:
+        raise Misuse(error.message, hint=error.hint or "see: llmspell providers") from error
 
 
 def _pairs(option: str, given: tuple[str, ...] | list[str]) -> dict[str, Any]:

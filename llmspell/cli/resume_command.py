@@ -13,7 +13,7 @@ import click
 
 from llmspell.cli.error_report import FAILED, Misuse, telling_damage
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
-from llmspell.cli.runner import check_model, do_work
+from llmspell.cli.runner import do_work
 from llmspell.config import find_project
 from llmspell.errors import RunBusy, RunSuspended
 from llmspell.journal.labels import shown
@@ -62,13 +62,12 @@ def _is_due(run: str) -> bool:
 
 def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
     """Resume a run, and print its result."""
-    given, options = options.model, as_then(run, options)
+    options = as_then(run, options)
     somebody = os.isatty(0) and os.isatty(2)
     asking = unfinished == "ask" and somebody
     judge: Verdict | Judge = _ask if asking else "fail" if unfinished == "ask" else unfinished  # type: ignore[assignment]
 
     async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
-        check_model(runtime, given)
         return await runtime.resume(run, unfinished=judge, begun=begun)
 
     do_work(work, options)

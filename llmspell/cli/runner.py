@@ -11,14 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llmspell.cli.cost_summary import CostSummary
-from llmspell.cli.error_report import Misuse
 from llmspell.cli.interrupt import interruptible, keep_line_if, set_way_back
 from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
 from llmspell.cli.output import for_people, for_programs, write_line
 from llmspell.cli.progress import Progress
 from llmspell.cli.screen import Screen
-from llmspell.errors import EffectError
 from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
@@ -44,19 +42,9 @@ def run_spell(
     typed = spell.file == "stdin" and spell.folder is None
 
     async def work(runtime: Runtime, begun: Callable[[str], None]) -> Value:
-        check_model(runtime, options.model)
         return await runtime.run(spell, params=params, arguments=arguments, begun=begun)
 
     do_work(work, options, typed=typed, observers=observers)
-
-
-def check_model(runtime: Runtime, model: str | None) -> None:
-    """Raise Misuse if a model's name is malformed or its provider unknown."""
-    try:
-        if model:
-            runtime.models.check(model)
-    except EffectError as error:
-        raise Misuse(error.message, hint=error.hint or "see: llmspell providers") from error
 
 
 def do_work(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from llmspell.config import HookSettings
+from llmspell.effect_patterns import SettingsPlace
 from llmspell.errors import ConfigError
 from llmspell.factory import construct
 from llmspell.hooks.effect_hook import EffectHook
@@ -45,6 +46,7 @@ def _make(entry: HookSettings, source: str) -> Hook:
     if not (isinstance(hook_class, type) and issubclass(hook_class, Hook)):
         raise ConfigError(source, [f"{place}: {reference} is not a subclass of Hook"])
     hook: Hook = construct(hook_class, entry.settings, place=f"{place}.settings", source=source)
+    hook.place = SettingsPlace(source, f"{place}.effects" if entry.effects else place)
     hook.id = entry.name or hook.id
     if entry.effects:
         if not isinstance(hook, EffectHook):
@@ -61,11 +63,13 @@ def _make(entry: HookSettings, source: str) -> Hook:
 
 
 def _check_effects(hook: EffectHook, place: str, source: str) -> None:
-    try:
-        for effect in hook.effects:
+    for effect in hook.effects:
+        if not effect:
+            raise ConfigError(source, [f"{place}: {effect!r} matches no effect"])
+        try:
             parse_point(f"before:{effect}")
-    except ValueError as error:
-        raise ConfigError(source, [f"{place}: {effect!r} matches no effect"]) from error
+        except ValueError as error:
+            raise ConfigError(source, [f"{place}: {error}"]) from error
 
 
 def _hint(name: str | None) -> str:

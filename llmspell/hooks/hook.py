@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmspell.concurrency import Answer, settled
+from llmspell.effect_patterns import SettingsPlace
 from llmspell.effects import Effect
 from llmspell.hooks.registered_hook import HookCall, HookFunction
 from llmspell.values import Value
@@ -49,12 +50,14 @@ class Hook:
         priority: Higher runs first.
         timeout: Seconds a method may take, if it awaits anything.
         required: Whether a failure of a method fails the effect.
+        place: Where the settings name it, if they do.
     """
 
     id: str | None = None
     priority: float = 0
     timeout: float = 30.0
     required: bool = False
+    place: SettingsPlace | None = None
 
     async def on_agent_start(self, call: HookCall) -> HookResult:
         """Called before `agent.run`."""

@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from llmspell.effect_patterns import PatternCheck, SettingsPlace, check_patterns
 from llmspell.effects import Effect
 from llmspell.hooks.cache import HookCache
 from llmspell.hooks.circuit_breaker import CircuitBreaker
@@ -47,6 +48,7 @@ class Hooks:
         self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - same class
         self._listeners: list[Callable[[], None]] = []
         self._cache = HookCache()
+        self._check_pattern: PatternCheck | None = outer._check_pattern if outer else None  # noqa: SLF001
         if outer:
             outer.listen(self._changed)
             self.seen = (0, *outer.seen)
@@ -88,6 +90,7 @@ class Hooks:
         Raises:
             ValueError: There is no such point, or a number is out of range.
             TypeError: The function cannot be called, or a number is none.
+            UnknownEffect: No effect reaches the point; unknown before the runtime has started.
         """
         if not callable(function):
             raise TypeError(f"a hook must be a function, not {function!r}")
@@ -97,15 +100,19 @@ class Hooks:
             raise ValueError("priority must not be NaN")
         points = [point] if isinstance(point, str) else list(point)
         parsed = [parse_point(p, phase) for p in points]
+        patterns = tuple(pattern for _, names in parsed for pattern in names)
         if len({phase for phase, _ in parsed}) != 1:
             raise ValueError("the points of a hook must have the same phase")
+        if self._check_pattern and parsed[0][0] != "at":
+            for pattern in patterns:
+                self._check_pattern(pattern)
         if not timeout > 0:
             raise ValueError("timeout must be above 0")
         number = next(self._numbers)
         hook = RegisteredHook(
             id=id or getattr(function, "__name__", None) or f"hook-{number}",
             phase=parsed[0][0],
-            patterns=tuple(pattern for _, names in parsed for pattern in names),
+            patterns=patterns,
             function=function,
             priority=priority,
             timeout=timeout,
@@ -192,6 +199,15 @@ class Hooks:
         self._own = tuple(kept)
         self._changed()
 
+    def close_points(self, check: PatternCheck) -> None:
+        """Refuse hooks that no effect reaches: those registered so far, and any later one.
+
+        Raises:
+            ConfigError: No effect reaches one that is registered.
+        """
+        check_reach(self.own(), check)
+        self._check_pattern = check
+
     def own(self) -> list[RegisteredHook]:
         """Return the hooks registered here, without the outer ones."""
         return [hook for _, hook in self._own]
@@ -267,6 +283,19 @@ class Hooks:
             self.seen = (self._changes, *self.outer.seen)
         for listener in self._listeners:
             listener()
+
+
+def check_reach(hooks: Iterable[RegisteredHook], check: PatternCheck) -> None:
+    """Check that effects reach every hook that is not at a point of the life cycle.
+
+    Raises:
+        ConfigError: No effect reaches one; the error says where it comes from.
+    """
+    for hook in hooks:
+        if hook.phase != "at":
+            what = f"hook {hook.id!r} {hook.phase} {', '.join(hook.patterns)}"
+            place = hook.owner.place if isinstance(hook.owner, Hook) else None
+            check_patterns(hook.patterns, check, place=place or SettingsPlace("the runtime", what))
 
 
 def _ordered(entries: list[tuple[int, RegisteredHook]]) -> tuple[RegisteredHook, ...]:

@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from llmspell.config import MiddlewareSettings
+from llmspell.effect_patterns import SettingsPlace
 from llmspell.errors import ConfigError
 from llmspell.factory import construct
 from llmspell.importing import load_object
@@ -43,7 +44,12 @@ def _make(entry: MiddlewareSettings, source: str) -> Middleware:
     if entry.effects and not hasattr(middleware, "effects"):
         problem = f"middleware.{middleware.name}.effects: it applies to all effects"
         raise ConfigError(source, [problem])
-    changes = {"name": entry.name, "effects": entry.effects}
+    key = f"middleware.{entry.name or entry.module}" + (".effects" if entry.effects else "")
+    changes = {
+        "name": entry.name,
+        "effects": entry.effects,
+        "place": SettingsPlace(source, key),
+    }
     if entry.before or entry.after:
         changes |= {"before": entry.before, "after": entry.after}
     for attribute, value in changes.items():

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from llmspell.effect_patterns import PatternCheck, SettingsPlace, check_patterns
 from llmspell.effects import Handler, Perform, Run
 
 
@@ -15,7 +16,10 @@ class FilteredMiddleware(ABC):
         effects: Names of effects, where `*` matches any part: `tool.call`, `agent.*`.
         before: The name of the middleware to place it directly outside of; or
         after: the name of the middleware to place it directly inside of.
+        place: Where the settings name it, if they do.
     """
+
+    place: SettingsPlace | None = None
 
     def __init__(
         self,
@@ -37,3 +41,11 @@ class FilteredMiddleware(ABC):
     @abstractmethod
     def around(self, handler: Handler, call: Perform) -> Perform:
         """Return a function around `call` for an effect that it applies to."""
+
+
+def check_effects(middleware: Iterable[object], check: PatternCheck) -> None:
+    """Check that middleware which applies to some effects may apply to any. Raises ConfigError."""
+    for one in middleware:
+        if isinstance(one, FilteredMiddleware):
+            place = one.place or SettingsPlace("the runtime", f"middleware {one.name!r}")
+            check_patterns(one.effects, check, place=place)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from llmspell.bridge import Bridge, Bridges
 from llmspell.errors import PluginError
 from llmspell.hooks import Hooks
+from llmspell.hooks.registry import check_reach
 from llmspell.middleware import Middleware, arrange, as_middleware
+from llmspell.middleware.filtered import check_effects
 from llmspell.plugins.plugin import Plugin
 from llmspell.providers.models import Models
 from llmspell.state import Store
@@ -66,9 +68,12 @@ def register_contributions(
                 raise ValueError(f"a store named {name!r} is registered already")
             to.stores[name] = maker
             undo.callback(to.stores.pop, name)
-        undo.callback(_remove_hooks_but, to.hooks.own(), to.hooks)
+        others = to.hooks.own()
+        undo.callback(_remove_hooks_but, others, to.hooks)
         plugin.hooks(to.hooks)
+        check_reach((h for h in to.hooks.own() if h not in others), to.bridges.check_pattern)
         middleware = [as_middleware(given) for given in _list_of(plugin, "middleware")]
+        check_effects(middleware, to.bridges.check_pattern)
         arranged = arrange(middleware, to.middleware)
         open_all(middleware)
         to.middleware = arranged

@@ -197,6 +197,17 @@ def test_an_unknown_provider(findings, settings):
     assert code == 1
 
 
+def test_a_hook_that_no_effect_reaches(findings, settings):
+    plugin = "\n[[plugins]]\nname = 'dice'"
+    settings(hook := "[[hooks]]\nname = 'logging'\neffects = ['dice.roll']")
+    found, code = findings("--offline")
+    assert found["settings"]["standing"] == "problem"
+    assert found["settings"]["text"].endswith("hooks.logging.effects: no effect named 'dice.roll'")
+    assert code == 1
+    settings(hook + plugin)  # it may bring that effect
+    assert "settings" not in findings("--offline")[0]
+
+
 def test_a_model_without_a_provider(findings, settings):
     settings('model = "gpt"')
     found, code = findings()

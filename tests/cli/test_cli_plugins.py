@@ -120,6 +120,10 @@ def test_middleware_of_the_settings(llmspell, settings):
             "hooks.retry.effects: '' matches no effect",
         ),
         (
+            'name = "logging"\neffects = ["human.approve"]',
+            "hooks.logging.effects: human.approve has no hooks: a person answers for themselves",
+        ),
+        (
             'module = "odd.py:Odd"',
             "odd.py:Odd.settings: RuntimeError: no such luck",
         ),

@@ -490,7 +490,9 @@ async def test_an_unchanged_request_has_the_key_of_its_effect(new_runtime):
 
 
 async def test_an_unknown_provider_is_found_by_the_host_too(new_runtime):
-    async with new_runtime(model="scrpted/x", providers=[ScriptedProvider([])]) as runtime:
+    async with new_runtime(model="scripted/x", providers=[ScriptedProvider([])]) as runtime:
+        misspelt = {"model": "scrpted/x"}
+        runtime.hooks.before("model.request")(lambda call: Modify(call.effect.args | misspelt))
         with pytest.raises(SpellRuntimeError) as caught:
             await runtime.execute("Agent.create{}:prompt('x')")
         assert isinstance(caught.value.cause, UnknownEffect)

@@ -41,7 +41,7 @@ def spend(tmp_path, isolate):
         async with Runtime(
             project=project,
             providers=[provider],
-            model="scripted/known",
+            model=f"{provider.name}/known",
             store=MemoryStore(),
             isolate=isolate,
             output=lambda _: None,

@@ -56,6 +56,6 @@ def read() -> Surface:
 
 async def _listing() -> tuple[list[str], list[str], dict[str, list[str]]]:
     with TemporaryDirectory() as folder:
-        runtime = Runtime(project=Project(Path(folder)), store=MemoryStore(), model="scripted/x")
+        runtime = Runtime(project=Project(Path(folder)), store=MemoryStore(), model="openai/x")
         async with runtime:
             return await runtime.execute(LISTING)
