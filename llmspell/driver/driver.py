@@ -188,11 +188,13 @@ class Driver:
             result = self._perform(name, args, path)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             self._inbox.append(self._replies.refusal(task, name, functions, error))
+            self.answered(task)
         else:
             if type(result) is CoroutineType or hasattr(result, "__await__"):
                 self._effects.add(task, name, functions, result)
             else:
                 self._inbox.append(self._replies.reply(task, name, functions, result))
+                self.answered(task)
 
     def cancelled(self, task: int) -> None:
         self._effects.cancel(task)
@@ -217,10 +219,11 @@ class Driver:
 
     def _settle(self, call: int, outcome: tuple[Value] | EffectError) -> None:
         self._calls.settle(call, outcome)
-        if self._turns and (self._inbox or self._turns.held):
+        if self._turns:
             abort = messages.abort(call)
-            self._inbox = [message for message in self._inbox if message != abort]
-            self._turns.withdraw(abort)
+            if self._inbox:
+                self._inbox = [message for message in self._inbox if message != abort]
+            self._turns.forget_call(call, abort)
 
     def _conclude(self, value: Value) -> None:
         """Finish with the spell's result, once the rest is done if there is any."""
@@ -271,6 +274,11 @@ class Driver:
         """Resume Lua with a message, at once."""
         self._inbox.append(message)
         self._advance()
+
+    def answered(self, task: int) -> None:
+        """Note that the effect of a task has ended, and its reply is on the way."""
+        if self._turns:
+            self._turns.note_end(task)
 
     def abandon(self, task: int) -> Callable[[], None] | None:
         """Note that a task does not wait for its effect; return what to call when that has ended."""

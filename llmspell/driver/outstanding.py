@@ -40,6 +40,10 @@ class Owner(Protocol):
         """Look again soon whether Lua has a turn."""
         ...
 
+    def answered(self, task: int) -> None:
+        """Note that the effect of a task has ended."""
+        ...
+
     def abandon(self, task: int) -> Callable[[], None] | None:
         """Note that a task does not wait for its effect; return what to call when that has ended."""
         ...
@@ -123,6 +127,7 @@ class OutstandingEffects:
         """Cancel the effect that a task waited for."""
         if task in self.begun:
             self.begun.pop(task)[-1].close()
+            self._owner.answered(task)
         elif task in self._tasks:
             served = self._tasks.pop(task)
             self._abandon(task, served)
@@ -168,6 +173,7 @@ class OutstandingEffects:
                 reply = self._replies.refusal(task, name, functions, error)
             if self._inline is pending:
                 self._inline, self._serving = None, False
+                self._owner.answered(task)
                 self._owner.resume(reply)
             else:
                 await self._hear_of_abandoning()
@@ -207,6 +213,7 @@ class OutstandingEffects:
                 raise
             reply = self._replies.refusal(task, name, functions, error)
         if self._tasks.pop(task, None):  # else it was cancelled and ignored that
+            self._owner.answered(task)
             self._owner.deliver(reply)
 
     # Effects that nobody waits for any more.
@@ -225,6 +232,7 @@ class OutstandingEffects:
                 self._over = self._unwind(pending[0])
         elif pending:  # the runner has not started it
             pending[-1].close()
+            self._owner.answered(pending[0])
 
     def _unwind(self, task: int) -> Callable[[], None]:
         """Note that a task's effect is being cancelled; return a callback for when it has ended."""

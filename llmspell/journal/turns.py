@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from llmspell.journal.recorded_calls import storable
@@ -167,11 +166,22 @@ class Turns:
         """Note that a task requests the effect at a path."""
         self._asked[task] = path
 
+    def note_end(self, task: int) -> None:
+        """Note that the effect which a task requested has ended."""
+        self._asked.pop(task, None)
+
     def abandon(self, task: int) -> Callable[[], None]:
         """Note that a task's effect is being cancelled; return a callback for when that is done."""
-        path = f"{self._under}{self._asked[task]}"
+        asked = self._asked[task]
+        path = f"{self._under}{asked}"
         self._recording.abandoned.add(path)
-        return partial(self._recording.abandoned.over, path)
+
+        def over() -> None:
+            self._recording.abandoned.over(path)
+            if self._asked.get(task) == asked:  # a task that cleans up may have asked for more
+                self.note_end(task)
+
+        return over
 
     def given_up(self, path: str) -> GivenUp | None:
         """Return what to await instead of calling the spell in a task, if its effect was abandoned."""
@@ -213,12 +223,15 @@ class Turns:
             self._hold(message)
         self.held = [named for named in self.held if named[0] != str(task)]
 
-    def withdraw(self, abort: bytes) -> None:
-        """Drop the abort of a call that has ended.
+    def forget_call(self, number: int, abort: bytes) -> None:
+        """Note that the task which answers a call has ended, and drop the call's abort.
 
-        Whether it arrives before that is heard depends on timing, and nobody would see it.
+        Whether that arrives before the end is heard depends on timing, and nobody would see it.
         """
-        self.held = [named for named in self.held if named[1] != abort]
+        if self.held:
+            self.held = [named for named in self.held if named[1] != abort]
+        self._calls.pop(number, None)
+        self._dropped.discard(number)
 
     def _drop_void(self) -> None:
         """Drop calls that abandoned effects had made."""
