@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from llmspell.errors import JournalError
 from llmspell.journal.stored_values import Row
 from llmspell.journal.writer import Writer
 from llmspell.values import Value
@@ -53,9 +54,17 @@ class Payments:
         self._numbers = count(last + 1)
 
     def begin(self, path: str, model: str, usage: Usage) -> Payment:
-        """Record a request and the most it may use, before it begins. Raises JournalError."""
+        """Record a request and the most it may use, before it begins.
+
+        Raises:
+            JournalError: It cannot be recorded, so it must not begin.
+        """
         payment = Payment(next(self._numbers), path, model, usage)
-        self._writer.commit([self.begun(payment)])
+        try:
+            self._writer.commit([self.begun(payment)])
+        except JournalError:
+            self.drop(payment)  # its row is still to be written, when that is possible again
+            raise
         return payment
 
     def of_forgotten(self, effects: Iterable[RecordedEffect]) -> list[Payment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from llmspell.spending.accounts import Accounts
 if TYPE_CHECKING:
     from llmspell.journal.payments import Payment
     from llmspell.journal.recording import Recording
+
+log = logging.getLogger("llmspell.models")
 
 FREE = Cost(Usage(), 0.0, calls=0)
 
@@ -70,7 +73,8 @@ class Charge(Caller):
             return False
         try:
             self.begin()
-        except JournalError:
+        except JournalError as error:  # the one who stops waiting must not get it
+            log.warning("%s, so %s stays on the bill of the one who asked", error, self._model)
             return False
         self._exchange(most)
         return super().take_over()

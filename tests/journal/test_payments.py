@@ -1,15 +1,16 @@
 """What a recorded run has paid, and may still pay, when it is taken up again."""
 
+import asyncio
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
 from llmspell import Budget, Runtime, tool
 from llmspell.config import Project, Settings
 from llmspell.effects import Effect
-from llmspell.errors import LimitExceeded, ProviderError, SpellRuntimeError
+from llmspell.errors import JournalError, LimitExceeded, ProviderError, SpellRuntimeError
 from llmspell.hooks import Hook
 from llmspell.journal.database import MIGRATIONS
 from llmspell.journal.reader import Reader
@@ -17,6 +18,7 @@ from llmspell.journal.totals import Totals
 from llmspell.journal.transfer import export_run, import_runs
 from llmspell.providers.messages import Message, ModelResponse, Usage
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.providers.settings import ProviderSettings
 from llmspell.spending.prices import Price
 
 pytestmark = pytest.mark.anyio
@@ -33,8 +35,8 @@ def answer(_=None):
 def runtime(tmp_path):
     """Makes runtimes of a project with prices."""
 
-    def make(budget=None, usual=None, model=answer, **options):
-        settings = Settings(prices=PRICES, budget=usual or Budget())
+    def make(budget=None, usual=None, model=answer, providers=None, **options):
+        settings = Settings(prices=PRICES, budget=usual or Budget(), providers=providers or {})
         return Runtime(
             project=Project(tmp_path, settings),
             providers=[ScriptedProvider(model)],
@@ -160,6 +162,57 @@ async def test_what_a_tool_calls_usage_is_none_of_a_model(runtime, journal):
         await one.execute("return meter{}")
     with Reader.open(journal) as reader:
         assert Totals.of(reader, reader.run("last")).spent.calls == 0
+
+
+@contextmanager
+def no_payment_can_be_written(journal):
+    with closing(sqlite3.connect(journal)) as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON payments"
+            " BEGIN SELECT RAISE(ABORT, 'no room for it'); END"
+        )
+        yield
+        db.execute("DROP TRIGGER full")
+
+
+async def test_what_could_not_be_recorded_was_not_asked_and_is_not_paid(runtime, journal):
+    def never(_):
+        pytest.fail("it was asked")
+
+    ids = []
+    async with runtime(model=never) as first:
+        await first.execute("return 1")  # creates the journal
+        with no_payment_can_be_written(journal), pytest.raises(JournalError, match="no room"):
+            await first.execute(ASK, begun=ids.append)
+    async with runtime() as again:
+        assert await again.resume(ids[0]) == "Fine."
+        assert again.spent_before == {}
+
+
+async def test_a_bill_that_cannot_be_taken_over_stays_where_it_is(runtime, journal, caplog):
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_):
+        asked.set()
+        await go_on.wait()
+        return answer()
+
+    share = {"scripted": ProviderSettings(share=True)}
+    async with runtime(model=slowly, providers=share) as both:
+        leaves = asyncio.create_task(both.execute(ASK))
+        await asked.wait()
+        stays = asyncio.create_task(both.execute(ASK))
+        await asyncio.sleep(0.2)  # by then it waits for the same answer
+        with no_payment_can_be_written(journal):
+            leaves.cancel()
+            with pytest.raises((JournalError, asyncio.CancelledError)):
+                await leaves
+        go_on.set()
+        assert await stays == "Fine."
+    assert "no room for it, so scripted/any stays on the bill of the one who asked" in caplog.text
+    with Reader.open(journal) as reader:
+        paid = [payment for run in reader.runs() for payment in reader.payments(run)]
+    assert len(paid) == 1
 
 
 async def test_a_journal_of_an_earlier_version_is_read_as_it_is(runtime, journal, tmp_path):
