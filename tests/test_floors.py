@@ -53,6 +53,7 @@ FLOORS = {
     "llmspell.permissions.recording": 2,
     "llmspell.registry": 2,
     "llmspell.effect_patterns": 1,
+    "llmspell.shipped": 1,
     "llmspell.approvals": 3,
     "llmspell.bridge": 3,
     "llmspell.callback_tasks": 3,

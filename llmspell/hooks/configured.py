@@ -12,17 +12,7 @@ from llmspell.hooks.effect_hook import EffectHook
 from llmspell.hooks.hook import Hook
 from llmspell.hooks.points import parse_point
 from llmspell.importing import load_object
-from llmspell.suggestions import did_you_mean
-
-SHIPPED = {
-    "cache": "llmspell.hooks.builtin:Caching",
-    "costs": "llmspell.hooks.builtin:Costs",
-    "debugging": "llmspell.hooks.builtin:Debugging",
-    "guard": "llmspell.hooks.builtin:Guard",
-    "logging": "llmspell.hooks.builtin:Logging",
-    "redaction": "llmspell.hooks.builtin:Redaction",
-    "retry": "llmspell.hooks.builtin:Retrying",
-}
+from llmspell.shipped import reference
 
 
 def configured(settings: Iterable[HookSettings], source: str) -> list[Hook]:
@@ -37,14 +27,11 @@ def configured(settings: Iterable[HookSettings], source: str) -> list[Hook]:
 
 
 def _make(entry: HookSettings, source: str) -> Hook:
-    reference = entry.module or SHIPPED.get(entry.name or "")
-    if reference is None:
-        problem = f"hooks.{entry.name}: no hook has that name"
-        raise ConfigError(source, [problem], hint=_hint(entry.name))
+    found = reference("hooks", entry.name, entry.module, source)
     place = f"hooks.{entry.name or entry.module}"
-    hook_class = load_object(reference, what="a hook")
+    hook_class = load_object(found, what="a hook")
     if not (isinstance(hook_class, type) and issubclass(hook_class, Hook)):
-        raise ConfigError(source, [f"{place}: {reference} is not a subclass of Hook"])
+        raise ConfigError(source, [f"{place}: {found} is not a subclass of Hook"])
     hook: Hook = construct(hook_class, entry.settings, place=f"{place}.settings", source=source)
     hook.place = SettingsPlace(source, f"{place}.effects" if entry.effects else place)
     hook.id = entry.name or hook.id
@@ -70,12 +57,3 @@ def _check_effects(hook: EffectHook, place: str, source: str) -> None:
             parse_point(f"before:{effect}")
         except ValueError as error:
             raise ConfigError(source, [f"{place}: {error}"]) from error
-
-
-def _hint(name: str | None) -> str:
-    from llmspell.middleware.configured import SHIPPED as MIDDLEWARE
-
-    if name in MIDDLEWARE:
-        return f"{name} is middleware: write [[middleware]] instead of [[hooks]]"
-    available = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
-    return did_you_mean(name or "", SHIPPED, otherwise=available)

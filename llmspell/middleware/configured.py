@@ -12,15 +12,7 @@ from llmspell.errors import ConfigError
 from llmspell.factory import construct
 from llmspell.importing import load_object
 from llmspell.middleware import Middleware, as_middleware
-from llmspell.suggestions import did_you_mean
-
-SHIPPED = {
-    "debugging": "llmspell.middleware.logs:Debugging",
-    "logging": "llmspell.middleware.logs:Logging",
-    "metrics": "llmspell.middleware.metrics:Metrics",
-    "rate_limit": "llmspell.middleware.rate_limit:RateLimit",
-    "usage": "llmspell.middleware.usage:TokenUsage",
-}
+from llmspell.shipped import reference
 
 
 def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Middleware]:
@@ -35,11 +27,8 @@ def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Midd
 
 
 def _make(entry: MiddlewareSettings, source: str) -> Middleware:
-    reference = entry.module or SHIPPED.get(entry.name or "")
-    if reference is None:
-        problem = f"middleware.{entry.name}: no middleware has that name"
-        raise ConfigError(source, [problem], hint=_hint(entry.name or ""))
-    loaded = load_object(reference, what="middleware")
+    found = reference("middleware", entry.name, entry.module, source)
+    loaded = load_object(found, what="middleware")
     middleware = as_middleware(_object(loaded, entry, source))
     if entry.effects and not hasattr(middleware, "effects"):
         problem = f"middleware.{middleware.name}.effects: it applies to all effects"
@@ -65,8 +54,3 @@ def _object(loaded: Any, entry: MiddlewareSettings, source: str) -> Any:
     if entry.settings:
         raise ConfigError(source, [f"{place}: only a class takes settings"])
     return copy(as_middleware(loaded))  # several entries may configure the same object
-
-
-def _hint(name: str) -> str:
-    available = f'available: {", ".join(SHIPPED)}; for your own, set module = "file.py:NAME"'
-    return did_you_mean(name, SHIPPED, otherwise=available)

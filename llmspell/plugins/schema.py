@@ -8,10 +8,9 @@ from typing import Any
 
 from llmspell.config import Settings
 from llmspell.factory import signature_of
-from llmspell.hooks.configured import SHIPPED as HOOKS
 from llmspell.importing import load_object
-from llmspell.middleware.configured import SHIPPED as MIDDLEWARE
 from llmspell.plugins.plugin import Plugin
+from llmspell.shipped import SHIPPED
 
 _OF_THE_ENTRY = ("name", "effects", "before", "after")
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -29,8 +28,8 @@ def settings_schema(plugins: Mapping[str, type[Plugin]]) -> dict[str, Any]:
     for part in (schema, *schema["$defs"].values()):
         _describe_properties(part)
     listed = {
-        "HookSettings": {name: _settings_of_shipped(cls) for name, cls in HOOKS.items()},
-        "MiddlewareSettings": {n: _settings_of_shipped(cls) for n, cls in MIDDLEWARE.items()},
+        "HookSettings": _all_settings(SHIPPED["hooks"]),
+        "MiddlewareSettings": _all_settings(SHIPPED["middleware"]),
         "PluginSettings": {name: settings_of(cls) for name, cls in plugins.items()},
     }
     for kind, entries in listed.items():
@@ -64,6 +63,10 @@ def settings_of(plugin: type[Plugin]) -> dict[str, Any]:
         if "properties" in part:
             part["additionalProperties"] = False
     return schema
+
+
+def _all_settings(shipped: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _settings_of_shipped(reference) for name, reference in shipped.items()}
 
 
 def _settings_of_shipped(reference: str) -> dict[str, Any]:

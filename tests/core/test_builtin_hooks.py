@@ -33,7 +33,7 @@ from llmspell.hooks.builtin import (
     voting,
 )
 from llmspell.hooks.builtin import Debugging as DebuggingHook
-from llmspell.hooks.configured import SHIPPED, configured
+from llmspell.hooks.configured import configured
 from llmspell.hooks.effect_hook import EffectHook
 from llmspell.metrics.effect_metrics import BOUNDS
 from llmspell.middleware import arrange
@@ -44,6 +44,7 @@ from llmspell.middleware.rate_limit import RateLimit
 from llmspell.middleware.usage import TokenUsage
 from llmspell.permissions import Grants, Permissions
 from llmspell.providers.messages import Usage
+from llmspell.shipped import SHIPPED
 from llmspell.spending.prices import Price
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import FunctionTool
@@ -656,7 +657,7 @@ async def test_debugging_shows_arguments_and_results_but_no_keys(make, caplog):
 
 def test_hooks_are_configured_by_name():
     settings = {"guard": {"deny": ["x"]}, "retry": {"attempts": 7, "delay": "20ms"}}
-    entries = [HookSettings(name, settings=settings.get(name, {})) for name in SHIPPED]
+    entries = [HookSettings(name, settings=settings.get(name, {})) for name in SHIPPED["hooks"]]
     hooks = {hook.id: hook for hook in configured(entries, "llmspell.toml")}
     assert {name: type(hook) for name, hook in hooks.items()} == {
         "cache": Caching,
@@ -719,6 +720,13 @@ def test_wrong_settings_of_a_hook_are_refused(name, settings, problem, hint):
     if hint:
         assert caught.match(problem)
         assert hint.replace("\\", "") in caught.value.hint
+
+
+def test_a_hook_is_no_middleware():
+    with pytest.raises(ConfigError, match=r"middleware\.retry: no middleware") as caught:
+        configured_middleware([MiddlewareSettings("retry")], "llmspell.toml")
+    hint = "retry is a hook: write [[hooks]] instead of [[middleware]]"
+    assert caught.value.hint == hint
 
 
 def test_middleware_takes_settings_too(tmp_path):
