@@ -77,7 +77,9 @@ def plain(value: Any, depth: int = 0) -> Value:  # noqa: PLR0911 - one return pe
         try:
             fields = dump(mode="json")
         except ValueError as error:
-            raise NotPlain(f"a {type(value).__qualname__} has no JSON form: {error}") from error
+            raise NotPlain(
+                f"a value of type {type(value).__qualname__} has no JSON form: {error}"
+            ) from error
         return plain(fields, depth + 1)
     return _text(value)
 
@@ -112,7 +114,7 @@ def _text(value: Any) -> str:
     # An object of pydantic's URL class implies that pydantic is imported.
     if (pydantic := sys.modules.get("pydantic")) and isinstance(value, pydantic.AnyUrl):
         return str(value)
-    raise NotPlain(f"a {type(value).__qualname__} cannot be passed to Lua")
+    raise NotPlain(f"a value of type {type(value).__qualname__} cannot be passed to Lua")
 
 
 def text_or_bytes(data: bytes) -> str | bytes:

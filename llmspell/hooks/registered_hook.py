@@ -23,7 +23,7 @@ from llmspell.hooks.circuit_breaker import CircuitBreaker
 from llmspell.hooks.points import Phase
 from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
-from llmspell.values import Value
+from llmspell.values import NotPlain, Value
 
 if TYPE_CHECKING:
     from llmspell.hooks.results import Cache, HookResult
@@ -336,11 +336,17 @@ class RegisteredHook:
 
     def _accepted(self, call: HookCall, decision: HookResult) -> Answer[HookResult]:
         if decision is not None:
-            from llmspell.hooks.results import RESULTS, Cache
+            from llmspell.hooks.results import RESULTS, Cache, with_plain_values
 
             if type(decision) not in RESULTS:
                 self.failed(call, TypeError(f"{decision!r} is not a result of a hook"))
                 return None
+            if not self.of_spell:
+                try:
+                    decision = with_plain_values(decision)
+                except NotPlain as error:
+                    self.failed(call, error)
+                    return None
         if self.circuit.in_a_row:
             self.circuit.succeeded()
         if decision is not None and type(decision) is Cache and call.phase != "after":

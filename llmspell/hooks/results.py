@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from llmspell.effects import Effect
-from llmspell.values import Value, in_order
+from llmspell.values import NotPlain, Value, in_order, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,24 @@ HookResult: TypeAlias = Modify | Replace | Halt | Retry | Redirect | Skip | Cach
 RESULTS: frozenset[type[Any]] = frozenset(
     {Modify, Replace, Halt, Retry, Redirect, Skip, Cache, Fork}
 )
+
+
+def with_plain_values(result: HookResult) -> HookResult:
+    """Return a hook's result with plain values. Raises NotPlain, which names the result."""
+    try:
+        match result:
+            case Modify(value):
+                return Modify(plain(value))
+            case Replace(value):
+                return Replace(plain(value))
+            case Redirect(args=args) if args is not None:
+                return replace(result, args=plain(args))
+            case Fork(effects):
+                return Fork(*((name, plain(args)) for name, args in effects))
+            case _:
+                return result
+    except NotPlain as error:
+        raise NotPlain(f"its {type(result).__name__}: {error}") from error
 
 
 def _check_seconds(name: str, seconds: float) -> None:

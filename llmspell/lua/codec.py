@@ -86,7 +86,7 @@ def _encode(value: Value, out: bytearray, depth: int, limit: int) -> None:
     elif kind is LuaFunction:
         out += b"F" + _pack_integer(value.id)
     else:
-        raise NotPlain(f"a {kind.__qualname__} cannot be passed to Lua")
+        raise NotPlain(f"a value of type {kind.__qualname__} cannot be passed to Lua")
     if len(out) > limit:
         raise NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
 

@@ -165,8 +165,9 @@ def _atom(value: Value, quoted: Quoted) -> str:
         return repr(value) if math.isfinite(value) else f'{{"$number":"{value!r}"}}'
     if kind is bytes:
         return f'{{"$bytes":"{base64.b64encode(value).decode()}"}}'
+    what = "function" if kind is LuaFunction else f"value of type {kind.__name__}"
     raise StateError(
-        f"a {'function' if kind is LuaFunction else kind.__name__} cannot be stored",
+        f"a {what} cannot be stored",
         hint="a store accepts nil, booleans, numbers, strings, and tables of these",
     )
 

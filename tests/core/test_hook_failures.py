@@ -1,6 +1,7 @@
 """Hooks that fail: what is reported, when they are left out, and whose work they see."""
 
 import logging
+from pathlib import Path
 
 import anyio
 import pytest
@@ -9,7 +10,7 @@ from llmspell.eager_steps import TookTooLong, run_eagerly, within
 from llmspell.effects import Effect
 from llmspell.errors import HookFailed
 from llmspell.events import Events
-from llmspell.hooks import Halt, Hook, Hooks, Modify, tell
+from llmspell.hooks import Fork, Halt, Hook, Hooks, Modify, Redirect, Replace, tell
 from llmspell.hooks.circuit_breaker import CircuitBreaker
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +122,33 @@ async def test_failures_are_events(run):
             "circuit": "open",
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("phase", "result"),
+    [
+        ("before", Modify({"n": object()})),
+        ("before", Replace([object()])),
+        ("after", Replace(object())),
+        ("before", Redirect(effect="probe.work", args={"n": object()})),
+        ("before", Fork(("probe.work", {"n": object()}))),
+    ],
+)
+async def test_a_result_that_lua_cannot_have_names_the_hook(run, caplog, phase, result):
+    point = f"{phase}:probe.work"
+    run.hooks.register(point, lambda call: result, id="odd")
+    assert await run.do("probe.work") == 2
+    kind = type(result).__name__
+    said = f"hook 'odd' {phase} probe.work failed: its {kind}: a value of type object cannot"
+    assert said in caplog.text
+    run.hooks.register(point, lambda call: result, id="guard", required=True)
+    with pytest.raises(HookFailed, match=r"hook 'guard' .* cannot be passed to Lua"):
+        await run.do("probe.work")
+
+
+async def test_values_in_results_are_converted(run):
+    run.hooks.after("probe.work")(lambda call: Replace({Path("a")}))
+    assert await run.do("probe.work") == ["a"]
 
 
 async def test_a_timeout_of_the_hooks_own_is_no_timeout_of_the_hook(run, caplog):

@@ -203,8 +203,8 @@ async def test_an_updater_that_sets_its_own_key_is_given_up(store):
     ("value", "message"),
     [
         (LuaFunction(1), "a function cannot be stored"),
-        ([object()], "a object cannot be stored"),
-        ((1, 2), "a tuple cannot be stored"),
+        ([object()], "a value of type object cannot be stored"),
+        ((1, 2), "a value of type tuple cannot be stored"),
         ({"a": {True: 1}}, "key True"),
         ({None: 1}, "key None"),
         ({float("nan"): 1}, "key nan"),
