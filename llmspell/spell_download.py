@@ -51,6 +51,8 @@ async def fetch_spell(address: str, *, patience: float = PATIENCE) -> Spell:
         url = httpx2.URL(address)
     except httpx2.InvalidURL as error:
         raise SpellNotFound(f"{address} is not a URL: {error}") from error
+    if url.scheme in ("http", "https") and not url.host:
+        raise SpellNotFound(f"{address} is not a URL: it names no host")
     with _translate_errors(url, patience), anyio.fail_after(patience):
         async with httpx2.AsyncClient(
             headers={"user-agent": "llmspell", "accept-encoding": "identity"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from os.path import abspath, exists, isdir
 from pathlib import Path
@@ -73,6 +74,12 @@ def parts_of(path: Path, project: Project) -> dict[str, Any]:
     """Return what makes up the spell in a file, as plain values. Raises SpellNotFound."""
     try:
         file = path.resolve()
+        str(file).encode()
+    except UnicodeEncodeError as error:
+        shown = repr(os.fsencode(path))[1:]
+        hint = "rename it, or the folder that it is in"
+        raise SpellNotFound(f"cannot read {shown}: its name is not UTF-8", hint=hint) from error
+    try:
         settings = path.with_name("spell.toml")
         with (file if file.exists() else path).open("rb") as opened:  # a pipe resolves to no file
             source = read_source(opened, _display(path))

@@ -122,7 +122,8 @@ def _show(checked: _Checked, project: Project) -> None:
             print(f"  {printable(line)}")  # the text may be a stranger's
     sys.stdout.flush()
     for problem in checked.problems:
-        print(describe(problem), file=sys.stderr)
+        for line in describe(problem).split("\n"):
+            print(printable(line), file=sys.stderr)
 
 
 def _about(spell: Spell, grants: Grants, project: Project) -> Iterator[str]:

@@ -21,6 +21,7 @@ from llmspell.errors import (
     RunSuspended,
     SpellRuntimeError,
 )
+from llmspell.permissions import printable
 
 FAILED, USAGE = 1, 2
 
@@ -110,7 +111,7 @@ def _describe(error: LlmspellError) -> str:
         said = said.removeprefix(f"{error.path}: ")  # the place is more precise
     lines = [f"error: {place}{said}"]
     if source := error.source_line or _source_line(error):
-        lines.append(f"  | {source}")
+        lines.append(f"  | {printable(source.expandtabs(2))}")
     if isinstance(error, SpellRuntimeError) and error.lua_traceback.count("\n"):
         lines += ["Lua traceback (innermost first):", error.lua_traceback.replace("\t", "  ")]
     if error.hint:

@@ -107,6 +107,9 @@ def test_what_a_spell_says_cannot_hide_what_it_asks_for(llmspell, write):
     assert "\x1b" not in shown
     assert "\r" not in shown
     assert "run a\\x1b[2K" in shown
+    write("s.lua", "x = \x1b[2K =\t1")
+    done = llmspell("check", "s.lua")
+    assert done.err.endswith("  | x = \\x1b[2K =  1\n")
 
 
 def test_a_stranger_is_kept_apart(checked, write, project, tmp_path):

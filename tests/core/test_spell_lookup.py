@@ -96,6 +96,16 @@ def test_a_file_that_cannot_be_read(project):
         read_spell(project / "spells")
 
 
+@pytest.mark.parametrize("name", [b"b\xff.lua", b"f\xff/a.lua"])
+def test_a_name_that_is_not_utf_8(project, name):
+    path = Path(os.fsdecode(name))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("return 1")
+    with pytest.raises(SpellNotFound) as caught:
+        find_spell(str(path))
+    assert caught.value.message == f"cannot read {repr(name)[1:]}: its name is not UTF-8"
+
+
 def test_a_file_without_end(project):
     with pytest.raises(SpellNotFound, match="cannot read /dev/zero: it is larger than 16 MiB"):
         find_spell("/dev/zero")
