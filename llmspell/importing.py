@@ -30,6 +30,11 @@ def load_python(name: str, *, what: str) -> ModuleType:
     file = Path(name)
     if file.suffix == ".py" and not file.is_file():
         raise PluginError(f"no file {name}", hint=f"looked in {Path.cwd()}")
+    if file.suffix != ".py" and (
+        "/" in name or name.startswith(".") or (file.suffix and file.is_file())
+    ):
+        hint = "name a file that ends in .py, or a module such as company.tools"
+        raise PluginError(f"cannot load {what}: {name} is not a Python file", hint=hint)
     try:
         return _import_file(file) if file.suffix == ".py" else import_module(name)
     except (Exception, SystemExit) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from contextlib import suppress
 from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, cast, get_type_hints
@@ -50,6 +51,8 @@ class Signature:
                 f"{self.name}: its types name {error.name!r}, which its module does not define at run "
                 "time; define it there, and import it outside `if TYPE_CHECKING`"
             ) from error
+        except (AttributeError, SyntaxError, TypeError) as error:
+            raise TypeError(f"{self.name}: its types cannot be read: {error}") from error
 
     @cached_property
     def injections(self) -> dict[str, type]:
@@ -99,9 +102,10 @@ class Signature:
             field = properties[parameter.name]
             field.pop("title", None)
             if parameter.default is not parameter.empty and parameter.default is not None:
-                from llmspell.values import plain
+                from llmspell.values import NotPlain, plain
 
-                field.setdefault("default", plain(parameter.default))
+                with suppress(NotPlain):  # it stands for nothing that a caller could pass
+                    field.setdefault("default", plain(parameter.default))
         return schema
 
     @cached_property

@@ -37,6 +37,10 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
     progress = TestReporter(shown=sys.stdout.isatty() or options.verbose, quiet=values["as_json"])
     with interruptible():
         results = virtual_time.run(_run(files, plan, options, progress))
+    if plan.filter and not any(result.tests or result.failure for result in results):
+        raise Misuse(
+            f"no test has {plan.filter!r} in its name", hint="list them with: llmspell test -v"
+        )
     show_results(results, as_json=values["as_json"])
     if values["junit"]:
         write_junit(results, Path(values["junit"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from llmspell.errors import PluginError
 from llmspell.registry import Loading, Registry
 from llmspell.tools.catalogue import BUILTIN
 from llmspell.tools.loading import load_reference
@@ -22,7 +23,18 @@ class Tools(Registry[Tool]):
         return cls(BuiltInTools())
 
     def add(self, tool: Tool) -> None:
-        """Register a tool by its name and version. Raises ValueError if they are taken."""
+        """Register a tool by its name and version.
+
+        Raises:
+            ValueError: They are taken.
+            PluginError: Nobody could call it, as a type of its parameters does not exist, say.
+        """
+        try:
+            tool.check()
+        except TypeError as error:
+            raise PluginError(
+                f"the tool {error}", hint="change the function's parameters"
+            ) from error
         self.register(tool.name, tool, version=tool.version)
 
 

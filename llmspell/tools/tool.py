@@ -73,6 +73,9 @@ class Tool(ABC):
         """The declared kinds of permission, each with the parameter that holds the target."""
         return []
 
+    def check(self) -> None:  # noqa: B027 - most have nothing to check
+        """Raise TypeError if its parameters are such that nobody can call it."""
+
     def describe(self) -> dict[str, Any]:
         """Return its summary and schema as plain values."""
         return {**self.summary(), "schema": self.schema}
@@ -157,6 +160,9 @@ class FunctionTool(Tool, Generic[P, R]):
         self.declares = pure or bool(self._touches)
         self._idempotent = pure or idempotent
         self.__doc__ = function.__doc__
+
+    def check(self) -> None:
+        _ = self.signature.parameters
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)

@@ -233,6 +233,24 @@ def test_tools_that_cannot_be_loaded(llmspell, write, project, text, error, comm
     assert done.err.startswith(error.format(file=project / "t.py"))
 
 
+@pytest.mark.parametrize("name", ["t.lua", ".", "lib/t"])
+def test_tools_in_what_is_no_python(llmspell, write, name):
+    write("t.lua", "return 1")
+    done = llmspell("tools", "--tools", name)
+    assert done.code == 2
+    assert done.err.startswith(f"error: cannot load tools: {name} is not a Python file\n")
+
+
+def test_a_tool_that_nobody_can_call(llmspell, write):
+    write(
+        "t.py", "from llmspell import tool\n\n@tool\ndef weird(x: 'Unseen') -> str:\n    'Weird.'\n"
+    )
+    for command in (("tools",), ("exec", "return 1")):
+        done = llmspell(*command, "--tools", "t.py")
+        assert done.code == 2
+        assert done.err.startswith("error: the tool weird: its types name 'Unseen', which ")
+
+
 def test_debug_shows_what_python_says(llmspell, write):
     write("t.py", "raise RuntimeError('no database')\n")
     done = llmspell("tools", "--tools=t.py", "--debug")

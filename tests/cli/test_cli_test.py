@@ -132,6 +132,11 @@ def test_misuse(arguments, problem, llmspell):
     assert problem.lower() in done.err.lower()
 
 
+def test_a_filter_that_selects_nothing(llmspell, tea):
+    done = llmspell("test", "--filter", "coffee")
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: no test has 'coffee' in its name")
+
+
 def test_nobody_is_there_and_nothing_is_recorded(llmspell, write):
     write("ask_test.lua", 'it("asks", function() Human.ask("Tea?") end)')
     done = llmspell("test", "--timeout=600")

@@ -13,7 +13,13 @@ from plain_values import named
 
 from llmspell.agents.agent_tool import AgentTool
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments, InvalidResult, PermissionDenied, ToolError
+from llmspell.errors import (
+    InvalidArguments,
+    InvalidResult,
+    PermissionDenied,
+    PluginError,
+    ToolError,
+)
 from llmspell.permissions import Need
 from llmspell.tools.lua_tool import LuaTool
 from llmspell.tools.registry import Tools
@@ -298,6 +304,34 @@ def test_a_registry_of_tools_finds_by_name():
     assert tools.kind == "tool"
     with pytest.raises(ValueError, match="tool named 'weather' is already registered"):
         tools.add(weather)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ("x: Unseen", "t: its types name 'Unseen'"),
+        ("x: 'Any.nothing'", "t: its types cannot be read"),
+        ("x: '1 +'", "t: its types cannot be read"),
+        ("*x: int", "t: 'x' cannot be passed by name"),
+    ],
+)
+def test_a_tool_that_nobody_can_call_is_not_added(parameters, problem):
+    scope = {"Any": Any}
+    exec(f"from __future__ import annotations\ndef t({parameters}): ...", scope)
+    with pytest.raises(PluginError, match=f"the tool {problem}"):
+        Tools().add(tool(scope["t"]))
+
+
+async def test_a_default_that_only_python_knows_is_not_shown(invoke):
+    missing = object()
+
+    @tool
+    def given(x: int | None = missing) -> bool:
+        """Whether it was given."""
+        return x is not missing
+
+    assert "default" not in given.schema["properties"]["x"]
+    assert [await invoke(given), await invoke(given, x=1)] == [False, True]
 
 
 def test_two_versions_of_a_tool():
