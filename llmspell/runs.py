@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,7 +247,7 @@ class Runs:
     ) -> Value:
         engine = Engine(
             id_,
-            vm=await self._machine(launch, seed, list(services[Tools])),
+            vm=await self._machine(launch, seed, services),
             bridges=self._bridges,
             services=services,
             middleware=self._middleware,
@@ -291,12 +292,14 @@ class Runs:
             folders.append(self._shared[Project].root)
         return [folder / "agents" for folder in folders]
 
-    async def _machine(self, launch: Launch, seed: int, tools: list[str]) -> Machine:
+    async def _machine(self, launch: Launch, seed: int, services: Mapping[type, Any]) -> Machine:
         """Create the Lua state of a run: in this process or, for an isolated spell, in a worker."""
-        limits = launch.limits
+        limits, tools = launch.limits, list(services[Tools])
         if not launch.isolation.covers(launch.spell):
             return Vm(limits, seed=seed, image=self._image, tools=tools)
-        worker = await self._workers_for(limits).take()
+        recording = services[Recording]
+        with recording.creates_state() if recording else nullcontext():
+            worker = await self._workers_for(limits).take()
         worker.set_up(limits, seed=seed, tools=tools)
         return worker
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 STUCK = 1.0
 """Seconds without progress after which a run has diverged from its record."""
 
+_PASSES = 1000  # of the event loop, which may have had no time until now
+
 
 class Batch(NamedTuple):
     """What Lua was told at one turn: the names of the messages, and the calls made by leaves."""
@@ -73,8 +75,8 @@ class History:
         over: Whether all outcomes have been delivered.
         divergence: Describes where the run and its record part.
         failure: Why the run cannot follow its record, if it cannot.
-        computing: Returns whether a Lua state computes outside the event loop; set by the
-            recording.
+        computing: Returns whether anything is done outside the event loop, so that no progress
+            means nothing; set by the recording.
         stop: Stops the run; set by the recording.
     """
 
@@ -326,7 +328,14 @@ class History:
         if not self._watching:
             self._watching = True
             loop = asyncio.get_running_loop()
-            loop.call_later(STUCK, self._look, self._steps)
+            loop.call_later(STUCK, self._let_pass, self._steps, _PASSES)
+
+    def _let_pass(self, before: int, passes: int) -> None:
+        """Look once the event loop has had its turns, if there has been no progress so far."""
+        if passes and self._steps == before and not self.computing():
+            asyncio.get_running_loop().call_soon(self._let_pass, before, passes - 1)
+        else:
+            self._look(before)
 
     def _look(self, before: int) -> None:
         """Fail whatever waits if there has been no progress since the last look."""

@@ -83,7 +83,8 @@ class Recording:
         unclaimed: Those of them that were made from the record for leaves that are performed again.
         parking: Suspends the run when all of it only waits.
         abandoned: Effects that the spell no longer waits for.
-        computing: The number of Lua states that compute outside the event loop.
+        computing: The number of Lua states that compute outside the event loop, or are created
+            there.
         in_time: Those of them, by their `under`, since whose turn no other state has had one.
         leaving: Returns whether the run stops in order to be resumed, so that the leaves cancelled
             now have not ended; set by the driver.
@@ -242,6 +243,15 @@ class Recording:
     def is_of_call(self, path: str) -> bool:
         """Return whether the effect at a path is performed by a spell function that a leaf called."""
         return bool(self.calls) and any(above in self.calls for above in all_above(path))
+
+    @contextmanager
+    def creates_state(self) -> Iterator[None]:
+        """Note that a Lua state is created outside the event loop, in the body."""
+        self.computing += 1
+        try:
+            yield
+        finally:
+            self.computing -= 1
 
     def close(self, asked: PendingLeaf) -> None:
         """Note that a leaf is no longer in progress."""

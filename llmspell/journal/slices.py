@@ -41,6 +41,7 @@ class Slices:
     def end(self) -> None:
         """Note that it has stopped computing."""
         self._recording.computing -= 1
+        self._recording.parking.consider()
 
     def accept(self) -> bool:
         """Return whether the messages of the state are due now that it has computed, and note that."""
