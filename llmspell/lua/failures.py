@@ -32,7 +32,7 @@ def spell_error(failed: Failure) -> SpellError:
     message = cause.message if cause else _message_of(value, text)
     return SpellRuntimeError(
         message,
-        hint=failed.hint or _size_hint(message),
+        hint=failed.hint or _size_hint(message) or _text_in(value, "hint"),
         value=value,
         lua_traceback="\n".join(_FRAME.findall(failed.traceback)),
         where=where,
@@ -43,14 +43,27 @@ def spell_error(failed: Failure) -> SpellError:
 def callback_error(failed: Failure) -> EffectError:
     """Return the error of an effect whose handler called a function of the spell that failed.
 
-    It keeps its place inside that function.
+    It keeps its place inside that function, and its code, hint and details if it is a table.
     """
-    if error := effect_error_from(failed.value):
-        error.where = failed.value.get("where", failed.where)
-        return error
+    value = failed.value
     where, text = _split(failed)
-    error = EffectError(_message_of(failed.value, text))
-    error.where = where
+    table = value if isinstance(value, dict) else {}
+    error = effect_error_from(table) or _own_error(table, _message_of(value, text))
+    error.where = _text_in(table, "where") or where
+    return error
+
+
+def _own_error(table: dict[Value, Value], message: str) -> EffectError:
+    """Return the error for a table with which a spell raised an error of its own."""
+    details, code = table.get("details"), _text_in(table, "code")
+    error = EffectError(
+        message,
+        hint=_text_in(table, "hint"),
+        details=details if isinstance(details, dict) else None,
+        retryable=table.get("retryable") is True,
+    )
+    if code is not None:
+        error.code = code  # type: ignore[misc]  # no class has it
     return error
 
 
@@ -63,16 +76,25 @@ def _split(failed: Failure) -> tuple[str | None, str]:
 
 def _message_of(value: Value, text: str) -> str:
     """Return the message of an error value: its text, or a table's `message`, or all of it."""
+    message = _text_in(value, "message")
+    if message is not None and text == f"{message} ({_text_in(value, 'hint')})":
+        return message  # an error that has passed through an effect
     if not isinstance(value, (dict, list)) or not re.fullmatch(r"table: \d+", text):
         return text
-    if isinstance(value, dict) and isinstance(value.get("message"), str):
-        return as_text(value["message"])
+    if message is not None:
+        return message
     import json
 
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=repr)
     except TypeError:
         return repr(value)  # keys that JSON lacks, or that cannot be sorted
+
+
+def _text_in(value: Value, field: str) -> str | None:
+    """Return a text in an error table."""
+    text = value.get(field) if isinstance(value, dict) else None
+    return as_text(text) if isinstance(text, (str, bytes)) else None
 
 
 def _size_hint(message: str) -> str | None:

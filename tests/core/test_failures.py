@@ -112,6 +112,15 @@ def test_the_error_of_a_callback():
     assert (type(error), error.message, error.where) == (EffectError, "boom", "a.lua:1")
 
 
+def test_a_spells_own_error_keeps_what_it_says():
+    own = {"code": "out_of_tea", "message": "no tea", "hint": "buy some", "details": {"left": 0}}
+    error = callback_error(failed(own | {"retryable": True}, "table: 4", where="a.lua:1"))
+    assert error.as_table() == own | {"retryable": True, "where": "a.lua:1"}
+    for shown in ("table: 4", "a.lua:7: no tea (buy some)"):
+        error = spell_error(failed(own, shown))
+        assert (error.message, error.hint) == ("no tea", "buy some")
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
