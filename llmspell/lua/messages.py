@@ -135,11 +135,12 @@ class Reader:
                     at = self._print(message, at + 1)
                 else:
                     at = self._other(message, at, kind)
+            goes_on = message[0] == _MORE
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
         if self._kill:
             return Turn(more=False, kill=self._kill)
-        return _GOING_ON if message[0] == _MORE else _WAITING
+        return _GOING_ON if goes_on else _WAITING
 
     def _other(self, message: bytes, at: int, kind: int) -> int:
         _, number = _head_at(message, at)
