@@ -48,9 +48,20 @@ class LlmspellError(Exception):
         self.effect: str | None = None
         self.path: str | None = None
         self.run: str | None = None
+        self._notes: list[str] = []
 
     def __str__(self) -> str:
         return self.message
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        """What a Python traceback shows below the message."""
+        place = [f"at {self.where}"] if self.where else []
+        hint = [f"hint: {self.hint}"] if self.hint else []
+        return place + hint + self._notes
+
+    def add_note(self, note: str) -> None:
+        self._notes.append(note)
 
 
 class SpellError(LlmspellError):

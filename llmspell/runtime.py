@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from llmspell.active_runs import ActiveRuns
 from llmspell.bridge import Bridge, Bridges
 from llmspell.components import all_bridges, all_hooks, all_middleware, all_tools
 from llmspell.config import Project, find_project
@@ -175,6 +177,7 @@ class Runtime:
         self._park = park
         self._journal: Journal | None = None
         self._begun_runs: Runs | None = None
+        self._active = ActiveRuns()
         self._entered = False
         self._output = StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
@@ -221,6 +224,7 @@ class Runtime:
     async def __aenter__(self) -> Self:
         if self._entered:
             raise LlmspellError("a runtime can be started only once", hint="create another one")
+        _check_event_loop()
         self._entered = True
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)
@@ -243,11 +247,12 @@ class Runtime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._begun_runs = None
         try:
+            await self._active.stop()
             await self._run_hooks("runtime.stop")
         finally:
             self.events.tell("runtime.stopped", None)
-            self._begun_runs = None
             await self._cleanup.__aexit__(kind, error, traceback)
 
     def check(self) -> None:
@@ -451,9 +456,8 @@ class Runtime:
         launch = self._run_config.launch_of(recorded_run)
         recording = rerun.replay(journal, recorded_run, self._runs.chain, until=until)
         tools = recorded_run.setup["tools"]
-        return await self._runs.run_recorded(
-            recording, launch, self._output_or(output), tools=tools
-        )
+        done = self._runs.run_recorded(recording, launch, self._output_or(output), tools=tools)
+        return await self._active.result_of(done)
 
     async def execute(
         self,
@@ -509,7 +513,7 @@ class Runtime:
     async def _with_limit_hint(self, spell: Spell, run: Coroutine[Any, Any, Value]) -> Value:
         """Await a run. If it exceeds a limit, make the error's hint say what set that limit."""
         try:
-            return await run
+            return await self._active.result_of(run)
         except LimitExceeded as error:
             self._run_config.explain(error, spell)
             raise
@@ -559,3 +563,11 @@ class Runtime:
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
+
+
+def _check_event_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        hint = "start it with asyncio.run(…), in a thread of its own if need be"
+        raise LlmspellError("a runtime needs an event loop of asyncio", hint=hint) from error

@@ -52,6 +52,7 @@ FLOORS = {
     "llmspell.permissions.front_matter": 2,
     "llmspell.permissions.recording": 2,
     "llmspell.registry": 2,
+    "llmspell.active_runs": 1,
     "llmspell.effect_patterns": 1,
     "llmspell.shipped": 1,
     "llmspell.approvals": 3,

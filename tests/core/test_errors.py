@@ -1,6 +1,7 @@
 import importlib
 import pkgutil
 import re
+import traceback
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,11 @@ def test_error_classes_come_parents_first():
     assert classes[0] is EffectError
     assert all(classes.index(c.__mro__[1]) < classes.index(c) for c in classes[1:])
     assert errors.LimitExceeded not in classes
+
+
+def test_a_traceback_shows_the_place_and_what_to_do():
+    error = SpellRuntimeError("no", where="a.lua:3", cause=ToolError("no", hint="do it"))
+    error.add_note("one more")
+    shown = "".join(traceback.format_exception_only(error))
+    assert shown.splitlines()[1:] == ["at a.lua:3", "hint: do it", "one more"]
+    assert "\n" not in "".join(traceback.format_exception_only(ToolError("no"))).strip()

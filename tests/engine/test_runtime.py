@@ -1,5 +1,7 @@
 """The façade."""
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -11,6 +13,7 @@ from llmspell.errors import (
     LimitExceeded,
     LlmspellError,
     PluginError,
+    ReplayError,
     SpellNotFound,
 )
 from llmspell.state import MemoryStore
@@ -323,3 +326,44 @@ async def test_a_runtime_is_started_once_and_runs_nothing_when_it_has_stopped(tm
     with pytest.raises(LlmspellError, match="started only once"):
         async with runtime:
             pass
+
+
+@pytest.mark.parametrize("record", [False, True])
+async def test_runs_that_are_under_way_end_when_the_runtime_stops(tmp_path, record):
+    async with Runtime(project=Project(tmp_path), record=record) as runtime:
+
+        @tool
+        async def nested() -> int:
+            """Run another spell of the same runtime, in the same task."""
+            return await runtime.execute("Task.sleep(60) return 1")
+
+        runtime.tools.add(nested)
+        ids = []
+        sources = ["Task.sleep(60)", "pcall(nested) Task.sleep(60)", "return 1"]
+        runs = [asyncio.create_task(runtime.execute(s, begun=ids.append)) for s in sources]
+        assert await runs[2] == 1
+        await anyio.sleep(0.1)
+    for run in runs[:2]:
+        with pytest.raises(LlmspellError, match="the runtime stopped before the spell") as caught:
+            await run
+        assert "await all runs within" in caught.value.hint
+        assert run.cancelling() == 0
+    if record:
+        async with Runtime(project=Project(tmp_path)) as runtime:
+            with pytest.raises(ReplayError):
+                await runtime.replay(ids[0])
+
+
+async def test_a_run_that_somebody_else_cancels_is_cancelled(tmp_path):
+    async with Runtime(project=Project(tmp_path)) as runtime:
+        run = asyncio.create_task(runtime.execute("Task.sleep(60)"))
+        await anyio.sleep(0.1)
+        run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+def test_a_runtime_needs_asyncio(tmp_path):
+    start = Runtime(project=Project(tmp_path)).__aenter__()
+    with pytest.raises(LlmspellError, match="needs an event loop of asyncio"):
+        start.send(None)  # as another kind of event loop does
