@@ -189,7 +189,9 @@ def delete_file(effect: Effect, path: str) -> None:
     Args:
         path: The file; a relative path starts at the current directory.
     """
-    if Path(path).is_symlink():
+    with translate_errors("delete", path):
+        is_link = Path(path).is_symlink()
+    if is_link:
         raise ToolError(
             f"cannot delete {path}: it is a link",
             hint="to delete the file it points to, use that file's own path",

@@ -251,6 +251,13 @@ async def test_file_info(call, here):
         await call(file_info, path="x" * 300)
 
 
+@pytest.mark.parametrize("tool", [read_file, list_files, write_file, delete_file, file_info])
+async def test_a_name_that_no_file_can_have(call, here, tool):
+    more = {"content": ""} if tool is write_file else {}
+    with pytest.raises(ToolError, match=r"cannot \w+ x+: File name too long"):
+        await call(tool, path="x" * 5000, **more)
+
+
 async def test_delete_file(call, here):
     (here / "f").touch()
     (here / "link").symlink_to("f")
