@@ -130,6 +130,7 @@ class Engine:
         except LlmspellError as error:
             # An error carries no line if all functions of its task ended in tail calls.
             error.where = error.where or spell.file
+            error.source_line = error.source_line or spell.line_at(error.where)
             if isinstance(error, SpellRuntimeError) and not error.hint:
                 error.hint = _similar_tool(error.message, self[Tools])
             if isinstance(error, LimitExceeded):

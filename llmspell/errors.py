@@ -22,7 +22,7 @@ class LlmspellError(Exception):
         hint: What to do next, or None.
         details: Plain values for programs (field names, status codes, limits).
         where: `file.lua:line` in the spell, once known.
-        source_line: The text of that line, for sources that cannot be read from a file.
+        source_line: The text of that line, if it is one of the spell that ran.
         effect: Name of the effect that failed, once known.
         path: Path of that effect, such as `0.2/5`, once known.
         run: The id of the run that this error ended, if the run is recorded.

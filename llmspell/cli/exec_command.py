@@ -8,13 +8,18 @@ import click
 
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.runner import run_spell
+from llmspell.errors import LlmspellError
 from llmspell.spell import parse_spell
 
 
 def _exec(lua: str, arguments: tuple[str, ...], **values: Any) -> None:
     source = lua.encode("utf-8", "surrogateescape")
     spell = parse_spell(source, name="exec", file="exec")
-    run_spell(spell, RunOptions.of(values), {}, arguments)
+    try:
+        run_spell(spell, RunOptions.of(values), {}, arguments)
+    except LlmspellError as error:
+        error.source_line = ""  # it stands in the command
+        raise
 
 
 command = GrantingCommand(

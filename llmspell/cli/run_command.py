@@ -14,7 +14,7 @@ from llmspell.cli.permission_recorder import PermissionRecorder
 from llmspell.cli.runner import run_spell
 from llmspell.cli.spell_argument import spell_of
 from llmspell.config import find_project
-from llmspell.errors import ConfigError, LlmspellError
+from llmspell.errors import ConfigError
 from llmspell.parameters import Parameter
 from llmspell.spell import Spell
 from llmspell.values import Value
@@ -102,9 +102,6 @@ class _SpellCommand(GrantingCommand):
         chosen = RunOptions.of(options)
         try:
             run_spell(spell, chosen, bound, arguments, observers=[recorder] if recorder else [])
-        except LlmspellError as error:
-            error.source_line = spell.line_at(error.where)
-            raise
         finally:
             if recorder:
                 recorder.write(quiet=chosen.quiet)

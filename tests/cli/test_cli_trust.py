@@ -146,6 +146,8 @@ def test_its_errors_show_its_own_lines(llmspell, write, stray, site, source, sho
     write("stray.lua", "return 1\nreturn 2\n")  # another spell of that name
     stray.write_text(source)
     assert llmspell("run", f"{site}/stray.lua") == (1, "", shown)
+    assert llmspell("replay", "last") == (1, "", shown)
+    assert llmspell("resume", "last") == (1, "", shown)
 
 
 def test_errors_of_standard_input_show_its_lines(llmspell):
