@@ -460,6 +460,21 @@ def error_classes(root: type[E]) -> Iterator[type[E]]:
         yield from error_classes(child)
 
 
+def ungrouped(error: BaseException) -> BaseException:
+    """Return the error that a group of them stands for, such as one of `asyncio.TaskGroup`.
+
+    The first one counts, unless there is one that ends the run. Other errors are returned as they
+    are.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    errors = [ungrouped(one) for one in error.exceptions]
+    ends_run = (
+        e for e in errors if isinstance(e, LlmspellError) and not isinstance(e, EffectError)
+    )
+    return next(ends_run, errors[0])
+
+
 def effect_error_from(table: Any) -> EffectError | None:
     """Return the effect error that a Lua error table stands for, or None if it is something else.
 

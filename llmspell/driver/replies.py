@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import logging
 
-from llmspell.errors import EffectError, InvalidResult, LimitExceeded, ReplayError, RunSuspended
+from llmspell.errors import (
+    EffectError,
+    InvalidResult,
+    LimitExceeded,
+    ReplayError,
+    RunSuspended,
+    ungrouped,
+)
 from llmspell.lua import messages
 from llmspell.values import LuaFunction, NotPlain, Value
 
@@ -33,6 +40,7 @@ class Replies:
         self, task: int, name: str, functions: list[LuaFunction], error: BaseException
     ) -> bytes:
         """Return the reply to an effect that failed; the spell sees only errors of effects."""
+        error = ungrouped(error)
         if isinstance(error, LimitExceeded):
             self.fatal = error
             return messages.kill(task, error.limit, error.message)

@@ -16,7 +16,7 @@ from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.eager_steps import TookTooLong, in_time
 from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
-from llmspell.errors import EffectError, HookFailed, LlmspellError
+from llmspell.errors import EffectError, HookFailed, LlmspellError, ungrouped
 from llmspell.events import Events
 from llmspell.hooks.cache import HookCache, Place
 from llmspell.hooks.circuit_breaker import CircuitBreaker
@@ -233,10 +233,11 @@ class RegisteredHook:
 
     def failed(self, call: HookCall, error: Exception) -> None:
         """Count and report a failure. Raises like `ask`."""
-        if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
-            raise error
+        first = ungrouped(error)
+        if isinstance(first, LlmspellError) and not isinstance(first, EffectError):
+            raise first
         self.failures += 1
-        what = f"{where}: {error}" if (where := getattr(error, "where", None)) else error
+        what = f"{where}: {first}" if (where := getattr(first, "where", None)) else first
         message = f"hook {self.id!r} {call.phase} {call.effect.name} failed: {what}"
         if self.circuit.failed():
             message += (

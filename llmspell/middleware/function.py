@@ -8,7 +8,7 @@ from functools import partial
 
 from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect, Handler, Perform
-from llmspell.errors import LlmspellError, MiddlewareFailed
+from llmspell.errors import LlmspellError, MiddlewareFailed, ungrouped
 from llmspell.middleware.failures import middleware_failed
 from llmspell.middleware.filtered import FilteredMiddleware
 from llmspell.values import Value, plain
@@ -81,9 +81,10 @@ class _Invocation:
                 raise
             raise self._failed(effect, str(as_failure(error))) from error
         except Exception as error:
-            if error is self._error:
-                raise
-            raise self._failed(effect, f"{type(error).__name__}: {error}") from error
+            first = ungrouped(error)
+            if isinstance(first, LlmspellError) or first is self._error:
+                raise first from first.__cause__
+            raise self._failed(effect, f"{type(first).__name__}: {first}") from error
         raise self._failed(effect, f"took more than {self._middleware.timeout:g} seconds")
 
     async def _call_next(self, effect: Effect) -> Value:

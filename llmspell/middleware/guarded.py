@@ -5,7 +5,7 @@ from __future__ import annotations
 from llmspell.concurrency import Answer
 from llmspell.eager_steps import Steps, run_eagerly
 from llmspell.effects import Effect, Perform
-from llmspell.errors import LlmspellError
+from llmspell.errors import LlmspellError, ungrouped
 from llmspell.middleware.failures import middleware_failed
 from llmspell.values import Value
 
@@ -28,9 +28,10 @@ def guarded(name: str, wrapped: Perform) -> Perform:
         except LlmspellError:
             raise
         except Exception as error:
-            if _is_from_inside(error):
-                raise
-            what = f"{type(error).__name__}: {error}"
+            first = ungrouped(error)
+            if isinstance(first, LlmspellError) or _is_from_inside(first):
+                raise first from first.__cause__
+            what = f"{type(first).__name__}: {first}"
             raise middleware_failed(name, effect.name, what, effect.run) from error
 
     return lambda effect: run_eagerly(steps(effect))
@@ -41,7 +42,7 @@ def _steps_inside(call: Perform, effect: Effect) -> Steps[Answer[Value]]:
     return (yield answer) if hasattr(answer, "__await__") else answer
 
 
-def _is_from_inside(error: Exception) -> bool:
+def _is_from_inside(error: BaseException) -> bool:
     traceback = error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code is _steps_inside.__code__:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError
+from llmspell.errors import InvalidArguments, InvalidResult, LlmspellError, ToolError, ungrouped
 from llmspell.permissions import Need
 from llmspell.registry import FIRST_VERSION, version_order
 from llmspell.signature import Signature
@@ -116,6 +116,14 @@ def check_tool_name(name: str) -> str:
     return name
 
 
+def _check_function(given: Any) -> None:
+    """Raise TypeError for what has no name and types of its own, such as a `functools.partial`."""
+    if not callable(given):
+        raise TypeError(f"{given!r} is not a tool: pass a typed function")
+    if not hasattr(given, "__name__"):
+        raise TypeError(f"{given!r} has no name and types: wrap it in a typed function")
+
+
 class FunctionTool(Tool, Generic[P, R]):
     """A tool made from a typed Python function; calling the object calls the function."""
 
@@ -136,6 +144,7 @@ class FunctionTool(Tool, Generic[P, R]):
         idempotent: bool | Callable[[dict[str, Any]], bool] = False,
         timeout: float | None = None,
     ) -> None:
+        _check_function(function)
         self.function = function
         self.signature = Signature(function, injected=(Effect,))
         self.name = check_tool_name(name or self.signature.name)
@@ -209,8 +218,11 @@ class FunctionTool(Tool, Generic[P, R]):
             details = {"type": "CancelledError"}
             raise ToolError(f"{self.name}: {as_failure(error)}", details=details) from error
         except (Exception, SystemExit) as error:
-            kind = type(error).__name__
-            problem = f"{kind}: {error}" if str(error) else kind
+            first = ungrouped(error)
+            if isinstance(first, LlmspellError):
+                raise first from first.__cause__
+            kind = type(first).__name__
+            problem = f"{kind}: {first}" if str(first) else kind
             raise ToolError(f"{self.name}: {problem}", details={"type": kind}) from error
         try:
             return plain(result)

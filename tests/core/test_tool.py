@@ -386,3 +386,19 @@ def test_what_there_is_to_say_of_a_tool():
         "touches": {"read": ["x", "y"], "net": ["z"]},
     }
     assert tool(name="t", pure=True)(lambda: None).summary()["touches"] == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (5, "5 is not a tool: pass a typed function"),
+        (None, "None is not a tool"),
+        (
+            functools.partial(print, 1),
+            "partial.* has no name and types: wrap it in a typed function",
+        ),
+    ],
+)
+def test_what_is_no_typed_function(given, said):
+    with pytest.raises(TypeError, match=said):
+        FunctionTool(given)
