@@ -8,7 +8,7 @@ PYTEST := $(BIN)/pytest -q --numprocesses $(WORKERS) --dist loadfile
 LUA    := llmspell bridges spells docs/examples tests/spells
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench bench-peers fuzz stress clean
+.PHONY: help run test check format bench bench-peers fuzz lua-suite stress clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench-peers: $(READY) .venv-peers/.ready  ## Measure calls beside other librarie
 fuzz: $(READY)  ## Attack the sandbox with programs made up at random: SECONDS=300 RING=1
 	@$(BIN)/python tests/lua/fuzz_library.py 20000
 	@$(BIN)/python tests/hostile/fuzz.py --seconds $(or $(SECONDS),300) --ring $(or $(RING),1)
+
+lua-suite: $(READY)  ## Run Lua's own test suite as spells
+	@$(BIN)/python tests/lua/official_suite.py
 
 stress: $(READY)  ## Kill processes at random moments, that keep state or record runs: KILLS=300
 	@LLMSPELL_KILLS=$(or $(KILLS),300) $(BIN)/pytest -q --timeout 0 -k "survives_a_kill or any_moment" tests/state tests/journal

@@ -47,7 +47,7 @@ NOT_RUN = []  # the reasons of all `not run` markers
 
 _FENCE = re.compile(r"^\s*(?:```|~~~)(.*)$")
 _MARKER = re.compile(r"^<!-- (model|not run): (.*) -->$")
-_MAKE = re.compile(r"^make (\w+).*$", re.MULTILINE)
+_MAKE = re.compile(r"^make ([\w-]+).*$", re.MULTILINE)
 _FILE = re.compile(r"^(?:--|#) ([\w./-]+\.\w+)$")
 
 

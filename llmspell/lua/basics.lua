@@ -6,21 +6,23 @@ local guard, keep_frame, later = part("guard"), part("arguments").keep_frame, pa
 local type, tostring, tonumber, rawget = type, tostring, tonumber, rawget
 local setmetatable, ipairs, raw_metatable = setmetatable, ipairs, debug.getmetatable
 
-local function spell_tostring(value)
+local function spell_tostring(...)
+  local value = ...
   local kind = type(value)
   if kind == "string" then
     return value
-  elseif kind == "number" or kind == "boolean" or kind == "nil" then
+  elseif kind == "number" or kind == "boolean" then
     return tostring(value)
   end
-  return part("rarities").show(value)
+  return keep_frame(part("rarities").tostring(...))
 end
 
-local function spell_tonumber(value, base)
-  if base == nil and (type(value) ~= "string" or #value <= 100) then
+local function spell_tonumber(...)
+  local value, base = ...
+  if base == nil and (type(value) == "number" or type(value) == "string" and #value <= 100) then
     return tonumber(value)
   end
-  return keep_frame(part("rarities").tonumber(value, base))
+  return keep_frame(part("rarities").tonumber(...))
 end
 
 local function spell_setmetatable(t, metatable)

@@ -109,6 +109,8 @@ def syntax_error(message: str) -> SpellSyntaxError:
     if not match:
         error = SpellSyntaxError(message, file="?", line=0)
         error.where = None
+        if "stack overflow" in message:
+            error.hint = "some of the code is nested too deeply"
         return error
     file, _, line = match[1].rpartition(":")
     return SpellSyntaxError(message[match.end() :], file=file, line=int(line))

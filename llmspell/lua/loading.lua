@@ -56,7 +56,8 @@ return function(chunk, name, mode, ...)
   if env_given then
     environment = ...
   end
-  local f, problem = load(pieces(source), name, "t", environment)
+  -- Else the task's message handler would receive the compiler's "C stack overflow".
+  local _, f, problem = protected(load, pieces(source), name, "t", environment)
   if not f then
     return nil, check(problem)
   end

@@ -5,16 +5,19 @@ local scheduler, errors, load_text = part("scheduler"), part("errors"), part("gl
 local children = part("children")
 local perform, current, fail = scheduler.perform, scheduler.current, errors.fail
 local spawn, join, outcome = children.spawn, children.join, children.outcome
-local type, error, pack = type, error, table.pack
+local type, next, error, find, pack = type, next, error, string.find, table.pack
 
 local loaded = {}
+for _, name in next, { "coroutine", "math", "string", "table", "utf8" } do
+  loaded[name] = part("library").env[name]
+end
 local loading = {} -- the tasks that are loading modules, by the module's name
 
 local function load_module(name)
   local source = perform("module.load", { name = name })
   local chunk, message = load_text(source.source, "@" .. source.file)
   if not chunk then
-    error(message, 0)
+    error(find(message, source.file, 1, true) and message or source.file .. ": " .. message, 0)
   end
   local value = chunk(name, source.file)
   loaded[name] = value == nil and true or value

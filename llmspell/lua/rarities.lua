@@ -3,9 +3,10 @@
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
 local type, tostring, tonumber, rawget, pcall = type, tostring, tonumber, rawget, pcall
+local select = select
 local setmetatable, raw_metatable = setmetatable, debug.getmetatable
-local charge, fail, protected = guard.charge, guard.fail, guard.pcall
-local wrong_type, settled = arguments.wrong_type, arguments.settled
+local charge, fail, protected, find = guard.charge, guard.fail, guard.pcall, string.find
+local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 
 -- Objects are numbered when first shown, so that replays show the same numbers.
 local numbers, last_number = setmetatable({}, { __mode = "k" }), 0
@@ -19,8 +20,19 @@ local function number_of(value)
   return number
 end
 
--- Formats a value that is not a string, number, boolean or nil.
-local function show(value)
+local function expect_value(callee, ...)
+  if select("#", ...) == 0 then
+    bad(1, callee, "value expected")
+  end
+end
+
+-- For values that are not strings, numbers or booleans.
+local function spell_tostring(...)
+  expect_value("tostring", ...)
+  local value = ...
+  if value == nil then
+    return "nil"
+  end
   local metatable = raw_metatable(value)
   local convert = metatable and rawget(metatable, "__tostring")
   if convert ~= nil then
@@ -34,7 +46,9 @@ local function show(value)
   return (type(name) == "string" and name or type(value)) .. ": " .. number_of(value)
 end
 
-local function spell_tonumber(value, base)
+local function spell_tonumber(...)
+  expect_value("tonumber", ...)
+  local value, base = ...
   if type(value) == "string" then
     charge(#value)
   end
@@ -59,19 +73,25 @@ local function spell_setmetatable(t, metatable)
   return setmetatable(t, metatable)
 end
 
-local ATTEMPTS <const> = 10 -- at handling the error of a message handler
+-- The error of a message handler is passed to the handler, about as often as in C, which then runs out
+-- of stack.
+local ATTEMPTS <const>, OVERFLOW <const> = 190, "C stack overflow"
 
 local function handled(handler, ok, ...)
   if ok then
     return true, ...
   end
-  local problem = ...
-  for _ = 1, ATTEMPTS do
+  local problem, attempt = ..., 0
+  repeat
+    attempt = attempt + 1
+    if attempt > ATTEMPTS then
+      problem = OVERFLOW
+    end
     ok, problem = protected(handler, problem)
     if ok then
       return false, problem == nil and "<no error object>" or problem
     end
-  end
+  until attempt > ATTEMPTS or type(problem) == "string" and find(problem, "stack overflow", 1, true)
   return false, "error in error handling"
 end
 
@@ -109,8 +129,8 @@ end
 return {
   collectgarbage = spell_collectgarbage,
   setmetatable = spell_setmetatable,
-  show = show,
   tonumber = spell_tonumber,
+  tostring = spell_tostring,
   try = try,
   xpcall = spell_xpcall,
 }

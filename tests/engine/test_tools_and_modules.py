@@ -251,6 +251,7 @@ def project(tmp_path):
     (tmp_path / "wrong.lua").write_text("local = 1")
     (tmp_path / "fails.lua").write_text("error('cannot load')")
     (tmp_path / "cycle.lua").write_text("return require 'cycle'")
+    (tmp_path / "nested.lua").write_text("do " * 500 + "end " * 500)
     (tmp_path.parent / "outside.lua").write_text("return 'outside'")
     (tmp_path / "link.lua").symlink_to(tmp_path.parent / "outside.lua")
 
@@ -268,6 +269,22 @@ async def test_require_finds_modules_and_loads_each_once(project):
         local both = Task.map({1, 2}, function() return require("lib.deep") end)
         return {require("near").name, require("near").deep, both, require("far"), require("lib"), count}
     """) == ["near", 1, [1, 1], "far", "lib itself", 1]
+
+
+async def test_require_returns_the_libraries_but_not_what_a_spell_may_not_have(project):
+    assert (
+        await project("""
+        local found = {}
+        for _, name in ipairs{"coroutine", "math", "string", "table", "utf8"} do
+          found[#found + 1] = rawequal(require(name), _G[name])
+        end
+        for _, name in ipairs{"_G", "debug", "io", "os", "package"} do
+          found[#found + 1] = (pcall(require, name))
+        end
+        return found
+    """)
+        == [True] * 5 + [False] * 5
+    )
 
 
 async def test_a_strangers_spell_finds_only_what_is_beside_it(tmp_path):
@@ -290,6 +307,7 @@ async def test_a_strangers_spell_finds_only_what_is_beside_it(tmp_path):
         ("wrong", "near '='"),
         ("fails", "cannot load"),
         ("cycle", "requires itself"),
+        ("nested", "nested.lua: C stack overflow"),
     ],
 )
 async def test_require_explains_what_it_cannot_load(project, name, said):

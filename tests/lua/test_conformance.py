@@ -40,7 +40,7 @@ PROGRAMS = {
           tonumber("-0x7"), tonumber(("0"):rep(500) .. "7")""",
     "tostring": """
         return tostring(1), tostring(1.0), tostring(-0.0), tostring(1e100), tostring(true), tostring(nil),
-          tostring("x"), tostring(2^63), tostring(math.mininteger), tostring(0/0 ~= 0/0),
+          tostring("x"), tostring(2^63), tostring(math.mininteger), tostring(0/0 ~= 0/0), P(pcall(tostring)), P(pcall(tonumber)),
           tostring(setmetatable({}, {__tostring = function() return "shown" end}))""",
     "strings": """
         local s = "hello"
@@ -136,6 +136,8 @@ PROGRAMS = {
     "xpcall": """
         return P(xpcall(function() return 1, 2 end, print)), P(xpcall(error, function(e) return "<" .. e .. ">" end, "boo")),
           P(xpcall(function(...) return select("#", ...) end, print, nil, nil)), P(xpcall(error, function(e) error("again") end, 1)),
+          P(xpcall(error, function(n) if type(n) == "number" and n > 0 then error(n - 1) end return n end, 150)),
+          P(xpcall(error, function(n) if type(n) == "number" then error(n + 1) end return n end, 0)),
           P(xpcall(error, function(e) return e:upper() end, "low")), P(pcall(xpcall)), P(xpcall(error, function() return nil, 2 end))""",
     "close": """
         local log = {}
@@ -234,7 +236,9 @@ PROGRAMS = {
           P(pcall(table.move, {}, 1, point, 1)), P(pcall(table.concat, {}, setmetatable({}, {__name = 1})))""",
     "library names": """
         local names = {}
-        for _, t in ipairs{"math", "utf8", "coroutine"} do for k in pairs(_G[t]) do names[#names + 1] = t .. "." .. k end end
+        for _, t in ipairs{"math", "utf8", "coroutine", "string", "table"} do
+          for k in pairs(_G[t]) do if k ~= "dump" and k ~= "create" or t == "coroutine" then names[#names + 1] = t .. "." .. k end end
+        end
         table.sort(names)
         return table.concat(names, " ")""",
 }

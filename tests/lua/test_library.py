@@ -114,6 +114,11 @@ def test_load_takes_text_only_and_reads_through_parks():
     )
 
 
+def test_load_reports_code_that_is_nested_too_deeply():
+    deep = "('do '):rep(500) .. ('end '):rep(500)"
+    assert value(f"return load({deep})") == "None, 'C stack overflow'"
+
+
 def test_load_reports_the_error_of_a_reader():
     assert value("return load(function() error('broken', 0) end)") == "None, 'broken'"
     assert (
