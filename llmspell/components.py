@@ -27,7 +27,7 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
     offered = _offered("llmspell.tools", Tool, "tool")
     for module in project.settings.tools.modules:
         offered += load_module(module)
-    offered += [entry if isinstance(entry, Tool) else FunctionTool(entry) for entry in given]
+    offered += [_as_tool(entry) for entry in given]
     for tool in offered:
         try:
             tools.add(tool)
@@ -35,6 +35,15 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
             hint = "name it, or give it a version of its own: @tool(name=…, version=…)"
             raise PluginError(str(error), hint=hint) from error
     return tools
+
+
+def _as_tool(given: Any) -> Tool:
+    if isinstance(given, Tool):
+        return given
+    if not callable(given) or isinstance(given, type) or not hasattr(given, "__name__"):
+        hint = "pass typed functions, or what @tool makes of them"
+        raise PluginError(f"{given!r} is not a tool, nor a function to make one from", hint=hint)
+    return FunctionTool(given)
 
 
 def all_bridges(given: Iterable[Bridge]) -> Bridges:

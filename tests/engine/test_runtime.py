@@ -1,6 +1,7 @@
 """The façade."""
 
 import asyncio
+from functools import partial
 
 import anyio
 import pytest
@@ -255,6 +256,12 @@ async def test_two_tools_of_one_name_are_refused(tmp_path):
 
     with pytest.raises(PluginError, match="a tool named 'same' is already registered"):
         Runtime(project=Project(tmp_path), tools=[same, same])
+
+
+@pytest.mark.parametrize("given", [5, "add", None, partial(max, 1), dict])
+async def test_what_no_tool_can_be_made_from(given, tmp_path):
+    with pytest.raises(PluginError, match="is not a tool, nor a function to make one from"):
+        Runtime(project=Project(tmp_path), tools=[given])
 
 
 async def test_console_lua_log_json_config_debug(lua, caplog):
