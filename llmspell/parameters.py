@@ -75,6 +75,8 @@ def _read(text: str, kind: str) -> Value:
             value = text
         if kind == "table" or isinstance(value, (list, dict)):
             return value
+        if text.lstrip().startswith("["):
+            raise ValueError(f"must be a list: {text!r} begins with [, but is not valid JSON")
         # One item without a comma may happen to be JSON, such as 5 or true.
         return text.split(",") if text else []
     return text

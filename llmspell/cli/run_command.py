@@ -85,7 +85,9 @@ class _SpellCommand(GrantingCommand):
         for name, value in values.items():
             if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
                 if name.startswith(_PREFIX):
-                    params[name.removeprefix(_PREFIX)] = value
+                    parameter = self._spell.params[name.removeprefix(_PREFIX)]
+                    given = isinstance(value, tuple)
+                    params[parameter.name] = _together(parameter, value) if given else value
                 else:
                     options[name] = options[name] + value if isinstance(value, tuple) else value
         try:
@@ -183,7 +185,21 @@ def _option(parameter: Parameter) -> click.Option:
     if parameter.type == "boolean":
         return click.Option([name, f"--{dashed}/--no-{dashed}"], default=None, help=text)
     spellings = dict.fromkeys([f"--{dashed}", f"--{parameter.name}"])
-    return click.Option([name, *spellings], metavar=parameter.type.upper(), help=text)
+    several = parameter.type == "list"
+    return click.Option(
+        [name, *spellings], metavar=parameter.type.upper(), help=text, multiple=several
+    )
+
+
+def _together(parameter: Parameter, texts: tuple[str, ...]) -> Value:
+    """Return the list that is given in several parts."""
+    items: list[Value] = []
+    for text in texts:
+        try:
+            items += replace(parameter, choices=()).convert(text)
+        except ValueError:
+            return text  # to be refused with all other problems
+    return items
 
 
 def _shown(default: Value) -> str:

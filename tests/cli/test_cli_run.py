@@ -77,6 +77,22 @@ def test_help_is_made_from_the_front_matter(llmspell, greet):
     assert llmspell("greet.lua", "-h").out == done.out
 
 
+def test_a_list_may_be_given_in_parts(llmspell, write):
+    front = "[params]\nitems = { type = 'list', default = ['x'] }\n"
+    write("list.lua", "return table.concat(params.items, '|')", front)
+    for words, items in (
+        ([], "x"),
+        (["--items", "a,b", "--items", '["c,d"]', "--items", ""], "a|b|c,d"),
+        (["--items", ""], ""),
+    ):
+        assert llmspell("list.lua", *words) == (0, f"{items}\n", "")
+    done = llmspell("list.lua", "--items", "a", "--items", "[b]")
+    assert done.code == 2
+    assert done.err.startswith(
+        "error: list: --items must be a list: '[b]' begins with [, but is not "
+    )
+
+
 def test_a_parameter_may_have_the_name_of_an_option(llmspell, write):
     write("p.lua", "return params.json", "[params]\njson = 1")
     assert llmspell("p.lua", "--json", "5").out == "5\n"

@@ -265,6 +265,8 @@ def test_what_is_given_is_converted(kind, given, expected):
         ("boolean", "maybe"),
         ("boolean", 1),
         ("list", '{"a": 1}'),
+        ("list", "[a, b]"),
+        ("list", ' ["a"'),
         ("table", "a,b"),
         ("table", "[1]"),
         ("table", "[" * 100_000),
