@@ -205,7 +205,7 @@ async def test_code_may_be_written_where_its_folder_is_granted(run, files):
     await run(
         "write_file{path = 'spells/x.lua', content = '', create_folders = true}", grants=grants
     )
-    with pytest.raises(SpellRuntimeError, match=r"may not write x\.lua$"):
+    with pytest.raises(SpellRuntimeError, match=r"(?m)may not write x\.lua$"):
         await run("write_file{path = 'x.lua', content = ''}", grants=grants)
     for path in ("data/x.txt", "data/agents", "data/luar"):
         await run(f"write_file{{path = {path!r}, content = ''}}", grants=Grants(write=(".",)))

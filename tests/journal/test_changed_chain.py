@@ -62,7 +62,7 @@ async def test_what_comes_after_the_end(new_runtime):
         await runtime.execute("return 1", begun=ids.append)
     async with new_runtime(hooks=[Farewell()]) as runtime:
         with pytest.raises(
-            JournalExhausted, match=r"the hook Farewell\.on_run_end was added$"
+            JournalExhausted, match=r"(?m)the hook Farewell\.on_run_end was added$"
         ) as caught:
             await runtime.replay(ids[0])
     assert caught.value.hint == "undo that"

@@ -253,7 +253,7 @@ def test_damage_is_told_with_its_run(file, tmp_path, statement, said):
     ids = "|".join(run.id for run in runs_in(file))
     change(file, statement)
     before = everything(file)
-    place = rf"is damaged: {said}.*, in the run ({ids}|number \d)$"
+    place = rf"(?m)is damaged: {said}.*, in the run ({ids}|number \d)$"
     with pytest.raises(JournalError, match=place) as caught:
         look_at_all(file)
     assert caught.value.exit_code == 5

@@ -364,7 +364,7 @@ async def test_an_error_among_the_events(kind, status, retryable):
     ],
 )
 async def test_refusals_say_what_to_do(status, kind, hint):
-    with pytest.raises(ProviderError, match=rf"^anthropic: No\. \(HTTP {status}\)$") as caught:
+    with pytest.raises(ProviderError, match=rf"(?m)^anthropic: No\. \(HTTP {status}\)$") as caught:
         await asked(fakes.refused(status, "No.", code=kind), stream=True)
     assert (caught.value.hint, caught.value.details["code"]) == (hint, kind)
 

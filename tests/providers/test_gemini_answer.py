@@ -284,7 +284,9 @@ async def test_an_answer_with_nothing_in_it(ask):
 async def test_an_error_among_the_events(wrapped):
     failure = {"error": {"code": 503, "message": f"Key {KEY}", "status": "UNAVAILABLE"}}
     said = chunks(candidate({"text": "He"}), [failure] if wrapped else failure)
-    with pytest.raises(ProviderError, match=r"^google: Key \[redacted\] \(HTTP 503\)$") as caught:
+    with pytest.raises(
+        ProviderError, match=r"(?m)^google: Key \[redacted\] \(HTTP 503\)$"
+    ) as caught:
         await asked(said, stream=True)
     assert caught.value.retryable
 

@@ -229,7 +229,7 @@ async def test_the_request_is_the_official_sdks(name, stream):
             await (first_of(sdk, ask) if stream else sdk.aio.models.generate_content(**ask))
     provider = Gemini(GOOGLE, transport=transport)
     asked = anext(provider.stream(request)) if stream else provider.complete(request)
-    with pytest.raises(ProviderError, match=r"^google: No. \(HTTP 400\)$"):
+    with pytest.raises(ProviderError, match=r"(?m)^google: No. \(HTTP 400\)$"):
         await asked
     await provider.close()
     theirs, ours = requests

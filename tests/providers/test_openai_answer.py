@@ -276,12 +276,12 @@ def test_what_is_no_answer(data, problem):
 def test_an_error_in_an_answer_of_200(inside):
     error = {"code": 429, "message": "Slow down."}
     data = {"choices": [{"error": error, "message": {}}]} if inside else {"error": error}
-    with pytest.raises(ProviderError, match=r"^test: Slow down. \(HTTP 429\)$") as caught:
+    with pytest.raises(ProviderError, match=r"(?m)^test: Slow down. \(HTTP 429\)$") as caught:
         read(data)
     assert (caught.value.status, caught.value.retryable) == (429, True)
 
 
 def test_an_error_in_an_answer_of_200_without_a_status():
-    with pytest.raises(ProviderError, match=r"^test: out of order$") as caught:
+    with pytest.raises(ProviderError, match=r"(?m)^test: out of order$") as caught:
         read({"error": "out of order"})
     assert (caught.value.status, caught.value.retryable) == (None, False)

@@ -150,5 +150,5 @@ async def whole_chat(sdk, exchange):
 
 async def test_a_recorded_refusal_of_the_api_says_why(exchanges):
     (exchange,) = [e for e in exchanges if e.status == 401]
-    with pytest.raises(Exception, match=r"^openai: .* \(HTTP 401\)$"):
+    with pytest.raises(Exception, match=r"(?m)^openai: .* \(HTTP 401\)$"):
         await ours(OpenAIResponses, exchange)
