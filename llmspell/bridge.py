@@ -140,6 +140,9 @@ class Bridges(Registry[Bridge]):
 
     def add(self, bridge: Bridge) -> None:
         """Add a bridge before the first run. Raises PluginError when its name is taken."""
+        given: Any = bridge
+        if not isinstance(given, Bridge):
+            raise PluginError(f"{given!r} is not a bridge", hint="pass a Bridge(name, __file__)")
         if bridge.name in BUILT_IN:
             raise PluginError(f"the bridge {bridge.name!r} is built in; choose another name")
         if bridge.name in self:

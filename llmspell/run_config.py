@@ -204,6 +204,18 @@ def _amounts(given: Any, usual: Limits | Budget) -> dict[str, Any]:
         if problems:
             raise ConfigError("Runtime", problems)
         return amounts
+    kind: Any = type(usual)
+    if not isinstance(given, kind):
+        name = kind.__name__
+        raise ConfigError("Runtime", [f"{name.lower()}: pass {name}(…) or a dict, not {given!r}"])
     every = {one.name: getattr(given, one.name) for one in fields(usual)}
+    named = {n: most for n, most in every.items() if most is not None and n in units(kind)}
+    amounts, problems = read_limits(named, kind)
+    if problems:
+        raise ConfigError("Runtime", problems)
     # An amount that is None was not named, unless that lifts a usual one.
-    return {n: most for n, most in every.items() if most is not None or getattr(usual, n)}
+    return {
+        n: amounts.get(n, most)
+        for n, most in every.items()
+        if most is not None or getattr(usual, n)
+    }

@@ -35,6 +35,7 @@ from llmspell.providers.provider import Provider
 from llmspell.run_config import HostOptions, RunConfig
 from llmspell.run_output import Output, StandardOutput
 from llmspell.runs import Launch, Runs
+from llmspell.runtime_arguments import check_arguments
 from llmspell.spell import Spell, parse_spell
 from llmspell.spell_lookup import find_spell
 from llmspell.spending.account import Account
@@ -141,9 +142,35 @@ class Runtime:
             progress: Called with the progress of downloading the embedded model.
 
         Raises:
-            ConfigError: The settings, `grants`, `denied`, `limits` or `budget` are invalid.
+            ConfigError: The settings or an argument are invalid.
             PluginError: A tool or bridge cannot be loaded.
         """
+        check_arguments(
+            {
+                "tools": tools,
+                "project": project,
+                "model": model,
+                "grants": grants,
+                "denied": denied,
+                "ask": ask,
+                "person": person,
+                "approved": approved,
+                "isolate": isolate,
+                "store": store,
+                "providers": providers,
+                "bridges": bridges,
+                "middleware": middleware,
+                "plugins": plugins,
+                "hooks": hooks,
+                "capabilities": capabilities,
+                "observers": observers,
+                "record": record,
+                "park": park,
+                "output": output,
+                "console": console,
+                "progress": progress,
+            }
+        )
         self.project = project or find_project()
         settings = self.project.settings
         self.tools = all_tools(self.project, tools)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmspell.plugins.registration import StoreMaker
 
 
-_METHODS = [
+STORE_METHODS = [
     name
     for kind in (Steps, Store)
     for name in vars(kind)
@@ -66,7 +66,7 @@ def _create(backend: str, maker: StoreMaker) -> Store:
         store = maker()
     except Exception as error:
         raise _no_store(backend, f"{type(error).__name__}: {error}") from error
-    for method in _METHODS:
+    for method in STORE_METHODS:
         if not callable(getattr(store, method, None)):
             raise _no_store(backend, f"{store!r} is not a store: it has no method {method}")
     return store

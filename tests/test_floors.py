@@ -91,6 +91,7 @@ FLOORS = {
     "llmspell.run_config": 6,
     "llmspell.runs": 6,
     "llmspell.runtime": 6,
+    "llmspell.runtime_arguments": 6,
     "llmspell.bridges.expect": 7,
     "llmspell.bridges.test": 7,
     "llmspell.cli": 7,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llmspell.errors import RunBusy
 from llmspell.frozen import Frozen
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
@@ -63,7 +65,29 @@ class Journal:
 
     def begin(self, beginning: Beginning) -> Recording:
         """Start the record of a run. Raises JournalError."""
-        id_ = new_id()
+        id_, lock = self._take_id()
+        try:
+            return self._begin(beginning, id_, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def _take_id(self) -> tuple[str, RunLock]:
+        """Return an id that no run has, and its lock. Raises JournalError."""
+        while True:
+            id_ = new_id()
+            with suppress(RunBusy):
+                lock = RunLock(self.path, id_)
+                try:
+                    is_new = not self.writer.finds("SELECT 1 FROM runs WHERE id = ?", (id_,))
+                except BaseException:
+                    lock.release()
+                    raise
+                if is_new:
+                    return id_, lock
+                lock.release()
+
+    def _begin(self, beginning: Beginning, id_: str, lock: RunLock) -> Recording:
         seed = int.from_bytes(os.urandom(4)) >> 1
         text = self.redaction.text_of
         rows: list[Row] = []
@@ -77,12 +101,7 @@ class Journal:
         )
         what = (id_, *spell, source, beginning.trusted, *given, time.time())
         db = self.writer.db
-        lock = RunLock(self.path, id_)
-        try:
-            self.writer.commit([*rows, (_RUN, what)])
-        except BaseException:
-            lock.release()
-            raise
+        self.writer.commit([*rows, (_RUN, what)])
         number = db.execute("SELECT number FROM runs WHERE id = ?", (id_,)).fetchone()[0]
         ledger = Ledger(self.writer, lock, number)
         return Recording(id_, seed, text_of=text, ledger=ledger)

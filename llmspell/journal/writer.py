@@ -75,6 +75,13 @@ class Writer:
         if self._written > CHECKPOINT:
             self._move_into_file()
 
+    def finds(self, query: str, values: tuple[object, ...]) -> bool:
+        """Return whether a query has a result. Raises JournalError."""
+        try:
+            return self.db.execute(query, values).fetchone() is not None
+        except sqlite3.Error as error:
+            raise schema().failure(error, str(self.path)) from error
+
     def close(self) -> None:
         """Write the added rows and close the file. Raises like `commit`."""
         try:

@@ -44,6 +44,10 @@ class FunctionMiddleware(FilteredMiddleware):
         """Create the middleware; its default place is directly outside the hooks."""
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is not an async function")
+        try:
+            inspect.signature(function).bind(None, None)
+        except TypeError as error:
+            raise TypeError(f"{function.__name__} cannot be called: {error}") from error
         if before is None and after is None:
             before = "hooks"
         super().__init__(name or function.__name__, effects=effects, before=before, after=after)

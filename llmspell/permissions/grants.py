@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -109,6 +110,20 @@ class Grants(Frozen):
     env: Targets = None
     tool: Targets = None
     llm: Targets = None
+
+    def __post_init__(self) -> None:
+        for kind in KINDS:
+            given: Any = self[kind]
+            if given is None or (type(given) is tuple and all(type(one) is str for one in given)):
+                continue
+            if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+                raise TypeError(f"{kind}: {given!r} must be in a tuple: ({given!r},)")
+            targets = tuple(os.fspath(one) for one in given)
+            if not targets and type(given) is not tuple:
+                raise TypeError(
+                    f"{kind}: {given!r} is ambiguous: None grants nothing, () everything"
+                )
+            self.__dict__[kind] = targets
 
     @classmethod
     def all(cls) -> Grants:

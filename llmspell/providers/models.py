@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import ConfigError, LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
@@ -70,8 +70,12 @@ class Models:
     def register(self, provider: Provider) -> None:
         """Add a provider; it takes precedence over a catalogue entry of the same name.
 
-        Raises ValueError when the name is already registered.
+        Raises ValueError when the name is already registered, TypeError when it is no provider.
         """
+        name: Any = getattr(provider, "name", None)
+        if not isinstance(name, str) or not callable(getattr(provider, "complete", None)):
+            hint = "it has a name, and async methods complete(request) and close()"
+            raise TypeError(f"{provider!r} is not a provider: {hint}")
         self.providers.register(provider.name, provider)
 
     def remove(self, name: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import os
 import re
 from functools import partial
 
@@ -146,3 +148,15 @@ async def test_secrets_are_not_recorded(new_runtime, tmp_path, monkeypatch, jour
         assert run.result == "[redacted]"
         assert re.fullmatch(r".{1,8}\[redacted\].{0,3}", encoded.result)
         assert reader.effects(run)[0].args["value"][0] == "[redacted]"
+
+
+async def test_no_two_runs_have_the_same_id(new_runtime, journal, monkeypatch):
+    """The random part of an id may repeat itself within a second: here it does, three times."""
+    parts, urandom = [b"tea"] * 4 + [b"tee", b"cup"], os.urandom
+    monkeypatch.setattr(os, "urandom", lambda n: parts.pop(0) if n == 3 else urandom(n))
+    async with new_runtime() as runtime:
+        both = [runtime.execute(f"Task.sleep(0.01) return {n}") for n in range(2)]
+        assert await asyncio.gather(*both) == [0, 1]
+        assert await runtime.execute("return 2") == 2
+    with journal() as reader:
+        assert len({run.id for run in reader.runs()}) == 3
