@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmspell.journal.records import RecordedEffect
 
 _TOOL_CALL = "tool.call"
+_MODEL_REQUEST = "model.request"
 # In this order: a spell names the one that it runs, and may name it anything besides.
 _SUBJECTS = ("spell", "name", "model", "key", "topic", "agent")
 
@@ -85,6 +86,20 @@ def what_is(effect: Effect | RecordedEffect) -> str:
     if subject is None:
         return effect.name
     return f"{effect.name}:{plain_name(subject) if effect.name == _TOOL_CALL else subject}"
+
+
+def to_approve(effect: Effect, approvals: Approvals) -> str | None:
+    """Return what about a checked effect needs approval, or None.
+
+    A request names several models if fields of its provider's protocol do: any of them may answer.
+    """
+    every = [what_is(effect)]
+    if effect.name == _MODEL_REQUEST:
+        from llmspell.spending.estimate import models_of
+
+        every += [f"{effect.name}:{model}" for model in models_of(effect.bound["wanted"])[1:]]
+    needed = [what for what in every if approvals.needed(what)]
+    return next((what for what in needed if not approvals.is_given(what)), next(iter(needed), None))
 
 
 async def approve(

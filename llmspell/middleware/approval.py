@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from llmspell.approvals import Approvals, approve, what_is
+from llmspell.approvals import Approvals, approve, to_approve
 from llmspell.concurrency import settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
@@ -17,8 +17,8 @@ class Approval:
             return call
 
         async def approved(effect: Effect) -> Value:
-            what = what_is(effect)
-            if approvals.needed(what):
+            what = to_approve(effect, approvals)
+            if what is not None:
                 args = await approve(effect, what, effect.args, beside=True)
                 if args != effect.args:
                     effect.args = args

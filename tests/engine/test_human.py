@@ -291,3 +291,21 @@ async def test_a_rule_that_matches_nothing_is_an_error(approving, lua, rule, pro
         await lua(front + "return 1")
     with pytest.raises(SpellRuntimeError, match=f"{problem}"):
         await lua(f"Spell.run([==[{front}]==])")
+
+
+@pytest.mark.parametrize("named", ["model = 'large'", "models = {'small', 'large'}"])
+async def test_no_field_of_a_protocol_gets_a_model_around_its_approval(approving, named):
+    source = f"""
+        Agent.create{{model = "scripted/small", extra_body = {{{named}}}}}:prompt("go")
+    """
+    ada = Ada(NO)
+    options = {"providers": [ScriptedProvider(["so"])], "person": ada}
+    with pytest.raises(SpellRuntimeError, match=r"model\.request:scripted/large was not approved"):
+        await approving(source, "model.request:scripted/large", **options)
+    rules = ("model.request:scripted/*",)
+    given = ["model.request:scripted/small"]
+    with pytest.raises(SpellRuntimeError, match=r"model\.request:scripted/large was not approved"):
+        await approving(source, *rules, approved=given, **options | {"person": Ada(NO)})
+    given.append("model.request:scripted/large")
+    await approving(source, *rules, approved=given, **options)
+    assert len(ada.asked) == 1
