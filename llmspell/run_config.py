@@ -71,8 +71,16 @@ class RunConfig:
         self._isolate, self._usual_isolate = given.isolate, settings.isolate
 
     def check(self) -> None:
-        """Check the names of the default models, once all providers are known. Raises ConfigError."""
-        file, settings = str(self._project.file), self._project.settings
+        """Check the names of the default models, and the rules of approval.
+
+        It may be called once all providers and bridges are known.
+
+        Raises:
+            ConfigError: One does not exist, or matches nothing.
+        """
+        file = str(self._project.file or self._project.root)
+        settings = self._project.settings
+        check_rules(settings.approve.effects, self._bridges, file)
         if self._model:
             self._check_model(self._model, "model")
         elif settings.model:
@@ -152,8 +160,6 @@ class RunConfig:
         )
 
     def _approvals_of(self, spell: Spell) -> Approvals:
-        wanted, source = self._approvals.wanted, str(self._project.file or "the settings")
-        check_rules(wanted, self._bridges, source)
         check_rules(spell.approve, self._bridges, spell.file)
         return self._approvals.also(spell.approve)
 

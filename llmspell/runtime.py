@@ -510,14 +510,16 @@ class Runtime:
         old, new = self.project.settings, find_project(self.project.root).settings
         changed = [name for name in RELOADED if getattr(new, name) != getattr(old, name)]
         if changed:
+            used: dict[str, Any] = {name: getattr(new, name) for name in changed}
+            project = replace(self.project, settings=replace(old, **used))
+            run_config = RunConfig(self._given, project, self.models, self.bridges)
+            run_config.check()
             about = {
                 n: {"old": plain(getattr(old, n)), "new": plain(getattr(new, n))} for n in changed
             }
             await self._run_hooks("config.change", changed=about)
-            used: dict[str, Any] = {name: getattr(new, name) for name in changed}
-            self.project = replace(self.project, settings=replace(old, **used))
-            self._shared[Project] = self.project
-            self._run_config = RunConfig(self._given, self.project, self.models, self.bridges)
+            self.project = self._shared[Project] = project
+            self._run_config = run_config
         return changed
 
     @property

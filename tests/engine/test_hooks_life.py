@@ -5,7 +5,7 @@ import pytest
 
 from llmspell import Halt, Hook, Limits, Runtime
 from llmspell.config import find_project
-from llmspell.errors import HookFailed, HookHalted, LimitExceeded, SpellRuntimeError
+from llmspell.errors import ConfigError, HookFailed, HookHalted, LimitExceeded, SpellRuntimeError
 
 pytestmark = pytest.mark.anyio
 
@@ -200,6 +200,17 @@ async def test_what_the_program_says_goes_on_to_go_before_the_settings(settings,
         settings("[limits]\neffects = 20\n")
         await runtime.reload()
         assert (await runtime.execute("return Config.limits.effects")) == 7
+
+
+async def test_a_changed_rule_of_approval_that_matches_nothing_is_refused(settings, tmp_path):
+    async with Runtime(project=find_project(tmp_path)) as runtime:
+        settings("[approve]\neffects = ['state.st']\n")
+        with pytest.raises(ConfigError, match=r"approve\.effects: state\.st: no effect named"):
+            await runtime.reload()
+        assert await runtime.execute("return State.set('a', 1)") is None
+    with pytest.raises(ConfigError, match=r"llmspell\.toml: approve\.effects: state\.st"):
+        async with Runtime(project=find_project(tmp_path)):
+            pass
 
 
 async def test_a_hook_may_refuse_changed_settings(settings, tmp_path):
