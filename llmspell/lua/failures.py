@@ -15,6 +15,7 @@ from llmspell.errors import (
 )
 from llmspell.limits import Limits, how_to_raise
 from llmspell.lua.messages import Failure, Kill
+from llmspell.lua.syntax_hints import syntax_hint
 from llmspell.values import Value, as_text
 
 _PLACE = re.compile(r"^([^\n:]+:\d{1,9}): ")
@@ -109,11 +110,11 @@ def syntax_error(message: str) -> SpellSyntaxError:
     if not match:
         error = SpellSyntaxError(message, file="?", line=0)
         error.where = None
-        if "stack overflow" in message:
-            error.hint = "some of the code is nested too deeply"
-        return error
-    file, _, line = match[1].rpartition(":")
-    return SpellSyntaxError(message[match.end() :], file=file, line=int(line))
+    else:
+        file, _, line = match[1].rpartition(":")
+        error = SpellSyntaxError(message[match.end() :], file=file, line=int(line))
+    error.hint = syntax_hint(error.message)
+    return error
 
 
 def limit_error(kill: Kill, limits: Limits) -> LlmspellError:

@@ -32,8 +32,16 @@ local hints = {
   ["field 'getn'"] = "table.getn(t) is #t since Lua 5.1",
 }
 
+local iterators = {
+  table = "in a for loop, go through a table t with pairs(t) or ipairs(t)",
+  number = "a for loop over numbers is written: for i = 1, 10 do",
+}
+
 -- The hint for an error such as "attempt to index a nil value (global 'io')", or nil.
 return function(message)
   local name = match(message, "a nil value %((%l+ '[%w_]+')%)")
-  return name and hints[name]
+  if name then
+    return hints[name]
+  end
+  return iterators[match(message, "attempt to call a (%l+) value %(for iterator")]
 end

@@ -82,11 +82,6 @@ def test_a_syntax_error_has_file_and_line():
     )
 
 
-def test_a_syntax_error_without_a_place_says_what_is_wrong():
-    error = spell_error(failed({"code": "spell_syntax", "message": "C stack overflow"}))
-    assert (error.where, error.hint) == (None, "some of the code is nested too deeply")
-
-
 @pytest.mark.parametrize(
     "message",
     [None, "no place", 5, ["list"], b"\xff", "a.lua:" + "9" * 5000 + ": x", {"a": 1}],

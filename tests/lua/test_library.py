@@ -216,6 +216,8 @@ def test_dates_of_given_times():
         ("return unpack({})", "table.unpack"),
         ("string.dump(print)", "bytecode"),
         ("package.path = 'x'", "require"),
+        ("for k, v in {1} do end", "pairs(t)"),
+        ("for i in 1, 3 do end", "for i = 1, 10"),
     ],
 )
 def test_errors_about_what_is_missing_have_a_hint(source, part_of_hint):
