@@ -53,14 +53,7 @@ function Tool.define(tool)
   if type(tool) ~= "table" or type(tool.run) ~= "function" then
     fail("invalid_arguments", "Tool.define takes {name, description, params, run = function(args) … end}")
   end
-  perform("tool.define", {
-    name = tool.name,
-    description = tool.description,
-    tags = tool.tags,
-    params = tool.params,
-    run = tool.run,
-    timeout = tool.timeout,
-  })
+  perform("tool.define", host.with_options({}, tool, "Tool.define"))
   if host.env[tool.name] == nil then
     define_tool(tool.name)
   end

@@ -40,6 +40,8 @@ class LuaTool(Tool):
             raise InvalidArguments(f"tool {name}: params", [str(error)]) from error
         if self._schema.get("type") != "object":
             raise InvalidArguments(f"tool {name}: params", ["must describe a table of fields"])
+        if problems := _wrong_defaults(self._schema):
+            raise InvalidArguments(f"tool {name}: params", problems)
         self.function = function.retain()
 
     @property
@@ -47,12 +49,39 @@ class LuaTool(Tool):
         return self._schema
 
     def bind(self, arguments: dict[str, Value]) -> dict[str, Any]:
-        properties = self._schema.get("properties", {})
-        defaults = {n: s["default"] for n, s in properties.items() if "default" in s}
-        filled = defaults | arguments
+        filled: dict[str, Any] = _filled(self._schema, arguments)
         if problems := schema_problems(self._schema, filled):
             raise InvalidArguments(self.name, problems)
         return filled
 
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         return await effect.call(self.function, bound)
+
+
+def _wrong_defaults(schema: dict[str, Any]) -> list[str]:
+    """Return the defaults of fields that the fields' own schemas refuse."""
+    defaults = _filled(schema, {})
+    fields = {key: part for key, part in schema.items() if key in ("properties", "$defs")}
+    try:
+        problems = schema_problems(fields, defaults)
+    except LookupError:  # a reference to some other part; each call checks the defaults anyway
+        return []
+    return [f"the default of {problem}" for problem in problems]
+
+
+def _filled(schema: Any, value: Any) -> Any:
+    """Return the value with defaults in place of missing fields, also of tables inside it."""
+    if not isinstance(schema, dict):
+        return value
+    if value and isinstance(value, list):
+        return [_filled(schema.get("items"), item) for item in value]
+    fields = schema.get("properties")
+    if not fields or not (isinstance(value, dict) or value == []):
+        return value
+    given = dict(value)
+    for name, field in fields.items():
+        if name in given:
+            given[name] = _filled(field, given[name])
+        elif isinstance(field, dict) and "default" in field:
+            given[name] = _filled(field, field["default"])
+    return given or value

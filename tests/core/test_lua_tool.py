@@ -41,6 +41,25 @@ def test_the_function_is_kept_for_the_run_once_the_tool_is_made():
         ({"a": {"type": "integer", "default": 5}}, {}, {"a": 5}),
         ({"a": {"type": "integer", "default": 5}}, {"a": 6}, {"a": 6}),
         ({"opts": "table"}, {"opts": []}, {"opts": []}),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"$ref": "#/oneOf/0/properties/a", "default": 5}},
+                "oneOf": [{"properties": {"a": {"type": "integer"}}}],
+            },
+            {},
+            {"a": 5},
+        ),
+        (
+            {"cup": {"tea": "string", "ml": {"type": "integer", "default": 200}}},
+            {"cup": {"tea": "green"}},
+            {"cup": {"tea": "green", "ml": 200}},
+        ),
+        (
+            {"cups": [{"ml": {"type": "integer", "default": 200}}]},
+            {"cups": [{"ml": 1}, []]},
+            {"cups": [{"ml": 1}, {"ml": 200}]},
+        ),
         ({"opts": {"x": "string?"}}, {"opts": []}, {"opts": []}),
         ({"list": ["string"]}, {"list": []}, {"list": []}),
         ({"data": "string"}, {"data": b"\xff"}, {"data": b"\xff"}),
@@ -95,3 +114,16 @@ def test_params_that_describe_no_table(params, said):
         make(params)
     assert said in caught.value.message
     assert "tool add: params" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"type": "integer", "default": "x"}, "n: 'x' is not of type 'integer'"),
+        ({"type": "integer", "minimum": 5, "default": 1}, "n: 1 is less than the minimum of 5"),
+        ({"enum": [1, 2], "default": 3}, "n: 3 is not one of"),
+    ],
+)
+def test_a_default_that_does_not_fit_is_found_when_the_tool_is_made(field, said):
+    with pytest.raises(InvalidArguments, match=f"tool add: params: the default of {said}"):
+        make({"n": field, "m": "string"})

@@ -130,6 +130,7 @@ async def test_a_tool_defined_in_lua_belongs_to_its_run(new_runtime):
     ("source", "said"),
     [
         ("Tool.define{name = 'x'}", "run = function"),
+        ("Tool.define{name = 'x', run = print, timout = 5}", "timout is not a parameter"),
         ("Tool.define{name = 'no good', run = print}", "not a valid name for a tool"),
         ("Tool.define{name = 'read_file', run = print}", "already"),
         ("Tool.define{name = 'x', run = print, params = 'strin'}", "unknown type"),
