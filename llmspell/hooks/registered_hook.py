@@ -104,7 +104,7 @@ class RegisteredHook:
         patterns: Names of effects, where `*` matches any part: `tool.call`, `agent.*`.
         only: Selects among the effects with those names; None selects all. The others do not count
             as calls.
-        priority: Higher runs first; ties run in the order of registration.
+        priority: Higher runs first; see `Hooks.register`.
         timeout: Seconds it may take, if it awaits anything.
         required: Whether its failure fails the effect; otherwise failures are only reported.
         owner: The object a method belongs to, or the function.

@@ -23,6 +23,13 @@ COOL_DOWN = 30.0
 
 Decorator = Callable[[HookFunction], HookFunction]
 
+_Entry = tuple[tuple[int, int], RegisteredHook]
+"""A hook with its rank among those of the same priority: the depth of its registry, and its number.
+
+When a spell registers a hook, and when the spells around it do, is up to the event loop; so only the
+numbers of one registry tell anything.
+"""
+
 
 class Hooks:
     """The hooks of a runtime or, with that as `outer`, of one run.
@@ -41,11 +48,12 @@ class Hooks:
         self.outer = outer
         self.guard: ReentrancyGuard = outer.guard if outer and outer.outer else ReentrancyGuard()
         self.seen: tuple[int, ...] = ()
-        self._own: tuple[tuple[int, RegisteredHook], ...] = ()
-        self._removed: list[tuple[int, RegisteredHook]] = []  # removed by a spell
+        self._own: tuple[_Entry, ...] = ()
+        self._removed: list[_Entry] = []  # removed by a spell
         self._changes = 0
         self._all: tuple[RegisteredHook, ...] | None = None
         self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - same class
+        self._depth: int = outer._depth + 1 if outer else 0  # noqa: SLF001
         self._listeners: list[Callable[[], None]] = []
         self._cache = HookCache()
         self._check_pattern: PatternCheck | None = outer._check_pattern if outer else None  # noqa: SLF001
@@ -75,7 +83,8 @@ class Hooks:
             point: What `parse_point` takes.
             function: Called with a `HookCall`; sync or async. A sync one must not block.
             phase: The phase of points that do not include it.
-            priority: Higher runs first; ties run in the order of registration.
+            priority: Higher runs first. With the same one, those of outer registries run first, and
+                those of one registry in the order of registration.
             id: For messages and listings; by default the function's name.
             timeout: Seconds it may take, if it awaits anything.
             required: Whether its failure fails the effect.
@@ -124,7 +133,7 @@ class Hooks:
             since=self._next_change(by_spell=handle is not None),
             handle=handle,
         )
-        self._own = (*self._own, (number, hook))
+        self._own = (*self._own, ((self._depth, number), hook))
         self._changed()
         return hook
 
@@ -261,11 +270,11 @@ class Hooks:
         if self.outer:
             self.outer.unlisten(self._changed)
 
-    def _entries(self) -> list[tuple[int, RegisteredHook]]:
+    def _entries(self) -> list[_Entry]:
         outer = self.outer._entries() if self.outer else []  # noqa: SLF001
         return [*outer, *self._own]
 
-    def _entries_at(self, seen: tuple[int, ...]) -> list[tuple[int, RegisteredHook]]:
+    def _entries_at(self, seen: tuple[int, ...]) -> list[_Entry]:
         if self.outer is None:
             return self._entries()
         own = [e for e in (*self._own, *self._removed) if e[1].since <= seen[0] < e[1].until]
@@ -298,6 +307,6 @@ def check_reach(hooks: Iterable[RegisteredHook], check: PatternCheck) -> None:
             check_patterns(hook.patterns, check, place=place or SettingsPlace("the runtime", what))
 
 
-def _ordered(entries: list[tuple[int, RegisteredHook]]) -> tuple[RegisteredHook, ...]:
+def _ordered(entries: list[_Entry]) -> tuple[RegisteredHook, ...]:
     """Return the hooks in the order in which they run."""
     return tuple(hook for _, hook in sorted(entries, key=lambda e: (-e[1].priority, e[0])))

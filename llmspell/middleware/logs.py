@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.errors import LlmspellError
 from llmspell.hooks.builtin.logs import shown, since, tell
@@ -42,22 +44,41 @@ class Logging(FilteredMiddleware):
         self.level = level
 
     def around(self, handler: Handler, call: Perform) -> Perform:  # noqa: ARG002
-        async def logged(effect: Effect) -> Value:
+        def logged(effect: Effect) -> Answer[Value]:
             begin, args = time.perf_counter(), effect.args
-            try:
-                result = await settled(call(effect))
-            except Exception as error:
-                kind = error.code if isinstance(error, LlmspellError) else type(error).__name__
-                failed = f"failed after {since(begin)} with {kind}: {error}"
-                tell(logging.WARNING, effect, failed + self._shown(args))
-                raise
-            except BaseException:
-                tell(self.level, effect, f"was cancelled after {since(begin)}")
-                raise
+            with self._telling_failure(effect, begin, args):
+                answer = call(effect)
+            if hasattr(answer, "__await__"):
+                return Followed(answer, partial(awaited, effect, begin, args))
+            return told(effect, begin, args, answer)
+
+        async def awaited(
+            effect: Effect, begin: float, args: dict[str, Value], answer: Awaitable[Value]
+        ) -> Value:
+            with self._telling_failure(effect, begin, args):
+                result = await answer
+            return told(effect, begin, args, result)
+
+        def told(effect: Effect, begin: float, args: dict[str, Value], result: Value) -> Value:
             tell(self.level, effect, f"took {since(begin)}{self._shown(args, result)}")
             return result
 
         return logged
+
+    @contextmanager
+    def _telling_failure(
+        self, effect: Effect, begin: float, args: dict[str, Value]
+    ) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            kind = error.code if isinstance(error, LlmspellError) else type(error).__name__
+            failed = f"failed after {since(begin)} with {kind}: {error}"
+            tell(logging.WARNING, effect, failed + self._shown(args))
+            raise
+        except BaseException:
+            tell(self.level, effect, f"was cancelled after {since(begin)}")
+            raise
 
     def _shown(self, *values: Value) -> str:
         """Format arguments and result, if they are to be logged."""

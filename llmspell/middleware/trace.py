@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from typing import Protocol
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
 
-from llmspell.concurrency import settled
+from llmspell.concurrency import Answer
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
 
@@ -47,7 +49,11 @@ class Observers(list[Observer]):
 
 
 class Trace:
-    """Notifies the run's observers of every effect."""
+    """Notifies the run's observers of every effect.
+
+    What is answered immediately still is: whether anybody observes must not change what happens
+    first, and so what a replay does.
+    """
 
     name = "trace"
 
@@ -56,16 +62,49 @@ class Trace:
         if not observers:
             return call
 
-        async def traced(effect: Effect) -> Value:
+        def traced(effect: Effect) -> Answer[Value]:
             begin = time.perf_counter()
             observers.started(effect)
-            error: BaseException | None = None
-            try:
-                return await settled(call(effect))
-            except BaseException as caught:
-                error = caught
-                raise
-            finally:
+
+            def ended(error: BaseException | None) -> None:
                 observers.finished(effect, time.perf_counter() - begin, error)
 
+            try:
+                answer = call(effect)
+            except BaseException as error:
+                ended(error)
+                raise
+            if hasattr(answer, "__await__"):
+                return _Observed(answer, ended)
+            ended(None)
+            return answer
+
         return traced
+
+
+class _Observed:
+    """An awaitable answer whose end is reported. A caller that does not await it closes it."""
+
+    __slots__ = ("_answer", "_begun", "_ended")
+
+    def __init__(self, answer: Any, ended: Callable[[BaseException | None], None]) -> None:
+        self._answer, self._ended = answer, ended
+        self._begun = False
+
+    def __await__(self) -> Generator[Any, Any, Value]:
+        self._begun = True
+        error: BaseException | None = None
+        try:
+            return (yield from self._answer.__await__())
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            self._ended(error)
+
+    def close(self) -> None:
+        if not self._begun:
+            self._begun = True
+            if close := getattr(self._answer, "close", None):
+                close()
+            self._ended(asyncio.CancelledError())
