@@ -137,7 +137,7 @@ class Person:
     def __init__(self):
         self.asked = []
 
-    async def ask(self, question):
+    async def answer(self, question):
         raise AssertionError(question)
 
     async def decide(self, request):

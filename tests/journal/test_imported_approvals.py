@@ -38,6 +38,9 @@ class Person:
     def __init__(self, *decisions):
         self.decisions, self.asked = list(decisions), []
 
+    async def answer(self, question):
+        raise AssertionError(question)
+
     async def decide(self, approval):
         self.asked.append(approval)
         return self.decisions.pop(0)
