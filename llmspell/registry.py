@@ -126,6 +126,10 @@ class Registry(Mapping[str, T], Searchable[T]):
         """Return what is registered here, not in the parent, by plain name."""
         return {name: item for name, item in self._own.items() if "@" not in name}
 
+    def own_versions(self) -> list[T]:
+        """Return every version that is registered here, not in the parent."""
+        return [item for name, item in self._own.items() if "@" in name]
+
     def remove(self, name: str) -> None:
         """Remove one version, `weather@1`, or all versions in this registry, `weather`.
 

@@ -79,7 +79,7 @@ class Launch(Frozen):
             "budget": plain(self.budget),
             "models": dict(self.models),
             "given": dict(self.given),
-            "tools": [tool.describe() for tool in tools.own().values()],
+            "tools": [tool.describe() for tool in tools.own_versions()],
             "chain": dict(chain),
             "versions": {"llmspell": VERSION, "python": platform.python_version()},
         }
@@ -313,14 +313,22 @@ class Runs:
 
 
 def _replay_in(services: dict[type, Any], tools: Sequence[Mapping[str, Any]]) -> None:
-    """Provide the services a replay needs though it performs nothing: a store, and the tools."""
+    """Provide the services a replay needs though it performs nothing: a store, and the tools.
+
+    A tool that has changed since is as it was, since models were told of it.
+    """
     from llmspell.state import MemoryStore
     from llmspell.tools.recorded_tool import RecordedTool
 
     services[Store] = MemoryStore()  # watches can be opened but see no changes
+    now = services[Tools]
+    then = []
     for described in tools:
-        if described["name"] not in services[Tools]:
-            services[Tools].register(described["name"], RecordedTool(described))
+        tool = now.get(f"{described['name']}@{described['version']}")
+        same = tool is not None and plain(tool.describe()) == described
+        then.append(tool if tool is not None and same else RecordedTool(described))
+    for tool in then:
+        now.register(tool.name, tool, version=tool.version, replace=True)
 
 
 def _chance() -> int:

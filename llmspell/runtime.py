@@ -471,7 +471,7 @@ class Runtime:
 
         Raises:
             RunNotFound: There is no such run.
-            JournalMismatch: This version of llmspell, or of a tool, behaves differently.
+            JournalMismatch: This version of llmspell behaves differently.
             JournalExhausted: The recorded run did not reach its end.
             ReplayError: Nothing was recorded at `until`.
             Exception: What the run raised.

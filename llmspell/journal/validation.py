@@ -24,6 +24,7 @@ Check = Callable[[Any], bool]
 MOST_VALUES = 1 << 24
 """The most values in one text: about as many as fit in a message under default limits."""
 
+_FULL_NAME = re.compile(r"\w{1,64}@\d{1,9}(\.\d{1,9}){0,9}", re.ASCII)  # of a tool
 _LATEST = 253_000_000_000.0  # seconds since 1970: the year 9987
 _LONGEST_PATH = 4000  # characters
 
@@ -178,8 +179,17 @@ def _are_texts(value: Any) -> bool:
 
 
 def _are_tools(value: Any) -> bool:
-    return type(value) is list and all(
-        _is_table(tool) and _is_text(tool.get("name")) for tool in value
+    return type(value) is list and all(_is_table(tool) and _is_tool(tool) for tool in value)
+
+
+def _is_tool(table: dict[str, Any]) -> bool:
+    texts = ("name", "version", "description", "category")
+    return (
+        all(_is_text(table.get(key)) for key in texts)
+        and _FULL_NAME.fullmatch(f"{table['name']}@{table['version']}") is not None
+        and _are_texts(table.get("tags"))
+        and _or_none(_is_table)(table.get("touches"))
+        and _is_table(table.get("schema"))
     )
 
 

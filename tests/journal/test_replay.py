@@ -497,6 +497,48 @@ async def test_a_hook_may_refuse_the_run(twice):
     assert CALLS == ["asked"]
 
 
+def offered(version, word):
+    @tool(name="offered", version=version)
+    async def offered(n: int = 1) -> str:
+        return f"{word} {n}"
+
+    offered.description = word
+    return offered
+
+
+async def test_tools_are_those_of_the_record(new_runtime, printed):
+    """Also if some of them have changed since, or newer versions of them exist."""
+    model = ScriptedProvider([ToolCall("1", "offered", {"n": 2}), "done"])
+    options = {"model": "scripted/m", "providers": [model]}
+    source = """
+        local agent = Agent.create{tools = {"offered"}}
+        print(agent:execute("go").tool_calls[1].result, Tool.get("offered").version)
+        print(offered{}, Tool.call("offered@1", {n = 3}))
+    """
+    ids = []
+
+    @tool(name="offered", version="2")
+    async def changed(m: str) -> str:
+        """Something else."""
+
+    async with new_runtime(tools=[offered("1", "old"), offered("2", "new")], **options) as runtime:
+        from llmspell.spell import parse_spell
+
+        spell = parse_spell(source.encode(), name="s", file="s.lua")
+        await runtime.run(spell, begun=ids.append)
+    assert printed == ["new 2\t2", "new 1\told 3"]
+    for tools in (
+        [offered("1", "old"), changed],
+        [offered("1", "other"), offered("2", "new"), offered("3", "newest")],
+        [offered("1", "old")],
+        [],
+    ):
+        printed.clear()
+        async with new_runtime(tools=tools) as runtime:
+            await runtime.replay(ids[0])
+        assert printed == ["new 2\t2", "new 1\told 3"]
+
+
 async def test_until(new_runtime, printed):
     ids = []
     async with new_runtime(tools=[work]) as runtime:
