@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ def do_work(
     gc.freeze()
     gc.enable()
     bill = CostSummary(shown=not options.quiet)
-    with interruptible(), bill:
+    printing = redirect_stdout(sys.stderr) if options.json else nullcontext()
+    with interruptible(), bill, printing:  # Python tools may print as well
         result = asyncio.run(_do(work, options, observers, bill, typed=typed))
     if options.json:
         write_line(sys.stdout, for_programs(result))

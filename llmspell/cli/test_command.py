@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def _test(paths: tuple[str, ...], **values: Any) -> None:
     )
     options = RunOptions.of(values)
     progress = TestReporter(shown=sys.stdout.isatty() or options.verbose, quiet=values["as_json"])
-    with interruptible():
+    printing = redirect_stdout(sys.stderr) if values["as_json"] else nullcontext()
+    with interruptible(), printing:
         results = virtual_time.run(_run(files, plan, options, progress))
     if plan.filter and not any(result.tests or result.failure for result in results):
         raise Misuse(

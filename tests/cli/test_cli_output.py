@@ -139,3 +139,9 @@ def test_a_table_with_mixed_keys_is_shown_in_order(llmspell):
     assert json.loads(done.out) == {"1": 1, "5": "five", "x": {"a": "<function>", "b": 2}}
     done = llmspell("exec", "--json", "return {1, x = 2}")
     assert done.out == '{"1": 1, "x": 2}\n'
+
+
+def test_what_python_prints_is_not_among_the_json(llmspell, tools):
+    done = llmspell("exec", tools, "--json", "print('lua') return mutter{lines = 1}")
+    assert (done.code, done.out) == (0, '"done"\n')
+    assert done.err.splitlines() == ["lua", "muttered 0"]

@@ -144,3 +144,11 @@ def test_nobody_is_there_and_nothing_is_recorded(llmspell, write):
     assert "ask_test.lua:1: the test has no answer for: Tea?" in done.out
     assert "hint: give the run its answers: Test.run(SPELL, {answers = " in done.out
     assert llmspell("runs").out == "no runs have been recorded here\n"
+
+
+def test_what_python_prints_is_not_among_the_json(llmspell, tools, write):
+    write("llmspell.toml", f"[tools]\nmodules = ['{tools.removeprefix('--tools=')}']\n")
+    write("a_test.lua", 'it("prints", function() mutter{lines = 1} end)')
+    done = llmspell("test", "--json")
+    assert json.loads(done.out)[0]["tests"][0]["status"] == "passed"
+    assert done.err == "muttered 0\n"
