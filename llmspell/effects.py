@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,12 +10,22 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from llmspell.concurrency import Answer
 from llmspell.effect_paths import BESIDE
+from llmspell.errors import (
+    ENDS_RUN,
+    EffectError,
+    LimitExceeded,
+    ReplayError,
+    RunSuspended,
+    ungrouped,
+)
 from llmspell.signature import Signature
 from llmspell.values import LuaFunction, Value
 
 if TYPE_CHECKING:
     from llmspell.permissions import Need
     from llmspell.spending.estimate import Estimate
+
+log = logging.getLogger("llmspell.driver")
 
 Service = TypeVar("Service")
 
@@ -115,6 +126,21 @@ class Effect:
         path = f"{self.path}.{self._calls}"
         self._calls += 1
         return (run or self.run).call(function, list(args), path)
+
+
+def as_effect_error(
+    name: str, error: BaseException
+) -> EffectError | LimitExceeded | ReplayError | RunSuspended:
+    """Return what the failure of an effect is to hooks, to the record and to the spell.
+
+    An unexpected exception is logged, and becomes an EffectError. What ends the run is returned as
+    it is.
+    """
+    first = ungrouped(error)
+    if isinstance(first, (EffectError, *ENDS_RUN)):
+        return first
+    log.error("%s failed", name, exc_info=error)
+    return EffectError(f"{name} failed: internal error ({type(first).__name__})")
 
 
 Perform = Callable[[Effect], Answer[Value]]

@@ -460,6 +460,10 @@ def error_classes(root: type[E]) -> Iterator[type[E]]:
         yield from error_classes(child)
 
 
+ENDS_RUN = (LimitExceeded, ReplayError, RunSuspended)
+"""Errors that end a run wherever they are raised; no spell catches them."""
+
+
 def ungrouped(error: BaseException) -> BaseException:
     """Return the error that a group of them stands for, such as one of `asyncio.TaskGroup`.
 
@@ -469,10 +473,7 @@ def ungrouped(error: BaseException) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     errors = [ungrouped(one) for one in error.exceptions]
-    ends_run = (
-        e for e in errors if isinstance(e, LlmspellError) and not isinstance(e, EffectError)
-    )
-    return next(ends_run, errors[0])
+    return next((one for one in errors if isinstance(one, ENDS_RUN)), errors[0])
 
 
 def effect_error_from(table: Any) -> EffectError | None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-
+from llmspell.effects import as_effect_error
 from llmspell.errors import (
     EffectError,
     InvalidResult,
     LimitExceeded,
     ReplayError,
     RunSuspended,
-    ungrouped,
 )
 from llmspell.lua import messages
 from llmspell.values import LuaFunction, NotPlain, Value
-
-log = logging.getLogger("llmspell.driver")
 
 
 class Replies:
@@ -40,17 +36,12 @@ class Replies:
         self, task: int, name: str, functions: list[LuaFunction], error: BaseException
     ) -> bytes:
         """Return the reply to an effect that failed; the spell sees only errors of effects."""
-        error = ungrouped(error)
-        if isinstance(error, LimitExceeded):
-            self.fatal = error
-            return messages.kill(task, error.limit, error.message)
-        if isinstance(error, (ReplayError, RunSuspended)):
-            self.fatal = error
-            return messages.kill(task, "replay", error.message)
-        if not isinstance(error, EffectError):
-            log.error("%s failed", name, exc_info=error)
-            error = EffectError(f"{name} failed: internal error ({type(error).__name__})")
-        return messages.refusal(task, error.as_table()) + _releases(functions)
+        failure = as_effect_error(name, error)
+        if isinstance(failure, EffectError):
+            return messages.refusal(task, failure.as_table()) + _releases(functions)
+        self.fatal = failure
+        limit = failure.limit if isinstance(failure, LimitExceeded) else "replay"
+        return messages.kill(task, limit, failure.message)
 
 
 def _releases(functions: list[LuaFunction]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmspell.concurrency import Answer, gather, settled
 from llmspell.eager_steps import Steps, run_eagerly, run_steps
-from llmspell.effects import Effect, Handler, Perform
+from llmspell.effects import Effect, Handler, Perform, as_effect_error
 from llmspell.errors import EffectError, HookHalted, InvalidArguments, LlmspellError
 from llmspell.hooks.plan import Plan, Wanted
 from llmspell.hooks.points import Phase
@@ -141,10 +141,13 @@ class Dispatch:
                 wanted = plan.redirect
                 answer = self._perform(call, wanted) if wanted else self._call(call.effect)
                 result = (yield answer) if hasattr(answer, "__await__") else answer
-            except EffectError:
-                delay = plan.next_delay()
-                if delay is None:
+            except Exception as error:
+                failure = as_effect_error(call.effect.name, error)
+                delay = plan.next_delay() if isinstance(failure, EffectError) else None
+                if delay is None and failure is error:
                     raise
+                if delay is None:
+                    raise failure from error
             else:
                 for cache, place, ttl in plan.cached_in:
                     cache.put(place, result, ttl)

@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
 from llmspell.concurrency import Answer, is_cancelled, settled
-from llmspell.effects import Effect, Perform
+from llmspell.effects import Effect, Perform, as_effect_error
 from llmspell.errors import (
     EffectError,
     InvalidResult,
@@ -17,7 +17,7 @@ from llmspell.errors import (
 )
 from llmspell.journal.labels import shown
 from llmspell.journal.ledger import Ledger, PendingLeaf
-from llmspell.journal.recording import STOPS, Judge, Recording, Verdict
+from llmspell.journal.recording import Judge, Recording, Verdict
 from llmspell.journal.stored_values import Arguments
 from llmspell.values import NotPlain, Value
 
@@ -131,8 +131,10 @@ class Leaves:
         try:
             result = self._call(effect)
         except Exception as error:
-            self._failed(asked, error)
-            raise
+            failure = self._failed(asked, error)
+            if failure is error:
+                raise
+            raise failure from error
         if type(result) is CoroutineType or hasattr(result, "__await__"):
             return _Awaited(self, asked, result)
         self._succeeded(asked, result)
@@ -146,12 +148,12 @@ class Leaves:
             if is_cancelled() or self._recording.leaving():
                 self.cancelled(asked)
                 raise
-            failure = _internal(asked.name, error)
-            self._failed(asked, failure)
-            raise failure from error
+            raise self._failed(asked, as_effect_error(asked.name, error)) from error
         except Exception as error:
-            self._failed(asked, error)
-            raise
+            failure = self._failed(asked, error)
+            if failure is error:
+                raise
+            raise failure from error
         self._succeeded(asked, result)
         return result
 
@@ -171,18 +173,17 @@ class Leaves:
         try:
             text = recording.text_of(result)
         except EffectError as error:
-            unplain = _unplain(asked.name, result, error)
-            self._failed(asked, unplain)
-            raise unplain from error
+            raise self._failed(asked, _unplain(asked.name, result, error)) from error
         self._end(asked, "ok", text)
 
-    def _failed(self, asked: PendingLeaf, error: Exception) -> None:
-        if isinstance(error, STOPS):
+    def _failed(self, asked: PendingLeaf, error: Exception) -> BaseException:
+        """Record a failure; return what to raise, which is what a replay raises."""
+        failure = as_effect_error(asked.name, error)
+        if isinstance(failure, EffectError):
+            self._end(asked, "error", self._recording.text_of(failure.as_table()))
+        else:
             self._recording.close(asked)
-            return
-        seen = error if isinstance(error, EffectError) else _internal(asked.name, error)
-        text = self._recording.text_of(seen.as_table())
-        self._end(asked, "error", text)
+        return failure
 
     def _end(self, asked: PendingLeaf, kind: str, text: str, *, lazily: bool = False) -> None:
         recording = self._recording
@@ -267,11 +268,6 @@ class _Again:
         if not self._begun:
             self._begun = True
             self._history.drop(self._recorded)
-
-
-def _internal(name: str, error: BaseException) -> EffectError:
-    """Return what a spell sees of an unexpected exception."""
-    return EffectError(f"{name} failed: internal error ({type(error).__name__})")
 
 
 def _unplain(name: str, result: Value, error: EffectError) -> InvalidResult:

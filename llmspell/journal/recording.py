@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Literal, cast
 from llmspell.clock import now
 from llmspell.effect_paths import all_above
 from llmspell.effects import Effect
-from llmspell.errors import LimitExceeded, LlmspellError, ReplayError, RunSuspended
+from llmspell.errors import (
+    ENDS_RUN,
+    LimitExceeded,
+    LlmspellError,
+    ReplayError,
+    RunSuspended,
+)
 from llmspell.journal.abandoned_effects import AbandonedEffects
 from llmspell.journal.ledger import Call, Ledger, PendingLeaf
 from llmspell.journal.parking import Parking
@@ -38,7 +44,6 @@ LATE, BACK = "late", "back"
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
 # Errors that suspend a run, so that it can be resumed; all others end it.
-STOPS = (LimitExceeded, ReplayError, RunSuspended)
 
 
 def new_id() -> str:
@@ -266,7 +271,7 @@ class Recording:
         Wait with it while the run may be stopping: then the effect is not over.
         """
         is_error = isinstance(error, Exception)
-        if isinstance(error, STOPS) or (not is_error and self.may_leave()):
+        if isinstance(error, ENDS_RUN) or (not is_error and self.may_leave()):
             self._doubtful.append(note)
         elif is_error:
             note()
@@ -363,7 +368,7 @@ class Recording:
         if self.history and not self.history.over and isinstance(error, ReplayError):
             self.ledger.leave()  # it never went beyond its record: nothing has changed
             return
-        stops = not isinstance(error, LlmspellError) or isinstance(error, STOPS)
+        stops = not isinstance(error, LlmspellError) or isinstance(error, ENDS_RUN)
         due = error.due if isinstance(error, RunSuspended) else None
         self.ledger.finish(
             "suspended" if stops else "failed",

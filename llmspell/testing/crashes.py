@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import pickle
 import signal
 import tempfile
 import traceback
@@ -158,7 +158,8 @@ def _run_in_child(scenario: _Scenario, *, kill: int = 0, resume: bool = False) -
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and kill:
         return None
-    outcome = json.loads(output) if output else {"failed": f"the process ended with {status}"}
+    ended = {"failed": f"the process ended with {status}"}
+    outcome = pickle.loads(output) if output else ended  # noqa: S301 - our own process wrote it
     assert "failed" not in outcome, outcome["failed"]  # noqa: S101 - it is an assertion
     return outcome["result"]
 
@@ -170,8 +171,8 @@ def _child_main(scenario: _Scenario, writing: int, kill: int, *, resume: bool) -
     except BaseException:  # noqa: BLE001 - the parent process reports it
         outcome = {"failed": traceback.format_exc()}
     finally:
-        with suppress(OSError):
-            os.write(writing, json.dumps(outcome).encode())
+        with suppress(OSError), os.fdopen(writing, "wb") as pipe:
+            pickle.dump(outcome, pipe)
         os._exit(0)
 
 

@@ -258,3 +258,21 @@ async def test_a_lua_hook_that_fails_is_reported_with_its_line(lua, caplog):
     )
     assert "shaky" in caplog.text
     assert "test.lua:2: oops" in caplog.text
+
+
+@pytest.mark.parametrize("record", [False, True])
+async def test_a_hook_sees_an_exception_that_no_handler_should_raise(new_runtime, record):
+    source = "return probe('fail', {message = 'oops', code = 'other'})"
+    seen = []
+
+    def forgive(call):
+        seen.append(call.error.message)
+        return Replace("forgiven")
+
+    ids = []
+    async with new_runtime(record=record) as runtime:
+        runtime.hooks.on_error("probe.fail")(forgive)
+        assert await runtime.execute(source, begun=ids.append) == "forgiven"
+        assert seen == ["probe.fail failed: internal error (ValueError)"]
+        if record:
+            assert await runtime.replay(ids[0]) == "forgiven"

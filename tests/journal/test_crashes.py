@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from llmspell.config import Project
+from llmspell.human import Question
 from llmspell.journal.reader import Reader
 from llmspell.providers.messages import ModelRequest, ToolCall
 from llmspell.spell import parse_spell
@@ -81,6 +82,35 @@ SPELLS = {
         end
         return #Task.map({"1", "2"}, child)
     """,
+    "hooks": """
+        Hook.before("tool.call", function(call)
+          if call.args.args.name ~= "hooked" then return end
+          work{name = "from a hook"}
+          return Hook.modify{name = "work", args = {name = "changed"}}
+        end)
+        Hook.after("state.set", function() State.increment("sets") end)
+        Hook.on_error("tool.call", function() return Hook.fork{{"state.set", {key = "failed", value = 1}}} end)
+        local out = {work{name = "hooked"}, try(fails, {name = "no"})}
+        Task.map({1, 2}, function(i) State.set("k" .. i, i) end)
+        out[3] = Spell.run([[
+          local within = 0
+          Hook.before("tool.call", function() os.time() within = within + 1 end)
+          return {work{name = "in a child"}, within}
+        ]], {grants = {tool = {"work"}}})
+        return {out, State.get("sets"), State.get("failed")}
+    """,
+    "streams": """
+        local agent = Agent.create{tools = {"work"}}
+        local pieces = {}
+        for piece in agent:stream("streamed") do pieces[#pieces + 1] = piece end
+        for piece in agent:stream("left early") do break end
+        return {pieces, (agent:prompt("at once"))}
+    """,
+    "people": """
+        local answer = Human.ask("Go on?", {choices = {"yes", "no"}})
+        local approved = Human.approve("to work", {name = "work for " .. answer})
+        return work(approved)
+    """,
 }
 
 
@@ -118,8 +148,10 @@ def says(request: ModelRequest) -> str | ToolCall:
 def test_a_kill_after_every_effect(name, tmp_path):
     spell = parse_spell(SPELLS[name].encode(), name=name, file=f"{name}.lua")
     options = {"script": says, "tools": tools_of(tmp_path), "project": Project(tmp_path)}
-    assert crash_matrix(spell, **options) >= 4
+    options["answers"] = lambda asked: "yes" if isinstance(asked, Question) else True
+    assert crash_matrix(spell, **options) >= 3
     once = {"steps": 5, "tasks": 8 + 8 * 3, "agents": 3, "state": 0, "child": 4}
+    once |= {"hooks": 4, "streams": 3, "people": 1}
     assert len(done_outside(tmp_path)) == once[name]
 
 

@@ -26,6 +26,11 @@ def test_a_spell_that_survives_every_kill(tmp_path):
     assert not (tmp_path / ".llmspell").exists()
 
 
+def test_a_result_may_be_anything_that_a_spell_can_return(tmp_path):
+    source = "os.time() return {1, nil, 3, [9] = '\\255'}"
+    assert crash_matrix(spell(source), project=Project(tmp_path)) == 1
+
+
 def test_a_spell_that_knows_how_often_it_was_begun_does_not(tmp_path):
     count = tmp_path / "count"
 
