@@ -113,6 +113,8 @@ def _wrong_keys(table: dict[str, Any]) -> list[str]:
     for key, kind in _KEYS.items():
         if not isinstance(table.get(key, kind()), kind):
             problems.append(f"{key} must be a {type_of(kind())}")
+    if not str(table.get("name", "")).isprintable():
+        problems.append("name must be one line without control characters")
     return problems
 
 

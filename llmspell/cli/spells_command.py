@@ -8,6 +8,7 @@ import click
 
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError
+from llmspell.permissions import printable
 from llmspell.spell_lookup import named_spells, read_spell, shipped_spells
 
 
@@ -22,7 +23,7 @@ def command() -> None:
         if spells:
             click.secho(title, bold=True)
         for name, path in spells:
-            print(f"  {name:<{width}}  {_description(path)}".rstrip())
+            print(f"  {name:<{width}}  {printable(_description(path))}".rstrip())
 
 
 def _description(path: Path) -> str:

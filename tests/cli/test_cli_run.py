@@ -174,6 +174,11 @@ def test_a_broken_spell_does_not_hide_the_others(llmspell, write):
     assert "counter" in listed.out
 
 
+def test_a_description_does_not_forge_another_spell(llmspell, write):
+    write("spells/tea.lua", "", 'description = "Tea.\\n  cake  \\u001b[2K"')
+    assert "  tea        Tea.\\n  cake  \\x1b[2K\n" in llmspell("spells").out
+
+
 def test_a_spell_outside_the_project(llmspell, tmp_path, project):
     (tmp_path / "out.lua").write_text("local x = nil\nreturn x.y\n")
     near = llmspell("../out.lua")

@@ -108,6 +108,8 @@ def test_lines_count_as_in_the_file(start):
         ("[params]\na = { type = 'str' }", "params.a: unknown type 'str'"),
         ("[params]\na = { type = ['string'] }", "params.a: unknown type"),
         ("[params]\na = { help = 5 }", "params.a: help"),
+        ('name = "tea\\nforged"', "name must be one line without control characters"),
+        ('name = "tea\\u001b[2K"', "name must be one line without control characters"),
         ("[params]\nhelp = 'x'", "params.help: --help shows the parameters"),
         (
             "[params]\nno_loud = 'x'\nloud = true",
