@@ -170,6 +170,8 @@ class Handler:
         replayed: Called with the recorded outcome when a leaf is answered from the record, or with
             the partial outcome recorded when it was cancelled. It is called immediately, even if
             the answer is due later.
+        restore: Called in a resumed run when the recorded result of a leaf is due, with that result
+            and how many seconds ago it began, to do again what may have ended with the process.
     """
 
     name: str
@@ -183,6 +185,7 @@ class Handler:
     check_result: Callable[[Value], None] | None = None
     so_far: Callable[[Effect], Value] | None = None
     replayed: Callable[[Effect, Value], None] | None = None
+    restore: Callable[[Effect, Value, float], None] | None = None
 
     @cached_property
     def signature(self) -> Signature:

@@ -173,6 +173,11 @@ def model_then(run: RecordedRun) -> str | None:
     return given_to(run).get("model") if "ungranted" not in run.setup else None
 
 
+def was_in_memory(run: RecordedRun) -> bool:
+    """Return whether a run had its state in memory because it was told so."""
+    return given_to(run).get("in_memory") is True
+
+
 def given_to(run: RecordedRun) -> dict[str, Any]:
     """Return the terms that a run was given, which are not from the settings."""
     return run.setup.get("given") or {}

@@ -35,6 +35,7 @@ class HostOptions(NamedTuple):
     budget: Budget | Mapping[str, Any] | None
     isolate: bool | None
     model: str | None = None
+    in_memory: bool = False
 
 
 class RunConfig:
@@ -67,7 +68,7 @@ class RunConfig:
         self._given_budget = _amounts(given.budget, settings.budget)
         self._limits = replace(settings.limits, **self._given_limits)
         self._budget = replace(settings.budget, **self._given_budget)
-        self._model = given.model
+        self._model, self._in_memory = given.model, given.in_memory
         self._isolate, self._usual_isolate = given.isolate, settings.isolate
 
     def check(self) -> None:
@@ -120,6 +121,7 @@ class RunConfig:
                 "denied": plain(self._denied),
                 "isolate": self._isolate,
                 "model": self._model,
+                "in_memory": self._in_memory,
             },
         )
 
@@ -156,6 +158,7 @@ class RunConfig:
                 "denied": plain(denied),
                 "isolate": isolate,
                 "model": self._model or resume_inputs.model_then(run),
+                "in_memory": self._in_memory,
             },
         )
 

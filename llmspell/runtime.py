@@ -42,7 +42,7 @@ from llmspell.spending.account import Account
 from llmspell.spending.prices import Prices
 from llmspell.spending.spent import Spending
 from llmspell.state import Store
-from llmspell.stores import Stores
+from llmspell.stores import Stores, is_in_memory
 from llmspell.tools.registry import Tools
 from llmspell.tools.tool import Tool
 from llmspell.values import Value, plain
@@ -194,6 +194,7 @@ class Runtime:
             budget,
             isolate,
             model,
+            store is not None and is_in_memory(store),
         )
         self.bridges = all_bridges(bridges)
         self._run_config = RunConfig(self._given, self.project, self.models, self.bridges)

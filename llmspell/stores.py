@@ -79,6 +79,13 @@ def _no_store(backend: str, problem: str) -> StateError:
     )
 
 
+def is_in_memory(store: Store) -> bool:
+    """Return whether a store is of this process only."""
+    from llmspell.state import MemoryStore
+
+    return isinstance(store, MemoryStore)
+
+
 def _open_memory() -> Store:
     from llmspell.state import MemoryStore
 

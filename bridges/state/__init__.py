@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 from itertools import count
+from types import EllipsisType
 
 from llmspell.bridge import Bridge
 from llmspell.callback_tasks import problem_in_call
@@ -36,13 +37,45 @@ def _once(effect: Effect) -> Store:
     return store
 
 
+def _restore_value(effect: Effect, value: Value, expires_in: float | EllipsisType | None) -> None:
+    """Store a value again whose writing was recorded, if the store is of this process only.
+
+    With `...` the key keeps its time to live.
+    """
+    from llmspell.state import MemoryStore
+
+    store = effect.run[Store]  # type: ignore[type-abstract]
+    if isinstance(store, MemoryStore) and store.lacks(effect.run[Recording].id):
+        scope, key = effect.bound.get("scope", ""), effect.bound["key"]
+        left = store.expires_in(scope, key) if isinstance(expires_in, EllipsisType) else expires_in
+        store.restore(scope, key, value, left)
+
+
+def _restore_put(effect: Effect, result: Value, ago: float) -> None:  # noqa: ARG001
+    ttl = effect.bound.get("ttl")
+    _restore_value(effect, effect.bound.get("value"), None if ttl is None else ttl - ago)
+
+
+def _restore_if_stored(effect: Effect, stored: Value, ago: float) -> None:  # noqa: ARG001
+    if stored:
+        _restore_value(effect, effect.bound.get("value"), ...)
+
+
+def _restore_sum(effect: Effect, total: Value, ago: float) -> None:  # noqa: ARG001
+    _restore_value(effect, total, ...)
+
+
+def _restore_deleted(effect: Effect, existed: Value, ago: float) -> None:  # noqa: ARG001
+    _restore_value(effect, None, None)
+
+
 @bridge.effect(repeatable=True)
 def get(effect: Effect, key: str, scope: str = "") -> Answer[Value]:
     """The value of a key, or nil."""
     return effect.run[Store].get(scope, key)  # type: ignore[type-abstract]
 
 
-@bridge.effect("set", repeatable=True)
+@bridge.effect("set", repeatable=True, restore=_restore_put)
 def put(
     effect: Effect, key: str, value: Value = None, ttl: Seconds | None = None, scope: str = ""
 ) -> Awaitable[None] | None:
@@ -87,7 +120,7 @@ async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
     return list(await settled(effect.run[Store].read(scope, key)))  # type: ignore[type-abstract]
 
 
-@bridge.effect(repeatable=_can_repeat)
+@bridge.effect(repeatable=_can_repeat, restore=_restore_if_stored)
 def commit(
     effect: Effect, key: str, value: Value = None, version: int | None = None, scope: str = ""
 ) -> Answer[bool]:
@@ -95,7 +128,7 @@ def commit(
     return _once(effect).commit(scope, key, value, version)
 
 
-@bridge.effect(repeatable=_can_repeat)
+@bridge.effect(repeatable=_can_repeat, restore=_restore_if_stored)
 def compare_and_set(
     effect: Effect, key: str, expected: Value = None, value: Value = None, scope: str = ""
 ) -> Answer[bool]:
@@ -103,7 +136,7 @@ def compare_and_set(
     return _once(effect).compare_and_set(scope, key, expected, value)
 
 
-@bridge.effect(repeatable=_can_repeat)
+@bridge.effect(repeatable=_can_repeat, restore=_restore_deleted)
 def delete(effect: Effect, key: str, scope: str = "") -> Answer[bool]:
     """Delete a key; returns whether it existed."""
     return _once(effect).delete(scope, key)
@@ -115,7 +148,7 @@ def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str
     return effect.run[Store].keys(scope, pattern)  # type: ignore[type-abstract]
 
 
-@bridge.effect(repeatable=_can_repeat)
+@bridge.effect(repeatable=_can_repeat, restore=_restore_sum)
 def increment(
     effect: Effect,
     key: str,

@@ -21,7 +21,7 @@ from llmspell.journal.locks import is_running
 from llmspell.journal.reader import Reader, due_runs
 from llmspell.journal.recording import Judge, Verdict
 from llmspell.journal.records import BegunEffect, is_due
-from llmspell.resume_inputs import model_then
+from llmspell.resume_inputs import model_then, was_in_memory
 from llmspell.runtime import Runtime
 from llmspell.values import Value
 
@@ -74,7 +74,7 @@ def resume(run: str, options: RunOptions, unfinished: str = "ask") -> None:
 
 
 def as_then(run: str, options: RunOptions) -> RunOptions:
-    """Return the options with the model that the run was given, unless one is given now.
+    """Return the options with the model and the state that the run was given, unless given now.
 
     Raises:
         Misuse: The run is not to be recorded, although it continues from its record.
@@ -84,10 +84,10 @@ def as_then(run: str, options: RunOptions) -> RunOptions:
             "a run that continues from its record is recorded further",
             hint="leave out --no-record, or run the spell from its beginning",
         )
-    if options.model:
-        return options
     with Reader.open(find_project().journal_file) as reader:
-        return replace(options, model=model_then(reader.run(run)))
+        recorded = reader.run(run)
+    state = options.state or ("memory" if was_in_memory(recorded) else None)
+    return replace(options, model=options.model or model_then(recorded), state=state)
 
 
 def _resume_apart(run: str) -> int:

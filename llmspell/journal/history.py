@@ -9,6 +9,7 @@ has been requested again, and Lua has had as many turns.
 from __future__ import annotations
 
 import asyncio
+import time
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Container, Sequence
@@ -38,6 +39,9 @@ STUCK = 1.0
 _PASSES = 1000  # of the event loop, which may have had no time until now
 
 
+Restore = Callable[[Value, float], None]
+
+
 class Batch(NamedTuple):
     """What Lua was told at one turn: the names of the messages, and the calls made by leaves."""
 
@@ -51,15 +55,17 @@ class RecordedLeaf:
 
     Attributes:
         ended: Leaves that its outcome cancelled; they must be requested before it is delivered.
+        restore: What to do when its result is delivered; see `Handler`.
     """
 
-    __slots__ = ("asked", "effect", "ended", "future", "given")
+    __slots__ = ("asked", "effect", "ended", "future", "given", "restore")
 
     def __init__(self, effect: RecordedEffect) -> None:
         self.effect = effect
         self.ended: list[RecordedLeaf] = []
         self.asked = self.given = False
         self.future: asyncio.Future[None] | None = None
+        self.restore: Restore | None = None
 
     def outcome(self) -> Value:
         """Return what the leaf returned, or raise what it raised."""
@@ -143,9 +149,16 @@ class History:
         self._reader.close()
 
     def find(
-        self, path: str, name: str, args: dict[str, Value], digest: bytes
+        self,
+        path: str,
+        name: str,
+        args: dict[str, Value],
+        digest: bytes,
+        restore: Restore | None = None,
     ) -> RecordedLeaf | None:
         """Return the recorded leaf that is requested at a path, or None if there is none.
+
+        `restore` is called when its result is due.
 
         Raises:
             JournalMismatch: A different leaf was recorded there.
@@ -161,7 +174,7 @@ class History:
             self.failure = self.divergence.mismatch(found.effect, name, args)
             raise self.failure
         left.popleft()  # a later request at this path is a repetition
-        found.asked = True
+        found.asked, found.restore = True, restore
         self._go_on()
         return found
 
@@ -289,6 +302,9 @@ class History:
 
     def _give(self, recorded: RecordedLeaf) -> None:
         recorded.given = True
+        effect = recorded.effect
+        if recorded.restore is not None and effect.kind == "ok":
+            recorded.restore(effect.outcome, time.time() - effect.started)
         if recorded.future is not None and not recorded.future.done():
             recorded.future.set_result(None)
 

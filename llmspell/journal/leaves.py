@@ -35,7 +35,7 @@ def _always(_: Effect) -> bool:
 class Leaves:
     """The leaves of one effect name in one run."""
 
-    __slots__ = ("_again", "_call", "_lazily", "_ledger", "_recording", "_so_far")
+    __slots__ = ("_again", "_call", "_lazily", "_ledger", "_recording", "_restore", "_so_far")
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Leaves:
         again: Callable[[Effect], bool] = _always,
         lazily: bool = False,
         so_far: Callable[[Effect], Value] | None = None,
+        restore: Callable[[Effect, Value, float], None] | None = None,
     ) -> None:
         """Prepare.
 
@@ -54,9 +55,11 @@ class Leaves:
             again: Returns whether a leaf may be repeated if it is unknown whether it was performed.
             lazily: Whether a result of None may be recorded with the next commit.
             so_far: Returns what to record for a leaf that is cancelled.
+            restore: Does a recorded leaf again where that may have ended with the process.
         """
         self._recording, self._call = recording, call
         self._again, self._lazily, self._so_far = again, lazily, so_far
+        self._restore = None if recording.is_replay else restore
         self._ledger = cast("Ledger", recording.ledger)  # a replay has none, and performs none
 
     def perform(self, effect: Effect) -> Answer[Value]:
@@ -75,7 +78,8 @@ class Leaves:
         history = recording.history
         if history is None:
             return self._live(effect, arguments)
-        recorded = history.find(effect.path, effect.name, effect.args, arguments.digest)
+        restore = partial(self._restore, effect) if self._restore else None
+        recorded = history.find(effect.path, effect.name, effect.args, arguments.digest, restore)
         if recorded is not None:
             if effect.name == MODULE and not recording.is_replay:
                 return self._anew(effect)

@@ -233,7 +233,8 @@ def _are_given(value: Any) -> bool:
         return False
     if not _or_none(_are_grants)(value.get("denied")):
         return False
-    if not _or_none(lambda chosen: type(chosen) is bool)(value.get("isolate")):
+    is_choice = _or_none(lambda chosen: type(chosen) is bool)
+    if not (is_choice(value.get("isolate")) and is_choice(value.get("in_memory"))):
         return False
     amounts = (("limits", _are_limits), ("budget", _is_budget))
     return all(value.get(name) in (None, []) or check(value[name]) for name, check in amounts)

@@ -31,7 +31,11 @@ class Journal:
         if handler.leaf is False:
             return noted if composites else call
         leaf: Perform = Leaves(
-            recording, call, again=handler.may_repeat, so_far=handler.so_far
+            recording,
+            call,
+            again=handler.may_repeat,
+            so_far=handler.so_far,
+            restore=handler.restore,
         ).perform
         if handler.costs:
             leaf = _paid_for(recording, leaf)

@@ -46,6 +46,9 @@ class MemoryStore(Store):
     """A store in this process's memory. See `Store`; all methods but `update` answer synchronously.
 
     Readers ignore keys whose ttl has expired; later writes free their memory, a few keys at a time.
+
+    A recorded run that is resumed by another process finds nothing of what it had written, so its
+    recorded writes are restored.
     """
 
     def __init__(self) -> None:
@@ -54,6 +57,7 @@ class MemoryStore(Store):
         self._versions = count(1)
         self._updates = Updates()
         self._watches = Watches()
+        self._written_by: set[str] = set()  # the ids of recorded runs
 
     def get(self, scope: str, key: str) -> Value:
         check_address(scope, key)
@@ -145,8 +149,30 @@ class MemoryStore(Store):
             self._put(e.scope, e.key, decode(e.text), expires)
         return len(entries)
 
-    def once(self, done: str) -> MemoryStore:  # noqa: ARG002 - its memory ends with the process anyway
+    def once(self, done: str) -> MemoryStore:
+        """Return the store itself: it knows nothing of another process's writes."""
+        self._written_by.add(done.partition("/")[0].partition(":")[0])
         return self
+
+    def lacks(self, run: str) -> bool:
+        """Return whether the run with an id has only written in another process, if at all."""
+        return run not in self._written_by
+
+    def restore(self, scope: str, key: str, value: Value, expires_in: float | None) -> None:
+        """Store what was written in another process, of which watches have been told there."""
+        watches, self._watches = self._watches, Watches()
+        try:
+            if expires_in is not None and expires_in <= 0:
+                self._remove(scope, key)
+            else:
+                self.set(scope, key, value, expires_in)
+        finally:
+            self._watches = watches
+
+    def expires_in(self, scope: str, key: str) -> float | None:
+        """Return in how many seconds a key expires; None for never."""
+        entry = self._entry(scope, key)
+        return None if entry is None or entry.expires is None else entry.expires - monotonic()
 
     async def close(self) -> None:
         self._scopes.clear()
