@@ -45,7 +45,11 @@ ADD = {
 
 def talk(url, api_key):
     return httpx2.Client(
-        base_url=url, headers={"authorization": f"Bearer {api_key}"}, timeout=60, trust_env=False
+        base_url=url,
+        headers={"authorization": f"Bearer {api_key}"},
+        timeout=60,
+        limits=httpx2.Limits(max_keepalive_connections=0),  # the server soon closes what is idle
+        trust_env=False,
     )
 
 
