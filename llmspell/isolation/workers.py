@@ -22,6 +22,7 @@ _ALLOWANCE = 3  # times the memory limit: for Lua, and for a message as bytes on
 _BASE = 64 << 20  # bytes that Python itself may need
 _START_TIMEOUT = 10  # seconds for a worker to start
 SPARES = 2  # workers kept ready, once more than one was needed
+REFILL_AFTER = 0.01  # seconds; the run that took a spare has a processor for its start meanwhile
 
 
 class Workers:
@@ -67,6 +68,7 @@ class Workers:
             await template.close()
 
     async def _refill(self) -> None:
+        await asyncio.sleep(REFILL_AFTER)
         while len(self._spares) < SPARES:
             self._spares.append(await self._fork())
 
