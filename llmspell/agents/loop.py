@@ -67,6 +67,7 @@ def _check_depth(effect: Effect, agent: Agent) -> None:
         raise AgentError(
             f"agent {agent.name!r} was prompted inside {depth} other prompts",
             hint="does a tool of an agent lead back to that agent?",
+            details={"depth": depth},
         )
 
 

@@ -77,13 +77,19 @@ class _Batch:
         return [self._done[n] for n in range(len(self._calls))]
 
     async def one(self, number: int, performed: Coroutine[Any, Any, Value] | EffectError) -> None:
-        """Await a call; an error becomes a result for the model."""
+        """Await a call; an error becomes a result for the model.
+
+        Prompts that are nested too deeply end all of them: each of their models could call again,
+        so that the requests would multiply at every level.
+        """
         call, record = self._calls[number], self.records[number]
         try:
             if isinstance(performed, EffectError):
                 raise performed
             record["result"] = value = await performed
         except EffectError as error:
+            if isinstance(error, AgentError) and "depth" in error.details:
+                raise
             record["error"] = error.message
             self._done[number] = failure(call, error)
         else:

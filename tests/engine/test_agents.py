@@ -265,24 +265,32 @@ async def test_an_agent_cannot_wait_for_itself(script):
     assert "prompted by its own tool" in result
 
 
-async def test_agents_that_are_each_others_tools_come_to_an_end(script):
+@pytest.mark.parametrize(
+    "tool_of_b",
+    [
+        "a",
+        "{name = 'a', params = {input = 'string'}, run = function() return a:fork():execute('x').text end}",
+    ],
+)
+async def test_agents_that_are_each_others_tools_come_to_an_end(script, tool_of_b):
+    """At once, although each model would call again whatever it is told."""
+    requests = []
+
     def reply(request):
-        last = request.messages[-1]
-        if last.role == "tool":
-            return last.content[0].content[0].text
+        requests.append(request)
         return ToolCall("1", request.tools[0].name, {"input": "x"})
 
-    result, requests = await script(
-        """
-        local a, b = Agent.create{name = "a"}, Agent.create{name = "b"}
-        a:with{tools = {tools = {b}}}
-        b:with{tools = {tools = {a}}}
-        return (a:prompt("x"))
-        """,
-        reply,
-    )
-    assert "agent 'a' was prompted inside 20 other prompts" in result
-    assert len(requests) == 40
+    with pytest.raises(SpellRuntimeError, match="was prompted inside 20 other prompts"):
+        await script(
+            f"""
+            local a, b = Agent.create{{name = "a"}}, Agent.create{{name = "b"}}
+            a:with{{tools = {{tools = {{b}}}}}}
+            b:with{{tools = {{tools = {{{tool_of_b}}}}}}}
+            a:prompt("x")
+            """,
+            reply,
+        )
+    assert len(requests) == 20
 
 
 async def test_a_conversation_that_is_forgotten_meanwhile_stays_forgotten(script):
