@@ -82,6 +82,18 @@ SPELLS = {
         end
         return #Task.map({"1", "2"}, child)
     """,
+    "state of a child": """
+        return Spell.run([[
+          Task.map({1, 2}, function(i) State.set("k" .. i, i, {ttl = 60}) end)
+          State.increment("n", 2)
+          State.update("n", function(n) return n * 5 end)
+          State.set("gone", 1)
+          State.delete("gone")
+          local swapped = {State.compare_and_set("n", 10, 11), State.compare_and_set("n", 10, 12)}
+          os.time()
+          return {State.get("n"), State.keys(), swapped}
+        ]])
+    """,
     "hooks": """
         Hook.before("tool.call", function(call)
           if call.args.args.name ~= "hooked" then return end
@@ -151,7 +163,7 @@ def test_a_kill_after_every_effect(name, tmp_path):
     options["answers"] = lambda asked: "yes" if isinstance(asked, Question) else True
     assert crash_matrix(spell, **options) >= 3
     once = {"steps": 5, "tasks": 8 + 8 * 3, "agents": 3, "state": 0, "child": 4}
-    once |= {"hooks": 4, "streams": 3, "people": 1}
+    once |= {"state of a child": 0, "hooks": 4, "streams": 3, "people": 1}
     assert len(done_outside(tmp_path)) == once[name]
 
 
