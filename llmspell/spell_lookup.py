@@ -144,7 +144,8 @@ def _not_found(name: str, project: Project) -> SpellNotFound:
         return SpellNotFound(f"the folder {name} has no main.lua", hint="name a file in it")
     known = named_spells(project)
     hint = did_you_mean(name, known, most=3, otherwise="list them with: llmspell spells")
-    return SpellNotFound(f"no spell named {name}", hint=hint)
+    shown = name or "''"
+    return SpellNotFound(f"no spell named {shown}", hint=hint)
 
 
 def _display(path: Path) -> str:

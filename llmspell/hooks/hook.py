@@ -9,6 +9,7 @@ from llmspell.concurrency import Answer, settled
 from llmspell.effect_patterns import SettingsPlace
 from llmspell.effects import Effect
 from llmspell.hooks.registered_hook import HookCall, HookFunction
+from llmspell.suggestions import similar
 from llmspell.values import Value
 
 if TYPE_CHECKING:
@@ -142,6 +143,15 @@ _POINTS = {
     "on_limit_exceeded": "limit.exceeded",
     "on_permission_denied": "permission.denied",
 }
+
+
+def check_methods(hook: Hook) -> None:
+    """Raise ValueError for a misspelt method, which would never be called."""
+    kind = type(hook)
+    unknown = [n for n in dir(kind) if n.startswith("on_") and n != "on_error"]
+    for name in unknown:
+        if not hasattr(Hook, name) and (meant := similar(name, [*_POINTS, "on_state_change"])):
+            raise ValueError(f"{kind.__name__}.{name} is never called; did you mean {meant[0]}?")
 
 
 def overrides(hook: Hook, method: str, base: type[Hook]) -> bool:

@@ -13,7 +13,7 @@ from llmspell.effect_patterns import PatternCheck, SettingsPlace, check_patterns
 from llmspell.effects import Effect
 from llmspell.hooks.cache import HookCache
 from llmspell.hooks.circuit_breaker import CircuitBreaker
-from llmspell.hooks.hook import Hook
+from llmspell.hooks.hook import Hook, check_methods
 from llmspell.hooks.points import Phase, parse_point
 from llmspell.hooks.registered_hook import HookFunction, ReentrancyGuard, RegisteredHook
 
@@ -141,13 +141,14 @@ class Hooks:
         """Register the methods of a `Hook` that its class overrides; `handle` as for `register`.
 
         Raises:
-            ValueError: As `register` does.
+            ValueError: As `register` does; or a method is misspelt.
             TypeError: It is not a `Hook`.
         """
         given: Any = hook
         if not isinstance(given, Hook):
             what = "a class: pass an instance" if isinstance(given, type) else "not a Hook"
             raise TypeError(f"{given!r} is {what}")
+        check_methods(hook)
         register = partial(
             self.register,
             timeout=hook.timeout,

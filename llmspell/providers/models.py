@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from llmspell.concurrency import Answer, settled
 from llmspell.errors import ConfigError, LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.request_coalescing import Caller, RequestCoalescer
@@ -105,8 +107,8 @@ class Models:
         provider = self._provider(name)
         settings = self._settings.get(name)
         if settings is not None and settings.share:
-            return await self._coalescer.complete(provider.complete, request)
-        return await provider.complete(request)
+            return await self._coalescer.complete(partial(_answer_of, provider), request)
+        return await _answer_of(provider, request)
 
     def join(self, request: ModelRequest, caller: Caller) -> AbstractContextManager[None]:
         """Join an identical request in flight, if the settings share it: `RequestCoalescer.join`."""
@@ -202,13 +204,31 @@ class Models:
             raise ProviderError(error.message, hint=error.hint, details=details) from None
 
 
+async def _answer_of(provider: Provider, request: ModelRequest) -> ModelResponse:
+    """Ask a provider, which may be somebody's own. Raises ProviderError for what it must not do."""
+    from llmspell.providers.messages import ModelResponse
+
+    try:
+        answer: Answer[Any] = provider.complete(request)
+        response = await settled(answer)
+    except LlmspellError:
+        raise
+    except Exception as error:
+        message = f"{provider.name}: {type(error).__name__}: {error}"
+        raise ProviderError(message, hint="see the traceback with --debug") from error
+    if not isinstance(response, ModelResponse):
+        message = f"{provider.name}: complete returned {response!r:.80}, which is no ModelResponse"
+        raise ProviderError(message)
+    return response
+
+
 async def _as_stream(
     provider: Provider, request: ModelRequest
 ) -> AsyncGenerator[Delta | ModelResponse, None]:
     """Present the answer of a provider that cannot stream as a stream."""
     from llmspell.providers.deltas import deltas_of
 
-    response = await provider.complete(request)
+    response = await _answer_of(provider, request)
     for delta in deltas_of(response):
         yield delta
     yield response

@@ -383,3 +383,17 @@ async def test_the_rest_of_steps_can_be_closed():
 
     run_eagerly(steps()).close()
     assert ended == [True]
+
+
+def test_a_misspelt_method_is_told():
+    class Typo(Hook):
+        async def on_tool_exceute(self, call): ...
+
+    class Own(Hook):
+        def on_button(self): ...
+
+    with pytest.raises(
+        ValueError, match=r"Typo\.on_tool_exceute is never called; did you mean on_t"
+    ):
+        Hooks().add(Typo())
+    assert Hooks().add(Own()) == []

@@ -184,3 +184,8 @@ def test_a_folder_that_everybody_may_write_to_is_nobodys_project(project):
     assert is_own(project / "spells" / "two.lua", Project(project))
     project.chmod(0o755)
     assert is_own(project / "one.lua", Project(project))
+
+
+def test_an_empty_name_can_be_seen(tmp_path):
+    with pytest.raises(SpellNotFound, match="no spell named ''"):
+        find_spell("", Project(tmp_path))

@@ -226,3 +226,25 @@ async def test_a_fallback_stands_in_for_a_provider_that_cannot_be_used(new_runti
     async with new_runtime(project=Project(tmp_path, settings), providers=providers) as runtime:
         source = "return (Agent.create{model = 'gpu/x', fallback = {'scripted/y'}}:prompt('Hi'))"
         assert await runtime.execute(source) == "Hello."
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda: "text", "own: complete returned 'text', which is no ModelResponse"),
+        (lambda: None, "own: complete returned None, which is no ModelResponse"),
+        (lambda: {}["tea"], "own: KeyError: 'tea'"),
+    ],
+)
+async def test_what_a_provider_of_ones_own_does_wrong_is_told(new_runtime, answer, said):
+    class Own:
+        name = "own"
+
+        async def complete(self, request):
+            return answer()
+
+        async def close(self): ...
+
+    async with new_runtime(providers=[Own()], model="own/m") as runtime:
+        seen = "local _, e = pcall(function() Agent.create{}:prompt('x') end) return {e.code, e.message}"
+        assert await runtime.execute(seen) == ["provider_error", said]
