@@ -173,7 +173,8 @@ class Driver:
             raise
         finally:
             self._calls.close(number)
-            if self._turns:
+            # Of a call that was given up, Lua's task goes on until it hears of that.
+            if self._turns and call.outcome is not None:
                 self._turns.end_call(path)
         return call.result()
 

@@ -188,7 +188,7 @@ class Turns:
         return self._recording.abandoned.find(f"{self._under}{path}".rpartition(".")[0])
 
     def end_call(self, path: str) -> None:
-        """Note that a call into the spell has ended."""
+        """Note that the task which answered a call into the spell has ended, or never began."""
         self._recording.abandoned.call_ended(f"{self._under}{path}")
 
     def leave(self) -> None:
@@ -230,7 +230,8 @@ class Turns:
         """
         if self.held:
             self.held = [named for named in self.held if named[1] != abort]
-        self._calls.pop(number, None)
+        if (path := self._calls.pop(number, None)) is not None:
+            self.end_call(path)
         self._dropped.discard(number)
 
     def _drop_void(self) -> None:
@@ -250,8 +251,10 @@ class Turns:
             call = f"c{self._calls.get(number, '')}"
             if any(name == call for name, _ in self.held):
                 self.held = [named for named in self.held if named[0] != call]
+                self.end_call(call[1:])
                 return
             if number in self._dropped:
+                self.end_call(call[1:])
                 return
         self.held.append((self._name(message), message))
 

@@ -10,6 +10,7 @@ from llmspell.bridge import Bridge
 from llmspell.config import Project
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
+from llmspell.journal.recording import Recording
 from llmspell.state import MemoryStore
 from llmspell.values import LuaFunction
 
@@ -96,3 +97,33 @@ async def test_a_limit_ends_it(tmp_path, how):
         with pytest.raises(Exception, match="effects"), anyio.fail_after(10):
             await made.execute(SOURCE.format(how=how))
     assert asyncio.current_task().cancelling() == 0
+
+
+class Cancelled:
+    """Notes of each cancelled write whether its hook may do more at that moment."""
+
+    def __init__(self):
+        self.may_go_on = []
+
+    def started(self, effect):
+        pass
+
+    def finished(self, effect, seconds, error):
+        if effect.name == "state.set" and isinstance(error, asyncio.CancelledError):
+            abandoned = effect.run[Recording].abandoned
+            self.may_go_on.append(abandoned.find_around(f"{effect.path}!0.0/1") is None)
+
+
+async def test_a_hook_at_a_given_up_spell_goes_on_until_it_hears_of_that(tmp_path):
+    """When the host has got that far depends on timing; what the hook does in between must not."""
+    source = """
+        Hook.before("state.set", function() Task.sleep(9) end)
+        local task = Task.spawn(function() Spell.run("State.set('a', 1)") end)
+        Task.sleep(0.05)
+        task:cancel()
+        Task.sleep(0.05)
+    """
+    seen = Cancelled()
+    async with Runtime(project=Project(tmp_path), observers=[seen], isolate=False) as made:
+        await made.execute(source)
+    assert seen.may_go_on == [True]
