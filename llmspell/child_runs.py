@@ -10,7 +10,13 @@ from dataclasses import field
 from math import inf
 
 from llmspell.effects import Effect
-from llmspell.errors import LimitExceeded, LlmspellError, SpellFailed
+from llmspell.errors import (
+    LimitExceeded,
+    LlmspellError,
+    ReplayError,
+    RunSuspended,
+    SpellFailed,
+)
 from llmspell.frozen import Frozen
 from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
@@ -68,6 +74,7 @@ class ChildRuns:
                 budget.
             SpellFailed: A parameter was invalid, or the child did not compile, did not catch an
                 error, or exceeded a limit.
+            ReplayError, RunSuspended: The whole run stops in the middle of the child.
         """
         own = {"memory": self._limits.memory // SHARE, **child.limits}
         limits = self._limits.lowered(own).lowered(child.spell.limits)
@@ -75,6 +82,8 @@ class ChildRuns:
         try:
             async with self._memory(effect, limits.memory):
                 return await self._start(effect, child, permissions, limits)
+        except (ReplayError, RunSuspended):
+            raise  # the whole run stops, which is no failure of the child
         except LlmspellError as error:
             if isinstance(error, LimitExceeded):
                 effect.run.count()  # if the exceeded limit is this run's own, this ends it too

@@ -572,6 +572,22 @@ async def test_until_what_is_made_of_others(new_runtime, printed, at):
         assert printed == ([] if at == "0/2" else ["1"])
 
 
+async def test_until_an_effect_of_a_spell_of_a_spell(new_runtime, printed):
+    """Nor can the outer spell catch that."""
+    source = """
+        local child = "State.set('a', 1) print('between') State.set('b', 2)"
+        print(pcall(Spell.run, child))
+        State.set("c", 3)
+    """
+    ids: list[str] = []
+    async with new_runtime(isolate=False) as runtime:
+        await runtime.execute(source, begun=ids.append)
+        printed.clear()
+        with pytest.raises(RunSuspended, match=r'stopped before state\.set \{"key": "b"'):
+            await runtime.replay(ids[0], until="0/0/0/1")
+    assert printed == ["between"]
+
+
 async def test_until_what_was_not_recorded(new_runtime):
     async with new_runtime() as runtime:
         await runtime.execute("State.set('n', 1)")
