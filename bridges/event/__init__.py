@@ -5,11 +5,13 @@ from dataclasses import asdict
 from itertools import count
 from typing import Literal
 
+from llmspell import clock
 from llmspell.bridge import Bridge
 from llmspell.callback_tasks import problem_in_call
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events
+from llmspell.events.event import Event, weight_of
 from llmspell.events.run_subscriptions import RunSubscriptions
 from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, NotPlain, Value
@@ -23,11 +25,24 @@ SIZE = 1000
 TIMEOUT = 30.0
 
 
-@bridge.effect(repeatable=True)
-async def publish(effect: Effect, topic: str, data: Value = None) -> None:
-    """Publish an event."""
+def _restore_published(effect: Effect, number: Value, ago: float) -> None:
+    if isinstance(number, int):
+        topic, data = effect.bound["topic"], effect.bound.get("data")
+        event = Event(topic, data, effect.run.id, number, clock.now() - ago, weight_of(data))
+        effect.run[RunSubscriptions].restore_published(event)
+
+
+def _restore_received(effect: Effect, event: Value, ago: float) -> None:  # noqa: ARG001
+    if isinstance(event, dict):
+        known = event["number"], event["topic"], event["data"]
+        effect.run[RunSubscriptions].restore_received(effect.bound["id"], *known)
+
+
+@bridge.effect(repeatable=True, restore=_restore_published)
+async def publish(effect: Effect, topic: str, data: Value = None) -> int:
+    """Publish an event; returns its number."""
     try:
-        await effect.run[Events].publish(topic, data, source=effect.run.id)
+        return (await effect.run[Events].publish(topic, data, source=effect.run.id)).number
     except (ValueError, NotPlain) as error:
         raise InvalidArguments("Event.publish", [str(error)]) from error
 
@@ -62,7 +77,7 @@ def subscribe(
     return id_
 
 
-@bridge.effect(repeatable=True)
+@bridge.effect(repeatable=True, restore=_restore_received)
 async def receive(
     effect: Effect,
     id: str,

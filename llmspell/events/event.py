@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llmspell.values import LuaFunction, NotPlain, Value
@@ -87,6 +87,15 @@ class Backlog:
         event = self._events.popleft()
         self._weight -= event.weight
         return event
+
+    def discard(self, is_it: Callable[[Event], bool]) -> bool:
+        """Remove the oldest event of which `is_it` is true; return whether there was one."""
+        for event in self._events:
+            if is_it(event):
+                self._events.remove(event)
+                self._weight -= event.weight
+                return True
+        return False
 
     def clear(self) -> None:
         self._events.clear()

@@ -4,7 +4,10 @@ import logging
 
 from llmspell.callback_tasks import CallbackTasks
 from llmspell.errors import InvalidArguments
+from llmspell.events.event import Event
+from llmspell.events.restored_events import RestoredEvents
 from llmspell.events.subscriptions import Stream, Subscription
+from llmspell.values import Value
 
 MAX_SUBSCRIPTIONS = 64  # concurrent subscriptions of one run: each may hold ROOM bytes
 FINISH_TIMEOUT = 30.0  # seconds to deliver remaining events at the end of a run
@@ -21,6 +24,7 @@ class RunSubscriptions:
 
     def __init__(self) -> None:
         self._streams: dict[str, Stream] = {}
+        self._restored = RestoredEvents()
         self.callers = CallbackTasks()
 
     def check_room(self) -> None:
@@ -53,6 +57,16 @@ class RunSubscriptions:
 
     def all(self) -> dict[str, Subscription]:
         return {id_: stream.subscription for id_, stream in self._streams.items()}
+
+    def restore_published(self, event: Event) -> None:
+        """Deliver an event again that the run published before it was resumed."""
+        for subscription in self.all().values():
+            self._restored.published(event, subscription)
+
+    def restore_received(self, id: str, number: int, topic: str, data: Value) -> None:  # noqa: A002
+        """Note that a subscription received an event before the run was resumed."""
+        if id in self._streams:
+            self._restored.received(self._streams[id].subscription, number, topic, data)
 
     async def finish(self) -> None:
         """Deliver the events published so far to the spell, and no later ones."""

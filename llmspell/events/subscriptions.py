@@ -106,6 +106,10 @@ class Subscription:
         self._admit_publishers()
         return event
 
+    def discard(self, is_it: Callable[[Event], bool]) -> bool:
+        """Remove the oldest event of which `is_it` is true; return whether there was one."""
+        return self._backlog.discard(is_it)
+
     async def receive(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109 - a poll
         """Remove and return the oldest event, waiting for one if necessary.
 
