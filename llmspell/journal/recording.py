@@ -43,8 +43,6 @@ LATE, BACK = "late", "back"
 
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
-# Errors that suspend a run, so that it can be resumed; all others end it.
-
 
 def new_id() -> str:
     """Return a new run id: the current time and a random part."""
