@@ -72,6 +72,7 @@ class Watchdog:
         self._long.pop(worker, None)
         if worker in self._paused:
             self._paused.remove(worker)
+            worker.unpause()  # it answered before the signal reached it, which would stop its next turn
         self._waiting = deque(entry for entry in self._waiting if entry[0] is not worker)
         self._new.discard(worker)
         self._admit()

@@ -121,7 +121,7 @@ def test_a_runs_hooks_stand_among_those_of_its_runtime():
     spell.register("before:x", nothing, id="spell")
     spell.register("before:x", nothing, id="urgent", priority=1)
     host.register("before:x", nothing, id="host 2")
-    assert ids(spell.matching("x")["before"]) == ["urgent", "host 1", "spell", "host 2"]
+    assert ids(spell.matching("x")["before"]) == ["urgent", "host 1", "host 2", "spell"]
     assert ids(host.matching("x")["before"]) == ["host 1", "host 2"]
 
 

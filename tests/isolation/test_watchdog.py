@@ -100,6 +100,30 @@ async def test_workers_that_end_before_their_first_turn_take_no_room():
     assert started == [*first, last]
 
 
+class Signalled(Waiting):
+    def __init__(self):
+        self.signals = []
+
+    def pause(self):
+        self.signals.append("pause")
+
+    def unpause(self):
+        self.signals.append("unpause")
+
+
+async def test_a_worker_that_answers_while_it_is_being_paused_does_not_stay_so():
+    watchdog, workers = Watchdog(), [Signalled() for _ in range(os.cpu_count() + 1)]
+    for worker in workers:
+        watchdog.begin(worker, lambda: None, new=False)
+    with anyio.fail_after(30):
+        while not (paused := [one for one in workers if one.signals]):
+            sum(range(100_000))  # they are this process, and compute for long
+            await anyio.sleep(0.001)
+    watchdog.end(paused[0])
+    watchdog.close()
+    assert paused[0].signals == ["pause", "unpause"]
+
+
 async def test_a_paused_spell_can_be_cancelled(tmp_path):
     options = {"project": Project(tmp_path), "store": MemoryStore()}
     async with Runtime(isolate=True, **options) as runtime:
