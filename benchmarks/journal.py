@@ -87,7 +87,7 @@ async def stopped(folder: Path) -> str:
 
 def resume(folder: Path, run: str) -> None:
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "llmspell", "resume", run]
+    command = [sys.executable, "-m", "llmspell", "resume", run, "--limit", "effects=20000"]
     subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
     print(f"resume of 10,000 effects, whole process        {time.perf_counter() - begin:8.2f} s")
 
