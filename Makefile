@@ -11,7 +11,7 @@ LUA    := llmspell bridges spells docs/examples tests/spells
 .PHONY: help run test check format bench bench-peers fuzz lua-suite stress clean
 
 help:  ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY)  ## Run the shipped spell "hello" on the embedded model: no key, no server
 	@$(BIN)/llmspell run hello --model local/smollm2

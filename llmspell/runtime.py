@@ -145,32 +145,7 @@ class Runtime:
             ConfigError: The settings or an argument are invalid.
             PluginError: A tool or bridge cannot be loaded.
         """
-        check_arguments(
-            {
-                "tools": tools,
-                "project": project,
-                "model": model,
-                "grants": grants,
-                "denied": denied,
-                "ask": ask,
-                "person": person,
-                "approved": approved,
-                "isolate": isolate,
-                "store": store,
-                "providers": providers,
-                "bridges": bridges,
-                "middleware": middleware,
-                "plugins": plugins,
-                "hooks": hooks,
-                "capabilities": capabilities,
-                "observers": observers,
-                "record": record,
-                "park": park,
-                "output": output,
-                "console": console,
-                "progress": progress,
-            }
-        )
+        check_arguments(locals())
         self.project = project or find_project()
         settings = self.project.settings
         self.tools = all_tools(self.project, tools)

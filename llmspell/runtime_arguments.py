@@ -12,7 +12,7 @@ from llmspell.stores import STORE_METHODS
 
 
 def check_arguments(given: Mapping[str, Any]) -> None:
-    """Check what was passed to a `Runtime`; None is what was not passed.
+    """Check what was passed to a `Runtime`, by the names of its parameters; None if not passed.
 
     Limits, budgets and the items of lists are checked by those who use them.
 
@@ -20,8 +20,8 @@ def check_arguments(given: Mapping[str, Any]) -> None:
         ConfigError: Something is of a type that it cannot have; the error lists every such argument.
     """
     problems = []
-    for name, value in given.items():
-        fits, wanted = _LIST if name in _LISTS else _EXPECTED[name]
+    for name, (fits, wanted) in _EXPECTED.items():
+        value = given[name]
         if value is not None and not fits(value):
             problems.append(f"{name}: pass {wanted}, not {value!r:.80}")
     if problems:
@@ -53,28 +53,24 @@ def _is_duration(value: object) -> bool:
 
 
 _LIST: Check = _is_list, "a list"
-_LISTS = frozenset(
-    (
-        "tools",
-        "approved",
-        "providers",
-        "bridges",
-        "middleware",
-        "plugins",
-        "hooks",
-        "capabilities",
-        "observers",
-    )
-)
 _EXPECTED: dict[str, Check] = {
+    "tools": _LIST,
     "project": _is(Project, "a Project, such as find_project(Path(…))"),
     "model": _is(str, "a name such as 'openai/gpt-5.4-mini'"),
     "grants": _is(Grants, "Grants(…)"),
     "denied": _is(Grants, "Grants(…)"),
     "ask": (callable, "an async function"),
     "person": _has(("answer", "decide"), "an object with the methods of Person"),
+    "approved": _LIST,
     "isolate": _is(bool, "a boolean"),
     "store": _has(STORE_METHODS, "a store, such as SqliteStore(path)"),
+    "providers": _LIST,
+    "bridges": _LIST,
+    "middleware": _LIST,
+    "plugins": _LIST,
+    "hooks": _LIST,
+    "capabilities": _LIST,
+    "observers": _LIST,
     "record": _is(bool, "a boolean"),
     "park": (_is_duration, "a number of seconds"),
     "output": (_is_output, "a function, or an object with a method write"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 from llmspell.agents.agent import Agent, Agents
@@ -149,13 +148,20 @@ class _Turn:
         self.offered = available(self.speaker, self.effect.run[Tools])
         self.tools = specs(self.speaker, self.offered)
 
+    def _refresh_tools(self) -> None:
+        """Offer the tools anew if one has changed. The model is told of a removed one if it calls it."""
+        try:
+            now = available(self.speaker, self.effect.run[Tools])
+        except UnknownEffect:
+            return
+        if now != self.offered:
+            self._offer_tools()
+
     # Asking
 
     async def _ask(self) -> ModelResponse:
         self._count_step()
-        with suppress(UnknownEffect):  # one was removed: the model is told so if it calls it
-            if available(self.speaker, self.effect.run[Tools]) != self.offered:
-                self._offer_tools()
+        self._refresh_tools()
         request = await self._fitting_request()
         try:
             response = await self.caller.ask(request, can_shorten=self._can_shorten)

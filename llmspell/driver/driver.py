@@ -271,9 +271,11 @@ class Driver:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._go_on)
 
-    def resume(self, message: bytes) -> None:
-        """Resume Lua with a message, at once."""
-        self._inbox.append(message)
+    def resume(self, task: int, reply: bytes) -> None:
+        """Note that a task's effect has ended, and resume Lua with the reply, at once."""
+        if self._turns:
+            self._turns.note_end(task)
+        self._inbox.append(reply)
         self._advance()
 
     def answered(self, task: int) -> None:

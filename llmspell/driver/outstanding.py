@@ -32,8 +32,8 @@ class Owner(Protocol):
         """Queue a reply for Lua's next turn."""
         ...
 
-    def resume(self, message: bytes) -> None:
-        """Resume Lua with a reply, at once."""
+    def resume(self, task: int, reply: bytes) -> None:
+        """Note that a task's effect has ended, and resume Lua with the reply, at once."""
         ...
 
     def schedule(self) -> None:
@@ -173,8 +173,7 @@ class OutstandingEffects:
                 reply = self._replies.refusal(task, name, functions, error)
             if self._inline is pending:
                 self._inline, self._serving = None, False
-                self._owner.answered(task)
-                self._owner.resume(reply)
+                self._owner.resume(task, reply)
             else:
                 await self._hear_of_abandoning()
 
