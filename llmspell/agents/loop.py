@@ -119,6 +119,7 @@ class _Turn:
                 )
             elif answer := self._check_answer(response):
                 return answer
+            self._refresh_tools()
 
     def _store_conversation(self) -> None:
         """Store the conversation in the agent after the prompt has succeeded.
@@ -161,7 +162,6 @@ class _Turn:
 
     async def _ask(self) -> ModelResponse:
         self._count_step()
-        self._refresh_tools()
         request = await self._fitting_request()
         try:
             response = await self.caller.ask(request, can_shorten=self._can_shorten)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from llmspell.concurrency import Answer, settled
+from llmspell.concurrency import Answer
 from llmspell.errors import ConfigError, LlmspellError, ProviderError
 from llmspell.providers.provider import ModelName, Provider
 from llmspell.providers.request_coalescing import Caller, RequestCoalescer
@@ -101,14 +101,14 @@ class Models:
         """The default model, or None if no agent has needed it yet."""
         return self._default
 
-    async def complete(self, request: ModelRequest) -> ModelResponse:
+    def complete(self, request: ModelRequest) -> Coroutine[Any, Any, ModelResponse]:
         """Ask a model. Raises ProviderError; UnknownEffect for an unknown provider."""
         name = ModelName.parse(request.model).provider
         provider = self._provider(name)
         settings = self._settings.get(name)
         if settings is not None and settings.share:
-            return await self._coalescer.complete(partial(_answer_of, provider), request)
-        return await _answer_of(provider, request)
+            return self._coalescer.complete(partial(_answer_of, provider), request)
+        return _answer_of(provider, request)
 
     def join(self, request: ModelRequest, caller: Caller) -> AbstractContextManager[None]:
         """Join an identical request in flight, if the settings share it: `RequestCoalescer.join`."""
@@ -210,7 +210,7 @@ async def _answer_of(provider: Provider, request: ModelRequest) -> ModelResponse
 
     try:
         answer: Answer[Any] = provider.complete(request)
-        response = await settled(answer)
+        response = await answer if hasattr(answer, "__await__") else answer
     except LlmspellError:
         raise
     except Exception as error:
