@@ -1,8 +1,8 @@
 """JSON over HTTP with one provider: pooled connections, and retries where they are safe.
 
 This is the only place where providers speak HTTP, so a wire protocol only converts between JSON
-objects; `llmspell.providers.answers` reads the responses. It uses httpx2's transport without its
-client, which checks each request for cookies, redirects and authentication that no provider has.
+objects; `llmspell.providers.answers` reads the responses. It has a transport of httpx2's kind, but
+no client, which checks each request for cookies, redirects and authentication that no provider has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from llmspell.providers.request_deadline import RequestDeadline
 from llmspell.providers.request_limiter import RequestLimiter
 from llmspell.providers.server_events import ServerEvent
 from llmspell.providers.strict_json import write_json
-from llmspell.providers.transport import Pools
+from llmspell.providers.transport import EndpointTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,14 +90,14 @@ class Connection:
         self.secrets = endpoint.secrets
         self._log_filter = RedactingFilter(self.secrets)
         self._answers = AnswerReader(endpoint, self.secrets)
-        self._transport = transport
+        self._given = transport
+        self._transport: httpx2.AsyncBaseTransport | None = None
         self._max_retries = endpoint.max_retries if max_retries is None else max_retries
         self._limiter = RequestLimiter(endpoint.concurrency, endpoint.requests_per_minute)
         self._urls: dict[str, httpx2.URL] = {}
         connect = min(endpoint.timeout, endpoint.connect_timeout)
         timeout = httpx2.Timeout(endpoint.timeout, connect=connect, pool=None)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._pools: Pools | None = None
 
     async def post(
         self,
@@ -164,12 +164,12 @@ class Connection:
     ) -> AsyncIterator[httpx2.Response]:
         """Send the request, with retries, and yield the response once it has begun."""
         async with self._limiter.request():
-            with (self._pools or self._open()).choose() as transport:
-                response = await self._send_with_retries(spec, deadline, transport)
-                try:
-                    yield response
-                finally:
-                    await response.aclose()
+            transport = self._transport or self._open()
+            response = await self._send_with_retries(spec, deadline, transport)
+            try:
+                yield response
+            finally:
+                await response.aclose()
 
     async def _send_with_retries(
         self, spec: _RequestSpec, deadline: RequestDeadline, transport: httpx2.AsyncBaseTransport
@@ -188,9 +188,9 @@ class Connection:
             attempt += 1
 
     async def close(self) -> None:
-        pools, self._pools = self._pools, None
-        if pools is not None:
-            await pools.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
             self._log_filter.end()
 
     # Failures are returned and raised elsewhere, so that they carry no __context__: network
@@ -231,10 +231,10 @@ class Connection:
             extensions=self._extensions,
         )
 
-    def _open(self) -> Pools:
-        self._pools = Pools(self._endpoint, self._transport)
+    def _open(self) -> httpx2.AsyncBaseTransport:
+        self._transport = self._given or EndpointTransport(self._endpoint)
         self._log_filter.begin()
-        return self._pools
+        return self._transport
 
     def _url(self, path: str) -> httpx2.URL:
         try:

@@ -1,79 +1,186 @@
-"""Connection pools and the proxy for one endpoint."""
+"""HTTP with one endpoint: its connections, kept for further requests, and its proxy."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
+import httpcore2
 import httpx2
 
 from llmspell.providers.failures import is_local
+from llmspell.providers.network import AsyncioBackend
 
 if TYPE_CHECKING:
-    import ssl
-
     from llmspell.providers.endpoints import Endpoint
 
+_Connection = httpcore2.AsyncConnectionInterface
 
-POOLS = 32
-AT_ONCE = 8
-"""Connections per pool; idle ones are kept for a while."""
+MAX_REQUESTS = 256
+"""Requests to an endpoint at once; others wait."""
+MAX_STREAMS = 64
+"""Requests at once on a connection of HTTP/2; servers rarely allow fewer than 100."""
+KEPT_SECONDS = 60.0
+"""How long an idle connection is kept."""
 
-
-class Pool:
-    """A pool: a context manager around each of its requests, which counts those that are running."""
-
-    __slots__ = ("busy", "transport")
-
-    def __init__(self, transport: httpx2.AsyncBaseTransport) -> None:
-        self.transport, self.busy = transport, 0
-
-    def __enter__(self) -> httpx2.AsyncBaseTransport:
-        self.busy += 1
-        return self.transport
-
-    def __exit__(self, *_: object) -> None:
-        self.busy -= 1
+_ERRORS = (
+    httpcore2.TimeoutException,
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.UnsupportedProtocol,
+)
 
 
-class Pools:
-    """Several small connection pools: each request scans all connections of its pool."""
+class EndpointTransport(httpx2.AsyncBaseTransport):
+    """Sends requests to one endpoint.
 
-    def __init__(self, endpoint: Endpoint, transport: httpx2.AsyncBaseTransport | None) -> None:
-        """Prepare the pools; a given `transport` is the only pool."""
-        self._endpoint = endpoint
-        self._given = transport
-        self._pools: list[Pool] = []
-        self._tls: ssl.SSLContext | None = None
+    httpcore2's pool examines all its connections twice with each request, so it only makes new ones
+    here. A request takes the connection with room that was used last.
+    """
 
-    def choose(self) -> Pool:
-        """Return the first pool that is not full, which keeps pools few, else the least full."""
-        for pool in self._pools:
-            if pool.busy < AT_ONCE:
-                return pool
-        if len(self._pools) < (1 if self._given else POOLS):
-            self._pools.append(Pool(self._given or self._opened()))
-            return self._pools[-1]
-        return min(self._pools, key=lambda pool: pool.busy)
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._pool = _pool_of(endpoint)
+        self._free = asyncio.Semaphore(MAX_REQUESTS)
+        self._requests: dict[_Connection, int] = {}
+        self._with_room: dict[_Connection, None] = {}  # in the order of their last use
 
-    def _opened(self) -> httpx2.AsyncHTTPTransport:
-        encrypted = self._endpoint.base_url.startswith("https:")
-        if encrypted and self._tls is None:
-            # Loading the system's certificates takes longer than a local request.
-            self._tls = httpx2.create_ssl_context()
-        return httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(max_connections=AT_ONCE, keepalive_expiry=60.0),
-            verify=self._tls or False,
-            http2=encrypted and _speaks_http2(),
-            proxy=_proxy(self._endpoint),
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        await self._free.acquire()
+        try:
+            connection, response = await self._exchange(_for_httpcore(request))
+        except BaseException as error:
+            self._free.release()
+            if isinstance(error, _ERRORS):
+                raise _for_httpx(error) from error
+            raise
+        return httpx2.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Body(self, connection, response),
+            extensions=response.extensions,
         )
 
-    async def close(self) -> None:
-        pools, self._pools = self._pools, []
-        for pool in pools:
-            await pool.transport.aclose()
+    async def release(self, connection: _Connection) -> None:
+        """End a request whose answer was read or given up."""
+        self._free.release()
+        await self._end(connection)
+
+    async def aclose(self) -> None:
+        self._with_room.clear()
+        for connection in list(self._requests):
+            await connection.aclose()
+            await self._close_unused(connection)
+
+    async def _exchange(self, request: httpcore2.Request) -> tuple[_Connection, httpcore2.Response]:
+        while True:
+            connection = await self._connection(request.url.origin)
+            self._requests[connection] += 1
+            self._note_room(connection)
+            try:
+                response = await connection.handle_async_request(request)
+            except BaseException as error:
+                await self._end(connection)
+                if isinstance(error, httpcore2.ConnectionNotAvailable):
+                    continue  # it has served as many requests as HTTP/2 can number
+                raise
+            self._note_room(connection)
+            return connection, response
+
+    async def _connection(self, origin: httpcore2.Origin) -> _Connection:
+        while self._with_room:
+            connection = next(reversed(self._with_room))
+            if connection.is_available() and not connection.has_expired():
+                return connection
+            del self._with_room[connection]
+            await self._close_unused(connection)
+        connection = self._pool.create_connection(origin)
+        self._requests[connection] = 0
+        return connection
+
+    async def _end(self, connection: _Connection) -> None:
+        """End a request on a connection; never suspends, so that it cannot be cancelled."""
+        self._requests[connection] -= 1
+        self._note_room(connection)
+        await self._close_unused(connection)
+        oldest = next(iter(self._with_room), connection)
+        if oldest is not connection and oldest.has_expired():
+            del self._with_room[oldest]
+            await self._close_unused(oldest)
+
+    def _note_room(self, connection: _Connection) -> None:
+        self._with_room.pop(connection, None)
+        room = MAX_STREAMS if connection.can_multiplex() else 1
+        if self._requests[connection] < room and connection.is_available():
+            self._with_room[connection] = None
+
+    async def _close_unused(self, connection: _Connection) -> None:
+        """Close a connection without requests that can take no more."""
+        if not self._requests[connection] and connection not in self._with_room:
+            del self._requests[connection]
+            await connection.aclose()
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The body of a response; its end releases the connection."""
+
+    def __init__(
+        self,
+        transport: EndpointTransport,
+        connection: _Connection,
+        response: httpcore2.Response,
+    ) -> None:
+        self._transport, self._connection, self._response = transport, connection, response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = aiter(cast("AsyncIterable[bytes]", self._response.stream))
+        try:
+            async with aclosing(cast("AsyncGenerator[bytes, None]", pieces)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except _ERRORS as error:
+            raise _for_httpx(error) from error
+
+    async def aclose(self) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._response.aclose()
+        finally:
+            await self._transport.release(self._connection)
+
+
+def _for_httpcore(request: httpx2.Request) -> httpcore2.Request:
+    url = request.url
+    return httpcore2.Request(
+        request.method,
+        httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=cast("AsyncIterable[bytes]", request.stream),
+        extensions=request.extensions,
+    )
+
+
+def _for_httpx(error: Exception) -> httpx2.TransportError:
+    """Return httpx2's error of the same name."""
+    return cast("httpx2.TransportError", getattr(httpx2, type(error).__name__)(str(error)))
+
+
+def _pool_of(endpoint: Endpoint) -> httpcore2.AsyncConnectionPool:
+    encrypted = endpoint.base_url.startswith("https:")
+    proxy = _proxy(endpoint)
+    return httpcore2.AsyncConnectionPool(
+        ssl_context=httpx2.create_ssl_context() if encrypted else None,
+        proxy=httpcore2.Proxy(str(proxy.url), auth=proxy.raw_auth) if proxy else None,
+        keepalive_expiry=KEPT_SECONDS,
+        http2=encrypted and _speaks_http2(),
+        network_backend=AsyncioBackend(),
+    )
 
 
 def _speaks_http2() -> bool:
@@ -81,11 +188,13 @@ def _speaks_http2() -> bool:
     return find_spec("h2") is not None
 
 
-def _proxy(endpoint: Endpoint) -> str | None:
+def _proxy(endpoint: Endpoint) -> httpx2.Proxy | None:
     """Return the proxy of the environment; None for servers on this machine."""
     url = urlsplit(endpoint.base_url)
     if is_local(endpoint) or proxy_bypass(url.hostname or ""):
         return None
     proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    if not proxy:
+        return None
+    return httpx2.Proxy(proxy if "://" in proxy else f"http://{proxy}")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -89,6 +89,33 @@ class Server:
             writer.close()
 
 
+@asynccontextmanager
+async def open_port(talk, context=None):
+    """A server on a free port, with what it talks about ended at the end."""
+    talks = []
+
+    async def run(reader, writer):
+        talks.append(asyncio.current_task())
+        with suppress(OSError, asyncio.CancelledError):
+            await talk(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(run, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks)
+
+
+@pytest.fixture(name="listening")
+def listening_fixture():
+    """`async with listening(talk, tls_context) as port`."""
+    return open_port
+
+
 @pytest.fixture
 def serve():
     """`async with serve(answer, …) as (server, url)`."""
@@ -96,12 +123,8 @@ def serve():
     @asynccontextmanager
     async def serving(*answers):
         server = Server(answers)
-        listening = await asyncio.start_server(server.talk, "127.0.0.1", 0)
-        port = listening.sockets[0].getsockname()[1]
-        try:
+        async with open_port(server.talk) as port:
             yield server, f"http://127.0.0.1:{port}/v1"
-        finally:
-            listening.close()
 
     return serving
 

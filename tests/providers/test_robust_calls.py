@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import ssl
 import time
 from contextlib import aclosing
 
@@ -326,42 +325,3 @@ def test_settings_that_make_no_sense(setting):
     own = ProviderSettings(base_url="http://localhost:1/v1", **{setting: 0})
     with pytest.raises(ConfigError, match=f"{setting} must be more than 0"):
         endpoint("test", {"test": own}, {})
-
-
-async def test_http_2_is_spoken_where_it_is_offered(tmp_path, monkeypatch, provider_at, completion):
-    import h2.config
-    import h2.connection
-    import h2.events
-    import trustme
-
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    spoken = []
-
-    async def talk(reader, writer):
-        spoken.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
-        config = h2.config.H2Configuration(client_side=False)
-        connection = h2.connection.H2Connection(config)
-        connection.initiate_connection()
-        writer.write(connection.data_to_send())
-        while data := await reader.read(65536):
-            for event in connection.receive_data(data):
-                if isinstance(event, h2.events.StreamEnded):
-                    headers = [(":status", "200"), ("content-type", "application/json")]
-                    connection.send_headers(event.stream_id, headers)
-                    body = write_json(completion()).encode()
-                    connection.send_data(event.stream_id, body, end_stream=True)
-            writer.write(connection.data_to_send())
-            await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    async with provider_at(f"https://127.0.0.1:{port}/v1") as provider:
-        await asyncio.gather(*[provider.complete(REQUEST) for _ in range(3)])
-    server.close()
-    assert set(spoken) == {"h2"}
