@@ -119,7 +119,7 @@ class Bridge:
         Args:
             name: The last part of the effect's name; by default the function's name.
             **fields: Fields of `Handler`: `leaf`, `repeatable`, `deadline`, `bind`, `needs`,
-                `costs`, `restore`.
+                `costs`, `reusable`, `restore`.
         """
 
         def add(function: F) -> F:

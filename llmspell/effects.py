@@ -166,6 +166,7 @@ class Handler:
         costs: For effects charged by tokens: an upper estimate for the checked arguments. The
             result of the effect has the actual `usage` and the `model`.
         check_result: Checks a result that hooks have decided on. Raises EffectError.
+        reusable: Returns what hooks may cache of a result, or None for nothing; by default all.
         so_far: The partial outcome to record for a leaf that is cancelled.
         replayed: Called with the recorded outcome when a leaf is answered from the record, or with
             the partial outcome recorded when it was cancelled. It is called immediately, even if
@@ -183,6 +184,7 @@ class Handler:
     needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
     costs: Callable[[Effect], Estimate] | None = None
     check_result: Callable[[Value], None] | None = None
+    reusable: Callable[[Value], Value] | None = None
     so_far: Callable[[Effect], Value] | None = None
     replayed: Callable[[Effect, Value], None] | None = None
     restore: Callable[[Effect, Value, float], None] | None = None

@@ -21,6 +21,7 @@ from llmspell.limits import Seconds
 from llmspell.providers.deserialization import message_from_plain
 from llmspell.providers.models import Models
 from llmspell.spending.accounts import account_for
+from llmspell.spending.reuse import reusable
 from llmspell.values import Value
 
 bridge = Bridge("agent", __file__)
@@ -144,7 +145,7 @@ def _check_response(result: Value) -> None:
         )
 
 
-@bridge.effect(leaf=False, deadline=_deadline, check_result=_check_response)
+@bridge.effect(leaf=False, deadline=_deadline, check_result=_check_response, reusable=reusable)
 async def run(
     effect: Effect,
     agent: str,

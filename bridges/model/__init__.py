@@ -15,6 +15,7 @@ from llmspell.providers.models import Models, Substitutes
 from llmspell.providers.provider import ModelName
 from llmspell.providers.tokens import tokens_in
 from llmspell.spending.estimate import Estimate, models_of, of_request
+from llmspell.spending.reuse import reusable
 from llmspell.values import Value
 
 bridge = Bridge("model", __file__)
@@ -62,7 +63,13 @@ def _replayed(effect: Effect, outcome: Value) -> None:
 
 
 @bridge.effect(
-    bind=_bind, needs=_needs, costs=_costs, repeatable=True, so_far=_so_far, replayed=_replayed
+    bind=_bind,
+    needs=_needs,
+    costs=_costs,
+    repeatable=True,
+    reusable=reusable,
+    so_far=_so_far,
+    replayed=_replayed,
 )
 async def request(
     effect: Effect,
@@ -95,6 +102,7 @@ def _tokens(effect: Effect) -> Usage:
     needs=lambda effect: [("the spell", Need("llm", effect.bound["model"]))],
     costs=_embedding_costs,
     repeatable=True,
+    reusable=reusable,
 )
 async def embed(
     effect: Effect, texts: list[str], model: str, dimensions: int | None = None

@@ -36,7 +36,8 @@ async def stream_response(
     """
     if stream.pieces:
         raise ProviderError(
-            "part of the answer has been delivered, so the request cannot be retried"
+            "part of the answer has been delivered, so the request cannot be retried",
+            details={"pieces": stream.pieces},
         )
     try:
         response = await stream.interruptible(_read(parts, stream))

@@ -12,6 +12,7 @@ from llmspell.concurrency import Answer, gather, settled
 from llmspell.eager_steps import Steps, run_eagerly, run_steps
 from llmspell.effects import Effect, Handler, Perform, as_effect_error
 from llmspell.errors import EffectError, HookHalted, InvalidArguments, LlmspellError
+from llmspell.hooks.cache import HookCache, Place
 from llmspell.hooks.plan import Plan, Wanted
 from llmspell.hooks.points import Phase
 from llmspell.hooks.registered_hook import HookCall, ReentrancyGuard, RegisteredHook
@@ -150,7 +151,7 @@ class Dispatch:
                     raise failure from error
             else:
                 for cache, place, ttl in plan.cached_in:
-                    cache.put(place, result, ttl)
+                    self._keep(cache, place, result, ttl)
                 return result
             yield _pause(call, delay)
 
@@ -187,10 +188,17 @@ class Dispatch:
                 call.result = call.error = None
                 return _Next.FINISH
             case Cache(_, ttl) if call.error is None:
-                hook.cache.put(decision.place(call.effect), call.result, ttl)
+                self._keep(hook.cache, decision.place(call.effect), call.result, ttl)
             case Fork(effects):
                 yield gather(self._fork_work(call, [(hook, *fork) for fork in effects]))
         return _Next.PROCEED
+
+    def _keep(self, cache: HookCache, place: Place, result: Value, ttl: float | None) -> None:
+        reusable = self._handler.reusable
+        if reusable is None:
+            cache.put(place, result, ttl)
+        elif (kept := reusable(result)) is not None:
+            cache.put(place, kept, ttl)
 
     async def _redirect(self, hook: RegisteredHook, redirect: Redirect, call: HookCall) -> None:
         """Replace the result, or the error, by the outcome of another effect."""

@@ -15,6 +15,7 @@ from llmspell.spending.accounts import Accounts
 from llmspell.spending.charge import FREE, Charge
 from llmspell.spending.estimate import Estimate
 from llmspell.spending.prices import Prices
+from llmspell.spending.reuse import free
 from llmspell.values import Value
 
 _NOTHING = Usage()
@@ -39,7 +40,7 @@ class PaidEffect:
     async def perform(self, effect: Effect) -> Value:
         estimate = self._estimate(effect)
         if not estimate.models:
-            return _free(await settled(self._call(effect)))
+            return free(await settled(self._call(effect)))
         paying = self._accounts.of(effect.path)
         model = estimate.models[0]
         loading = self._prices.loading(model)
@@ -120,13 +121,6 @@ class PaidEffect:
         if usd is not None:
             result["usage"] = usage.as_plain() | {"usd": usd}
         return Cost(usage, usd)
-
-
-def _free(result: Value) -> Value:
-    """Return a result as free of charge, since no model was requested."""
-    if not isinstance(result, dict) or not isinstance(result.get("usage"), dict):
-        return result
-    return result | {"usage": result["usage"] | {"usd": 0.0}}
 
 
 def _may_be_billed(error: BaseException) -> bool:

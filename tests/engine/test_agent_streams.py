@@ -31,6 +31,9 @@ def chunk(delta=None, **fields):
 END = chunk(finish_reason="stop") + b"data: [DONE]\n\n"
 
 
+KEEP = "Hook.before('{}', function() return Hook.cache('answer') end)"
+
+
 class Trickle:
     """A server that gives an answer's words one at a time, each when it is told to."""
 
@@ -353,6 +356,42 @@ async def test_who_breaks_off_is_not_told_of_errors(new_runtime):
             return {ok, e.message}
         """)
     assert result == [False, "broken"]
+
+
+async def test_no_fallback_follows_a_part_of_an_answer_that_a_hook_asks_for_again(new_runtime):
+    class Failing(ScriptedProvider):
+        async def stream(self, request):
+            yield TextDelta("one")
+            raise ProviderError("broken")
+
+    providers = [Failing([]), ScriptedProvider(["another"], name="other")]
+    async with new_runtime(model="scripted/m", providers=providers) as runtime:
+        result = await runtime.execute("""
+            Hook.on_error("model.request", function() return Hook.retry() end)
+            local heard = {}
+            local agent = Agent.create{fallback = {"other/m"}}
+            local ok, e = pcall(function()
+              for piece in agent:stream("go") do heard[#heard + 1] = piece end
+            end)
+            return {heard, ok, e.details.pieces}
+        """)
+    assert result == [["one"], False, [["one"]]]
+
+
+@pytest.mark.parametrize("keep", ["Hook.use('cache')", KEEP.format("agent.run")])
+async def test_a_part_of_an_answer_is_not_cached(trickle, keep):
+    with anyio.fail_after(20):
+        async with trickle() as server:
+            result = await server.runtime.execute(f"""
+                {keep}
+                go_on{{}}
+                for piece in Agent.create{{}}:stream("Count.") do break end
+                local heard = {{}}
+                go_on{{times = 8}}
+                for piece in Agent.create{{}}:stream("Count.") do heard[#heard + 1] = piece end
+                return table.concat(heard)
+            """)
+    assert result == "one two three"
 
 
 async def test_a_break_at_the_last_piece_is_a_break(script):

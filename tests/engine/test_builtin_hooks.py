@@ -52,6 +52,28 @@ async def test_a_model_is_asked_once_for_the_same(with_settings):
     assert (await with_settings("", source, ["one", "two"]))[0] == ["one", "two"]
 
 
+@pytest.mark.parametrize("effect", ["model.request", "agent.run"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_answer_from_the_cache_is_paid_for_once(with_settings, effect, when):
+    source = f"""
+        local keep = function() return Hook.cache("answer") end
+        Hook.before("{effect}", keep)
+        if "{when}" == "after" then
+          Hook.after("{effect}", keep)
+        end
+        local paid = {{}}
+        for i = 1, 2 do
+          local _, response = Agent.create{{model = "scripted/m"}}:prompt("x")
+          paid[i] = response.usage.usd
+        end
+        return {{paid[1] > 0, paid[2]}}
+    """
+    settings = 'prices = { "scripted/*" = { input = 1000, output = 1000 } }'
+    answers, model = await with_settings(settings, source, ["one", "two"])
+    assert answers == [True, 0.0]
+    assert len(model.requests) == 1
+
+
 async def test_a_model_does_not_get_to_see_addresses(with_settings):
     settings = '[[hooks]]\nname = "redaction"\nsettings = { kinds = ["email"] }\n'
     answer, model = await with_settings(settings, ASK, ["you are anna@example.org"])
