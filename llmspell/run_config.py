@@ -218,7 +218,12 @@ def _amounts(given: Any, usual: Limits | Budget) -> dict[str, Any]:
         name = kind.__name__
         raise ConfigError("Runtime", [f"{name.lower()}: pass {name}(…) or a dict, not {given!r}"])
     every = {one.name: getattr(given, one.name) for one in fields(usual)}
-    named = {n: most for n, most in every.items() if most is not None and n in units(kind)}
+    # Only what is unlimited by default may be None.
+    named = {
+        n: most
+        for n, most in every.items()
+        if n in units(kind) and (most is not None or getattr(kind, n) is not None)
+    }
     amounts, problems = read_limits(named, kind)
     if problems:
         raise ConfigError("Runtime", problems)

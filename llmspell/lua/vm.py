@@ -76,28 +76,31 @@ class Vm:
                 b"tools": state.table_from([name.encode() for name in tools]),
             }
         )
-        self._image = image  # kept alive: mode B does not copy the bytecode
         state.execute(b"collectgarbage('stop')")  # the kernel restarts it
         root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"B")
         state.gccollect()  # a third of the heap was needed only for the setup
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
+        # Mode B does not copy the bytecode, so it must be freed after the state. The interpreter's
+        # exit clears attributes in the order in which they were set.
+        self._code = image.code
 
     def resume(self, message: bytes) -> bytes:
         """Pass messages and let Lua run until it waits; return its messages, see messages.py.
 
         Must not be called after a kill.
         """
-        self._mailbox[1] = message
-        self._limit_memory(self._memory)
+        mailbox, limit_memory = self._mailbox, self._limit_memory  # `close` may come meanwhile
+        mailbox[1] = message
+        limit_memory(self._memory)
         try:
             out: bytes = self._resume(None)
         except lua55.LuaError as error:
             return killed(_broken(error))
         finally:
-            self._limit_memory(0)
+            limit_memory(0)
         if out[0] == KILLED:
-            return killed(Kill(*(self._mailbox[i] for i in (2, 3, 4, 5))), after=out)
+            return killed(Kill(*(mailbox[i] for i in (2, 3, 4, 5))), after=out)
         return out
 
     def resume_apart(self, message: bytes) -> asyncio.Future[bytes]:
@@ -112,7 +115,11 @@ class Vm:
         """Do nothing: the state only ever ends within `resume`."""
 
     def close(self) -> None:
-        """Do nothing: the state is freed with the object."""
+        """Free the state, once a `resume_apart` under way has ended.
+
+        What refers to this object, such as the traceback of an error, may be kept for long.
+        """
+        self._state = self._mailbox = self._resume = self._limit_memory = None
 
     @property
     def memory_used(self) -> int:

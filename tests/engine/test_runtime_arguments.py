@@ -23,6 +23,7 @@ async def one_argument(effect): ...
         ({"limits": 5}, "limits: pass Limits(…) or a dict, not 5"),
         ({"limits": Limits(memory=-1)}, "limits.memory: must be a size above 0"),
         ({"limits": Limits(memory="much")}, "limits.memory: must be a size above 0"),
+        ({"limits": Limits(effects=None)}, "limits.effects: must be a whole number above 0"),
         ({"budget": Budget(usd=-1)}, "budget.usd: must be a number of US dollars above 0"),
         ({"store": "x.db"}, "store: pass a store, such as SqliteStore(path), not 'x.db'"),
         ({"tools": one_argument}, "tools: pass a list"),
