@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -168,6 +168,8 @@ class Handler:
         check_result: Checks a result that hooks have decided on. Raises EffectError.
         reusable: Returns what hooks may cache of a result, or None for nothing; by default all.
         so_far: The partial outcome to record for a leaf that is cancelled.
+        delivered: For a leaf whose answer the spell gets in parts: a function that returns those it
+            has got so far, the `pieces` of the partial outcome; or None.
         replayed: Called with the recorded outcome when a leaf is answered from the record, or with
             the partial outcome recorded when it was cancelled. It is called immediately, even if
             the answer is due later.
@@ -186,6 +188,7 @@ class Handler:
     check_result: Callable[[Value], None] | None = None
     reusable: Callable[[Value], Value] | None = None
     so_far: Callable[[Effect], Value] | None = None
+    delivered: Callable[[Effect], Callable[[], Sequence[Value]] | None] | None = None
     replayed: Callable[[Effect, Value], None] | None = None
     restore: Callable[[Effect, Value, float], None] | None = None
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from llmspell.agents.response_stream import stream_response
-from llmspell.agents.streams import Stream, Streams
+from llmspell.agents.streams import Piece, Stream, Streams
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.permissions import Need
@@ -55,6 +56,11 @@ def _so_far(effect: Effect) -> Value:
     return stream and {"pieces": stream.pieces}
 
 
+def _delivered(effect: Effect) -> Callable[[], list[list[Piece]]] | None:
+    stream = _stream_of(effect)
+    return stream.delivered if stream else None
+
+
 def _replayed(effect: Effect, outcome: Value) -> None:
     """Repeat the recorded pieces of an answer, or those before an error, to the stream."""
     if isinstance(outcome, dict) and (stream := _stream_of(effect)):
@@ -69,6 +75,7 @@ def _replayed(effect: Effect, outcome: Value) -> None:
     repeatable=True,
     reusable=reusable,
     so_far=_so_far,
+    delivered=_delivered,
     replayed=_replayed,
 )
 async def request(

@@ -36,7 +36,8 @@ async def stream_response(
     """
     if stream.pieces:
         raise ProviderError(
-            "part of the answer has been delivered, so the request cannot be retried",
+            "the spell has already got a part of this answer, which no model can continue",
+            hint="catch this error, and prompt the agent again",
             details={"pieces": stream.pieces},
         )
     try:

@@ -86,6 +86,10 @@ class Stream:
             for group in self.pieces:
                 self.put(*group)
 
+    def delivered(self) -> list[list[Piece]]:
+        """Return the groups of the current answer that the spell has taken."""
+        return self.pieces[: len(self.pieces) - len(self._groups)]
+
     def _add(self, group: _Group) -> None:
         if not self.stopped:
             self._groups.append(group)

@@ -10,6 +10,7 @@ recording.py           a run that is recorded, or repeated from its record
 leaves.py              performs and records leaves, or answers them from the record
 composites.py          notes on composite effects
 payments.py            what model requests cost
+delivered_parts.py     what the spell has got of answers that are still arriving
 parking.py             leaves that only wait, and when to park the run
 abandoned_effects.py   effects that the spell no longer waits for
 timeouts.py            timeouts whose expiry is recorded

@@ -133,6 +133,17 @@ MIGRATIONS = (
         """,
     ),
     ("ALTER TABLE composites ADD COLUMN begun INTEGER NOT NULL DEFAULT 1",),
+    (
+        """
+        CREATE TABLE delivered (
+            run INTEGER NOT NULL,
+            path TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            part TEXT NOT NULL,
+            PRIMARY KEY (run, path, number)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 """The statements that migrate from schema version n to n+1, the file's `user_version`.
 
@@ -154,6 +165,8 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
 - payments: model requests that are not part of a leaf in `effects`. A row is written before the
   request begins and deleted when the leaf it was made for is recorded, so it survives a kill of the
   process. `usage` is the actual usage if `answered`, otherwise the most it may have been.
+- delivered: parts of answers that the spell had got before these were whole, where something was
+  recorded after that. They are deleted with the end of the leaf at that path, unless it failed.
 - composites: notes on composite effects, for people who inspect the run. `label` is what the effect
   was about; `kind` is as in effects, or unfinished. `begun` is how often it was begun: again if the
   run stopped in the middle of it and was resumed.
@@ -166,7 +179,7 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
 - links: lists as chains; each link has the digest of the previous one and an item.
 """
 
-OF_A_RUN = ("effects", "begun", "payments", "composites", "turns", "calls")
+OF_A_RUN = ("effects", "begun", "payments", "delivered", "composites", "turns", "calls")
 """The tables whose rows belong to the run in their column `run`."""
 
 

@@ -94,6 +94,7 @@ class History:
         *,
         stops: Collection[str] = (),
         changes: str = "",
+        last_turn: int | None = None,
     ) -> None:
         """Prepare the replay.
 
@@ -103,6 +104,7 @@ class History:
             reader: The open journal that contains them.
             stops: The paths of the leaves before which to stop.
             changes: How the host's hooks and middleware have changed since, for errors.
+            last_turn: The last turn to repeat; by default all.
         """
         self._reader, self._stops = reader, stops
         self.divergence = Divergence(run.id, changes)
@@ -113,7 +115,7 @@ class History:
         self._found: dict[str, deque[RecordedLeaf]] = {}
         for recorded in all_:
             self._found.setdefault(recorded.effect.path, deque()).append(recorded)
-        self._turns = _turns(run, reader)
+        self._turns = _turns(run, reader, last_turn)
         self._calls = _calls(self._turns)
         self._last_made = _last_made(self._turns, self._calls)
         # A cancelled leaf may this time be cancelled before it is requested, so the order omits it.
@@ -379,11 +381,12 @@ class History:
             self.stop(error)
 
 
-def _turns(run: RecordedRun, reader: Reader) -> dict[int, Batch]:
-    """Return what Lua was told, by turn number."""
+def _turns(run: RecordedRun, reader: Reader, last: int | None) -> dict[int, Batch]:
+    """Return what Lua was told, by turn number, up to the `last` turn if given."""
     turns = {
         turn.number: Batch(turn.under, turn.batch.split(",") if turn.batch else [], {})
         for turn in reader.turns(run)
+        if last is None or turn.number <= last
     }
     for call in reader.calls(run):
         if call.turn in turns:

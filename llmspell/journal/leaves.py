@@ -15,6 +15,7 @@ from llmspell.errors import (
     InvalidResult,
     UnfinishedEffect,
 )
+from llmspell.journal.delivered_parts import Parts
 from llmspell.journal.labels import shown
 from llmspell.journal.ledger import Ledger, PendingLeaf
 from llmspell.journal.recording import Judge, Recording, Verdict
@@ -35,7 +36,16 @@ def _always(_: Effect) -> bool:
 class Leaves:
     """The leaves of one effect name in one run."""
 
-    __slots__ = ("_again", "_call", "_lazily", "_ledger", "_recording", "_restore", "_so_far")
+    __slots__ = (
+        "_again",
+        "_call",
+        "_delivered",
+        "_lazily",
+        "_ledger",
+        "_recording",
+        "_restore",
+        "_so_far",
+    )
 
     def __init__(
         self,
@@ -45,6 +55,7 @@ class Leaves:
         again: Callable[[Effect], bool] = _always,
         lazily: bool = False,
         so_far: Callable[[Effect], Value] | None = None,
+        delivered: Callable[[Effect], Parts | None] | None = None,
         restore: Callable[[Effect, Value, float], None] | None = None,
     ) -> None:
         """Prepare.
@@ -55,10 +66,12 @@ class Leaves:
             again: Returns whether a leaf may be repeated if it is unknown whether it was performed.
             lazily: Whether a result of None may be recorded with the next commit.
             so_far: Returns what to record for a leaf that is cancelled.
+            delivered: As in `Handler`.
             restore: Does a recorded leaf again where that may have ended with the process.
         """
         self._recording, self._call = recording, call
-        self._again, self._lazily, self._so_far = again, lazily, so_far
+        self._again, self._lazily = again, lazily
+        self._so_far, self._delivered = so_far, delivered
         self._restore = None if recording.is_replay else restore
         self._ledger = cast("Ledger", recording.ledger)  # a replay has none, and performs none
 
@@ -132,6 +145,8 @@ class Leaves:
         asked = self._ask(effect, arguments)
         if not self._again(effect):
             self._ledger.begin(asked)
+        if self._delivered and (parts := self._delivered(effect)):
+            self._ledger.delivered.begin(effect.path, parts, self._recording.text_of)
         try:
             result = self._call(effect)
         except Exception as error:

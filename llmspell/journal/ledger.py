@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from llmspell.effects import Effect
 from llmspell.journal.composites import Composites, Unless
+from llmspell.journal.delivered_parts import DeliveredParts
 from llmspell.journal.locks import RunLock
 from llmspell.journal.payments import Payment, Payments
 from llmspell.journal.stored_values import BLOB, LINK, Arguments, Row, Stored, stored
@@ -74,6 +75,7 @@ class Ledger:
         known: Digests of content that this run has already written; not necessarily all of them.
         held: Rows to write once a resumed run goes beyond its record; None from then on.
         payments: The payments for the run's model requests.
+        delivered: The parts of answers that are still arriving.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Ledger:
         self.ended, self.held = ended, held
         self.payments = payments or Payments(writer, number)
         self._writer, self._lock, self._number = writer, lock, number
+        self.delivered = DeliveredParts(number)
         self.known: set[bytes] = set()
 
     def go_beyond(self) -> None:
@@ -123,6 +126,8 @@ class Ledger:
             rows = self._new(rows)
         if asked.begun:
             rows.append((_ENDED, (self._number, asked.path)))
+        if self.delivered.arriving:
+            rows += [*self.delivered.end(asked.path, kind), *self.delivered.rows()]
         what = (asked.path, asked.name, arguments.digest, arguments.args, arguments.lists)
         when = (asked.after, turn, asked.started, time.perf_counter() - asked.begin)
         used = None
@@ -187,7 +192,8 @@ class Ledger:
         asked.begun = True
         arguments = asked.arguments
         what = (asked.name, arguments.digest, arguments.args, arguments.lists, asked.started, due)
-        return [*self._new(arguments.rows), (_BEGUN, (self._number, asked.path, *what))]
+        rows = [*self._new(arguments.rows), (_BEGUN, (self._number, asked.path, *what))]
+        return [*rows, *self.delivered.rows()] if self.delivered.arriving else rows
 
     def _new(self, rows: list[Row]) -> list[Row]:
         """Return the rows without content that this run has already stored."""

@@ -42,6 +42,7 @@ from llmspell.journal.validation import (
     answer_of,
     arguments_of,
     error_of,
+    part_of,
     setup_of,
     table_of,
     usage_of,
@@ -69,6 +70,7 @@ _EFFECT = (
 _BEGUN = ("path", "name", "digest", "args", "lists", "started", "due", "answer")
 _PAYMENT = ("number", "path", "model", "usage", "answered")
 _COUNTED = [field.name for field in fields(Usage)]
+_DELIVERED = ("path", "number", "part")
 _COMPOSITE = ("path", "name", "label", "kind", "started", "seconds", "begun")
 _TURN = ("turn", "under", "batch")
 _CALL = ("turn", "path", "function", "args")
@@ -185,6 +187,17 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
             raise self._damaged(f"the usage at {path} cannot be read", run) from None
         return Payment(number, path, str(model), used, answered="unanswered" not in usage)
 
+    def delivered(self, run: RecordedRun) -> dict[str, list[Value]]:
+        """Return the parts that the spell had got of unfinished answers, by path."""
+        sql = f"SELECT {', '.join(_DELIVERED)} FROM delivered WHERE run = ? ORDER BY path, number"  # noqa: S608 - constants
+        found: dict[str, list[Value]] = {}
+        for row in self._rows(sql, (run.number,)):
+            values = self._checked("delivered", _DELIVERED, row, run.id)
+            what = f"a part of the answer at {values['path']}"
+            part = self.read(part_of, what, run.id, values["part"])
+            found.setdefault(values["path"], []).append(part)
+        return found
+
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:
         """Return the notes on composite effects, in the order in which they began."""
         sql = f"SELECT {', '.join(_COMPOSITE)} FROM composites WHERE run = ? ORDER BY started"  # noqa: S608 - constants
@@ -214,7 +227,7 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
     def check(self, run: RecordedRun) -> None:
         """Read everything that is recorded of a run. Raises JournalError."""
         _ = run.source, run.result, self.begun(run), self.composites(run), self.turns(run)
-        self.payments(run)
+        _ = self.payments(run), self.delivered(run)
         _ = [call.args for call in self.calls(run)]
         for effect in self.effects(run, beside=True):
             _ = effect.args, effect.outcome

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -108,6 +108,7 @@ class Recording:
         history: History | None = None,
         unfinished: Unfinished | None = None,
         before: Sequence[Payment] = (),
+        delivered: Mapping[str, list[Value]] | None = None,
     ) -> None:
         """Prepare the recording.
 
@@ -120,6 +121,7 @@ class Recording:
             history: What was recorded before.
             unfinished: The leaves that had begun before.
             before: The payments made before.
+            delivered: What the spell had got of unfinished answers, by path.
         """
         self.id, self.seed, self.turn, self.history = id, seed, 0, history
         self.abandoned = AbandonedEffects()
@@ -133,6 +135,7 @@ class Recording:
         self.ledger, self.text_of, self._unfinished = ledger, text_of, unfinished
         self._known = ledger.known if ledger else ()
         self.before = before
+        self._delivered = delivered or {}
         self._lost: dict[str, list[Payment]] = {}
         for payment in before:
             if payment.number:
@@ -182,8 +185,12 @@ class Recording:
     # Leaves, see leaves.py
 
     def recorded(self, path: str) -> Value:
-        """Return the recorded outcome of the leaf at a path, or None."""
-        return self.history.outcome(path) if self.history else None
+        """Return the recorded outcome of the leaf at a path, or what the spell had got of it; or None."""
+        if self.history is None:
+            return None
+        if path in self._delivered and path not in self.history:
+            return {"pieces": self._delivered[path]}
+        return self.history.outcome(path)
 
     def payment(self, path: str) -> Payment | None:
         """Return what was paid for the leaf at a path, according to the record; or None."""

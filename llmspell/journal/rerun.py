@@ -29,6 +29,10 @@ _GOES_ON = """
     UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
     WHERE id = ?
 """
+_FORGET_TURNS = (
+    "DELETE FROM turns WHERE run = ? AND turn > ?",
+    "DELETE FROM calls WHERE run = ? AND turn > ?",
+)
 # A process that prunes, and did not see the lock, has finished by the time this is written.
 _AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
 
@@ -107,10 +111,14 @@ def resume(
         kept = answered(run, effects)
         begun = {begun.path: begun for begun in reader.begun(run)}
         retried = effects[len(kept) :]
+        delivered = reader.delivered(run)
+        last_turn = _last_turn(kept) if delivered or not begun else None
         paid = reader.payments(run)
         payments = Payments(journal.writer, run.number, paid[-1].number if paid else 0)
         moved = payments.of_forgotten(retried)
         going_on = _going_on(journal, run, beginning, approved, retried)
+        if last_turn is not None:
+            going_on += [(sql, (run.number, last_turn)) for sql in _FORGET_TURNS]
         going_on += map(payments.begun, moved)
         paid += [*moved, *(effect.payment for effect in kept if effect.payment)]
         journal.writer.commit([(_AWAIT_PRUNING, (run.id,))])
@@ -121,7 +129,7 @@ def resume(
         raise
     last = effects[-1].number if effects else 0
     changes = chain_changes(run.setup.get("chain"), beginning.setup["chain"])
-    history = History(run, kept, reader, changes=changes)
+    history = History(run, kept, reader, changes=changes, last_turn=last_turn)
     return Recording(
         run.id,
         run.seed,
@@ -132,6 +140,7 @@ def resume(
         history=history,
         unfinished=Unfinished(begun, judge),
         before=paid,
+        delivered=delivered,
     )
 
 
@@ -204,12 +213,19 @@ def replay(
         changes = chain_changes(run.setup.get("chain"), chain)
         effects = reader.effects(run, beside=True)
         history = History(run, effects, reader, stops=stops, changes=changes)
-        paid = reader.payments(run)
+        paid, delivered = reader.payments(run), reader.delivered(run)
     except BaseException:
         reader.close()
         raise
-    text_of = journal.redaction.text_of
-    return Recording(run.id, run.seed, text_of=text_of, ledger=None, history=history, before=paid)
+    return Recording(
+        run.id,
+        run.seed,
+        text_of=journal.redaction.text_of,
+        ledger=None,
+        history=history,
+        before=paid,
+        delivered=delivered,
+    )
 
 
 def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
@@ -235,6 +251,14 @@ def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[Re
     """Return the leaves that are answered from the record on resume; the rest is retried."""
     failed = len(_failed_last(effects)) if run.status == "failed" else 0
     return effects[: len(effects) - failed]
+
+
+def _last_turn(kept: Sequence[RecordedEffect]) -> int:
+    """Return the last turn to repeat: at the later ones, Lua may be told otherwise now.
+
+    What arrived then was not recorded, such as pieces of an answer that is asked for again.
+    """
+    return max((effect.turn for effect in kept), default=0)
 
 
 def _going_on(

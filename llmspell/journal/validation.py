@@ -244,6 +244,14 @@ def _is_chain(value: Any) -> bool:
     return _is_table(value) and all(_are_texts(names) for names in value.values())
 
 
+def part_of(text: str) -> list[Value]:
+    """Deserialize a part of an answer: a list of texts and tables. Raises InvalidRecord."""
+    part = value_of(text)
+    if not isinstance(part, list) or not all(isinstance(piece, (str, dict)) for piece in part):
+        raise InvalidRecord
+    return part
+
+
 _ERROR: dict[str, Check] = {
     "code": _is_text,
     "message": _is_text,
@@ -319,6 +327,7 @@ _COLUMNS: dict[str, dict[str, Check]] = {
         "usage": _is_text,
         "answered": _one_of(0, 1),
     },
+    "delivered": {"path": _is_path, "number": _is_integer, "part": _is_text},
     "composites": {
         "path": _is_path,
         "name": _is_text,

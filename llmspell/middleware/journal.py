@@ -35,6 +35,7 @@ class Journal:
             call,
             again=handler.may_repeat,
             so_far=handler.so_far,
+            delivered=handler.delivered,
             restore=handler.restore,
         ).perform
         if handler.costs:

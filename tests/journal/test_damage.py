@@ -45,6 +45,7 @@ COLUMNS = {
     "begun": ("path", "name", "digest", "args", "lists", "started", "due", "answer"),
     "payments": ("path", "model", "usage", "answered"),
     "composites": ("path", "name", "label", "kind", "started", "seconds", "begun"),
+    "delivered": ("path", "number", "part"),
     "turns": ("turn", "under", "batch"),
     "calls": ("turn", "path", "function", "args"),
     "blobs": ("digest", "packed", "data"),
@@ -104,7 +105,10 @@ def made(tmp_path_factory):
                 await runtime.execute(ASKING, name="ask.lua")
 
     anyio.run(make)
-    return folder / ".llmspell" / "runs.db"
+    file = folder / ".llmspell" / "runs.db"
+    row = 'INSERT INTO delivered SELECT number, \'0/0\', 0, \'["Tea", {"reasoning": "Hm"}]\' FROM runs'
+    change(file, row)
+    return file
 
 
 @pytest.fixture

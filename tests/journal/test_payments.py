@@ -221,9 +221,10 @@ async def test_a_journal_of_an_earlier_version_is_read_as_it_is(runtime, journal
     with closing(sqlite3.connect(journal)) as db, db:
         db.execute("DROP TABLE calls")
         db.execute("DROP TABLE payments")
+        db.execute("DROP TABLE delivered")
         db.execute("ALTER TABLE composites DROP COLUMN begun")
         db.execute("UPDATE effects SET usage = json_remove(usage, '$.model')")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 3}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 4}")
     with Reader.open(journal) as reader:
         run = reader.run("last")
         reader.check(run)
@@ -231,6 +232,6 @@ async def test_a_journal_of_an_earlier_version_is_read_as_it_is(runtime, journal
         [paid] = [effect.payment for effect in reader.effects(run) if effect.payment]
         assert (paid.model, paid.answered) == ("scripted/any", True)
     with closing(sqlite3.connect(journal)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) - 3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) - 4,)
     async with runtime() as one:
         await one.replay(run.id)

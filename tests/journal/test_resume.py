@@ -35,7 +35,7 @@ from llmspell.journal.pruning import prune
 from llmspell.journal.reader import Reader, due_runs
 from llmspell.limits import Budget, Limits
 from llmspell.providers.embedding import Embeddings
-from llmspell.providers.messages import ToolCall, Usage
+from llmspell.providers.messages import ModelResponse, ToolCall, Usage
 from llmspell.providers.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -218,6 +218,96 @@ async def test_a_tool_that_was_cancelled_with_its_agent_has_not_just_begun(new_r
         assert reader.begun(run) == []
         assert [e.kind for e in reader.effects(run) if e.name == "tool.call"] == ["cancelled"]
         assert "unfinished" not in [e.kind for e in reader.composites(run)]
+
+
+class Stalling(ScriptedProvider):
+    """Stops in the middle of its first answer to `q`; the others are whole."""
+
+    async def stream(self, request):
+        asked = request.messages[-1].text
+        stalls = asked == "q" and not any(r.messages[-1].text == "q" for r in self.requests)
+        async for part in super().stream(request):
+            if stalls and isinstance(part, ModelResponse):
+                await asyncio.sleep(60)
+            if stalls:
+                await asyncio.sleep(0.01)
+            yield part
+
+
+READ = """
+    local function read(asked)
+      local heard = ""
+      for piece in Agent.create{}:stream(asked) do
+        heard = heard .. piece
+        if after then after(piece) end
+      end
+      return heard
+    end
+"""
+
+
+@pytest.fixture
+def broken_off(new_runtime, write):
+    """Runs a spell until it has got a part of an answer, and resumes it; both results and requests."""
+
+    async def run(source, until):
+        ids = []
+        model = Stalling(lambda request: f"one two {len(request.messages[0].text)}")
+        options = {"tools": [work], "providers": [model], "model": "scripted/any"}
+        async with new_runtime(**options) as runtime:
+            running = asyncio.create_task(runtime.run(write(READ + source), begun=ids.append))
+            while not until():  # noqa: ASYNC110 - some are in Lua
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        async with new_runtime(**options) as runtime:
+            result = await runtime.resume(ids[0])
+            spent = runtime.spent | {}, runtime.spent_before | {}
+        async with new_runtime() as runtime:
+            assert await runtime.replay(ids[0]) == result
+        return result, [request.messages[-1].text for request in model.requests], spent
+
+    return run
+
+
+async def test_an_answer_that_was_broken_off_is_asked_for_again(broken_off, printed):
+    source = "after = print return read('q')"
+    result, asked, _ = await broken_off(source, until=lambda: len(printed) == 3)
+    assert (result, asked) == ("one two 1", ["q", "q"])
+
+
+async def test_but_not_one_that_the_spell_has_done_something_with(broken_off):
+    source = """
+        function after(piece) work{n = #piece} end
+        local read_it, problem = pcall(read, "q")
+        return {read_it, problem.code, problem.details.pieces, problem.retryable, (read("again"))}
+    """
+    result, asked, spent = await broken_off(source, until=lambda: len(CALLS) == 3)
+    assert result == [False, "provider_error", [["one"], [" two"], [" 1"]], False, "one two 5"]
+    assert asked == ["q", "again"]
+    assert CALLS == [3, 4, 2] * 2
+    assert [one["scripted/any"].calls for one in spent] == [1, 1]
+
+
+async def test_what_others_did_meanwhile_stays_done(broken_off):
+    source = """
+        local function tried(asked)
+          local read_it, answer = pcall(read, asked)
+          return read_it and answer or answer.code
+        end
+        return Task.all{function() return tried("q") end, function()
+          Task.sleep(0.1)
+          local heard = read("other")
+          work{n = 1}
+          work{n = 2}
+          return heard
+        end}
+    """
+    result, asked, _ = await broken_off(source, until=lambda: len(CALLS) == 2)
+    assert result == ["provider_error", "one two 5"]
+    assert (asked, CALLS) == (["q", "other"], [1, 2])
 
 
 async def test_vectors_of_no_texts_count_for_nothing_when_a_run_goes_on(new_runtime, write):
