@@ -118,8 +118,8 @@ class Bridge:
 
         Args:
             name: The last part of the effect's name; by default the function's name.
-            **fields: Fields of `Handler`: `leaf`, `repeatable`, `deadline`, `bind`, `needs`,
-                `costs`, `reusable`, `restore`.
+            **fields: Fields of `Handler`: `leaf`, `repeatable`, `deadline`, `target`, `bind`,
+                `needs`, `costs`, `reusable`, `restore`.
         """
 
         def add(function: F) -> F:

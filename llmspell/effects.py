@@ -160,6 +160,8 @@ class Handler:
         repeatable: Whether a leaf may be performed again when its outcome is unknown: it changes
             nothing, or is idempotent. May be a function of the effect too.
         deadline: The timeout in seconds of an effect with these arguments, or None.
+        target: What the error of a timeout names instead of the effect, such as the tool that was
+            called.
         bind: Checks and converts the arguments; by default, the function's signature does.
         needs: The permissions the checked arguments require, each with who needs it, such as
             "the spell".
@@ -182,6 +184,7 @@ class Handler:
     leaf: bool | Callable[[Effect], bool] = True
     repeatable: bool | Callable[[Effect], bool] = False
     deadline: Callable[[Effect], float | None] | None = None
+    target: Callable[[Effect], str] | None = None
     bind: Callable[[Effect], dict[str, Any]] | None = None
     needs: Callable[[Effect], list[tuple[str, Need]]] | None = None
     costs: Callable[[Effect], Estimate] | None = None

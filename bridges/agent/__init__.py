@@ -137,6 +137,10 @@ def _deadline(effect: Effect) -> float | None:
     return effect.run[Agents].find(effect.bound["agent"]).timeout if seconds is None else seconds
 
 
+def _target(effect: Effect) -> str:
+    return f"agent {effect.run[Agents].find(effect.bound['agent']).name!r}"
+
+
 def _check_response(result: Value) -> None:
     if result is not None and not isinstance(result, Mapping):  # None: a hook skipped the prompt
         raise AgentError(
@@ -145,7 +149,13 @@ def _check_response(result: Value) -> None:
         )
 
 
-@bridge.effect(leaf=False, deadline=_deadline, check_result=_check_response, reusable=reusable)
+@bridge.effect(
+    leaf=False,
+    deadline=_deadline,
+    target=_target,
+    check_result=_check_response,
+    reusable=reusable,
+)
 async def run(
     effect: Effect,
     agent: str,

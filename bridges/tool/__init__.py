@@ -57,6 +57,7 @@ def _deadline(effect: Effect) -> float | None:
     bind=_bind,
     needs=_needs,
     deadline=_deadline,
+    target=lambda effect: _called(effect).name,
     leaf=lambda effect: _called(effect).leaf,
     repeatable=lambda effect: _called(effect).may_repeat(effect.bound["args"]),
 )

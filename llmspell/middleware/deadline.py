@@ -23,7 +23,7 @@ class Deadline:
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
         if handler.deadline is None:
             return call
-        deadline = handler.deadline
+        deadline, target = handler.deadline, handler.target
 
         async def limited(effect: Effect) -> Value:
             seconds = deadline(effect)
@@ -36,7 +36,7 @@ class Deadline:
             with _clock(effect, seconds, recorded=not handler.is_leaf(effect)) as clock:
                 result = await settled(call(effect))
             if clock.cancelled_caught:
-                raise _timeout(effect, seconds)
+                raise _timeout(target(effect) if target else effect.name, seconds)
             return result
 
         return limited
@@ -55,5 +55,5 @@ def _clock(
     return move_on_after(seconds)
 
 
-def _timeout(effect: Effect, seconds: float) -> EffectTimeout:
-    return EffectTimeout(f"{effect.name} took more than {seconds:g} seconds", seconds=seconds)
+def _timeout(what: str, seconds: float) -> EffectTimeout:
+    return EffectTimeout(f"{what} took more than {seconds:g} seconds", seconds=seconds)

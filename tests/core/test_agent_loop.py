@@ -476,8 +476,8 @@ async def test_a_tool_that_takes_too_long_is_told_to_the_model(ask):
         [call("slow"), call("hasty")], "sorry", tools=(slow, hasty), tool_timeout=0.05
     )
     assert [c["error"] for c in answer.tool_calls] == [
-        "tool.call took more than 0.05 seconds",
-        "tool.call took more than 0.01 seconds",
+        "slow took more than 0.05 seconds",
+        "hasty took more than 0.01 seconds",
     ]
 
 

@@ -330,12 +330,14 @@ async def test_a_prompt_has_a_timeout(script):
         """
         local agent = Agent.create{timeout = 0.02}
         local ok, e = pcall(agent.prompt, agent, "go")
-        local ok2, e2 = pcall(agent.prompt, Agent.create{}, "go", {timeout = 0.02})
-        return {e.code, e2.code}
+        local ok2, e2 = pcall(agent.prompt, Agent.create{name = "judge"}, "go", {timeout = 0.02})
+        return {e.code, e2.code, e.message, e2.message}
         """,
         slowly,
     )
-    assert result == ["effect_timeout", "effect_timeout"]
+    late = "agent {!r} took more than 0.02 seconds"
+    names = ("agent", "judge")
+    assert result == ["effect_timeout", "effect_timeout", *[late.format(name) for name in names]]
 
 
 async def test_the_builder_and_execute(script):

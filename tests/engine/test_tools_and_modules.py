@@ -83,7 +83,7 @@ async def test_what_a_tool_cannot_return(lua):
     assert caught.value.cause.code == "invalid_result"
 
 
-async def test_a_tool_has_a_timeout(lua):
+async def test_a_timeout_of_a_tool_names_it(lua):
     import anyio
 
     @tool(timeout=0.02)
@@ -91,9 +91,19 @@ async def test_a_tool_has_a_timeout(lua):
         """Takes its time."""
         await anyio.sleep(10)
 
-    assert (
-        await lua("local ok, e = pcall(slow, {}) return e.code", tools=[slow]) == "effect_timeout"
-    )
+    source = """
+    Tool.define{name = "lazy", timeout = 0.02, run = function() Task.sleep(10) end}
+    local problems = {}
+    for i, call in ipairs{slow, lazy, function() Tool.call("slow", {}) end} do
+      local _, problem = try(call, {})
+      problems[i] = problem.code .. ": " .. problem.message
+    end
+    return problems
+    """
+    late = "effect_timeout: {} took more than 0.02 seconds"
+    assert await lua(source, tools=[slow]) == [
+        late.format(name) for name in ("slow", "lazy", "slow")
+    ]
 
 
 async def test_tools_defined_in_lua(lua):
