@@ -82,8 +82,14 @@ class LocalServer:
             return self._url
 
     async def close(self) -> None:
-        """Stop the server; a request in progress fails. A later `start` starts it again."""
-        async with self._starting:
+        """Stop the server; a request in progress fails. A later `start` starts it again.
+
+        If the caller is cancelled, it does not wait for a start in progress.
+        """
+        try:
+            async with self._starting:
+                pass
+        finally:
             await self._end()
 
     async def _weights(self) -> tuple[Path, str | None]:
@@ -108,14 +114,15 @@ class LocalServer:
             "api_key": self.api_key,
         }
         with tempfile.TemporaryFile() as log:
-            self._process = await anyio.open_process(
-                [sys.executable, "-P", "-m", _MODULE],
-                stderr=log,
-                start_new_session=True,  # Ctrl-C in the terminal must reach only this process
-            )
+            with anyio.CancelScope(shield=True):  # else nobody would wait for what was created
+                self._process = process = await anyio.open_process(
+                    [sys.executable, "-P", "-m", _MODULE],
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C in the terminal must reach only this process
+                )
             try:
                 with anyio.fail_after(START_SECONDS):
-                    self._url = await _handshake(self._process, settings)
+                    self._url = await _handshake(process, settings)
             except (TimeoutError, anyio.EndOfStream, anyio.BrokenResourceError) as error:
                 await self._end()
                 raise _not_started(gguf, error, log) from error

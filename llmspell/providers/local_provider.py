@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 
 from llmspell.errors import ProviderError
@@ -86,11 +86,12 @@ class LocalProvider:
         return chat
 
     async def close(self) -> None:
-        for chat in self._chats.values():
-            await chat.close()
-        for server in self._servers.values():
-            await server.close()
-        self._chats.clear()
+        async with AsyncExitStack() as stack:  # which closes all, even if one raises
+            stack.callback(self._chats.clear)
+            for server in self._servers.values():
+                stack.push_async_callback(server.close)
+            for chat in self._chats.values():
+                stack.push_async_callback(chat.close)
 
 
 def _blocks(request: ModelRequest) -> Iterator[Block]:

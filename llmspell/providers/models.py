@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -179,8 +179,10 @@ class Models:
         return names
 
     async def close(self) -> None:
-        for name, provider in self.providers.items():
-            await close(f"the provider {name!r}", provider.close)
+        """Close all providers, even if the caller is cancelled meanwhile."""
+        async with AsyncExitStack() as stack:
+            for name, provider in self.providers.items():
+                stack.push_async_callback(close, f"the provider {name!r}", provider.close)
 
     def _provider(self, name: str) -> Provider:
         provider = self.providers.get(name) or self.providers.get("*")

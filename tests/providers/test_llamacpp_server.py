@@ -13,6 +13,7 @@ import anyio
 import anyio.from_thread
 import httpx2
 import pytest
+from anyio.lowlevel import checkpoint
 
 from llmspell.errors import ProviderError
 from llmspell.providers.llamacpp_server import LocalServer
@@ -277,6 +278,43 @@ async def test_a_start_that_is_cancelled_leaves_no_process():
         tasks.cancel_scope.cancel()
     assert set(children()) == before
     await server.close()
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The ids of the processes that are started from now on."""
+    ids = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            ids.append(self.pid)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    return ids
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_start_that_is_cancelled_at_any_step_leaves_no_process(started, steps):
+    server = LocalServer()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.start)
+        while not started:
+            await checkpoint()
+        for _ in range(steps):
+            await checkpoint()
+        tasks.cancel_scope.cancel()
+    assert not alive(started[0])
+    await server.close()
+
+
+@pytest.mark.anyio
+async def test_whoever_is_cancelled_leaves_no_process(started):
+    async with anyio.create_task_group() as tasks, LocalServer() as server:
+        await server.start()
+        tasks.cancel_scope.cancel()
+    assert not alive(started[0])
 
 
 PARENT = """

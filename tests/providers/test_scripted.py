@@ -1,6 +1,8 @@
 import json
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from llmspell.errors import ConfigError, ProviderError
 from llmspell.providers.messages import (
@@ -178,3 +180,22 @@ async def test_a_provider_that_cannot_stream_answers_in_one_piece():
     ]
     assert parts[3].message.text == "Yes."
     assert len(parts) == 4
+
+
+async def test_whoever_is_cancelled_closes_all_providers():
+    closed = []
+
+    def provider(name):
+        async def close():
+            closed.append(name)
+            await checkpoint()
+
+        made = ScriptedProvider([])
+        made.name, made.close = name, close
+        return made
+
+    models = Models(None, {}, {}, providers=[provider("a"), provider("b")])
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await models.close()
+    assert sorted(closed) == ["a", "b"]
