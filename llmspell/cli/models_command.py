@@ -84,6 +84,7 @@ def remove(model: str) -> None:
 
 async def _offered(provider: str) -> list[str]:
     async with Runtime() as runtime:
+        runtime.models.open(provider)
         return await runtime.models.offered(provider)
 
 

@@ -39,10 +39,12 @@ async def check(provider: str, model: str | None) -> ProviderCheck:
     """Send a request to a model of a provider: the configured one, or the first it offers.
 
     Raises:
-        ProviderError: The request failed, or the provider's settings are invalid.
+        ConfigError: The provider's settings cannot be used.
+        ProviderError: The request failed.
         UnknownEffect: There is no such provider.
     """
     async with Runtime() as runtime:
+        runtime.models.open(provider)
         settings = runtime.project.settings
         configured = settings.model if (settings.model or "").startswith(f"{provider}/") else None
         name = f"{provider}/{model.removeprefix(f'{provider}/')}" if model else configured

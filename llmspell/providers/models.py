@@ -137,6 +137,16 @@ class Models:
 
         check_known(name, self._settings)
 
+    def open(self, name: str) -> None:
+        """Open a provider, unless it is open.
+
+        Raises:
+            ConfigError: Its settings cannot be used.
+            UnknownEffect: There is no such provider.
+        """
+        if name not in self.providers and "*" not in self.providers:
+            self.providers.register(name, self._open(name))
+
     def as_sent(self, request: ModelRequest) -> ModelRequest:
         """Return the request with the limits its provider would send: `HttpProvider.as_sent`."""
         try:
@@ -187,23 +197,22 @@ class Models:
     def _provider(self, name: str) -> Provider:
         provider = self.providers.get(name) or self.providers.get("*")
         if provider is None:
-            provider = self._open(name)
+            try:
+                provider = self._open(name)
+            except ConfigError as error:  # in a spell, it is the failure of a request
+                details = {"provider": name, "problems": error.problems}
+                raise ProviderError(error.message, hint=error.hint, details=details) from None
             self.providers.register(name, provider)
         return provider
 
     def _open(self, name: str) -> Provider:
-        """Open a provider. Raises ProviderError, too, for settings that cannot be used."""
         if name == "local":
             from llmspell.providers.local_provider import LocalProvider
 
             return LocalProvider(self._progress)
         from llmspell.providers.endpoints import open_provider
 
-        try:
-            return open_provider(name, self._settings, self._environ)
-        except ConfigError as error:
-            details = {"provider": name, "problems": error.problems}
-            raise ProviderError(error.message, hint=error.hint, details=details) from None
+        return open_provider(name, self._settings, self._environ)
 
 
 async def _answer_of(provider: Provider, request: ModelRequest) -> ModelResponse:

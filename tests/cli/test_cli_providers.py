@@ -107,6 +107,15 @@ def test_a_check_that_fails_says_what_to_do(llmspell, model, arguments, said, hi
     assert hint in done.err
 
 
+@pytest.mark.parametrize("command", [("providers", "check"), ("models", "--provider")])
+def test_settings_that_cannot_be_used_are_the_user_s_fault(llmspell, write, command):
+    write("llmspell.toml", '[providers.broken]\nbase_url = "nowhere"\n')
+    done = llmspell(*command, "broken")
+    assert (done.code, done.out) == (2, "")
+    assert "error: [providers.broken]: the base URL must begin with http:// or https://" in done.err
+    assert "hint: a base URL looks like https://api.example.com/v1" in done.err
+
+
 def test_models_come_from_files_and_go_again(llmspell, cache, gguf):
     assert llmspell("models").out.splitlines()[-1] == (
         "local/smollm2  not downloaded yet; 93 MB will be downloaded on first use"
