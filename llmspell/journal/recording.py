@@ -23,6 +23,7 @@ from llmspell.errors import (
     RunSuspended,
 )
 from llmspell.journal.abandoned_effects import AbandonedEffects
+from llmspell.journal.leaf_calls import LeafCalls
 from llmspell.journal.ledger import Call, Ledger, PendingLeaf
 from llmspell.journal.parking import Parking
 from llmspell.journal.stored_values import Arguments, TextOf
@@ -82,7 +83,7 @@ class Recording:
         text_of: Encodes a value as text, without secrets.
         before: The payments made before the run was resumed.
         open: Leaves in progress, by path.
-        calls: The paths of the calls that leaves have made into the spell so far.
+        calls: The calls that leaves have made into the spell.
         unclaimed: Those of them that were made from the record for leaves that are performed again.
         parking: Suspends the run when all of it only waits.
         abandoned: Effects that the spell no longer waits for.
@@ -142,7 +143,7 @@ class Recording:
                 self._lost.setdefault(payment.path, []).append(payment)
         self.composites = ledger and ledger.composites(self.unless_it_stops)
         self.open: dict[str, PendingLeaf] = {}
-        self.calls: set[str] = set()
+        self.calls = LeafCalls()
         self.unclaimed = UnclaimedCalls()
         self._doubtful: list[Callable[[], None]] = []
         self.parking = Parking(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
@@ -242,13 +243,17 @@ class Recording:
 
     def is_of_leaf(self, path: str) -> bool:
         """Return whether the effect at a path is performed by a leaf in progress, not by the spell."""
+        return self.leaf_of(path) is not None
+
+    def leaf_of(self, path: str) -> str | None:
+        """Return the leaf in progress that performs the effect at a path; None if the spell does."""
         if self.open:
             for above in all_above(path):
                 if above in self.calls:
-                    return False
+                    return None
                 if above in self.open:
-                    return True
-        return False
+                    return above
+        return None
 
     def is_of_call(self, path: str) -> bool:
         """Return whether the effect at a path is performed by a spell function that a leaf called."""
@@ -268,6 +273,8 @@ class Recording:
         del self.open[asked.path]
         if self.unclaimed:
             self.unclaimed.ended(asked.path)
+        if self.calls:
+            self.calls.leaf_ended(asked.path)
         self.parking.consider()
 
     def unless_it_stops(self, note: Callable[[], None], error: BaseException | None = None) -> None:

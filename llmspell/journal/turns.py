@@ -149,9 +149,10 @@ class Turns:
         """Note a call into the spell; return the call's number if the record makes it."""
         recording, place = self._recording, self._under + path
         recording.abandoned.call_began(place, self._under[:-1])
-        if not recording.is_of_leaf(place):
+        leaf = recording.leaf_of(place)
+        if leaf is None:
             return None
-        recording.calls.add(place)
+        recording.calls.add(place, leaf)
         recording.unclaimed.claim(place)
         left = recording.history and recording.history.calls_at(place)
         again = left.popleft() if left else None
@@ -189,7 +190,10 @@ class Turns:
 
     def end_call(self, path: str) -> None:
         """Note that the task which answered a call into the spell has ended, or never began."""
-        self._recording.abandoned.call_ended(f"{self._under}{path}")
+        place = f"{self._under}{path}"
+        self._recording.abandoned.call_ended(place)
+        if self._recording.calls:
+            self._recording.calls.call_ended(place)
 
     def leave(self) -> None:
         """Note that the run stops, so that no state has turns any more."""
@@ -231,6 +235,7 @@ class Turns:
         if self.held:
             self.held = [named for named in self.held if named[1] != abort]
         if (path := self._calls.pop(number, None)) is not None:
+            self._made.pop(f"a{path}", None)
             self.end_call(path)
         self._dropped.discard(number)
 
@@ -284,7 +289,9 @@ class Turns:
             self._calls[call.number] = call.path
             if unclaimed:
                 self._recording.unclaimed.add(place)
-        self._recording.calls.add(place)
+                self._recording.calls.add_unclaimed(place)
+            else:
+                self._recording.calls.add(place, None)
         self._recording.abandoned.call_began(place, self._under[:-1])
         self._made[f"a{call.path}"] = call.number
         return messages.call(call.number, call.path, LuaFunction(call.function), call.args)

@@ -6,6 +6,9 @@ import tracemalloc
 
 import pytest
 
+from llmspell import Effect, tool
+from llmspell.journal.recording import Recording
+
 pytestmark = pytest.mark.anyio
 
 KEPT = 16 << 10  # bytes
@@ -39,3 +42,19 @@ async def test_what_is_over_is_forgotten(new_runtime, source):
         finally:
             tracemalloc.stop()
     assert held[0] < KEPT
+
+
+async def test_calls_of_leaves_that_have_ended_are_forgotten(new_runtime):
+    recordings: list[Recording] = []
+
+    @tool
+    async def keep(effect: Effect) -> None:
+        recordings.append(effect.run[Recording])
+        for n in range(3):
+            await effect.perform("state.set", key="n", value=n)
+        assert len(effect.run[Recording].calls) == 3
+
+    source = "Hook.before('state.set', function() end) for i = 1, 5 do keep() end"
+    async with new_runtime(tools=[keep]) as runtime:
+        await runtime.execute(source)
+    assert not recordings[0].calls
