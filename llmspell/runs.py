@@ -172,6 +172,8 @@ class Runs:
         with recording.to_its_end() as end:
             work = self._execute(recording.id, recording.seed, launch, services)
             end.result = await in_own_task(work, lambda: recording.leave())  # noqa: PLW0108 - set later
+        if forget := getattr(services.get(Store), "forget_run", None):  # it will not be resumed
+            forget(recording.id)
         return end.result
 
     def beginning(self, launch: Launch) -> Beginning:

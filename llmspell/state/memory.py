@@ -57,7 +57,7 @@ class MemoryStore(Store):
         self._versions = count(1)
         self._updates = Updates()
         self._watches = Watches()
-        self._written_by: set[str] = set()  # the ids of recorded runs
+        self._written_by: set[str] = set()  # the ids of recorded runs that may be resumed
 
     def get(self, scope: str, key: str) -> Value:
         check_address(scope, key)
@@ -157,6 +157,10 @@ class MemoryStore(Store):
     def lacks(self, run: str) -> bool:
         """Return whether the run with an id has only written in another process, if at all."""
         return run not in self._written_by
+
+    def forget_run(self, run: str) -> None:
+        """Forget that the run with an id has written; for one that will not be resumed."""
+        self._written_by.discard(run)
 
     def restore(self, scope: str, key: str, value: Value, expires_in: float | None) -> None:
         """Store what was written in another process, of which watches have been told there."""

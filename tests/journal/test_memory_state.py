@@ -61,6 +61,19 @@ async def test_in_the_same_process_nothing_is_restored(new_runtime):
         assert await runtime.resume(ids[0]) == 11
 
 
+async def test_completed_runs_leave_nothing_in_the_store(new_runtime):
+    """It would grow with each run."""
+
+    async def size(runtime, runs):
+        for _ in range(runs):
+            await runtime.execute("State.set('n', 1)")
+        return sum(len(kept) for kept in vars(store).values() if hasattr(kept, "__len__"))
+
+    store = MemoryStore()
+    async with new_runtime(store=store) as runtime:
+        assert await size(runtime, 1) == await size(runtime, 9)
+
+
 async def test_what_has_expired_since_has_gone(new_runtime):
     ids: list[str] = []
     source = "State.set('a', 1, {ttl = 0.2}) State.get('x') return State.get('a') == nil"
