@@ -136,7 +136,8 @@ def connect_to_read(path: str, schema: Schema[Any]) -> sqlite3.Connection:
 def _opened_to_read(path: str, schema: Schema[Any], options: str = "") -> sqlite3.Connection:
     from urllib.parse import quote
 
-    address = f"file:{quote(os.path.abspath(path))}?mode=ro{options}"  # noqa: PTH100 - as above
+    place = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - as above
+    address = f"file:{quote(place)}?mode=ro{options}"
     db = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         version = check_version(db, path, schema)

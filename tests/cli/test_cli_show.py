@@ -1,6 +1,7 @@
 """Looking at recorded runs, and taking them elsewhere, by the command line."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -124,6 +125,17 @@ def test_what_was_recorded_does_nothing_to_a_terminal(llmspell, write, command):
     if command == ["show"]:
         assert "state.set \\x1b[2Jkey" in shown.out
         assert "\\x1b[2Jgone\nand" in shown.out
+
+
+def test_a_folder_whose_name_is_not_utf_8_keeps_runs_too(llmspell, project):
+    folder = project / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    assert llmspell("exec", "return State.increment('n')", cwd=folder).out == "1\n"
+    assert llmspell("replay", "last", cwd=folder).out == "1\n"
+    shown = llmspell("show", "last", "--effect", "0/0", cwd=folder)
+    assert shown.out.startswith("state.increment at 0/0, ok, ")
+    fork = llmspell("fork", "last", "--at", "0/0", cwd=folder)
+    assert (fork.code, fork.out) == (0, "2\n")
 
 
 def test_a_run_that_is_not_there(run, llmspell):
