@@ -207,15 +207,19 @@ def type_in_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     return names.get(kind, kind)
 
 
+_MESSAGES = {
+    "sequence_str": "input should be a valid list",
+    "string_unicode": "the text is not valid UTF-8",
+}
+
+
 def _problem(error: Any, arguments: Any) -> str:
     where = _place(error, arguments)
     if error["type"] == "missing":
         return f"{where} is required"
     if error["type"] == "extra_forbidden":
         return f"{where} is not a parameter"
-    if error["type"] == "sequence_str":
-        return f"{where}: input should be a valid list"
-    message = error["msg"][0].lower() + error["msg"][1:]
+    message = _MESSAGES.get(error["type"]) or error["msg"][0].lower() + error["msg"][1:]
     return f"{where}: {message}" if where else message
 
 

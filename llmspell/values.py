@@ -130,6 +130,33 @@ def as_bytes(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
+def is_encodable(text: str) -> bool:
+    """Return False for a text with a lone surrogate, which cannot be encoded as UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def lone_surrogate_in(arguments: dict[str, Value]) -> str | None:
+    """Return where a text with a lone surrogate is, such as `path` or `rows.2`; None for nowhere."""
+    rest: list[tuple[str, Value]] = list(arguments.items())
+    while rest:
+        place, value = rest.pop()
+        if not is_encodable(place):
+            return ascii(place)[1:-1]
+        if isinstance(value, dict):
+            rest += [(f"{place}.{name}", item) for name, item in value.items()]
+        elif isinstance(value, list):
+            rest += [(f"{place}.{index}", item) for index, item in enumerate(value)]
+        elif isinstance(value, str) and not is_encodable(value):
+            return place
+    return None
+
+
 def refuse_in_json(value: object) -> NoReturn:
     """Raise TypeError: the `default` of `json.dumps` for plain values, which names Lua's kinds."""
     kind = "function" if isinstance(value, LuaFunction) else "string that is not UTF-8"

@@ -11,10 +11,10 @@ from llmspell.agents.streams import Event, Stream
 from llmspell.approvals import Approvals, approve
 from llmspell.concurrency import gather
 from llmspell.effects import Effect
-from llmspell.errors import AgentError, EffectError, UnknownEffect
+from llmspell.errors import AgentError, EffectError, InvalidArguments, UnknownEffect
 from llmspell.providers.messages import Text, ToolCall, ToolResult
 from llmspell.suggestions import similar
-from llmspell.values import Value
+from llmspell.values import Value, lone_surrogate_in
 
 Record = dict[str, Value]
 
@@ -52,6 +52,9 @@ async def _start_call(
         return UnknownEffect("tool", call.name, similar(call.name, agent.tool_names))
     if call.problem is not None:
         return AgentError(f"the arguments cannot be read: {call.problem}")
+    if (place := lone_surrogate_in(call.arguments)) is not None:
+        problem = f"{place}: half of a surrogate pair is not a character"
+        return InvalidArguments(call.name, [problem], hint=r"write both halves: \ud83d\ude00")
     args, what = call.arguments, f"tool.call:{call.name}"
     if agent.wants_approval(call.name) and not effect.run[Approvals].needed(what):
         try:

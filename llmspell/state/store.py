@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from llmspell.concurrency import Answer
 from llmspell.errors import StateError
-from llmspell.values import Value
+from llmspell.values import Value, is_encodable
 
 if TYPE_CHECKING:
     from llmspell.state.watch import Watch
@@ -148,7 +148,7 @@ class Store(Steps, Protocol):
 
 
 def check_scope(scope: str) -> None:
-    if not isinstance(scope, str) or len(scope) > MAX_SCOPE or not _encodable(scope):
+    if not isinstance(scope, str) or len(scope) > MAX_SCOPE or not is_encodable(scope):
         raise StateError(
             f"{_shown(scope)} is not a scope",
             hint=f"a scope is a UTF-8 string of up to {MAX_SCOPE} characters",
@@ -157,7 +157,7 @@ def check_scope(scope: str) -> None:
 
 def check_address(scope: str, key: str) -> None:
     check_scope(scope)
-    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or not _encodable(key):
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or not is_encodable(key):
         raise StateError(
             f"{_shown(key)} is not a key",
             hint=f"a key is a UTF-8 string of 1 to {MAX_KEY} characters",
@@ -172,17 +172,6 @@ def check_ttl(ttl: float | None) -> None:
             f"{_shown(ttl)} is not a time to live",
             hint="ttl is a number of seconds above 0; leave it out to keep the value",
         )
-
-
-def _encodable(text: str) -> bool:
-    """Return False for a text with a lone surrogate, which cannot be encoded as UTF-8."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shown(thing: object) -> str:

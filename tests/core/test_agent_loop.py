@@ -1,3 +1,5 @@
+from typing import Any
+
 import anyio
 import pytest
 
@@ -479,6 +481,28 @@ async def test_a_tool_that_takes_too_long_is_told_to_the_model(ask):
         "slow took more than 0.05 seconds",
         "hasty took more than 0.01 seconds",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"text": "ok \ud83d"}, "text"),
+        ({"text": "ok", "rows": [{"a": ["\U0001f600", "\ude00"]}]}, "rows.0.a.1"),
+        ({"text": "ok", "rows": [{"\ud83d": 1}]}, r"rows.0.\ud83d"),
+    ],
+)
+async def test_half_a_character_in_the_arguments_is_told_to_the_model(ask, arguments, place):
+    called = []
+
+    @tool
+    def show(text: str, rows: list[dict[str, Any]] | None = None) -> None:
+        called.append((text, rows))
+
+    fine = {"text": "\U0001f600", "rows": [{"é": ["\U0001f600", 1, None]}]}
+    answer = await ask([call("show", **arguments)], [call("show", **fine)], "sorry", tools=(show,))
+    problem = f"show: {place}: half of a surrogate pair is not a character"
+    assert [c.get("error") for c in answer.tool_calls] == [problem, None]
+    assert called == [(fine["text"], fine["rows"])]
 
 
 # Handing over

@@ -305,7 +305,7 @@ def test_arguments_are_converted(given, expected):
         ({"city": "O", "shape": {"name": "s", "points": [{}, {"x": "a"}]}}, "shape.points.1.x: "),
         ({"city": "O", "window": {"width": "w"}}, "window.width: "),
         ({"city": "O", "tags": {"a": 1}}, "tags: "),
-        ({"city": b"\xff"}, "city: "),
+        ({"city": b"\xff"}, "city: the text is not valid UTF-8"),
     ],
 )
 def test_problems_name_their_field(given, field):
