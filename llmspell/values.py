@@ -141,6 +141,11 @@ def is_encodable(text: str) -> bool:
     return True
 
 
+def encodable(text: str) -> str:
+    r"""Return a text with lone surrogates escaped as in JSON, such as `\ud83d`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def lone_surrogate_in(arguments: dict[str, Value]) -> str | None:
     """Return where a text with a lone surrogate is, such as `path` or `rows.2`; None for nowhere."""
     rest: list[tuple[str, Value]] = list(arguments.items())

@@ -13,7 +13,7 @@ from llmspell.journal.reader import Reader
 from llmspell.journal.records import RecordedRun
 from llmspell.journal.spans import Span, spans_of
 from llmspell.journal.totals import Totals
-from llmspell.values import Value, legible
+from llmspell.values import Value, encodable, legible
 
 _LONGEST = 20_000  # characters shown of an argument or a result
 
@@ -30,7 +30,7 @@ def page_of(reader: Reader, run: RecordedRun) -> str:
         "rows": [_row(depth, span, root.started) for depth, span in root.walk()],
     }
     # A "<" could close the script element that contains the record.
-    text = json.dumps(record, ensure_ascii=False).replace("<", "\\u003c")
+    text = encodable(json.dumps(record, ensure_ascii=False)).replace("<", "\\u003c")
     template = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
     return template.substitute(title=html.escape(f"{run.spell} · {run.id}"), record=text)
 

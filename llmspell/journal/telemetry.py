@@ -16,6 +16,7 @@ from llmspell.journal.html_page import shown
 from llmspell.journal.reader import Reader
 from llmspell.journal.records import RecordedRun
 from llmspell.journal.spans import Span, spans_of
+from llmspell.values import encodable
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -116,19 +117,25 @@ def _make(tracer: Tracer, root: Span, run: RecordedRun, contents: bool) -> None:
         if contents:
             attributes |= dict(_contents(span))
         begun = tracer.start_span(
-            name,
+            encodable(name),
             context=contexts[depth - 1] if depth else None,
             kind=SpanKind.CLIENT if span.name.startswith("model.") else SpanKind.INTERNAL,
-            attributes=attributes,
+            attributes={key: _encodable(value) for key, value in attributes.items()},
             start_time=_nanoseconds(run.started + span.started),
         )
         failed = run.error if depth == 0 else _error_of(span)
         if failed:
-            begun.set_status(Status(StatusCode.ERROR, str(failed.get("message", ""))))
-            begun.set_attribute("error.type", str(failed.get("code", "error")))
+            begun.set_status(Status(StatusCode.ERROR, encodable(str(failed.get("message", "")))))
+            begun.set_attribute("error.type", encodable(str(failed.get("code", "error"))))
         del contexts[depth:]
         contexts.append(set_span_in_context(begun))
         begun.end(_nanoseconds(run.started + span.ended))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return encodable(value) if isinstance(value, str) else value
 
 
 def _nanoseconds(seconds: float) -> int:

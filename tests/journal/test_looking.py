@@ -21,6 +21,7 @@ from llmspell.journal.totals import Totals, duration
 from llmspell.journal.transfer import export_run, import_runs
 from llmspell.limits import Budget, Limits
 from llmspell.permissions import Grants
+from llmspell.providers.messages import Message, ModelResponse, ToolCall
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spell import parse_spell
 from llmspell.state import MemoryStore
@@ -243,6 +244,25 @@ async def test_the_page_holds_the_record_and_nothing_that_is_fetched(tmp_path, f
     assert [row["name"] for row in record["rows"]].count("model.request") == 3
     assert "double 4 </script>" in json.dumps(record["rows"])
     assert not re.search(r"https?://|src=|href=|@import", page)
+
+
+async def test_half_a_surrogate_pair_can_be_shown_and_sent(tmp_path, file):
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from llmspell.journal.telemetry import send
+
+    said = ModelResponse(Message.of("assistant", "So \ud83d"), model="m\ud83d", id="\ud83d")
+    call = ToolCall("a", "double\ud83d", {"n": "\ud83d"})
+    await recorded(tmp_path, "return Agent.create{}:prompt('x')", [call, said])
+    exporter = InMemorySpanExporter()
+    with Reader.open(file) as reader:
+        run = reader.run("last")
+        page = page_of(reader, run)
+        send(reader, run, exporter, contents=True)
+    assert "So \\ud83d" in page
+    page.encode()
+    encode_spans(exporter.get_finished_spans())
 
 
 async def test_a_run_in_a_file_of_its_own_is_read_like_any(tmp_path, file):
