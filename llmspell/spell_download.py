@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from llmspell.errors import SpellNotFound
 from llmspell.spell import Spell, parse_spell
+from llmspell.values import is_encodable
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,6 +48,8 @@ async def fetch_spell(address: str, *, patience: float = PATIENCE) -> Spell:
     import anyio
     import httpx2
 
+    if not is_encodable(address):
+        raise SpellNotFound(f"{address} is not a URL: it is not UTF-8")
     try:
         url = httpx2.URL(address)
     except httpx2.InvalidURL as error:

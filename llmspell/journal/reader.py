@@ -49,7 +49,7 @@ from llmspell.journal.validation import (
 )
 from llmspell.providers.deserialization import usage_from_plain
 from llmspell.providers.messages import Usage
-from llmspell.values import Value
+from llmspell.values import Value, encodable
 
 _COLUMNS = (
     *("number", "id", "spell", "file", "path", "trusted", "params", "arguments", "seed", "setup"),
@@ -113,7 +113,7 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
         """
         rows = self._rows(
             f"SELECT {_RUN} FROM runs WHERE spell = ?1 OR ?1 IS NULL ORDER BY number DESC LIMIT ?2",  # noqa: S608 - constants
-            (spell, limit),
+            (spell and encodable(spell), limit),
         )
         runs = []
         for row in rows:
@@ -136,7 +136,7 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
         found = self._rows(
             f"SELECT {_RUN} FROM runs WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1"  # noqa: S608 - constants
             " ORDER BY id <> ?1, number DESC LIMIT 9",
-            (id_,),
+            (encodable(id_),),
         )
         if not found or not id_:
             hint = "list them with: llmspell runs"

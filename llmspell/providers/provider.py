@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from llmspell.errors import InvalidArguments
+from llmspell.values import is_encodable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -53,9 +54,9 @@ class ModelName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> ModelName:
-        """Split at the first slash. Raises InvalidArguments when a part is missing."""
+        """Split at the first slash. Raises InvalidArguments when a part is missing or no text."""
         provider, _, model = name.partition("/")
-        if not provider or not model or name != name.strip():
+        if not provider or not model or name != name.strip() or not is_encodable(name):
             raise InvalidArguments(
                 "model",
                 [f"{name!r} does not name a provider and a model"],

@@ -126,6 +126,8 @@ class MemoryStore(Store):
     def export(self, scope: str | None = None) -> dict[str, Any]:
         from llmspell.state.transfer import Entry, to_document
 
+        if scope is not None:
+            check_scope(scope)
         later = now() - monotonic()
         return to_document(
             Entry(name, key, e.text, None if e.expires is None else e.expires + later)
@@ -137,6 +139,8 @@ class MemoryStore(Store):
     def import_(self, document: Any, *, scope: str | None = None, replace: bool = False) -> int:
         from llmspell.state.transfer import from_document
 
+        if scope is not None:
+            check_scope(scope)
         entries = from_document(document, scope)
         if replace:
             addresses = [(name, key) for name, kept in self._scopes.items() for key in kept]

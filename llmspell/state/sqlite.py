@@ -160,6 +160,8 @@ class SqliteStore(Store):
     async def export(self, scope: str | None = None) -> dict[str, Any]:
         from llmspell.state.transfer import to_document
 
+        if scope is not None:
+            check_scope(scope)
         return to_document(await self._reader.ask(lambda db: _entries(db, scope)))
 
     async def import_(
@@ -167,6 +169,8 @@ class SqliteStore(Store):
     ) -> int:
         from llmspell.state.transfer import from_document
 
+        if scope is not None:
+            check_scope(scope)
         entries = from_document(document, scope)
 
         def work(db: sqlite3.Connection) -> None:

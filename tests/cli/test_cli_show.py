@@ -145,6 +145,9 @@ def test_a_run_that_is_not_there(run, llmspell):
     assert wrong.code == 2
     assert wrong.err.startswith("error: no run 2020 in ")
     assert "hint: list them with: llmspell runs" in wrong.err
+    odd = llmspell("show", os.fsdecode(b"\xe9"))
+    assert (odd.code, odd.err.partition(" in ")[0]) == (2, "error: no run \\udce9")
+    assert llmspell("runs", "--spell", os.fsdecode(b"\xe9")).code == 0
 
 
 def test_two_runs_are_compared(run, llmspell):

@@ -205,6 +205,7 @@ async def test_what_is_not_asked(address, hint):
 async def test_what_is_no_address():
     assert "is not a URL" in (await refused("https://a:b:c/x.lua")).message
     assert (await refused("https://")).message == "https:// is not a URL: it names no host"
+    assert (await refused("https://a/\udce9")).message.endswith(" is not a URL: it is not UTF-8")
 
 
 async def test_front_matter_that_is_wrong(site):

@@ -289,7 +289,7 @@ def test_model_names():
     assert str(ModelName("a", "b/c")) == "a/b/c"
 
 
-@pytest.mark.parametrize("name", ["", "gpt", "openai/", "/gpt", " openai/gpt"])
+@pytest.mark.parametrize("name", ["", "gpt", "openai/", "/gpt", " openai/gpt", "openai/\ud83d"])
 def test_model_names_that_are_none(name):
     with pytest.raises(InvalidArguments, match="does not name a provider and a model"):
         ModelName.parse(name)

@@ -267,6 +267,11 @@ async def test_what_is_no_scope_is_refused(store, scope):
         await settled(store.get(scope, "key"))
     with pytest.raises(StateError, match="is not a scope"):
         await settled(store.keys(scope))
+    if scope is not None:
+        with pytest.raises(StateError, match="is not a scope"):
+            await settled(store.export(scope))
+        with pytest.raises(StateError, match="is not a scope"):
+            await settled(store.import_(await settled(store.export()), scope=scope, replace=True))
 
 
 async def test_odd_keys(store):
