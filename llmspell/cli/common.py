@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from llmspell.cli.reserved_stdout import release, reserve
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 debug_option = click.option(
@@ -19,11 +21,12 @@ debug_option = click.option(
 
 def json_option(help: str = "Print JSON.") -> Callable[[Command], Command]:  # noqa: A002 - click's name
     """Return the option `--json`, passed to the command as `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help=help)
+    return click.option("--json", "as_json", is_flag=True, callback=reserve, help=help)
 
 
 def print_json(value: Any) -> None:
     """Print a plain value as indented JSON."""
     import json
 
+    release()
     print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -7,7 +7,7 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from llmspell.cli.logs import Narrator, set_up_logging
 from llmspell.cli.options import RunOptions
 from llmspell.cli.output import for_people, for_programs, write_line
 from llmspell.cli.progress import Progress
+from llmspell.cli.reserved_stdout import reserved_stdout
 from llmspell.cli.screen import Screen
 from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
@@ -55,8 +56,8 @@ def do_work(
     gc.freeze()
     gc.enable()
     bill = CostSummary(shown=not options.quiet)
-    printing = redirect_stdout(sys.stderr) if options.json else nullcontext()
-    with interruptible(), bill, printing:  # Python tools may print as well
+    printing = reserved_stdout() if options.json else nullcontext()
+    with interruptible(), bill, printing:
         result = asyncio.run(_do(work, options, observers, bill, typed=typed))
     if options.json:
         write_line(sys.stdout, for_programs(result))

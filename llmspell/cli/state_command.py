@@ -16,6 +16,7 @@ from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.error_report import Misuse
 from llmspell.cli.limits import read_seconds
 from llmspell.cli.output import for_people, write_line
+from llmspell.cli.reserved_stdout import release
 from llmspell.concurrency import settled
 from llmspell.config import find_project
 from llmspell.errors import StateError
@@ -83,6 +84,7 @@ def get(key: str, scope: str | None, as_json: bool) -> None:
         return value
 
     value = _in_store(read)
+    release()
     if isinstance(value, bytes) and not as_json:
         sys.stdout.buffer.write(value)
     else:

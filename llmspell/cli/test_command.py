@@ -14,6 +14,7 @@ from llmspell.cli.grants import grant_options
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.limits import read_seconds
 from llmspell.cli.options import GrantingCommand, RunOptions
+from llmspell.cli.reserved_stdout import reserve
 from llmspell.cli.test_report import TestReporter, show_results, write_junit
 from llmspell.config import find_project
 from llmspell.testing.results import LuaFileResult
@@ -88,7 +89,12 @@ command = GrantingCommand(
             metavar="DURATION",
             help="Maximum time per test, such as 5m.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the results as JSON."),
+        click.Option(
+            ["--json", "as_json"],
+            is_flag=True,
+            callback=reserve,
+            help="Print the results as JSON.",
+        ),
         click.Option(["--junit"], metavar="FILE", help="Also write the results as JUnit XML."),
         *grant_options(),
         click.Option(

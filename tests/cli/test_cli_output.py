@@ -80,7 +80,17 @@ def test_nobody_ever_read_the_output(shell):
     assert done.err == ""
 
 
-@pytest.mark.parametrize("command", ["exec 'return 1'", "exec 'print(1)'", "tools", "version"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "exec 'return 1'",
+        "exec --json 'return 1'",
+        "exec 'print(1)'",
+        "tools",
+        "tools --json",
+        "version",
+    ],
+)
 def test_a_full_disk(shell, command):
     done = shell(f"llmspell {command} > /dev/full")
     assert (done.code, done.out) == (1, "")
@@ -93,6 +103,8 @@ def test_closed_streams(shell, closed):
     assert shell(f"llmspell exec 'print(Console.read_line()) return 1' {closed}").code == 0
     assert shell(f"llmspell run counter {closed}").code == 0
     assert shell(f"llmspell exec 'error(1)' {closed}").code == 1
+    assert shell(f"llmspell exec --json 'return 1' {closed}").code == 0
+    assert shell(f"llmspell tools --json {closed}").code == 0
 
 
 def test_the_list_of_tools(llmspell, tools):
@@ -145,3 +157,54 @@ def test_what_python_prints_is_not_among_the_json(llmspell, tools):
     done = llmspell("exec", tools, "--json", "print('lua') return mutter{lines = 1}")
     assert (done.code, done.out) == (0, '"done"\n')
     assert done.err.splitlines() == ["lua", "muttered 0"]
+
+
+LOUD = """
+import os, subprocess
+from llmspell import tool
+
+def shout(word):
+    print(word, "python")
+    subprocess.run(["echo", word, "child"], check=True)
+    os.write(1, f"{word} descriptor\\n".encode())
+
+shout("import")
+
+@tool
+def loud() -> str:
+    shout("call")
+    return "done"
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["exec", "-A", "return loud{}"], ["import", "call"]),
+        (["run", "s.lua", "-A"], ["import", "call"]),
+        (["test", "-A"], ["import", "call"]),
+        (["resume", "last"], ["call"]),
+        (["tools"], ["import"]),
+        (["doctor"], ["import"]),
+        (["models", "--provider", "local"], []),
+        (["plugins", "list"], []),
+        (["state", "get", "n"], []),
+    ],
+)
+def test_json_is_all_that_is_on_standard_output(llmspell, write, command, said):
+    """Whoever writes there: Python code, its child programs, or what is written in C."""
+    write("loud.py", LOUD)
+    write("s.lua", "return loud{}")
+    write("a_test.lua", "it('is loud', function() expect(loud{}):to_be('done') end)")
+    write("llmspell.toml", '[tools]\nmodules = ["loud.py"]\n')
+    assert llmspell("state", "set", "n", "1").code == 0
+    if command[0] == "resume":
+        assert (
+            llmspell("exec", "--limit", "effects=1", "-A", "Task.sleep(0) return loud{}").code == 4
+        )
+        command = [*command, "--limit", "effects=9"]
+    done = llmspell(*command, "--json")
+    assert json.loads(done.out) is not None
+    heard = done.err.splitlines()
+    for word in said:
+        assert {f"{word} {who}" for who in ("python", "child", "descriptor")} <= set(heard)
