@@ -78,11 +78,12 @@ class Template:
         return self._stderr.decode(errors="replace").strip()
 
     async def close(self) -> None:
-        """End the template and all its workers."""
-        from anyio import to_thread
+        """End the template and all its workers, even if the caller is cancelled."""
+        from anyio import CancelScope, to_thread
 
         self._close_control()
-        await to_thread.run_sync(self._reap)
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._reap)
 
     def _on_readable(self) -> None:
         try:

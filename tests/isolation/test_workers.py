@@ -111,6 +111,17 @@ async def test_a_process_that_dies_ends_its_run_only(runtime):
     assert await runtime.execute("return 1") == 1
 
 
+async def test_a_runtime_that_is_cancelled_leaves_no_process(tmp_path):
+    before = _children(os.getpid())
+    async with (
+        anyio.create_task_group() as tasks,
+        Runtime(isolate=True, project=Project(tmp_path), store=MemoryStore()) as runtime,
+    ):
+        assert await runtime.execute("return 7") == 7
+        tasks.cancel_scope.cancel()
+    assert _children(os.getpid()) == before
+
+
 async def test_a_template_that_dies_is_replaced(runtime):
     async with anyio.create_task_group() as group:
 
