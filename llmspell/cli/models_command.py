@@ -12,6 +12,7 @@ from llmspell.cli.error_report import Misuse
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.output import size
 from llmspell.cli.progress import Progress
+from llmspell.cli.provider_check import open_provider
 from llmspell.providers.local_models import (
     LocalModel,
     add_model,
@@ -84,7 +85,7 @@ def remove(model: str) -> None:
 
 async def _offered(provider: str) -> list[str]:
     async with Runtime() as runtime:
-        runtime.models.open(provider)
+        open_provider(runtime.models, provider)
         return await runtime.models.offered(provider)
 
 

@@ -6,7 +6,7 @@ import time
 from typing import Any, NamedTuple
 
 from llmspell.cli.error_report import Misuse
-from llmspell.errors import ProviderError
+from llmspell.errors import ProviderError, UnknownEffect
 from llmspell.providers.catalogue import CATALOGUE
 from llmspell.providers.default_model import EMBEDDED
 from llmspell.providers.messages import Message, ModelRequest
@@ -40,11 +40,11 @@ async def check(provider: str, model: str | None) -> ProviderCheck:
 
     Raises:
         ConfigError: The provider's settings cannot be used.
+        Misuse: There is no such provider, or it lists no models.
         ProviderError: The request failed.
-        UnknownEffect: There is no such provider.
     """
     async with Runtime() as runtime:
-        runtime.models.open(provider)
+        open_provider(runtime.models, provider)
         settings = runtime.project.settings
         configured = settings.model if (settings.model or "").startswith(f"{provider}/") else None
         name = f"{provider}/{model.removeprefix(f'{provider}/')}" if model else configured
@@ -59,6 +59,20 @@ async def check(provider: str, model: str | None) -> ProviderCheck:
     answered = response.model or asked
     text = response.message.text or response.message.refusal or ""
     return ProviderCheck(answered, seconds, text.strip(), response.finish_reason, usage)
+
+
+def open_provider(models: Models, name: str) -> None:
+    """Open a provider that was named on the command line.
+
+    Raises:
+        ConfigError: Its settings cannot be used.
+        Misuse: There is no such provider.
+    """
+    try:
+        models.open(name)
+    except UnknownEffect as error:
+        hint = error.hint or "list them with: llmspell providers"
+        raise Misuse(error.message, hint=hint) from error
 
 
 async def _default(provider: str, models: Models) -> str:
