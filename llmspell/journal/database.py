@@ -139,6 +139,7 @@ MIGRATIONS = (
             run INTEGER NOT NULL,
             path TEXT NOT NULL,
             number INTEGER NOT NULL,
+            asked INTEGER NOT NULL,
             part TEXT NOT NULL,
             PRIMARY KEY (run, path, number)
         ) WITHOUT ROWID
@@ -167,6 +168,7 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
   process. `usage` is the actual usage if `answered`, otherwise the most it may have been.
 - delivered: parts of answers that the spell had got before these were whole, where something was
   recorded after that. They are deleted with the end of the leaf at that path, unless it failed.
+  `asked` is as in effects.
 - composites: notes on composite effects, for people who inspect the run. `label` is what the effect
   was about; `kind` is as in effects, or unfinished. `begun` is how often it was begun: again if the
   run stopped in the middle of it and was resumed.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from llmspell.journal.stored_values import Row, TextOf
 from llmspell.values import Value
 
-_PART = "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?)"
+_PART = "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?, ?)"
 _GONE = "DELETE FROM delivered WHERE run = ? AND path = ?"
 
 Parts = Callable[[], Sequence[Value]]
@@ -27,21 +27,24 @@ class DeliveredParts:
 
     def __init__(self, run: int) -> None:
         self._run = run
-        self.arriving: dict[str, tuple[Parts, TextOf]] = {}
+        self.arriving: dict[str, tuple[int, Parts, TextOf]] = {}
         self._recorded: dict[str, int] = {}
 
-    def begin(self, path: str, parts: Parts, text_of: TextOf) -> None:
-        """Note that the answer to the leaf at a path arrives from now on."""
-        self.arriving[path] = parts, text_of
+    def begin(self, path: str, asked: int, parts: Parts, text_of: TextOf) -> None:
+        """Note that the answer to the leaf at a path arrives from now on.
+
+        `asked` is the number of the last leaf that had ended when it was requested.
+        """
+        self.arriving[path] = asked, parts, text_of
 
     def rows(self) -> list[Row]:
         """Return rows for the parts that have been delivered since the last time."""
         rows: list[Row] = []
-        for path, (parts, text_of) in self.arriving.items():
+        for path, (asked, parts, text_of) in self.arriving.items():
             known = self._recorded.get(path, 0)
             new = parts()[known:]
             for number, part in enumerate(new, known):
-                rows.append((_PART, (self._run, path, number, text_of(part))))
+                rows.append((_PART, (self._run, path, number, asked, text_of(part))))
             if new:
                 self._recorded[path] = known + len(new)
         return rows

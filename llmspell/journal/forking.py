@@ -16,6 +16,8 @@ from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.journal.stored_values import Row
 from llmspell.suggestions import did_you_mean
 
+_IN_TIME = "UPDATE effects SET turn = ? WHERE run = ? AND number = ?"
+
 
 @dataclass(frozen=True)
 class ForkColumns:
@@ -44,6 +46,40 @@ def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
         if effect.path == at or is_within(effect.path, at):
             return effect
     raise _nothing_at(at, [effect.path for effect in effects], run)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a fork keeps of the leaves of a run.
+
+    Attributes:
+        last: The number of the last leaf before the step.
+        turn: The number of turns Lua had had when it ended.
+        later: The numbers of leaves that ended later but are kept as well.
+    """
+
+    last: int
+    turn: int
+    later: tuple[int, ...]
+
+
+def kept_before(effects: list[RecordedEffect], step: RecordedEffect) -> Kept:
+    """Return what a fork at a step keeps: the leaves that had ended before it.
+
+    What a spell does while an answer arrives may be because of its first parts. So an answer that
+    was arriving is kept whole. If it is the step itself, what was done meanwhile is not kept.
+    """
+    last = step.asked if _came_in_parts(step) else step.number - 1
+    turn = max((effect.turn for effect in effects if effect.number <= last), default=0)
+    later = [e for e in effects if e.number > last > e.asked and e.path != step.path]
+    return Kept(last, turn, tuple(e.number for e in later if _came_in_parts(e)))
+
+
+def _came_in_parts(effect: RecordedEffect) -> bool:
+    if effect.name != "model.request" or not isinstance(effect.outcome, dict):
+        return False
+    details = effect.outcome.get("details")
+    return "pieces" in effect.outcome or (isinstance(details, dict) and "pieces" in details)
 
 
 def stops_at(leaves: list[str], at: str, run: str) -> frozenset[str]:
@@ -76,13 +112,14 @@ def copy_before(
     path: Path,
     run: RecordedRun,
     step: RecordedEffect,
+    kept: Kept,
     id_: str,
     change: ForkColumns,
 ) -> None:
-    """Write a new run with everything that had ended before a step. Raises JournalError.
+    """Write a new run with the kept leaves before a step. Raises JournalError.
 
     Since both runs have the same seed, Lua is told the same up to there. What had begun before the
-    step but ended later is performed again.
+    step but ended later is performed again, unless it is kept.
     """
     row: dict[str, Any] = {
         "id": id_,
@@ -104,9 +141,13 @@ def copy_before(
             for statement, values in change.rows:
                 db.execute(statement, values)
             number = _copy_row(db, run.number, row)
-            _copy(db, "effects", run.number, number, "number < ?", step.number)
+            _copy(db, "effects", run.number, number, "number <= ?", kept.last)
+            for later in kept.later:
+                _copy(db, "effects", run.number, number, "number = ?", later)
+                db.execute(_IN_TIME, (kept.turn, number, later))
             for table in ("turns", "calls"):
-                _copy(db, table, run.number, number, "turn <= ?", step.turn)
+                _copy(db, table, run.number, number, "turn <= ?", kept.turn)
+            _copy(db, "delivered", run.number, number, "asked < ?", kept.last)
             _copy(db, "composites", run.number, number, "started <= ?", step.started)
     except sqlite3.Error as error:
         raise schema().failure(error, str(path)) from error

@@ -136,6 +136,8 @@ class Leaves:
             self._ledger.go_beyond()
         self._recording.settle_doubts()
         asked = PendingLeaf(effect, arguments, self._ledger.ended)
+        if self._recording.delivered and (known := self._recording.delivered.get(effect.path)):
+            asked.after = known.asked
         self._recording.open[effect.path] = asked
         return asked
 
@@ -146,7 +148,7 @@ class Leaves:
         if not self._again(effect):
             self._ledger.begin(asked)
         if self._delivered and (parts := self._delivered(effect)):
-            self._ledger.delivered.begin(effect.path, parts, self._recording.text_of)
+            self._ledger.delivered.begin(effect.path, asked.after, parts, self._recording.text_of)
         try:
             result = self._call(effect)
         except Exception as error:

@@ -32,6 +32,7 @@ from llmspell.journal.recording import is_id
 from llmspell.journal.records import (
     BegunEffect,
     CompositeEffect,
+    Delivered,
     RecordedEffect,
     RecordedRun,
     Turn,
@@ -70,7 +71,7 @@ _EFFECT = (
 _BEGUN = ("path", "name", "digest", "args", "lists", "started", "due", "answer")
 _PAYMENT = ("number", "path", "model", "usage", "answered")
 _COUNTED = [field.name for field in fields(Usage)]
-_DELIVERED = ("path", "number", "part")
+_DELIVERED = ("path", "number", "asked", "part")
 _COMPOSITE = ("path", "name", "label", "kind", "started", "seconds", "begun")
 _TURN = ("turn", "under", "batch")
 _CALL = ("turn", "path", "function", "args")
@@ -187,15 +188,15 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
             raise self._damaged(f"the usage at {path} cannot be read", run) from None
         return Payment(number, path, str(model), used, answered="unanswered" not in usage)
 
-    def delivered(self, run: RecordedRun) -> dict[str, list[Value]]:
-        """Return the parts that the spell had got of unfinished answers, by path."""
+    def delivered(self, run: RecordedRun) -> dict[str, Delivered]:
+        """Return what the spell had got of unfinished answers, by path."""
         sql = f"SELECT {', '.join(_DELIVERED)} FROM delivered WHERE run = ? ORDER BY path, number"  # noqa: S608 - constants
-        found: dict[str, list[Value]] = {}
+        found: dict[str, Delivered] = {}
         for row in self._rows(sql, (run.number,)):
             values = self._checked("delivered", _DELIVERED, row, run.id)
             what = f"a part of the answer at {values['path']}"
             part = self.read(part_of, what, run.id, values["part"])
-            found.setdefault(values["path"], []).append(part)
+            found.setdefault(values["path"], Delivered(values["asked"], [])).parts.append(part)
         return found
 
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:

@@ -33,7 +33,7 @@ from llmspell.values import Value
 if TYPE_CHECKING:
     from llmspell.journal.history import History
     from llmspell.journal.payments import Payment
-    from llmspell.journal.records import BegunEffect
+    from llmspell.journal.records import BegunEffect, Delivered
     from llmspell.providers.messages import Usage
 
 Verdict = Literal["again", "skip", "fail"]
@@ -82,6 +82,7 @@ class Recording:
         ledger: Writes the record; None in a replay.
         text_of: Encodes a value as text, without secrets.
         before: The payments made before the run was resumed.
+        delivered: What the spell had got of unfinished answers before that.
         open: Leaves in progress, by path.
         calls: The calls that leaves have made into the spell.
         unclaimed: Those of them that were made from the record for leaves that are performed again.
@@ -109,7 +110,7 @@ class Recording:
         history: History | None = None,
         unfinished: Unfinished | None = None,
         before: Sequence[Payment] = (),
-        delivered: Mapping[str, list[Value]] | None = None,
+        delivered: Mapping[str, Delivered] | None = None,
     ) -> None:
         """Prepare the recording.
 
@@ -122,7 +123,7 @@ class Recording:
             history: What was recorded before.
             unfinished: The leaves that had begun before.
             before: The payments made before.
-            delivered: What the spell had got of unfinished answers, by path.
+            delivered: What the spell had got of unfinished answers, by path of the leaf.
         """
         self.id, self.seed, self.turn, self.history = id, seed, 0, history
         self.abandoned = AbandonedEffects()
@@ -136,7 +137,7 @@ class Recording:
         self.ledger, self.text_of, self._unfinished = ledger, text_of, unfinished
         self._known = ledger.known if ledger else ()
         self.before = before
-        self._delivered = delivered or {}
+        self.delivered = delivered or {}
         self._lost: dict[str, list[Payment]] = {}
         for payment in before:
             if payment.number:
@@ -189,8 +190,8 @@ class Recording:
         """Return the recorded outcome of the leaf at a path, or what the spell had got of it; or None."""
         if self.history is None:
             return None
-        if path in self._delivered and path not in self.history:
-            return {"pieces": self._delivered[path]}
+        if path in self.delivered and path not in self.history:
+            return {"pieces": self.delivered[path].parts}
         return self.history.outcome(path)
 
     def payment(self, path: str) -> Payment | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from llmspell.journal.stored_values import Stored
 from llmspell.journal.validation import error_of, value_of
@@ -134,6 +134,18 @@ class RecordedEffect:
         """The result; for an error, {code, message, details, hint, retryable}."""
         made = error_of if self.kind == "error" else value_of
         return self._reader.read(made, f"the outcome at {self.path}", self._run, self._outcome)
+
+
+class Delivered(NamedTuple):
+    """What the spell had got of an answer when the run stopped.
+
+    Attributes:
+        asked: The number of the last leaf that had ended when it was requested.
+        parts: The parts: lists of pieces.
+    """
+
+    asked: int
+    parts: list[Value]
 
 
 @dataclass(frozen=True)

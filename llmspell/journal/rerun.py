@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmspell.errors import ReplayError, RunBusy
 from llmspell.frozen import Frozen
 from llmspell.journal.chain_changes import Chain, chain_changes
-from llmspell.journal.forking import ForkColumns, copy_before, step_of, stops_at
+from llmspell.journal.forking import ForkColumns, Kept, copy_before, kept_before, step_of, stops_at
 from llmspell.journal.history import History
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
@@ -58,6 +58,7 @@ class PlannedFork:
     Attributes:
         origin: The run to fork.
         step: The leaf before which they part.
+        kept: What is kept of the origin's leaves.
         run: The origin, with what the fork changes.
         spell: The spell to continue with, if it is another one.
         called: The names of the tools that were called before the step.
@@ -65,6 +66,7 @@ class PlannedFork:
 
     origin: RecordedRun
     step: RecordedEffect
+    kept: Kept
     run: RecordedRun
     spell: Spell | None
     called: set[str]
@@ -154,15 +156,16 @@ def plan_fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) 
     with Reader.open(journal.path) as reader:
         effects = reader.effects(run, beside=True)
         step = step_of(effects, at, run.id)
-        kept = [effect for effect in effects if effect.number < step.number]
-        calls = [effect.args for effect in kept if effect.name == "tool.call"]
-        for effect in kept:
+        kept = kept_before(effects, step)
+        before = [e for e in effects if e.number <= kept.last or e.number in kept.later]
+        calls = [effect.args for effect in before if effect.name == "tool.call"]
+        for effect in before:
             _ = effect.args, effect.outcome  # raises if damaged
     called = {str(args.get("name")) for args in calls}
     changed: dict[str, Any] = {}
     setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
     if elsewhere := setup.get("elsewhere"):
-        last = min(elsewhere["last"], step.number - 1)
+        last = min(elsewhere["last"], kept.last)
         setup["elsewhere"] = elsewhere | {"last": last}
     if change.spell is not None:
         path = change.spell.path and str(change.spell.path)
@@ -171,7 +174,7 @@ def plan_fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) 
         if run.trusted and not own:
             setup["ungranted"] = True
     changed |= {"params": dict(change.params), "setup": setup, "status": "suspended"}
-    return PlannedFork(run, step, replace(run, **changed), change.spell, called)
+    return PlannedFork(run, step, kept, replace(run, **changed), change.spell, called)
 
 
 def fork(journal: Journal, plan: PlannedFork) -> str:
@@ -188,7 +191,7 @@ def fork(journal: Journal, plan: PlannedFork) -> str:
     params = journal.redaction.text_of(plan.run.params)
     id_ = new_id()
     copied = ForkColumns(params, journal.redaction.text_of(plan.run.setup), spell, tuple(rows))
-    copy_before(journal.writer.db, journal.path, plan.origin, plan.step, id_, copied)
+    copy_before(journal.writer.db, journal.path, plan.origin, plan.step, plan.kept, id_, copied)
     return id_
 
 

@@ -327,7 +327,12 @@ _COLUMNS: dict[str, dict[str, Check]] = {
         "usage": _is_text,
         "answered": _one_of(0, 1),
     },
-    "delivered": {"path": _is_path, "number": _is_integer, "part": _is_text},
+    "delivered": {
+        "path": _is_path,
+        "number": _is_integer,
+        "asked": _is_integer,
+        "part": _is_text,
+    },
     "composites": {
         "path": _is_path,
         "name": _is_text,

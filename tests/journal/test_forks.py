@@ -230,6 +230,62 @@ async def test_tasks_at_the_same_time_part_at_a_moment(runtime, tmp_path, notes,
     assert len(first) == len(second) == 4
 
 
+STREAMS = """
+local function read(asked)
+  local heard = {}
+  for piece in Agent.create{model = "scripted/a"}:stream(asked) do
+    heard[#heard + 1] = piece
+    note{line = asked .. " " .. #heard}
+  end
+  return table.concat(heard)
+end
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "asked", "done"),
+    [
+        ("0/3", 0, ["q 2"]),  # the second note
+        ("0.0/0/0", 1, ["q 1", "q 2"]),
+    ],
+)
+async def test_an_answer_that_was_arriving_is_kept_unless_it_is_the_step(
+    runtime, tmp_path, notes, provider, journal, step, asked, done
+):
+    file = tmp_path / "read.lua"
+    file.write_text(STREAMS + "return read('q')")
+    async with runtime:
+        assert await runtime.run(file) == "scripted/a 1"
+        with journal() as reader:
+            paths = [e.path for e in reader.effects(reader.run("last")) if e.name == "tool.call"]
+        assert paths == ["0/2", "0/3"]
+        del notes[:], provider.requests[:]
+        ids = []
+        assert await runtime.fork("last", step, begun=ids.append) == "scripted/a 1"
+        assert (len(provider.requests), notes) == (asked, done)
+        assert await runtime.replay(ids[0]) == "scripted/a 1"
+
+
+async def test_what_other_tasks_were_reading_is_kept(runtime, tmp_path, notes, provider):
+    file = tmp_path / "read.lua"
+    file.write_text(
+        STREAMS
+        + """
+        return Task.all{function() return read("slow") end, function()
+          note{line = "first"}
+          note{line = "second"}
+          return (Agent.create{model = "scripted/a"}:prompt("quick"))
+        end}
+        """
+    )
+    async with runtime:
+        result = await runtime.run(file)
+        del notes[:], provider.requests[:]
+        assert await runtime.fork("last", "0.1/1") == result
+    assert "first" not in notes
+    assert notes.count("second") == 1
+
+
 async def test_a_fork_of_a_fork(runtime, spell, notes):
     async with runtime:
         await runtime.run(spell)
