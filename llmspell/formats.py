@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from llmspell.errors import ConfigError
+from llmspell.values import is_encodable, lone_surrogate_in
 
 _SPECIFICATIONS = {
     "TOML": "https://toml.io",
     "JSON": "https://json.org",
     "YAML": "https://yaml.org",
 }
+
+_HALF = "half of a surrogate pair is not a character"
 
 
 def read_table(file: Path) -> dict[str, Any]:
@@ -53,6 +56,8 @@ def _json(file: Path) -> Any:
     table = json.loads(_text(file), object_pairs_hook=_table)
     if isinstance(table, dict):
         table.pop("$schema", None)  # a reference for editors
+        if (place := lone_surrogate_in(table)) is not None:
+            raise ValueError(f"{place}: {_HALF}")
     return table
 
 
@@ -76,20 +81,24 @@ def _yaml(file: Path) -> Any:
     loader = yaml.SafeLoader(_text(file))
     try:
         node = loader.get_single_node()
-        _check_keys(node, set())
+        _check(node, set())
         return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
 
-def _check_keys(node: Any, checked: set[Any]) -> None:
-    """Raise ValueError for a duplicate key, which PyYAML accepts."""
-    if node in checked or getattr(node, "id", "scalar") == "scalar":
+def _check(node: Any, checked: set[Any]) -> None:
+    """Raise ValueError for a duplicate key and half a character, which PyYAML accepts."""
+    if node is None or node in checked:
         return
     checked.add(node)
+    if node.id == "scalar":
+        if not is_encodable(node.value):
+            raise ValueError(f"line {node.start_mark.line + 1}: {_HALF}")
+        return
     if node.id == "sequence":
         for item in node.value:
-            _check_keys(item, checked)
+            _check(item, checked)
         return
     names: set[tuple[str, str]] = set()
     for key, value in node.value:
@@ -98,7 +107,8 @@ def _check_keys(node: Any, checked: set[Any]) -> None:
             line = key.start_mark.line + 1
             raise ValueError(f"the key {key.value!r} occurs twice, again on line {line}")
         names.add(name)
-        _check_keys(value, checked)
+        _check(key, checked)
+        _check(value, checked)
 
 
 _FORMS: dict[str, tuple[str, Callable[[Path], Any]]] = {

@@ -310,6 +310,9 @@ def test_settings_are_the_same_in_each_form(write, tmp_path, name):
             "'time' occurs twice, again on line 3",
         ),
         ("llmspell.yaml", "plugins: [{name: a, name: b}]", "'name' occurs twice"),
+        ("llmspell.json", r'{"tools": {"modules": ["\ud83d"]}}', "tools.modules.0: half of a"),
+        ("llmspell.json", r'{"\ud83d": 1}', r"\ud83d: half of a surrogate pair"),
+        ("llmspell.yaml", 'model: "a"\ntools: {"\\ud83d": 1}', "line 2: half of a surrogate"),
         ("llmspell.yaml", "a: [", "line 1"),
         ("llmspell.yaml", "- a", "does not contain a table of settings"),
         (
