@@ -108,8 +108,19 @@ def _integer(value: int) -> bytes:
 
 
 def _string(value: str) -> bytes:
-    data = value.encode("utf-8", "surrogatepass")
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        data = _not_text(value)
     return b"s" + _pack_count(len(data)) + data
+
+
+def _not_text(value: str) -> bytes:
+    """Encode a text with lone surrogates, as which Python represents bytes that are not UTF-8."""
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # it has others, which JSON can hold
+        return value.encode("utf-8", "surrogatepass")
 
 
 def _key(key: Value) -> bytes:

@@ -41,6 +41,13 @@ def test_bytes_that_are_no_text_are_written_as_they_are(shell, project):
     assert (project / "out").read_bytes() == b"\xff\n\xfe\n"
 
 
+def test_arguments_that_are_no_text_arrive_as_they_are(shell, write, project):
+    write("s.lua", "print(params.word, arg[1])", "params.word = ''")
+    for command in ("run s.lua --word=$'caf\\xe9' -- $'\\xff'", "replay last"):
+        assert shell(f"llmspell {command} > out").code == 0
+        assert (project / "out").read_bytes() == b"caf\xe9\t\xff\n"
+
+
 def test_print_comes_at_once(started):
     with started("exec", "print('now') Task.sleep(30)") as process:
         assert process.stdout.readline() == b"now\n"

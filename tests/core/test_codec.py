@@ -68,6 +68,7 @@ def test_every_integer_can_be_encoded(number):
 
 def test_lone_surrogates_cross_as_the_bytes_they_are():
     assert decoded(encode("\ud800")) == "\ud800".encode("utf-8", "surrogatepass")
+    assert decoded(encode("caf\udce9")) == b"caf\xe9"
 
 
 def test_functions_are_numbers_and_are_listed():
