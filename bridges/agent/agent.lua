@@ -49,13 +49,23 @@ local Agent = {}
 ---@field capabilities? table its capabilities, as for agent:with
 ---@field on_text? fun(piece: string) called with each piece of an answer's text as it arrives
 
+-- Converts agents and teams in a list of tools. What is no list is left for the host to refuse.
 local function as_tools(list)
+  if type(list) ~= "table" then
+    return list
+  end
   local tools = {}
-  for i, tool in ipairs(list) do
-    -- It may be an agent or a team.
-    tools[i] = type(tool) == "table" and type(tool.as_tool) == "function" and tool:as_tool() or tool
+  for key, tool in next, list do
+    tools[key] = type(tool) == "table" and type(tool.as_tool) == "function" and tool:as_tool() or tool
   end
   return tools
+end
+
+local function check_type(options, name, wanted)
+  local kind = type(options[name])
+  if kind ~= "nil" and kind ~= wanted then
+    fail("invalid_arguments", "Agent.create: " .. name .. " must be a " .. wanted .. ", not a " .. kind)
+  end
 end
 
 ---Create an agent.
@@ -63,11 +73,9 @@ end
 ---@return AgentHandle
 function Agent.create(options)
   local args = host.with_options({}, options, "Agent.create")
-  for _, field in ipairs({ "tools", "handoff" }) do
-    if type(args[field]) == "table" then
-      args[field] = as_tools(args[field])
-    end
-  end
+  args.tools, args.handoff = as_tools(args.tools), as_tools(args.handoff)
+  check_type(args, "on_text", "function")
+  check_type(args, "description", "string")
   local capabilities = args.capabilities
   args.on_text, args.description, args.capabilities = nil, nil, nil
   local agent = handle(perform("agent.create", args), options or {})
@@ -364,8 +372,11 @@ local function settings_of(kind, settings)
   if type(settings) ~= "table" or kind ~= "tools" and kind ~= "hooks" then
     return settings
   elseif kind == "tools" then
-    local tools = settings.tools or settings
-    return { tools = as_tools(tools), name = settings.name }
+    local tools = as_tools(settings.tools or settings)
+    if settings.tools == nil then
+      tools.name = nil
+    end
+    return { tools = tools, name = settings.name }
   end
   local hooks, given = {}, {}
   for key, value in next, settings do

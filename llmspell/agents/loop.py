@@ -224,8 +224,7 @@ class _Turn:
             )
 
     async def _summary(self, request: ModelRequest) -> str:
-        request = replace(request, model=request.model or self.caller.model)
-        response = await self.caller.once(request, None)
+        response = await self.caller.unstreamed(request.model).ask(request)
         self.usage += response.usage
         return response.message.text
 

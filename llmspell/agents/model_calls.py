@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from llmspell.agents.context import is_too_long
 from llmspell.agents.response_stream import unstreamed_text
 from llmspell.agents.streams import Stream
 from llmspell.effects import Effect
-from llmspell.errors import ProviderError
+from llmspell.errors import AgentError, ProviderError
 from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.messages import ModelRequest, ModelResponse
 from llmspell.values import Value
@@ -42,11 +43,18 @@ class ModelCaller:
     def model(self) -> str:
         return self._models[0]
 
+    def unstreamed(self, model: str) -> ModelCaller:
+        """Return a caller for answers that are not streamed; a `model` comes in place of the first."""
+        models = [model or self.model, *self._models[1:]]
+        return ModelCaller(
+            self._effect, models, attempts=self._attempts, stream=None, failed=self._failed
+        )
+
     async def ask(self, request: ModelRequest, *, can_shorten: bool = False) -> ModelResponse:
         """Ask, and return the answer.
 
         Raises:
-            ProviderError: The last model failed; or a model failed after the spell had seen part
+            ProviderError: The last model failed, `details.failed` being those before it; or a model failed after the spell had seen part
                 of its answer, which no other model could continue; or the request is too long
                 and the caller `can_shorten` it.
         """
@@ -55,6 +63,8 @@ class ModelCaller:
                 return await self._try(request)
             except ProviderError as error:
                 if error.details.get("pieces") or not self._others:
+                    if self._failed:
+                        raise _with_earlier(error, self._failed) from error
                     raise
                 if can_shorten and is_too_long(error):
                     raise
@@ -92,7 +102,7 @@ class ModelCaller:
             StreamStopped: The spell has stopped reading the stream.
         """
         if stream is None:
-            return response_from_plain(await self._perform(request))
+            return response_from_plain(_checked(await self._perform(request), request.model))
         await stream.wait_for_demand()
         stream.begin_answer()
         try:
@@ -100,10 +110,8 @@ class ModelCaller:
         except ProviderError as error:
             stream.catch_up(error.details.get("pieces", ()))
             raise
-        pieces = None
-        if isinstance(answer, Mapping):  # a hook may have put in anything
-            answer = dict(answer)
-            pieces = answer.pop("pieces", None)
+        answer = dict(_checked(answer, request.model))
+        pieces = answer.pop("pieces", None)
         response = response_from_plain(answer)
         text = unstreamed_text(response.message, spoke=False)
         stream.catch_up(([[text]] if text else []) if pieces is None else pieces)
@@ -113,6 +121,27 @@ class ModelCaller:
         effect = self._effect.child("model.request", request.as_plain() | more)
         effect.args_source = request
         return effect.run.perform(effect)
+
+
+def _with_earlier(error: ProviderError, failed: Sequence[Value]) -> ProviderError:
+    """Return an error that also names the models that failed earlier."""
+    earlier = "; ".join([f"{one['model']} failed: {one['message']}" for one in failed])
+    told = copy(error)
+    told.message = f"{error.message}; before that, {earlier}"
+    told.details = error.details | {"failed": list(failed)}
+    return told
+
+
+def _checked(answer: Value, model: str) -> Mapping[str, Value]:
+    """Return an answer that hooks may have replaced. Raises AgentError if it is not a table."""
+    if isinstance(answer, Mapping):
+        return answer
+    if answer is None:
+        raise AgentError(f"a hook skipped the request to {model}, so the agent has no answer")
+    raise AgentError(
+        f"model.request: the result that a hook gave it must be a table such as {{message = …}},"
+        f" not {answer!r}"
+    )
 
 
 def _pause(error: ProviderError, attempt: int) -> float:

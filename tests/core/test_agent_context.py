@@ -126,6 +126,17 @@ async def test_a_summary_takes_the_place_of_what_is_left_out(ask):
     assert answer.usage.output_tokens > tokens_in("fine")
 
 
+@pytest.mark.parametrize("model", [None, "scripted/small"])
+async def test_another_model_summarises_if_the_first_cannot(ask, model):
+    context = Context(max_tokens=200, strategy="summarise", model=model)
+    down = ProviderError("down")
+    options = {"history": LONG, "context": context, "fallback": ("scripted/b",)}
+    answer = await ask(down, "They talked.", "fine", **options)
+    asked = [request.model for request in ask.run.model.requests]
+    assert asked == [model or "scripted/any", "scripted/b", "scripted/any"]
+    assert (answer.text, [one["model"] for one in answer.failed]) == ("fine", asked[:1])
+
+
 async def test_a_provider_that_finds_it_too_long_is_asked_once_more(ask):
     await ask(TOO_LONG, "fine", history=LONG, context=Context())
     assert [len(r.messages) for r in ask.run.model.requests] == [13, 5]

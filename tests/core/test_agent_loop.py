@@ -376,8 +376,13 @@ async def test_the_one_that_answered_goes_on_and_the_next_prompt_begins_anew(ask
 
 
 async def test_the_last_models_error_is_raised(ask):
-    with pytest.raises(ProviderError, match="last"):
-        await ask(down(), ProviderError("last"), model="scripted/a", fallback=("scripted/b",))
+    last = ProviderError("last", status=401, hint="check the key")
+    with pytest.raises(ProviderError) as caught:
+        await ask(down(), last, model="scripted/a", fallback=("scripted/b",))
+    assert caught.value.message == "last; before that, scripted/a failed: down"
+    assert (caught.value.hint, caught.value.status) == ("check the key", 401)
+    assert [one["model"] for one in caught.value.details["failed"]] == ["scripted/a"]
+    assert last.message == "last"
     assert ask.agent.history == []
 
 

@@ -486,8 +486,19 @@ async def test_an_answer_of_a_hook_that_is_no_table_is_refused(script, phase, ho
         Hook.{phase}("model.request", function() return Hook.replace("tea") end)
         Agent.create{{}}:{how}
     """
-    with pytest.raises(SpellRuntimeError, match="it must be a table"):
+    said = "model.request: the result that a hook gave it must be a table .*, not 'tea'"
+    with pytest.raises(SpellRuntimeError, match=said):
         await script(source, ["coffee"])
+
+
+@pytest.mark.parametrize("how", ["prompt('go')", "stream('go')()"])
+async def test_an_agent_whose_request_is_skipped_has_no_answer(script, how):
+    source = f"""
+        Hook.before("model.request", function() return Hook.skip() end)
+        Agent.create{{}}:{how}
+    """
+    with pytest.raises(SpellRuntimeError, match="a hook skipped the request to scripted/m, so"):
+        await script(source, [])
 
 
 @pytest.mark.parametrize("how", ["prompt('go')", "stream('go')()", "events('go'):response()"])
