@@ -96,7 +96,6 @@ class Engine:
             raise
         finally:
             self._vm.close()
-            self[Hooks].close()
         await life.ended(result)
         return result
 

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,7 +145,8 @@ class Runs:
             return await self.run_recorded(recording, launch, output, begun)
         id_ = new_id()
         begun(id_)
-        services = self._services(launch, RunOutput(output, launch.limits.output))
+        shown = RunOutput(output, launch.limits.output)
+        services = self._services(launch, shown, self._shared[Hooks])
         return await self._execute(id_, _chance(), launch, services)
 
     async def run_recorded(
@@ -162,7 +163,8 @@ class Runs:
         """
         begun(recording.id)
         recording.parking.park = self._park
-        services = self._services(launch, RunOutput(output, launch.limits.output))
+        shown = RunOutput(output, launch.limits.output)
+        services = self._services(launch, shown, self._shared[Hooks])
         services[Recording] = recording
         if recording.is_replay:
             _replay_in(services, tools)
@@ -223,10 +225,10 @@ class Runs:
             budget,
             effect.run[Isolation],
         )
-        services = self._services(launch, effect.run[RunOutput].within(limits.output))
+        output = effect.run[RunOutput].within(limits.output)
+        services = self._services(launch, output, effect.run[Hooks])
         services[Accounts] = effect.run[Accounts]
         services[Substitutes] = effect.run[Substitutes]
-        services[Hooks] = Hooks(effect.run[Hooks])
         around = effect.run[Events]
         services[Events] = Events(outer=around) if child.own_events else around
         if child.own_state:
@@ -247,18 +249,22 @@ class Runs:
         services: Mapping[type, Any],
         parent: Effect | None = None,
     ) -> Value:
-        engine = Engine(
-            id_,
-            vm=await self._machine(launch, seed, services),
-            bridges=self._bridges,
-            services=services,
-            middleware=self._middleware,
-            parent=parent,
-        )
-        return await engine.execute(launch.spell, launch.params, launch.arguments)
+        with closing(services[Hooks]):
+            engine = Engine(
+                id_,
+                vm=await self._machine(launch, seed, services),
+                bridges=self._bridges,
+                services=services,
+                middleware=self._middleware,
+                parent=parent,
+            )
+            return await engine.execute(launch.spell, launch.params, launch.arguments)
 
-    def _services(self, launch: Launch, output: RunOutput) -> dict[type, Any]:
-        """Return the services of a run, which handlers find at `effect.run[…]`."""
+    def _services(self, launch: Launch, output: RunOutput, around: Hooks) -> dict[type, Any]:
+        """Return the services of a run, which handlers find at `effect.run[…]`.
+
+        Its hooks come after those `around` it, to which it listens until they are closed.
+        """
         spell, events = launch.spell, self._shared[Events]
         account = Account(launch.budget, f"the spell {spell.name}", ends_run=True)
         own = {
@@ -267,7 +273,7 @@ class Runs:
             Accounts: Accounts(account, self._shared[Account]),
             ChildRuns: ChildRuns(launch.limits, launch.permissions, self._run_child),
             Events: events if spell.trusted else Events(outer=events),
-            Hooks: Hooks(self._shared[Hooks]),
+            Hooks: Hooks(around),
             Human: Human(spell.file, self._person),
             Isolation: launch.isolation,
             Limits: launch.limits,

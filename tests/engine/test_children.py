@@ -6,8 +6,8 @@ import time
 import pytest
 
 from llmspell import Grants, Limits
-from llmspell.errors import LimitExceeded, PermissionDenied, SpellRuntimeError
-from llmspell.hooks import Halt
+from llmspell.errors import IsolationError, LimitExceeded, PermissionDenied, SpellRuntimeError
+from llmspell.hooks import Halt, Hooks
 from llmspell.middleware.metrics import Metrics
 from llmspell.state import MemoryStore
 from llmspell.testing.effect_recorder import EffectRecorder
@@ -238,3 +238,32 @@ async def test_children_of_a_spell_that_ends_before_they_begin(lua, middleware):
       return "done" """
     assert await lua(source, middleware=middleware, record=True) == "done"
     gc.collect()
+
+
+def registries():
+    """The number of registries of hooks: each run has one."""
+    gc.collect()
+    return sum(isinstance(thing, Hooks) for thing in gc.get_objects())
+
+
+async def test_what_has_ended_no_longer_listens_to_the_hooks_around_it(new_runtime):
+    async with new_runtime() as runtime:
+        counts = []
+        for _ in range(4):
+            await runtime.execute("Spell.run('return 1') pcall(Spell.run, 'error()')")
+            counts.append(registries())
+    assert counts[3] == counts[1]
+
+
+async def test_nor_does_what_could_not_start(new_runtime, monkeypatch):
+    async def refuse(self):
+        raise IsolationError("no more processes")
+
+    monkeypatch.setattr("llmspell.isolation.workers.Workers.take", refuse)
+    async with new_runtime(isolate=True) as runtime:
+        counts = []
+        for _ in range(4):
+            with pytest.raises(IsolationError):
+                await runtime.execute("return 1")
+            counts.append(registries())
+    assert counts[3] == counts[1]
