@@ -18,6 +18,7 @@ import anyio.abc
 from llmspell.errors import ProviderError
 from llmspell.providers.local_models import local_model
 from llmspell.providers.weights import KNOWN, Progress, fetch
+from llmspell.values import encodable, is_encodable
 
 START_SECONDS = 60.0
 """A start takes about a second; a large model on a slow disk takes longer."""
@@ -107,6 +108,11 @@ class LocalServer:
         return Path(file), None
 
     async def _launch(self, gguf: Path, template: str | None) -> None:
+        if not is_encodable(str(gguf)):
+            raise ProviderError(
+                f"llama.cpp cannot open {encodable(str(gguf))}: its path is not UTF-8",
+                hint="move it to another folder; LLMSPELL_CACHE names that of installed models",
+            )
         settings = {
             "name": self.model,
             "model": str(gguf),

@@ -362,6 +362,15 @@ async def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 @pytest.mark.anyio
+async def test_a_path_that_is_not_utf_8_is_named(tmp_path):
+    file = tmp_path / os.fsdecode(b"caf\xe9.gguf")
+    file.write_bytes(b"GGUF")
+    with pytest.raises(ProviderError, match=r"caf\\udce9\.gguf: its path is not UTF-8") as caught:
+        await LocalServer(str(file)).start()
+    assert "LLMSPELL_CACHE" in caught.value.hint
+
+
+@pytest.mark.anyio
 async def test_without_the_extra_the_hint_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(ProviderError, match="xllamacpp") as caught:
