@@ -19,6 +19,7 @@ from llmspell.cli.output import for_people, for_programs, write_line
 from llmspell.cli.progress import Progress
 from llmspell.cli.reserved_stdout import reserved_stdout
 from llmspell.cli.screen import Screen
+from llmspell.errors import LlmspellError
 from llmspell.middleware.trace import Observer
 from llmspell.runtime import Runtime
 from llmspell.spell import Spell
@@ -58,7 +59,11 @@ def do_work(
     bill = CostSummary(shown=not options.quiet)
     printing = reserved_stdout() if options.json else nullcontext()
     with interruptible(), bill, printing:
-        result = asyncio.run(_do(work, options, observers, bill, typed=typed))
+        try:
+            result = asyncio.run(_do(work, options, observers, bill, typed=typed))
+        except asyncio.CancelledError as error:  # Ctrl-C ends in KeyboardInterrupt
+            hint = "was it a tool, hook or plugin in Python? --debug shows where"
+            raise LlmspellError("the run was cancelled from within", hint=hint) from error
     if options.json:
         write_line(sys.stdout, for_programs(result))
     elif result is not None:

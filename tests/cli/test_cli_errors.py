@@ -415,3 +415,22 @@ def test_a_disk_without_room_for_the_state(shell):
     assert (done.code, done.out) == (1, "")
     assert "no room" in done.err
     assert "\nhint: check the disk's space" in done.err
+
+
+def test_a_tool_that_cancels_the_run(llmspell, write):
+    write(
+        "tools.py",
+        """
+import asyncio
+from llmspell import tool
+
+@tool
+async def cancel() -> None:
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
+""",
+    )
+    for record in ("--record", "--no-record"):
+        done = llmspell("exec", "--tools=tools.py", "-A", record, "cancel()")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("error: the run was cancelled from within\nhint: was it a tool")
