@@ -81,7 +81,7 @@ def _storable(value: Value) -> Value:
     if type(value) is int and value not in _INTEGERS:
         return float(value) if abs(value) < 1 << 1023 else float("inf" if value > 0 else "-inf")
     if isinstance(value, dict):
-        return {key: _storable(item) for key, item in value.items()}
+        return {_storable(key): _storable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_storable(item) for item in value]
     return value

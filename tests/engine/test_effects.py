@@ -56,7 +56,14 @@ async def test_integers_beyond_64_bits_become_floats(lua):
         """Much."""
         return 1 << 70
 
-    assert await lua("return {huge(), math.type(huge())}", tools=[huge]) == [2.0**70, "float"]
+    @tool
+    async def keyed() -> dict[int, int]:
+        """Much to find."""
+        return {1 << 70: 1 << 70}
+
+    source = "return {huge(), math.type(huge()), next(keyed())}"
+    found = await lua(source, tools=[huge, keyed])
+    assert found == [2.0**70, "float", 2.0**70, 2.0**70]
 
 
 async def test_null_keeps_the_place_in_a_list(lua):
