@@ -14,6 +14,7 @@ import anyio
 import httpcore2
 import httpx2
 
+from llmspell.errors import ProviderError
 from llmspell.providers.failures import is_local
 from llmspell.providers.network import AsyncioBackend
 
@@ -189,12 +190,27 @@ def _speaks_http2() -> bool:
 
 
 def _proxy(endpoint: Endpoint) -> httpx2.Proxy | None:
-    """Return the proxy of the environment; None for servers on this machine."""
+    """Return the proxy of the environment; None for servers on this machine.
+
+    Raises:
+        ProviderError: It cannot be used.
+    """
     url = urlsplit(endpoint.base_url)
     if is_local(endpoint) or proxy_bypass(url.hostname or ""):
         return None
     proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy:
+    given = proxies.get(url.scheme) or proxies.get("all")
+    if not given:
         return None
-    return httpx2.Proxy(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        proxy = httpx2.Proxy(given if "://" in given else f"http://{given}")
+    except (ValueError, httpx2.InvalidURL):  # the text may contain a password
+        what = (
+            "the environment's proxy is not a URL that begins with http, https, socks5 or socks5h"
+        )
+        hint = f"check {url.scheme.upper()}_PROXY and ALL_PROXY in the environment"
+        raise ProviderError(f"{endpoint.name}: {what}", hint=hint) from None
+    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        what = "the environment's proxy needs the package socksio"
+        raise ProviderError(f"{endpoint.name}: {what}", hint="run: pip install 'httpx2[socks]'")
+    return proxy

@@ -530,6 +530,23 @@ async def test_hosts_without_a_proxy(serve, provider_at, http, completion, proxi
     assert proxy.requests == []
 
 
+@pytest.mark.parametrize(
+    ("proxy", "said", "hint"),
+    [
+        ("socks5://example.test:1", "needs the package socksio", "pip install 'httpx2[socks]'"),
+        ("ftp://ada:secret@example.test", "is not a URL that begins with http", "HTTP_PROXY"),
+        ("http://ada:secret@[::", "is not a URL that begins with http", "ALL_PROXY"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used(proxy, said, hint, provider_at, proxied):
+    proxied(ALL_PROXY=proxy)
+    async with provider_at("http://api.example.test/v1") as provider:
+        with pytest.raises(ProviderError, match=said) as caught:
+            await provider.complete(REQUEST)
+    assert hint in caught.value.hint
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
 async def test_half_a_surrogate_pair_can_be_sent_back(serve, provider_at, http, completion):
     answer = http(completion({"content": "\ud83d"}))
     async with serve(answer) as (server, url), provider_at(url) as provider:
