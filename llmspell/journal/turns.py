@@ -87,7 +87,7 @@ class Turns:
             alone: Whether nothing else is in progress.
         """
         self.waits = False
-        if alone and len(inbox) == 1 and self._is_forced(inbox[0]):
+        if alone and len(inbox) == 1 and not more and self._is_forced(inbox[0]):
             self._recording.turned("", None)
             return inbox[0]
         for message in inbox:
@@ -119,7 +119,8 @@ class Turns:
             return None
         batch, self.held = self.held, []
         of_leaves = [named for named in batch if self._is_of_leaf(named[0])]
-        forced = alone and len(batch) < 2 and not (recording.open or self._under or of_leaves)  # noqa: PLR2004
+        others = recording.open or self._under or of_leaves or (more and batch)
+        forced = alone and len(batch) < 2 and not others  # noqa: PLR2004
         names = None if forced else ",".join(name for name, _ in batch)
         calls = [self._as_recorded(*named) for named in of_leaves if named[0].startswith("c")]
         recording.turned(self._under, names, calls)

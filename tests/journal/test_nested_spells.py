@@ -60,6 +60,19 @@ async def test_hooks_are_told_of_the_spells_of_a_cancelled_one(twice):
     assert await twice(source) == (2, ["inner\tcancelled", "outer\tcancelled"])
 
 
+async def test_spells_end_while_the_one_that_ran_them_computes(twice):
+    source = """
+    return Task.map({1, 2, 3, 4, 5, 6}, function(n)
+      Spell.run("State.get('x')")
+      for _ = 1, 300000 do end
+      print(n)
+      return n
+    end)
+    """
+    result, printed = await twice(source, {"isolate": False}, isolate=True)
+    assert sorted(map(int, printed)) == result == [1, 2, 3, 4, 5, 6]
+
+
 async def test_a_cancelled_spell_answers_no_hooks_of_its_own(twice):
     inner = "Spell.run([[Hook.at('run.end', function() Task.sleep(9) end) Spell.run('return 1')]])"
     source = CANCELS.format(what=inner) + "Task.sleep(0.01) return 1"
