@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from llmspell.concurrency import CancelledBeforeRequest
+from llmspell.providers.request_limiter import waits_to_send
+
 if TYPE_CHECKING:
     from llmspell.providers.messages import ModelRequest, ModelResponse
 
@@ -150,11 +153,13 @@ class RequestCoalescer:
         shared.awaiting.append(caller)
         try:
             response = await asyncio.shield(shared.answer)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if shared.answer.cancelled():
                 shared.end(caller)
             else:
                 shared.pass_on(caller)
+            if shared.waiting == 1 and waits_to_send(shared.answer):
+                raise CancelledBeforeRequest(*error.args) from error
             raise
         except BaseException:
             shared.end(caller)

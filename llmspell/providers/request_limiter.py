@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from typing import Any
+from weakref import WeakSet
 
 import anyio
 
@@ -56,10 +58,24 @@ class RequestLimiter:
                 raise
 
 
+_waiting: WeakSet[asyncio.Future[object]] = WeakSet()
+
+
+def waits_to_send(task: asyncio.Future[Any]) -> bool:
+    """Return whether a task waits until it may send its request."""
+    return task in _waiting
+
+
 @contextmanager
 def _cancelled_before_request() -> Iterator[None]:
     """Mark a cancellation in this block as one before anything was sent."""
+    task = asyncio.current_task()
+    if task is not None:
+        _waiting.add(task)
     try:
         yield
     except asyncio.CancelledError as error:
         raise CancelledBeforeRequest(*error.args) from error
+    finally:
+        if task is not None:
+            _waiting.discard(task)

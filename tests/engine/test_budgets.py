@@ -658,6 +658,25 @@ async def test_what_is_cancelled_before_it_was_sent_costs_nothing(spend):
     assert spend.runtime.spent.total.calls == 1
 
 
+@pytest.mark.parametrize("limit", [{"concurrency": 1}, {"requests_per_minute": 1}])
+async def test_nor_does_it_where_requests_share_answers(tmp_path, limit):
+    server = FakeServer(stalled("Fine."))
+    where = Endpoint("anthropic", "https://api.anthropic.com", key="sk-x", **limit)
+    provider = AnthropicMessages(where, transport=server.transport())
+    settings = Settings(providers={"anthropic": ProviderSettings(share=True)})
+    source = """
+        pcall(Task.timeout, 0.3, function()
+          Task.map({1, 2, 3}, function(n)
+            Agent.create{model = "anthropic/claude-opus-4-5", max_tokens = 100}:prompt("Hi " .. n)
+          end)
+        end)
+    """
+    async with Runtime(project=Project(tmp_path, settings), providers=[provider]) as runtime:
+        await runtime.execute(source)
+        assert len(server.requests) == 1
+        assert runtime.spent.total.calls == 1
+
+
 async def test_who_does_not_wait_for_a_shared_answer_any_more_leaves_the_bill_to_others(tmp_path):
     async def slowly(_):
         await anyio.sleep(0.4)
