@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from llmspell.errors import LimitExceeded
-from llmspell.values import as_bytes, text_or_bytes
+from llmspell.values import as_bytes, size_in_bytes, text_or_bytes
 
 Text = str | bytes
 """Text that a spell writes; bytes if it is not valid UTF-8."""
@@ -52,7 +52,7 @@ class RunOutput:
 
     def print(self, text: Text) -> None:
         """Forward a text. Raises LimitExceeded, and what the output raises."""
-        self.count(len(text))
+        self.count(size_in_bytes(text))
         self._output.write(text)
 
     def count(self, size: int) -> None:

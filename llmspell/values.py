@@ -130,6 +130,11 @@ def as_bytes(text: str | bytes) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
+def size_in_bytes(text: str | bytes) -> int:
+    """Return the length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(as_bytes(text))
+
+
 def is_encodable(text: str) -> bool:
     """Return False for a text with a lone surrogate, which cannot be encoded as UTF-8."""
     if text.isascii():

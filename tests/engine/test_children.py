@@ -229,6 +229,14 @@ async def test_what_a_child_writes_counts_for_its_parent(lua):
         await lua(source, limits=Limits(output=1000))
 
 
+@pytest.mark.parametrize("write", ["print('äöü')", "Log.info('äöü')"])
+async def test_the_limit_of_output_is_in_bytes(lua, write):
+    each = f'pcall(Spell.run, "for i = 1, 9 do {write} end")'
+    assert await lua(f"{each} return 1", limits=Limits(output=64)) == 1
+    with pytest.raises(LimitExceeded, match="output limit exceeded"):
+        await lua(f"{each} {each}", limits=Limits(output=125))
+
+
 @pytest.mark.parametrize("middleware", [[], [Metrics()], [EffectRecorder()]])
 async def test_children_of_a_spell_that_ends_before_they_begin(lua, middleware):
     """Nothing is left of them: Python would warn of a coroutine that nobody awaited."""
@@ -252,7 +260,7 @@ async def test_what_has_ended_no_longer_listens_to_the_hooks_around_it(new_runti
         for _ in range(4):
             await runtime.execute("Spell.run('return 1') pcall(Spell.run, 'error()')")
             counts.append(registries())
-    assert counts[3] == counts[1]
+    assert counts[3] <= counts[1]  # other tests' may go meanwhile
 
 
 async def test_nor_does_what_could_not_start(new_runtime, monkeypatch):
@@ -266,4 +274,4 @@ async def test_nor_does_what_could_not_start(new_runtime, monkeypatch):
             with pytest.raises(IsolationError):
                 await runtime.execute("return 1")
             counts.append(registries())
-    assert counts[3] == counts[1]
+    assert counts[3] <= counts[1]  # other tests' may go meanwhile

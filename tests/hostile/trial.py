@@ -100,7 +100,7 @@ class Trials:
                 await self._close()
             problems = [*watch.noticed, *_judge(results, lines)]
         printed = sum(len(line) + 1 for line in lines)
-        if printed > program.limits["output"]:
+        if printed - 1 > program.limits["output"]:  # the last line may have had no end
             problems.append(f"it printed {printed} bytes")
         seconds = time.process_time() - begin
         if seconds > MAX_WORK:
