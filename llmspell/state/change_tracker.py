@@ -12,7 +12,7 @@ import copy
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -63,6 +63,7 @@ class _Watched:
         self._expiring: dict[str, float] = {}
         self._weight = 0
         self._data_version = 0
+        self._since = 0  # the rowid of the last write that was there already when it began
         self._seen: list[StoredChange] = []
 
     @property
@@ -75,9 +76,17 @@ class _Watched:
 
     def begin(self, db: sqlite3.Connection) -> None:
         self._data_version = _data_version(db)
+        self._since = db.execute("SELECT coalesce(max(rowid), 0) FROM temp.written").fetchone()[0]
         for key, *row in db.execute(f"SELECT key, {_ROW}", (self.scope, time.time())):
             if self.matches(key):
                 self._keep(key, _Row(*row))
+
+    def follow(self, written: Sequence[tuple[Any, ...]]) -> None:
+        """Note which of the writes, each a row of `written` after its rowid, it has not seen yet."""
+        since, self._since = self._since, 0
+        for rowid, scope, key, *row in written:
+            if rowid > since and scope == self.scope and self.matches(key):
+                self.record(key, _Row(*row))
 
     def record(self, key: str, row: _Row) -> None:
         """Note that a key has been written or deleted."""
@@ -148,11 +157,15 @@ class ChangeTracker:
         return LOOK_SECONDS if self._watched else None
 
     def add(self, db: sqlite3.Connection, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
-        """Track the file for a watch of an event loop, from the current transaction on."""
+        """Track the file for a watch of an event loop, from this point of the transaction on."""
         for statement in _RECORD:
             db.execute(statement)
         watched = _Watched(watch, loop)
-        watched.begin(db)
+        try:
+            watched.begin(db)
+        except StateError:
+            self._forget_writes_if_unwatched(db)
+            raise
         others = [other for other in self._watched if not other.is_of(watch)]  # if this is a retry
         self._watched = [*others, watched]
 
@@ -161,11 +174,9 @@ class ChangeTracker:
         if not self._watched:
             return
         self._watched = [watched for watched in self._watched if watched.needed]
-        if not self._watched:
-            for statement in _FORGET:
-                db.execute(statement)
-            return
-        self._follow(db)
+        self._forget_writes_if_unwatched(db)
+        if self._watched:
+            self._follow(db)
 
     def fail(self, error: StateError) -> None:
         """End all watches with an error."""
@@ -176,17 +187,20 @@ class ChangeTracker:
         for watched in self._watched:
             watched.end()
 
+    def _forget_writes_if_unwatched(self, db: sqlite3.Connection) -> None:
+        if not self._watched:
+            for statement in _FORGET:
+                db.execute(statement)
+
     def _follow(self, db: sqlite3.Connection) -> None:
-        written = db.execute("SELECT * FROM temp.written ORDER BY rowid").fetchall()
+        written = db.execute("SELECT rowid, * FROM temp.written ORDER BY rowid").fetchall()
         db.execute("DELETE FROM temp.written")
         due = time.monotonic() >= self._look_at
         if due:
             self._look_at = time.monotonic() + LOOK_SECONDS
         for watched in self._watched:
             try:
-                for scope, key, *row in written:
-                    if watched.scope == scope and watched.matches(key):
-                        watched.record(key, _Row(*row))
+                watched.follow(written)
                 if due:
                     watched.check(db)
                 watched.deliver()

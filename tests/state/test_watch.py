@@ -209,6 +209,23 @@ async def test_a_write_that_is_refused_is_not_told(sqlite_store, state_file):
     assert len(seen) == len({key for key, _, _ in seen})
 
 
+async def test_what_was_written_before_it_began_is_not_told(sqlite_store):
+    other = await sqlite_store.watch("")
+    writes = [sqlite_store.set("", "key", number) for number in range(3)]
+    *_, watch = await asyncio.gather(*writes, sqlite_store.watch(""))
+    await sqlite_store.set("", "key", 3)
+    assert await taken(watch, 1) == [("key", 3, 2)]
+    assert len(await taken(other, 4)) == 4
+
+
+async def test_a_watch_of_too_much_leaves_nothing_behind(sqlite_store):
+    for key in ("one", "two", "three"):
+        await sqlite_store.set("", key, "x" * (ROOM // 3 + 1))
+    with pytest.raises(StateError, match="the watched values take more than"):
+        await sqlite_store.watch("")
+    assert await sqlite_store._writer.ask(triggers) == []
+
+
 OTHER_PROCESS = """
 import asyncio, json, sys
 from llmspell.state import SqliteStore
