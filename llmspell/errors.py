@@ -63,6 +63,14 @@ class LlmspellError(Exception):
     def add_note(self, note: str) -> None:
         self._notes.append(note)
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle it as it is: its `args` are not what its class is called with."""
+        return _restored, (type(self), self.args), self.__dict__
+
+
+def _restored(cls: type[E], args: tuple[Any, ...]) -> E:
+    return cls.__new__(cls, *args)
+
 
 class SpellError(LlmspellError):
     """An error of the spell itself: not found, invalid, or ended by an uncaught error."""

@@ -1,4 +1,6 @@
+import copy
 import importlib
+import pickle
 import pkgutil
 import re
 import traceback
@@ -22,6 +24,7 @@ from llmspell.errors import (
     NotApproved,
     PermissionDenied,
     ProviderError,
+    RunSuspended,
     SpellRuntimeError,
     SpellSyntaxError,
     ToolError,
@@ -214,3 +217,27 @@ def test_a_traceback_shows_the_place_and_what_to_do():
     shown = "".join(traceback.format_exception_only(error))
     assert shown.splitlines()[1:] == ["at a.lua:3", "hint: do it", "one more"]
     assert "\n" not in "".join(traceback.format_exception_only(ToolError("no"))).strip()
+
+
+PICKLED = [
+    SpellSyntaxError("unexpected", file="a.lua", line=7),
+    SpellRuntimeError("no", value={"code": "x"}, cause=UnknownEffect("tool", "tee", ["tea"])),
+    InvalidArguments("tea", ["cups: Field required"]),
+    LimitExceeded("too much", limit="memory", value=64),
+    ConfigError("llmspell.toml", ["limits: no"]),
+    RunSuspended("asleep", reason="sleep", due=1.5),
+    ProviderError("no", status=503),
+    UnknownPrice("openai/new"),
+]
+
+
+@pytest.mark.parametrize("clone", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
+@pytest.mark.parametrize("error", PICKLED, ids=lambda error: error.code)
+def test_an_error_can_be_copied_and_sent_to_another_process(error, clone):
+    error.where, error.effect = "a.lua:3", "tool.call"
+    error.add_note("one more")
+    cloned = clone(error)
+    assert type(cloned) is type(error)
+    assert (str(cloned), cloned.args) == (str(error), error.args)
+    assert repr(vars(cloned)) == repr(vars(error))
+    assert cloned.__notes__ == error.__notes__
