@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Coroutine, KeysView
 from typing import TYPE_CHECKING, Any
 
-from llmspell.concurrency import cancel
+from llmspell.concurrency import cancel, new_task
 from llmspell.eager_steps import TookTooLong
 from llmspell.errors import EffectError, SpellEnded
 
 if TYPE_CHECKING:
     from llmspell.effects import Effect
     from llmspell.values import LuaFunction, Value
+
+
+AT_ONCE = 8
+"""Calls in a row after which others get a turn: a call may end without ever suspending."""
 
 
 class CallbackTasks:
@@ -30,7 +34,7 @@ class CallbackTasks:
 
     def start(self, id: str, calls: Coroutine[Any, Any, None]) -> None:  # noqa: A002 - it is the id
         """Start a task for a coroutine that calls the spell."""
-        self._tasks[id] = task = asyncio.get_running_loop().create_task(calls)
+        self._tasks[id] = task = new_task(calls)
         task.add_done_callback(lambda _: self._tasks.pop(id, None))
 
     async def finish(self, seconds: float) -> int:
@@ -54,6 +58,8 @@ async def problem_in_call(
     """
     from llmspell.journal.timeouts import within_recorded
 
+    if number % AT_ONCE == AT_ONCE - 1:
+        await asyncio.sleep(0)
     try:
         await within_recorded(effect, f"time{number}", seconds, effect.call(function, argument))
     except TookTooLong:
