@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Generator, Sequence
+from contextvars import Context
 from typing import Any, Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -40,6 +41,14 @@ def as_failure(error: asyncio.CancelledError) -> Exception:
     if is_cancelled():
         raise error
     return RuntimeError("what it waited for was cancelled")
+
+
+def new_task(work: Coroutine[Any, Any, T], *, context: Context | None = None) -> asyncio.Task[T]:
+    """Return a task that begins later, also where the host's tasks begin at once.
+
+    With `asyncio.eager_task_factory`, a task may have ended before its creator knows it.
+    """
+    return asyncio.Task(work, loop=asyncio.get_running_loop(), context=context)
 
 
 class CancelledBeforeRequest(asyncio.CancelledError):
@@ -94,7 +103,7 @@ async def in_own_task(work: Coroutine[Any, Any, T], leave: Callable[[], None]) -
     This distinguishes cancellation from outside, before which `leave` is called, from cancellation
     inside the work, for example at a timeout.
     """
-    task = asyncio.get_running_loop().create_task(work)
+    task = new_task(work)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
@@ -117,7 +126,7 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     """Await work in a task of its own; a cancellation of the caller takes effect after its end."""
     from anyio import CancelScope
 
-    task = asyncio.get_running_loop().create_task(work)
+    task = new_task(work)
     cancelled: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
         while not task.done():

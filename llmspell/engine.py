@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from asyncio import CancelledError
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -165,8 +165,8 @@ class Engine:
             if kind in self._services
         ]
 
-    def _rest(self) -> Awaitable[None] | None:
-        """Return an awaitable of what is left when the spell has returned, or None.
+    def _rest(self) -> Coroutine[Any, Any, None] | None:
+        """Return a coroutine of what is left when the spell has returned, or None.
 
         The spell's functions can still be called meanwhile.
         """

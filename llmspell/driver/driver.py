@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from types import CoroutineType
 from typing import Any, cast
 
+from llmspell.concurrency import new_task
 from llmspell.driver.calls import Calls
-from llmspell.driver.outstanding import SLICE, OutstandingEffects
+from llmspell.driver.outstanding import ENDS_LOOP, SLICE, OutstandingEffects
 from llmspell.driver.replies import Replies
 from llmspell.errors import (
     EffectError,
     LimitExceeded,
-    LlmspellError,
     ReplayError,
     RunSuspended,
     SpellError,
@@ -32,8 +32,8 @@ from llmspell.values import LuaFunction, Value
 Performer = Callable[[str, Value, str], Any]
 """Performs an effect, of a name, arguments and a path: returns its result, or a coroutine of it."""
 
-Rest = Callable[[], Awaitable[None] | None]
-"""Returns an awaitable of the work left when the spell has returned, or None."""
+Rest = Callable[[], Coroutine[Any, Any, None] | None]
+"""Returns a coroutine of the work left when the spell has returned, or None."""
 
 MakeTurns = Callable[[Callable[[], None], Callable[[bool], int], Callable[[], None]], Turns]
 """Creates the record of what Lua is told, from callbacks of the driver.
@@ -79,7 +79,7 @@ class Driver:
         self._elsewhere: asyncio.Future[bytes] | None = None
         self._resting: asyncio.Future[None] | None = None
         self.came_to: tuple[Value] | Exception | None = None
-        self._outcome: Value | Exception = None
+        self._outcome: Value | BaseException = None
         self._done = self._left = False
 
     async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
@@ -107,7 +107,7 @@ class Driver:
             await self._close()
             if self._turns:
                 self._turns.ended()
-        if isinstance(self._outcome, Exception):
+        if isinstance(self._outcome, BaseException):
             raise self._outcome
         return self._outcome
 
@@ -137,7 +137,7 @@ class Driver:
         """
         return self.is_leaving() or self._effects.is_cancelled()
 
-    def stop(self, error: LlmspellError) -> None:
+    def stop(self, error: BaseException) -> None:
         """End the run with an error, as if from outside."""
         if not self._done:
             self._left = True
@@ -240,10 +240,10 @@ class Driver:
             if not self._done:
                 self._finish(value)
 
-        self._resting = asyncio.ensure_future(rest)
+        self._resting = new_task(rest)
         self._resting.add_done_callback(rested)
 
-    async def _see_unwound(self, rest: Awaitable[None] | None) -> None:
+    async def _see_unwound(self, rest: Coroutine[Any, Any, None] | None) -> None:
         """Await the rest and the end of abandoned effects, which may still call hooks of the spell."""
         if rest is not None:
             await rest
@@ -295,6 +295,10 @@ class Driver:
             self._advance()
         except Exception as error:  # noqa: BLE001 - `run` raises it
             self._finish(error)
+        except ENDS_LOOP:
+            raise
+        except BaseException as error:  # noqa: BLE001 - `run` raises it
+            self.stop(error)
 
     def _advance(self) -> None:
         """Resume Lua until it waits for something that takes time."""
@@ -384,7 +388,7 @@ class Driver:
         elif not (busy or self._effects):
             self._finish(SpellRuntimeError("every task of the spell is waiting for another one"))
 
-    def _finish(self, outcome: Value | Exception) -> None:
+    def _finish(self, outcome: Value | BaseException) -> None:
         self._done, self._outcome = True, outcome
         if isinstance(outcome, Exception):
             self.came_to = outcome

@@ -9,10 +9,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
-from llmspell.concurrency import is_cancelled
+from llmspell.concurrency import is_cancelled, new_task
 from llmspell.driver.replies import Replies
 from llmspell.lua.codec import MalformedMessage
 from llmspell.values import LuaFunction, Value
+
+ENDS_LOOP = (KeyboardInterrupt, SystemExit)
+"""What asyncio raises from the event loop itself, wherever it occurs."""
 
 SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
 
@@ -27,6 +30,10 @@ class Owner(Protocol):
     """When Lua was last resumed, on the monotonic clock."""
 
     def is_leaving(self) -> bool: ...
+
+    def stop(self, error: BaseException) -> None:
+        """End the run with an error, as if from outside."""
+        ...
 
     def deliver(self, message: bytes) -> None:
         """Queue a reply for Lua's next turn."""
@@ -118,9 +125,9 @@ class OutstandingEffects:
             if self._closed:
                 pending[-1].close()
             else:
-                serving = asyncio.create_task(self._serve(pending), context=self._context.copy())
-                self._tasks[pending[0]] = task = serving
-                task.add_done_callback(partial(_close, pending[-1]))
+                serving = new_task(self._serve(pending), context=self._context.copy())
+                self._tasks[pending[0]] = serving
+                serving.add_done_callback(partial(self._served, pending))
         self.begun.clear()
 
     def cancel(self, task: int) -> None:
@@ -215,6 +222,18 @@ class OutstandingEffects:
             self._owner.answered(task)
             self._owner.deliver(reply)
 
+    def _served(self, pending: _Pending, serving: asyncio.Task[None]) -> None:
+        """Handle the end of the task of an effect, which was perhaps cancelled before it started.
+
+        Without a reply, the run ends as if the effect had been awaited in place.
+        """
+        pending[-1].close()
+        error = asyncio.CancelledError() if serving.cancelled() else serving.exception()
+        if self._closed or self._tasks.get(pending[0]) is not serving:
+            return
+        if error and not isinstance(error, ENDS_LOOP):
+            self._owner.stop(error)
+
     # Effects that nobody waits for any more.
 
     def _abandon(self, task: int, served: asyncio.Task[None]) -> None:
@@ -274,8 +293,3 @@ class OutstandingEffects:
             if not served.cancelling():
                 served.cancel()
         return [*self._tasks.values(), *self._unwinding]
-
-
-def _close(result: Coroutine[Any, Any, Value], _: object) -> None:
-    """Close the coroutine of a task that was perhaps cancelled before it could start."""
-    result.close()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import MethodType, TracebackType
 from typing import Any, Literal, Self
 
-from llmspell.concurrency import as_failure, settled
+from llmspell.concurrency import as_failure, new_task, settled
 from llmspell.eager_steps import TookTooLong, within
 from llmspell.events.event import Backlog, Event
 from llmspell.events.topics import Pattern
@@ -246,7 +246,7 @@ class HandlerSubscription(Subscription):
 
     def _notify(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._hand_over())
+            self._task = new_task(self._hand_over())
 
     async def _hand_over(self) -> None:
         while True:

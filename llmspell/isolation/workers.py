@@ -9,7 +9,7 @@ import socket
 import struct
 from collections import deque
 
-from llmspell.concurrency import cancel
+from llmspell.concurrency import cancel, new_task
 from llmspell.eager_steps import within
 from llmspell.errors import IsolationError
 from llmspell.isolation.template import Template
@@ -54,7 +54,7 @@ class Workers:
         self._taken += 1
         worker = self._spares.popleft() if self._spares else await self._fork()
         if self._taken > 1 and (self._refilling is None or self._refilling.done()):
-            self._refilling = asyncio.create_task(self._refill())
+            self._refilling = new_task(self._refill())
         return worker
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from llmspell.concurrency import cancel
+from llmspell.concurrency import cancel, new_task
 from llmspell.eager_steps import TookTooLong, in_time
 from llmspell.effects import Effect
 from llmspell.errors import EffectError
@@ -75,7 +75,7 @@ async def _until_recorded(
         if not ended:
             limit.reschedule(0)
 
-    clock = asyncio.create_task(expire())
+    clock = new_task(expire())
     try:
         # The work may have ended at the very moment of the timeout, too late for anyone to see it.
         with suppress(EffectError, TookTooLong):
@@ -123,7 +123,7 @@ def moving_on(effect: Effect, mark: str, seconds: float) -> Iterator[Expiry | Ca
         expiry.cancelled_caught = True
         scope.cancel()
 
-    clock = asyncio.create_task(expire())
+    clock = new_task(expire())
     try:
         with CancelScope() as scope:
             yield expiry

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from llmspell.concurrency import CancelledBeforeRequest
+from llmspell.concurrency import CancelledBeforeRequest, new_task
 from llmspell.providers.request_limiter import waits_to_send
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class RequestCoalescer:
         existing = self._in_flight.get(content)
         if existing is not None:
             return existing
-        shared = SharedRequest(content, asyncio.ensure_future(_answer(ask, request)))
+        shared = SharedRequest(content, new_task(_answer(ask, request)))
         shared.answer.add_done_callback(lambda _: self._forget(shared))
         self._in_flight[content] = shared
         return shared
