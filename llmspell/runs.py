@@ -161,17 +161,17 @@ class Runs:
 
         `tools` describes the tools that the run had when it was recorded.
         """
-        begun(recording.id)
-        recording.parking.park = self._park
-        shown = RunOutput(output, launch.limits.output)
-        services = self._services(launch, shown, self._shared[Hooks])
-        services[Recording] = recording
-        if recording.is_replay:
-            _replay_in(services, tools)
-        else:
-            prices = self._shared[Prices]
-            services[Accounts].resume(recording.before, prices, self._before)
         with recording.to_its_end() as end:
+            begun(recording.id)
+            recording.parking.park = self._park
+            shown = RunOutput(output, launch.limits.output)
+            services = self._services(launch, shown, self._shared[Hooks])
+            services[Recording] = recording
+            if recording.is_replay:
+                _replay_in(services, tools)
+            else:
+                prices = self._shared[Prices]
+                services[Accounts].resume(recording.before, prices, self._before)
             work = self._execute(recording.id, recording.seed, launch, services)
             end.result = await in_own_task(work, lambda: recording.leave())  # noqa: PLW0108 - set later
         if forget := getattr(services.get(Store), "forget_run", None):  # it will not be resumed

@@ -137,3 +137,19 @@ async def test_a_watch_that_sets_itself_off_leaves_time_to_others(new_runtime, r
             await runtime.execute(source)
         assert waiting.cancelled_caught
         assert time.monotonic() - began < 2
+
+
+# What a host is told
+
+
+async def test_a_run_of_whose_beginning_the_host_cannot_hear_can_be_resumed(new_runtime):
+    ids = []
+
+    def fail(id_):
+        ids.append(id_)
+        raise OSError("no log")
+
+    async with new_runtime(record=True) as runtime:
+        with pytest.raises(OSError, match="no log"):
+            await runtime.execute("return 1", begun=fail)
+        assert await runtime.resume(ids[0]) == 1
