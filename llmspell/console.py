@@ -20,7 +20,8 @@ class Console:
         """Read a descriptor; `entered` is called when a person has pressed Enter."""
         self._descriptor, self._entered = descriptor, entered
         self._pending = b""
-        self._ended = False
+        # Of a process without standard input, some other file has its descriptor.
+        self._ended = descriptor == 0 and sys.__stdin__ is None
         self._reading = asyncio.Lock()
 
     async def read_line(self, prompt: str = "") -> str | None:

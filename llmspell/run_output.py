@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TextIO, runtime_checkable
 
 from llmspell.errors import LimitExceeded
 from llmspell.values import as_bytes, size_in_bytes, text_or_bytes
@@ -25,16 +25,22 @@ Output = Callable[[Text], None] | TextWriter
 
 
 class StandardOutput:
-    """Writes to the current `sys.stdout`."""
+    """Writes to the current `sys.stdout`, like `print`: to nowhere if there is none."""
 
     def write(self, text: Text, /) -> None:
-        if isinstance(text, str):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        else:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(text)
-            sys.stdout.buffer.flush()
+        out: TextIO | None = sys.stdout
+        if out is None:
+            return
+        if isinstance(text, bytes):
+            binary = getattr(out, "buffer", None)
+            if binary is not None:
+                out.flush()
+                binary.write(text)
+                binary.flush()
+                return
+            text = text.decode(errors="replace")  # a notebook's, or a StringIO
+        out.write(text)
+        out.flush()
 
 
 class RunOutput:

@@ -1,6 +1,7 @@
 """Lines from standard input."""
 
 import os
+import sys
 from contextlib import suppress
 
 import anyio
@@ -75,3 +76,18 @@ async def test_nothing_can_be_read_from_dev_null():
     descriptor = os.open(os.devnull, os.O_RDONLY)
     assert await Console(descriptor).read_line() is None
     os.close(descriptor)
+
+
+async def test_a_process_without_standard_input_reads_no_other_file(tmp_path):
+    """The next file that is opened gets the descriptor of standard input."""
+    (tmp_path / "secret").write_text("secret\n")
+    script = tmp_path / "host.py"
+    script.write_text(
+        "import asyncio\n"
+        "from llmspell.console import Console\n"
+        "with open('secret') as file:\n"
+        "    print(file.fileno(), asyncio.run(Console().read_line()))\n"
+    )
+    command = ["sh", "-c", f'exec "{sys.executable}" host.py <&-']
+    done = await anyio.run_process(command, cwd=tmp_path)
+    assert done.stdout.decode() == "0 None\n"

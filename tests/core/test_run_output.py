@@ -1,11 +1,12 @@
 """What a run writes arrives as lines, or as it is."""
 
 import asyncio
+import io
 
 import pytest
 
 from llmspell.errors import LimitExceeded
-from llmspell.run_output import RunOutput
+from llmspell.run_output import RunOutput, StandardOutput
 
 
 class Pieces(list):
@@ -61,3 +62,17 @@ def test_each_run_has_its_most_and_counts_what_its_children_write():
         written.print("8901\n")
     assert caught.value.value == 10
     assert got == ["12345"]
+
+
+@pytest.mark.parametrize(
+    ("stream", "written"), [(None, None), (io.StringIO(), "tea\ufffd"), ("bytes", b"tea\xff")]
+)
+def test_the_standard_output_may_be_any_that_python_prints_to(monkeypatch, stream, written):
+    if stream == "bytes":
+        stream = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr("sys.stdout", stream)
+    output = StandardOutput()
+    output.write("tea")
+    output.write(b"\xff")
+    of = getattr(stream, "buffer", stream)
+    assert (of and of.getvalue()) == written
