@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpcore2
 
+from llmspell.providers.request_limiter import before_request
+
 if TYPE_CHECKING:
     import ssl
 
@@ -75,10 +77,11 @@ class AsyncioStream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
         timeout: float | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         try:
-            async with asyncio.timeout(timeout):
-                encrypted = await asyncio.get_running_loop().start_tls(
-                    self._transport, self, ssl_context, server_hostname=server_hostname
-                )
+            with before_request():
+                async with asyncio.timeout(timeout):
+                    encrypted = await asyncio.get_running_loop().start_tls(
+                        self._transport, self, ssl_context, server_hostname=server_hostname
+                    )
         except BaseException as error:
             self._transport.abort()
             if isinstance(error, OSError):
@@ -135,14 +138,15 @@ class AsyncioBackend(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(timeout):
-                _, stream = await loop.create_connection(
-                    AsyncioStream,
-                    host,
-                    port,
-                    local_addr=(local_address, 0) if local_address else None,
-                    happy_eyeballs_delay=_NEXT_ADDRESS,
-                )
+            with before_request():
+                async with asyncio.timeout(timeout):
+                    _, stream = await loop.create_connection(
+                        AsyncioStream,
+                        host,
+                        port,
+                        local_addr=(local_address, 0) if local_address else None,
+                        happy_eyeballs_delay=_NEXT_ADDRESS,
+                    )
         except OSError as error:
             raise _connect_error(error) from error
         for option in socket_options or ():

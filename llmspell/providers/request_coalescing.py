@@ -48,6 +48,7 @@ class SharedRequest:
         waiting: How many callers have joined it or await its answer.
         awaiting: Those that await its answer.
         paid: Whether one of the callers has paid, or is sure to.
+        begun: Whether the task has run at all.
     """
 
     content: str
@@ -55,6 +56,12 @@ class SharedRequest:
     waiting: int = 0
     awaiting: list[Caller] = field(default_factory=list)
     paid: bool = False
+    begun: bool = False
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nothing has been sent yet."""
+        return not self.begun or waits_to_send(self.answer)
 
     def end(self, caller: Caller) -> None:
         """Decide whether a caller pays, now that the request has ended: one of them does."""
@@ -133,7 +140,12 @@ class RequestCoalescer:
         existing = self._in_flight.get(content)
         if existing is not None:
             return existing
-        shared = SharedRequest(content, new_task(_answer(ask, request)))
+
+        async def answer() -> ModelResponse:
+            shared.begun = True
+            return await ask(request)
+
+        shared = SharedRequest(content, new_task(answer()))
         shared.answer.add_done_callback(lambda _: self._forget(shared))
         self._in_flight[content] = shared
         return shared
@@ -158,7 +170,7 @@ class RequestCoalescer:
                 shared.end(caller)
             else:
                 shared.pass_on(caller)
-            if shared.waiting == 1 and waits_to_send(shared.answer):
+            if shared.waiting == 1 and shared.is_unsent:
                 raise CancelledBeforeRequest(*error.args) from error
             raise
         except BaseException:
@@ -174,9 +186,3 @@ class RequestCoalescer:
 def _content(request: ModelRequest) -> str:
     """Return what identical requests have in common."""
     return repr(replace(request, key=None, patience=None))
-
-
-async def _answer(
-    ask: Callable[[ModelRequest], Awaitable[ModelResponse]], request: ModelRequest
-) -> ModelResponse:
-    return await ask(request)

@@ -35,7 +35,7 @@ class RequestLimiter:
     async def _slot(self, concurrency: int) -> AsyncIterator[None]:
         if self._slots is None:  # a semaphore belongs to an event loop, so it is created late
             self._slots = anyio.Semaphore(concurrency)
-        with _cancelled_before_request():
+        with before_request():
             await self._slots.acquire()
         try:
             yield
@@ -51,7 +51,7 @@ class RequestLimiter:
         bucket.tokens -= 1
         if pause:
             try:
-                with _cancelled_before_request():
+                with before_request():
                     await anyio.sleep(pause)
             except BaseException:
                 bucket.tokens += 1  # the attempt did not start
@@ -67,8 +67,8 @@ def waits_to_send(task: asyncio.Future[Any]) -> bool:
 
 
 @contextmanager
-def _cancelled_before_request() -> Iterator[None]:
-    """Mark a cancellation in this block as one before anything was sent."""
+def before_request() -> Iterator[None]:
+    """Mark a cancellation in this block, such as while connecting, as one before anything was sent."""
     task = asyncio.current_task()
     if task is not None:
         _waiting.add(task)

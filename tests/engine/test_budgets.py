@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import pytest
 
@@ -675,6 +677,30 @@ async def test_nor_does_it_where_requests_share_answers(tmp_path, limit):
         await runtime.execute(source)
         assert len(server.requests) == 1
         assert runtime.spent.total.calls == 1
+
+
+@pytest.mark.parametrize("share", [False, True])
+async def test_what_is_cancelled_before_there_is_a_connection_costs_nothing(
+    tmp_path, share, monkeypatch
+):
+    async def connecting(*_, **__):
+        await anyio.sleep(60)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", connecting)
+    source = """
+        local agent = Agent.create{model = "anthropic/claude-opus-4-5", max_tokens = 100}
+        return select(2, pcall(Task.timeout, 0.2, function()
+          Task.all{
+            function() agent:fork():prompt("Hi") end,
+            function() agent:fork():stream("Ho")() end,
+          }
+        end)).code
+    """
+    settings = Settings(providers={"anthropic": ProviderSettings(share=share)})
+    provider = AnthropicMessages(Endpoint("anthropic", "http://127.0.0.1:9", key="sk-x"))
+    async with Runtime(project=Project(tmp_path, settings), providers=[provider]) as runtime:
+        assert await runtime.execute(source) == "effect_timeout"
+        assert runtime.spent == {}
 
 
 async def test_who_does_not_wait_for_a_shared_answer_any_more_leaves_the_bill_to_others(tmp_path):
