@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pytest
 
-from llmspell import Capability, Plugin
+from llmspell import Capability, Hook, Plugin
 from llmspell.errors import SpellRuntimeError
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
@@ -287,3 +287,105 @@ async def test_tools_come_and_go_while_the_agent_works(script):
     assert result == ["no tool named 'uuid'", 42]
     offered = [[spec.name for spec in request.tools] for request in requests]
     assert offered == [["swap", "uuid"], ["swap", "calculate"], ["swap", "calculate"]]
+
+
+class Telling(Hook):
+    """Calls a function at each model request and change of the state."""
+
+    def __init__(self, told):
+        self._told = told
+
+    async def on_model_request(self, call):
+        self._told()
+
+    async def on_state_change(self, call, old, new):
+        self._told()
+
+
+class SlowKettle(Kettle):
+    """Takes a while to attach, and brings a hook."""
+
+    type = "slow_kettle"
+
+    def __init__(self, *, seconds: float = 0.02, name: str | None = None):
+        super().__init__()
+        self.seconds, self.name = seconds, name
+
+    async def attach(self, agent, effect):
+        await effect.perform("task.sleep", seconds=self.seconds)
+        self.life.append(f"attach {self.name or agent.name}")
+
+    async def detach(self, agent, effect):
+        self.life.append(f"detach {self.name or agent.name}")
+
+    def hooks(self):
+        return [Telling(lambda: self.life.append("asked"))]
+
+
+class Pair(SlowKettle):
+    """Brings another capability."""
+
+    type = "pair"
+
+    async def attach(self, agent, effect):
+        await agent.with_capability(SlowKettle(), effect)
+
+
+async def test_two_of_one_name_added_at_once_replace_each_other(script, life):
+    await script(
+        """
+        local agent = Agent.create{name = "a"}
+        Task.map({0.02, 0.001}, function(seconds) agent:with{slow_kettle = {seconds = seconds}} end)
+        agent:prompt("one")
+        agent:without("slow_kettle")
+        agent:prompt("two")
+        """,
+        ["1", "2"],
+        capabilities=[SlowKettle],
+    )
+    assert life() == ["attach a", "detach a", "attach a", "asked", "detach a"]
+
+
+async def test_one_may_bring_another(script):
+    result, _ = await script(
+        """
+        local agent = Agent.create{}:with{pair = {}}
+        return {agent:has("pair"), agent:has("slow_kettle")}
+        """,
+        capabilities=[SlowKettle, Pair],
+    )
+    assert result == [True, True]
+
+
+async def test_a_fork_gets_what_its_agent_had_though_that_changes_meanwhile(script, life):
+    result, _ = await script(
+        """
+        local agent = Agent.create{name = "a"}:with{slow_kettle = {}}
+        local fork = Task.spawn(function() return agent:fork() end)
+        Task.sleep(0.005)
+        agent:without("slow_kettle"):with{slow_kettle = {name = "new", seconds = 0.001}}
+        agent:without("new")
+        fork = fork:await()
+        fork:prompt("one")
+        return {#agent:capabilities(), #fork:capabilities()}
+        """,
+        ["1"],
+        capabilities=[SlowKettle],
+    )
+    assert result == [0, 1]
+    assert life()[-3:] == ["attach a", "asked", "detach a"]
+
+
+async def test_a_fork_that_is_cancelled_detaches_what_it_had_attached(script, life):
+    await script(
+        """
+        local agent = Agent.create{name = "a"}
+        agent:with{slow_kettle = {seconds = 0}}:with{slow_kettle = {name = "late", seconds = 0.1}}
+        print(try(Task.timeout, 0.05, function() agent:fork() end))
+        State.set("over", true)
+        """,
+        capabilities=[SlowKettle],
+        hooks=[Telling(lambda: life().append("over"))],
+    )
+    begun = ["attach a", "attach late"]
+    assert life() == [*begun, "attach a", "detach a", "over", "detach late", "detach a"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.capabilities.scoped_hooks import InstructionsHook, ScopedHook
+from llmspell.agents.capabilities.turns import Turns
 from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError, EffectError, LimitExceeded, LlmspellError, UnknownEffect
@@ -57,7 +58,7 @@ class Capabilities(Mapping[str, Capability]):
     """The capabilities of an agent by name, in the order in which they were added."""
 
     def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+        self._agent, self._turns = agent, Turns()
         self._attached: dict[str, _Attached] = {}
         if agent.model is not None:
             self._attached["own_model"] = _Attached(InitialCapability("model"))
@@ -96,6 +97,10 @@ class Capabilities(Mapping[str, Capability]):
             AgentError: It cannot be attached; the one it was to replace is removed all the same.
             UnknownEffect: It names a tool that does not exist.
         """
+        async with self._turns.turn(effect):
+            await self._add(capability, effect)
+
+    async def _add(self, capability: Capability, effect: Effect) -> None:
         name = capability.name or capability.type
         if name in self._attached:
             await self._detach_entry(name, effect)
@@ -114,10 +119,11 @@ class Capabilities(Mapping[str, Capability]):
 
     async def remove(self, name: str, effect: Effect) -> int:
         """Remove the capability of a name, else all of a type; return how many were removed."""
-        names = [name] if name in self else [n for n, c in self.items() if c.type == name]
-        for each in names:
-            await self._detach_entry(each, effect)
-        return len(names)
+        async with self._turns.turn(effect):
+            names = [name] if name in self else [n for n, c in self.items() if c.type == name]
+            for each in names:
+                await self._detach_entry(each, effect)
+            return len(names)
 
     async def clear(self, effect: Effect) -> None:
         """Remove all capabilities the agent was given, in reverse order.
@@ -136,14 +142,18 @@ class Capabilities(Mapping[str, Capability]):
     async def adopt(self, others: Capabilities, effect: Effect) -> None:
         """Share the capabilities of the agent that this one is a fork of, and no others."""
         self._attached = {}
+        entries = list(others._attached.items())
+        for _, entry in entries:  # their hooks stay, even if the other agent loses them meanwhile
+            entry.agents.append(self._agent)
         try:
-            for name, entry in others._attached.items():
+            for name, entry in entries:
                 if not isinstance(entry.capability, InitialCapability):
                     await self._do("attach", entry.capability, effect)
-                entry.agents.append(self._agent)
                 self._attached[name] = entry
-        except Exception:
+        except BaseException:
             await self.clear(effect)
+            for _, entry in entries:
+                self._leave(entry, effect.run)
             raise
 
     def _register(self, entry: _Attached, effect: Effect) -> None:
@@ -172,11 +182,15 @@ class Capabilities(Mapping[str, Capability]):
     async def _detach_entry(self, name: str, effect: Effect) -> None:
         entry = self._attached.pop(name)
         self._set_tools()
+        self._leave(entry, effect.run)
+        await self._detach(entry.capability, effect)
+
+    def _leave(self, entry: _Attached, run: Run) -> None:
+        """Take the agent from those that have a capability; the last one takes its hooks with it."""
         if self._agent in entry.agents:
             entry.agents.remove(self._agent)
         if not entry.agents:
-            self._remove_hooks(entry, effect.run)
-        await self._detach(entry.capability, effect)
+            self._remove_hooks(entry, run)
 
     def _remove_hooks(self, entry: _Attached, run: Run) -> None:
         for hook in entry.hooks:
