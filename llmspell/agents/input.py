@@ -8,7 +8,7 @@ from llmspell.agents.answer import as_text
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
 from llmspell.providers.messages import Message
-from llmspell.values import Value
+from llmspell.values import LuaFunction, Value
 
 
 async def message_from(effect: Effect, value: Value) -> Message:
@@ -27,6 +27,8 @@ async def message_from(effect: Effect, value: Value) -> Message:
         value, attachments = value["text"], value.get("attachments", [])
     if not isinstance(attachments, list):
         raise InvalidArguments("prompt", ["attachments: must be a list of paths and URLs"])
+    if isinstance(value, LuaFunction):
+        raise InvalidArguments("prompt", ["the input must be a text or a table, not a function"])
     if value in (None, "", [], {}) and not attachments:
         raise InvalidArguments("prompt", ["the input is empty"])
     blocks = []

@@ -410,6 +410,7 @@ async def test_tables_and_attachments_are_inputs(script):
         ("Agent.create{output = 'nonsense'}", "unknown type"),
         ("Agent.create{temprature = 1}", "temprature is not a parameter"),
         ("Agent.create{max_steps = 0}", "max_steps"),
+        ("Agent.create{}:prompt(print)", "prompt: the input must be a text or a table, not a func"),
         ("Agent.create{}:prompt('')", "empty"),
         ("Agent.create{}:prompt('x', {max_tokens = 5})", "max_tokens is not an option"),
         (
