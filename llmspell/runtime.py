@@ -182,6 +182,7 @@ class Runtime:
         self._begun_runs: Runs | None = None
         self._active = ActiveRuns()
         self._entered = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._output = StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
         self.spent: Spending = account.spent
@@ -227,7 +228,7 @@ class Runtime:
     async def __aenter__(self) -> Self:
         if self._entered:
             raise LlmspellError("a runtime can be started only once", hint="create another one")
-        _check_event_loop()
+        self._loop = _event_loop()
         self._entered = True
         async with AsyncExitStack() as cleanup:
             cleanup.push_async_callback(self.events.close)
@@ -510,6 +511,11 @@ class Runtime:
                 f"no spell can run {when}",
                 hint="use it within: async with Runtime(…) as runtime",
             )
+        if _event_loop() is not self._loop:
+            raise LlmspellError(
+                "a runtime runs spells only in the event loop in which it was started",
+                hint="from another thread, use asyncio.run_coroutine_threadsafe(…, loop)",
+            )
         return self._begun_runs
 
     def _output_or(self, given: Output | None) -> Output:
@@ -570,9 +576,9 @@ class Runtime:
             self._journal.close()
 
 
-def _check_event_loop() -> None:
+def _event_loop() -> asyncio.AbstractEventLoop:
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError as error:
         hint = "start it with asyncio.run(…), in a thread of its own if need be"
         raise LlmspellError("a runtime needs an event loop of asyncio", hint=hint) from error

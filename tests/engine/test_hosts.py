@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from llmspell import tool
+from llmspell.errors import LlmspellError
 
 pytestmark = pytest.mark.anyio
 
@@ -153,3 +154,14 @@ async def test_a_run_of_whose_beginning_the_host_cannot_hear_can_be_resumed(new_
         with pytest.raises(OSError, match="no log"):
             await runtime.execute("return 1", begun=fail)
         assert await runtime.resume(ids[0]) == 1
+
+
+async def test_a_runtime_is_refused_in_another_event_loop(new_runtime):
+    async with new_runtime() as runtime:
+
+        def elsewhere():
+            asyncio.run(runtime.execute("return 1"))
+
+        with pytest.raises(LlmspellError, match="only in the event loop in which it was started"):
+            await asyncio.to_thread(elsewhere)
+        assert await runtime.execute("return 1") == 1
