@@ -11,6 +11,7 @@ from fnmatch import translate
 from functools import cached_property
 from re import compile as compile_pattern
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from weakref import WeakSet
 
 from llmspell.state.encoding import added, decode, encode, same
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_stores: WeakSet[SqliteStore] = WeakSet()
+_of_parents: list[object] = []
+"""What a parent process has opened: to close its connections here would release its files."""
+
+
+def _forget_parents() -> None:
+    for store in tuple(_stores):
+        store._forget_parent()  # noqa: SLF001 - same module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents)
 
 
 class SqliteStore(Store):
@@ -53,6 +67,7 @@ class SqliteStore(Store):
         self._synchronous = synchronous
         self._updates = Updates()
         self._once: str | None = None
+        _stores.add(self)
 
     @cached_property
     def _written(self) -> Database:
@@ -197,6 +212,12 @@ class SqliteStore(Store):
     async def close(self) -> None:
         await self._reader.close()
         await self._writer.close()
+
+    def _forget_parent(self) -> None:
+        """Begin anew in a forked process, which has neither the parent's threads nor its locks."""
+        opened = [vars(self).pop(name, None) for name in ("_written", "_writer", "_reader")]
+        _of_parents.extend(opened)
+        self._updates = Updates()
 
 
 def _done_once(db: sqlite3.Connection, done: str, work: Callable[[sqlite3.Connection], T]) -> T:

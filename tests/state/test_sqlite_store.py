@@ -1,6 +1,7 @@
 """What is particular to the store in a file: the file, its thread, and how it fails."""
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -321,6 +322,29 @@ def test_a_loop_that_ends_before_its_answers(state_file):
     other.execute("ROLLBACK")
     other.close()
     asyncio.run(end())
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_process_uses_the_store_that_its_parent_has_used(state_file):
+    store = SqliteStore(state_file)
+
+    async def count(then=lambda: asyncio.sleep(0)):
+        async with asyncio.timeout(5):
+            await store.increment("", "n")
+            answer = await store.get("", "n")
+            await then()
+            return answer
+
+    assert asyncio.run(count()) == 1
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(asyncio.run(count(store.close)))
+        finally:
+            os._exit(99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
+    assert asyncio.run(count(store.close)) == 3
+    assert state_threads() == []
 
 
 def test_the_relative_path_of_the_beginning_counts(tmp_path, monkeypatch):
