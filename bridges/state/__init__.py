@@ -172,9 +172,8 @@ async def watch(
     Changes are kept for `state.changes`, or passed to a Lua function if there is one.
     """
     watches = effect.run[RunWatches]
-    watches.check_room()
     id_ = f"watch-{effect.path}"
-    watches.open(id_, await settled(effect.run[Store].watch(scope, pattern)))  # type: ignore[type-abstract]
+    await watches.open(id_, effect.run[Store], scope, pattern)  # type: ignore[type-abstract]
     if function is not None:
         function.retain()
         watches.callers.start(id_, _call_with_each(effect, id_, function, timeout))
@@ -202,7 +201,7 @@ async def changes(effect: Effect, id: str) -> list[dict[str, Value]]:
 def unwatch(effect: Effect, id: str) -> bool:
     """End a watch of this run; returns whether it was active.
 
-    Changes until then can still be read.
+    A function is still called with the changes until then.
     """
     return effect.run[RunWatches].stop(id)
 

@@ -4,9 +4,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from llmspell.callback_tasks import CallbackTasks
+from llmspell.concurrency import settled
 from llmspell.errors import StateError
 
 if TYPE_CHECKING:
+    from llmspell.state.store import Store
     from llmspell.state.watch import Watch
 
 MAX_WATCHES = 16  # concurrent watches of one run: each may hold ROOM bytes, twice
@@ -24,28 +26,36 @@ class RunWatches:
 
     def __init__(self) -> None:
         self._watches: dict[str, Watch] = {}
+        self._opening = 0
         self.callers = CallbackTasks()
 
-    def check_room(self) -> None:
-        """Raise StateError if the run has as many watches as allowed."""
-        if len(self._watches) >= MAX_WATCHES:
+    async def open(self, id: str, store: Store, scope: str, pattern: str) -> None:  # noqa: A002 - it is the id
+        """Watch a store. Raises StateError if the run has as many watches as allowed."""
+        if len(self._watches) + self._opening >= MAX_WATCHES:
             raise StateError(
                 f"the spell already has {MAX_WATCHES} watches",
                 hint="stop those it no longer needs: watch:stop()",
             )
-
-    def open(self, id: str, watch: Watch) -> None:  # noqa: A002 - it is the id
-        self._watches[id] = watch
+        self._opening += 1
+        try:
+            self._watches[id] = await settled(store.watch(scope, pattern))
+        finally:
+            self._opening -= 1
 
     def find(self, id: str) -> Watch | None:  # noqa: A002
         return self._watches.get(id)
 
     def stop(self, id: str) -> bool:  # noqa: A002
-        """Stop a watch; return whether it was active. Changes it has seen can still be taken."""
+        """Stop a watch; return whether it was active.
+
+        Its caller still gets the changes it has seen; without one nobody takes them any more.
+        """
         watch = self._watches.get(id)
         if watch is None or watch.closed:
             return False
         watch.close()
+        if id not in self.callers.ids:
+            self.drop(id)
         return True
 
     def drop(self, id: str) -> None:  # noqa: A002

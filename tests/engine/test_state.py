@@ -231,6 +231,43 @@ async def test_a_run_may_have_so_many_watches(stored):
     assert result == ["state_error", "the spell already has 16 watches"]
 
 
+async def test_watches_that_have_ended_do_not_count(stored):
+    assert (
+        await stored("""
+        local function change(n)
+          State.set("k", n)
+          State.set("k", n + 1)
+        end
+        for n = 1, 20 do
+          local seen = Task.spawn(function()
+            for _, new in State.changes("k") do return new end
+          end)
+          Task.sleep(0.001)
+          change(n)
+          assert(seen:await() == n)
+          State.watch("other", function() end):stop()
+          try(Task.timeout, 0.001, function() for _ in State.changes("never") do end end)
+        end
+        return "done"
+        """)
+        == "done"
+    )
+
+
+async def test_watches_begun_at_once_are_limited_too(stored):
+    assert (
+        await stored("""
+        local begun, keys = 0, {}
+        for n = 1, 20 do keys[n] = "key" .. n end
+        Task.map(keys, function(key)
+          if pcall(State.watch, key, function() end) then begun = begun + 1 end
+        end)
+        return begun
+        """)
+        == 16
+    )
+
+
 async def test_an_update_that_fails_changes_nothing(stored):
     assert await stored("""
         State.set("k", "before")
