@@ -140,6 +140,7 @@ MIGRATIONS = (
             path TEXT NOT NULL,
             number INTEGER NOT NULL,
             asked INTEGER NOT NULL,
+            turn INTEGER,
             part TEXT NOT NULL,
             PRIMARY KEY (run, path, number)
         ) WITHOUT ROWID
@@ -166,9 +167,9 @@ a BLOB that is its digest in `blobs`. Times are in seconds since 1970.
 - payments: model requests that are not part of a leaf in `effects`. A row is written before the
   request begins and deleted when the leaf it was made for is recorded, so it survives a kill of the
   process. `usage` is the actual usage if `answered`, otherwise the most it may have been.
-- delivered: parts of answers that the spell had got before these were whole, where something was
-  recorded after that. They are deleted with the end of the leaf at that path, unless it failed.
-  `asked` is as in effects.
+- delivered: parts of answers that the spell had got before these were whole. They are deleted with
+  the end of the leaf at that path, unless it failed. `asked` is as in effects; `turn` is the one at
+  which the spell was told, as long as no leaf was recorded after that.
 - composites: notes on composite effects, for people who inspect the run. `label` is what the effect
   was about; `kind` is as in effects, or unfinished. `begun` is how often it was begun: again if the
   run stopped in the middle of it and was resumed.

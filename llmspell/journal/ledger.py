@@ -127,7 +127,7 @@ class Ledger:
         if asked.begun:
             rows.append((_ENDED, (self._number, asked.path)))
         if self.delivered.arriving:
-            rows += [*self.delivered.end(asked.path, kind), *self.delivered.rows()]
+            rows += [*self.delivered.end(asked.path, kind), *self.delivered.settle()]
         what = (asked.path, asked.name, arguments.digest, arguments.args, arguments.lists)
         when = (asked.after, turn, asked.started, time.perf_counter() - asked.begin)
         used = None
@@ -147,7 +147,8 @@ class Ledger:
         rows: list[Row] = []
         for path, function, text in calls:
             rows.append((_CALL, (self._number, turn, path, function, stored(text, rows))))
-        self._writer.add([(_TURN, (self._number, turn, under, batch)), *self._new(rows)])
+        told = self.delivered.tell(turn) if self.delivered.arriving else ()
+        self._writer.add([(_TURN, (self._number, turn, under, batch)), *self._new(rows), *told])
 
     def ended_before(self, turn: int) -> None:
         """Record that the run ended before that turn."""
@@ -193,7 +194,7 @@ class Ledger:
         arguments = asked.arguments
         what = (asked.name, arguments.digest, arguments.args, arguments.lists, asked.started, due)
         rows = [*self._new(arguments.rows), (_BEGUN, (self._number, asked.path, *what))]
-        return [*rows, *self.delivered.rows()] if self.delivered.arriving else rows
+        return [*rows, *self.delivered.settle()] if self.delivered.arriving else rows
 
     def _new(self, rows: list[Row]) -> list[Row]:
         """Return the rows without content that this run has already stored."""

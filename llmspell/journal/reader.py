@@ -71,7 +71,7 @@ _EFFECT = (
 _BEGUN = ("path", "name", "digest", "args", "lists", "started", "due", "answer")
 _PAYMENT = ("number", "path", "model", "usage", "answered")
 _COUNTED = [field.name for field in fields(Usage)]
-_DELIVERED = ("path", "number", "asked", "part")
+_DELIVERED = ("path", "number", "asked", "turn", "part")
 _COMPOSITE = ("path", "name", "label", "kind", "started", "seconds", "begun")
 _TURN = ("turn", "under", "batch")
 _CALL = ("turn", "path", "function", "args")
@@ -189,14 +189,17 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
         return Payment(number, path, str(model), used, answered="unanswered" not in usage)
 
     def delivered(self, run: RecordedRun) -> dict[str, Delivered]:
-        """Return what the spell had got of unfinished answers, by path."""
+        """Return what the spell had got of unfinished answers, by path of the leaf."""
         sql = f"SELECT {', '.join(_DELIVERED)} FROM delivered WHERE run = ? ORDER BY path, number"  # noqa: S608 - constants
         found: dict[str, Delivered] = {}
         for row in self._rows(sql, (run.number,)):
             values = self._checked("delivered", _DELIVERED, row, run.id)
             what = f"a part of the answer at {values['path']}"
             part = self.read(part_of, what, run.id, values["part"])
-            found.setdefault(values["path"], Delivered(values["asked"], [])).parts.append(part)
+            answer = found.setdefault(values["path"], Delivered(values["asked"], [], []))
+            answer.parts.append(part)
+            if values["turn"] is not None:
+                answer.last_turns.append(values["turn"])
         return found
 
     def composites(self, run: RecordedRun) -> list[CompositeEffect]:

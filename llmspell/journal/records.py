@@ -142,10 +142,18 @@ class Delivered(NamedTuple):
     Attributes:
         asked: The number of the last leaf that had ended when it was requested.
         parts: The parts: lists of pieces.
+        last_turns: The turns at which the spell was told the last of them, those after which no
+            leaf was recorded.
     """
 
     asked: int
     parts: list[Value]
+    last_turns: list[int]
+
+    def settled(self) -> Delivered | None:
+        """Return the parts before those; None if there are none."""
+        parts = self.parts[: len(self.parts) - len(self.last_turns)]
+        return Delivered(self.asked, parts, []) if parts else None
 
 
 @dataclass(frozen=True)

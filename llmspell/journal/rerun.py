@@ -17,7 +17,7 @@ from llmspell.journal.locks import RunLock
 from llmspell.journal.payments import Payments
 from llmspell.journal.reader import Reader
 from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
-from llmspell.journal.records import RecordedEffect, RecordedRun
+from llmspell.journal.records import Delivered, RecordedEffect, RecordedRun
 from llmspell.journal.stored_values import Row, stored, stored_bytes, text_of
 from llmspell.spell import Spell
 from llmspell.values import Value, plain
@@ -29,10 +29,11 @@ _GOES_ON = """
     UPDATE runs SET status = 'running', reason = NULL, due = NULL, source = ?, setup = ?
     WHERE id = ?
 """
-_FORGET_TURNS = (
-    "DELETE FROM turns WHERE run = ? AND turn > ?",
-    "DELETE FROM calls WHERE run = ? AND turn > ?",
+_FORGET = tuple(
+    f"DELETE FROM {table} WHERE run = ? AND turn > ?"  # noqa: S608 - constants
+    for table in ("turns", "calls", "delivered")
 )
+"""Forgets what the spell was told after a turn."""
 # A process that prunes, and did not see the lock, has finished by the time this is written.
 _AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
 
@@ -114,13 +115,14 @@ def resume(
         begun = {begun.path: begun for begun in reader.begun(run)}
         retried = effects[len(kept) :]
         delivered = reader.delivered(run)
-        last_turn = _last_turn(kept) if delivered or not begun else None
+        last_turn = _last_turn(kept, delivered)
+        delivered = {p: settled for p, answer in delivered.items() if (settled := answer.settled())}
         paid = reader.payments(run)
         payments = Payments(journal.writer, run.number, paid[-1].number if paid else 0)
         moved = payments.of_forgotten(retried)
         going_on = _going_on(journal, run, beginning, approved, retried)
         if last_turn is not None:
-            going_on += [(sql, (run.number, last_turn)) for sql in _FORGET_TURNS]
+            going_on += [(sql, (run.number, last_turn)) for sql in _FORGET]
         going_on += map(payments.begun, moved)
         paid += [*moved, *(effect.payment for effect in kept if effect.payment)]
         journal.writer.commit([(_AWAIT_PRUNING, (run.id,))])
@@ -256,12 +258,16 @@ def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[Re
     return effects[: len(effects) - failed]
 
 
-def _last_turn(kept: Sequence[RecordedEffect]) -> int:
-    """Return the last turn to repeat: at the later ones, Lua may be told otherwise now.
+def _last_turn(kept: Sequence[RecordedEffect], delivered: Mapping[str, Delivered]) -> int | None:
+    """Return the last turn to repeat, or None for all.
 
-    What arrived then was not recorded, such as pieces of an answer that is asked for again.
+    After that the spell was told parts of answers that it is not told again, since a request fails
+    after the parts that are, or is repeated.
     """
-    return max((effect.turn for effect in kept), default=0)
+    if any(answer.settled() for answer in delivered.values()):
+        return max((effect.turn for effect in kept), default=0)
+    turns = [turn for answer in delivered.values() for turn in answer.last_turns]
+    return min(turns) - 1 if turns else None
 
 
 def _going_on(

@@ -331,6 +331,7 @@ _COLUMNS: dict[str, dict[str, Check]] = {
         "path": _is_path,
         "number": _is_integer,
         "asked": _is_integer,
+        "turn": _or_none(_is_integer),
         "part": _is_text,
     },
     "composites": {

@@ -231,6 +231,13 @@ def test_any_program_is_the_same_again(program, after, isolate):
     asyncio.run(asyncio.wait_for(once_and_again(program, after, isolate), 60))
 
 
+@pytest.mark.parametrize("after", range(8, 16))
+def test_what_was_printed_after_the_last_leaf_is_printed_again(after):
+    tasks = "Task.map({0, 1}, function(i) Event.publish('t', 13) note(i) end)"
+    program = nested(nested("note(1)", "") + tasks, "state = 'project', events = 'shared'")
+    asyncio.run(asyncio.wait_for(once_and_again(program, after), 60))
+
+
 @pytest.mark.parametrize(
     "program",
     [

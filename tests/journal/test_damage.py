@@ -45,7 +45,7 @@ COLUMNS = {
     "begun": ("path", "name", "digest", "args", "lists", "started", "due", "answer"),
     "payments": ("path", "model", "usage", "answered"),
     "composites": ("path", "name", "label", "kind", "started", "seconds", "begun"),
-    "delivered": ("path", "number", "asked", "part"),
+    "delivered": ("path", "number", "asked", "turn", "part"),
     "turns": ("turn", "under", "batch"),
     "calls": ("turn", "path", "function", "args"),
     "blobs": ("digest", "packed", "data"),
@@ -106,7 +106,7 @@ def made(tmp_path_factory):
 
     anyio.run(make)
     file = folder / ".llmspell" / "runs.db"
-    row = 'INSERT INTO delivered SELECT number, \'0/0\', 0, 0, \'["Tea", {"reasoning": "Hm"}]\' FROM runs'
+    row = 'INSERT INTO delivered SELECT number, \'0/0\', 0, 0, NULL, \'["Tea", {"reasoning": "Hm"}]\' FROM runs'
     change(file, row)
     return file
 
