@@ -182,6 +182,8 @@ class Runtime:
         self._begun_runs: Runs | None = None
         self._active = ActiveRuns()
         self._entered = False
+        self._reloading = asyncio.Lock()
+        self._reloader: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._output = StandardOutput() if output is None else output
         account = Account(Budget(), "all runs")
@@ -477,13 +479,24 @@ class Runtime:
         """Reload the project's settings and return the names of those that changed and took effect.
 
         New runs use the new permissions, approvals, limits, budget and `isolate`; other settings
-        remain as they were at startup. Hooks at `config.change` run before the change.
+        remain as they were at startup. Hooks at `config.change` run before the change. Concurrent
+        calls take turns.
 
         Raises:
             ConfigError: The settings are invalid. The old ones remain in effect.
             HookHalted: A hook refused the change.
             HookFailed: A required hook failed.
         """
+        if self._reloader is not None and self._reloader is asyncio.current_task():
+            raise LlmspellError("a hook at config.change cannot reload the settings itself")
+        async with self._reloading:
+            self._reloader = asyncio.current_task()
+            try:
+                return await self._reload()
+            finally:
+                self._reloader = None
+
+    async def _reload(self) -> list[str]:
         old, new = self.project.settings, find_project(self.project.root).settings
         changed = [name for name in RELOADED if getattr(new, name) != getattr(old, name)]
         if changed:

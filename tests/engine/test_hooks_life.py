@@ -1,11 +1,20 @@
 """Points in the life of a runtime and its runs, as hooks in Python see them."""
 
+import asyncio
+
 import anyio
 import pytest
 
 from llmspell import Halt, Hook, Limits, Runtime
 from llmspell.config import find_project
-from llmspell.errors import ConfigError, HookFailed, HookHalted, LimitExceeded, SpellRuntimeError
+from llmspell.errors import (
+    ConfigError,
+    HookFailed,
+    HookHalted,
+    LimitExceeded,
+    LlmspellError,
+    SpellRuntimeError,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -192,6 +201,37 @@ async def test_changed_settings_are_told_and_used_by_the_next_run(settings, tmp_
     assert changed["limits"]["old"]["effects"] == 10
     assert changed["limits"]["new"]["effects"] == 20
     assert changed.keys() == {"permissions", "limits"}
+
+
+async def test_the_last_of_several_reloads_at_once_wins(settings, tmp_path):
+    told = []
+    async with Runtime(project=find_project(tmp_path)) as runtime:
+
+        @runtime.hooks.at("config.change")
+        async def slow(call):
+            told.append(call.effect.args["changed"]["limits"]["new"]["effects"])
+            await asyncio.sleep(0.05)
+
+        settings("[limits]\neffects = 20\n")
+        first = asyncio.create_task(runtime.reload())
+        await asyncio.sleep(0.01)
+        settings("[limits]\neffects = 30\n")
+        assert await runtime.reload() == ["limits"] == await first
+        assert (await runtime.execute("return Config.limits.effects")) == 30
+    assert told == [20, 30]
+
+
+async def test_a_hook_at_a_change_of_the_settings_cannot_reload_them(settings, tmp_path):
+    async with Runtime(project=find_project(tmp_path)) as runtime:
+
+        @runtime.hooks.at("config.change")
+        async def again(call):
+            await asyncio.sleep(0)
+            await runtime.reload()
+
+        settings("[limits]\neffects = 20\n")
+        with pytest.raises(LlmspellError, match="cannot reload the settings itself"):
+            await runtime.reload()
 
 
 async def test_what_the_program_says_goes_on_to_go_before_the_settings(settings, tmp_path):
