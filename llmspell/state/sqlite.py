@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 from weakref import WeakSet
 
 from llmspell.state.encoding import added, decode, encode, same
+from llmspell.state.process_turns import ProcessTurns
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
 from llmspell.state.watch import Watch
@@ -65,7 +66,7 @@ class SqliteStore(Store):
             raise ValueError(f"synchronous must be NORMAL or FULL, not {synchronous!r}")
         self.path = os.path.abspath(path)  # noqa: PTH100 - fixed now; the working directory may change
         self._synchronous = synchronous
-        self._updates = Updates()
+        self._take_turns()
         self._once: str | None = None
         _stores.add(self)
 
@@ -212,12 +213,18 @@ class SqliteStore(Store):
     async def close(self) -> None:
         await self._reader.close()
         await self._writer.close()
+        self._turns.close()
 
     def _forget_parent(self) -> None:
         """Begin anew in a forked process, which has neither the parent's threads nor its locks."""
         opened = [vars(self).pop(name, None) for name in ("_written", "_writer", "_reader")]
         _of_parents.extend(opened)
-        self._updates = Updates()
+        self._turns.close()
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        self._turns = ProcessTurns(f"{self.path}-turns")
+        self._updates = Updates(self._turns.turn)
 
 
 def _done_once(db: sqlite3.Connection, done: str, work: Callable[[sqlite3.Connection], T]) -> T:

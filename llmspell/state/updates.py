@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 
 from llmspell.concurrency import settled
@@ -15,6 +15,13 @@ from llmspell.values import Value
 
 ATTEMPTS = 30
 LONGEST_PAUSE = 0.05
+
+TurnAmongProcesses = Callable[[str, str], AbstractAsyncContextManager[None]]
+"""Returns a context in which other processes do not update the key of a scope."""
+
+
+def _no_turn(scope: str, key: str) -> AbstractAsyncContextManager[None]:  # noqa: ARG001
+    return nullcontext()
 
 
 class _KeyLock(asyncio.Lock):
@@ -55,13 +62,14 @@ class Updates:
     key, which would deadlock whenever both keys shared a lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn_among_processes: TurnAmongProcesses = _no_turn) -> None:
+        self._turn_among_processes = turn_among_processes
         self._locks: dict[tuple[str, str], _KeyLock] = {}
         self._waiting: set[_Turn] = set()
 
     async def run(self, steps: Steps, scope: str, key: str, updater: Updater, caller: str) -> Value:
         """Update a key; see `Store.update`."""
-        async with self._turn(scope, key, caller):
+        async with self._turn(scope, key, caller), self._turn_among_processes(scope, key):
             pause = 0.001
             for _ in range(ATTEMPTS):
                 old, version = await settled(steps.read(scope, key))

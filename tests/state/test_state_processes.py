@@ -1,5 +1,6 @@
 """Several processes on one file, processes that are killed, and disks that have no room."""
 
+import asyncio
 import os
 import random
 import signal
@@ -93,6 +94,57 @@ async def test_processes_that_change_one_key_lose_nothing(state_file, body, proc
     store = SqliteStore(state_file)
     assert await store.get("", "n") == processes * times
     await store.close()
+
+
+SLOWLY_UPDATING = """
+calls = 0
+async def count(old):
+    global calls
+    calls += 1
+    await asyncio.sleep(0.01)
+    return (old or 0) + 1
+async def main():
+    await store.set("", "ready", True)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(10):
+        await store.update("", "n", count)
+    print(calls)
+    await store.close()
+"""
+
+
+async def test_updates_of_several_processes_take_turns(state_file):
+    """Each function is called once, although all of them are always at work."""
+    running = [start(SLOWLY_UPDATING, state_file) for _ in range(6)]
+    for process in running:
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [int(finish(process)) for process in running] == [10] * 6
+
+
+async def test_an_update_does_not_wait_forever_for_another_process(state_file, monkeypatch):
+    monkeypatch.setattr("llmspell.state.process_turns.PATIENCE", 0.05)
+    one, other = SqliteStore(state_file), SqliteStore(state_file)
+    seen = []
+
+    async def outer(old):
+        seen.append(old)
+        if old is None:
+            await other.update("", "n", inner)
+        return f"{old} outer"
+
+    async def inner(old):
+        return f"{old} inner"
+
+    await one.set("", "there", True)
+    async with asyncio.timeout(5):
+        assert await one.update("", "n", outer) == "None inner outer"
+    assert seen == [None, "None inner"]
+    await one.close()
+    await other.close()
 
 
 OPENING = """
