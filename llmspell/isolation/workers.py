@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 
 from llmspell.concurrency import cancel, new_task
 from llmspell.eager_steps import within
@@ -69,19 +70,23 @@ class Workers:
 
     async def _refill(self) -> None:
         await asyncio.sleep(REFILL_AFTER)
-        while len(self._spares) < SPARES:
-            self._spares.append(await self._fork())
+        with suppress(IsolationError):  # the next run that needs one is told
+            while len(self._spares) < SPARES:
+                self._spares.append(await self._fork())
 
     async def _fork(self) -> Worker:
         async with self._forking:
             return await self._fork_one()
 
     async def _fork_one(self) -> Worker:
-        if self._template is None:
-            self._template = Template(self._setup, self._ended)
+        try:
+            if self._template is None:
+                self._template = Template(self._setup, self._ended)
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise _not_started(error) from error
         template = self._template
         worker = Worker(self._watch, self._signal)
-        ours, theirs = socket.socketpair()
         try:
             with theirs:
                 await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
@@ -89,11 +94,7 @@ class Workers:
             # `asyncio.wait_for` of Python 3.11 may swallow a cancellation.
             await within(_START_TIMEOUT, worker.greet())
         except (OSError, EOFError, TimeoutError) as error:
-            raise IsolationError(
-                f"the process for a spell did not start: {str(error) or type(error).__name__}",
-                hint="see: llmspell doctor",
-                details={"stderr": template.stderr_tail()},
-            ) from error
+            raise _not_started(error, stderr=template.stderr_tail()) from error
         finally:
             if not worker.pid:
                 worker.hang_up()  # at which the process, if there is one, ends
@@ -117,3 +118,11 @@ class Workers:
     def _drop_all(self) -> None:
         for pid in list(self._running):
             self._ended(pid, signal.SIGKILL)
+
+
+def _not_started(error: Exception, **details: str) -> IsolationError:
+    return IsolationError(
+        f"the process for a spell did not start: {str(error) or type(error).__name__}",
+        hint="see: llmspell doctor",
+        details=details,
+    )

@@ -1,6 +1,8 @@
 """Workers: how they end, and what the host makes of one that a spell took over."""
 
 import asyncio
+import errno
+import gc
 import json
 import os
 import signal
@@ -20,10 +22,10 @@ from hypothesis.strategies import binary
 from llmspell import Limits, Runtime
 from llmspell.config import Project, find_project
 from llmspell.driver import Driver
-from llmspell.errors import LimitExceeded, SpellError
+from llmspell.errors import IsolationError, LimitExceeded, SpellError
 from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
-from llmspell.isolation.workers import SPARES
+from llmspell.isolation.workers import REFILL_AFTER, SPARES
 from llmspell.lua import messages
 from llmspell.lua.codec import encode
 from llmspell.state import MemoryStore
@@ -136,6 +138,29 @@ async def test_a_template_that_dies_is_replaced(runtime):
         os.kill(_children(os.getpid())[0], signal.SIGKILL)
     assert await runtime.execute("return 1") == 1
     await _wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans))
+
+
+async def test_a_host_without_free_descriptors_is_told_by_the_run_alone(runtime, monkeypatch):
+    def refuse():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    unheard = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    for _ in range(2):  # from the second on, spares are kept
+        assert await runtime.execute("return 1") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socketpair", refuse)
+        await asyncio.sleep(2 * REFILL_AFTER)
+        taken = await asyncio.gather(
+            *(runtime.execute("return 1") for _ in range(SPARES + 1)), return_exceptions=True
+        )
+        await asyncio.sleep(2 * REFILL_AFTER)
+        gc.collect()
+    refused = [result for result in taken if result != 1]
+    assert refused
+    assert all(isinstance(error, IsolationError) for error in refused)
+    assert unheard == []
+    assert await runtime.execute("return 1") == 1
 
 
 async def test_no_process_outlives_a_killed_host(tmp_path):
