@@ -134,6 +134,29 @@ async def test_variables_are_set_and_seen(script):
     assert requests[0].system == 'Your variables: {"table": 7}'
 
 
+async def test_a_state_that_something_else_has_written_is_refused_in_words(script):
+    result, requests = await script(
+        """
+        State.scope("memory").set("notes", "tea, cake")
+        State.scope("agents").set("waiter", 7)
+        local agent = Agent.create{name = "waiter"}:with{memory = {}, state = {}}
+        local _, first = try(agent.remember, agent, "black")
+        local _, second = try(agent.set_variable, agent, "cups", 2)
+        agent:prompt("hello")
+        return {first.code, first.message, second.message, State.scope("memory").get("notes")}
+        """,
+        ["hi"],
+    )
+    said = "the key '{}' in the scope '{}' of the state is not a {}"
+    assert result == [
+        "agent_error",
+        said.format("notes", "memory", "list of texts"),
+        said.format("waiter", "agents", "table of names"),
+        "tea, cake",
+    ]
+    assert requests[0].system is None
+
+
 async def test_hooks_of_an_agent_see_what_it_does_and_nothing_else(script):
     result, _ = await script(
         """

@@ -58,6 +58,8 @@ class AgentHooks(Capability):
 
 
 class _Functions(Hook):
+    id = "functions"
+
     def __init__(self, priority: float, timeout: float, required: bool) -> None:
         self.priority, self.timeout, self.required = priority, timeout, required
         self.functions: dict[str, HookFunction] = {}

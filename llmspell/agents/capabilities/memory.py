@@ -42,7 +42,7 @@ class Memory(Capability):
         if shown < 0 or kept < 1:
             raise ValueError("shown must be at least 0, and kept at least 1")
         self.scope, self.shown, self.kept, self.name = scope, shown, kept, name
-        self._notes = Cell(scope, "notes")
+        self._notes = Cell(scope, "notes", "a list of texts", _are_notes)
 
     async def remember(self, effect: Effect, note: str) -> None:
         """Add a note as the newest one."""
@@ -87,3 +87,7 @@ class Memory(Capability):
 
     def describe(self) -> dict[str, Value]:
         return {"scope": self.scope, "shown": self.shown, "kept": self.kept}
+
+
+def _are_notes(value: Value) -> bool:
+    return isinstance(value, list) and all(isinstance(note, str) for note in value)

@@ -32,7 +32,7 @@ class Variables(Capability):
         self.scope, self.settable, self.name = scope, settable, name
 
     async def attach(self, agent: Agent, effect: Effect) -> None:  # noqa: ARG002 - an interface
-        self._values = Cell(self.scope, agent.name)
+        self._values = Cell(self.scope, agent.name, "a table of names", _are_variables)
 
     async def get(self, effect: Effect) -> dict[str, Value]:
         """Return all variables."""
@@ -70,3 +70,7 @@ class Variables(Capability):
 
     def describe(self) -> dict[str, Value]:
         return {"scope": self.scope, "settable": self.settable}
+
+
+def _are_variables(value: Value) -> bool:
+    return value == [] or (isinstance(value, dict) and all(isinstance(name, str) for name in value))
