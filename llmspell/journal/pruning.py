@@ -86,10 +86,10 @@ def _candidates(
     rows = db.execute(
         """
         SELECT number, id FROM runs WHERE
-            max(coalesce(ended, started), coalesce(due, 0)) < coalesce(?1, -1)
-            OR (?2 IS NOT NULL AND number NOT IN (
-                SELECT number FROM runs ORDER BY number DESC LIMIT ?2))
+            max(coalesce(ended, started), coalesce(due, 0)) < coalesce(?, -1)
+            OR (? IS NOT NULL AND number NOT IN (
+                SELECT number FROM runs ORDER BY number DESC LIMIT ?))
         """,
-        (before, keep),
+        (before, keep, keep),
     )
     return list(rows)

@@ -112,9 +112,10 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
         `damaged` is called with the error of each run that cannot be read and is left out; without
         it, the error is raised.
         """
+        name = spell and encodable(spell)
         rows = self._rows(
-            f"SELECT {_RUN} FROM runs WHERE spell = ?1 OR ?1 IS NULL ORDER BY number DESC LIMIT ?2",  # noqa: S608 - constants
-            (spell and encodable(spell), limit),
+            f"SELECT {_RUN} FROM runs WHERE spell = ? OR ? IS NULL ORDER BY number DESC LIMIT ?",  # noqa: S608 - constants
+            (name, name, limit),
         )
         runs = []
         for row in rows:
@@ -135,9 +136,9 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
         if id_ == "last" and (newest := self.runs(limit=1)):
             return newest[0]
         found = self._rows(
-            f"SELECT {_RUN} FROM runs WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1"  # noqa: S608 - constants
-            " ORDER BY id <> ?1, number DESC LIMIT 9",
-            (encodable(id_),),
+            f"SELECT {_RUN} FROM runs WHERE id = ? OR substr(id, 1, length(?)) = ?"  # noqa: S608 - constants
+            " ORDER BY id <> ?, number DESC LIMIT 9",
+            (encodable(id_),) * 4,
         )
         if not found or not id_:
             hint = "list them with: llmspell runs"

@@ -191,7 +191,7 @@ class SqliteStore(Store):
 
         def work(db: sqlite3.Connection) -> None:
             if replace:
-                db.execute("DELETE FROM state WHERE scope = ?1 OR ?1 IS NULL", (scope,))
+                db.execute("DELETE FROM state WHERE scope = ? OR ? IS NULL", (scope, scope))
             for entry in entries:
                 _put(db, *entry)
 
@@ -290,8 +290,8 @@ def _entries(db: sqlite3.Connection, scope: str | None) -> list[Entry]:
     from llmspell.state.transfer import Entry
 
     rows = db.execute(
-        f"SELECT scope, key, value, expires FROM state WHERE (scope = ?1 OR ?1 IS NULL)"  # noqa: S608 - a constant
+        f"SELECT scope, key, value, expires FROM state WHERE (scope = ? OR ? IS NULL)"  # noqa: S608 - a constant
         f" AND {_LIVE} ORDER BY scope, key",
-        (scope, time.time()),
+        (scope, scope, time.time()),
     )
     return [Entry(*row) for row in rows]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import llmspell
 from llmspell.errors import StateError
 from llmspell.state import SqliteStore
 from llmspell.state.database import APPLICATION_ID, connect
@@ -429,3 +431,11 @@ def test_a_file_that_may_not_be_written():
         assert message.endswith("the file cannot be written")
         assert hint == "check the permissions of the file and its folder"
         assert query(state_file, "SELECT value FROM state") == [('"kept"',)]
+
+
+def test_placeholders_have_no_numbers():
+    """Python 3.12 takes them for names, and warns when they are given a tuple."""
+    sources = [file.read_text() for file in Path(llmspell.__path__[0]).rglob("*.py")]
+    sql = [text for text in sources if "SELECT" in text]
+    assert len(sql) > 5
+    assert not any(re.search(r"[ (]\?[1-9]", text) for text in sql)
