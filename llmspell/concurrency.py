@@ -33,11 +33,14 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def as_failure(error: asyncio.CancelledError) -> Exception:
+def as_failure(error: asyncio.CancelledError | SystemExit) -> Exception:
     """Return the failure to report for a cancellation that was not meant for the running task.
 
-    Re-raises the cancellation if it was; see `is_cancelled`.
+    Re-raises the cancellation if it was; see `is_cancelled`. Code that others have written may also
+    call `sys.exit`, which should end neither the event loop nor the run.
     """
+    if isinstance(error, SystemExit):
+        return RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})")
     if is_cancelled():
         raise error
     return RuntimeError("what it waited for was cancelled")

@@ -24,7 +24,7 @@ async def close(what: str, close: Callable[[], Answer[object]]) -> None:
         answer = close()
         if hasattr(answer, "__await__"):
             await within(CLOSE_SECONDS, settled(answer))
-    except asyncio.CancelledError as error:
+    except (asyncio.CancelledError, SystemExit) as error:
         _report(what, str(as_failure(error)))
     except TookTooLong as error:
         _report(what, f"it {error}")

@@ -267,7 +267,7 @@ class HandlerSubscription(Subscription):
             answer = handler(event)
             if hasattr(answer, "__await__"):
                 await within(self.timeout, settled(answer))
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, SystemExit) as error:
             self._failed(event, str(as_failure(error)))
         except TookTooLong:
             self._failed(event, f"it took more than {self.timeout:g} s")

@@ -222,8 +222,8 @@ class RegisteredHook:
         self.calls += 1
         try:
             decision: Any = self.function(call)
-        except Exception as error:  # noqa: BLE001 - a hook may raise anything
-            self.failed(call, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a hook may raise anything
+            self.failed(call, as_failure(error) if isinstance(error, SystemExit) else error)
             return None
         if self.is_async:
             return self._started(call, guard, decision)
@@ -296,7 +296,7 @@ class RegisteredHook:
         """Report what a coroutine of the hook raised, or raise it if that was not for the hook."""
         if not (self.of_spell and isinstance(error, (asyncio.CancelledError, TookTooLong))):
             guard.discard(mark)  # else its work goes on until the spell hears of that
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, (asyncio.CancelledError, SystemExit)):
             self.failed(call, as_failure(error))
         elif isinstance(error, Exception):
             self.failed(call, error)

@@ -80,7 +80,7 @@ class _Invocation:
                 return self._as_plain(await self._middleware.function(effect, self._call_next))
         except LlmspellError:
             raise
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, SystemExit) as error:
             if error is self._error:
                 raise
             raise self._failed(effect, str(as_failure(error))) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, as_failure
 from llmspell.eager_steps import Steps, run_eagerly
 from llmspell.effects import Effect, Perform
 from llmspell.errors import LlmspellError, ungrouped
@@ -32,6 +32,11 @@ def guarded(name: str, wrapped: Perform) -> Perform:
             if isinstance(first, LlmspellError) or _is_from_inside(first):
                 raise first from first.__cause__
             what = f"{type(first).__name__}: {first}"
+            raise middleware_failed(name, effect.name, what, effect.run) from error
+        except SystemExit as error:
+            if _is_from_inside(error):
+                raise
+            what = str(as_failure(error))
             raise middleware_failed(name, effect.name, what, effect.run) from error
 
     return lambda effect: run_eagerly(steps(effect))

@@ -1,12 +1,13 @@
 """The façade."""
 
 import asyncio
+import sys
 from functools import partial
 
 import anyio
 import pytest
 
-from llmspell import Limits, Runtime, tool
+from llmspell import Capability, Limits, Runtime, tool
 from llmspell.config import Project
 from llmspell.config.validation import check_settings
 from llmspell.errors import (
@@ -17,6 +18,7 @@ from llmspell.errors import (
     ReplayError,
     SpellNotFound,
 )
+from llmspell.middleware import middleware
 from llmspell.state import MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -374,3 +376,59 @@ def test_a_runtime_needs_asyncio(tmp_path):
     start = Runtime(project=Project(tmp_path)).__aenter__()
     with pytest.raises(LlmspellError, match="needs an event loop of asyncio"):
         start.send(None)  # as another kind of event loop does
+
+
+def exits(*_):
+    sys.exit(0)
+
+
+async def exits_later(*_):
+    await asyncio.sleep(0)
+    sys.exit(1)
+
+
+class ExitingMiddleware:
+    name, after = "exiting", "hooks"
+
+    def wrap(self, handler, call, run):
+        return exits if handler.name == "state.set" else call
+
+
+class Exiting(Capability):
+    type = "exiting"
+
+    async def attach(self, agent, effect):
+        sys.exit(2)
+
+
+async def test_code_of_the_host_that_exits_fails_and_does_not_end_the_program(new_runtime, caplog):
+    get = middleware(name="get", effects="state.get")(exits_later)
+    async with new_runtime(
+        middleware=[ExitingMiddleware(), get], capabilities=[Exiting]
+    ) as runtime:
+        runtime.hooks.before("tool.call", id="sync")(exits)
+        runtime.hooks.after("tool.call", id="async", required=True)(exits_later)
+        runtime.events.subscribe("tea", exits)
+        runtime.events.subscribe("tea", exits_later)
+        messages = await runtime.execute("""
+            Event.publish("tea")
+            local messages = {}
+            for n, fails in ipairs{
+              function() add{a = 1} end,
+              function() State.set("a", 1) end,
+              function() State.get("a") end,
+              function() Agent.create{}:with{exiting = {}} end,
+            } do
+              messages[n] = select(2, try(fails)).message
+            end
+            return messages
+        """)
+    assert messages == [
+        "hook 'async' after tool.call failed: it called sys.exit(1)",
+        "middleware 'exiting' at state.set: it called sys.exit(0)",
+        "middleware 'get' at state.get: it called sys.exit(1)",
+        "capability 'exiting' of agent 'agent': attach failed: it called sys.exit(2)",
+    ]
+    assert "hook 'sync' before tool.call failed: it called sys.exit(0)" in caplog.text
+    assert "subscriber exits failed at the event tea: it called sys.exit(0)" in caplog.text
+    assert "subscriber exits_later failed at the event tea: it called sys.exit(1)" in caplog.text

@@ -224,7 +224,7 @@ class Capabilities(Mapping[str, Capability]):
             with move_on_after(capability.timeout):
                 await settled(work(self._agent, effect))
                 return
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, SystemExit) as error:
             raise self._failed(what, capability, effect, as_failure(error)) from error
         except Exception as error:
             if isinstance(error, LlmspellError) and not isinstance(error, EffectError):
