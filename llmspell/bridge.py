@@ -139,7 +139,7 @@ class Bridges(Registry[Bridge]):
             self.add(bridge)
 
     def add(self, bridge: Bridge) -> None:
-        """Add a bridge before the first run. Raises PluginError when its name is taken."""
+        """Add a bridge before the first run. Raises PluginError if its name or a global is taken."""
         given: Any = bridge
         if not isinstance(given, Bridge):
             raise PluginError(f"{given!r} is not a bridge", hint="pass a Bridge(name, __file__)")
@@ -147,7 +147,17 @@ class Bridges(Registry[Bridge]):
             raise PluginError(f"the bridge {bridge.name!r} is built in; choose another name")
         if bridge.name in self:
             raise PluginError(f"there are two bridges named {bridge.name!r}")
+        self._check_globals(bridge)
         self.register(bridge.name, bridge)
+
+    def _check_globals(self, bridge: Bridge) -> None:
+        """Raise PluginError if another bridge declares a global of this one."""
+        others = BUILT_IN | {other.name: other.globals for other in self._own.values()}
+        for name, declared in others.items():
+            if both := set(declared).intersection(bridge.globals):
+                raise PluginError(
+                    f"the bridges {name!r} and {bridge.name!r} both define {min(both)}"
+                )
 
     def lua(self) -> list[LuaPart]:
         """Return the Lua of every bridge that has some, in load order."""

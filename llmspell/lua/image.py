@@ -129,6 +129,15 @@ def syntax_problem(source: bytes, chunk_name: str, *, memory: int) -> str | None
     return None if problem is None else problem.split(b"\n")[0].decode("utf-8", "replace")
 
 
+def check(bridge: LuaPart) -> None:
+    """Raise PluginError if the Lua of a bridge does not compile."""
+    problem = syntax_problem(bridge.source.encode(), f"={bridge.name}.lua", memory=_MEMORY)
+    if problem is not None:
+        raise PluginError(f"the Lua of the bridge {bridge.name!r} does not compile: {problem}")
+
+
+_MEMORY = 256 << 20
+
 _COMPILE_ONLY = b"""
 local mailbox, load = ..., load
 return function()
@@ -149,8 +158,9 @@ def _quoted(data: bytes) -> bytes:
 def _bytecode(part: LuaPart, compiled: Callable[[bytes], bytes]) -> bytes:
     try:
         return compiled(part.source.encode())
-    except lua55.LuaError as error:
-        raise PluginError(f"the Lua of the bridge {part.name} does not compile: {error}") from error
+    except lua55.LuaError:
+        check(part)
+        raise
 
 
 def _compiler() -> Callable[[bytes], bytes]:

@@ -79,6 +79,14 @@ def test_names_are_taken_once(greeting):
         Bridges([greeting, Bridge("greeting", __file__)])
 
 
+def test_a_global_is_declared_by_one_bridge_only():
+    tea, cake = Bridge("tea", __file__, globals=("Kitchen",)), Bridge("cake", __file__)
+    Bridges([tea, cake])
+    cake.globals = ("Oven", "Kitchen")
+    with pytest.raises(PluginError, match="'tea' and 'cake' both define Kitchen"):
+        Bridges([tea, cake])
+
+
 def test_every_built_in_bridge_is_sound(greeting):
     bridges = list(Bridges([greeting]).values())
     assert [b.name for b in bridges] == sorted([*BUILT_IN, "greeting"])

@@ -175,6 +175,12 @@ def brew() -> str:
     return "tea"
 
 
+def miswritten():
+    bridge = Bridge("odd", __file__)
+    bridge.lua = "local host = ...\nreturn {Odd = {}"
+    return bridge
+
+
 CLASHES = {
     "tools": (lambda: [brew, brew], "a tool named 'brew' is already registered"),
     "bridges": (lambda: [Bridge("state", __file__)], "is built in"),
@@ -188,6 +194,16 @@ NONSENSE = [
     ("tools", lambda: [5], "its tools() must return tools or typed functions, not 5;"),
     ("tools", lambda: None, "its tools() must return a list, not None;"),
     ("bridges", lambda: [5], "its bridges() must return bridges, not 5;"),
+    (
+        "bridges",
+        lambda: [miswritten()],
+        "the Lua of the bridge 'odd' does not compile: odd.lua:2: ",
+    ),
+    (
+        "bridges",
+        lambda: [Bridge("odd", __file__, globals=("State",))],
+        "the bridges 'state' and 'odd' both define State;",
+    ),
     (
         "providers",
         lambda: ["x"],
