@@ -171,7 +171,7 @@ class Agents(dict[str, Agent], Searchable[Agent]):
 
     async def end_run(self, run: Run) -> None:
         """Detach the agents' capabilities at the end of the run."""
-        for agent in self.values():
+        for agent in list(self.values()):  # a capability may create others
             if agent.capabilities:
                 # Below the path of the effect that created it: independent of timing.
                 path = f"{agent.id.removeprefix('agent-')}/end"

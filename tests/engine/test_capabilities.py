@@ -369,6 +369,29 @@ async def test_two_of_one_name_added_at_once_replace_each_other(script, life):
     assert life() == ["attach a", "detach a", "attach a", "asked", "detach a"]
 
 
+class Farewell(Kettle):
+    """Creates an agent when it goes."""
+
+    type = "farewell"
+
+    async def detach(self, agent, effect):
+        await effect.perform("agent.create", name="other")
+        self.life.append("farewell")
+
+
+async def test_one_may_create_agents_at_the_end(script, life):
+    result, _ = await script(
+        """
+        Agent.create{name = "a"}:with{farewell = {}}
+        Agent.create{name = "b"}:with{slow_kettle = {seconds = 0}}
+        return "done"
+        """,
+        capabilities=[Farewell, SlowKettle],
+    )
+    assert result == "done"
+    assert life() == ["attach a", "attach b", "farewell", "detach b"]
+
+
 async def test_one_may_bring_another(script):
     result, _ = await script(
         """
