@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmspell.atomic_files import replace_file
@@ -23,14 +25,21 @@ class MetricsFile:
 
     def add(self, more: Series) -> None:
         """Add metrics to the file. Raises like `read`."""
-        import fcntl
-
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             text = exposition(merged(self.read(), more))
             replace_file(self.file, text.encode(), durable=False)
 
     def clear(self) -> None:
-        """Delete the file."""
-        self.file.unlink(missing_ok=True)
+        """Delete the file. Raises OSError."""
+        if self.file.exists():
+            with self._locked():
+                self.file.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        import fcntl
+
+        with self.file.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

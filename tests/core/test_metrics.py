@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from llmspell.events import Events
 from llmspell.hooks import Hooks
+from llmspell.metrics import metrics_file
 from llmspell.metrics.collectors import of_events, of_hooks
 from llmspell.metrics.exposition import FAMILIES, exposition, merged, read, series
 from llmspell.metrics.metrics_file import MetricsFile
@@ -123,3 +125,19 @@ async def test_names_of_what_fails_are_bounded():
         events.tell("hook.failed", {"hook": f"hook-{n}"})
     assert len(events.published_counts) <= 1001
     assert of_events(events)['llmspell_runtime_events_total{topic="hook.failed"}'] == 2000
+
+
+def test_what_is_cleared_while_something_is_added_does_not_come_back(tmp_path, monkeypatch):
+    metrics = MetricsFile(tmp_path / "metrics.prom")
+    metrics.add({"llmspell_runtimes_total": 1})
+    clearing = threading.Thread(target=metrics.clear)
+
+    def merged_meanwhile(old, new):
+        clearing.start()
+        clearing.join(0.1)
+        return merged(old, new)
+
+    monkeypatch.setattr(metrics_file, "merged", merged_meanwhile)
+    metrics.add({"llmspell_runtimes_total": 1})
+    clearing.join()
+    assert metrics.read() == {}
