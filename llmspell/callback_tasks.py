@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from llmspell.values import LuaFunction, Value
 
 
-AT_ONCE = 8
-"""Calls in a row after which others get a turn: a call may end without ever suspending."""
-
-
 class CallbackTasks:
     """Tasks by id, each of which calls a function of the spell from time to time."""
 
@@ -58,8 +54,6 @@ async def problem_in_call(
     """
     from llmspell.journal.timeouts import within_recorded
 
-    if number % AT_ONCE == AT_ONCE - 1:
-        await asyncio.sleep(0)
     try:
         await within_recorded(effect, f"time{number}", seconds, effect.call(function, argument))
     except TookTooLong:

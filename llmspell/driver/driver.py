@@ -41,6 +41,7 @@ MakeTurns = Callable[[Callable[[], None], Callable[[bool], int], Callable[[], No
 They wake it, allocate call numbers, and refuse calls into the spell.
 """
 
+AT_ONCE = 100  # calls of functions of the spell before the event loop goes on
 LONG_SLICE = 0.05  # seconds of computing after which the next slice runs in a thread
 
 
@@ -81,6 +82,7 @@ class Driver:
         self.came_to: tuple[Value] | Exception | None = None
         self._outcome: Value | BaseException = None
         self._done = self._left = False
+        self._called_at_once = 0
 
     async def run(self, main: bytes, rest: Rest = lambda: None) -> Value:
         """Run the spell and return its result. Its functions can still be called during `rest`.
@@ -158,9 +160,9 @@ class Driver:
         number = again or number
         call = self._calls.open(number)
         try:
-            if not again and self._effects.is_single and not (self._scheduled or self._elsewhere):
+            if not again and self._can_call_at_once():
                 self._inbox.append(message)
-                self._go_on()  # with only this effect outstanding, nothing else arrives meanwhile
+                self._go_on()
                 if self._effects.is_abandoning:
                     await asyncio.sleep(0)  # the function has abandoned the effect that calls it
             elif not again:  # else the record decides when Lua is told
@@ -177,6 +179,17 @@ class Driver:
             if self._turns and call.outcome is not None:
                 self._turns.end_call(path)
         return call.result()
+
+    def _can_call_at_once(self) -> bool:
+        """Whether nothing else can arrive: only the effect that calls is outstanding.
+
+        Calls that never suspend could keep the event loop to themselves, as from a watch that sets
+        itself off. So it gets its turn now and then.
+        """
+        if not self._effects.is_single or self._scheduled or self._elsewhere:
+            return False
+        self._called_at_once = (self._called_at_once + 1) % AT_ONCE
+        return self._called_at_once != 0
 
     # The messages from Lua: the protocol `Receiver`.
 

@@ -238,6 +238,25 @@ def test_what_was_printed_after_the_last_leaf_is_printed_again(after):
     asyncio.run(asyncio.wait_for(once_and_again(program, after), 60))
 
 
+def test_many_calls_of_a_subscriber_are_the_same_again():
+    program = """
+        note(pcall(function()
+          Task.map({0, 1, 2, 3}, function(i) Event.publish('t', 3) note(i) end)
+          Task.map({0, 1, 2}, function(i)
+            Hook.before('tool.call', function(c) note('hook') end)
+            Event.publish('t', 5)
+            note(i)
+          end)
+          local t = Task.spawn(function() note(try(work, {n = 0})) note(try(many, {n = 0})) end)
+          Task.sleep(0.002)
+          t:cancel()
+          error('oh')
+        end))
+    """
+    for _ in range(5):
+        asyncio.run(asyncio.wait_for(once_and_again(program + program, 1), 60))
+
+
 @pytest.mark.parametrize(
     "program",
     [
