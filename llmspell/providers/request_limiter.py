@@ -8,8 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from typing import Any
 from weakref import WeakSet
 
-import anyio
-
 from llmspell.concurrency import CancelledBeforeRequest
 from llmspell.token_bucket import TokenBucket
 
@@ -24,7 +22,7 @@ class RequestLimiter:
 
     def __init__(self, concurrency: int | None, per_minute: float | None) -> None:
         self._concurrency = concurrency
-        self._slots: anyio.Semaphore | None = None
+        self._slots: asyncio.Semaphore | None = None
         self._bucket = per_minute and TokenBucket(max(1.0, per_minute), per_minute / 60)
 
     def request(self) -> AbstractAsyncContextManager[None]:
@@ -34,7 +32,7 @@ class RequestLimiter:
     @asynccontextmanager
     async def _slot(self, concurrency: int) -> AsyncIterator[None]:
         if self._slots is None:  # a semaphore belongs to an event loop, so it is created late
-            self._slots = anyio.Semaphore(concurrency)
+            self._slots = asyncio.Semaphore(concurrency)
         with before_request():
             await self._slots.acquire()
         try:
@@ -52,7 +50,7 @@ class RequestLimiter:
         if pause:
             try:
                 with before_request():
-                    await anyio.sleep(pause)
+                    await asyncio.sleep(pause)
             except BaseException:
                 bucket.tokens += 1  # the attempt did not start
                 raise
