@@ -1,3 +1,5 @@
+"""The calls of leaves into the spell, for as long as somebody may ask about them."""
+
 from __future__ import annotations
 
 
