@@ -54,9 +54,9 @@ class ModelCaller:
         """Ask, and return the answer.
 
         Raises:
-            ProviderError: The last model failed, `details.failed` being those before it; or a model failed after the spell had seen part
-                of its answer, which no other model could continue; or the request is too long
-                and the caller `can_shorten` it.
+            ProviderError: The last model failed; those before it are in `details.failed`. Or a model
+                failed after the spell had seen part of its answer, which no other model could
+                continue. Or the request is too long and the caller `can_shorten` it.
         """
         while True:
             try:

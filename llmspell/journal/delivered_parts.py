@@ -59,7 +59,7 @@ class DeliveredParts:
         return rows
 
     def end(self, path: str, kind: str) -> list[Row]:
-        """Note that a leaf has ended; return the rows that delete its parts, if it will not be repeated."""
+        """Note that a leaf has ended; return the rows that delete its parts, unless it failed."""
         self.arriving.pop(path, None)
         self._settled.pop(path, None)
         told = self._told.pop(path, 0)

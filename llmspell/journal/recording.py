@@ -187,7 +187,7 @@ class Recording:
     # Leaves, see leaves.py
 
     def recorded(self, path: str) -> Value:
-        """Return the recorded outcome of the leaf at a path, or what the spell had got of it; or None."""
+        """Return the recorded outcome of the leaf at a path, or what had arrived of it; or None."""
         if self.history is None:
             return None
         if path in self.delivered and path not in self.history:

@@ -41,11 +41,7 @@ class AsyncioStream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived, waiting for it if need be; nothing at the end."""
         if not self._readable.is_set():
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._readable.wait()
-            except TimeoutError as error:
-                raise httpcore2.ReadTimeout(str(error)) from error
+            await _wait(self._readable, timeout, httpcore2.ReadTimeout)
         if not self._received and self._error:
             raise httpcore2.ReadError(str(self._error)) from self._error
         data = bytes(self._received[:max_bytes])
@@ -60,11 +56,7 @@ class AsyncioStream(asyncio.Protocol, httpcore2.AsyncNetworkStream):
             raise httpcore2.WriteError("the connection is closed")
         self._transport.write(buffer)
         if not self._writable.is_set():
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._writable.wait()
-            except TimeoutError as error:
-                raise httpcore2.WriteTimeout(str(error)) from error
+            await _wait(self._writable, timeout, httpcore2.WriteTimeout)
 
     async def aclose(self) -> None:
         """Close the connection at once; never suspends, so that it cannot be cancelled."""
@@ -152,6 +144,14 @@ class AsyncioBackend(httpcore2.AsyncNetworkBackend):
         for option in socket_options or ():
             stream.get_extra_info("socket").setsockopt(*option)
         return stream
+
+
+async def _wait(event: asyncio.Event, timeout: float | None, late: type[Exception]) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError as error:
+        raise late(str(error)) from error
 
 
 def _connect_error(error: OSError) -> Exception:

@@ -7,7 +7,7 @@ from llmspell.values import Value
 
 
 def reusable(answer: Value) -> Value:
-    """Return an answer as it may be given again; None if its reader broke it off, so that it is partial."""
+    """Return an answer as it may be given again; None if its reader broke it off."""
     if not isinstance(answer, dict) or answer.get("finish_reason") == INTERRUPTED:
         return None
     return free(answer)

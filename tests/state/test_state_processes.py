@@ -96,27 +96,13 @@ async def test_processes_that_change_one_key_lose_nothing(state_file, body, proc
     await store.close()
 
 
-SLOWLY_UPDATING = """
-calls = 0
-async def count(old):
-    global calls
-    calls += 1
-    await asyncio.sleep(0.01)
-    return (old or 0) + 1
-async def main():
-    await store.set("", "ready", True)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for _ in range(10):
-        await store.update("", "n", count)
-    print(calls)
-    await store.close()
-"""
-
-
 async def test_updates_of_several_processes_take_turns(state_file):
     """Each function is called once, although all of them are always at work."""
-    running = [start(SLOWLY_UPDATING, state_file) for _ in range(6)]
+    store = SqliteStore(state_file)
+    await store.set("", "there", True)
+    await store.close()
+    slowly = UPDATING.replace("sleep(0)", "sleep(0.01)")
+    running = [start(slowly, state_file, 10) for _ in range(6)]
     for process in running:
         assert process.stdout.readline() == "ready\n"
     for process in running:
