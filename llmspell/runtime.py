@@ -407,7 +407,7 @@ class Runtime:
             Exception: What `resume` raises.
         """
         from llmspell import resume_inputs
-        from llmspell.journal import rerun
+        from llmspell.journal import forking, rerun
         from llmspell.journal.imported_approvals import approved_elsewhere
         from llmspell.providers.provider import ModelName
 
@@ -420,8 +420,9 @@ class Runtime:
         recorded_run = rerun.find(journal, run)
         then = spell or resume_inputs.spell_now(recorded_run, self.project)
         bound = resume_inputs.params_now(recorded_run, then, params)
-        change = rerun.ForkOptions(bound, models or {}, spell)
-        plan = rerun.plan_fork(journal, recorded_run, at, change)
+        plan = forking.plan_fork(
+            journal, recorded_run, at, params=bound, models=models or {}, spell=spell
+        )
         then = replace(then, trusted=then.trusted and plan.run.trusted)
         launch = await self._run_config.launch_again(plan.run, then)
         # The same spell probably calls again what it called after the step.
@@ -431,7 +432,7 @@ class Runtime:
         approved = await resume_inputs.approve_again(
             plan.run, recorded, launch.approvals, self._person
         )
-        forked = rerun.find(journal, rerun.fork(journal, plan))
+        forked = rerun.find(journal, forking.fork(journal, plan))
         result = await self._continue(forked, launch, approved, "again", output, begun)
         for model in (models or {}).keys() - launch.models.used:
             log.warning("%s was not asked after %s, so nothing replaced it", model, at)

@@ -21,9 +21,10 @@ turns.py               what Lua is told at each of its turns
 recorded_calls.py      recorded calls from leaves into the spell
 unclaimed_calls.py     replayed calls whose leaf has to be performed again
 journal.py             starts records
-rerun.py               resumes, replays and forks recorded runs; stores people's answers
-forking.py             copies the beginning of a run into a new one
-pending.py             questions and approvals that wait for a person
+rerun.py               resumes and replays recorded runs
+forking.py             forks them: copies the beginning of a run into a new one
+steps.py               the leaves that a path means
+pending.py             questions and approvals that wait for a person, and the answers
 imported_approvals.py  approvals in imported runs
 transfer.py            exports and imports runs
 pruning.py             deletes runs

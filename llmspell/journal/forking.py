@@ -1,51 +1,27 @@
-"""Copies the beginning of a recorded run, up to a chosen step, into a new run."""
+"""Forks a recorded run: copies its beginning, up to a chosen step, into a new run."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from llmspell import sqlite_file
-from llmspell.effect_paths import all_around, is_within
-from llmspell.errors import ReplayError
 from llmspell.journal.database import schema
+from llmspell.journal.reader import Reader
+from llmspell.journal.recording import new_id
 from llmspell.journal.records import RecordedEffect, RecordedRun
-from llmspell.journal.stored_values import Row
-from llmspell.suggestions import did_you_mean
+from llmspell.journal.steps import step_of
+from llmspell.journal.stored_values import Row, stored_bytes
+from llmspell.spell import Spell
+from llmspell.values import Value
+
+if TYPE_CHECKING:
+    from llmspell.journal.journal import Journal
 
 _IN_TIME = "UPDATE effects SET turn = ? WHERE run = ? AND number = ?"
-
-
-@dataclass(frozen=True)
-class ForkColumns:
-    """The columns in which a fork differs from its origin.
-
-    Attributes:
-        spell: Columns of `runs` that identify the spell; empty to keep the origin's.
-        params: The parameters, as stored text.
-        setup: The setup, as stored text.
-        rows: Rows to be written along with it.
-    """
-
-    params: str
-    setup: str
-    spell: dict[str, Any] = field(default_factory=dict)
-    rows: tuple[Row, ...] = ()
-
-
-def step_of(effects: list[RecordedEffect], at: str, run: str) -> RecordedEffect:
-    """Return the leaf to fork at: the one at a path, or the first on behalf of what is there.
-
-    Raises:
-        ReplayError: No leaf was recorded there.
-    """
-    for effect in effects:  # in the order in which they ended
-        if effect.path == at or is_within(effect.path, at):
-            return effect
-    raise _nothing_at(at, [effect.path for effect in effects], run)
 
 
 @dataclass(frozen=True)
@@ -63,7 +39,75 @@ class Kept:
     later: tuple[int, ...]
 
 
-def kept_before(effects: list[RecordedEffect], step: RecordedEffect) -> Kept:
+@dataclass(frozen=True)
+class PlannedFork:
+    """A fork that has not been created yet.
+
+    Attributes:
+        origin: The run to fork.
+        step: The leaf before which they part.
+        kept: What is kept of the origin's leaves.
+        run: The origin, with what the fork changes.
+        spell: The spell to continue with, if it is another one.
+        called: The names of the tools that were called before the step.
+    """
+
+    origin: RecordedRun
+    step: RecordedEffect
+    kept: Kept
+    run: RecordedRun
+    spell: Spell | None
+    called: set[str]
+
+
+def plan_fork(
+    journal: Journal,
+    run: RecordedRun,
+    at: str,
+    *,
+    params: Mapping[str, Value],
+    models: Mapping[str, str],
+    spell: Spell | None,
+) -> PlannedFork:
+    """Return a fork of a run, to be created from its record up to a step.
+
+    Args:
+        journal: The journal.
+        run: The run.
+        at: The path of the step.
+        params: All parameters of the fork, by name.
+        models: Replacement models, by the name of the model that they replace.
+        spell: The spell to continue with, if it is another one.
+
+    Raises:
+        ReplayError: Nothing was recorded at that path.
+        JournalError: The file is damaged.
+    """
+    with Reader.open(journal.path) as reader:
+        effects = reader.effects(run, beside=True)
+        step = step_of(effects, at, run.id)
+        kept = _kept_before(effects, step)
+        before = [e for e in effects if e.number <= kept.last or e.number in kept.later]
+        calls = [effect.args for effect in before if effect.name == "tool.call"]
+        for effect in before:
+            _ = effect.args, effect.outcome  # raises if damaged
+    called = {str(args.get("name")) for args in calls}
+    changed: dict[str, Any] = {}
+    setup = run.setup | {"models": run.setup.get("models", {}) | models}
+    if elsewhere := setup.get("elsewhere"):
+        last = min(elsewhere["last"], kept.last)
+        setup["elsewhere"] = elsewhere | {"last": last}
+    if spell is not None:
+        path = spell.path and str(spell.path)
+        own = run.trusted and spell.trusted
+        changed = {"path": path, "file": spell.file, "trusted": own}
+        if run.trusted and not own:
+            setup["ungranted"] = True
+    changed |= {"params": dict(params), "setup": setup, "status": "suspended"}
+    return PlannedFork(run, step, kept, replace(run, **changed), spell, called)
+
+
+def _kept_before(effects: list[RecordedEffect], step: RecordedEffect) -> Kept:
     """Return what a fork at a step keeps: the leaves that had ended before it.
 
     What a spell does while an answer arrives may be because of its first parts. So an answer that
@@ -82,75 +126,57 @@ def _came_in_parts(effect: RecordedEffect) -> bool:
     return "pieces" in effect.outcome or (isinstance(details, dict) and "pieces" in details)
 
 
-def stops_at(leaves: list[str], at: str, run: str) -> frozenset[str]:
-    """Return the paths of the leaves before which to stop: the one at a path, or those within it.
+def fork(journal: Journal, plan: PlannedFork) -> str:
+    """Create a suspended run that begins with what another one did before a step; return its id.
 
-    Args:
-        leaves: The paths of the leaves of a run, also of those that only began.
-        at: The path of a leaf, a composite or a task.
-        run: The run's id, for errors.
-
-    Raises:
-        ReplayError: No leaf was recorded there.
+    Raises JournalError if the file is damaged, or cannot be written.
     """
-    found = frozenset(path for path in leaves if path == at) or frozenset(
-        path for path in leaves if is_within(path, at)
-    )
-    if not found:
-        raise _nothing_at(at, leaves, run)
-    return found
-
-
-def _nothing_at(at: str, leaves: list[str], run: str) -> ReplayError:
-    paths = {path for leaf in leaves for path in (leaf, *all_around(leaf))}
-    hint = did_you_mean(at, paths, most=3, otherwise=f"see: llmspell show {run}")
-    return ReplayError(f"the run {run} recorded nothing at {at}", hint=hint)
-
-
-def copy_before(
-    db: sqlite3.Connection,
-    path: Path,
-    run: RecordedRun,
-    step: RecordedEffect,
-    kept: Kept,
-    id_: str,
-    change: ForkColumns,
-) -> None:
-    """Write a new run with the kept leaves before a step. Raises JournalError.
-
-    Since both runs have the same seed, Lua is told the same up to there. What had begun before the
-    step but ended later is performed again, unless it is kept.
-    """
-    row: dict[str, Any] = {
+    id_, now, run, origin = new_id(), time.time(), plan.run, plan.origin
+    redaction, rows = journal.redaction, list[Row]()
+    changed: dict[str, Any] = {
         "id": id_,
-        "started": time.time(),
-        "ended": time.time(),
+        "started": now,
+        "ended": now,
         "status": "suspended",
         "reason": "fork",
         "due": None,
         "result": None,
         "error": None,
-        "origin": run.id,
-        "origin_path": step.path,
-        "params": change.params,
-        "setup": change.setup,
-        **change.spell,
+        "origin": origin.id,
+        "origin_path": plan.step.path,
+        "params": redaction.text_of(run.params),
+        "setup": redaction.text_of(run.setup),
     }
+    if plan.spell is not None:
+        source = stored_bytes(redaction.data(plan.spell.source), rows)
+        changed |= {"source": source, "path": run.path, "file": run.file, "trusted": run.trusted}
+    db = journal.writer.db
     try:
         with sqlite_file.transaction(db, "IMMEDIATE"):
-            for statement, values in change.rows:
+            for statement, values in rows:
                 db.execute(statement, values)
-            number = _copy_row(db, run.number, row)
-            _copy(db, "effects", run.number, number, "number <= ?", kept.last)
-            for later in kept.later:
-                _copy(db, "effects", run.number, number, "number = ?", later)
-                db.execute(_IN_TIME, (kept.turn, number, later))
-            for table in ("turns", "calls"):
-                _copy(db, table, run.number, number, "turn <= ?", kept.turn)
-            _copy(db, "delivered", run.number, number, "asked < ?", kept.last)
-            _copy(db, "composites", run.number, number, "started <= ?", step.started)
+            number = _copy_row(db, origin.number, changed)
+            _copy_before(db, origin.number, number, plan)
     except sqlite3.Error as error:
-        raise schema().failure(error, str(path)) from error
+        raise schema().failure(error, str(journal.path)) from error
+    return id_
+
+
+def _copy_before(db: sqlite3.Connection, run: int, number: int, plan: PlannedFork) -> None:
+    """Copy the kept leaves of a run, and what belongs to them, to the run with that number.
+
+    Since both runs have the same seed, Lua is told the same up to there. What had begun before the
+    step but ended later is performed again, unless it is kept.
+    """
+    kept = plan.kept
+    _copy(db, "effects", run, number, "number <= ?", kept.last)
+    for later in kept.later:
+        _copy(db, "effects", run, number, "number = ?", later)
+        db.execute(_IN_TIME, (kept.turn, number, later))
+    for table in ("turns", "calls"):
+        _copy(db, table, run, number, "turn <= ?", kept.turn)
+    _copy(db, "delivered", run, number, "asked < ?", kept.last)
+    _copy(db, "composites", run, number, "started <= ?", plan.step.started)
 
 
 def _columns(db: sqlite3.Connection, table: str) -> list[str]:

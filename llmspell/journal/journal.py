@@ -42,7 +42,7 @@ class Beginning(Frozen):
 
 
 class Journal:
-    """Records runs in one file; rerun.py resumes, replays and forks them.
+    """Records runs in one file; rerun.py resumes and replays them, forking.py forks them.
 
     Attributes:
         path: The file.

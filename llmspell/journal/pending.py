@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from llmspell.errors import JournalError, ReplayError, RunNotFound
 from llmspell.human import Approval, Decision, Question
-from llmspell.journal import rerun
 from llmspell.journal.journal import Journal
+from llmspell.journal.locks import RunLock
 from llmspell.journal.reader import Reader
 from llmspell.journal.records import BegunEffect, RecordedRun
 from llmspell.values import Value
@@ -98,5 +98,21 @@ def decide(journal: Journal, pending: Pending, decision: Decision) -> None:
 
 
 def _keep(journal: Journal, pending: Pending, said: Value) -> None:
-    if not rerun.tell(journal, pending.run, pending.effect.path, said):
-        raise ReplayError(f"the run {pending.run.id} is no longer waiting for that")
+    """Store what a person said.
+
+    Raises:
+        RunBusy: A process is executing the run.
+        ReplayError: The run is no longer waiting for it.
+        JournalError: The file is damaged, or cannot be written.
+    """
+    run, path = pending.run, pending.effect.path
+    lock = RunLock(journal.path, run.id)
+    try:
+        with Reader.open(journal.path) as reader:
+            waits = any(b.path == path and _waits(b) for b in reader.begun(run))
+        if not waits:
+            raise ReplayError(f"the run {run.id} is no longer waiting for that")
+        sql = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
+        journal.writer.commit([(sql, (journal.redaction.text_of(said), run.number, path))])
+    finally:
+        lock.release()

@@ -1,26 +1,23 @@
-"""Resumes, replays and forks recorded runs."""
+"""Resumes and replays recorded runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llmspell.errors import ReplayError, RunBusy
-from llmspell.frozen import Frozen
 from llmspell.journal.chain_changes import Chain, chain_changes
-from llmspell.journal.forking import ForkColumns, Kept, copy_before, kept_before, step_of, stops_at
 from llmspell.journal.history import History
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
 from llmspell.journal.payments import Payments
 from llmspell.journal.reader import Reader
-from llmspell.journal.recording import Judge, Recording, Unfinished, new_id
+from llmspell.journal.recording import Judge, Recording, Unfinished
 from llmspell.journal.records import Delivered, RecordedEffect, RecordedRun
+from llmspell.journal.steps import stops_at
 from llmspell.journal.stored_values import Row, stored, stored_bytes, text_of
-from llmspell.spell import Spell
-from llmspell.values import Value, plain
+from llmspell.values import plain
 
 if TYPE_CHECKING:
     from llmspell.journal.journal import Beginning, Journal
@@ -36,41 +33,6 @@ _FORGET = tuple(
 """Forgets what the spell was told after a turn."""
 # A process that prunes, and did not see the lock, has finished by the time this is written.
 _AWAIT_PRUNING = "UPDATE runs SET id = id WHERE id = ?"
-
-
-class ForkOptions(Frozen):
-    """What a fork changes.
-
-    Attributes:
-        params: All of its parameters, by name.
-        models: Replacement models, by the name of the model that they replace.
-        spell: The spell to continue with.
-    """
-
-    params: Mapping[str, Value]
-    models: Mapping[str, str] = field(default_factory=dict)
-    spell: Spell | None = None
-
-
-@dataclass(frozen=True)
-class PlannedFork:
-    """A fork that has not been created yet.
-
-    Attributes:
-        origin: The run to fork.
-        step: The leaf before which they part.
-        kept: What is kept of the origin's leaves.
-        run: The origin, with what the fork changes.
-        spell: The spell to continue with, if it is another one.
-        called: The names of the tools that were called before the step.
-    """
-
-    origin: RecordedRun
-    step: RecordedEffect
-    kept: Kept
-    run: RecordedRun
-    spell: Spell | None
-    called: set[str]
 
 
 def find(journal: Journal, id_: str) -> RecordedRun:
@@ -148,55 +110,6 @@ def resume(
     )
 
 
-def plan_fork(journal: Journal, run: RecordedRun, at: str, change: ForkOptions) -> PlannedFork:
-    """Return a fork of a run, to be created from its record up to a step.
-
-    Raises:
-        ReplayError: Nothing was recorded at that path.
-        JournalError: The file is damaged.
-    """
-    with Reader.open(journal.path) as reader:
-        effects = reader.effects(run, beside=True)
-        step = step_of(effects, at, run.id)
-        kept = kept_before(effects, step)
-        before = [e for e in effects if e.number <= kept.last or e.number in kept.later]
-        calls = [effect.args for effect in before if effect.name == "tool.call"]
-        for effect in before:
-            _ = effect.args, effect.outcome  # raises if damaged
-    called = {str(args.get("name")) for args in calls}
-    changed: dict[str, Any] = {}
-    setup = run.setup | {"models": run.setup.get("models", {}) | change.models}
-    if elsewhere := setup.get("elsewhere"):
-        last = min(elsewhere["last"], kept.last)
-        setup["elsewhere"] = elsewhere | {"last": last}
-    if change.spell is not None:
-        path = change.spell.path and str(change.spell.path)
-        own = run.trusted and change.spell.trusted
-        changed = {"path": path, "file": change.spell.file, "trusted": own}
-        if run.trusted and not own:
-            setup["ungranted"] = True
-    changed |= {"params": dict(change.params), "setup": setup, "status": "suspended"}
-    return PlannedFork(run, step, kept, replace(run, **changed), change.spell, called)
-
-
-def fork(journal: Journal, plan: PlannedFork) -> str:
-    """Create a suspended run that begins with what another one did before a step; return its id.
-
-    Raises JournalError if the file is damaged, or cannot be written.
-    """
-    rows: list[Row] = []
-    spell: dict[str, Any] = {}
-    if plan.spell is not None:
-        source = stored_bytes(journal.redaction.data(plan.spell.source), rows)
-        run = plan.run
-        spell = {"source": source, "path": run.path, "file": run.file, "trusted": run.trusted}
-    params = journal.redaction.text_of(plan.run.params)
-    id_ = new_id()
-    copied = ForkColumns(params, journal.redaction.text_of(plan.run.setup), spell, tuple(rows))
-    copy_before(journal.writer.db, journal.path, plan.origin, plan.step, plan.kept, id_, copied)
-    return id_
-
-
 def replay(
     journal: Journal, run: RecordedRun, chain: Chain, *, until: str | None = None
 ) -> Recording:
@@ -231,25 +144,6 @@ def replay(
         before=paid,
         delivered=delivered,
     )
-
-
-def tell(journal: Journal, run: RecordedRun, path: str, answer: Value) -> bool:
-    """Store a person's answer to a leaf that waits; return whether the leaf was still waiting.
-
-    Raises:
-        RunBusy: A process is executing the run.
-        JournalError: The file is damaged, or cannot be written.
-    """
-    lock = RunLock(journal.path, run.id)
-    try:
-        with Reader.open(journal.path) as reader:
-            waits = any(b.path == path and b.answer is None for b in reader.begun(run))
-        if waits:
-            said = "UPDATE begun SET answer = ? WHERE run = ? AND path = ?"
-            journal.writer.commit([(said, (journal.redaction.text_of(answer), run.number, path))])
-    finally:
-        lock.release()
-    return waits
 
 
 def answered(run: RecordedRun, effects: Sequence[RecordedEffect]) -> Sequence[RecordedEffect]:
