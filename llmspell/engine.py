@@ -213,7 +213,7 @@ class Engine:
         chain = compose(self._middleware, self._bridges.handler(name), self)
         recording: Recording | None = self[Recording]
         if recording and (history := recording.history):
-            chain = recording.unclaimed.gated(chain, beyond=lambda: history.over)
+            chain = recording.calls.gated(chain, beyond=lambda: history.over)
         self._chains[name] = chain
         return chain
 

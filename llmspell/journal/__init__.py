@@ -19,7 +19,7 @@ divergence.py          the errors of a run that cannot follow its record
 chain_changes.py       how hooks and middleware differ from those of the record
 turns.py               what Lua is told at each of its turns
 recorded_calls.py      recorded calls from leaves into the spell
-unclaimed_calls.py     replayed calls whose leaf has to be performed again
+leaf_calls.py          calls from leaves into the spell while somebody may ask about them
 journal.py             starts records
 rerun.py               resumes and replays recorded runs
 forking.py             forks them: copies the beginning of a run into a new one

@@ -27,7 +27,6 @@ from llmspell.journal.leaf_calls import LeafCalls
 from llmspell.journal.ledger import Call, Ledger, PendingLeaf
 from llmspell.journal.parking import Parking
 from llmspell.journal.stored_values import Arguments, TextOf
-from llmspell.journal.unclaimed_calls import UnclaimedCalls
 from llmspell.values import Value
 
 if TYPE_CHECKING:
@@ -85,7 +84,6 @@ class Recording:
         delivered: What the spell had got of unfinished answers before that.
         open: Leaves in progress, by path.
         calls: The calls that leaves have made into the spell.
-        unclaimed: Those of them that were made from the record for leaves that are performed again.
         parking: Suspends the run when all of it only waits.
         abandoned: Effects that the spell no longer waits for.
         computing: The number of Lua states that compute outside the event loop, or are created
@@ -145,7 +143,6 @@ class Recording:
         self.composites = ledger and ledger.composites(self.unless_it_stops)
         self.open: dict[str, PendingLeaf] = {}
         self.calls = LeafCalls()
-        self.unclaimed = UnclaimedCalls()
         self._doubtful: list[Callable[[], None]] = []
         self.parking = Parking(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
         if history is not None:
@@ -272,8 +269,6 @@ class Recording:
     def close(self, asked: PendingLeaf) -> None:
         """Note that a leaf is no longer in progress."""
         del self.open[asked.path]
-        if self.unclaimed:
-            self.unclaimed.ended(asked.path)
         if self.calls:
             self.calls.leaf_ended(asked.path)
         self.parking.consider()

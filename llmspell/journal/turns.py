@@ -154,7 +154,6 @@ class Turns:
         if leaf is None:
             return None
         recording.calls.add(place, leaf)
-        recording.unclaimed.claim(place)
         left = recording.history and recording.history.calls_at(place)
         again = left.popleft() if left else None
         if not again or (path, again.function, again.text) != self._as_recorded(path, message):
@@ -289,7 +288,6 @@ class Turns:
             call.number = self._number(unclaimed)
             self._calls[call.number] = call.path
             if unclaimed:
-                self._recording.unclaimed.add(place)
                 self._recording.calls.add_unclaimed(place)
             else:
                 self._recording.calls.add(place, None)
