@@ -17,7 +17,9 @@ timeouts.py            timeouts whose expiry is recorded
 history.py             delivers recorded outcomes in their original order
 divergence.py          the errors of a run that cannot follow its record
 chain_changes.py       how hooks and middleware differ from those of the record
+recorded_turns.py      what Lua was told at the recorded turns
 turns.py               what Lua is told at each of its turns
+slices.py              when a state is heard that computes outside the event loop
 recorded_calls.py      recorded calls from leaves into the spell
 leaf_calls.py          calls from leaves into the spell while somebody may ask about them
 journal.py             starts records

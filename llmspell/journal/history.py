@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Collection, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from llmspell.effect_paths import BESIDE, all_above, is_beside, is_on_behalf
 from llmspell.errors import (
@@ -26,7 +26,7 @@ from llmspell.errors import (
 from llmspell.journal.divergence import Divergence
 from llmspell.journal.labels import shown
 from llmspell.journal.reader import Reader
-from llmspell.journal.recorded_calls import RecordedCall
+from llmspell.journal.recorded_turns import RecordedTurns
 from llmspell.journal.records import RecordedEffect, RecordedRun
 from llmspell.values import Value
 
@@ -40,14 +40,6 @@ _PASSES = 1000  # of the event loop, which may have had no time until now
 
 
 Restore = Callable[[Value, float], None]
-
-
-class Batch(NamedTuple):
-    """What Lua was told at one turn: the names of the messages, and the calls made by leaves."""
-
-    under: str
-    names: list[str]
-    calls: dict[str, RecordedCall]
 
 
 class RecordedLeaf:
@@ -79,6 +71,7 @@ class History:
 
     Attributes:
         over: Whether all outcomes have been delivered.
+        turns: What Lua was told.
         divergence: Describes where the run and its record part.
         failure: Why the run cannot follow its record, if it cannot.
         computing: Returns whether anything is done outside the event loop, so that no progress
@@ -115,9 +108,7 @@ class History:
         self._found: dict[str, deque[RecordedLeaf]] = {}
         for recorded in all_:
             self._found.setdefault(recorded.effect.path, deque()).append(recorded)
-        self._turns = _turns(run, reader, last_turn)
-        self._calls = _calls(self._turns)
-        self._last_made = _last_made(self._turns, self._calls)
+        self.turns = RecordedTurns(run, reader, last_turn)
         # A cancelled leaf may this time be cancelled before it is requested, so the order omits it.
         ended = [r for r in all_ if r.effect.kind != "cancelled"]
         self._order = [r for r in ended if not self.answers_for(r.effect.path)]
@@ -126,10 +117,6 @@ class History:
         self._by_asking = sorted(self._order, key=lambda r: r.effect.asked)
         asked = [r.effect.asked for r in self._by_asking]
         self._needed = [bisect_left(asked, r.effect.number) for r in self._order]
-        self._last_turn = max(self._turns, default=0)
-        self._of_state: dict[str, list[int]] = {}
-        for number in sorted(self._turns):
-            self._of_state.setdefault(self._turns[number].under, []).append(number)
         self._next = self._asked = self._turn = self._steps = 0
         self._beyond: list[tuple[str, str, asyncio.Future[None]]] = []
         self._waking: list[Callable[[], None]] = []
@@ -233,27 +220,6 @@ class History:
                 recorded.given = True
         self._go_on()
 
-    def batch(self, turn: int) -> Batch | None:
-        """Return what Lua was told at a turn, or None if only one thing was possible."""
-        return self._turns.get(turn)
-
-    def has_turns_after(self, turn: int) -> bool:
-        return turn < self._last_turn
-
-    def goes_on_after(self, turn: int, under: str) -> bool:
-        """Return whether a Lua state has more turns, until the run ends or another begins at its path."""
-        numbers = self._of_state.get(under, [])
-        after = bisect_right(numbers, turn)
-        return after < len(numbers) and self._turns[numbers[after]].names not in (["0"], ["end"])
-
-    def makes_calls_after(self, turn: int, under: str) -> bool:
-        """Return whether a Lua state is told of a leaf's call, or of its abort, after a turn."""
-        return turn < self._last_made.get(under, 0)
-
-    def calls_at(self, path: str) -> deque[RecordedCall]:
-        """Return the recorded calls at a path that their leaf has not repeated yet."""
-        return self._calls.get(path) or deque()
-
     def ready(self, turn: int) -> bool:
         """Return whether all outcomes that preceded the turn after `turn` have been delivered."""
         return self.over or self._order[self._next].effect.turn > turn
@@ -331,7 +297,7 @@ class History:
         Such an effect is not repeated.
         """
         for above in all_above(path):
-            if above in self._calls:
+            if above in self.turns.calls:
                 return False
             if above in self._found:
                 return True
@@ -340,7 +306,7 @@ class History:
     def _did(self, leaf: str, path: str) -> bool:
         """Return whether the effect at a path was performed by that leaf, rather than by the spell."""
         between = takewhile(lambda above: above != leaf, all_above(path))
-        return is_on_behalf(path, leaf) and not any(above in self._calls for above in between)
+        return is_on_behalf(path, leaf) and not any(above in self.turns.calls for above in between)
 
     def _watch(self) -> None:
         if not self._watching:
@@ -379,39 +345,6 @@ class History:
             futures[0].set_exception(error)
         else:
             self.stop(error)
-
-
-def _turns(run: RecordedRun, reader: Reader, last: int | None) -> dict[int, Batch]:
-    """Return what Lua was told, by turn number, up to the `last` turn if given."""
-    turns = {
-        turn.number: Batch(turn.under, turn.batch.split(",") if turn.batch else [], {})
-        for turn in reader.turns(run)
-        if last is None or turn.number <= last
-    }
-    for call in reader.calls(run):
-        if call.turn in turns:
-            turns[call.turn].calls[f"c{call.path}"] = call
-    return turns
-
-
-def _calls(turns: dict[int, Batch]) -> dict[str, deque[RecordedCall]]:
-    """Return the calls that leaves made, by path."""
-    found: dict[str, deque[RecordedCall]] = {}
-    for batch in turns.values():
-        for call in batch.calls.values():
-            found.setdefault(batch.under + call.path, deque()).append(call)
-    return found
-
-
-def _last_made(turns: dict[int, Batch], calls: Container[str]) -> dict[str, int]:
-    """Return the last turn at which each Lua state was told of a leaf's call, or of its abort."""
-    return {
-        batch.under: turn
-        for turn, batch in turns.items()
-        if any(
-            name.startswith(("c", "a")) and batch.under + name[1:] in calls for name in batch.names
-        )
-    }
 
 
 def _error(table: dict[str, Value]) -> EffectError:

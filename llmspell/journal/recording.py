@@ -174,7 +174,7 @@ class Recording:
         """Whether what happens now is still determined by the record."""
         history = self.history
         return history is not None and (
-            self.is_replay or not history.over or history.has_turns_after(self.turn)
+            self.is_replay or not history.over or history.turns.go_on_after(self.turn)
         )
 
     def has_recorded(self, path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llmspell.journal.recording import BACK, LATE, Recording
 
 if TYPE_CHECKING:
-    from llmspell.journal.history import Batch
+    from llmspell.journal.recorded_turns import Batch
 
 
 class Slices:
@@ -47,7 +47,7 @@ class Slices:
         """Return whether the messages of the state are due now that it has computed, and note that."""
         recording = self._recording
         history = recording.history
-        follows = history is not None and history.has_turns_after(recording.turn)
+        follows = history is not None and history.turns.go_on_after(recording.turn)
         if recording.abandoned.is_abandoned(self._under) or recording.leaving():
             return False
         if self._under in recording.in_time:
@@ -75,5 +75,5 @@ class Slices:
     def _recorded_next(self) -> Batch | None:
         """Return what is recorded of the next turn, if it is this state's."""
         history = self._recording.history
-        recorded = history.batch(self._recording.turn + 1) if history is not None else None
+        recorded = history.turns.batch(self._recording.turn + 1) if history is not None else None
         return recorded if recorded is not None and recorded.under == self._under else None

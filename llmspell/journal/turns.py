@@ -20,9 +20,10 @@ from llmspell.values import LuaFunction
 
 if TYPE_CHECKING:
     from llmspell.journal.abandoned_effects import GivenUp
-    from llmspell.journal.history import Batch, History
+    from llmspell.journal.history import History
     from llmspell.journal.ledger import Call
     from llmspell.journal.recorded_calls import RecordedCall
+    from llmspell.journal.recorded_turns import Batch
 
 Named = tuple[str, bytes]
 """The name of a message in the record (what it answers, calls or aborts), and the message."""
@@ -61,10 +62,10 @@ class Turns:
         self.waits = False
         self._recording, self._under, self._wake = recording, under, wake
         self._number = number
-        self._made: dict[str, int] = {}
-        self._calls: dict[int, str] = {}
-        self._dropped: set[int] = set()
-        self._asked: dict[int, str] = {}
+        self._made: dict[str, int] = {}  # calls made from the record, by the names of their aborts
+        self._calls: dict[int, str] = {}  # the paths of calls
+        self._dropped: set[int] = set()  # calls of abandoned effects, which Lua never hears of
+        self._asked: dict[int, str] = {}  # the paths of the requested effects, by task
         recording.abandoned.state_began(under, self._asked)
         if under:
             recording.abandoned.runs_child(under[:-1], refuse)
@@ -75,7 +76,7 @@ class Turns:
         recording = self._recording
         history = recording.history
         return bool(self.held) or (
-            history is not None and history.makes_calls_after(recording.turn, self._under)
+            history is not None and history.turns.make_calls_after(recording.turn, self._under)
         )
 
     def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
@@ -108,8 +109,8 @@ class Turns:
         if recording.leaving() or (history is not None and self._is_early(history)):
             self._wait(history)
             return None
-        if history is not None and history.has_turns_after(recording.turn):
-            recorded = history.batch(recording.turn + 1)
+        if history is not None and history.turns.go_on_after(recording.turn):
+            recorded = history.turns.batch(recording.turn + 1)
             if recorded is not None and recorded.under == self._under:
                 return self._told(history, recorded)
             if recorded is not None or self._under:
@@ -129,7 +130,7 @@ class Turns:
     def _is_early(self, history: History) -> bool:
         """Return whether the record has something else first: outcomes, or a state's messages."""
         turn = self._recording.turn
-        unheard = self._recording.in_time and history.has_turns_after(turn)
+        unheard = self._recording.in_time and history.turns.go_on_after(turn)
         return bool(unheard) or not history.ready(turn)
 
     def _is_forced(self, message: bytes) -> bool:
@@ -142,7 +143,9 @@ class Turns:
             if kind == "abort" and self._is_of_leaf(f"a{self._calls.get(number, '')}"):
                 return False
         history, turn = recording.history, recording.turn
-        if history is not None and not (history.ready(turn) and history.batch(turn + 1) is None):
+        if history is not None and not (
+            history.ready(turn) and history.turns.batch(turn + 1) is None
+        ):
             return False
         return not recording.leaving()
 
@@ -154,7 +157,7 @@ class Turns:
         if leaf is None:
             return None
         recording.calls.add(place, leaf)
-        left = recording.history and recording.history.calls_at(place)
+        left = recording.history and recording.history.turns.calls_at(place)
         again = left.popleft() if left else None
         if not again or (path, again.function, again.text) != self._as_recorded(path, message):
             return None
@@ -203,7 +206,9 @@ class Turns:
         """Return whether the record has more turns of this state."""
         recording = self._recording
         history = recording.history
-        return history is not None and history.goes_on_after(recording.turn, self._under)
+        return history is not None and history.turns.state_goes_on_after(
+            recording.turn, self._under
+        )
 
     async def finished(self) -> None:
         """Wait until the state has had all of its recorded turns."""
@@ -284,7 +289,7 @@ class Turns:
         place = self._under + call.path
         if call.number is None:
             yet = not (history.answers_for(place) or self._recording.is_replay)
-            unclaimed = yet and call in history.calls_at(place)
+            unclaimed = yet and call in history.turns.calls_at(place)
             call.number = self._number(unclaimed)
             self._calls[call.number] = call.path
             if unclaimed:
