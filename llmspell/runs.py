@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -24,7 +23,9 @@ from llmspell.frozen import Frozen
 from llmspell.hooks import Hooks
 from llmspell.human import Human, Person
 from llmspell.isolation.choice import Isolation
-from llmspell.journal.recording import Recording, new_id
+from llmspell.journal.ending import to_its_end
+from llmspell.journal.recording import Recording
+from llmspell.journal.run_ids import new_id, new_seed
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
 from llmspell.lua.machine import Machine
@@ -133,9 +134,7 @@ class Runs:
         self._open_journal, self._park = open_journal, park
         self._workers: list[Workers] = []
 
-    async def run(
-        self, launch: Launch, output: Output, begun: Callable[[str], None] = lambda _: None
-    ) -> Value:
+    async def run(self, launch: Launch, output: Output, begun: Callable[[str], None]) -> Value:
         """Run a spell and return its result. `begun` is called with the run's id.
 
         Raises what `Engine.execute` raises, and JournalError.
@@ -147,7 +146,7 @@ class Runs:
         begun(id_)
         shown = RunOutput(output, launch.limits.output)
         services = self._services(launch, shown, self._shared[Hooks])
-        return await self._execute(id_, _chance(), launch, services)
+        return await self._execute(id_, new_seed(), launch, services)
 
     async def run_recorded(
         self,
@@ -161,7 +160,7 @@ class Runs:
 
         `tools` describes the tools that the run had when it was recorded.
         """
-        with recording.to_its_end() as end:
+        with to_its_end(recording) as end:
             begun(recording.id)
             recording.parking.park = self._park
             shown = RunOutput(output, launch.limits.output)
@@ -236,7 +235,7 @@ class Runs:
 
             services[Store] = MemoryStore()
         recording = services[Recording] = effect.run[Recording]
-        seed = recording.seed_of(effect.path) if recording else _chance()
+        seed = recording.seed_of(effect.path) if recording else new_seed()
         id_ = f"{effect.run.id}:{effect.path}"
         with services[Accounts].at(effect.path, services[Account]):
             return await self._execute(id_, seed, launch, services, parent=effect)
@@ -337,11 +336,6 @@ def _replay_in(services: dict[type, Any], tools: Sequence[Mapping[str, Any]]) ->
         then.append(tool if tool is not None and same else RecordedTool(described))
     for tool in then:
         now.register(tool.name, tool, version=tool.version, replace=True)
-
-
-def _chance() -> int:
-    """Return a random 31-bit seed."""
-    return int.from_bytes(os.urandom(4)) >> 1
 
 
 class _Services(dict[type, Any]):

@@ -6,7 +6,9 @@ secrets.py             redaction of secrets
 writer.py              ordered writes
 ledger.py              the rows of one run
 locks.py               one process per run
+run_ids.py             ids and seeds
 recording.py           a run that is recorded, or repeated from its record
+ending.py              how it ends
 leaves.py              performs and records leaves, or answers them from the record
 composites.py          notes on composite effects
 payments.py            what model requests cost

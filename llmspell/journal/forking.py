@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from llmspell import sqlite_file
 from llmspell.journal.database import schema
 from llmspell.journal.reader import Reader
-from llmspell.journal.recording import new_id
 from llmspell.journal.records import RecordedEffect, RecordedRun
+from llmspell.journal.run_ids import new_id
 from llmspell.journal.steps import step_of
 from llmspell.journal.stored_values import Row, stored_bytes
 from llmspell.spell import Spell

@@ -12,7 +12,8 @@ from llmspell.errors import RunBusy
 from llmspell.frozen import Frozen
 from llmspell.journal.ledger import Ledger
 from llmspell.journal.locks import RunLock
-from llmspell.journal.recording import Recording, new_id
+from llmspell.journal.recording import Recording
+from llmspell.journal.run_ids import new_id, new_seed
 from llmspell.journal.secrets import Redaction
 from llmspell.journal.stored_values import Row, stored, stored_bytes, text_of
 from llmspell.journal.writer import Writer
@@ -88,7 +89,7 @@ class Journal:
                 lock.release()
 
     def _begin(self, beginning: Beginning, id_: str, lock: RunLock) -> Recording:
-        seed = int.from_bytes(os.urandom(4)) >> 1
+        seed = new_seed()
         text = self.redaction.text_of
         rows: list[Row] = []
         source = stored_bytes(self.redaction.data(beginning.source), rows)

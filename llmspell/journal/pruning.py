@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmspell.journal.database import OF_A_RUN, open_to_write, schema
 from llmspell.journal.locks import is_running
-from llmspell.journal.recording import is_id
+from llmspell.journal.run_ids import is_id
 from llmspell.journal.stored_reader import damaged
 from llmspell.journal.validation import InvalidRecord, heads_of
 from llmspell.sqlite_file import transaction

@@ -28,7 +28,6 @@ from llmspell.journal.database import open_to_read
 from llmspell.journal.locks import is_running
 from llmspell.journal.payments import Payment
 from llmspell.journal.recorded_calls import RecordedCall
-from llmspell.journal.recording import is_id
 from llmspell.journal.records import (
     BegunEffect,
     CompositeEffect,
@@ -38,6 +37,7 @@ from llmspell.journal.records import (
     Turn,
     is_due,
 )
+from llmspell.journal.run_ids import is_id
 from llmspell.journal.stored_reader import StoredReader
 from llmspell.journal.validation import (
     answer_of,

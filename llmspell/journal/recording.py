@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from llmspell.clock import now
 from llmspell.effect_paths import all_above
 from llmspell.effects import Effect
-from llmspell.errors import (
-    ENDS_RUN,
-    LimitExceeded,
-    LlmspellError,
-    ReplayError,
-    RunSuspended,
-)
+from llmspell.errors import ENDS_RUN, LlmspellError
 from llmspell.journal.abandoned_effects import AbandonedEffects
 from llmspell.journal.leaf_calls import LeafCalls
 from llmspell.journal.ledger import Call, Ledger, PendingLeaf
@@ -42,23 +34,6 @@ LATE, BACK = "late", "back"
 """Recorded instead of a batch: other states have turns while one computes, and it is heard."""
 
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
-
-
-def new_id() -> str:
-    """Return a new run id: the current time and a random part."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}"
-
-
-def is_id(text: object) -> bool:
-    return (
-        isinstance(text, str) and re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}", text) is not None
-    )
-
-
-class End:
-    """The result of a run, to be set before the run ends."""
-
-    result: Value = None
 
 
 @dataclass
@@ -334,7 +309,7 @@ class Recording:
         """Return whether nothing happens but that many waiting leaves."""
         return len(self.open) <= waiting and not self.computing and not self.leaving()
 
-    # Turns, and the end of the run
+    # Turns
 
     def turned(self, under: str, batch: str | None, calls: Sequence[Call] = ()) -> None:
         """Record a turn of Lua; `batch` names the messages if others would have been possible.
@@ -349,58 +324,3 @@ class Recording:
             self.ledger.turned(self.turn, under, batch, calls)
         if self.history is not None:
             self.history.turned(self.turn)
-
-    @contextmanager
-    def to_its_end(self) -> Iterator[End]:
-        """Record how the run in the body ends."""
-        end = End()
-        try:
-            yield end
-            if self.history:
-                self.history.check()
-        except BaseException as error:
-            self._stopped(error)
-            raise
-        finally:
-            if self.history:
-                self.history.close()
-        if self.ledger:
-            self.ledger.ended_before(self.turn + 1)
-            self.ledger.finish("completed", result=self.text_of(end.result))
-
-    def _stopped(self, error: BaseException) -> None:
-        if isinstance(error, LlmspellError):
-            error.run = self.id
-        if self.ledger is None:
-            return
-        if self.history and not self.history.over and isinstance(error, ReplayError):
-            self.ledger.leave()  # it never went beyond its record: nothing has changed
-            return
-        stops = not isinstance(error, LlmspellError) or isinstance(error, ENDS_RUN)
-        due = error.due if isinstance(error, RunSuspended) else None
-        self.ledger.finish(
-            "suspended" if stops else "failed",
-            error=self.text_of(_told(error)),
-            reason=_reason(error) if stops else None,
-            due=due,
-        )
-
-
-def _reason(error: BaseException) -> str:
-    """Return why a run was suspended, in a word."""
-    if isinstance(error, RunSuspended):
-        return error.reason
-    if isinstance(error, LimitExceeded):
-        return "limit"
-    return "record" if isinstance(error, ReplayError) else "interrupted"
-
-
-def _told(error: BaseException) -> dict[str, Value]:
-    """Return what is stored of the error that ended a run."""
-    if not isinstance(error, LlmspellError):
-        return {"code": "interrupted", "message": str(error) or "interrupted"}
-    told: dict[str, Value] = {"code": error.code, "message": error.message}
-    for key in ("where", "hint", "details"):
-        if value := getattr(error, key):
-            told[key] = value
-    return told

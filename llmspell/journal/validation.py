@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from llmspell.errors import StateError
-from llmspell.journal.recording import is_id
+from llmspell.journal.run_ids import is_id
 from llmspell.limits import Budget, Limits, units
 from llmspell.permissions import KINDS
 from llmspell.state.encoding import decode
