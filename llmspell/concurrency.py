@@ -62,15 +62,18 @@ class Followed(Generic[T]):
     """An awaitable answer wrapped by `follow`, which awaits it and then does something more.
 
     Await it once, or close it. Closing also closes the answer, which a wrapping coroutine would not
-    do before it has started.
+    do before it has started, and calls `dropped`.
     """
 
-    __slots__ = ("_answer", "_begun", "_follow")
+    __slots__ = ("_answer", "_begun", "_dropped", "_follow")
 
     def __init__(
-        self, answer: Awaitable[T], follow: Callable[[Awaitable[T]], Coroutine[Any, Any, T]]
+        self,
+        answer: Awaitable[T],
+        follow: Callable[[Awaitable[T]], Coroutine[Any, Any, T]],
+        dropped: Callable[[], None] | None = None,
     ) -> None:
-        self._answer, self._follow = answer, follow
+        self._answer, self._follow, self._dropped = answer, follow, dropped
         self._begun = False
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -78,9 +81,13 @@ class Followed(Generic[T]):
         return self._follow(self._answer).__await__()
 
     def close(self) -> None:
-        close = getattr(self._answer, "close", None)
-        if close and not self._begun:
+        if self._begun:
+            return
+        self._begun = True
+        if close := getattr(self._answer, "close", None):
             close()
+        if self._dropped:
+            self._dropped()
 
 
 async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:

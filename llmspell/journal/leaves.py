@@ -8,7 +8,7 @@ from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from llmspell.concurrency import Answer, is_cancelled, settled
+from llmspell.concurrency import Answer, Followed, is_cancelled, settled
 from llmspell.effects import Effect, Perform, as_effect_error
 from llmspell.errors import (
     EffectError,
@@ -157,17 +157,17 @@ class Leaves:
                 raise
             raise failure from error
         if type(result) is CoroutineType or hasattr(result, "__await__"):
-            return _Awaited(self, asked, result)
+            return Followed(result, partial(self._answered, asked), partial(self._cancelled, asked))
         self._succeeded(asked, result)
         return result
 
-    def answered(self, asked: PendingLeaf, answer: Awaitable[Value]) -> Generator[Any, Any, Value]:
+    async def _answered(self, asked: PendingLeaf, answer: Awaitable[Value]) -> Value:
         """Await a leaf and record its outcome."""
         try:
-            result = yield from answer.__await__()
+            result = await answer
         except asyncio.CancelledError as error:
             if is_cancelled() or self._recording.leaving():
-                self.cancelled(asked)
+                self._cancelled(asked)
                 raise
             raise self._failed(asked, as_effect_error(asked.name, error)) from error
         except Exception as error:
@@ -178,7 +178,7 @@ class Leaves:
         self._succeeded(asked, result)
         return result
 
-    def cancelled(self, asked: PendingLeaf) -> None:
+    def _cancelled(self, asked: PendingLeaf) -> None:
         """Record that a leaf was cancelled, unless that is because the run stops."""
         recording = self._recording
         text = recording.text_of(self._so_far(asked.effect)) if self._so_far else "null"
@@ -209,7 +209,7 @@ class Leaves:
     def _end(self, asked: PendingLeaf, kind: str, text: str, *, lazily: bool = False) -> None:
         recording = self._recording
         if recording.abandoned.nobody_hears(asked.path) and not recording.may_leave():
-            self.cancelled(asked)  # which it has yet to hear
+            self._cancelled(asked)  # which it has yet to hear
             return
         recording.close(asked)
         end = self._ledger.end_later if lazily else self._ledger.end
@@ -250,27 +250,6 @@ class _GivenUp:
 
     def close(self) -> None:
         """Do nothing, since nothing has started."""
-
-
-class _Awaited:
-    """The answer of an asynchronous leaf. A caller that does not await it has to close it."""
-
-    __slots__ = ("_answer", "_asked", "_begun", "_leaves")
-
-    def __init__(self, leaves: Leaves, asked: PendingLeaf, answer: Awaitable[Value]) -> None:
-        self._leaves, self._asked, self._answer = leaves, asked, answer
-        self._begun = False
-
-    def __await__(self) -> Generator[Any, Any, Value]:
-        self._begun = True
-        return self._leaves.answered(self._asked, self._answer)
-
-    def close(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._leaves.cancelled(self._asked)
-            if close := getattr(self._answer, "close", None):
-                close()
 
 
 class _Again:

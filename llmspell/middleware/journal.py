@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.journal.leaves import Leaves
 from llmspell.journal.payments import Payment
@@ -83,28 +82,13 @@ def _paid_before(effect: Effect, leaf: Perform, pay: Callable[[], None]) -> Answ
         pay()
         raise
     if hasattr(answer, "__await__"):
-        return _Paid(answer, pay)
+        return Followed(answer, partial(_paying, pay), pay)
     pay()
     return answer
 
 
-class _Paid:
-    """An answer that is paid for once it has arrived. A caller that does not await it closes it."""
-
-    __slots__ = ("_answer", "_begun", "_pay")
-
-    def __init__(self, answer: Any, pay: Callable[[], None]) -> None:
-        self._answer, self._pay, self._begun = answer, pay, False
-
-    def __await__(self) -> Generator[Any, Any, Value]:
-        self._begun = True
-        try:
-            return (yield from self._answer.__await__())
-        finally:
-            self._pay()
-
-    def close(self) -> None:
-        if not self._begun:
-            self._begun = True
-            self._answer.close()
-            self._pay()
+async def _paying(pay: Callable[[], None], answer: Awaitable[Value]) -> Value:
+    try:
+        return await answer
+    finally:
+        pay()

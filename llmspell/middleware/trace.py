@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
 
@@ -75,36 +76,21 @@ class Trace:
                 ended(error)
                 raise
             if hasattr(answer, "__await__"):
-                return _Observed(answer, ended)
+                return Followed(answer, partial(_observed, ended), lambda: ended(CancelledError()))
             ended(None)
             return answer
 
         return traced
 
 
-class _Observed:
-    """An awaitable answer whose end is reported. A caller that does not await it closes it."""
-
-    __slots__ = ("_answer", "_begun", "_ended")
-
-    def __init__(self, answer: Any, ended: Callable[[BaseException | None], None]) -> None:
-        self._answer, self._ended = answer, ended
-        self._begun = False
-
-    def __await__(self) -> Generator[Any, Any, Value]:
-        self._begun = True
-        error: BaseException | None = None
-        try:
-            return (yield from self._answer.__await__())
-        except BaseException as caught:
-            error = caught
-            raise
-        finally:
-            self._ended(error)
-
-    def close(self) -> None:
-        if not self._begun:
-            self._begun = True
-            if close := getattr(self._answer, "close", None):
-                close()
-            self._ended(asyncio.CancelledError())
+async def _observed(
+    ended: Callable[[BaseException | None], None], answer: Awaitable[Value]
+) -> Value:
+    error: BaseException | None = None
+    try:
+        return await answer
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        ended(error)
