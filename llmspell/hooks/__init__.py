@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llmspell.hooks.hook import Hook
+from llmspell.hooks.hook_call import HookCall, HookFunction
 from llmspell.hooks.lifecycle import Life, tell, tell_of_runtime
 from llmspell.hooks.points import LIFE_CYCLE, PHASES, Phase, parse_point
-from llmspell.hooks.registered_hook import HookCall, HookFunction, RegisteredHook
+from llmspell.hooks.registered_hook import RegisteredHook
 from llmspell.hooks.registry import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from llmspell.eager_steps import Steps, run_eagerly, run_steps
 from llmspell.effects import Effect, Handler, Perform, as_effect_error
 from llmspell.errors import EffectError, HookHalted, InvalidArguments, LlmspellError
 from llmspell.hooks.cache import HookCache, Place
+from llmspell.hooks.hook_call import HookCall, ReentrancyGuard
 from llmspell.hooks.plan import Plan, Wanted
 from llmspell.hooks.points import Phase
-from llmspell.hooks.registered_hook import HookCall, ReentrancyGuard, RegisteredHook
+from llmspell.hooks.registered_hook import RegisteredHook
 from llmspell.hooks.results import (
     Cache,
     Fork,
@@ -63,9 +64,9 @@ class Dispatch:
         return run_steps(steps) if self._has_async_hook else run_eagerly(steps)
 
     def _steps(self, effect: Effect) -> Steps[Answer[Value]]:
-        call, plan = HookCall("before", effect), None
+        call, plan = HookCall("before", effect, self._guard), None
         for hook in self._before:
-            decision = hook.ask(call, self._guard)
+            decision = hook.ask(call)
             if decision is not None:
                 if hasattr(decision, "__await__"):
                     decision = yield decision
@@ -160,7 +161,7 @@ class Dispatch:
     ) -> Steps[_Next]:
         """Run after hooks, or error hooks until one of them recovers from the error."""
         for hook in hooks:
-            decision = hook.ask(call, self._guard)
+            decision = hook.ask(call)
             if decision is None:
                 continue
             if hasattr(decision, "__await__"):

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.hooks.hook import Hook, Part, overrides
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.hooks.results import HookResult
 from llmspell.registry import plain_name
 

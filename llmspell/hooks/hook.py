@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmspell.concurrency import Answer, settled
 from llmspell.effect_patterns import SettingsPlace
 from llmspell.effects import Effect
-from llmspell.hooks.registered_hook import HookCall, HookFunction
+from llmspell.hooks.hook_call import HookCall, HookFunction
 from llmspell.suggestions import similar
 from llmspell.values import Value
 

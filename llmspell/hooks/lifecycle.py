@@ -10,7 +10,7 @@ from llmspell.concurrency import settled, uninterrupted
 from llmspell.effects import Effect, Run
 from llmspell.errors import EffectError, HookFailed, HookHalted, LimitExceeded, LlmspellError
 from llmspell.events import Events
-from llmspell.hooks.registered_hook import HookCall, ReentrancyGuard
+from llmspell.hooks.hook_call import HookCall, ReentrancyGuard
 from llmspell.hooks.registry import Hooks
 from llmspell.hooks.visibility import Seen, seen_by
 from llmspell.journal.recording import Recording
@@ -35,11 +35,11 @@ async def tell(hooks: Hooks, point: Effect, guard: ReentrancyGuard | None = None
         HookFailed: A required hook fails where something begins.
     """
     begins = point.name in BEGINNINGS
-    call = HookCall("at", point)
+    call = HookCall("at", point, hooks.guard if guard is None else guard)
     seen = await settled(seen_by(point, hooks))
     for hook in hooks.matching(point.name, seen).get("at", ()):
         try:
-            said = await settled(hook.ask(call, hooks.guard if guard is None else guard))
+            said = await settled(hook.ask(call))
             if said is not None:
                 from llmspell.hooks.results import Halt
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from llmspell.durations import seconds_in
 from llmspell.effects import Run
-from llmspell.hooks.registered_hook import HookCall, SpellHook
+from llmspell.hooks.hook_call import HookCall, SpellHook
 from llmspell.hooks.results import (
     Cache,
     Fork,

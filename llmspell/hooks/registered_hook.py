@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from llmspell.concurrency import Answer, as_failure, settled
 from llmspell.eager_steps import TookTooLong, in_time
-from llmspell.effect_paths import all_around
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError, ungrouped
 from llmspell.events import Events
 from llmspell.hooks.cache import HookCache, Place
 from llmspell.hooks.circuit_breaker import CircuitBreaker
+from llmspell.hooks.hook_call import HookCall, HookFunction, Mark, SpellHook
 from llmspell.hooks.points import Phase
 from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
@@ -29,69 +29,6 @@ if TYPE_CHECKING:
     from llmspell.hooks.results import Cache, HookResult
 
 log = logging.getLogger("llmspell.hooks")
-
-
-class HookCall:
-    """The argument of a hook; all hooks of one effect share the object.
-
-    Attributes:
-        phase: The current phase of the effect.
-        effect: Has `name`, `args`, `path` and `run`. At a point of the life cycle, its name is the
-            point's, and its arguments describe what happened.
-        result: Set in the phase `after`.
-        error: Set in the phase `error`.
-        path: The path of the effect in the run.
-    """
-
-    __slots__ = ("_beside_count", "_hooked", "_notes", "effect", "error", "path", "phase", "result")
-
-    def __init__(self, phase: Phase, effect: Effect) -> None:
-        self.phase, self.path = phase, effect.path
-        self.effect = self._hooked = effect
-        self._beside_count = 0
-        self.result: Value = None
-        self.error: EffectError | None = None
-        self._notes: dict[Any, Any] | None = None
-
-    def effect_beside(self) -> Effect:
-        """Return an effect with a path for the next thing that is done beside this one."""
-        self._beside_count += 1
-        return self.effect.copy_beside(self._beside_count - 1)
-
-    def restore_effect(self) -> None:
-        """Switch back to the hooked effect, keeping arguments that a hook has changed."""
-        if self.effect is not self._hooked:
-            self._hooked.args = self.effect.args
-            self.effect = self._hooked
-
-    @property
-    def notes(self) -> dict[Any, Any]:
-        """Storage for hooks, kept until the later phases of the effect."""
-        if self._notes is None:
-            self._notes = {}
-        return self._notes
-
-
-class SpellHook:
-    """Base of hook functions that belong to a spell: they run again on resume and replay."""
-
-    __slots__ = ()
-
-
-HookFunction = Callable[[HookCall], "HookResult | Awaitable[HookResult]"]
-
-
-Mark = tuple[int, str]
-"""An owner's id, and the path of the effect for which it is at work."""
-
-
-class ReentrancyGuard(set[Mark]):
-    """Owners at work, and where; hooks are not called for effects of their own work."""
-
-    def includes(self, owner: object, path: str) -> bool:
-        """Return whether the effect at a path, or one around it, is the owner's own work."""
-        who = id(owner)
-        return (who, path) in self or any((who, around) in self for around in all_around(path))
 
 
 @dataclass(eq=False, slots=True)
@@ -150,7 +87,7 @@ class RegisteredHook:
     def matches(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.patterns)
 
-    def ask(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
+    def ask(self, call: HookCall) -> Answer[HookResult]:
         """Call the hook and return its result; None if it fails.
 
         Raises:
@@ -159,20 +96,18 @@ class RegisteredHook:
         """
         recording = call.effect.run[Recording]
         if recording and not recording.over:
-            return self._ask_in_record(recording, call, guard)
-        busy = guard and guard.includes(self.owner, call.effect.path)
+            return self._ask_in_record(recording, call)
+        busy = call.guard and call.guard.includes(self.owner, call.effect.path)
         if busy or self.removed or (self.only is not None and not self.only(call.effect)):
             return None
         if self.of_spell:
-            return self._call_beside(call, call.effect_beside(), guard)
-        return self._call(call, guard)
+            return self._call_beside(call, call.effect_beside())
+        return self._call(call)
 
-    def _ask_in_record(
-        self, recording: Recording, call: HookCall, guard: ReentrancyGuard
-    ) -> Answer[HookResult]:
+    def _ask_in_record(self, recording: Recording, call: HookCall) -> Answer[HookResult]:
         """Like `ask`, in a recorded run; what depends on timing is recorded or replayed."""
         path = call.effect.path
-        busy = bool(guard) and guard.includes(self.owner, path)
+        busy = bool(call.guard) and call.guard.includes(self.owner, path)
         if busy and not recording.is_of_call(path):
             return None
         if self.only is not None and not self.only(call.effect):
@@ -181,11 +116,11 @@ class RegisteredHook:
         if _now_or_recorded(beside, "passed", busy or self.removed):
             return noted(beside, "passed")
         if self.of_spell:
-            return self._call_beside(call, beside, guard)
-        return self._recorded_decision(recording, call, beside, guard)
+            return self._call_beside(call, beside)
+        return self._recorded_decision(recording, call, beside)
 
     def _recorded_decision(
-        self, recording: Recording, call: HookCall, beside: Effect, guard: ReentrancyGuard
+        self, recording: Recording, call: HookCall, beside: Effect
     ) -> Answer[HookResult]:
         """Return the hook's decision, recording it as a leaf, or the recorded one."""
         from llmspell.hooks.decisions import NAME, decided
@@ -194,28 +129,26 @@ class RegisteredHook:
         about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
 
         def ask() -> Answer[HookResult]:
-            return self._call_beside(call, beside, guard)
+            return self._call_beside(call, beside)
 
         place = Effect(NAME, about, beside.path, effect.run)
         return decided(recording, place, effect.args, ask)
 
-    def _call_beside(
-        self, call: HookCall, beside: Effect, guard: ReentrancyGuard
-    ) -> Answer[HookResult]:
+    def _call_beside(self, call: HookCall, beside: Effect) -> Answer[HookResult]:
         """Like `_call`, with the effects of the hook at paths beside that of the hooked effect."""
         call.effect = beside
         answer: Any = None
         try:
-            answer = self._call(call, guard)
+            answer = self._call(call)
         finally:
             if not hasattr(answer, "__await__"):
                 call.restore_effect()
         return answer  # type: ignore[no-any-return]
 
-    def _call(self, call: HookCall, guard: ReentrancyGuard) -> Answer[HookResult]:
+    def _call(self, call: HookCall) -> Answer[HookResult]:
         if self.of_spell:
             if _now_or_recorded(call.effect, "circuit", self.circuit.tripped):
-                return self._if_admitted(call, guard)
+                return self._if_admitted(call)
         elif not self.circuit.admits():
             self._fail_if_required(call)
             return None
@@ -226,9 +159,9 @@ class RegisteredHook:
             self.failed(call, as_failure(error) if isinstance(error, SystemExit) else error)
             return None
         if self.is_async:
-            return self._started(call, guard, decision)
+            return self._started(call, decision)
         if hasattr(decision, "__await__"):
-            return self._awaited(call, guard, decision)
+            return self._awaited(call, decision)
         return self._accepted(call, decision)
 
     def failed(self, call: HookCall, error: Exception) -> None:
@@ -257,24 +190,23 @@ class RegisteredHook:
             raise HookFailed(message) from error
         log.warning(message)
 
-    def _started(self, call: HookCall, guard: ReentrancyGuard, work: Any) -> Answer[HookResult]:
+    def _started(self, call: HookCall, work: Any) -> Answer[HookResult]:
         """Start a coroutine of the hook; return its decision, or an awaitable if it has to wait."""
         mark = (id(self.owner), call.effect.path)
-        guard.add(mark)
+        call.guard.add(mark)
         try:
             waits_for = work.send(None)
         except StopIteration as done:
-            guard.discard(mark)
+            call.guard.discard(mark)
             return self._accepted(call, done.value)
         except BaseException as error:  # noqa: BLE001 - see `_ended`
-            self._ended(call, guard, mark, error)
+            self._ended(call, mark, error)
             return None
-        return self._rest(call, guard, mark, self._in_time(call, work, waits_for))
+        return self._rest(call, mark, self._in_time(call, work, waits_for))
 
     async def _rest(
         self,
         call: HookCall,
-        guard: ReentrancyGuard,
         mark: Mark,
         work: Coroutine[Any, Any, HookResult],
     ) -> HookResult:
@@ -282,20 +214,18 @@ class RegisteredHook:
         try:
             decision = await work
         except BaseException as error:  # noqa: BLE001 - see `_ended`
-            self._ended(call, guard, mark, error)
+            self._ended(call, mark, error)
             return None
         else:
-            guard.discard(mark)
+            call.guard.discard(mark)
             return await settled(self._accepted(call, decision))
         finally:
             call.restore_effect()
 
-    def _ended(
-        self, call: HookCall, guard: ReentrancyGuard, mark: Mark, error: BaseException
-    ) -> None:
+    def _ended(self, call: HookCall, mark: Mark, error: BaseException) -> None:
         """Report what a coroutine of the hook raised, or raise it if that was not for the hook."""
         if not (self.of_spell and isinstance(error, (asyncio.CancelledError, TookTooLong))):
-            guard.discard(mark)  # else its work goes on until the spell hears of that
+            call.guard.discard(mark)  # else its work goes on until the spell hears of that
         if isinstance(error, (asyncio.CancelledError, SystemExit)):
             self.failed(call, as_failure(error))
         elif isinstance(error, Exception):
@@ -303,13 +233,11 @@ class RegisteredHook:
         else:
             raise error
 
-    async def _awaited(
-        self, call: HookCall, guard: ReentrancyGuard, decision: Awaitable[HookResult]
-    ) -> HookResult:
+    async def _awaited(self, call: HookCall, decision: Awaitable[HookResult]) -> HookResult:
         """Return the decision of a hook that is no coroutine function, but returned an awaitable."""
         try:
             work: Any = decision if type(decision) is CoroutineType else settled(decision)
-            return await settled(self._started(call, guard, work))
+            return await settled(self._started(call, work))
         finally:
             call.restore_effect()
 
@@ -322,7 +250,7 @@ class RegisteredHook:
 
         return in_recorded_time(call.effect, "time", self.timeout, work, waits_for)
 
-    async def _if_admitted(self, call: HookCall, guard: ReentrancyGuard) -> HookResult:
+    async def _if_admitted(self, call: HookCall) -> HookResult:
         """Return what a spell's hook says, unless its circuit is still open."""
         from llmspell.hooks.decisions import learned
 
@@ -331,7 +259,7 @@ class RegisteredHook:
                 self._fail_if_required(call)
                 return None
             self.calls += 1
-            return await settled(self._started(call, guard, self.function(call)))
+            return await settled(self._started(call, self.function(call)))
         finally:
             call.restore_effect()
 

@@ -14,8 +14,9 @@ from llmspell.effects import Effect
 from llmspell.hooks.cache import HookCache
 from llmspell.hooks.circuit_breaker import CircuitBreaker
 from llmspell.hooks.hook import Hook, check_methods
+from llmspell.hooks.hook_call import HookFunction, ReentrancyGuard
 from llmspell.hooks.points import Phase, parse_point
-from llmspell.hooks.registered_hook import HookFunction, ReentrancyGuard, RegisteredHook
+from llmspell.hooks.registered_hook import RegisteredHook
 
 TIMEOUT = 30.0
 MAX_FAILURES = 5

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmspell.hooks import LIFE_CYCLE, PHASES, Hook, Hooks, parse_point
-from llmspell.hooks.registered_hook import ReentrancyGuard
+from llmspell.hooks.hook_call import ReentrancyGuard
 
 WRITES = tuple(
     f"state.{verb}" for verb in ("set", "update", "delete", "increment", "compare_and_set")

@@ -7,8 +7,8 @@ from llmspell.agents.capabilities.capability import Capability
 from llmspell.effects import Effect
 from llmspell.hooks import Hook, parse_point
 from llmspell.hooks.hook import Part
+from llmspell.hooks.hook_call import HookFunction
 from llmspell.hooks.lua_hook import LuaHook
-from llmspell.hooks.registered_hook import HookFunction
 from llmspell.limits import Seconds
 from llmspell.values import LuaFunction, Value
 

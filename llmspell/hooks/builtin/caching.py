@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmspell.hooks.effect_hook import EffectHook
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.hooks.results import Cache, HookResult
 from llmspell.limits import Seconds
 from llmspell.permissions import Permissions

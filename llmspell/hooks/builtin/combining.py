@@ -6,7 +6,7 @@ If one of them fails, the combined hook fails. Its registration sets the options
 from __future__ import annotations
 
 from llmspell.concurrency import gather, settled
-from llmspell.hooks.registered_hook import HookCall, HookFunction
+from llmspell.hooks.hook_call import HookCall, HookFunction
 from llmspell.hooks.results import Halt, HookResult
 
 

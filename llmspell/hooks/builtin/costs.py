@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from llmspell.hooks.effect_hook import EffectHook
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.providers.messages import Usage
 from llmspell.spending.prices import Prices
 from llmspell.spending.spent import Spending, Spent, amount, counted

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from llmspell.hooks.effect_hook import EffectHook
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.hooks.results import Halt, HookResult
 from llmspell.values import Value
 

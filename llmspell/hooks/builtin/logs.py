@@ -7,7 +7,7 @@ from reprlib import Repr
 
 from llmspell.effects import Effect
 from llmspell.hooks.effect_hook import EffectHook
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.providers.redaction import redacted
 from llmspell.values import Value
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from llmspell.hooks.builtin.sensitive import SENSITIVE, Sensitive, redact
 from llmspell.hooks.effect_hook import EffectHook
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.hooks.results import HookResult, Modify
 from llmspell.values import Value
 

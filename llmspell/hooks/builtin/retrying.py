@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from llmspell.errors import HookHalted, PermissionDenied
 from llmspell.hooks.effect_hook import EffectHook
-from llmspell.hooks.registered_hook import HookCall
+from llmspell.hooks.hook_call import HookCall
 from llmspell.hooks.results import HookResult, Retry
 from llmspell.limits import Seconds
 
