@@ -139,7 +139,11 @@ class Bridges(Registry[Bridge]):
             self.add(bridge)
 
     def add(self, bridge: Bridge) -> None:
-        """Add a bridge before the first run. Raises PluginError if its name or a global is taken."""
+        """Add a bridge before the first run.
+
+        Raises:
+            PluginError: Its name or a global is taken, or its Lua does not load.
+        """
         given: Any = bridge
         if not isinstance(given, Bridge):
             raise PluginError(f"{given!r} is not a bridge", hint="pass a Bridge(name, __file__)")
@@ -148,6 +152,10 @@ class Bridges(Registry[Bridge]):
         if bridge.name in self:
             raise PluginError(f"there are two bridges named {bridge.name!r}")
         self._check_globals(bridge)
+        if bridge.lua is not None:
+            from llmspell.lua.trial import try_out
+
+            try_out(LuaPart(bridge.name, bridge.lua, bridge.globals), self.lua())
         self.register(bridge.name, bridge)
 
     def _check_globals(self, bridge: Bridge) -> None:

@@ -118,7 +118,8 @@ STRANGERS = [
 
 # Heavy or dangerous packages, and the only modules that import them.
 ONLY = {
-    "lupa": {"llmspell.lua.vm", "llmspell.lua.image"},  # one runs spells, one compiles our own Lua
+    # One runs spells, the others compile and try out our own Lua.
+    "lupa": {"llmspell.lua.vm", "llmspell.lua.image", "llmspell.lua.trial"},
     "click": {"llmspell.cli"},
     "rich": {"llmspell.cli"},
     "sqlite3": {"llmspell.journal", "llmspell.sqlite_file", "llmspell.state"},

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from lupa import lua55
 
-from llmspell.errors import PluginError
 from llmspell.frozen import Frozen
 
 EAGER = (
@@ -64,11 +63,15 @@ LAZY = (
 
 
 class LuaPart(NamedTuple):
-    """The Lua of a bridge. Without `globals`, it runs at the creation of every state."""
+    """The Lua of a bridge. Without `globals`, it runs at the creation of every state.
+
+    With `debug`, its errors have line numbers.
+    """
 
     name: str
     source: str
     globals: tuple[str, ...] = ()
+    debug: bool = False
 
 
 class Image(Frozen):
@@ -78,11 +81,7 @@ class Image(Frozen):
 
 
 def build(bridges: Sequence[LuaPart]) -> Image:
-    """Return the image with the Lua of these bridges, which are loaded in order.
-
-    Raises:
-        PluginError: The Lua of a bridge does not compile.
-    """
+    """Return the image with the Lua of these bridges, which compiles, and is loaded in order."""
     return _build(tuple(bridges))
 
 
@@ -94,7 +93,8 @@ def _build(bridges: tuple[LuaPart, ...]) -> Image:
     entries = [b'{ "Task", part = "task" },\n']
     for bridge in bridges:
         names = b"".join(b"%s, " % _quoted(name.encode()) for name in bridge.globals)
-        entries.append(b"{ %scode = %s },\n" % (names, _quoted(_bytecode(bridge, compiled))))
+        code = compiled(bridge.source.encode(), bridge.name, bridge.debug)
+        entries.append(b"{ %scode = %s },\n" % (names, _quoted(code)))
     program = b"local sources = {\n%s}\nlocal bridges = {\n%s}\nreturn sources.kernel(sources, bridges, ...)"
     code = compiled(program % (b"".join(sources), b"".join(entries)))
     # Lua reads past the end in place of missing line numbers, up to one byte per instruction.
@@ -129,15 +129,6 @@ def syntax_problem(source: bytes, chunk_name: str, *, memory: int) -> str | None
     return None if problem is None else problem.split(b"\n")[0].decode("utf-8", "replace")
 
 
-def check(bridge: LuaPart) -> None:
-    """Raise PluginError if the Lua of a bridge does not compile."""
-    problem = syntax_problem(bridge.source.encode(), f"={bridge.name}.lua", memory=_MEMORY)
-    if problem is not None:
-        raise PluginError(f"the Lua of the bridge {bridge.name!r} does not compile: {problem}")
-
-
-_MEMORY = 256 << 20
-
 _COMPILE_ONLY = b"""
 local mailbox, load = ..., load
 return function()
@@ -155,18 +146,19 @@ def _quoted(data: bytes) -> bytes:
     return b'"%s"' % re.sub(rb'[\\"\r\n]', lambda match: b"\\%03d" % match[0][0], data)
 
 
-def _bytecode(part: LuaPart, compiled: Callable[[bytes], bytes]) -> bytes:
-    try:
-        return compiled(part.source.encode())
-    except lua55.LuaError:
-        check(part)
-        raise
+def _compiler() -> Callable[..., bytes]:
+    """Return a function that compiles Lua to bytecode.
 
-
-def _compiler() -> Callable[[bytes], bytes]:
-    """Return a function that compiles Lua to bytecode without names and line numbers."""
+    It takes the source, a name, and whether to keep the name and the line numbers.
+    """
     state = lua55.LuaRuntime(encoding=None, register_eval=False, register_builtins=False)
     dump = state.execute(b"""
-        return function(source) return string.dump(assert(load(source, '=llmspell', 't')), true) end
+        return function(source, name, debug)
+          return string.dump(assert(load(source, name, 't')), not debug)
+        end
     """)
-    return lambda source: bytes(dump(source))
+
+    def compiled(source: bytes, name: str = "llmspell", debug: bool = False) -> bytes:
+        return bytes(dump(source, f"={name}.lua".encode(), debug))
+
+    return compiled

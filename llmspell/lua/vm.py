@@ -1,4 +1,4 @@
-"""One Lua state; the only module that imports lupa.
+"""One Lua state; the only module in which the Lua of spells runs.
 
 The rules that contain a hostile spell (each closes an escape that was shown to work):
 no Python object or callable enters the state; bytes cross through a single mailbox table; lupa

@@ -11,7 +11,6 @@ from llmspell.bridge import Bridge, Bridges
 from llmspell.errors import PluginError
 from llmspell.hooks import Hooks
 from llmspell.hooks.registry import check_reach
-from llmspell.lua.image import LuaPart, check
 from llmspell.middleware import Middleware, arrange, as_middleware
 from llmspell.middleware.filtered import check_effects
 from llmspell.plugins.plugin import Plugin
@@ -100,8 +99,6 @@ def _as_tool(given: Any) -> Tool:
 def _checked_bridge(given: object) -> Bridge:
     if not isinstance(given, Bridge):
         raise _unusable("bridges", given, "bridges")
-    if given.lua is not None:
-        check(LuaPart(given.name, given.lua, given.globals))
     return given
 
 

@@ -40,7 +40,7 @@ def test_its_lua_may_be_missing(tmp_path):
 def test_the_lua_of_all_bridges_is_told_in_order_of_loading(greeting, tmp_path):
     greeting.globals = ("Greeting",)
     parts = Bridges([Bridge("silent", str(tmp_path / "__init__.py")), greeting]).lua()
-    assert parts[-1] == ("greeting", "return { Greeting = {} }", ("Greeting",))
+    assert parts[-1][:3] == ("greeting", "return { Greeting = {} }", ("Greeting",))
     built_in = [part.name for part in parts[:-1]]
     assert built_in == [name for name in BUILT_IN if name in built_in]
     assert {"state", "agent", "tool", "hook"} <= set(built_in)
@@ -137,3 +137,29 @@ def test_bridges_are_described_and_found(tmp_path):
     assert bridges["state"].describe()["globals"] == ["State"]
     bridges.remove("greeting")
     assert "greeting" not in bridges
+
+
+FAULTS = {
+    "return {": "does not compile: mine.lua:1: ",
+    "\nlocal host = ...\nreturn host.nothing.at_all": "fails: mine.lua:3: attempt to index a nil",
+    "error('not today', 0)": "fails: not today$",
+    "return 5": "fails: it returns a number instead of a table of globals$",
+    "return {Other = {}}": "fails: it does not define Mine$",
+    "return {Mine = {}, print = error}": "fails: it redefines print$",
+    "return {Mine = {}, State = {}} -- last": "fails: it redefines State$",
+}
+
+
+@pytest.mark.parametrize(("lua", "fault"), FAULTS.items())
+def test_lua_that_does_not_load_is_refused(lua, fault):
+    bridge = Bridge("mine", __file__, globals=("Mine",))
+    bridge.lua = lua
+    with pytest.raises(PluginError, match=f"the Lua of the bridge 'mine' {fault}"):
+        Bridges([bridge])
+
+
+def test_two_bridges_do_not_define_the_same_undeclared_global():
+    one, two = Bridge("one", __file__), Bridge("two", __file__)
+    one.lua = two.lua = "return {Mine = {}}"
+    with pytest.raises(PluginError, match="'two' fails: it redefines Mine"):
+        Bridges([one, two])
