@@ -16,6 +16,15 @@ from llmspell.permissions import KINDS, problems_in
 _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
 _CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
 
+# Comments and strings of Lua: a string may hold another spell, with front matter of its own.
+_TOKENS = re.compile(
+    rb"""\A(?:\xef\xbb\xbf)?\#[^\n]*"""
+    rb"""|(?:--)?\[(=*)\[(?:.*?\]\1\]|.*)"""
+    rb"""|--[^\n]*"""
+    rb"""|"(?:\\z\s*+|\\.|[^"\\\n])*+"?|'(?:\\z\s*+|\\.|[^'\\\n])*+'?""",
+    re.DOTALL,
+)
+
 
 class FrontMatter(Frozen):
     """Validated front matter.
@@ -50,13 +59,21 @@ def block_of(source: bytes) -> slice | None:
     Raises:
         ValueError: The closing line is missing.
     """
-    opening = _OPENING.search(source)
+    opening = _opening_in(source)
     if not opening:
         return None
     closing = _CLOSING.search(source, opening.end())
     if not closing:
         raise ValueError("the line `--- ///` that ends it is missing")
     return slice(opening.end(), closing.start())
+
+
+def _opening_in(source: bytes) -> re.Match[bytes] | None:
+    """Return the line that opens the front matter; it is a comment, not part of a string."""
+    if not _OPENING.search(source):
+        return None
+    starts = (_OPENING.match(source, token.start()) for token in _TOKENS.finditer(source))
+    return next(filter(None, starts), None)
 
 
 def read_comment(source: bytes, file: str) -> FrontMatter:

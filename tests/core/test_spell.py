@@ -1,3 +1,5 @@
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,10 +75,45 @@ def test_it_is_optional(source):
         b"\xef\xbb\xbf--- /// spell\n---name = 'x'\n---///\nreturn 1\n",
         b"-- a comment\n---\t/// spell  \n-- name = 'x'\n---   ///  ",
         b"print(1)\n\n--- /// spell\nname = 'x'\n--- ///\nprint(2)\n--- ///\n",
+        b"#!/usr/bin/env -S llmspell --x='\n--- /// spell\n--- name = 'x'\n--- ///\n",
+        b"\xef\xbb\xbf#!/bin/llmspell \"[[\n--- /// spell\n--- name = 'x'\n--- ///\n",
+        b"local s = 'it\\'s --[[ \\z\n  '\n--- /// spell\n--- name = 'x'\n--- ///\nprint ']]'",
+        b"-- it's [[\n--[==[ ' ]] ]==]\n--- /// spell\n--- name = 'x'\n--- ///\n",
     ],
 )
 def test_ways_of_writing_it(source):
     assert parse_spell(source, name="demo", file="demo.lua").name == "x"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"local child = [[\n%s]]",
+        b"f([==[\n]]\n%s]==])",
+        b"--[[\n%s]]",
+        b's = "\\\n%s"',
+        b's = "\\z\n%s"',
+    ],
+    ids=["long", "longer", "comment", "quoted", "skipped"],
+)
+def test_that_of_a_spell_in_a_string_is_not_its_own(start):
+    inner = b"--- /// spell\n--- name = 'inner'\n--- ///\n"
+    if b'"' in start:
+        inner = inner.replace(b"\n", b"\\\n")
+    source = start.replace(b"%s", inner)
+    assert parse_spell(source, name="demo", file="demo.lua").name == "demo"
+    own = b"\n--- /// spell\n--- name = 'outer'\n--- ///\n"
+    assert parse_spell(source + own, name="demo", file="demo.lua").name == "outer"
+
+
+@pytest.mark.parametrize("part", [b'"', b"'\\\"", b"--[=[", b"[=", b'"\\z ', b"'\"\n", b"[=[\n"])
+def test_it_is_found_in_one_pass(part):
+    before = time.process_time()
+    parse_spell(part * 200_000 + b"\n--- /// spel\n", name="demo", file="demo.lua")
+    read = time.process_time() - before
+    with suppress(ConfigError):
+        parse_spell(part * 200_000 + b"\n--- /// spell\n", name="demo", file="demo.lua")
+    assert time.process_time() - before - read < 3
 
 
 @pytest.mark.parametrize(
@@ -325,7 +362,7 @@ def test_binding_fills_in_and_names_every_problem():
         "'other'",
     ):
         assert said in problems
-    assert "llmspell run demo --help" in caught.value.hint
+    assert caught.value.hint.startswith("takes q (string), n (integer, optional), b (boolean")
 
 
 # What messages show of it
