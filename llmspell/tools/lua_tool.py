@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llmspell.effects import Effect
-from llmspell.errors import InvalidArguments
+from llmspell.errors import EffectError, InvalidArguments, ToolError
 from llmspell.schema import check_schema, schema_of, schema_problems
 from llmspell.tools.tool import Tool, check_tool_name
 from llmspell.values import LuaFunction, Value
@@ -55,7 +55,16 @@ class LuaTool(Tool):
         return filled
 
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
-        return await effect.call(self.function, bound)
+        try:
+            return await effect.call(self.function, bound)
+        except EffectError as error:
+            if error.code != EffectError.code:
+                raise  # one of an effect, or with a code of the spell's own
+            failed = ToolError(
+                error.message, hint=error.hint, details=error.details, retryable=error.retryable
+            )
+            failed.where = error.where
+            raise failed from error
 
 
 def _wrong_defaults(schema: dict[str, Any]) -> list[str]:

@@ -249,6 +249,27 @@ async def test_a_denied_tool_is_denied_in_every_version(lua):
         )
 
 
+async def test_a_lua_tool_that_fails_is_a_tool_error_unless_it_says_otherwise(lua):
+    source = """
+        local function failed_with(raised)
+          Tool.define{name = "fails", run = function() error(raised) end}
+          return select(2, try(fails))
+        end
+        local plain = failed_with("no tea")
+        return {
+          {plain.code, plain.message, plain.where},
+          failed_with({code = "sold_out", message = "none left"}).code,
+          failed_with({message = "no code", retryable = true}).retryable,
+          failed_with(select(2, try(State.get, {}))).code,
+        }"""
+    assert await lua(source) == [
+        ["tool_error", "no tea", "test.lua:3"],
+        "sold_out",
+        True,
+        "invalid_arguments",
+    ]
+
+
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "lib").mkdir()
