@@ -330,14 +330,16 @@ class SpellFailed(EffectError):
     code = "spell_failed"
 
     def __init__(self, name: str, error: LlmspellError) -> None:
-        code = (
-            error.cause.code if isinstance(error, SpellRuntimeError) and error.cause else error.code
-        )
         where = f"{error.where}: " if error.where else ""
+        raised = error.value if isinstance(error, SpellRuntimeError) else None
+        table = raised if isinstance(raised, dict) else {}
+        own, code = table.get("details"), table.get("code")
         super().__init__(
             f"the spell {name} failed: {where}{error.message}",
             hint=error.hint,
-            details=error.details | {"code": code, "where": error.where},
+            details=error.details
+            | (own if isinstance(own, dict) else {})
+            | {"code": code if isinstance(code, str) else error.code, "where": error.where},
         )
 
 

@@ -52,9 +52,19 @@ class Spell(Frozen):
         """Return the parameters of a run. Raises ConfigError with every problem."""
         bound, problems = bind(self.params, given)
         if problems:
-            hint = f"see its parameters with: llmspell run {self.name} --help"
-            raise ConfigError(self.name, problems, hint=hint)
+            raise ConfigError(self.name, problems, hint=self._usage)
         return bound
+
+    @property
+    def _usage(self) -> str:
+        if self.path is not None:
+            return f"see its parameters with: llmspell run {self.name} --help"
+        taken = [
+            f"{p.name} ({p.type}{'' if p.required else ', optional'})" for p in self.params.values()
+        ]
+        return (
+            f"takes {', '.join(taken)}" if taken else "declare it in [params] of its front matter"
+        )
 
     def line_at(self, where: str | None) -> str:
         """Return the stripped source line at "file.lua:12"; empty if it is not in this spell."""

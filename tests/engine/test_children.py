@@ -56,6 +56,27 @@ async def test_wrong_ones_are_told(lua):
     assert "unknown key 'nmae'" in error["message"]
 
 
+async def test_what_source_text_takes_is_told(lua):
+    child = "--- /// spell\\n--- [params]\\n--- n = {type='integer'}\\n--- loud = false\\n--- ///"
+    error = await _refusal(lua, f'Spell.run("{child}")')
+    assert error["hint"] == "takes n (integer), loud (boolean, optional)"
+    error = await _refusal(lua, 'Spell.run("return 1", {params = {n = 5}})')
+    assert error["hint"] == "declare it in [params] of its front matter"
+
+
+async def test_an_error_of_its_own_keeps_its_code_and_details(lua):
+    raised = "error({code = 'too_big', message = 'n is 9', hint = 'less', details = {n = 9}})"
+    error = await _refusal(lua, f'Spell.run("{raised}", {{name = "child"}})')
+    assert error["code"] == "spell_failed"
+    assert error["details"] == {"code": "too_big", "where": "child:1", "n": 9}
+    assert (error["message"], error["hint"]) == (
+        "the spell child failed: child:1: n is 9",
+        "less",
+    )
+    error = await _refusal(lua, "Spell.run('error({code = 5, details = 6})')")
+    assert error["details"] == {"code": "spell_runtime", "where": "spell:1"}
+
+
 async def test_a_name_finds_a_spell_of_the_project(lua, tmp_path):
     (tmp_path / "spells").mkdir()
     (tmp_path / "spells" / "twice.lua").write_text(
