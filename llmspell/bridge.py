@@ -18,7 +18,10 @@ from llmspell.suggestions import similar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+PAGE = "README.md"
+
 _WILDCARD = re.compile(r"[*?[]")
+_HEADING = re.compile(r"^### `(\w+[.:]\w+)\(", re.MULTILINE)
 
 # The globals that each bridge's Lua defines.
 BUILT_IN: dict[str, tuple[str, ...]] = {
@@ -61,6 +64,7 @@ class Bridge:
         name: First part of its effects' names.
         handlers: The handlers by full effect name.
         lua: Source of its Lua, or None.
+        page: Its reference page, which need not exist.
         globals: The globals it defines, if its Lua is to be loaded lazily at the first use of one.
         tags: Tags for listing and searching.
     """
@@ -75,8 +79,9 @@ class Bridge:
     ) -> None:
         self.name, self.globals, self.tags = name, globals, tags
         self.handlers: dict[str, Handler] = {}
-        self._folder = Path(module_file).parent
-        source = self._folder / f"{name}.lua"
+        folder = Path(module_file).parent
+        self.page = folder / PAGE
+        source = folder / f"{name}.lua"
         self.lua = source.read_text("utf-8") if source.is_file() else None
 
     @property
@@ -86,10 +91,9 @@ class Bridge:
     @cached_property
     def description(self) -> str:
         """Its purpose: the first paragraph of the README.md in its folder."""
-        readme = self._folder / "README.md"
-        if not readme.is_file():
+        if not self.page.is_file():
             return ""
-        paragraphs = readme.read_text("utf-8").split("\n\n")
+        paragraphs = self.page.read_text("utf-8").split("\n\n")
         first = next((p for p in paragraphs if p.strip() and not p.startswith(("#", "<"))), "")
         return " ".join(first.split())
 
@@ -177,6 +181,14 @@ class Bridges(Registry[Bridge]):
                 parts.append(LuaPart(name, source.read_text("utf-8"), global_names))
         own = [bridge for name, bridge in self._own.items() if "@" not in name]
         return parts + [LuaPart(b.name, b.lua, b.globals) for b in own if b.lua is not None]
+
+    def functions(self) -> list[str]:
+        """Return the functions for spells, as their pages name them: `State.get`, `agent:prompt`."""
+        folder = Path(import_module("llmspell.bridges").__path__[0])
+        pages = [folder / name / PAGE for name in BUILT_IN]
+        pages += [bridge.page for name, bridge in self._own.items() if "@" not in name]
+        texts = (page.read_text("utf-8") for page in pages if page.is_file())
+        return [name for text in texts for name in _HEADING.findall(text)]
 
     def handler(self, effect: str) -> Handler:
         """Return the handler of an effect.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from asyncio import CancelledError
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
@@ -23,11 +22,11 @@ from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.machine import Machine
 from llmspell.middleware import Middleware, compose
+from llmspell.misused_names import misuse_hint
 from llmspell.run_output import RunOutput
 from llmspell.spell import Spell
 from llmspell.spending.account import Account
 from llmspell.state.run_watches import RunWatches
-from llmspell.suggestions import did_you_mean
 from llmspell.tools.registry import Tools
 from llmspell.values import LuaFunction, Value
 
@@ -130,8 +129,8 @@ class Engine:
             # An error carries no line if all functions of its task ended in tail calls.
             error.where = error.where or spell.file
             error.source_line = error.source_line or spell.line_at(error.where)
-            if isinstance(error, SpellRuntimeError) and not error.hint:
-                error.hint = _similar_tool(error.message, self[Tools])
+            if isinstance(error, SpellRuntimeError):
+                error.hint = misuse_hint(error, self[Tools], self._bridges)
             if isinstance(error, LimitExceeded):
                 limit = {"limit": error.limit, "value": error.value, "where": error.where}
                 events.tell("limit.exceeded", {"run": self.id, **limit})
@@ -221,11 +220,3 @@ class Engine:
 async def _finish(calling: list[RunWatches | RunSubscriptions]) -> None:
     for callers in calling:
         await callers.finish()
-
-
-def _similar_tool(message: str, tools: Tools) -> str | None:
-    """Return a hint for a spell that called a missing global, such as a misspelled tool."""
-    missing = re.fullmatch(r"attempt to call a nil value \(global '(\w+)'\)", message)
-    if missing is None:
-        return None
-    return did_you_mean(missing[1], tools, otherwise="list the tools with: llmspell tools")

@@ -8,12 +8,13 @@ _SHORT = 3
 
 
 def similar(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """Return up to `most` known names that resemble this one, most similar first."""
+    """Return up to `most` known names that resemble this one, most similar first, in any case."""
     from difflib import get_close_matches  # lazy, since most runs never need it
 
     # The similarity required. In a name of three letters, one wrong letter is a third of it.
     least = 0.7 if len(name) > _SHORT else 0.65
-    return get_close_matches(name, list(known), n=most, cutoff=least)
+    by_lower = {one.lower(): one for one in known}
+    return [by_lower[one] for one in get_close_matches(name.lower(), by_lower, most, least)]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, otherwise: str, most: int = 1) -> str:

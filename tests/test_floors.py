@@ -76,6 +76,7 @@ FLOORS = {
     "llmspell.isolation": 4,
     "llmspell.metrics": 4,
     "llmspell.middleware": 4,
+    "llmspell.misused_names": 4,
     "llmspell.permissions.policy": 4,
     "llmspell.spell_download": 4,
     "llmspell.spell_lookup": 4,

@@ -6,6 +6,7 @@ local FILES <const> =
   "spells access files with tools, such as read_file{path = ...}, not with io, os.remove or os.rename"
 local STREAMS <const> = FILES .. "; Console.lines reads, Console.write writes"
 local CODE <const> = "spells load text with load and modules with require, not with dofile or loadfile"
+local WAIT <const> = "wait with Task.sleep(seconds)"
 local BYTECODE <const> = "string.dump does not exist, as bytecode cannot be loaded; keep the source text"
 
 -- By the description in Lua's error. Fields are those of os, string, math and table.
@@ -20,6 +21,8 @@ local hints = {
   ["global 'getfenv'"] = "getfenv is gone since Lua 5.2; the environment is the variable _ENV",
   ["global 'unpack'"] = "unpack is table.unpack since Lua 5.2",
   ["global 'warn'"] = "use Log.warn",
+  ["global 'sleep'"] = WAIT,
+  ["field 'sleep'"] = WAIT,
   ["field 'execute'"] = "spells run programs with run_program{program = ..., args = {...}}, not with os.execute",
   ["field 'exit'"] = "instead of os.exit, return from the spell or raise an error",
   ["field 'remove'"] = FILES,

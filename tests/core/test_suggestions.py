@@ -17,6 +17,8 @@ from llmspell.suggestions import did_you_mean, similar
         ("rnu", "run"),
         ("tll", "ttl"),
         ("grant", "grants"),
+        ("json", "JSON"),
+        ("ReadFile", "readfile"),
     ],
 )
 def test_a_near_name_is_suggested(name, known):
