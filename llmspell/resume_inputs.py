@@ -12,7 +12,7 @@ from llmspell.approvals import Approvals
 from llmspell.config import Project
 from llmspell.effect_paths import BESIDE
 from llmspell.errors import NobodyToAsk, NotApproved, ReplayError
-from llmspell.human import Approval, Person
+from llmspell.human import Person
 from llmspell.journal.records import RecordedRun
 from llmspell.limits import Budget, Limits, units
 from llmspell.permissions import KINDS, NOTHING, Grants
@@ -85,19 +85,27 @@ def approved_then(run: RecordedRun, spell: Spell) -> list[str]:
 
 
 async def approve_again(
+    journal: Path,
     run: RecordedRun,
-    recorded: Mapping[str, Approval],
     approvals: Approvals,
     person: Person | None,
+    *,
+    before: float = math.inf,
 ) -> list[str]:
     """Have imported approvals confirmed here, and return the paths of the approvals.
 
+    Only those among the leaves before the number `before` count.
+
     Raises:
+        JournalError: The journal is damaged.
         NotApproved: The person refused.
         NobodyToAsk: Nobody is available.
     """
     from shlex import quote
 
+    from llmspell.journal.imported_approvals import approved_elsewhere
+
+    recorded = approved_elsewhere(journal, run, before)
     for path, approval in recorded.items():
         what = approval.what
         if approvals.is_given(what):

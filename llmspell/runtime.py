@@ -337,7 +337,6 @@ class Runtime:
         """
         from llmspell import resume_inputs
         from llmspell.journal import rerun
-        from llmspell.journal.imported_approvals import approved_elsewhere
 
         journal = self._open_journal()
         recorded_run = rerun.find(journal, run)
@@ -345,9 +344,8 @@ class Runtime:
         spell = resume_inputs.spell_now(recorded_run, self.project)
         launch = await self._run_config.launch_again(recorded_run, spell)
         resume_inputs.check_tools(recorded_run, self.tools)
-        recorded = approved_elsewhere(journal.path, recorded_run)
         approved = await resume_inputs.approve_again(
-            recorded_run, recorded, launch.approvals, self._person
+            journal.path, recorded_run, launch.approvals, self._person
         )
         return await self._continue(recorded_run, launch, approved, unfinished, output, begun)
 
@@ -408,7 +406,6 @@ class Runtime:
         """
         from llmspell import resume_inputs
         from llmspell.journal import forking, rerun
-        from llmspell.journal.imported_approvals import approved_elsewhere
         from llmspell.providers.provider import ModelName
 
         for pair in (models or {}).items():
@@ -428,9 +425,8 @@ class Runtime:
         # The same spell probably calls again what it called after the step.
         called = plan.called if spell else None
         resume_inputs.check_tools(recorded_run, self.tools, called)
-        recorded = approved_elsewhere(journal.path, plan.run, plan.step.number)
         approved = await resume_inputs.approve_again(
-            plan.run, recorded, launch.approvals, self._person
+            journal.path, plan.run, launch.approvals, self._person, before=plan.step.number
         )
         forked = rerun.find(journal, forking.fork(journal, plan))
         result = await self._continue(forked, launch, approved, "again", output, begun)
