@@ -111,7 +111,7 @@ class Runs:
         person: Person | None,
         open_journal: Callable[[], Journal] | None,
         before: Account,
-        park: float | None = None,
+        park: float | None,
     ) -> None:
         """Store what the runs share.
 

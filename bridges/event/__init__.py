@@ -11,6 +11,7 @@ from llmspell.callback_tasks import problem_in_call
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events
+from llmspell.events.bus import SIZE, TIMEOUT
 from llmspell.events.event import Event, weight_of
 from llmspell.events.run_subscriptions import RunSubscriptions
 from llmspell.limits import NonNegativeSeconds, Seconds
@@ -21,8 +22,6 @@ log = logging.getLogger("llmspell.events")
 bridge = Bridge("event", __file__)
 
 MAX_BACKLOG = 10_000  # largest backlog of a subscription
-SIZE = 1000
-TIMEOUT = 30.0
 
 
 def _restore_published(effect: Effect, number: Value, ago: float) -> None:

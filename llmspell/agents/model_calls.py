@@ -86,7 +86,7 @@ class ModelCaller:
         attempt = 1
         while True:
             try:
-                return await self.once(request, self._stream)
+                return await self._ask_once(request)
             except ProviderError as error:
                 pause = _pause(error, attempt)
                 longest = PATIENCE if self._others else LONGEST
@@ -95,12 +95,13 @@ class ModelCaller:
             await self._effect.perform("task.sleep", seconds=pause)
             attempt += 1
 
-    async def once(self, request: ModelRequest, stream: Stream | None) -> ModelResponse:
+    async def _ask_once(self, request: ModelRequest) -> ModelResponse:
         """Perform a single request, and put its answer into the stream, if there is one.
 
         Raises:
             StreamStopped: The spell has stopped reading the stream.
         """
+        stream = self._stream
         if stream is None:
             return response_from_plain(_checked(await self._perform(request), request.model))
         await stream.wait_for_demand()

@@ -7,8 +7,6 @@ from itertools import count
 from llmspell import clock
 from llmspell.events.event import ROOM, Backlog, Event, weight_of
 from llmspell.events.subscriptions import (
-    SIZE,
-    TIMEOUT,
     Handler,
     HandlerSubscription,
     Overflow,
@@ -19,6 +17,8 @@ from llmspell.events.topics import check_topic
 from llmspell.frozen import Frozen
 from llmspell.values import Value, plain
 
+SIZE = 1000  # events in a backlog
+TIMEOUT = 30.0  # seconds for a handler
 HISTORY = 256  # events
 _ROUTES = 1024  # topics whose subscribers are cached
 _PARTS = frozenset({"capability", "hook", "middleware", "plugin", "subscriber"})

@@ -21,8 +21,6 @@ Handler = Callable[[Event], Awaitable[Any] | Any]
 Overflow = Literal["drop_oldest", "wait"]
 """What a full backlog does: drop its oldest event, or make publishers wait (back-pressure)."""
 
-SIZE = 1000  # events
-TIMEOUT = 30.0  # seconds
 FAILED = "subscriber.failed"  # the topic for failures of handlers
 
 Tell = Callable[[str, Value], None]
@@ -44,9 +42,7 @@ class Subscription:
         ended: Whether it receives no more events.
     """
 
-    def __init__(
-        self, pattern: str, *, size: int = SIZE, overflow: Overflow = "drop_oldest"
-    ) -> None:
+    def __init__(self, pattern: str, *, size: int, overflow: Overflow) -> None:
         """Create a subscription. Raises ValueError for an invalid pattern, size or overflow."""
         self._pattern = Pattern(pattern)
         if not isinstance(size, int) or size < 1:
@@ -206,10 +202,10 @@ class HandlerSubscription(Subscription):
         handler: Handler,
         *,
         tell: Tell,
-        size: int = SIZE,
-        overflow: Overflow = "drop_oldest",
-        weak: bool = False,
-        timeout: float | None = TIMEOUT,
+        size: int,
+        overflow: Overflow,
+        weak: bool,
+        timeout: float | None,
     ) -> None:
         super().__init__(pattern, size=size, overflow=overflow)
         if not callable(handler):

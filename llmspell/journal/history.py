@@ -86,7 +86,7 @@ class History:
         reader: Reader,
         *,
         stops: Collection[str] = (),
-        changes: str = "",
+        changes: str,
         last_turn: int | None = None,
     ) -> None:
         """Prepare the replay.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from llmspell.journal.rerun import answered
 from llmspell.values import Value
 
 
-def approved_elsewhere(
-    journal: Path, run: RecordedRun, before: float = math.inf
-) -> dict[str, Approval]:
+def approved_elsewhere(journal: Path, run: RecordedRun, before: float) -> dict[str, Approval]:
     """Return the approvals, by path, that were given elsewhere and not acted on there.
 
     Only the leaves before the number `before` count, for a fork that has no others.

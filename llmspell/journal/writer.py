@@ -24,7 +24,7 @@ CHECKPOINT = 4000  # rows in the write-ahead log before a checkpoint
 class Writer:
     """This process's only writing connection; the file is opened on first use."""
 
-    def __init__(self, path: Path, synchronous: str = "NORMAL") -> None:
+    def __init__(self, path: Path, synchronous: str) -> None:
         self.path, self._synchronous = path, synchronous
         self._db: sqlite3.Connection | None = None
         self._waiting: list[Row] = []

@@ -35,23 +35,19 @@ T = TypeVar("T")
 
 
 def request_from_plain(
-    value: Value,
-    *,
-    target: str = "model.request",
-    key: str | None = None,
-    known: tuple[Message, ...] = (),
+    value: Value, *, key: str | None = None, known: tuple[Message, ...] = ()
 ) -> ModelRequest:
     """Deserialize a request, and set its key.
 
     The `known` messages are reused if their plain form is the same, so that a long conversation is
-    not deserialized with every request. Raises InvalidArguments, which names `target`.
+    not deserialized with every request. Raises InvalidArguments.
     """
-    return _read(lambda fields: _request(fields, key, known), value, target)
+    return _read(lambda fields: _request(fields, key, known), value)
 
 
-def response_from_plain(value: Value, *, target: str = "model.request") -> ModelResponse:
-    """Deserialize a response. Raises InvalidArguments, which names `target`."""
-    return _read(_response, value, target)
+def response_from_plain(value: Value) -> ModelResponse:
+    """Deserialize a response. Raises InvalidArguments."""
+    return _read(_response, value)
 
 
 def message_from_plain(value: Value, *, target: str = "message") -> Message:
@@ -59,12 +55,12 @@ def message_from_plain(value: Value, *, target: str = "message") -> Message:
     return _read(_message, value, target)
 
 
-def usage_from_plain(value: Value, *, target: str = "model.request") -> Usage:
-    """Deserialize usage. Raises InvalidArguments, which names `target`."""
-    return _read(_usage, value, target)
+def usage_from_plain(value: Value) -> Usage:
+    """Deserialize usage. Raises InvalidArguments."""
+    return _read(_usage, value)
 
 
-def _read(reader: Callable[[Fields], T], value: Value, target: str) -> T:
+def _read(reader: Callable[[Fields], T], value: Value, target: str = "model.request") -> T:
     try:
         return reader(Fields(value, ""))
     except Malformed as problem:

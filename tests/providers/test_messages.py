@@ -263,8 +263,10 @@ def test_a_picture_or_file_has_one_source(kind, source):
 
 
 def test_a_malformed_response_is_named():
-    with pytest.raises(InvalidArguments, match=r"Hook: usage\.input_tokens must be a whole"):
-        response_from_plain({"message": USER, "usage": {"input_tokens": -1}}, target="Hook")
+    with pytest.raises(
+        InvalidArguments, match=r"model\.request: usage\.input_tokens must be a whole"
+    ):
+        response_from_plain({"message": USER, "usage": {"input_tokens": -1}})
 
 
 def test_a_message_alone():
