@@ -6,6 +6,7 @@ Python functions stand for the functions of a spell, indexed by the id of a `Lua
 import inspect
 from types import MappingProxyType
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,13 +17,14 @@ from llmspell.approvals import Approvals
 from llmspell.bridge import Bridge, Bridges
 from llmspell.concurrency import settled
 from llmspell.effects import Effect
+from llmspell.errors import LimitExceeded, ToolError
 from llmspell.events import Events
 from llmspell.hooks import Hooks
 from llmspell.journal.recording import Recording
 from llmspell.limits import Budget, Limits
-from llmspell.middleware import ORDER, compose
+from llmspell.middleware import ORDER, arrange, compose
 from llmspell.middleware.trace import Observers
-from llmspell.permissions import Grants, Permissions
+from llmspell.permissions import Grants, Need, Permissions
 from llmspell.providers.models import Models
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.spending.account import Account
@@ -103,6 +105,46 @@ class SmallRun:
 @pytest.fixture
 def new_run():
     return SmallRun
+
+
+@pytest.fixture
+def run_with(new_run):
+    """Creates a run, perhaps with more middleware, that has effects of its own; `done` is their work."""
+
+    def make(*extra):
+        run = new_run(order=arrange(extra), grants=Grants(net=("good.com",)))
+        run.done, run.hooks = [], run[Hooks]
+
+        @run.probe.effect()
+        async def double(n: int) -> int:
+            run.done.append(n)
+            return n * 2
+
+        @run.probe.effect()
+        def halve(n: int) -> int:
+            return n // 2
+
+        @run.probe.effect()
+        async def fail(kind: str = "tool") -> None:
+            raise {
+                "tool": ToolError("broken", retryable=True),
+                "limit": LimitExceeded("full", limit="effects", value=5),
+                "bug": KeyError("x"),
+            }[kind]
+
+        @run.probe.effect(needs=lambda effect: [("probe", Need("net", effect.bound["url"]))])
+        def fetch(url: str) -> str:
+            run.done.append(url)
+            return f"got {url}"
+
+        @run.probe.effect(deadline=lambda effect: effect.bound.get("most"))
+        async def wait(seconds: float, most: float | None = None) -> str:
+            await anyio.sleep(seconds)
+            return "slept"
+
+        return run
+
+    return make
 
 
 @pytest.fixture

@@ -18,44 +18,16 @@ from llmspell.errors import (
     ToolError,
 )
 from llmspell.events import Events
-from llmspell.hooks import Halt, Hooks, Modify, Replace
+from llmspell.hooks import Halt, Modify, Replace
 from llmspell.middleware import ORDER, arrange, compose
 from llmspell.middleware.trace import Observers
-from llmspell.permissions import Grants, Need
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def run(new_run):
-    run = new_run(grants=Grants(net=("good.com",)))
-    run.done = []
-
-    @run.probe.effect()
-    async def double(n: int) -> int:
-        run.done.append(n)
-        return n * 2
-
-    @run.probe.effect()
-    async def fail(kind: str = "tool") -> None:
-        raise {
-            "tool": ToolError("broken", retryable=True),
-            "limit": LimitExceeded("full", limit="effects", value=5),
-            "bug": KeyError("x"),
-        }[kind]
-
-    @run.probe.effect(needs=lambda effect: [("probe", Need("net", effect.bound["url"]))])
-    def fetch(url: str) -> str:
-        run.done.append(url)
-        return f"got {url}"
-
-    @run.probe.effect(deadline=lambda effect: effect.bound.get("most"))
-    async def wait(seconds: float, most: float | None = None) -> str:
-        await anyio.sleep(seconds)
-        return "slept"
-
-    run.hooks = run[Hooks]
-    return run
+def run(run_with):
+    return run_with()
 
 
 class Witness:

@@ -26,48 +26,8 @@ from llmspell.middleware.logs import Logging
 from llmspell.middleware.metrics import Metrics
 from llmspell.middleware.stack import Stack
 from llmspell.middleware.validate import Validate
-from llmspell.permissions import Grants, Need
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def run_with(new_run):
-    """A run with more middleware."""
-
-    def make(*extra):
-        run = new_run(order=arrange(extra), grants=Grants(net=("good.com",)))
-        run.done = []
-
-        @run.probe.effect()
-        async def double(n: int) -> int:
-            run.done.append(n)
-            return n * 2
-
-        @run.probe.effect()
-        def halve(n: int) -> int:
-            return n // 2
-
-        @run.probe.effect()
-        async def fail(kind: str = "tool") -> None:
-            raise {
-                "tool": ToolError("broken"),
-                "limit": LimitExceeded("full", limit="effects", value=5),
-                "bug": KeyError("x"),
-            }[kind]
-
-        @run.probe.effect(needs=lambda effect: [("probe", Need("net", effect.bound["url"]))])
-        def fetch(url: str) -> str:
-            return f"got {url}"
-
-        @run.probe.effect()
-        async def wait(seconds: float) -> str:
-            await anyio.sleep(seconds)
-            return "slept"
-
-        return run
-
-    return make
 
 
 async def test_a_plain_function_stands_around_every_effect(run_with):
