@@ -1,6 +1,7 @@
 import anthropic
 import httpx2
 import pytest
+from shared import answer_of
 
 from llmspell.errors import ProviderError
 from llmspell.providers.anthropic_messages import AnthropicMessages
@@ -35,15 +36,9 @@ SEARCH = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {
 
 async def asked(said, request=REQUEST, *, stream):
     """The response, and the deltas before it."""
-    server = FakeServer([said], key=KEY)
-    provider = AnthropicMessages(ENDPOINT, transport=server.transport(), max_retries=0)
-    try:
-        if not stream:
-            return await provider.complete(request), []
-        *deltas, response = [part async for part in provider.stream(request)]
-        return response, deltas
-    finally:
-        await provider.close()
+    transport = FakeServer([said], key=KEY).transport()
+    provider = AnthropicMessages(ENDPOINT, transport=transport, max_retries=0)
+    return await answer_of(provider, request, stream=stream)
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "streamed"])

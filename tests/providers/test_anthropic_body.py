@@ -1,7 +1,6 @@
 """Our requests beside those of Anthropic's own SDK, which is the authority on the format."""
 
 import json
-from collections.abc import Iterable
 
 import anthropic
 import httpx2
@@ -12,6 +11,7 @@ from conversations import conversations
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from shared import CITY, PDF, PNG, drained
 
 from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.anthropic_body import request_body
@@ -43,13 +43,6 @@ HAIKU, OLD, OPUS, SONNET, LLAMA = (
     "llama-4",
 )
 
-CITY = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-PNG, PDF = b"\x89PNG", b"%PDF-1.7"
 CACHED = {"cache_control": {"type": "ephemeral"}}
 HI = Message.of("user", "hi")
 
@@ -310,15 +303,6 @@ async def test_the_request_is_the_official_sdks(name, stream):
     assert ours.headers["anthropic-version"] == theirs.headers["anthropic-version"]
     # Theirs is in "authorization" since version 2; servers that speak the protocol know this one.
     assert ours.headers["x-api-key"] == "sk-ant-test"
-
-
-def drained(value):
-    """Pydantic checks an Iterable only as far as it is read."""
-    if isinstance(value, dict):
-        return {name: drained(item) for name, item in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [drained(item) for item in value]
-    return value
 
 
 @pytest.mark.parametrize("name", [n for n in CONVERSATIONS if n != "another server"])

@@ -6,6 +6,7 @@ The recordings are those langchain-anthropic is tested with. They are fetched, n
 import anthropic
 import httpx2
 import pytest
+from shared import answer_of
 
 from llmspell.providers.anthropic_content import conversation
 from llmspell.providers.anthropic_messages import AnthropicMessages
@@ -43,15 +44,10 @@ async def read_by_the_sdk(answer):
 
 async def read_by_us(answer):
     provider = AnthropicMessages(ENDPOINT, transport=transport(answer))
-    try:
-        if not answer.streamed:
-            return await provider.complete(REQUEST), None
-        parts = [part async for part in provider.stream(REQUEST)]
-    finally:
-        await provider.close()
-    shown = "".join([part.text for part in parts[:-1] if isinstance(part, TextDelta)])
-    assert isinstance(parts[-1], ModelResponse)
-    return parts[-1], shown
+    response, deltas = await answer_of(provider, REQUEST, stream=answer.streamed)
+    assert isinstance(response, ModelResponse)
+    shown = "".join([delta.text for delta in deltas if isinstance(delta, TextDelta)])
+    return response, shown if answer.streamed else None
 
 
 async def test_every_answer_says_what_the_official_sdk_reads(answers):

@@ -3,6 +3,7 @@ import base64
 import httpx2
 import pytest
 from google import genai
+from shared import answer_of
 
 from llmspell.errors import ProviderError
 from llmspell.providers.endpoints import Endpoint
@@ -39,13 +40,7 @@ OSLO, ROME = (ToolCall(i, "weather", {"city": c}) for i, c in (("t1", "Oslo"), (
 async def asked(said, request=REQUEST, *, stream):
     """The response, and the deltas before it."""
     provider = Gemini(ENDPOINT, transport=FakeServer([said], key=KEY).transport(), max_retries=0)
-    try:
-        if not stream:
-            return await provider.complete(request), []
-        *deltas, response = [part async for part in provider.stream(request)]
-        return response, deltas
-    finally:
-        await provider.close()
+    return await answer_of(provider, request, stream=stream)
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "streamed"])

@@ -11,6 +11,7 @@ from google import genai
 from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
+from shared import CITY, PDF, PNG, WAV
 
 from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.endpoints import Endpoint
@@ -36,13 +37,6 @@ from llmspell.testing.fakes import FakeServer
 GOOGLE = Endpoint("google", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY", "key")
 FLASH, OLD, PRO = "gemini-3.8-flash", "gemini-2.5-flash", "gemini-2.5-pro"
 
-CITY = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-PNG, PDF, WAV = b"\x89PNG", b"%PDF-1.7", b"RIFF"
 HI = Message.of("user", "hi")
 SIGNATURE = base64.b64encode(b"thought").decode()
 

@@ -6,6 +6,7 @@ The recordings are those an instrumentation of the SDK is tested with. They are 
 import httpx2
 import pytest
 from google import genai
+from shared import answer_of
 
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.gemini import Gemini
@@ -46,13 +47,9 @@ async def read_by_the_sdk(answer):
 
 async def read_by_us(answer):
     provider = Gemini(ENDPOINT, transport=transport(answer))
-    try:
-        if not answer.streamed:
-            return await provider.complete(REQUEST), None
-        *deltas, response = [part async for part in provider.stream(REQUEST)]
-    finally:
-        await provider.close()
-    return response, "".join([delta.text for delta in deltas if isinstance(delta, TextDelta)])
+    response, deltas = await answer_of(provider, REQUEST, stream=answer.streamed)
+    shown = "".join([delta.text for delta in deltas if isinstance(delta, TextDelta)])
+    return response, shown if answer.streamed else None
 
 
 def parts_of(chunks):

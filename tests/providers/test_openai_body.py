@@ -1,7 +1,6 @@
 """Our requests beside those of OpenAI's own SDK, which is the authority on the format."""
 
 import json
-from collections.abc import Iterable
 
 import httpx2
 import openai
@@ -11,6 +10,7 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 from pydantic import TypeAdapter
+from shared import CITY, PDF, PNG, WAV, drained
 
 from llmspell.errors import InvalidArguments
 from llmspell.providers.endpoints import Endpoint
@@ -33,14 +33,6 @@ from llmspell.providers.quirks import Quirks
 OPENAI_QUIRKS = Quirks(max_tokens_field="max_completion_tokens")
 OPENAI = Endpoint("openai", "https://api.openai.com/v1", quirks=OPENAI_QUIRKS)
 PLAIN = Endpoint("test", "http://localhost/v1")
-
-CITY = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-PNG, PDF, WAV = b"\x89PNG", b"%PDF-1.7", b"RIFF"
 
 CONVERSATIONS = {
     "text": (
@@ -294,15 +286,6 @@ async def test_the_streaming_body_is_the_official_sdks(provider_at):
     assert ours == theirs
     checked = TypeAdapter(CompletionCreateParamsStreaming).validate_python(ours)
     assert drained(checked) == ours
-
-
-def drained(value):
-    """Pydantic checks an Iterable only as far as it is read."""
-    if isinstance(value, dict):
-        return {name: drained(item) for name, item in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [drained(item) for item in value]
-    return value
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)

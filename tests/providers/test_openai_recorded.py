@@ -7,6 +7,7 @@ import openai
 import pytest
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
+from shared import answer_of
 
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import Message, ModelRequest, TextDelta, ToolCallDelta, Usage
@@ -44,13 +45,7 @@ def sdk_at(exchange):
 async def ours(kind, exchange):
     """The answer as we read it, and the deltas if it was streamed."""
     provider = kind(ENDPOINT, transport=replying(exchange), max_retries=0)
-    try:
-        if not exchange.streamed:
-            return await provider.complete(REQUEST), []
-        *deltas, whole = [part async for part in provider.stream(REQUEST)]
-        return whole, deltas
-    finally:
-        await provider.close()
+    return await answer_of(provider, REQUEST, stream=exchange.streamed)
 
 
 def joined(deltas):

@@ -10,6 +10,7 @@ from openai.types.responses.response_create_params import (
     ResponseCreateParamsStreaming,
 )
 from pydantic import TypeAdapter
+from shared import CITY, PDF, PNG
 
 from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.deserialization import response_from_plain
@@ -39,13 +40,6 @@ OPENAI = Endpoint(
 )
 REQUEST = ModelRequest("openai/gpt", (Message.of("user", "hi"),))
 
-CITY = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}},
-    "required": ["city"],
-    "additionalProperties": False,
-}
-PNG, PDF = b"\x89PNG", b"%PDF-1.7"
 KEPT = {"store": False, "include": ["reasoning.encrypted_content"]}
 THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
 SEARCH = {
