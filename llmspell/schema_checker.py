@@ -231,12 +231,15 @@ class _Check:
         if _is_number(value) and not _is_multiple(value, wanted):
             yield self._problem(path, value, f"is not a multiple of {wanted}")
 
-    # Values in a hashable form: two are equal when JSON Schema says that the values are.
+    # Values in a hashable form: two are equal when JSON Schema says that the values are. Numbers become
+    # texts, since any number of them may be chosen to have the same hash.
 
     def _frozen(self, value: Value) -> Any:
         self._pay(1)
         if isinstance(value, bool):
             return bool, value
+        if isinstance(value, (int, float)):
+            return int, f"{int(value):x}" if value % 1 == 0 else float(value).hex()
         if isinstance(value, list):
             return tuple(map(self._frozen, value))
         if isinstance(value, dict):

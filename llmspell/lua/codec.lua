@@ -2,13 +2,14 @@
 -- described in codec.py, its counterpart.
 
 local part = ...
-local config = part("config")
+local config, is_overdue = part("config"), part("guard").is_overdue
 local next, type, rawget, rawlen, rawequal = next, type, rawget, rawlen, rawequal
-local error, setmetatable = error, setmetatable
+local setmetatable = setmetatable
 local pack, unpack, byte = string.pack, string.unpack, string.byte
 local concat, math_type = table.concat, math.type
 
 local MAX_BYTES, MAX_DEPTH <const>, COST <const> = config.message, 64, 16
+local MAX_NUMBER_KEYS <const> = 1 << 15 -- see codec.py
 local EMPTY <const> = 48 -- an empty table, as a byte
 local SIMPLE <const> = MAX_BYTES > 10000 and 20 or 0 -- pieces of names and values in a simple request
 
@@ -26,9 +27,17 @@ local functions, last_function = {}, 0
 -- The outbox: the pieces of this turn's message. The pieces of one value can be removed again.
 local pieces, count = {}, 1 -- the first place is for `take`
 local budget = 0 -- bytes the current value may still take; small values count as their cost to the host
+local number_keys = 0 -- in the current value
 
-local function too_large()
-  error("value too large to pass to the host (limit message = " .. MAX_BYTES .. " bytes)", 0)
+local function refuse(why, detail)
+  part("refusals").refuse_value(why, detail)
+end
+
+-- The keys of a table may be chosen such that Lua takes long to find each, while no hook runs.
+local function pace(entries)
+  if entries & 255 == 0 and is_overdue() then
+    refuse("overdue")
+  end
 end
 
 local function put(piece)
@@ -43,6 +52,7 @@ local function is_list(t, length)
       return false
     end
     found = found + 1
+    pace(found)
   end
   return found == length
 end
@@ -58,7 +68,7 @@ end
 
 local function encode_table(t, depth)
   if depth > MAX_DEPTH then
-    error("table nested too deeply to pass to the host, or cyclic", 0)
+    refuse("depth")
   end
   local length = rawlen(t)
   if length > 0 and is_list(t, length) then
@@ -67,10 +77,18 @@ local function encode_table(t, depth)
     return put("0")
   end
   put("T")
+  local entries = 0
   for k, v in next, t do
+    entries = entries + 1
+    pace(entries)
     local kind = type(k)
-    if kind ~= "string" and kind ~= "number" then
-      error("a table with a " .. kind .. " as key cannot be passed to the host", 0)
+    if kind == "number" then
+      number_keys = number_keys + 1
+    elseif kind ~= "string" then
+      refuse("key", kind)
+    end
+    if number_keys > MAX_NUMBER_KEYS then
+      refuse("number_keys", MAX_NUMBER_KEYS)
     end
     encode(k, depth + 1)
     encode(v, depth + 1)
@@ -95,17 +113,11 @@ local function encode_string(v)
   put(piece)
 end
 
-local function lend(fn)
-  last_function = last_function + 1
-  functions[last_function] = fn
-  put(pack("<c1i8", "F", last_function))
-end
-
 function encode(v, depth)
   local kind = type(v)
   budget = budget - (kind == "string" and #v + COST or COST)
   if budget < 0 then
-    too_large()
+    refuse("size", MAX_BYTES)
   end
   if kind == "string" then
     encode_string(v)
@@ -122,16 +134,18 @@ function encode(v, depth)
   elseif kind == "nil" then
     put("n")
   elseif kind == "function" then
-    lend(v)
+    last_function = last_function + 1
+    functions[last_function] = v
+    put(pack("<c1i8", "F", last_function))
   else
-    error("a " .. kind .. " cannot be passed to the host", 0)
+    refuse("kind", kind)
   end
 end
 
 -- Appends a value to the outbox and returns the cost in instructions. On an error the caller must
 -- `forget` what was appended since `mark`.
 local function put_value(v)
-  budget = MAX_BYTES
+  budget, number_keys = MAX_BYTES, 0
   encode(v, 1)
   return (MAX_BYTES - budget) // COST
 end
@@ -220,8 +234,10 @@ local function decode_list(s, at)
 end
 
 local function decode_table(s, at)
-  local t = {}
+  local t, entries = {}, 0
   while byte(s, at) ~= 101 do -- e
+    entries = entries + 1
+    pace(entries)
     local key, value
     key, at = decode(s, at)
     value, at = decode(s, at)
@@ -254,7 +270,7 @@ function decode(s, at)
     id, at = unpack("<i8", s, at + 1)
     return functions[id], at
   end
-  error("malformed message from the host", 0)
+  refuse("message")
 end
 
 return {
@@ -267,10 +283,5 @@ return {
   forget = forget,
   take = take,
   decode = decode,
-  lent = function(id)
-    return functions[id]
-  end,
-  release = function(id)
-    functions[id] = nil
-  end,
+  functions = functions,
 }

@@ -12,6 +12,9 @@ A value is a tag followed by its content; all integers are little-endian:
     F                64-bit integer, below 2^32: a reference to a function of the spell
 
 Decoding trusts nothing: the bytes may come from a process that a hostile spell has taken over.
+
+Python finds strings by a secret hash, but numbers by their own values, which can be chosen such that
+each insertion into a dict looks at all entries. So the numbers that are keys are limited.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ from struct import Struct
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
 
 _KEYS = frozenset({str, int, float, bytes})
+MAX_NUMBER_KEYS = 1 << 15
+"""The limit for keys in one value that are numbers, see the module. Lists have none."""
 
 _COUNT, _INTEGER, _FLOAT = Struct("<I"), Struct("<q"), Struct("<d")
 _pack_count, _pack_integer, _pack_float = _COUNT.pack, _INTEGER.pack, _FLOAT.pack
@@ -34,6 +39,16 @@ _MAX_NAMES, _LONGEST_NAME = 1000, 40
 
 class MalformedMessage(Exception):
     """The bytes are not something that an intact kernel sends."""
+
+
+class Found:
+    """What `decode` finds in values: the functions, and how many more keys may be numbers."""
+
+    __slots__ = ("functions", "number_keys_left")
+
+    def __init__(self, number_keys: float = MAX_NUMBER_KEYS) -> None:
+        self.functions: list[LuaFunction] = []
+        self.number_keys_left = number_keys
 
 
 def encode(value: Value, limit: int = 1 << 26) -> bytes:
@@ -137,11 +152,9 @@ def _key(key: Value) -> bytes:
 
 
 def decode(  # noqa: PLR0911 - one return per tag
-    data: bytes, at: int, functions: list[LuaFunction], depth: int = 0
+    data: bytes, at: int, found: Found, depth: int = 0
 ) -> tuple[Value, int]:
-    """Decode the value at a position; return it and the position after it.
-
-    References to functions are appended to `functions`.
+    """Decode the value at a position, adding to `found`; return it and the position after it.
 
     Raises:
         MalformedMessage, struct.error, IndexError: There is no complete value at that position.
@@ -153,11 +166,11 @@ def decode(  # noqa: PLR0911 - one return per tag
     if tag == 0x69:  # i
         return _integer_at(data, at)[0], at + 8
     if tag == 0x54:  # T
-        return _table(data, at, functions, depth)
+        return _table(data, at, found, depth)
     if tag == 0x30:  # 0
         return [], at
     if tag == 0x41:  # A
-        return _list(data, at, functions, depth)
+        return _list(data, at, found, depth)
     if tag == 0x6E:  # n
         return None, at
     if tag == 0x74:  # t
@@ -171,7 +184,7 @@ def decode(  # noqa: PLR0911 - one return per tag
         if number >> 32:
             raise MalformedMessage(f"no function has the number {number}")
         function = LuaFunction(number)
-        functions.append(function)
+        found.functions.append(function)
         return function, at + 8
     raise MalformedMessage(f"unknown tag {tag}")
 
@@ -187,30 +200,35 @@ def _text(data: bytes, at: int) -> tuple[str | bytes, int]:
         return text, end
 
 
-def _list(
-    data: bytes, at: int, functions: list[LuaFunction], depth: int
-) -> tuple[list[Value], int]:
+def _list(data: bytes, at: int, found: Found, depth: int) -> tuple[list[Value], int]:
     count = _count_at(data, at)[0]
     _enter(depth)
     at += 4
     items = []
     for _ in range(count):
-        item, at = decode(data, at, functions, depth + 1)
+        item, at = decode(data, at, found, depth + 1)
         items.append(item)
     return items, at
 
 
-def _table(
-    data: bytes, at: int, functions: list[LuaFunction], depth: int
-) -> tuple[dict[Value, Value], int]:
+def _table(data: bytes, at: int, found: Found, depth: int) -> tuple[dict[Value, Value], int]:
     _enter(depth)
     table: dict[Value, Value] = {}
     while data[at] != 0x65:  # e
-        key, at = decode(data, at, functions, depth + 1)
-        if type(key) not in _KEYS or key != key:  # noqa: PLR0124 - NaN
-            raise MalformedMessage(f"a {type(key).__name__} as key")
-        table[key], at = decode(data, at, functions, depth + 1)
+        key, at = decode(data, at, found, depth + 1)
+        if type(key) is not str:
+            _check_key(key, found)
+        table[key], at = decode(data, at, found, depth + 1)
     return table, at + 1
+
+
+def _check_key(key: Value, found: Found) -> None:
+    if type(key) not in _KEYS or key != key:  # noqa: PLR0124 - NaN
+        raise MalformedMessage(f"a {type(key).__name__} as key")
+    if type(key) is not bytes:
+        found.number_keys_left -= 1
+        if found.number_keys_left < 0:
+            raise MalformedMessage("too many numbers as keys")
 
 
 def _enter(depth: int) -> None:

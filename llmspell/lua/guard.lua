@@ -27,7 +27,7 @@ local now = config.clock and os.clock or os.time
 local UNSEEN <const> = config.clock and 5000 or 1000
 
 local LARGE <const> = 1 << 16 -- bytes of a string
-local OUT_OF_MEMORY <const> = "not enough memory"
+local OUT_OF_MEMORY <const>, OVERDUE <const> = "not enough memory", "time limit exceeded"
 local KILL = {}
 
 local fuel, next_look = huge, 0 -- what is left, and the amount at which to look at the clock
@@ -67,16 +67,21 @@ local function kill(name, message, here)
   raise()
 end
 
+-- Whether the turn has taken too long.
+local function is_overdue()
+  local at = now()
+  since = since or at
+  return at - since > patience
+end
+
 local function look()
   if limit then
     return raise()
   elseif fuel < 0 then
     return kill("instructions", "instruction limit exceeded")
   end
-  local at = now()
-  since = since or at
-  if at - since > patience then
-    return kill("time", "time limit exceeded")
+  if is_overdue() then
+    return kill("time", OVERDUE)
   end
   next_look = fuel > UNSEEN and fuel - UNSEEN or 0
 end
@@ -160,6 +165,8 @@ local function check(err, here)
     raise()
   elseif err == OUT_OF_MEMORY then
     kill("memory", "memory limit exceeded", here)
+  elseif err == OVERDUE then
+    kill("time", OVERDUE)
   end
   charge(PERIOD // 10)
   return without_place(err)
@@ -196,7 +203,7 @@ end
 
 guard.charge, guard.check, guard.fail, guard.kill = charge, check, fail, kill
 guard.pcall, guard.protected = guarded_pcall, protected
-guard.watch, guard.where = watch, where
+guard.is_overdue, guard.look, guard.watch, guard.where = is_overdue, look, watch, where
 
 function guard.fuel()
   return fuel

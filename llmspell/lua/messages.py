@@ -19,11 +19,12 @@ effect outstanding, so replies are addressed to the task.
 
 from __future__ import annotations
 
+import math
 import struct
 from struct import Struct
 from typing import NamedTuple, Protocol
 
-from llmspell.lua.codec import MalformedMessage, decode, encode
+from llmspell.lua.codec import Found, MalformedMessage, decode, encode
 from llmspell.values import LuaFunction, Value, as_text
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
@@ -148,23 +149,24 @@ class Reader:
         if kind == _CANCEL:
             self._receiver.cancelled(number)
             return at
-        value, at = decode(message, at, [])
+        found = Found()
+        value, at = decode(message, at, found)
         if kind == _RETURNED:
             self._receiver.returned(number, value)
             return at
         if kind == _FAILED:
-            text, at = decode(message, at, [])
-            traceback, at = decode(message, at, [])
-            where, at = decode(message, at, [])
-            hint, at = decode(message, at, [])
+            text, at = decode(message, at, found)
+            traceback, at = decode(message, at, found)
+            where, at = decode(message, at, found)
+            hint, at = decode(message, at, found)
             optional = (None if text is None else as_text(text) for text in (where, hint))
             failure = Failure(value, as_text(text), as_text(traceback), *optional)
             self._receiver.failed(number, failure)
             return at
         if kind == _KILLED:
-            reason, at = decode(message, at, [])
-            where, at = decode(message, at, [])
-            traceback, at = decode(message, at, [])
+            reason, at = decode(message, at, found)
+            where, at = decode(message, at, found)
+            traceback, at = decode(message, at, found)
             shown = None if where is None else as_text(where)
             self._kill = Kill(as_text(value), as_text(reason), shown, as_text(traceback or ""))
             return at
@@ -175,12 +177,12 @@ class Reader:
         head = message[at:end]
         task, path, name = self._heads.get(head) or self._learn(head)
         number = _long_at(message, end)[0]
-        functions: list[LuaFunction] = []
+        found = Found()
         args: Value = []
         at = end + 5
         if message[end + 4] != _EMPTY:  # many effects have no arguments
-            args, at = decode(message, end + 4, functions)
-        self._receiver.requested(task, f"{path}/{number}", name, args, functions)
+            args, at = decode(message, end + 4, found)
+        self._receiver.requested(task, f"{path}/{number}", name, args, found.functions)
         return at
 
     def _learn(self, head: bytes) -> tuple[int, str, str]:
@@ -273,7 +275,7 @@ def called(message: bytes) -> tuple[LuaFunction, list[Value]]:
     """Return the function that a call message calls, and its arguments."""
     at = 7 + _short_at(message, 5)[0]
     function = LuaFunction(_FUNCTION.unpack_from(message, at)[0])
-    return function, decode(message, at + _FUNCTION.size, [])[0]
+    return function, decode(message, at + _FUNCTION.size, Found(math.inf))[0]
 
 
 def _with_length(length: Struct, data: bytes) -> bytes:

@@ -3,7 +3,7 @@
 local part = ...
 local codec, scheduler = part("codec"), part("scheduler")
 local sunpack = string.unpack
-local decode, reply = codec.decode, scheduler.reply
+local decode, functions, reply = codec.decode, codec.functions, scheduler.reply
 
 local REFUSAL <const>, CALL <const>, RELEASE <const>, ABORT <const>, KILL <const> = 2, 3, 4, 5, 6
 
@@ -16,9 +16,9 @@ return function(kind, number, message, at)
     local path, id, args
     path, id, at = sunpack("<s2i8", message, at)
     args, at = decode(message, at)
-    scheduler.start(path, nil, codec.lent(id), args, number)
+    scheduler.start(path, nil, functions[id], args, number)
   elseif kind == RELEASE then
-    codec.release(number)
+    functions[number] = nil
   elseif kind == ABORT then
     scheduler.abort(number)
   elseif kind == KILL then

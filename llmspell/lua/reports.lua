@@ -22,11 +22,18 @@ local function describe(e)
   return { value = e, text = text, where = guard.where(), traceback = stack, hint = part("hints")(text) }
 end
 
--- Describes the failure of a coroutine that neither returned nor raised an ordinary error.
-local function unusual(co, message)
+-- Describes the failure of a coroutine that yielded something unexpected, or whose error handler failed or
+-- had no stack left: then something was `raised`.
+local function unusual(co, raised)
+  local message = raised and tostring(raised) or "attempt to yield from outside a coroutine"
   local stack = traceback(co)
   close(co)
   return { value = message, text = message, traceback = stack }
+end
+
+local function cancelled()
+  local value = part("errors").new("cancelled", "the task was cancelled")
+  return { value = value, text = "cancelled", traceback = "" }
 end
 
 local function failed(call, failure)
@@ -42,4 +49,4 @@ local function failed(call, failure)
   put_value(failure.hint and shortened(failure.hint))
 end
 
-return { describe = describe, failed = failed, unusual = unusual }
+return { cancelled = cancelled, describe = describe, failed = failed, unusual = unusual }

@@ -15,7 +15,6 @@
 
 local part = ...
 local guard, parking, codec = part("guard"), part("parking"), part("codec")
-local tostring = part("basics").tostring
 local create, park, PARK = parking.create, parking.park, parking.PARK
 local resume, close, yield = coroutine.resume, coroutine.close, coroutine.yield
 local put, put_value, put_request, mark, forget =
@@ -136,6 +135,10 @@ local function report(call, task)
   local ok, message = pcall(put_value, result)
   if not ok then
     forget(since)
+    message = guard.check(message)
+    if guard.dead then
+      return
+    end
     part("reports").failed(call, { value = message, text = "the result: " .. message, traceback = "" })
   end
 end
@@ -168,8 +171,7 @@ local function dispose(task)
     guard.kill("memory", "memory limit exceeded")
   end
   task.observed = true
-  task.failure =
-    { value = part("errors").new("cancelled", "the task was cancelled"), text = "cancelled", traceback = "" }
+  task.failure = part("reports").cancelled()
   settle(task)
 end
 
@@ -234,8 +236,12 @@ local function request(task, name, args)
   local ok, cost = pcall(try_request, task, name, args)
   if not ok then
     forget(since)
-    part("refusals").answer(task, name, cost)
-    return enqueue(task)
+    if part("refusals").answer(task, name, cost) then
+      return enqueue(task)
+    end
+    first, task.state = first - 1, "ready" -- it ends the run
+    queue[first] = task
+    return
   elseif cost > MIN_CHARGE then
     task.request_cost = cost
   end
@@ -277,13 +283,9 @@ local function ended(task, alive, tag, ok, result)
   local raised = not alive and tag or tag == DONE and result
   if raised == OUT_OF_MEMORY then
     return guard.kill("memory", "memory limit exceeded")
-  elseif not raised then
-    task.failure = part("reports").unusual(task.co, "attempt to yield from outside a coroutine")
-  elseif type(raised) == "table" and raised.traceback then
-    task.failure = raised
-  else -- the error handler itself failed, or the stack was exhausted
-    task.failure = part("reports").unusual(task.co, tostring(raised))
   end
+  local described = type(raised) == "table" and raised.traceback
+  task.failure = described and raised or part("reports").unusual(task.co, raised)
   settle(task)
 end
 

@@ -4,7 +4,8 @@
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
 local type, rawget, pcall, min, max = type, rawget, pcall, math.min, math.max
-local sort, move, unpack, raw_metatable = table.sort, table.move, table.unpack, debug.getmetatable
+local sort, unpack, raw_metatable = table.sort, table.unpack, debug.getmetatable
+local moved = part("spans").moved
 local charge, fail = guard.charge, guard.fail
 local length, settled, wrong_type, bad =
   arguments.length, arguments.settled, arguments.wrong_type, arguments.bad
@@ -83,18 +84,6 @@ local function merge_sort(items, n, before)
   return from
 end
 
--- Copies the first n items, in C where that calls no metamethods.
-local function copy(from, to, n)
-  if not raw_metatable(from) and not raw_metatable(to) then
-    charge(n // 4)
-    return move(from, 1, n, 1, to)
-  end
-  for i = 1, n do
-    to[i] = from[i]
-  end
-  return to
-end
-
 return function(t, before)
   if type(t) ~= "table" then
     wrong_type(t, "table", 1, "sort")
@@ -107,12 +96,12 @@ return function(t, before)
   elseif before ~= nil and type(before) ~= "function" then
     wrong_type(before, "function", 2, "sort")
   end
-  local items = copy(t, {}, n)
+  local items = moved(t, 1, n, 1, {})
   if not before and suits_c(items, n) then
     charge(5 * n)
     settled("sort", pcall(sort, items))
   else
     items = merge_sort(items, n, before or less)
   end
-  copy(items, t, n)
+  moved(items, 1, n, 1, t)
 end

@@ -5,14 +5,15 @@
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
 local type, select, pcall, rawlen, rawget, rawequal = type, select, pcall, rawlen, rawget, rawequal
-local concat, insert, remove, move = table.concat, table.insert, table.remove, table.move
-local unpack, min = table.unpack, math.min
+local concat, move, unpack = table.concat, table.move, table.unpack
+local min, max = math.min, math.max
 local raw_metatable, maxinteger = debug.getmetatable, math.maxinteger
-local charge, fail, noticed = guard.charge, guard.fail, guard.noticed
+local charge, look, fail, noticed = guard.charge, guard.look, guard.fail, guard.noticed
 local text, integer, length = arguments.text, arguments.integer, arguments.length
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 
 local MAX_RANGE <const>, MAX_UNPACKED <const> = 1e7, 1e6
+local AT_ONCE <const> = 100 -- values that C moves between two looks at the clock
 
 local function expect_table(t, position, callee)
   if type(t) ~= "table" then
@@ -39,11 +40,35 @@ local function gather(t, i, j)
   return items
 end
 
--- Shifting asks C for the length a second time, and __len might answer differently.
 local function refuse_len(t, callee)
-  if rawget(raw_metatable(t), "__len") ~= nil then
+  local metatable = raw_metatable(t)
+  if metatable and rawget(metatable, "__len") ~= nil then
     fail("'" .. callee .. "' cannot shift the elements of a table with __len")
   end
+end
+
+-- Moves as table.move does, its arguments checked. C moves only some values at a time: the keys of a table
+-- may be chosen such that Lua takes a millisecond to find each.
+local function moved(from, i, j, at, to)
+  local first, last, step = 0, j - i, 1
+  if rawequal(from, to) and at > i and at <= j then -- do not overwrite what is still to be moved
+    first, last, step = last, first, -1
+  end
+  if raw_metatable(from) or raw_metatable(to) then
+    for offset = first, last, step do
+      to[at + offset] = from[i + offset]
+    end
+    return to
+  end
+  for offset = first, last, step * AT_ONCE do
+    local other = step > 0 and min(offset + AT_ONCE - 1, last) or max(offset - AT_ONCE + 1, last)
+    local low = min(offset, other)
+    local n = max(offset, other) - low
+    charge(n // 4)
+    look()
+    move(from, i + low, i + low + n, at + low, to)
+  end
+  return to
 end
 
 local function concatenated(ok, result)
@@ -69,14 +94,8 @@ local function spell_concat(t, separator, i, j)
 end
 
 local function shift_up(t, position, n, value)
-  if not raw_metatable(t) then
-    charge((n - position) // 4)
-    return insert(t, position, value)
-  end
   refuse_len(t, "insert")
-  for i = n, position + 1, -1 do
-    t[i] = t[i - 1]
-  end
+  moved(t, position, n - 1, position + 1, t)
   t[position] = value
 end
 
@@ -100,15 +119,9 @@ local function spell_insert(t, ...)
 end
 
 local function shift_down(t, position, n)
-  if not raw_metatable(t) then
-    charge((n - position) // 4)
-    return remove(t, position)
-  end
   refuse_len(t, "remove")
   local value = t[position]
-  for i = position, n - 1 do
-    t[i] = t[i + 1]
-  end
+  moved(t, position + 1, n, position, t)
   t[n] = nil
   return value
 end
@@ -146,17 +159,9 @@ local function spell_move(from, i, j, at, to)
     bad(4, "move", "destination wrap around")
   end
   if not raw_metatable(from) and not raw_metatable(to) then
-    charge(count(i, j, "too many elements to move") // 4)
-    return move(from, i, j, at, to)
+    count(i, j, "too many elements to move")
   end
-  local first, last, step = 0, j - i, 1
-  if rawequal(from, to) and at > i and at <= j then -- do not overwrite what is still to be moved
-    first, last, step = last, first, -1
-  end
-  for offset = first, last, step do
-    to[at + offset] = from[i + offset]
-  end
-  return to
+  return moved(from, i, j, at, to)
 end
 
 local function spell_unpack(t, i, j)
@@ -170,6 +175,8 @@ local function spell_unpack(t, i, j)
     fail("too many results to unpack")
   elseif type(t) ~= "table" or raw_metatable(t) then
     t = gather(t, i, j)
+  elseif n > AT_ONCE then
+    t, i, j = moved(t, i, j, 1, {}), 1, n
   end
   charge(n // 4)
   return unpack(t, i, j)
@@ -180,6 +187,7 @@ return {
   concatenated = concatenated,
   insert = spell_insert,
   move = spell_move,
+  moved = moved,
   remove = spell_remove,
   unpack = spell_unpack,
 }

@@ -131,4 +131,6 @@ def _broken(error: Exception) -> Kill:
     """Return why the root coroutine itself failed, such as for lack of memory."""
     if isinstance(error, MemoryError):
         return Kill("memory", "memory limit exceeded", None, "")
+    if str(error) == "time limit exceeded":  # while it read what the host passed, see guard.lua
+        return Kill("time", str(error), None, "")
     return Kill("kernel", f"the kernel failed: {error}", None, "")

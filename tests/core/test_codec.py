@@ -7,14 +7,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from plain_values import named, nested, values
 
-from llmspell.lua.codec import MalformedMessage, decode, encode
+from llmspell.lua.codec import MAX_NUMBER_KEYS, Found, MalformedMessage, decode, encode
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain
 
 BROKEN = (MalformedMessage, struct.error, IndexError)  # what `decode` says it raises
 
 
 def decoded(data):
-    value, end = decode(data, 0, [])
+    value, end = decode(data, 0, Found())
     assert end == len(data)
     return value
 
@@ -32,7 +32,7 @@ def test_types_are_kept_too(value):
 @given(values, st.binary(max_size=5), st.binary(max_size=5))
 def test_a_value_may_stand_anywhere(value, before, after):
     data = before + encode(value) + after
-    assert decode(data, len(before), []) == (value, len(data) - len(after))
+    assert decode(data, len(before), Found()) == (value, len(data) - len(after))
 
 
 def test_nan_crosses_as_a_value():
@@ -72,10 +72,10 @@ def test_lone_surrogates_cross_as_the_bytes_they_are():
 
 
 def test_functions_are_numbers_and_are_listed():
-    met = []
-    value, _ = decode(encode({"f": LuaFunction(3), "g": [LuaFunction(2**32 - 1)]}), 0, met)
-    assert [f.id for f in met] == [3, 2**32 - 1]
-    assert value["f"] is met[0]
+    found = Found()
+    value, _ = decode(encode({"f": LuaFunction(3), "g": [LuaFunction(2**32 - 1)]}), 0, found)
+    assert [f.id for f in found.functions] == [3, 2**32 - 1]
+    assert value["f"] is found.functions[0]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ noise = st.lists(tags | counts | st.binary(max_size=9), max_size=60).map(b"".joi
 @example(b"F" + b"\xff" * 8)
 def test_noise_is_a_plain_value_or_malformed(data):
     try:
-        value, end = decode(data, 0, [])
+        value, end = decode(data, 0, Found())
     except BROKEN:
         return
     assert end <= len(data)
@@ -154,7 +154,7 @@ def test_a_value_cut_short_is_malformed(value, data):
     whole = encode(value)
     cut = data.draw(st.integers(0, len(whole) - 1))
     with pytest.raises(BROKEN):
-        decode(whole[:cut], 0, [])
+        decode(whole[:cut], 0, Found())
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,16 @@ def test_a_value_cut_short_is_malformed(value, data):
 )
 def test_broken_bytes(data):
     with pytest.raises(BROKEN):
-        decode(data, 0, [])
+        decode(data, 0, Found())
+
+
+def test_numbers_as_keys_have_a_limit_as_their_hashes_can_be_chosen():
+    keys = [7 * n + 0.5 for n in range(MAX_NUMBER_KEYS)]
+    assert len(decoded(encode(dict.fromkeys(keys, 1)))) == MAX_NUMBER_KEYS
+    assert len(decoded(encode([n for n, _ in enumerate(keys)] * 2))) == 2 * MAX_NUMBER_KEYS
+    for too_many in (dict.fromkeys([*keys, -1], 1), [{key: 1} for key in [*keys, -1]]):
+        with pytest.raises(MalformedMessage, match="too many numbers as keys"):
+            decoded(encode(too_many))
 
 
 def test_a_lie_about_a_length_allocates_nothing():
@@ -187,7 +196,7 @@ def test_a_lie_about_a_length_allocates_nothing():
     tracemalloc.start()
     try:
         with pytest.raises(BROKEN):
-            decode(data, 0, [])
+            decode(data, 0, Found())
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()

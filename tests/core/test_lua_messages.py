@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from plain_values import text, values
 
 from llmspell.lua import messages
-from llmspell.lua.codec import MalformedMessage, decode, encode
+from llmspell.lua.codec import Found, MalformedMessage, decode, encode
 from llmspell.lua.messages import Failure, Reader
 from llmspell.values import LuaFunction, NotPlain, as_text
 
@@ -146,12 +146,12 @@ def test_anything_is_shown_as_text(value):
 def test_replies_and_calls_hold_their_values(value):
     kind, task = struct.unpack_from("<BI", messages.reply(7, value))
     assert (kind, task) == (1, 7)
-    assert decode(messages.reply(7, value), 5, [])[0] == value
+    assert decode(messages.reply(7, value), 5, Found())[0] == value
     called = messages.call(8, "0/1.0", LuaFunction(3), [value])
     kind, number, length = struct.unpack_from("<BIH", called)
     assert (kind, number, called[7 : 7 + length]) == (3, 8, b"0/1.0")
     assert struct.unpack_from("<q", called, 7 + length) == (3,)
-    assert decode(called, 15 + length, [])[0] == [value]
+    assert decode(called, 15 + length, Found())[0] == [value]
 
 
 def test_what_is_not_plain_is_no_reply():

@@ -293,6 +293,7 @@ def no_longer_than_its_steps():
         (CIRCLE, [[1] * 20] * 20),
         ({"uniqueItems": True}, [{"a": n} for n in range(100_000)]),
         ({"uniqueItems": True}, [str(n) if n % 2 else n for n in range(100_000)]),
+        ({"uniqueItems": True}, [n * (2**61 - 1) for n in range(100_000)]),  # their hashes are 0
         (FEW, [-1] * 100_000),
         ({"items": {"type": "string"}}, list(range(1_000_000))),
         ({"items": {}}, [0] * 1_000_000),

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from plain_values import named, nested, values
 
-from llmspell.lua.codec import decode, encode
+from llmspell.lua.codec import Found, decode, encode
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, plain
 
 
@@ -108,7 +108,7 @@ DAY = dt.date(2026, 11, 22)
 def test_python_values_have_a_plain_form(value, expected):
     result = plain(value)
     assert result == expected
-    assert decode(encode(result), 0, [])[0] == expected
+    assert decode(encode(result), 0, Found())[0] == expected
 
 
 def test_the_plain_form_has_no_classes_of_its_own():

@@ -2,13 +2,15 @@
 
 import gc
 import threading
+import time
+from contextlib import suppress
 
 import anyio
 import pytest
 
-from llmspell import Runtime, tool
+from llmspell import Limits, Runtime, tool
 from llmspell.config import Project
-from llmspell.errors import SpellRuntimeError
+from llmspell.errors import LimitExceeded, LlmspellError, SpellRuntimeError
 from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.state import MemoryStore
@@ -140,3 +142,49 @@ async def test_calls_that_are_given_up_do_not_pile_up_threads(lua):
     )
     assert result == "done"
     assert len(at_work) == THREADS + 1
+
+
+CHAIN = "local t = {} for i = 1, %d do t[i * %d] = true end "  # one chain of Lua's hash table
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        CHAIN % (262200, 524287) + "pcall(State.set, 'a', t)",
+        CHAIN % (262200, 524287) + "for i = 0, 61 do t[1 << i] = true end pcall(State.set, 'a', t)",
+        CHAIN % (32760, 65535) + "for i = 1, 9 do Task.spawn(pcall, State.set, 'a' .. i, t) end",
+        CHAIN % (262200, 524287) + "for i = 0, 61 do t[1 << i] = true end return t",
+    ],
+    ids=["a table", "what looks like a list", "many at once", "a result"],
+)
+async def test_tables_whose_keys_are_hard_to_find_do_not_hold_up_the_host(lua, source):
+    begin = time.process_time()
+    with suppress(LlmspellError):
+        await lua(source, limits=Limits(time=1))
+    assert time.process_time() - begin < 6
+
+
+async def test_an_answer_whose_keys_are_hard_to_find_is_given_up(lua):
+    @tool
+    def numbers() -> dict[int, bool]:
+        """What a server may have chosen."""
+        return {n * 524287: True for n in range(320_000)}
+
+    begin = time.process_time()
+    with pytest.raises(LimitExceeded, match="time limit exceeded"):
+        await lua("numbers()", tools=[numbers], limits=Limits(time=1))
+    assert time.process_time() - begin < 6
+
+
+async def test_a_value_has_not_too_many_numbers_as_keys(lua):
+    """Python finds them by hashes that the spell can choose."""
+    source = """
+        local t = {}
+        for i = 1, 1 << 15 do t[i + 0.5] = i end
+        State.set("a", t)
+        t[0] = 0
+        State.set("a", t)
+    """
+    with pytest.raises(SpellRuntimeError, match="more than 32768 numbers as keys") as caught:
+        await lua(source)
+    assert caught.value.where == "chunk:6"

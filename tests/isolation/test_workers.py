@@ -26,7 +26,7 @@ from llmspell.errors import IsolationError, LimitExceeded, SpellError
 from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.isolation.workers import REFILL_AFTER, SPARES
-from llmspell.lua import messages
+from llmspell.lua import codec, messages
 from llmspell.lua.codec import encode
 from llmspell.state import MemoryStore
 
@@ -263,6 +263,7 @@ async def _run_on(pipe_says, *, limits=None):
         _frame(b"w" + _request(args=b"A\xff\xff\xff\xff")),
         _frame(b"w" + _request(args=b"T" * 100_000)),
         _frame(b"w" + _request(args=b"F" + b"\xff" * 8)),
+        _frame(b"w" + _request(args=codec.encode([{n / 2: 1 for n in range(40_000)}]))),
         _frame(b"w" + _request() + _request()),
         _frame(b"w\x03\x00\x00\x00\x00s\xff\xff\xff\xff"),
         _frame(b"w") + _frame(b"w"),

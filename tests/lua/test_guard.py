@@ -26,6 +26,9 @@ def test_known_attack(attack):
     assert outcome.seconds < 4
 
 
+# Most keys are in one chain of the hash table, which a search for another key has to walk.
+CHAIN = "local t = {} for i = 1, 65600 do t[i * 131071] = true end local from = 131071 * 10^6 + 66000 // 1 | 0 "
+
 # What must be killed: by the instructions, the clock or the memory.
 ENDLESS = {
     "handler of an overflow": "local function f() return 1 + f() end while true do xpcall(f, function() while true do end end) end",
@@ -82,6 +85,8 @@ ENDLESS = {
         end
         p[#p + 1] = ("x = x "):rep(1e5)
         while true do load(table.concat(p)) end""",
+    "moving what is hard to find": CHAIN + "table.move(t, from, from + 9e6, 1, {})",
+    "unpacking what is hard to find": CHAIN + "table.unpack(t, from, from + 4e5)",
     "reader": "load(function() return ' ' end)",
     "weak tables": "local t = setmetatable({}, {__mode = 'k'}) while true do t[{}] = {} end",
     "globals with newindex": "setmetatable(_G, {__newindex = function() while true do end end}) x = 1",
