@@ -24,6 +24,7 @@ FLOORS = {
     "llmspell.clock": 0,
     "llmspell.concurrency": 0,
     "llmspell.console": 0,
+    "llmspell.bounded_json": 0,
     "llmspell.content_encoding": 0,
     "llmspell.durations": 0,
     "llmspell.eager_steps": 0,

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import json
-import re
 
+from llmspell.bounded_json import decode_json
 from llmspell.bridge import Bridge
 from llmspell.errors import InvalidArguments
 from llmspell.values import NotPlain, Value, in_order, plain, refuse_in_json
@@ -10,14 +10,6 @@ from llmspell.values import NotPlain, Value, in_order, plain, refuse_in_json
 bridge = Bridge("json", __file__)
 
 MAX_INDENT = 8
-MAX_VALUES = 1_000_000  # as many as a spell can pass to the host
-
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-
-
-def _most_values(text: str) -> int:
-    """Return an upper bound of the values in a JSON text: all but a list's first follow a comma."""
-    return sum(map(text.count, ",[{")) + 1
 
 
 @bridge.effect(leaf=False)
@@ -39,9 +31,7 @@ def encode(value: Value = None, indent: int = 0) -> str:
 @bridge.effect(leaf=False)
 def decode(text: str) -> Value:
     """Decode JSON. A null in an object is dropped; in an array it becomes `JSON.null`."""
-    if _most_values(text) > MAX_VALUES and _most_values(_STRING.sub("", text)) > MAX_VALUES:
-        raise InvalidArguments("JSON.decode", [f"the text has over {MAX_VALUES:,} values"])
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return decode_json(text)
+    except ValueError as error:
         raise InvalidArguments("JSON.decode", [str(error)]) from error

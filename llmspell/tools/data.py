@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from llmspell.bounded_json import decode_json
 from llmspell.errors import ToolError
 from llmspell.spending.spent import counted
 from llmspell.tools.tool import tool
@@ -53,11 +54,9 @@ async def json_query(data: Any, path: str = "", default: Any = None) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    import json
-
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return decode_json(text)
+    except ValueError as error:
         raise ToolError(f"data is not valid JSON: {error}") from error
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from llmspell.bounded_json import decode_json
 from llmspell.content_encoding import check_content_encoding
 from llmspell.effects import Effect
 from llmspell.errors import ToolError
@@ -269,10 +270,10 @@ def _decoded(body: bytes, charset: str) -> str | bytes:
 
 
 def _json(body: bytes) -> Any:
-    """Parse JSON; None if it is invalid, as `body` has the text in any case."""
-    import json
+    """Parse JSON; None if it is invalid or too large, as `body` has the text in any case."""
+    from json import detect_encoding
 
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return decode_json(body.decode(detect_encoding(body), "surrogatepass"))
+    except ValueError:
         return None

@@ -52,6 +52,11 @@ async def test_json_text(call):
         await call(json_query, data="[" * 100_000)
 
 
+async def test_json_of_too_many_values_is_refused(call):
+    with pytest.raises(ToolError, match="the text has over 1,000,000 values"):
+        await call(json_query, data="[" + "[]," * 1_000_001 + "1]")
+
+
 async def test_lua_tables_with_numbers_as_keys(call):
     assert await call(json_query, data={3: {"x": "y"}}, path="/3/x") == "y"
 

@@ -70,6 +70,9 @@ class Site(BaseHTTPRequestHandler):
     def mislabelled(self):
         self.reply(200, b"\xff{", content_type="application/json; charset=nonsense")
 
+    def many_values(self):
+        self.reply(200, b"[" + b"[]," * 1_000_001 + b"1]", content_type="application/json")
+
     def no_json(self):
         self.reply(200, b"<p>", content_type="application/problem+json")
 
@@ -200,6 +203,8 @@ async def test_bodies_that_are_no_text_or_no_json(call, site):
     assert (await call(http_request, url=f"{site.url}/binary"))["body"] == b"\xff\xfe\x00"
     response = await call(http_request, url=f"{site.url}/mislabelled")
     assert (response["body"], response["json"]) == (b"\xff{", None)
+    response = await call(http_request, url=f"{site.url}/many_values")
+    assert (len(response["body"]), response["json"]) == (3_000_006, None)
     response = await call(http_request, url=f"{site.url}/no_json")
     assert (response["body"], response["json"]) == ("<p>", None)
 
