@@ -5,7 +5,7 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from types import MethodType, TracebackType
+from types import MethodType
 from typing import Any, Literal, Self
 
 from llmspell.concurrency import as_failure, new_task, settled
@@ -303,12 +303,7 @@ class Stream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -19,7 +19,6 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from llmspell.effect_paths import is_beside
@@ -89,12 +88,7 @@ class Reader(StoredReader, AbstractContextManager["Reader"]):
         """
         return cls(open_to_read(path), path)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import anyio
@@ -53,12 +52,7 @@ class LocalServer:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def start(self) -> str:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Timer
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from llmspell.errors import ToolError
@@ -78,12 +77,7 @@ class Matcher:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self._process.kill()
         self._process.communicate()

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import anyio
@@ -70,12 +69,7 @@ class Trials:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._exit.aclose()
 
     async def warm_up(self) -> None:
