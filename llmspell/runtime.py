@@ -34,7 +34,7 @@ from llmspell.providers.models import Models
 from llmspell.providers.provider import Provider
 from llmspell.run_config import HostOptions, RunConfig
 from llmspell.run_output import Output, StandardOutput
-from llmspell.runs import Launch, Runs
+from llmspell.runs import Runs
 from llmspell.runtime_arguments import check_arguments
 from llmspell.spell import Spell, parse_spell
 from llmspell.spell_lookup import find_spell
@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from llmspell.agents.capabilities import Capability, CapabilityTypes
     from llmspell.journal.journal import Journal
     from llmspell.journal.recording import Judge, Verdict
-    from llmspell.journal.records import BegunEffect, RecordedRun
     from llmspell.plugins import Plugin
     from llmspell.providers.weights import Progress
+    from llmspell.reruns import Rerun, Reruns
 
 log = logging.getLogger("llmspell.models")
 
@@ -335,41 +335,8 @@ class Runtime:
                 that is still to be performed, and nobody here has given that approval.
             Exception: What `run` raises.
         """
-        from llmspell import resume_inputs
-        from llmspell.journal import rerun
-
-        journal = self._open_journal()
-        recorded_run = rerun.find(journal, run)
-        rerun.check_unended(recorded_run)
-        spell = resume_inputs.spell_now(recorded_run, self.project)
-        launch = await self._run_config.launch_again(recorded_run, spell)
-        resume_inputs.check_tools(recorded_run, self.tools)
-        approved = await resume_inputs.approve_again(
-            journal.path, recorded_run, launch.approvals, self._person
-        )
-        return await self._continue(recorded_run, launch, approved, unfinished, output, begun)
-
-    async def _continue(
-        self,
-        recorded_run: RecordedRun,
-        launch: Launch,
-        approved: list[str],
-        unfinished: Verdict | Judge,
-        output: Output | None,
-        begun: Callable[[str], None],
-    ) -> Value:
-        """Resume a run once all is prepared; `approved` are the paths of approvals given again."""
-        from llmspell.journal import rerun
-
-        async def always(_: BegunEffect) -> Verdict:
-            return unfinished  # type: ignore[return-value]
-
-        journal = self._open_journal()
-        judge = unfinished if callable(unfinished) else always
-        beginning = self._runs.beginning(launch)
-        recording = rerun.resume(journal, recorded_run, beginning, judge, approved=approved)
-        done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
-        return await self._with_limit_hint(launch.spell, done)
+        rerun = await self._reruns.resume(run, unfinished)
+        return await self._run_again(rerun, output, begun)
 
     async def fork(
         self,
@@ -404,33 +371,12 @@ class Runtime:
             InvalidArguments: A model name is invalid.
             Exception: What `resume` raises.
         """
-        from llmspell import resume_inputs
-        from llmspell.journal import forking, rerun
-        from llmspell.providers.provider import ModelName
-
-        for pair in (models or {}).items():
-            for model in pair:
-                ModelName.parse(model)
         if spell is not None and not isinstance(spell, Spell):
             spell = find_spell(str(spell), self.project)
-        journal = self._open_journal()
-        recorded_run = rerun.find(journal, run)
-        then = spell or resume_inputs.spell_now(recorded_run, self.project)
-        bound = resume_inputs.params_now(recorded_run, then, params)
-        plan = forking.plan_fork(
-            journal, recorded_run, at, params=bound, models=models or {}, spell=spell
-        )
-        then = replace(then, trusted=then.trusted and plan.run.trusted)
-        launch = await self._run_config.launch_again(plan.run, then)
-        # The same spell probably calls again what it called after the step.
-        called = plan.called if spell else None
-        resume_inputs.check_tools(recorded_run, self.tools, called)
-        approved = await resume_inputs.approve_again(
-            journal.path, plan.run, launch.approvals, self._person, before=plan.step.number
-        )
-        forked = rerun.find(journal, forking.fork(journal, plan))
-        result = await self._continue(forked, launch, approved, "again", output, begun)
-        for model in (models or {}).keys() - launch.models.used:
+        replaced = models or {}
+        rerun = await self._reruns.fork(run, at, params=params, models=replaced, spell=spell)
+        result = await self._run_again(rerun, output, begun)
+        for model in replaced.keys() - rerun.launch.models.used:
             log.warning("%s was not asked after %s, so nothing replaced it", model, at)
         return result
 
@@ -452,13 +398,7 @@ class Runtime:
             ReplayError: Nothing was recorded at `until`.
             Exception: What the run raised.
         """
-        from llmspell.journal import rerun
-
-        journal = self._open_journal()
-        recorded_run = rerun.find(journal, run)
-        launch = self._run_config.launch_of(recorded_run)
-        recording = rerun.replay(journal, recorded_run, self._runs.chain, until=until)
-        tools = recorded_run.setup["tools"]
+        recording, launch, tools = self._reruns.replay(run, until)
         done = self._runs.run_recorded(recording, launch, self._output_or(output), tools=tools)
         return await self._active.result_of(done)
 
@@ -527,6 +467,26 @@ class Runtime:
                 hint="from another thread, use asyncio.run_coroutine_threadsafe(…, loop)",
             )
         return self._begun_runs
+
+    @property
+    def _reruns(self) -> Reruns:
+        from llmspell.reruns import Reruns
+
+        return Reruns(
+            self._runs,
+            self._open_journal(),
+            self._run_config,
+            self.project,
+            self.tools,
+            self._person,
+        )
+
+    async def _run_again(
+        self, rerun: Rerun, output: Output | None, begun: Callable[[str], None]
+    ) -> Value:
+        recording, launch, _ = rerun
+        done = self._runs.run_recorded(recording, launch, self._output_or(output), begun)
+        return await self._with_limit_hint(launch.spell, done)
 
     def _output_or(self, given: Output | None) -> Output:
         return self._output if given is None else given

@@ -90,6 +90,7 @@ FLOORS = {
     "llmspell.project_journal": 5,
     "llmspell.resume_inputs": 5,
     "llmspell.stores": 5,
+    "llmspell.reruns": 6,
     "llmspell.run_config": 6,
     "llmspell.runs": 6,
     "llmspell.runtime": 6,
