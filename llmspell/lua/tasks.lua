@@ -9,7 +9,7 @@ local next_done, outcome = children.next_done, children.outcome
 local fail = part("errors").fail
 local seconds, sleep = part("task").seconds, part("task").Task.sleep
 local type, setmetatable, rawlen, rawget = type, setmetatable, rawlen, rawget
-local pack = table.pack
+local pack, next, tostring = table.pack, next, part("basics").tostring
 
 local function expect(value, kind, position, callee)
   if type(value) ~= kind then
@@ -19,6 +19,14 @@ local function expect(value, kind, position, callee)
     )
   end
   return value
+end
+
+local function expect_list(value, callee)
+  expect(value, "table", 1, callee)
+  local key = rawlen(value) == 0 and next(value)
+  if key and key ~= "n" then -- table.pack() has it
+    fail("invalid_arguments", callee .. ": argument 1 must be a list: it has no item 1")
+  end
 end
 
 local function new_group()
@@ -63,8 +71,7 @@ end
 
 -- Runs fn(list[i], i) for every i, at most `limit` at once. Returns the results by index, and the errors
 -- by index if they are collected.
-local function each(list, fn, options, callee)
-  expect(list, "table", 1, callee)
+local function each(list, fn, options)
   local limit = options.limit or rawlen(list)
   local collect = options.on_error == "collect"
   local group, tasks, results, failures = new_group(), {}, {}, {}
@@ -97,8 +104,16 @@ local function with_timeout(options, fn)
   return fn()
 end
 
-local function check_options(options, callee)
-  options = options == nil and {} or expect(options, "table", 3, callee)
+local option_names = { limit = true, on_error = true, timeout = true }
+
+local function check_options(options, position, callee)
+  options = options == nil and {} or expect(options, "table", position, callee)
+  for name in next, options do
+    if not option_names[name] then
+      local problem = callee .. ": " .. tostring(name) .. " is not an option"
+      fail("invalid_arguments", problem, "the options are limit, on_error and timeout")
+    end
+  end
   if options.limit ~= nil and (type(options.limit) ~= "number" or options.limit < 1) then
     fail("invalid_arguments", callee .. ": limit must be a number from 1")
   elseif options.on_error ~= nil and options.on_error ~= "collect" and options.on_error ~= "fail" then
@@ -108,10 +123,11 @@ local function check_options(options, callee)
 end
 
 local function map(list, fn, options)
-  options = check_options(options, "Task.map")
+  expect_list(list, "Task.map")
+  options = check_options(options, 3, "Task.map")
   expect(fn, "function", 2, "Task.map")
   return with_timeout(options, function()
-    return each(list, fn, options, "Task.map")
+    return each(list, fn, options)
   end)
 end
 
@@ -120,17 +136,17 @@ local function call(fn)
 end
 
 local function check_functions(functions, callee)
-  expect(functions, "table", 1, callee)
+  expect_list(functions, callee)
   for i = 1, rawlen(functions) do
     expect(functions[i], "function", i, callee)
   end
 end
 
 local function all(functions, options)
-  options = check_options(options, "Task.all")
   check_functions(functions, "Task.all")
+  options = check_options(options, 2, "Task.all")
   return with_timeout(options, function()
-    return each(functions, call, options, "Task.all")
+    return each(functions, call, options)
   end)
 end
 

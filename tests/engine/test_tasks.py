@@ -238,6 +238,12 @@ async def test_tasks_that_wait_for_each_other_are_found(lua):
     [
         ("Task.map(1, print)", "argument 1 must be a table"),
         ("Task.map({1}, 2)", "argument 2 must be a function"),
+        ("Task.map({tea = 1}, print)", "Task.map: argument 1 must be a list"),
+        ("Task.map({1}, print, {concurrency = 1})", "Task.map: concurrency is not an option"),
+        ("Task.all({print}, 5)", "Task.all: argument 2 must be a table"),
+        ("Task.all({print}, {[print] = 1})", "is not an option"),
+        ("Task.all{tea = print}", "Task.all: argument 1 must be a list"),
+        ("Task.race{tea = print}", "Task.race: argument 1 must be a list"),
         ("Task.map({1}, print, {limit = 0})", "limit"),
         ("Task.map({1}, print, {on_error = 'ignore'})", "on_error"),
         ("Task.all{1}", "must be a function"),
