@@ -11,7 +11,7 @@ from typing import Any
 from llmspell.config import Project, find_project
 from llmspell.errors import SpellNotFound
 from llmspell.spell import Spell, parse_spell, read_source
-from llmspell.suggestions import did_you_mean
+from llmspell.suggestions import did_you_mean, similar
 from llmspell.trust import is_own, shipped_folder
 
 
@@ -139,9 +139,13 @@ def _not_found(name: str, project: Project) -> SpellNotFound:
     if "://" in name:
         return SpellNotFound(f"no file {name}", hint="URLs work with: llmspell run")
     if path.suffix == ".lua":
-        return SpellNotFound(f"no file {name}", hint=f"looked in {Path.cwd()}")
+        meant = similar(path.stem, (file.stem for file in path.parent.glob("*.lua")), most=1)
+        hint = f"did you mean {path.with_stem(meant[0])}?" if meant else f"looked in {Path.cwd()}"
+        return SpellNotFound(f"no file {name}", hint=hint)
     if isdir(name):  # noqa: PTH112 - see _is_file
         return SpellNotFound(f"the folder {name} has no main.lua", hint="name a file in it")
+    if exists(f"{name}.lua"):  # noqa: PTH110 - see _is_file
+        return SpellNotFound(f"no spell named {name}", hint=f"did you mean {name}.lua?")
     known = named_spells(project)
     hint = did_you_mean(name, known, most=3, otherwise="list them with: llmspell spells")
     shown = name or "''"

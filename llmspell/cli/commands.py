@@ -79,7 +79,9 @@ def _unknown(name: str) -> click.UsageError:
     from llmspell.suggestions import similar
 
     spells = named_spells(find_project())
-    if name in spells:
+    if Path(f"{name}.lua").exists():
+        hint = f"did you mean {name}.lua?"
+    elif name in spells:
         hint = f"run the spell of that name with: llmspell run {name}"
     elif found := similar(name, [*COMMANDS, *spells], most=1):
         hint = f"did you mean {found[0] if found[0] in COMMANDS else f'run {found[0]}'}?"

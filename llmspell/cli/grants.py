@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise, takewhile
 from typing import Any, Literal
 
 import click
@@ -52,11 +53,23 @@ class _GrantOption(click.Option):
         return record and (record[0].replace(" [", "["), record[1])
 
 
+_BARE = {f"--{verb}-{kind}" for verb in ("allow", "deny") for kind in KINDS}
+
+
 def with_values(args: Sequence[str]) -> list[str]:
     """Turn `--allow-read` without a value, as in Deno, into `--allow-read=*`."""
-    bare = {f"--{verb}-{kind}" for verb in ("allow", "deny") for kind in KINDS}
     end = args.index("--") if "--" in args else len(args)
-    return [f"{a}={EVERYTHING}" if a in bare else a for a in args[:end]] + list(args[end:])
+    return [f"{a}={EVERYTHING}" if a in _BARE else a for a in args[:end]] + list(args[end:])
+
+
+def refuse_loose_values(args: Sequence[str]) -> None:
+    """Refuse `--allow-read PATH`, which would grant everything. Raises Misuse."""
+    for option, value in pairwise(takewhile("--".__ne__, args)):
+        if option in _BARE and not value.startswith("-"):
+            raise Misuse(
+                f"{option} {value}: the value has to follow an =",
+                hint=f"write {option}={value}, or -- {value} for an argument of the spell",
+            )
 
 
 def grants_in(values: Mapping[str, Any], verb: Verb) -> Grants:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmspell.cli.error_report import Misuse
-from llmspell.cli.grants import with_values
+from llmspell.cli.grants import refuse_loose_values, with_values
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.permission_recorder import PermissionRecorder
 from llmspell.cli.runner import run_spell
@@ -34,8 +34,9 @@ class RunCommand(click.Command):
         parser.allow_interspersed_args = False
         given = with_values(args)
         _, rest, _ = parser.parse_args(list(given))
-        super().parse_args(ctx, given[: len(given) - len(rest)])
-        ctx.obj = rest
+        own = len(given) - len(rest)
+        super().parse_args(ctx, given[:own])
+        ctx.obj = args[own:]
         return []
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -77,6 +78,10 @@ class _SpellCommand(GrantingCommand):
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         self._spell, self._before = spell, before
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        refuse_loose_values(args)
+        return super().parse_args(ctx, args)
 
     def _call(self, arguments: tuple[str, ...], **values: Any) -> None:
         context = click.get_current_context()

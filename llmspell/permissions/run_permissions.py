@@ -161,7 +161,9 @@ class Permissions:
             return
         if not need.place:
             why = "it names no host" if need.kind == "net" else "it leads nowhere"
-            raise _denied(need, f"{_denial(need, by)}: {why}")
+            bare = need.kind == "net" and "://" not in need.target
+            written = "write it as https://example.com/" if bare else None
+            raise _denied(need, f"{_denial(need, by)}: {why}", hint=written)
         if self._parent is not None:
             hint = f"the spell that runs this one must grant it: grants = {{{need.kind} = …}}"
             raise _denied(need, _denial(need, by), hint=hint)

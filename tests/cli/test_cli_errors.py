@@ -20,6 +20,17 @@ from llmspell.cli.error_report import describe, exit_code
         ("run zzz", "no spell named zzz", "llmspell spells"),
         ("gone.lua", "no file gone.lua", "looked in "),
         ("run gone.lua", "no file gone.lua", "looked in "),
+        ("tow.lua", "no file tow.lua", "did you mean two.lua?"),
+        ("folder/tow.lua", "no file folder/tow.lua", "looked in "),
+        ("zzz.lua", "no file zzz.lua", "looked in "),
+        ("two", "no command or file named two", "did you mean two.lua?"),
+        ("run two", "no spell named two", "did you mean two.lua?"),
+        (
+            "two.lua --allow-read a.txt",
+            "--allow-read a.txt: ",
+            "write --allow-read=a.txt, or -- a.txt",
+        ),
+        ("two.lua --deny-net a -A", "--deny-net a: ", "write --deny-net=a, or -- a"),
         ("folder", "the folder folder has no main.lua", "name a file in it"),
         ("exec", "missing argument 'LUA'", "llmspell exec --help"),
         ("exec --state disk 1", "invalid value for '--state'", "llmspell exec --help"),
@@ -34,6 +45,7 @@ from llmspell.cli.error_report import describe, exit_code
 )
 def test_what_was_typed(llmspell, project, words, said, hint):
     (project / "folder").mkdir()
+    (project / "two.lua").write_text("return 2")
     done = llmspell(*words.split())
     assert (done.code, done.out) == (2, "")
     first, second = done.err.splitlines()

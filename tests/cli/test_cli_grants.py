@@ -63,6 +63,21 @@ def test_how_flags_are_read(verb, typed, targets):
     assert grants_in({f"{verb}_{kind}": tuple(values)}, verb)[kind] == targets
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "note.lua --allow-read -- note.txt",
+        "note.lua x --allow-read",
+        "--allow-read note.lua",
+        "note.lua --allow-read -q",
+        "exec --allow-read return(#arg)",
+    ],
+)
+def test_a_bare_flag_grants_everything(llmspell, write, words):
+    write("note.lua", "return #arg")
+    assert llmspell(*words.split()).code == 0
+
+
 def test_the_hint_can_be_pasted_into_a_shell(shell, write):
     name = "it's a,b\n*~ $HOME.txt"
     write(name, "tea")

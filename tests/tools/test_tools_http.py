@@ -341,6 +341,12 @@ async def test_what_is_no_url_is_shown_as_it_was_written(call, url):
     assert caught.value.message.startswith(f"'{url}' is not a URL")
 
 
+async def test_what_names_no_host_is_not_granted_and_said_to_be_incomplete(call):
+    with pytest.raises(PermissionDenied, match="it names no host") as caught:
+        await call(http_request, Grants(net=("localhost",)), url="localhost:80")
+    assert caught.value.hint == "write it as https://example.com/"
+
+
 async def test_the_first_host_is_judged(call, site):
     with pytest.raises(PermissionDenied, match="http_request may not reach 127"):
         await call(http_request, Grants(net=("example.com",)), url=site.url)
