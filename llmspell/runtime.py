@@ -407,10 +407,17 @@ class Runtime:
         source: str,
         *,
         name: str = "chunk",
+        params: Mapping[str, Value] | None = None,
+        arguments: Sequence[str] = (),
+        output: Output | None = None,
         begun: Callable[[str], None] = lambda _: None,
     ) -> Value:
-        """Run a spell given as source text, and return its result."""
-        return await self.run(parse_spell(source.encode(), name=name, file=name), begun=begun)
+        """Run a spell given as source text, called `name` in errors, and return its result.
+
+        Parameters have to be declared in its front matter. The rest is as for `run`.
+        """
+        spell = parse_spell(source.encode(), name=name, file=name)
+        return await self.run(spell, params=params, arguments=arguments, output=output, begun=begun)
 
     async def reload(self) -> list[str]:
         """Reload the project's settings and return the names of those that changed and took effect.

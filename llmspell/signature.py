@@ -9,7 +9,7 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, cast, get_type_hints
 
-from llmspell.errors import InvalidArguments
+from llmspell.errors import InvalidArguments, ToolError
 from llmspell.suggestions import similar
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Signature:
 
     @cached_property
     def _adapter(self) -> TypeAdapter[dict[str, Any]]:
-        from pydantic import ConfigDict, Field, TypeAdapter
+        from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter
         from typing_extensions import TypedDict
 
         fields: dict[str, Any] = {}
@@ -123,7 +123,11 @@ class Signature:
         make_type: Any = TypedDict
         arguments = make_type("Arguments", fields)
         arguments.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-        return TypeAdapter(arguments)
+        try:
+            return TypeAdapter(arguments)
+        except PydanticUserError as error:
+            unusable = f"{self.name}: pydantic cannot use its types: {error.message}"
+            raise ToolError(unusable) from error
 
     @cached_property
     def _checked(self) -> Callable[[dict[str, Any]], dict[str, Any]]:

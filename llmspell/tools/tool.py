@@ -8,7 +8,9 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from copy import copy
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from llmspell.concurrency import as_failure, settled
 from llmspell.effects import Effect
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from llmspell.permissions import Kind
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 
@@ -171,10 +174,29 @@ class FunctionTool(Tool, Generic[P, R]):
         self.__doc__ = function.__doc__
 
     def check(self) -> None:
-        _ = self.signature.parameters
+        first = next(iter(self.signature.parameters), None)
+        if first is not None and first.name == "self":
+            raise TypeError(f"{self.name} is a method: pass that of an object")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(
+        self: FunctionTool[Concatenate[Any, Q], R], instance: object, owner: type | None = None
+    ) -> FunctionTool[Q, R]: ...
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Return the tool of an object, for one that was made from a method of its class."""
+        if instance is None:
+            return self
+        own: Any = copy(self)
+        own.function = MethodType(self.function, instance)
+        own.signature = Signature(own.function, injected=(Effect,))
+        return own
 
     @property
     def schema(self) -> dict[str, Any]:

@@ -402,3 +402,48 @@ def test_what_there_is_to_say_of_a_tool():
 def test_what_is_no_typed_function(given, said):
     with pytest.raises(TypeError, match=said):
         FunctionTool(given)
+
+
+class Till:
+    def __init__(self, name):
+        self.name, self.sold = name, 0
+
+    @tool(category="shop", reads=["receipt"])
+    def sell(self, effect: Effect, amount: int, receipt: str = "none") -> str:
+        """Sell some.
+
+        Args:
+            amount: How many.
+        """
+        self.sold += amount
+        return f"{self.name}: {self.sold} for {effect.name}"
+
+
+async def test_a_method_is_a_tool_of_its_object(invoke):
+    mine, other = Till("mine"), Till("other")
+    assert list(mine.sell.schema["properties"]) == ["amount", "receipt"]
+    assert (mine.sell.category, mine.sell.touches) == ("shop", [("read", "receipt")])
+    assert await invoke(mine.sell, amount=2) == "mine: 2 for tool.call"
+    assert await invoke(other.sell, amount=1) == "other: 1 for tool.call"
+    assert await invoke(mine.sell, amount=3) == "mine: 5 for tool.call"
+    assert Till.sell.description == "Sell some."
+
+
+def test_a_method_of_no_object_is_none():
+    with pytest.raises(TypeError, match="sell is a method: pass that of an object"):
+        Till.sell.check()
+    Till("x").sell.check()
+
+
+async def test_types_that_pydantic_cannot_use_are_told(invoke):
+    class Node:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source, handler):
+            raise pydantic.PydanticUserError("Please use another type.", code=None)
+
+    @tool
+    def visit(node: Node) -> None:
+        """Visit a node."""
+
+    with pytest.raises(ToolError, match="visit: pydantic cannot use its types: Please use another"):
+        await invoke(visit, node={})

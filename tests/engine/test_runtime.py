@@ -41,6 +41,18 @@ async def test_a_file_runs_with_parameters_and_arguments(tmp_path, lines):
             await runtime.run(spell, params={"wo": 1, "who": "x"})
 
 
+async def test_so_does_source_text(tmp_path, lines):
+    source = "--- /// spell\n--- params.n = 1\n--- ///\nprint(arg[1]) return params.n + 1"
+    async with Runtime(project=Project(tmp_path)) as runtime:
+        result = await runtime.execute(
+            source, params={"n": 4}, arguments=["x"], output=lines.append
+        )
+        assert (result, lines) == (5, ["x"])
+        with pytest.raises(ConfigError, match="chunk: no parameter named 'm'") as caught:
+            await runtime.execute(source, params={"m": 4})
+        assert caught.value.hint == "takes n (integer, optional)"
+
+
 async def test_a_spell_that_is_not_there(tmp_path):
     async with Runtime(project=Project(tmp_path)) as runtime:
         with pytest.raises(SpellNotFound):
