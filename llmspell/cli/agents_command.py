@@ -9,6 +9,7 @@ from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.error_report import Misuse
 from llmspell.config import find_project
 from llmspell.errors import LlmspellError, UnknownEffect
+from llmspell.permissions import printable
 
 
 @click.command("agents")
@@ -48,7 +49,8 @@ def _list(templates: Templates) -> None:
         if found:
             click.secho(title, bold=True)
         for template in found:
-            print(f"  {template.name:<{width}}  {_description(template)}".rstrip())
+            name, description = printable(template.name), printable(_description(template))
+            print(f"  {name:<{width}}  {description}".rstrip())
 
 
 def _description(template: Template) -> str:

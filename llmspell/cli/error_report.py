@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from llmspell.cli.interrupt import end_interrupted
+from llmspell.cli.output import harmless
 from llmspell.errors import (
     ConfigError,
     JournalError,
@@ -82,7 +83,14 @@ def exit_code(error: Exception) -> int:
 
 
 def describe(error: Exception) -> str:
-    """Format an error for people: where, what, the source line, what to do."""
+    """Format an error for people: where, what, the source line, what to do.
+
+    What a terminal would interpret is escaped: a text may be a stranger's, or a server's.
+    """
+    return harmless(_described(error))
+
+
+def _described(error: Exception) -> str:
     if isinstance(error, LlmspellError):
         return _describe(error)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):

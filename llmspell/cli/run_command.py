@@ -10,6 +10,7 @@ import click
 from llmspell.cli.error_report import Misuse
 from llmspell.cli.grants import refuse_loose_values, with_values
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
+from llmspell.cli.output import harmless
 from llmspell.cli.permission_recorder import PermissionRecorder
 from llmspell.cli.runner import run_spell
 from llmspell.cli.spell_argument import spell_of
@@ -74,7 +75,7 @@ class _SpellCommand(GrantingCommand):
             f"llmspell run {as_typed}",
             callback=self._call,
             params=[*params, click.Argument(["arguments"], nargs=-1), *options],
-            help=spell.description or None,
+            help=harmless(spell.description) or None,
             context_settings={"help_option_names": ["-h", "--help"]},
         )
         self._spell, self._before = spell, before
@@ -186,7 +187,7 @@ def _option(parameter: Parameter) -> click.Option:
     name = f"{_PREFIX}{parameter.name}"
     notes = [f"one of {', '.join(map(str, parameter.choices))}"] if parameter.choices else []
     notes += ["required"] if parameter.required else [f"default: {_shown(parameter.default)}"]
-    text = f"{parameter.help} [{'; '.join(notes)}]".strip()
+    text = harmless(f"{parameter.help} [{'; '.join(notes)}]".strip())
     if parameter.type == "boolean":
         return click.Option([name, f"--{dashed}/--no-{dashed}"], default=None, help=text)
     spellings = dict.fromkeys([f"--{dashed}", f"--{parameter.name}"])

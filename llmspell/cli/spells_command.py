@@ -23,7 +23,7 @@ def command() -> None:
         if spells:
             click.secho(title, bold=True)
         for name, path in spells:
-            print(f"  {name:<{width}}  {printable(_description(path))}".rstrip())
+            print(f"  {printable(name):<{width}}  {printable(_description(path))}".rstrip())
 
 
 def _description(path: Path) -> str:

@@ -104,6 +104,10 @@ local function with_timeout(options, fn)
   return fn()
 end
 
+local function is_from_1(value)
+  return type(value) == "number" and value >= 1
+end
+
 local option_names = { limit = true, on_error = true, timeout = true }
 
 local function check_options(options, position, callee)
@@ -114,7 +118,7 @@ local function check_options(options, position, callee)
       fail("invalid_arguments", problem, "the options are limit, on_error and timeout")
     end
   end
-  if options.limit ~= nil and (type(options.limit) ~= "number" or options.limit < 1) then
+  if options.limit ~= nil and not is_from_1(options.limit) then
     fail("invalid_arguments", callee .. ": limit must be a number from 1")
   elseif options.on_error ~= nil and options.on_error ~= "collect" and options.on_error ~= "fail" then
     fail("invalid_arguments", callee .. ': on_error must be "fail" or "collect"')

@@ -446,3 +446,26 @@ async def cancel() -> None:
         done = llmspell("exec", "--tools=tools.py", "-A", record, "cancel()")
         assert (done.code, done.out) == (1, "")
         assert done.err.startswith("error: the run was cancelled from within\nhint: was it a tool")
+
+
+STRANGE = r"""--- /// spell
+--- description = "tea\u001b[2J"
+--- [params]
+--- cup = { type = "string", help = "a\u001b[2J", choices = ["\u001b[2J"], default = "\u001b[2J" }
+--- ///
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["run strange --help", "run strange --cup=x", "run wrong", "run ]", "spells", "agents"],
+)
+def test_nothing_that_a_stranger_wrote_reaches_the_terminal(llmspell, write, words):
+    """Whoever looks at a spell or an agent, and does not run it, sees its control characters."""
+    write("spells/strange.lua", STRANGE)
+    write("spells/wrong.lua", 'error("\x1b[2J")')
+    write("spells/\x1b[2J.lua", "")
+    write("agents/\x1b[2J.toml", 'system = "a"\ndescription = "\\u001b[2J"')
+    done = llmspell(*words.replace("]", "\x1b[2K").split())
+    assert "\x1b" not in done.out + done.err
+    assert r"\x1b[2" in done.out + done.err

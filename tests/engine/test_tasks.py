@@ -245,6 +245,7 @@ async def test_tasks_that_wait_for_each_other_are_found(lua):
         ("Task.all{tea = print}", "Task.all: argument 1 must be a list"),
         ("Task.race{tea = print}", "Task.race: argument 1 must be a list"),
         ("Task.map({1}, print, {limit = 0})", "limit"),
+        ("Task.map({1}, print, {limit = 0/0})", "limit"),
         ("Task.map({1}, print, {on_error = 'ignore'})", "on_error"),
         ("Task.all{1}", "must be a function"),
         ("Task.sleep(-1)", "not negative"),
