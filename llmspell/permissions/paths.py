@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import ELOOP
 from pathlib import Path
 
 SETTINGS_FILES = ("llmspell.toml", "llmspell.yaml", "llmspell.yml", "llmspell.json")
@@ -15,7 +16,7 @@ _LEADS_NOWHERE = (OSError, RuntimeError, ValueError)
 def place_of(path: str, *, expand: bool = False) -> Path | None:
     """Resolve a path; return None for a loop of links and for an invalid path."""
     try:
-        return _as_path(path, expand=expand).resolve()
+        return _resolved(_as_path(path, expand=expand))
     except _LEADS_NOWHERE:
         return None
 
@@ -65,7 +66,7 @@ def program_place(program: str, *, expand: bool = False) -> Path | None:
         return None
     try:
         path = _as_path(location, expand=expand)
-        return path.parent.resolve() / path.name
+        return _resolved(path.parent) / path.name
     except _LEADS_NOWHERE:
         return None
 
@@ -73,3 +74,14 @@ def program_place(program: str, *, expand: bool = False) -> Path | None:
 def _as_path(path: str, *, expand: bool) -> Path:
     # Path("./~a") drops the "./", and would then expand to a home directory.
     return Path(path).expanduser() if expand and path[:1] == "~" else Path(path)
+
+
+def _resolved(path: Path) -> Path:
+    """Resolve a path, which need not exist. Raises OSError or RuntimeError for a loop of links."""
+    place = path.resolve()
+    try:
+        place.stat()  # since Python 3.13, `resolve` returns loops as they are
+    except OSError as error:
+        if error.errno == ELOOP:
+            raise
+    return place

@@ -47,7 +47,7 @@ class Trickle:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
         await reader.readexactly(length)
-        watch = asyncio.create_task(self._watch(reader))
+        watch = asyncio.create_task(self._watch(reader, asyncio.current_task()))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
         try:
             for word in self.words:
@@ -63,10 +63,11 @@ class Trickle:
             watch.cancel()
             writer.close()
 
-    async def _watch(self, reader):
-        """See that the other side goes."""
+    async def _watch(self, reader, talking):
+        """See that the other side goes, for which the end of the server would wait."""
         await reader.read()
         self.hung_up.set()
+        talking.cancel()
 
 
 @pytest.fixture
