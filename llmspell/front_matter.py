@@ -14,6 +14,7 @@ from llmspell.parameters import TYPES, Parameter, read_parameter, type_of
 from llmspell.permissions import KINDS, problems_in
 
 _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
+_NEARLY = re.compile(rb"^-{2,}[ \t]*///[ \t]*spell[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
 _CLOSING = re.compile(rb"^---[ \t]*///[ \t]*\r?$", re.MULTILINE)
 
 # Comments and strings of Lua: a string may hold another spell, with front matter of its own.
@@ -57,10 +58,12 @@ def block_of(source: bytes) -> slice | None:
     """Return the position of the TOML lines in a spell's source, or None without front matter.
 
     Raises:
-        ValueError: The closing line is missing.
+        ValueError: The closing line is missing, or the opening line is misspelled.
     """
-    opening = _opening_in(source)
+    opening = _comment(_OPENING, source)
     if not opening:
+        if _comment(_NEARLY, source):
+            raise ValueError("the line that begins it has to be `--- /// spell`")
         return None
     closing = _CLOSING.search(source, opening.end())
     if not closing:
@@ -68,11 +71,11 @@ def block_of(source: bytes) -> slice | None:
     return slice(opening.end(), closing.start())
 
 
-def _opening_in(source: bytes) -> re.Match[bytes] | None:
-    """Return the line that opens the front matter; it is a comment, not part of a string."""
-    if not _OPENING.search(source):
+def _comment(pattern: re.Pattern[bytes], source: bytes) -> re.Match[bytes] | None:
+    """Return the first line that matches and is a comment, not part of a string."""
+    if not pattern.search(source):
         return None
-    starts = (_OPENING.match(source, token.start()) for token in _TOKENS.finditer(source))
+    starts = (pattern.match(source, token.start()) for token in _TOKENS.finditer(source))
     return next(filter(None, starts), None)
 
 

@@ -57,7 +57,7 @@ def test_front_matter_is_read(end):
     [
         b"",
         b"return 1",
-        b"-- /// spell\n-- x = 1\n-- ///\n",
+        b"local s = [[\n-- /// spell\n-- x = 1\n-- ///\n]]",
         b"---/// spells\n--- ///\n",
         b"local s = '--- /// spell'",
         b"\xff\xfe not text",
@@ -185,6 +185,14 @@ def test_toml_errors_have_the_line_of_the_file():
 def test_a_block_without_an_end_is_told(rest):
     with pytest.raises(ConfigError, match=r"--- ///.*missing"):
         parse_spell(b"--- /// spell\n" + rest, name="d", file="d.lua")
+
+
+@pytest.mark.parametrize(
+    "line", [b"-- /// spell", b"--- /// Spell\r", b"----///spell", b"--///spell "]
+)
+def test_a_block_that_begins_nearly_right_is_told(line):
+    with pytest.raises(ConfigError, match="has to be `--- /// spell`"):
+        parse_spell(b"-- a\n" + line + b"\n-- x = 1\n", name="d", file="d.lua")
 
 
 @given(st.binary(max_size=100), st.booleans())
