@@ -146,10 +146,12 @@ def _usage_hint(error: click.ClickException) -> str:
     if isinstance(error, Misuse):
         return error.hint
     if isinstance(error, click.NoSuchOption) and error.possibilities:
-        import difflib
+        from llmspell.suggestions import similar
 
-        similar = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0)
-        return f"did you mean {similar[0]}?"
+        # Without the dashes, which make all short options alike.
+        names = {option.lstrip("-"): option for option in error.possibilities}
+        if meant := similar(error.option_name.lstrip("-"), names, most=1):
+            return f"did you mean {names[meant[0]]}?"
     context = getattr(error, "ctx", None)
     return f"see: {context.command_path if context else 'llmspell'} --help"
 

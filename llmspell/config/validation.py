@@ -14,7 +14,8 @@ from llmspell.suggestions import similar
 
 G = TypeVar("G", bound=Grants)
 
-_UNKNOWN = "unexpected_keyword_argument"  # pydantic's error type for an unknown key
+# Error types of pydantic: for an unknown key, and for what is no table.
+_UNKNOWN, _NO_TABLE = "unexpected_keyword_argument", "dataclass_type"
 
 
 def check_settings(table: dict[str, Any], source: str) -> Settings:
@@ -58,6 +59,8 @@ def _place(location: tuple[int | str, ...], table: Any) -> str:
 def _problem(place: str, kind: str, message: str) -> str:
     if kind == _UNKNOWN:
         return f"{place} is not a setting"
+    if kind == _NO_TABLE:
+        return f"{place}: input should be a table"
     message = message.removeprefix("Value error, ").replace("valid tuple", "valid list")
     return f"{place}: {message[0].lower()}{message[1:]}"
 

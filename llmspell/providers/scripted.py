@@ -111,7 +111,7 @@ class ScriptedProvider:
         if number < len(self._replies):
             return self._replies[number]
         raise ProviderError(
-            f"{self.name}: no reply for request {number + 1}; there are {len(self._replies)}",
+            f"the script has no reply for request {number + 1}; there are {len(self._replies)}",
             hint="add a reply to the script, or find out why the model is asked so often",
             details={"provider": self.name},
         )

@@ -22,6 +22,7 @@ from llmspell.cli.error_report import describe, exit_code
         ("run gone.lua", "no file gone.lua", "looked in "),
         ("tow.lua", "no file tow.lua", "did you mean two.lua?"),
         ("folder/tow.lua", "no file folder/tow.lua", "looked in "),
+        ("two.lua --n 2", "no such option: --n", "llmspell run two.lua --help"),
         ("zzz.lua", "no file zzz.lua", "looked in "),
         ("two", "no command or file named two", "did you mean two.lua?"),
         ("run two", "no spell named two", "did you mean two.lua?"),

@@ -77,6 +77,7 @@ def test_seconds_are_also_written_as_spans_of_time():
         ({"modell": "x"}, "modell is not a setting"),
         ({"model": 5}, "model: "),
         ({"state": {"backend": 5}}, "state.backend: "),
+        ({"state": "memory"}, "state: input should be a table"),
         ({"state": {"folder": "x"}}, "state.folder is not a setting"),
         ({"tools": {"modules": "weather"}}, "tools.modules: "),
         ({"tools": ["weather"]}, "tools: "),

@@ -46,7 +46,7 @@ async def test_it_runs_out_with_a_clear_error():
     await model.complete(asked())
     with pytest.raises(ProviderError) as caught:
         await model.complete(asked())
-    assert caught.value.message == "scripted: no reply for request 2; there are 1"
+    assert caught.value.message == "the script has no reply for request 2; there are 1"
     assert not caught.value.retryable
     assert len(model.requests) == 2
 
