@@ -119,7 +119,7 @@ class Recording:
         self.open: dict[str, PendingLeaf] = {}
         self.calls = LeafCalls()
         self._doubtful: list[Callable[[], None]] = []
-        self.parking = Parking(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - as above
+        self.parking = Parking(self._all_wait, lambda error: self.stop(error))  # noqa: PLW0108 - it is set later
         if history is not None:
             history.computing = lambda: self.computing > 0
             history.stop = lambda error: self.stop(error)  # noqa: PLW0108 - it is set later
