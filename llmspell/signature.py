@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pydantic.json_schema import GenerateJsonSchema
 
 
+_FEW = 10  # parameters that a hint can list
+
+
 class Signature:
     """A function read as a specification.
 
@@ -156,7 +159,7 @@ class Signature:
         raise InvalidArguments(
             target or self.name,
             [_problem(e, arguments) for e in problems.errors()],
-            hint=self._meant(problems) or self.usage,
+            hint=self._meant(problems) or self._usage(self._concerned(problems)),
         )
 
     def _meant(self, error: ValidationError) -> str | None:
@@ -166,13 +169,23 @@ class Signature:
         suggestions = [one for name in unknown for one in similar(name, names, most=1)]
         return f"did you mean {' and '.join(dict.fromkeys(suggestions))}?" if suggestions else None
 
+    def _concerned(self, error: ValidationError) -> list[inspect.Parameter]:
+        """Return the parameters that a hint lists: of many, only those that are wrong."""
+        wrong = {e["loc"][:1] for e in error.errors()}
+        concerned = [p for p in self.parameters if (p.name,) in wrong]
+        few = len(self.parameters) <= _FEW or len(concerned) < len(wrong)
+        return self.parameters if few else concerned
+
     @property
     def usage(self) -> str:
         """A one-line usage: `takes path (string), limit (integer, optional)`."""
-        if not self.parameters:
+        return self._usage(self.parameters)
+
+    def _usage(self, parameters: list[inspect.Parameter]) -> str:
+        if not parameters:
             return "takes no arguments"
         parts = []
-        for parameter in self.parameters:
+        for parameter in parameters:
             field = self.schema["properties"][parameter.name]
             kind = type_in_words(field, self.schema.get("$defs", {}))
             optional = "" if parameter.default is parameter.empty else ", optional"

@@ -93,12 +93,14 @@ def _place(program: str) -> str:
     """Return the absolute path of a program, without resolving links."""
     if location := shutil.which(program):
         return str(Path(location).absolute())
+    hint: str | None
     if Path(program).is_file():
         reason, hint = f"{program} is not executable", f"chmod +x {program}"
     elif "/" in program:
         reason, hint = f"there is no program {program}", f"relative paths start at {Path.cwd()}"
     else:
-        reason, hint = f"there is no program {program} in the folders of PATH", None
+        reason = f"there is no program {program} in the folders of PATH"
+        hint = "its arguments belong into args" if " " in program else None
     raise ToolError(reason, hint=hint, details={"program": program})
 
 

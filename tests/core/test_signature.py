@@ -416,3 +416,11 @@ def test_reading_a_signature_needs_no_pydantic():
         "assert 'pydantic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_of_many_parameters_the_hint_lists_the_wrong_ones():
+    def many(a: int, b: str = "", c=0, d=0, e=0, f=0, g=0, h=0, i=0, j=0, k=0): ...
+
+    assert refused(many, {"b": 1}).hint == "takes a (integer), b (string, optional)"
+    assert refused(many, {"a": 1, "b": 1}).hint == "takes b (string, optional)"
+    assert refused(many, {"a": 1, "zzzzzz": 1}).hint.endswith("k (any value, optional)")

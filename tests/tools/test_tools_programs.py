@@ -144,6 +144,9 @@ async def test_it_has_no_terminal(python):
 
 
 async def test_a_program_that_is_not_there(call, tmp_path):
+    with pytest.raises(ToolError, match="no program ls -l in the folders of PATH") as caught:
+        await call(run_program, program="ls -l")
+    assert caught.value.hint == "its arguments belong into args"
     with pytest.raises(ToolError, match="no program no-such-thing in the folders of PATH"):
         await call(run_program, program="no-such-thing")
     with pytest.raises(ToolError, match="there is no program") as caught:
