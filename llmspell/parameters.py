@@ -55,7 +55,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "table": (dict,),
 }
-_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+"""What a text means as a boolean."""
 
 
 def _read(text: str, kind: str) -> Value:
@@ -65,7 +66,7 @@ def _read(text: str, kind: str) -> Value:
         except ValueError:
             return text
     if kind == "boolean":
-        return _WORDS.get(text.lower(), text)
+        return WORDS.get(text.lower(), text)
     if kind in ("list", "table"):
         import json
 

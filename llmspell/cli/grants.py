@@ -53,23 +53,37 @@ class _GrantOption(click.Option):
         return record and (record[0].replace(" [", "["), record[1])
 
 
-_BARE = {f"--{verb}-{kind}" for verb in ("allow", "deny") for kind in KINDS}
-
-
-def with_values(args: Sequence[str]) -> list[str]:
+def with_values(args: Sequence[str], params: Iterable[click.Parameter]) -> list[str]:
     """Turn `--allow-read` without a value, as in Deno, into `--allow-read=*`."""
+    bare = _spellings(params)
     end = args.index("--") if "--" in args else len(args)
-    return [f"{a}={EVERYTHING}" if a in _BARE else a for a in args[:end]] + list(args[end:])
+    return [f"{a}={EVERYTHING}" if a in bare else a for a in args[:end]] + list(args[end:])
 
 
-def refuse_loose_values(args: Sequence[str]) -> None:
-    """Refuse `--allow-read PATH`, which would grant everything. Raises Misuse."""
+def refuse_loose_values(
+    args: Sequence[str], params: Iterable[click.Parameter], arguments: Iterable[str]
+) -> None:
+    """Refuse `--allow-read PATH`, which would grant everything.
+
+    Args:
+        args: What was typed.
+        params: The options and arguments of the command.
+        arguments: What was taken for the last arguments, of which there may be any number.
+
+    Raises:
+        Misuse: One of those follows such an option.
+    """
+    bare, loose = _spellings(params), set(arguments)
     for option, value in pairwise(takewhile("--".__ne__, args)):
-        if option in _BARE and not value.startswith("-"):
+        if option in bare and value in loose:
             raise Misuse(
                 f"{option} {value}: the value has to follow an =",
-                hint=f"write {option}={value}, or -- {value} for an argument of the spell",
+                hint=f"write {option}={value}, or -- {value} if it is an argument",
             )
+
+
+def _spellings(params: Iterable[click.Parameter]) -> set[str]:
+    return {name for param in params if isinstance(param, _GrantOption) for name in param.opts}
 
 
 def grants_in(values: Mapping[str, Any], verb: Verb) -> Grants:
@@ -85,6 +99,5 @@ def grants_in(values: Mapping[str, Any], verb: Verb) -> Grants:
 def _targets(given: Iterable[str]) -> Iterator[str]:
     """Split values at commas; two commas in a row stand for a literal one."""
     for value in given:
-        for part in value.replace(",,", "\0").split(","):
-            if part:
-                yield part.replace("\0", ",")
+        parts = [part for part in value.replace(",,", "\0").split(",") if part]
+        yield from (part.replace("\0", ",") for part in parts or [""])

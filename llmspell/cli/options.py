@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from llmspell.cli.grants import grant_options, grants_in, with_values
+from llmspell.cli.grants import grant_options, grants_in, refuse_loose_values, with_values
 from llmspell.cli.limits import budget_option, limit_option
 from llmspell.config import find_project
 from llmspell.frozen import Frozen
@@ -84,7 +84,11 @@ class GrantingCommand(click.Command):
     """A command with permission options, which may lack a value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_values(args))
+        rest = super().parse_args(ctx, with_values(args, self.params))
+        several = [param.name for param in self.params if param.nargs == -1]
+        arguments = [value for name in several for value in ctx.params.get(name or "", ())]
+        refuse_loose_values(args, self.params, arguments)
+        return rest
 
 
 class RunOptions(Frozen):

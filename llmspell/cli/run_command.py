@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from llmspell.cli.error_report import Misuse
-from llmspell.cli.grants import refuse_loose_values, with_values
+from llmspell.cli.grants import with_values
 from llmspell.cli.options import GrantingCommand, RunOptions, run_options
 from llmspell.cli.output import harmless
 from llmspell.cli.permission_recorder import PermissionRecorder
@@ -16,7 +18,7 @@ from llmspell.cli.runner import run_spell
 from llmspell.cli.spell_argument import spell_of
 from llmspell.config import find_project
 from llmspell.errors import ConfigError
-from llmspell.parameters import Parameter
+from llmspell.parameters import WORDS, Parameter
 from llmspell.spell import Spell
 from llmspell.values import Value
 
@@ -33,7 +35,7 @@ class RunCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         parser = self.make_parser(ctx)
         parser.allow_interspersed_args = False
-        given = with_values(args)
+        given = with_values(args, self.params)
         _, rest, _ = parser.parse_args(list(given))
         own = len(given) - len(rest)
         super().parse_args(ctx, given[:own])
@@ -69,8 +71,8 @@ class _SpellCommand(GrantingCommand):
 
     def __init__(self, spell: Spell, *, as_typed: str, before: dict[str, Any]) -> None:
         params = [_option(parameter) for parameter in spell.params.values()]
-        taken = {option for param in params for option in param.opts}
-        options = [option for option in _options() if not taken.intersection(option.opts)]
+        taken = {name for param in params for name in _names(param)}
+        options = [option for option in _options() if taken.isdisjoint(_names(option))]
         super().__init__(
             f"llmspell run {as_typed}",
             callback=self._call,
@@ -81,8 +83,24 @@ class _SpellCommand(GrantingCommand):
         self._spell, self._before = spell, before
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        refuse_loose_values(args)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        self._refuse_words(args, ctx.params["arguments"])
+        return rest
+
+    def _refuse_words(self, args: Sequence[str], arguments: Sequence[str]) -> None:
+        """Refuse `--loud false`, which would mean the opposite. Raises Misuse."""
+        flags = {
+            name: f"{option.opts[0]} or {option.secondary_opts[0]}"
+            for option in self.params
+            if option.secondary_opts
+            for name in _names(option)
+        }
+        for flag, word in pairwise(takewhile("--".__ne__, args)):
+            if flag in flags and word in arguments and word.lower() in WORDS:
+                raise Misuse(
+                    f"{flag} {word}: it takes no value",
+                    hint=f"write {flags[flag]}, or -- {word} if it is an argument",
+                )
 
     def _call(self, arguments: tuple[str, ...], **values: Any) -> None:
         context = click.get_current_context()
@@ -182,18 +200,24 @@ def _options() -> list[click.Option]:
     return [*run_options(), untrusted, record, last]
 
 
+def _names(option: click.Parameter) -> list[str]:
+    return [*option.opts, *option.secondary_opts]
+
+
 def _option(parameter: Parameter) -> click.Option:
-    dashed = parameter.name.replace("_", "-")
+    spellings = dict.fromkeys([parameter.name.replace("_", "-"), parameter.name])
     name = f"{_PREFIX}{parameter.name}"
     notes = [f"one of {', '.join(map(str, parameter.choices))}"] if parameter.choices else []
     notes += ["required"] if parameter.required else [f"default: {_shown(parameter.default)}"]
     text = harmless(f"{parameter.help} [{'; '.join(notes)}]".strip())
     if parameter.type == "boolean":
-        return click.Option([name, f"--{dashed}/--no-{dashed}"], default=None, help=text)
-    spellings = dict.fromkeys([f"--{dashed}", f"--{parameter.name}"])
-    several = parameter.type == "list"
+        flags = [f"--{spelling}/--no-{spelling}" for spelling in spellings]
+        return click.Option([name, *flags], default=None, help=text)
     return click.Option(
-        [name, *spellings], metavar=parameter.type.upper(), help=text, multiple=several
+        [name, *(f"--{spelling}" for spelling in spellings)],
+        metavar=parameter.type.upper(),
+        help=text,
+        multiple=parameter.type == "list",
     )
 
 

@@ -65,9 +65,11 @@ def problems_in(lists: Mapping[Any, Iterable[str]]) -> list[str]:
 
     Such a target is a mistake, and as a denial a dangerous one: nothing would be denied.
     """
-    hosts = [target for target in lists.get("net", ()) if not is_host(target)]
-    models = [target for target in lists.get("llm", ()) if not _may_be_model(target)]
+    empty = [kind for kind, targets in lists.items() if "" in targets]
+    hosts = [target for target in lists.get("net", ()) if target and not is_host(target)]
+    models = [target for target in lists.get("llm", ()) if target and not _may_be_model(target)]
     return [
+        *(f"{kind}: '' names nothing" for kind in empty),
         *(f"net: {host!r} is not a host such as example.com:8080 or 10.0.0.0/8" for host in hosts),
         *(
             f"llm: {name!r} is not a model such as openai/gpt-5.4-mini or openai/*"

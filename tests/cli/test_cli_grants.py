@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from llmspell.cli.grants import grants_in, with_values
+from llmspell.cli.grants import grant_options, grants_in, with_values
 
 READ = "return read_file{path = arg[1] or 'note.txt'}"
 
@@ -49,15 +49,14 @@ def test_each_kind_is_granted_and_denied_by_flags(llmspell, note, kind):
         (["--{}-read", "--{}-read=a"], ()),
         (["--{}-read=a,b", "--{}-read=c"], ("a", "b", "c")),
         (["--{}-read=a,,b,c"], ("a,b", "c")),
-        (["--{}-read="], None),
-        (["--{}-read=", "--{}-read=,a,"], ("a",)),
+        (["--{}-read=,a,"], ("a",)),
         ([], None),
         (["--", "--{}-read"], None),
         (["--{}-net", "--{}-net=10.0.0.0/8"], ("*", "10.0.0.0/8")),
     ],
 )
 def test_how_flags_are_read(verb, typed, targets):
-    args = with_values([option.format(verb) for option in typed])
+    args = with_values([option.format(verb) for option in typed], grant_options())
     kind = "net" if "net" in str(typed) else "read"
     values = [a.partition("=")[2] for a in args if a.startswith(f"--{verb}-{kind}=")]
     assert grants_in({f"{verb}_{kind}": tuple(values)}, verb)[kind] == targets
@@ -133,6 +132,29 @@ def test_settings_grant_and_deny(llmspell, write, note, project):
     below = project / "sub"
     assert llmspell("exec", READ, "../note.txt", cwd=below).out == "tea\n"
     assert llmspell("exec", READ, "../b.txt", "-A", cwd=below).code == 3
+
+
+@pytest.mark.parametrize(
+    "words", ["note.lua x --allow-read note.txt", "exec 1 --allow-read .", "test --allow-read ."]
+)
+def test_a_value_without_its_sign_is_refused(llmspell, write, words):
+    write("note.lua", "return #arg")
+    done = llmspell(*words.split())
+    assert (done.code, "the value has to follow an =" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["read", "write", "net", "run", "env", "tool", "llm"])
+def test_a_target_without_text_is_refused(llmspell, write, kind):
+    """An unset variable of a shell would deny nothing, and in settings a path would be the project."""
+    for verb in ("allow", "deny"):
+        done = llmspell("exec", f"--{verb}-{kind}=", "return 1")
+        assert (done.code, done.err.splitlines()[0]) == (
+            2,
+            f"error: --{verb}-{kind}: '' names nothing",
+        )
+    write("llmspell.toml", f'[permissions.deny]\n{kind} = [""]')
+    done = llmspell("exec", "return 1")
+    assert (done.code, f"permissions.deny.{kind}: '' names nothing" in done.err) == (2, True)
 
 
 def test_a_target_that_could_cover_nothing_is_told(llmspell, write):

@@ -100,6 +100,37 @@ def test_a_parameter_may_have_the_name_of_an_option(llmspell, write):
     assert "--json INTEGER" in llmspell("p.lua", "--help").out
 
 
+@pytest.mark.parametrize(
+    ("front", "words", "value"),
+    [
+        ("no_record = 'x'", ["--no-record", "y"], "y"),
+        ("prompt = true", ["--no-prompt"], "false"),
+        ("allow_read = 'x'", ["--allow-read", "y"], "y"),
+        ("allow_read = 'x'", ["--allow-read=y"], "y"),
+        ("_x = true", ["--no-_x"], "false"),
+        ("a_b = false", ["--a_b"], "true"),
+        ("a_b = false", ["--a-b"], "true"),
+    ],
+)
+def test_a_parameter_takes_every_spelling_of_its_name(llmspell, write, front, words, value):
+    write("p.lua", "return (select(2, next(params)))", f"[params]\n{front}")
+    assert llmspell("p.lua", *words) == (0, f"{value}\n", "")
+    assert llmspell("--no-prompt", "--no-record", "--allow-read", "p.lua", *words).code == 0
+
+
+@pytest.mark.parametrize("word", ["false", "No", "1"])
+def test_a_word_after_a_flag_is_not_dropped(llmspell, write, word):
+    write("p.lua", "return params.loud", "[params]\nloud = true")
+    done = llmspell("p.lua", "--loud", word)
+    assert done.code == 2
+    assert done.err == (
+        f"error: --loud {word}: it takes no value\n"
+        f"hint: write --loud or --no-loud, or -- {word} if it is an argument\n"
+    )
+    assert llmspell("p.lua", "--loud", "--", word).out == "true\n"
+    assert llmspell("p.lua", "--loud", "tea").out == "true\n"
+
+
 def test_options_stand_before_or_after_the_spell(llmspell, greet):
     after = llmspell("greet.lua", "--name", "B", "--json")
     assert after.out == '{"name": "B", "times": 1}\n'
