@@ -161,7 +161,7 @@ def check_version(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> int
     with transaction(db, "DEFERRED"):
         version = _number(db, "PRAGMA user_version")
         owner = _number(db, "PRAGMA application_id")
-        empty = _number(db, "SELECT count(*) FROM sqlite_master") == 0
+        empty = _is_empty(db)
     if owner != schema.application_id and not empty:
         message = f"{path} is another program's database"
         raise schema.refusal(message, schema.without, path)
@@ -171,6 +171,17 @@ def check_version(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> int
         versions = {"schema": version, "known": len(schema.migrations)}
         raise schema.refusal(message, hint, path, **versions)
     return version
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    """Whether a file has no tables; this is the first to read which it has."""
+    try:
+        return _number(db, "SELECT count(*) FROM sqlite_master") == 0
+    except UnicodeDecodeError as error:  # SQLite's message quotes the damaged part as it is
+        damage = sqlite3.DatabaseError("malformed database schema")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        damage.sqlite_errorname = "SQLITE_CORRUPT"
+        raise damage from error
 
 
 def _prepare(db: sqlite3.Connection, path: str, schema: Schema[Any]) -> None:

@@ -53,12 +53,13 @@ def reporting(*, debug: bool) -> Iterator[None]:
     except (KeyboardInterrupt, click.Abort):
         end_interrupted()
     except Exception as error:  # noqa: BLE001 - the last resort
-        if debug:
-            import traceback
-
-            traceback.print_exc()
-        print(describe(error), file=sys.stderr)
         code = exit_code(error)
+        with suppress(OSError):  # of a stderr that cannot be written, the exit code is left
+            if debug:
+                import traceback
+
+                traceback.print_exc()
+            print(describe(error), file=sys.stderr)
     _end(code)
 
 
@@ -164,15 +165,14 @@ def _end(code: int) -> NoReturn:
             if thread.is_alive():
                 _flush()
                 os._exit(code)
-    if not _flush():
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _flush()
     sys.exit(code)
 
 
-def _flush() -> bool:
-    """Flush the standard streams; return whether that succeeded."""
-    with suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        return True
-    return False
+def _flush() -> None:
+    """Flush the standard streams; drop what cannot be written, which would change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

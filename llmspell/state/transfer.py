@@ -39,11 +39,21 @@ class Entry(NamedTuple):
 def to_document(entries: Iterable[Entry]) -> dict[str, Any]:
     scopes: dict[str, dict[str, dict[str, Any]]] = {}
     for entry in sorted(entries):
-        written = {"value": json.loads(entry.text)}
+        written = {"value": _parsed(entry)}
         if entry.expires is not None:
             written["expires"] = entry.expires
         scopes.setdefault(entry.scope, {})[entry.key] = written
     return {_MARK: VERSION, "scopes": scopes}
+
+
+def _parsed(entry: Entry) -> Any:
+    try:
+        return json.loads(entry.text)
+    except (ValueError, RecursionError) as error:
+        raise StateError(
+            f"the stored value of {_place(entry.scope, entry.key)} is damaged: {error}",
+            hint="delete the key, or set it again",
+        ) from error
 
 
 def from_document(document: Any, scope: str | None = None) -> list[Entry]:
@@ -62,9 +72,7 @@ def from_document(document: Any, scope: str | None = None) -> list[Entry]:
             try:
                 entries.append(_entry(name, key, written))
             except StateError as error:
-                problems.append(
-                    f"{name}/{key}: {error.message}" if name else f"{key}: {error.message}"
-                )
+                problems.append(f"{_place(name, key)}: {error.message}")
     if problems:
         raise _refusal(problems)
     now = time.time()
@@ -105,6 +113,10 @@ def _entry(scope: str, key: str, written: Any) -> Entry:
     if expires is not None and not (type(expires) in (int, float) and math.isfinite(expires)):
         raise StateError("expires must be a number of seconds since 1970")
     return Entry(scope, key, encode(value), expires)
+
+
+def _place(scope: str, key: str) -> str:
+    return f"{scope}/{key}" if scope else key
 
 
 def _refusal(problems: list[str]) -> StateError:

@@ -105,6 +105,14 @@ def test_a_full_disk(shell, command):
     assert done.err.startswith("error: ")
 
 
+@pytest.mark.parametrize("options", ["", "--debug"])
+def test_an_error_that_cannot_be_shown_keeps_its_exit_code(shell, options):
+    assert (
+        shell(f"llmspell exec {options} 'read_file{{path = \"/etc/passwd\"}}' 2> /dev/full").code
+        == 3
+    )
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(shell, closed):
     assert shell(f"llmspell exec 'print(Console.read_line()) return 1' {closed}").code == 0

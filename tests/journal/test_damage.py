@@ -325,3 +325,13 @@ def test_a_text_of_too_many_values_is_damage(file, monkeypatch):
         effect = reader.effects(reader.runs()[1])[0]
         with pytest.raises(JournalError, match=r"the outcome at .* cannot be read"):
             _ = effect.outcome
+
+
+def test_a_damaged_schema_that_is_no_text(file):
+    """SQLite's message quotes the damaged part, so that Python cannot decode it."""
+    whole = file.read_bytes()
+    broken = whole.replace(b"CREATE TABLE effects", b"CREATE TAB\xb8\xff effects")
+    assert broken != whole
+    file.write_bytes(broken)
+    with pytest.raises(JournalError, match="the file is damaged"):
+        Reader.open(file)

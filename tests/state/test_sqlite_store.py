@@ -272,6 +272,9 @@ async def test_a_damaged_value_can_be_replaced(sqlite_store, state_file):
         await sqlite_store.get("", "key")
     with pytest.raises(StateError, match="damaged"):
         await sqlite_store.increment("", "key")
+    with pytest.raises(StateError, match="value of key is damaged") as caught:
+        await sqlite_store.export()
+    assert caught.value.hint == "delete the key, or set it again"
     await sqlite_store.set("", "key", 2)
     assert await sqlite_store.get("", "key") == 2
 
