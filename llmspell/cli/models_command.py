@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.common import debug_option, is_for_subcommand, json_option, print_json
 from llmspell.cli.error_report import Misuse
 from llmspell.cli.interrupt import interruptible
 from llmspell.cli.output import size
@@ -34,7 +34,7 @@ def command(
     as_json: bool,
 ) -> None:
     """List, pull and remove the models that run on this machine."""
-    if context.invoked_subcommand:
+    if is_for_subcommand(context):
         return
     if provider and provider != "local":
         names = [f"{provider}/{name}" for name in asyncio.run(_offered(provider))]

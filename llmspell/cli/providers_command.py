@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.common import debug_option, is_for_subcommand, json_option, print_json
 from llmspell.cli.provider_check import ProviderCheck, check
 from llmspell.config import Project, find_project
 from llmspell.errors import ConfigError
@@ -26,7 +26,7 @@ _HEADINGS = ("provider", "protocol", "base URL", "key", "default model")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
     """List model providers: their URLs, and whether their keys are set."""
-    if context.invoked_subcommand:
+    if is_for_subcommand(context):
         return
     found = providers(find_project())
     if as_json:

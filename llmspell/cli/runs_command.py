@@ -7,7 +7,7 @@ from datetime import datetime
 
 import click
 
-from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.common import debug_option, is_for_subcommand, json_option, print_json
 from llmspell.cli.error_report import Misuse, telling_damage
 from llmspell.cli.output import harmless
 from llmspell.config import find_project
@@ -18,6 +18,7 @@ from llmspell.journal.records import RecordedRun
 from llmspell.spending.spent import counted
 
 _SHOWN = 20
+_NUMBER = click.IntRange(0, 1_000_000_000)
 
 
 @click.group("runs", invoke_without_command=True)
@@ -26,6 +27,7 @@ _SHOWN = 20
     "-n",
     "--limit",
     metavar="N",
+    type=_NUMBER,
     default=_SHOWN,
     show_default=True,
     help="Maximum number of runs to list.",
@@ -35,7 +37,7 @@ _SHOWN = 20
 @click.pass_context
 def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) -> None:
     """List recorded runs, newest first."""
-    if ctx.invoked_subcommand:
+    if is_for_subcommand(ctx):
         return
     file = find_project().journal_file
     if not file.exists():
@@ -54,7 +56,7 @@ def command(ctx: click.Context, spell: str | None, limit: int, as_json: bool) ->
 @click.option(
     "--older", metavar="DURATION", help="Delete runs that ended longer ago, such as 30d or 12h."
 )
-@click.option("--keep", metavar="N", type=int, help="Delete all but the newest N runs.")
+@click.option("--keep", metavar="N", type=_NUMBER, help="Delete all but the newest N runs.")
 @debug_option
 def prune_command(older: str | None, keep: int | None) -> None:
     """Delete old runs, and the data that only they use.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmspell.cli.common import debug_option, json_option, print_json
+from llmspell.cli.common import debug_option, json_option, print_json, refuse_together
 from llmspell.cli.error_report import Misuse
 from llmspell.cli.output import harmless, write_line
 from llmspell.config import find_project
@@ -52,6 +52,7 @@ def command(
     """
     from llmspell.journal.reader import Reader
 
+    refuse_together(html=html, effect=effect, conversation=conversation, json=as_json)
     with Reader.open(find_project().journal_file) as reader:
         found = reader.run(run)
         if html is not None:
