@@ -210,7 +210,7 @@ def test_the_page_of_the_command_line_has_every_command_and_option():
 
 def test_the_page_of_the_command_line_has_every_exit_code():
     text = (DOCS / "cli.md").read_text("utf-8")
-    used = {0, 130, 143} | {cls.exit_code for cls in error_classes(LlmspellError)}
+    used = {0, 129, 130, 143} | {cls.exit_code for cls in error_classes(LlmspellError)}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == used
 
 

@@ -1,4 +1,4 @@
-"""Immediate Ctrl-C, even while Lua computes; and SIGTERM in the same way.
+"""Immediate Ctrl-C, even while Lua computes; and SIGTERM and SIGHUP in the same way.
 
 Python runs signal handlers only between its own instructions, of which there are none while the
 main thread is inside Lua. The number of the signal, however, is written to a pipe at once. A
@@ -15,7 +15,13 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED, TERMINATED = 130, 143
+ENDINGS = {
+    signal.SIGINT: ("interrupted", 130),
+    signal.SIGTERM: ("terminated", 143),
+    signal.SIGHUP: ("hung up", 129),
+}
+"""What is said of each signal, and the exit code."""
+
 GRACE = 0.1  # seconds
 
 _CLEAR_LINE, _SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
@@ -45,12 +51,11 @@ class _Ending:
     ignores_interrupts = False
     way_back: str | None = None
     line_is_unfinished: Callable[[], bool] = staticmethod(lambda: False)
-    word, code = "interrupted", INTERRUPTED
+    word, code = ENDINGS[signal.SIGINT]
 
     def by(self, number: int) -> None:
         """Set the signal that ends the process."""
-        if number == signal.SIGTERM:
-            self.word, self.code = "terminated", TERMINATED
+        self.word, self.code = ENDINGS[signal.Signals(number)]
 
 
 _ending = _Ending()
@@ -68,9 +73,10 @@ def end_interrupted() -> NoReturn:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGINT and SIGTERM cancel the work, and end the process when it stops or is overdue.
+    """Make these signals cancel the work, and end the process when it stops or is overdue.
 
-    Where SIGINT is ignored, as for a job in the background of a script, SIGTERM still does so.
+    Where SIGINT is ignored, as for a job in the background of a script, the others still do so.
+    SIGHUP that is ignored, as after nohup, stays ignored.
     """
     before = signal.getsignal(signal.SIGINT)
     if not (_ending.ignores_interrupts or before is _end_at_signal):
@@ -84,11 +90,7 @@ def interruptible() -> Iterator[None]:
 
     def watch() -> None:
         while number := os.read(reading, 1):
-            if (
-                number[0] in (signal.SIGINT, signal.SIGTERM)
-                and not stopped.wait(GRACE)
-                and speaking.acquire(False)
-            ):
+            if number[0] in ENDINGS and not stopped.wait(GRACE) and speaking.acquire(False):
                 _ending.by(number[0])
                 end_interrupted()
 
@@ -97,7 +99,10 @@ def interruptible() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     # asyncio replaces Python's default SIGINT handler, but no other.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    terminated = signal.signal(signal.SIGTERM, _terminate)
+    others = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        others.append(signal.SIGHUP)
+    replaced = {number: signal.signal(number, _terminate) for number in others}
     threading.Thread(target=watch, name="interrupt", daemon=True).start()
     try:
         yield
@@ -109,13 +114,14 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if _ending.ignores_interrupts:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGTERM, terminated)
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(wakeup)
         os.close(writing)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Handle SIGTERM like SIGINT, for which asyncio has a handler."""
+    """Handle another signal like SIGINT, for which asyncio has a handler."""
     _ending.by(number)
     handler = signal.getsignal(signal.SIGINT)
     if callable(handler):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from llmspell.cli.common import print_json
+from llmspell.cli.output import harmless
 from llmspell.spending.spent import counted
 from llmspell.testing.results import Failure, LuaFileResult, LuaTestResult, Status
 
@@ -34,7 +35,7 @@ class TestReporter:
         if self._shown:
             sign, colour = _SIGNS[test.status]
             took = f"  {test.seconds * 1000:.0f} ms" if test.seconds > 0.1 else ""  # noqa: PLR2004
-            click.echo(f"  {click.style(sign, fg=colour)} {test.name}{took}")
+            click.echo(f"  {click.style(sign, fg=colour)} {harmless(test.name)}{took}")
 
     def print(self, line: str | bytes) -> None:
         """Print output of a test file itself."""
@@ -53,7 +54,7 @@ def show_results(results: Sequence[LuaFileResult], *, as_json: bool) -> None:
         return
     for name, failure in _failures(results):
         click.echo()
-        click.secho(f"✗ {name}", fg="red")
+        click.secho(harmless(f"✗ {name}"), fg="red")
         _show(failure)
     counts: dict[Status, int] = {s: sum(result.count(s) for result in results) for s in _SIGNS}
     told = [f"{number} {status}" for status, number in counts.items() if number]
@@ -65,15 +66,15 @@ def show_results(results: Sequence[LuaFileResult], *, as_json: bool) -> None:
 
 
 def _show(failure: Failure) -> None:
-    first, *more = failure.message.split("\n")
+    first, *more = harmless(failure.message).split("\n")
     click.echo(f"  {failure.where}: {first}" if failure.where else f"  {first}")
     for line in more:
         colour = {"-": "red", "+": "green"}.get(line[:1])
         click.secho(f"    {line}", fg=colour)
     if failure.line:
-        click.echo(f"    | {failure.line}")
+        click.echo(f"    | {harmless(failure.line)}")
     if failure.hint:
-        click.echo(f"  hint: {failure.hint}")
+        click.echo(f"  hint: {harmless(failure.hint)}")
 
 
 def _failures(results: Sequence[LuaFileResult]) -> Iterator[tuple[str, Failure]]:

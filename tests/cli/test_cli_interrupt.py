@@ -150,6 +150,40 @@ def test_who_is_terminated_says_that(started, what, where):
         assert re.fullmatch(SAID.replace(b"interrupted", b"terminated"), said)
 
 
+@pytest.mark.parametrize("what", ["an effect", "Lua"])
+def test_a_run_whose_terminal_is_closed_is_suspended(started, llmspell, what):
+    with started("exec", CASES[what]) as process:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 129
+        assert re.fullmatch(SAID.replace(b"interrupted", b"hung up"), process.stderr.read())
+    if what == "an effect":
+        assert "suspended" in llmspell("runs").out
+
+
+def test_a_program_does_not_outlive_a_terminal(started, project):
+    lua = "print('ready') run_program{program = 'sh', args = {'-c', 'sleep 1; echo > late.txt'}}"
+    with started("exec", "-A", lua) as process:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.4)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 129
+    time.sleep(1.2)
+    assert not (project / "late.txt").exists()
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(started):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with started("exec", "print('ready') Task.sleep(0.3) return 5") as process:
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(signal.SIGHUP)
+            assert process.communicate()[0] == b"5\n"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_while_plugins_stop_there_is_nothing_to_go_on_with(started, write, seconds_to_end):
     write(
         "slow.py",

@@ -56,6 +56,13 @@ def test_and_on_a_terminal(terminal, tea):
     assert "  ✓ tea > is hot" in seen.screen.lines
 
 
+def test_names_and_messages_do_nothing_to_a_terminal(llmspell, write):
+    write("odd_test.lua", "it('a \\27[31m', function() error('b \\27]0;c') end)")
+    shown = llmspell("test", "-v").out
+    assert "✗ a \\x1b[31m" in shown
+    assert "b \\x1b]0;c" in shown
+
+
 def test_as_json(llmspell, tea):
     done = llmspell("test", "--json")
     assert (done.code, done.err) == (1, "said\n")

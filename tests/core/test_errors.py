@@ -10,7 +10,7 @@ import pytest
 
 import llmspell
 from llmspell import errors
-from llmspell.cli.interrupt import INTERRUPTED, TERMINATED
+from llmspell.cli.interrupt import ENDINGS
 from llmspell.errors import (
     BudgetExceeded,
     ConfigError,
@@ -67,7 +67,8 @@ def test_the_page_and_the_tree_agree(tree):
 def test_exit_codes_are_documented_each_with_one_meaning(tree):
     documented = [int(number) for number, _ in _EXIT.findall(PAGE.read_text())]
     assert len(set(documented)) == len(documented)
-    assert set(documented) == {0, INTERRUPTED, TERMINATED, *(cls.exit_code for cls in tree)}
+    signalled = {code for _, code in ENDINGS.values()}
+    assert set(documented) == {0, *signalled, *(cls.exit_code for cls in tree)}
 
 
 def test_what_lua_sees_fails_like_any_spell(tree):
