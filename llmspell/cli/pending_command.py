@@ -43,7 +43,7 @@ def command(as_json: bool) -> None:
 def _show(pending: Pending) -> None:
     about = pending.about
     since = datetime.fromtimestamp(pending.effect.started).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 - for people
-    click.secho(f"{pending.run.id} {pending.effect.path}", bold=True, nl=False)
+    click.secho(pending.place, bold=True, nl=False)
     print(f"  {since}  {printable(pending.run.spell)}")
     if isinstance(about, Approval):
         print(f"  wants approval of {printable(about.what)}{shown_args(about.args, margin=4)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from shlex import quote
 
 from llmspell.errors import JournalError, ReplayError, RunNotFound
 from llmspell.human import Approval, Decision, Question
@@ -23,6 +24,11 @@ class Pending:
 
     run: RecordedRun
     effect: BegunEffect
+
+    @property
+    def place(self) -> str:
+        """Its run and its path, to be pasted into a shell: `!` stands for history there."""
+        return f"{self.run.id} {quote(self.effect.path)}"
 
     @property
     def about(self) -> Question | Approval:
@@ -76,7 +82,7 @@ def find(reader: Reader, run: str | None, path: str | None, kind: type) -> Pendi
     what = "approval" if kind is Approval else "question"
     if not found:
         raise RunNotFound(f"no such {what} is pending", hint="list them with: llmspell pending")
-    places = ", ".join(f"{p.run.id} {p.effect.path}" for p in found)
+    places = ", ".join(p.place for p in found)
     raise RunNotFound(f"several {what}s are pending", hint=f"name one of: {places}")
 
 

@@ -134,6 +134,10 @@ def test_several_at_once_wait_together(llmspell, suspended, approving, pending):
     assert [one["args"]["args"] for one in pending()] == [{"a": n} for n in (1, 2, 3)]
     done = llmspell("approve")
     assert (done.code, "several approvals are pending" in done.err) == (2, True)
+    # A shell on a terminal would take the ! for one of its history.
+    quoted = [f"{run} '{one['path']}'" for one in pending()]
+    assert done.err.endswith(f"hint: name one of: {', '.join(quoted)}\n")
+    assert f"{quoted[0]}  20" in llmspell("pending").out
     for one in pending()[:2]:
         assert llmspell("approve", run, one["path"]).code == 0
     assert llmspell("resume", approving, run).code == 6
