@@ -15,7 +15,7 @@ import click
 from llmspell.cli.common import debug_option, json_option, print_json
 from llmspell.cli.error_report import Misuse
 from llmspell.cli.limits import read_seconds
-from llmspell.cli.output import for_people, write_line
+from llmspell.cli.output import for_people, harmless, write_line
 from llmspell.cli.reserved_stdout import release
 from llmspell.concurrency import settled
 from llmspell.config import find_project
@@ -142,7 +142,7 @@ def listing(pattern: str, scope: str | None, as_json: bool) -> None:
         if row["scope"] != heading:
             heading = row["scope"]
             click.secho(_shown(heading), bold=True)
-        print(f"{'  ' if heading else ''}{_shown(row['key']):<{width}}  {_line(row)}")
+        print(f"{'  ' if heading else ''}{_shown(row['key']):<{width}}  {harmless(_line(row))}")
 
 
 @command.command("delete")

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from llmspell.errors import StateError
@@ -109,10 +110,16 @@ def _entry(scope: str, key: str, written: Any) -> Entry:
     if not isinstance(written, dict) or not {"value"} <= written.keys() <= {"value", "expires"}:
         raise StateError("a key may only have value and expires")
     value = value_from_json(written["value"])
-    expires = written.get("expires")
-    if expires is not None and not (type(expires) in (int, float) and math.isfinite(expires)):
-        raise StateError("expires must be a number of seconds since 1970")
-    return Entry(scope, key, encode(value), expires)
+    return Entry(scope, key, encode(value), _seconds(written.get("expires")))
+
+
+def _seconds(expires: Any) -> float | None:
+    if expires is None:
+        return None
+    with suppress(OverflowError):
+        if type(expires) in (int, float) and math.isfinite(seconds := float(expires)):
+            return seconds
+    raise StateError("expires must be a number of seconds since 1970")
 
 
 def _place(scope: str, key: str) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 DOCUMENT = {"llmspell_state": 1, "scopes": {"": {"a": {"value": 1}}, "s": {"b": {"value": 2.0}}}}
 
+ENDING = '{{"llmspell_state": 1, "scopes": {{"": {{"a": {{"value": 1, "expires": {}}}}}}}}}'
+
 
 @pytest.fixture
 def state(llmspell):
@@ -77,6 +79,16 @@ def test_keys_are_listed_by_scope(state):
     ]
 
 
+def test_a_time_of_any_size_is_imported(llmspell, state):
+    llmspell("state", "import", "-", stdin=ENDING.format("1" + "0" * 30))
+    assert json.loads(state("export"))["scopes"][""]["a"] == {"value": 1, "expires": 1e30}
+
+
+def test_a_listed_value_does_nothing_to_a_terminal(state):
+    state("set", "a", "\x1b[31m\x9b31m")
+    assert state("list") == 'a  "\\u001b[31m\\x9b31m"\n'
+
+
 def test_what_is_not_there(llmspell, state, project):
     for arguments in (("get", "name"), ("delete", "name"), ("get", "name", "--scope", "s")):
         done = llmspell("state", *arguments)
@@ -119,6 +131,7 @@ def test_state_moves_through_a_file(state, project):
         (["import", "-"], "[" * 9999, 2, "is nested too deeply"),
         (["import", "-"], "{}", 1, "not an exported state"),
         (["import", "-"], json.dumps({**DOCUMENT, "llmspell_state": 9}), 1, "later version"),
+        (["import", "-"], ENDING.format("1" + "0" * 400), 1, "a: expires must be a number"),
         (["gett"], "", 2, "no such command"),
     ],
 )
