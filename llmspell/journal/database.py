@@ -211,6 +211,9 @@ def open_to_write(path: Path, synchronous: str) -> sqlite3.Connection:
 def open_to_read(path: Path, known: Schema[JournalError] | None = None) -> sqlite3.Connection:
     """Open an existing journal read-only, perhaps with a schema of its own. Raises JournalError."""
     known = known or schema()
+    if path.exists() and not path.is_file():
+        message = f"{path} is not a regular file"
+        raise known.refusal(message, f"move it away, or {known.without}", str(path))
     if not path.is_file():
         message = f"there is no journal in {path.parent}"
         raise known.refusal(message, "run a spell here first: llmspell run SPELL", str(path))

@@ -6,6 +6,7 @@ import sqlite3
 import tracemalloc
 import zlib
 from contextlib import closing, suppress
+from pathlib import Path
 
 import anyio
 import pytest
@@ -335,3 +336,12 @@ def test_a_damaged_schema_that_is_no_text(file):
     file.write_bytes(broken)
     with pytest.raises(JournalError, match="the file is damaged"):
         Reader.open(file)
+
+
+def test_what_is_no_file_is_told(tmp_path):
+    (tmp_path / "runs.db").mkdir()
+    with pytest.raises(JournalError, match=r"runs\.db is not a regular file"):
+        Reader.open(tmp_path / "runs.db")
+    with pytest.raises(JournalError, match="/dev/null is not a regular file") as caught:
+        import_runs(Path("/dev/null"), tmp_path / "here" / "runs.db")
+    assert "import a file that llmspell export has written" in caught.value.hint
