@@ -67,6 +67,16 @@ class Commands(click.Group):
                 raise _unknown(args[0])
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            name = ctx.invoked_subcommand or ""
+            if error.ctx is None and (found := self.get_command(ctx, name)):
+                # Of an option without its value, click does not tell the command.
+                error.ctx = click.Context(found, info_name=name, parent=ctx)
+            raise
+
 
 def _is_spell(name: str) -> bool:
     return name.endswith(".lua") or "/" in name or Path(name).exists()

@@ -41,6 +41,8 @@ from llmspell.cli.error_report import describe, exit_code
         ("tools --tag x", "no tool has the tag 'x'", "no tool has a tag"),
         ("tools --search zzz", "no tool matches all of these options", "llmspell tools"),
         ("tools now@2", "no tool named 'now@2'", "did you mean 'now@1'?"),
+        ("exec 1 --approve", "option '--approve' requires an argument", "llmspell exec --help"),
+        ("two.lua --model", "option '--model' requires an argument", "llmspell run two.lua --help"),
         ("runs -n -1", "invalid value for '-n' / '--limit'", "llmspell runs --help"),
         ("runs -n 99999999999999999999", "invalid value for '-n'", "llmspell runs --help"),
         ("runs prune --keep -1", "invalid value for '--keep'", "llmspell runs prune --help"),
