@@ -64,12 +64,12 @@ class Driver:
     ) -> None:
         self._calls = Calls()
         self._replies = Replies()
-        self._effects = OutstandingEffects(self, self._replies)
+        self._effects = OutstandingEffects(self, self._replies, limits.memory)
         self._turns: Turns | None = None
         if turns:
             self._turns = turns(self.schedule, self._calls.new_number, self._calls.refuse)
         self._vm = vm
-        self._reader = messages.Reader(self)
+        self._reader = messages.Reader(self, memory=limits.memory)
         self._perform = perform
         self._limits = limits
         self._output = output

@@ -17,6 +17,7 @@ from llmspell.values import LuaFunction, Value
 ENDS_LOOP = (KeyboardInterrupt, SystemExit)
 """What asyncio raises from the event loop itself, wherever it occurs."""
 
+_TASK = 1024  # bytes of Lua memory that a task needs at least
 SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
 
 _Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
@@ -64,8 +65,9 @@ class OutstandingEffects:
         runner: The task in which the run is awaited, which also awaits the effects.
     """
 
-    def __init__(self, owner: Owner, replies: Replies) -> None:
+    def __init__(self, owner: Owner, replies: Replies, memory: int) -> None:
         self._owner, self._replies = owner, replies
+        self._most = memory // _TASK
         self.begun: dict[int, _Pending] = {}
         self._inline: _Pending | None = None
         self._serving = False
@@ -107,11 +109,18 @@ class OutstandingEffects:
         functions: list[LuaFunction],
         result: Coroutine[Any, Any, Value],
     ) -> None:
-        """Add one, for `start`. Raises MalformedMessage if the task waits for another one."""
+        """Add one, for `start`.
+
+        Raises:
+            MalformedMessage: The task waits for another one, or more tasks wait than can exist.
+        """
         inline = self._inline and self._inline[0] == task
         if inline or task in self.begun or task in self._tasks:
             result.close()
             raise MalformedMessage(f"task {task} requests two effects at once")
+        if len(self.begun) + len(self._tasks) > self._most:
+            result.close()
+            raise MalformedMessage("more tasks wait than the memory of the spell can hold")
         self.begun[task] = task, name, functions, result
 
     def start(self, *, alone: bool) -> None:

@@ -63,13 +63,14 @@ class Template:
     def __init__(self, control: socket.socket, setup: bytes) -> None:
         self._control = control
         self._workers: set[int] = set()
+        self._pipe = os.pipe()  # tells of signals
         self._memory = _MEMORY.unpack_from(setup)[0]
         self._image = Image(setup[_MEMORY.size :])
         confinement.prepare()
 
     def run(self) -> None:
         """Serve until the host is gone; no worker outlives it."""
-        woken, wake = os.pipe()
+        woken, wake = self._pipe
         os.set_blocking(wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake)
@@ -113,6 +114,8 @@ class Template:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
+            for end in self._pipe:  # a reader would keep the ends of others from the template
+                os.close(end)
             self._work(descriptor)
         os.setpgid(pid, pid)
         self._workers.add(pid)

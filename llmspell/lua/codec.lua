@@ -191,6 +191,7 @@ local function put_simple_request(head, number, args)
   return true
 end
 
+-- The number of pieces in the outbox.
 local function mark()
   return count
 end

@@ -19,6 +19,7 @@ each insertion into a dict looks at all entries. So the numbers that are keys ar
 
 from __future__ import annotations
 
+import math
 from struct import Struct
 
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
@@ -42,13 +43,24 @@ class MalformedMessage(Exception):
 
 
 class Found:
-    """What `decode` finds in values: the functions, and how many more keys may be numbers."""
+    """What `decode` finds in values: the functions, and how many more keys may be numbers.
 
-    __slots__ = ("functions", "number_keys_left")
+    Attributes:
+        left: How many more entries tables may have.
+    """
 
-    def __init__(self, number_keys: float = MAX_NUMBER_KEYS) -> None:
+    __slots__ = ("functions", "left", "number_keys_left")
+
+    def __init__(self, *, number_keys: float = MAX_NUMBER_KEYS, entries: float = math.inf) -> None:
         self.functions: list[LuaFunction] = []
         self.number_keys_left = number_keys
+        self.left = entries
+
+    def take(self, entries: int) -> None:
+        """Count that many entries. Raises MalformedMessage if there are too many."""
+        self.left -= entries
+        if self.left < 0:
+            raise MalformedMessage("it has more values than the memory of the spell")
 
 
 def encode(value: Value, limit: int = 1 << 26) -> bytes:
@@ -203,6 +215,7 @@ def _text(data: bytes, at: int) -> tuple[str | bytes, int]:
 def _list(data: bytes, at: int, found: Found, depth: int) -> tuple[list[Value], int]:
     count = _count_at(data, at)[0]
     _enter(depth)
+    found.take(count)
     at += 4
     items = []
     for _ in range(count):
@@ -219,6 +232,7 @@ def _table(data: bytes, at: int, found: Found, depth: int) -> tuple[dict[Value, 
         if type(key) is not str:
             _check_key(key, found)
         table[key], at = decode(data, at, found, depth + 1)
+        found.take(1)
     return table, at + 1
 
 

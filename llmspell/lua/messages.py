@@ -33,6 +33,12 @@ _call, _nothing = Struct("<BIH").pack, Struct("<BIc").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
+# A kernel holds each value of its message as a piece in a table, and each record as several. They take
+# at least as many bytes: 9, half of them twice while the table grows.
+_PIECE, _RECORD = 12, 4
+MAX_REQUESTS = 1024
+"""The limit for the requests of one message; a kernel ends its turn earlier."""
+
 KILLED, _MORE = ord("k"), ord("m")
 _EMPTY, _NIL = ord("0"), b"n"  # an empty table, and nil; see codec.py
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
@@ -115,10 +121,15 @@ class Receiver(Protocol):
 
 
 class Reader:
-    """Reads the messages of one Lua state."""
+    """Reads the messages of one Lua state, which may be in the hands of a hostile spell.
 
-    def __init__(self, receiver: Receiver) -> None:
+    So a message has a limited number of values and records: as many as a kernel can hold pieces of
+    it in that much memory.
+    """
+
+    def __init__(self, receiver: Receiver, *, memory: int) -> None:
         self._receiver = receiver
+        self._most = memory // _PIECE
         # Cache of what precedes a request's arguments, which is the same for every effect of that
         # name in that task: from the bytes to the task, path and name.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
@@ -126,16 +137,22 @@ class Reader:
 
     def read(self, message: bytes) -> Turn:
         """Pass a message's records to the receiver; return the status. Raises MalformedMessage."""
-        at, end = 1, len(message)
+        at, end, left, requests = 1, len(message), self._most, 0
         try:
             while at < end:
                 kind = message[at]
+                found = Found(entries=left)
+                found.take(_RECORD)
                 if kind == _EFFECT:
-                    at = self._request(message, at + 1)
+                    requests += 1
+                    if requests > MAX_REQUESTS:
+                        raise MalformedMessage("too many requests at once")
+                    at = self._request(message, at + 1, found)
                 elif kind == _PRINT:
                     at = self._print(message, at + 1)
                 else:
-                    at = self._other(message, at, kind)
+                    at = self._other(message, at, kind, found)
+                left = found.left
             goes_on = message[0] == _MORE
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
@@ -143,13 +160,12 @@ class Reader:
             return Turn(more=False, kill=self._kill)
         return _GOING_ON if goes_on else _WAITING
 
-    def _other(self, message: bytes, at: int, kind: int) -> int:
+    def _other(self, message: bytes, at: int, kind: int, found: Found) -> int:
         _, number = _head_at(message, at)
         at += 5
         if kind == _CANCEL:
             self._receiver.cancelled(number)
             return at
-        found = Found()
         value, at = decode(message, at, found)
         if kind == _RETURNED:
             self._receiver.returned(number, value)
@@ -172,12 +188,11 @@ class Reader:
             return at
         raise MalformedMessage(f"unknown record {kind}")
 
-    def _request(self, message: bytes, at: int) -> int:
+    def _request(self, message: bytes, at: int, found: Found) -> int:
         end = at + 2 + (message[at] | message[at + 1] << 8)
         head = message[at:end]
         task, path, name = self._heads.get(head) or self._learn(head)
         number = _long_at(message, end)[0]
-        found = Found()
         args: Value = []
         at = end + 5
         if message[end + 4] != _EMPTY:  # many effects have no arguments
@@ -275,7 +290,7 @@ def called(message: bytes) -> tuple[LuaFunction, list[Value]]:
     """Return the function that a call message calls, and its arguments."""
     at = 7 + _short_at(message, 5)[0]
     function = LuaFunction(_FUNCTION.unpack_from(message, at)[0])
-    return function, decode(message, at + _FUNCTION.size, Found(math.inf))[0]
+    return function, decode(message, at + _FUNCTION.size, Found(number_keys=math.inf))[0]
 
 
 def _with_length(length: Struct, data: bytes) -> bytes:

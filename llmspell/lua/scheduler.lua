@@ -26,6 +26,7 @@ local pack, unpack, spack = table.pack, table.unpack, string.pack
 local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- record kinds, see messages.py
 local MIN_CHARGE <const> = 1000 -- instructions worth a charge
 local NIL <const> = "n" -- encoded nil, see codec.py
+local ENOUGH <const> = 1024 -- pieces of a message; a request has at least two, see MAX_REQUESTS there
 local MAX_IDLE <const> = 16 -- idle coroutines kept for reuse
 local OUT_OF_MEMORY <const> = "not enough memory"
 
@@ -318,6 +319,7 @@ local function take_paused()
   end
 end
 
+-- Runs the tasks that are ready, until the host has enough to do.
 local function run_queue()
   repeat
     local task = queue[first]
@@ -328,12 +330,13 @@ local function run_queue()
       task.reply, task.refused = nil, nil
       run_one(task, value, refused)
     end
-  until first > last or guard.dead
-  first, last = 1, 0
+  until first > last or guard.dead or mark() > ENOUGH
   if guard.dead then
     return nil
+  elseif first > last then
+    first, last = 1, 0
   end
-  return paused[1] ~= nil
+  return last > 0 or paused[1] ~= nil
 end
 
 -- Runs every task that can run. Returns true when some have only paused, nil when the run was killed.

@@ -38,7 +38,7 @@ class Heard:
 
 def heard(*records):
     receiver = Heard()
-    Reader(receiver).read(STANDING + b"".join(records))
+    Reader(receiver, memory=1 << 20).read(STANDING + b"".join(records))
     return receiver.records
 
 
@@ -95,7 +95,7 @@ def test_functions_among_the_arguments_are_told():
 
 def test_more_names_than_are_remembered():
     receiver = Heard()
-    reader = Reader(receiver)
+    reader = Reader(receiver, memory=1 << 20)
     for n in range(5000):
         reader.read(STANDING + request(n, "0", f"effect.{n}", 0, None))
     long = "x" * 60_000

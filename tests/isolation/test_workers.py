@@ -215,8 +215,8 @@ def _frame(message):
     return LENGTH.pack(len(message)) + message
 
 
-def _request(name=b"wait", args=b"0"):
-    head = struct.pack("<I", 1) + struct.pack("<H", 1) + b"0" + name
+def _request(name=b"wait", args=b"0", task=1):
+    head = struct.pack("<I", task) + struct.pack("<H", 1) + b"0" + name
     return b"\x01" + struct.pack("<H", len(head)) + head + struct.pack("<I", 0) + args
 
 
@@ -277,6 +277,45 @@ async def _run_on(pipe_says, *, limits=None):
 async def test_a_process_that_was_taken_over_ends_its_run_only(says):
     with pytest.raises((SpellError, LimitExceeded)):
         await _run_on(says)
+
+
+RETURNED = b"\x03\x00\x00\x00\x00"
+
+
+@pytest.mark.parametrize(
+    ("says", "problem"),
+    [
+        (b"\x05\x00\x00\x00\x00" * 200_000, "more values"),
+        (b"\x02\x07\x00\x00\x00" * 200_000, "more values"),
+        (RETURNED + b"A" + LENGTH.pack(1_000_000) + b"0" * 1_000_000, "more values"),
+        (RETURNED + b"T" + b"s\x00\x00\x00\x00n" * 150_000 + b"e", "more values"),
+        (b"".join(_request(task=n) for n in range(1025)), "too many requests"),
+    ],
+    ids=["prints", "cancellations", "a list", "a table", "requests"],
+)
+async def test_no_flood_is_read_to_its_end(says, problem):
+    with pytest.raises(SpellError, match=f"invalid message: .*{problem}"):
+        await _run_on(_frame(b"w" + says))
+
+
+async def test_no_more_tasks_wait_than_the_memory_can_hold():
+    limits = Limits(memory=1 << 19, output=1000)
+    with pytest.raises(SpellError, match="more tasks wait"):
+        await _run_on(_frame(b"w" + b"".join(_request(task=n) for n in range(600))), limits=limits)
+
+
+async def test_a_worker_has_only_its_pipe_and_the_standard_streams(runtime):
+    """With the template's own descriptors it could keep the ends of other workers from it."""
+
+    async def look():
+        await _wait_until(_workers)
+        await anyio.sleep(0.1)
+        for pid in _workers():
+            assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == 4
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(runtime.execute, "Task.sleep(0.5)")
+        group.start_soon(look)
 
 
 @given(says=binary(max_size=200))

@@ -40,7 +40,7 @@ class Told:
 
 def tell(vm, message):
     told = Told()
-    turn = messages.Reader(told).read(vm.resume(message))
+    turn = messages.Reader(told, memory=1 << 20).read(vm.resume(message))
     return turn, told.all
 
 
@@ -114,6 +114,26 @@ def test_what_a_spell_does_to_its_libraries_harms_no_part_that_is_loaded_later()
         end
         return format("%s %q", match("ab12", "%d+"), "x")"""
     assert run(source)[1] == [("returned", '12 "x"')]
+
+
+def test_a_turn_ends_when_the_host_has_enough_to_do():
+    """Tasks that are cancelled in the turn in which they request something need little memory."""
+    source = """
+        local function nothing() end
+        for _ = 1, 3000 do
+          local waiting = Task.spawn(Task.sleep, 1)
+          Task.spawn(nothing):await()
+          waiting:cancel()
+        end
+        return "done" """
+    vm = new_vm()
+    turns = [tell(vm, messages.main("@spell.lua", source.encode(), {}, []))]
+    while turns[-1][0].more:
+        turns.append(tell(vm, b""))
+    requests = [sum(record[0] == "requested" for record in told) for _, told in turns]
+    assert max(requests) <= messages.MAX_REQUESTS
+    assert sum(requests) == 3000
+    assert turns[-1][1][-1] == ("returned", "done")
 
 
 def test_loading_a_part_counts_as_memory_of_the_spell():
