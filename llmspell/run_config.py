@@ -82,6 +82,7 @@ class RunConfig:
         file = str(self._project.file or self._project.root)
         settings = self._project.settings
         check_rules(settings.approve.effects, self._bridges, file)
+        check_rules(self._approvals.given, self._bridges, "approved in advance", "effects")
         if self._model:
             self._check_model(self._model, "model")
         elif settings.model:

@@ -43,6 +43,11 @@ from llmspell.cli.error_report import describe, exit_code
         ("tools now@2", "no tool named 'now@2'", "did you mean 'now@1'?"),
         ("exec 1 --approve", "option '--approve' requires an argument", "llmspell exec --help"),
         ("two.lua --model", "option '--model' requires an argument", "llmspell run two.lua --help"),
+        (
+            "exec --approve tool.cal 1",
+            "approved in advance: effects: tool.cal: no effect",
+            "tool.call",
+        ),
         ("runs -n -1", "invalid value for '-n' / '--limit'", "llmspell runs --help"),
         ("runs -n 99999999999999999999", "invalid value for '-n'", "llmspell runs --help"),
         ("runs prune --keep -1", "invalid value for '--keep'", "llmspell runs prune --help"),
