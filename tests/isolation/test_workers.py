@@ -49,6 +49,10 @@ def _environment(pid):
     return Path(f"/proc/{pid}/environ").read_bytes()
 
 
+def _descriptors(pid):
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def _workers():
     """Process ids of the workers of this process."""
     return [worker for template in _children(os.getpid()) for worker in _children(template)]
@@ -311,7 +315,7 @@ async def test_a_worker_has_only_its_pipe_and_the_standard_streams(runtime):
         await _wait_until(_workers)
         await anyio.sleep(0.1)
         for pid in _workers():
-            assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == 4
+            assert _descriptors(pid) == 4
 
     async with anyio.create_task_group() as group:
         group.start_soon(runtime.execute, "Task.sleep(0.5)")
