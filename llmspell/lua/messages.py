@@ -137,7 +137,8 @@ class Reader:
 
     def read(self, message: bytes) -> Turn:
         """Pass a message's records to the receiver; return the status. Raises MalformedMessage."""
-        at, end, left, requests = 1, len(message), self._most, 0
+        at, end, requests = 1, len(message), 0
+        left: float = self._most
         try:
             while at < end:
                 kind = message[at]
