@@ -20,6 +20,7 @@ from llmspell.errors import (
 from llmspell.frozen import Frozen
 from llmspell.journal.leaves import noted
 from llmspell.journal.recording import Recording
+from llmspell.kept import Kept
 from llmspell.limits import Limits
 from llmspell.permissions import NOTHING, Grants, Permissions
 from llmspell.run_output import RunOutput
@@ -70,8 +71,8 @@ class ChildRuns:
         """Run a child and return its result.
 
         Raises:
-            LimitExceeded: The parent has exceeded its own limit of effects or output, or its
-                budget.
+            LimitExceeded: The parent has exceeded its own limit of effects, output or what is
+                kept, or its budget.
             SpellFailed: A parameter was invalid, or the child did not compile, did not catch an
                 error, or exceeded a limit.
             ReplayError, RunSuspended: The whole run stops in the middle of the child.
@@ -88,6 +89,7 @@ class ChildRuns:
             if isinstance(error, LimitExceeded):
                 effect.run.count()  # if the exceeded limit is this run's own, this ends it too
                 effect.run[RunOutput].count(0)  # the same for the limit of output
+                effect.run[Kept].check()
                 effect.run[Accounts].check(effect.path)  # and for the budget
                 if error.value < getattr(self._limits, error.limit, inf):
                     error.hint = f"raise it: Spell.run(…, {{limits = {{{error.limit} = …}}}})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -175,6 +175,8 @@ class Handler:
         replayed: Called with the recorded outcome when a leaf is answered from the record, or with
             the partial outcome recorded when it was cancelled. It is called immediately, even if
             the answer is due later.
+        keeps: For a leaf that makes the host keep something for the run: called with its result,
+            returns what that is and how many bytes it takes now, or None for nothing.
         restore: Called in a resumed run when the recorded result of a leaf is due, with that result
             and how many seconds ago it began, to do again what may have ended with the process.
     """
@@ -193,6 +195,7 @@ class Handler:
     so_far: Callable[[Effect], Value] | None = None
     delivered: Callable[[Effect], Callable[[], Sequence[Value]] | None] | None = None
     replayed: Callable[[Effect, Value], None] | None = None
+    keeps: Callable[[Effect, Value], tuple[Hashable, int] | None] | None = None
     restore: Callable[[Effect, Value, float], None] | None = None
 
     @cached_property

@@ -18,6 +18,7 @@ from llmspell.events.run_subscriptions import RunSubscriptions
 from llmspell.hooks import Hooks, Life
 from llmspell.journal.recording import Recording
 from llmspell.journal.turns import Turns
+from llmspell.kept import Kept
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.machine import Machine
@@ -69,8 +70,14 @@ class Engine:
         apart = recording is None or (parent is not None and recording.is_of_leaf(parent.path))
         self._is_in_record = not apart
         turns = None if apart else partial(Turns, recording, self._under)
-        output = self[RunOutput].print
-        self._driver = Driver(vm, self._perform, limits=self[Limits], output=output, turns=turns)
+        self._driver = Driver(
+            vm,
+            self._perform,
+            limits=self[Limits],
+            kept=self[Kept],
+            output=self[RunOutput].print,
+            turns=turns,
+        )
         if recording and not parent:
             driver = self._driver
             recording.leaving, recording.may_leave = driver.is_leaving, driver.may_leave

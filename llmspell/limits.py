@@ -137,6 +137,7 @@ class Limits(Frozen):
             time.
         effects: Effects in the whole run.
         output: Bytes printed and logged in the whole run.
+        kept: Bytes that the host keeps for the run, such as conversations.
         message: Bytes of a single value passed between Lua and the host.
     """
 
@@ -145,6 +146,7 @@ class Limits(Frozen):
     time: Seconds = 10
     effects: Count = 1_000_000
     output: Bytes = 16 << 20
+    kept: Bytes = 256 << 20
     message: MessageBytes = 16 << 20
 
     def lowered(self, to: Mapping[str, float]) -> Limits:

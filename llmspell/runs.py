@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from llmspell.isolation.choice import Isolation
 from llmspell.journal.ending import to_its_end
 from llmspell.journal.recording import Recording
 from llmspell.journal.run_ids import new_id, new_seed
+from llmspell.kept import Kept
 from llmspell.limits import Budget, Limits
 from llmspell.lua.image import Image
 from llmspell.lua.machine import Machine
@@ -145,7 +146,7 @@ class Runs:
         id_ = new_id()
         begun(id_)
         shown = RunOutput(output, launch.limits.output)
-        services = self._services(launch, shown, self._shared[Hooks])
+        services = self._services(launch, shown, Kept(launch.limits.kept), self._shared[Hooks])
         return await self._execute(id_, new_seed(), launch, services)
 
     async def run_recorded(
@@ -164,7 +165,7 @@ class Runs:
             begun(recording.id)
             recording.parking.park = self._park
             shown = RunOutput(output, launch.limits.output)
-            services = self._services(launch, shown, self._shared[Hooks])
+            services = self._services(launch, shown, Kept(launch.limits.kept), self._shared[Hooks])
             services[Recording] = recording
             if recording.is_replay:
                 _replay_in(services, tools)
@@ -225,7 +226,8 @@ class Runs:
             effect.run[Isolation],
         )
         output = effect.run[RunOutput].within(limits.output)
-        services = self._services(launch, output, effect.run[Hooks])
+        kept = effect.run[Kept].within(limits.kept)
+        services = self._services(launch, output, kept, effect.run[Hooks])
         services[Accounts] = effect.run[Accounts]
         services[Substitutes] = effect.run[Substitutes]
         around = effect.run[Events]
@@ -233,7 +235,7 @@ class Runs:
         if child.own_state:
             from llmspell.state import MemoryStore
 
-            services[Store] = MemoryStore()
+            services[Store] = MemoryStore(ends_with_run=True)
         recording = services[Recording] = effect.run[Recording]
         seed = recording.seed_of(effect.path) if recording else new_seed()
         id_ = f"{effect.run.id}:{effect.path}"
@@ -248,7 +250,7 @@ class Runs:
         services: Mapping[type, Any],
         parent: Effect | None = None,
     ) -> Value:
-        with closing(services[Hooks]):
+        with _dropping(services), closing(services[Hooks]):
             engine = Engine(
                 id_,
                 vm=await self._machine(launch, seed, services),
@@ -259,7 +261,9 @@ class Runs:
             )
             return await engine.execute(launch.spell, launch.params, launch.arguments)
 
-    def _services(self, launch: Launch, output: RunOutput, around: Hooks) -> dict[type, Any]:
+    def _services(
+        self, launch: Launch, output: RunOutput, kept: Kept, around: Hooks
+    ) -> dict[type, Any]:
         """Return the services of a run, which handlers find at `effect.run[…]`.
 
         Its hooks come after those `around` it, to which it listens until they are closed.
@@ -272,9 +276,10 @@ class Runs:
             Accounts: Accounts(account, self._shared[Account]),
             ChildRuns: ChildRuns(launch.limits, launch.permissions, self._run_child),
             Events: events if spell.trusted else Events(outer=events),
-            Hooks: Hooks(around),
+            Hooks: Hooks(around, kept),
             Human: Human(spell.file, self._person),
             Isolation: launch.isolation,
+            Kept: kept,
             Limits: launch.limits,
             Modules: Modules(self._module_folders(spell)),
             Permissions: launch.permissions,
@@ -317,6 +322,20 @@ class Runs:
 
             self._workers.append(Workers(self._image, memory=limits.memory))
         return self._workers[-1]
+
+
+@contextmanager
+def _dropping(services: Mapping[type, Any]) -> Iterator[None]:
+    """Have services drop what they keep for a run when it is over.
+
+    They are parts of cycles, which Python may be late to collect.
+    """
+    try:
+        yield
+    finally:
+        for service in list(services.values()):
+            if drop := getattr(service, "drop_kept", None):
+                drop()
 
 
 def _replay_in(services: dict[type, Any], tools: Sequence[Mapping[str, Any]]) -> None:

@@ -31,6 +31,7 @@ FLOORS = {
     "llmspell.effect_paths": 0,
     "llmspell.errors": 0,
     "llmspell.frozen": 0,
+    "llmspell.kept": 0,
     "llmspell.limits": 0,
     "llmspell.run_output": 0,
     "llmspell.shutdown": 0,

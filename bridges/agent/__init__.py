@@ -17,6 +17,7 @@ from llmspell.concurrency import Answer
 from llmspell.effects import Effect
 from llmspell.errors import AgentError, EffectError, InvalidArguments
 from llmspell.journal.leaves import beside
+from llmspell.kept import Kept, size_of
 from llmspell.limits import Seconds
 from llmspell.providers.deserialization import message_from_plain
 from llmspell.providers.models import Models
@@ -97,7 +98,9 @@ def create(
         history=[message_from_plain(message) for message in history or []],
         account=account_for(effect, budget, f"agent {name!r}", "Agent.create") if budget else None,
     )
-    effect.run[Agents][agent.id] = agent
+    definition = {name: value for name, value in effect.args.items() if name != "history"}
+    effect.run[Kept].keep((Agent, agent.id), size_of(definition))
+    effect.run[Agents].add(agent, effect.run)
     return agent.id
 
 
@@ -213,7 +216,9 @@ def save(effect: Effect, agent: str) -> dict[str, Value]:
 @bridge.effect(leaf=False)
 def load(effect: Effect, agent: str, saved: dict[str, Value]) -> None:
     """Continue a saved conversation."""
-    snapshot.load(effect.run[Agents].find(agent), saved)
+    found = effect.run[Agents].find(agent)
+    snapshot.load(found, saved)
+    found.keep_history(effect.run)
 
 
 @bridge.effect(leaf=False)
@@ -222,14 +227,16 @@ async def fork(effect: Effect, agent: str) -> str:
     found = effect.run[Agents].find(agent)
     copy = found.fork(f"agent-{effect.path}")
     await copy.capabilities.adopt(found.capabilities, effect)
-    effect.run[Agents][copy.id] = copy
+    effect.run[Agents].add(copy, effect.run)
     return copy.id
 
 
 @bridge.effect(leaf=False)
 def reset(effect: Effect, agent: str) -> None:
     """Clear the conversation."""
-    effect.run[Agents].find(agent).begin([])
+    found = effect.run[Agents].find(agent)
+    found.begin([])
+    found.keep_history(effect.run)
 
 
 @bridge.effect("with", leaf=False)
@@ -237,14 +244,21 @@ async def with_(effect: Effect, agent: str, capabilities: dict[str, Value]) -> N
     """Add capabilities to an agent: a table from type to settings."""
     found, types = effect.run[Agents].find(agent), effect.run[CapabilityTypes]
     for kind, settings in sorted(capabilities.items()):
-        await found.with_capability(types.make(kind, settings), effect)
+        capability = types.make(kind, settings)
+        await found.with_capability(capability, effect)
+        name = capability.name or kind
+        effect.run[Kept].keep((Capability, agent, name), size_of(settings))
 
 
 @bridge.effect(leaf=False)
 async def without(effect: Effect, agent: str, names: list[str]) -> int:
     """Remove capabilities from an agent, by name or type; returns how many were removed."""
     attached = effect.run[Agents].find(agent).capabilities
-    return sum([await attached.remove(name, effect) for name in names])
+    before = set(attached)
+    removed = sum([await attached.remove(name, effect) for name in names])
+    for name in before.difference(attached):
+        effect.run[Kept].drop((Capability, agent, name))
+    return removed
 
 
 @bridge.effect(leaf=False)

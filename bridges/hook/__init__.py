@@ -10,6 +10,7 @@ from llmspell.hooks import COOL_DOWN, MAX_FAILURES, TIMEOUT, Hooks
 from llmspell.hooks.configured import configured
 from llmspell.hooks.lua_hook import LuaHook
 from llmspell.hooks.points import read_point
+from llmspell.kept import Kept, size_of
 from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, Value
 
@@ -46,6 +47,7 @@ def register(
         )
     except ValueError as error:
         raise InvalidArguments("Hook", [str(error)]) from error
+    effect.run[Kept].keep((Hooks, handle), size_of([handle, point, name]))
     return handle
 
 
@@ -67,6 +69,7 @@ def use(
     handle = f"{hook}-{effect.path}"
     instance.id = name or handle
     effect.run[Hooks].add(instance, handle=handle)
+    effect.run[Kept].keep((Hooks, handle), size_of([handle, name, settings]))
     return handle
 
 

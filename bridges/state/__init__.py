@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
 from itertools import count
 from types import EllipsisType
 
@@ -12,6 +12,7 @@ from llmspell.effects import Effect
 from llmspell.errors import EffectError, LlmspellError
 from llmspell.events import Events
 from llmspell.journal.recording import Recording
+from llmspell.kept import size_of
 from llmspell.limits import Seconds
 from llmspell.state import Store
 from llmspell.state.run_watches import RunWatches
@@ -69,13 +70,23 @@ def _restore_deleted(effect: Effect, existed: Value, ago: float) -> None:  # noq
     _restore_value(effect, None, None)
 
 
+def _keeps(effect: Effect, result: Value) -> tuple[Hashable, int] | None:
+    """Return how much a key takes after a write, in a store that ends with the run."""
+    store = effect.run[Store]  # type: ignore[type-abstract]
+    if result is False or not getattr(store, "ends_with_run", False):
+        return None
+    scope, key = effect.bound.get("scope", ""), effect.bound["key"]
+    value = result if effect.name == "state.increment" else effect.bound.get("value")
+    return (Store, scope, key), 0 if value is None else size_of([scope, key, value])
+
+
 @bridge.effect(repeatable=True)
 def get(effect: Effect, key: str, scope: str = "") -> Answer[Value]:
     """The value of a key, or nil."""
     return effect.run[Store].get(scope, key)  # type: ignore[type-abstract]
 
 
-@bridge.effect("set", repeatable=True, restore=_restore_put)
+@bridge.effect("set", repeatable=True, keeps=_keeps, restore=_restore_put)
 def put(
     effect: Effect, key: str, value: Value = None, ttl: Seconds | None = None, scope: str = ""
 ) -> Awaitable[None] | None:
@@ -120,7 +131,7 @@ async def read(effect: Effect, key: str, scope: str = "") -> list[Value]:
     return list(await settled(effect.run[Store].read(scope, key)))  # type: ignore[type-abstract]
 
 
-@bridge.effect(repeatable=_can_repeat, restore=_restore_if_stored)
+@bridge.effect(repeatable=_can_repeat, keeps=_keeps, restore=_restore_if_stored)
 def commit(
     effect: Effect, key: str, value: Value = None, version: int | None = None, scope: str = ""
 ) -> Answer[bool]:
@@ -128,7 +139,7 @@ def commit(
     return _once(effect).commit(scope, key, value, version)
 
 
-@bridge.effect(repeatable=_can_repeat, restore=_restore_if_stored)
+@bridge.effect(repeatable=_can_repeat, keeps=_keeps, restore=_restore_if_stored)
 def compare_and_set(
     effect: Effect, key: str, expected: Value = None, value: Value = None, scope: str = ""
 ) -> Answer[bool]:
@@ -136,7 +147,7 @@ def compare_and_set(
     return _once(effect).compare_and_set(scope, key, expected, value)
 
 
-@bridge.effect(repeatable=_can_repeat, restore=_restore_deleted)
+@bridge.effect(repeatable=_can_repeat, keeps=_keeps, restore=_restore_deleted)
 def delete(effect: Effect, key: str, scope: str = "") -> Answer[bool]:
     """Delete a key; returns whether it existed."""
     return _once(effect).delete(scope, key)
@@ -148,7 +159,7 @@ def keys(effect: Effect, pattern: str = "*", scope: str = "") -> Answer[list[str
     return effect.run[Store].keys(scope, pattern)  # type: ignore[type-abstract]
 
 
-@bridge.effect(repeatable=_can_repeat, restore=_restore_sum)
+@bridge.effect(repeatable=_can_repeat, keeps=_keeps, restore=_restore_sum)
 def increment(
     effect: Effect,
     key: str,

@@ -6,6 +6,7 @@ from llmspell.agents.agent import Agents
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
+from llmspell.kept import Kept, size_of
 from llmspell.limits import Seconds
 from llmspell.permissions import Need, Permissions
 from llmspell.tools.lua_tool import LuaTool
@@ -86,6 +87,7 @@ def define(
         name, run, description=description, tags=tags or (), params=params, timeout=timeout
     )
     tools.register(name, tool, replace=True)
+    effect.run[Kept].keep((LuaTool, name), size_of([name, description, tags, params]))
 
 
 @bridge.effect("list", leaf=False)

@@ -10,12 +10,13 @@ from anyio import Lock
 
 from llmspell.agents.capabilities.agent_capabilities import Capabilities
 from llmspell.agents.capabilities.capability import Capability
-from llmspell.agents.context import Context
+from llmspell.agents.context import Context, Conversation
 from llmspell.agents.streams import Stream
 from llmspell.agents.token_counter import TokenCounter
 from llmspell.effect_paths import is_within
 from llmspell.effects import Effect, Run
 from llmspell.errors import AgentError
+from llmspell.kept import Kept, size_of
 from llmspell.providers.messages import Message
 from llmspell.registry import Searchable, plain_name
 from llmspell.spending.account import Account
@@ -146,6 +147,10 @@ class Agent:
         self.counter.forget()
         self.speaker = None
 
+    def keep_history(self, run: Run) -> None:
+        """Charge the run for the conversation as it is now. Raises LimitExceeded."""
+        run[Kept].keep((Conversation, self.id), size_of(self.history))
+
     def check_not_inside(self, path: str) -> None:
         """Raise AgentError for a prompt made by the agent itself, which would deadlock."""
         if any(is_within(path, active) for active in self.active):
@@ -169,6 +174,17 @@ class Agents(dict[str, Agent], Searchable[Agent]):
             raise AgentError(f"no agent {id!r} in this run")
         return agent
 
+    def add(self, agent: Agent, run: Run) -> None:
+        """Add an agent that the run has created. Raises LimitExceeded."""
+        self[agent.id] = agent
+        agent.keep_history(run)
+
+    def forget(self, id: str, run: Run) -> None:  # noqa: A002
+        """Discard the conversation of an agent that nobody will prompt again, if there is one."""
+        if agent := self.get(id):
+            agent.begin([])
+            agent.keep_history(run)
+
     async def end_run(self, run: Run) -> None:
         """Detach the agents' capabilities at the end of the run."""
         for agent in list(self.values()):  # a capability may create others
@@ -176,3 +192,7 @@ class Agents(dict[str, Agent], Searchable[Agent]):
                 # Below the path of the effect that created it: independent of timing.
                 path = f"{agent.id.removeprefix('agent-')}/end"
                 await agent.capabilities.clear(Effect("agent.end", {"agent": agent.id}, path, run))
+
+    def drop_kept(self) -> None:
+        """Drop the agents, now that the run is over."""
+        self.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmspell.agents.agent import Agent
+from llmspell.agents.agent import Agent, Agents
 from llmspell.effects import Effect
 from llmspell.errors import InvalidArguments
 from llmspell.schema import schema_problems
@@ -45,7 +45,10 @@ class AgentTool(Tool):
 
     async def invoke(self, effect: Effect, bound: dict[str, Any]) -> Value:
         fork = await effect.perform("agent.fork", agent=self.agent.id)
-        answer = await effect.perform("agent.run", agent=fork, input=bound["input"])
+        try:
+            answer = await effect.perform("agent.run", agent=fork, input=bound["input"])
+        finally:
+            effect.run[Agents].forget(fork, effect.run)
         if not isinstance(answer, Mapping):  # None, as a hook skipped it
             return None
         data = answer.get("data")

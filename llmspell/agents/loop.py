@@ -16,6 +16,7 @@ from llmspell.effects import Effect
 from llmspell.errors import AgentError, ProviderError, UnknownEffect
 from llmspell.events import Events
 from llmspell.events.lifecycle import publish_lifecycle
+from llmspell.kept import Kept, size_of
 from llmspell.providers.messages import (
     INTERRUPTED,
     Message,
@@ -57,6 +58,7 @@ async def prompt(
             agent.active.discard(effect.path)
             agent.stream = None
             effect.run[Speakers].pop(effect.path, None)
+            effect.run[Kept].drop((_Turn, effect.path))
 
 
 def _check_depth(effect: Effect, agent: Agent) -> None:
@@ -77,6 +79,7 @@ class _Turn:
         agent: The agent that was prompted.
         speaker: The agent that speaks: that one, or one the conversation was handed over to.
         last: The model's last response.
+        size: The bytes of the prompt's messages.
     """
 
     def __init__(
@@ -93,11 +96,12 @@ class _Turn:
         self.failed: list[Value] = []
         self.steps = self.repairs = 0
         self.shortened = False
+        self.size = 0
         self.last = ModelResponse(Message("assistant"))
         self._hand_over(effect.run[Agents].get(agent.speaker or "") or agent)
 
     async def run(self, message: Message) -> Answer:
-        self.conversation.now.append(message)
+        self._add(message)
         try:
             answer = await self._run_to_answer()
             if self.stream:
@@ -114,12 +118,19 @@ class _Turn:
             response = await self._ask()
             calls = response.message.tool_calls
             if calls:
-                self.conversation.now.append(
-                    Message("tool", tuple(await self._handle_calls(calls)))
-                )
+                self._add(Message("tool", tuple(await self._handle_calls(calls))))
             elif answer := self._check_answer(response):
                 return answer
             self._refresh_tools()
+
+    def _add(self, message: Message) -> None:
+        self.conversation.now.append(message)
+        self._keep(self.size + size_of(message))
+
+    def _keep(self, size: int) -> None:
+        """Charge the run for the messages of this prompt. Raises LimitExceeded."""
+        self.size = size
+        self.effect.run[Kept].keep((_Turn, self.effect.path), size)
 
     def _store_conversation(self) -> None:
         """Store the conversation in the agent after the prompt has succeeded.
@@ -134,6 +145,8 @@ class _Turn:
             agent.history += self.conversation.now
             agent.counter.forget()
         agent.speaker = None if self.speaker is agent else self.speaker.id
+        self.effect.run[Kept].drop((_Turn, self.effect.path))
+        agent.keep_history(self.effect.run)
 
     def _hand_over(self, speaker: Agent) -> None:
         self.speaker = self.effect.run[Speakers][self.effect.path] = speaker
@@ -177,7 +190,7 @@ class _Turn:
         if self.stream and response.finish_reason == INTERRUPTED:
             await self.stream.wait_for_demand()
         self.counter.report(request, response)
-        self.conversation.now.append(response.message)
+        self._add(response.message)
         return response
 
     def _count_step(self) -> None:
@@ -222,6 +235,7 @@ class _Turn:
             await self.speaker.context.shorten(
                 self.conversation, tokens, self.counter, self._summary
             )
+            self._keep(size_of(self.conversation.now))
 
     async def _summary(self, request: ModelRequest) -> str:
         response = await self.caller.unstreamed(request.model).ask(request)
@@ -273,7 +287,7 @@ class _Turn:
         if not problems:
             return self._answer(response, message.text, data)
         self._check_repairs(message.text, problems)
-        self.conversation.now.append(repair(problems))
+        self._add(repair(problems))
         return None
 
     def _check_repairs(self, text: str, problems: list[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from llmspell.concurrency import new_task
 from llmspell.driver.calls import Calls
+from llmspell.driver.held_arguments import SMALL, HeldArguments
 from llmspell.driver.outstanding import ENDS_LOOP, SLICE, OutstandingEffects
 from llmspell.driver.replies import Replies
 from llmspell.errors import (
@@ -21,6 +22,7 @@ from llmspell.errors import (
     SpellRuntimeError,
 )
 from llmspell.journal.turns import Turns
+from llmspell.kept import Kept
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.codec import MalformedMessage
@@ -59,12 +61,14 @@ class Driver:
         perform: Performer,
         *,
         limits: Limits,
+        kept: Kept,
         output: Callable[[Text], None],
         turns: MakeTurns | None = None,
     ) -> None:
         self._calls = Calls()
         self._replies = Replies()
         self._effects = OutstandingEffects(self, self._replies, limits.memory)
+        self._arguments = HeldArguments(kept)
         self._turns: Turns | None = None
         if turns:
             self._turns = turns(self.schedule, self._calls.new_number, self._calls.refuse)
@@ -194,11 +198,19 @@ class Driver:
     # The messages from Lua: the protocol `Receiver`.
 
     def requested(
-        self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
+        self,
+        task: int,
+        path: str,
+        name: str,
+        args: Value,
+        functions: list[LuaFunction],
+        size: int,
     ) -> None:
         if self._turns:
             self._turns.note_request(task, path)
         try:
+            if size > SMALL:
+                self._arguments.hold(task, args)
             result = self._perform(name, args, path)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             self._inbox.append(self._replies.refusal(task, name, functions, error))
@@ -212,6 +224,7 @@ class Driver:
 
     def cancelled(self, task: int) -> None:
         self._effects.cancel(task)
+        self._arguments.drop(task)
         if self._turns:
             inbox, self._inbox = self._inbox, []
             self._turns.drop(task, inbox)
@@ -319,10 +332,12 @@ class Driver:
         until = 0.0
         goes_on = not self._elsewhere or self._hear_back()
         while goes_on and not self._done:
-            alone = len(self._inbox) == 1 and not self._turns
-            message = self._inbox.pop() if alone else self._next_batch()
-            if message is None:
+            batch = self._next_batch()
+            if batch is None:
                 break
+            if self._arguments:
+                self._arguments.drop_answered(batch)
+            message = batch[0] if len(batch) == 1 else b"".join(batch)
             self.resumed = monotonic()
             out = self._vm.resume_apart(message) if self._slow else self._vm.resume(message)
             if type(out) is bytes and self._turns and self._turns.slices.is_late():
@@ -342,15 +357,13 @@ class Driver:
                 break
         self._start_effects()
 
-    def _next_batch(self) -> bytes | None:
+    def _next_batch(self) -> list[bytes] | None:
         """Return the messages for Lua's next turn, or None when there is no turn yet."""
         inbox, self._inbox = self._inbox, []
         if self._turns:
             alone = not (self._effects or self._calls)
             return self._turns.take(inbox, more=self._more, alone=alone)
-        if not (inbox or self._more):
-            return None
-        return b"".join(inbox)
+        return inbox if inbox or self._more else None
 
     def _came_back(self, _: object) -> None:
         """Continue after Lua has run a slice in a thread or another process."""

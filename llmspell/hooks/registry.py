@@ -17,6 +17,7 @@ from llmspell.hooks.hook import Hook, check_methods
 from llmspell.hooks.hook_call import HookFunction, ReentrancyGuard
 from llmspell.hooks.points import Phase, parse_point
 from llmspell.hooks.registered_hook import RegisteredHook
+from llmspell.kept import Kept
 
 TIMEOUT = 30.0
 MAX_FAILURES = 5
@@ -45,7 +46,8 @@ class Hooks:
             on.
     """
 
-    def __init__(self, outer: Hooks | None = None) -> None:
+    def __init__(self, outer: Hooks | None = None, kept: Kept | None = None) -> None:
+        """Create a registry; `kept` is the account of its run, if it is one's."""
         self.outer = outer
         self.guard: ReentrancyGuard = outer.guard if outer and outer.outer else ReentrancyGuard()
         self.seen: tuple[int, ...] = ()
@@ -56,7 +58,7 @@ class Hooks:
         self._numbers: count[int] = outer._numbers if outer else count()  # noqa: SLF001 - same class
         self._depth: int = outer._depth + 1 if outer else 0  # noqa: SLF001
         self._listeners: list[Callable[[], None]] = []
-        self._cache = HookCache()
+        self._cache = HookCache(kept)
         self._check_pattern: PatternCheck | None = outer._check_pattern if outer else None  # noqa: SLF001
         if outer:
             outer.listen(self._changed)
@@ -271,6 +273,12 @@ class Hooks:
         """Stop listening to the outer registry."""
         if self.outer:
             self.outer.unlisten(self._changed)
+
+    def drop_kept(self) -> None:
+        """Drop the hooks of the run and what they cached, now that it is over."""
+        self._cache.clear()
+        self._removed.clear()
+        self._own, self._all = (), None
 
     def _entries(self) -> list[_Entry]:
         outer = self.outer._entries() if self.outer else []  # noqa: SLF001

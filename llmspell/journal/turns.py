@@ -79,7 +79,7 @@ class Turns:
             history is not None and history.turns.make_calls_after(recording.turn, self._under)
         )
 
-    def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> bytes | None:
+    def take(self, inbox: list[bytes], *, more: bool, alone: bool) -> list[bytes] | None:
         """Return the batch of the next turn; None if it is incomplete or not this state's turn.
 
         Args:
@@ -90,14 +90,14 @@ class Turns:
         self.waits = False
         if alone and len(inbox) == 1 and not more and self._is_forced(inbox[0]):
             self._recording.turned("", None)
-            return inbox[0]
+            return inbox
         for message in inbox:
             if messages.is_end(message):
-                return message
+                return [message]
             self._hold(message)
         return self._batch(more=more, alone=alone)
 
-    def _batch(self, *, more: bool, alone: bool) -> bytes | None:
+    def _batch(self, *, more: bool, alone: bool) -> list[bytes] | None:
         """Return the next batch from the held messages."""
         recording = self._recording
         history = recording.history
@@ -125,7 +125,7 @@ class Turns:
         names = None if forced else ",".join(name for name, _ in batch)
         calls = [self._as_recorded(*named) for named in of_leaves if named[0].startswith("c")]
         recording.turned(self._under, names, calls)
-        return b"".join(message for _, message in batch)
+        return [message for _, message in batch]
 
     def _is_early(self, history: History) -> bool:
         """Return whether the record has something else first: outcomes, or a state's messages."""
@@ -268,7 +268,7 @@ class Turns:
                 return
         self.held.append((self._name(message), message))
 
-    def _told(self, history: History, recorded: Batch) -> bytes | None:
+    def _told(self, history: History, recorded: Batch) -> list[bytes] | None:
         """Return the recorded batch, if all of its messages have arrived."""
         names, calls = recorded.names, recorded.calls
         there = {name: message for name, message in self.held if name not in calls}
@@ -280,7 +280,7 @@ class Turns:
         ]
         self.held = [named for named in self.held if named[0] in calls or named[0] not in names]
         self._recording.turned(self._under, None)
-        return b"".join(told)
+        return told
 
     def _made_again(self, history: History, name: str, call: RecordedCall | None) -> bytes:
         """Return the message for a recorded call by a leaf, or for the abort of the last such call."""

@@ -98,9 +98,18 @@ class Receiver(Protocol):
     """Receives the messages of a Lua state, record by record."""
 
     def requested(
-        self, task: int, path: str, name: str, args: Value, functions: list[LuaFunction]
+        self,
+        task: int,
+        path: str,
+        name: str,
+        args: Value,
+        functions: list[LuaFunction],
+        size: int,
     ) -> None:
-        """A task requests an effect and waits; `functions` are those among the arguments."""
+        """A task requests an effect and waits.
+
+        `functions` are those among the arguments, and `size` is that of their bytes.
+        """
         ...
 
     def cancelled(self, task: int) -> None:
@@ -198,7 +207,8 @@ class Reader:
         at = end + 5
         if message[end + 4] != _EMPTY:  # many effects have no arguments
             args, at = decode(message, end + 4, found)
-        self._receiver.requested(task, f"{path}/{number}", name, args, found.functions)
+        size = at - end - 4
+        self._receiver.requested(task, f"{path}/{number}", name, args, found.functions, size)
         return at
 
     def _learn(self, head: bytes) -> tuple[int, str, str]:

@@ -15,6 +15,7 @@ from llmspell.middleware.function import FunctionMiddleware, MiddlewareFunction,
 from llmspell.middleware.guarded import guarded, inside
 from llmspell.middleware.hooks import HookMiddleware
 from llmspell.middleware.journal import Journal
+from llmspell.middleware.keeping import Keeping
 from llmspell.middleware.permission import Permission
 from llmspell.middleware.publish import Publish
 from llmspell.middleware.trace import Trace
@@ -45,6 +46,7 @@ ORDER: tuple[Middleware, ...] = (
     Validate(),  # checks arguments against the effect's schema, so hooks see checked ones
     HookMiddleware(),  # before / after / error, by priority; modified arguments are validated again
     Approval(),  # a person sees the final arguments, and may still change them
+    Keeping(),  # counts what leaves keep, the same if they are answered from the record
     Journal(),  # records leaves, including errors, or answers them from the record
     Budgeting(),  # reserves what a call may cost, and settles what it did cost
     Permission(),  # checks the arguments that will really be used

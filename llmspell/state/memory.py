@@ -9,11 +9,16 @@ from re import compile as compile_pattern
 from typing import Any
 
 from llmspell.clock import monotonic, now
+from llmspell.errors import StateError
+from llmspell.kept import size_of
 from llmspell.state.encoding import added, decode, encode, same
 from llmspell.state.store import Steps, Store, Updater, check_address, check_scope, check_ttl
 from llmspell.state.updates import Updates
 from llmspell.state.watch import StoredChange, Watch, Watches
 from llmspell.values import Value
+
+ROOM = 256 << 20
+"""The approximate bytes that spells may put into a store."""
 
 _SWEEP_PER_WRITE = 4
 
@@ -21,13 +26,14 @@ _SWEEP_PER_WRITE = 4
 class _Entry:
     """A stored value. A table is kept as its text, so that nobody else can hold a part of it."""
 
-    __slots__ = ("_is_table", "_kept", "expires", "version")
+    __slots__ = ("_is_table", "_kept", "expires", "size", "version")
 
     def __init__(self, value: Value, expires: float | None, version: int) -> None:
         text = encode(value)
         self._is_table = isinstance(value, (list, dict))
         self._kept = text if self._is_table else value
         self.expires, self.version = expires, version
+        self.size = size_of(self._kept)
 
     @property
     def value(self) -> Value:
@@ -49,9 +55,15 @@ class MemoryStore(Store):
 
     A recorded run that is resumed by another process finds nothing of what it had written, so its
     recorded writes are restored.
+
+    Attributes:
+        ends_with_run: Whether it belongs to one run, which is charged for what it holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ends_with_run: bool = False) -> None:
+        """Create an empty store, for spells to put at most `ROOM` bytes into."""
+        self.ends_with_run = ends_with_run
+        self._bytes = 0
         self._scopes: dict[str, dict[str, _Entry]] = {}
         self._expiring: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._versions = count(1)
@@ -150,7 +162,7 @@ class MemoryStore(Store):
         earlier = monotonic() - now()
         for e in entries:
             expires = None if e.expires is None else e.expires + earlier
-            self._put(e.scope, e.key, decode(e.text), expires)
+            self._put(e.scope, e.key, decode(e.text), expires, limited=False)  # all or nothing
         return len(entries)
 
     def once(self, done: str) -> MemoryStore:
@@ -182,10 +194,19 @@ class MemoryStore(Store):
         entry = self._entry(scope, key)
         return None if entry is None or entry.expires is None else entry.expires - monotonic()
 
+    def drop_kept(self) -> None:
+        """Drop the values if they are of one run, now that it is over."""
+        if self.ends_with_run:
+            self._clear()
+
     async def close(self) -> None:
+        self._clear()
+        self._watches.close()
+
+    def _clear(self) -> None:
         self._scopes.clear()
         self._expiring.clear()
-        self._watches.close()
+        self._bytes = 0
 
     def _entry(self, scope: str, key: str) -> _Entry | None:
         entry = self._scopes.get(scope, {}).get(key)
@@ -196,13 +217,28 @@ class MemoryStore(Store):
         entry = self._entry(scope, key)
         self._put(scope, key, value, None if entry is None else entry.expires)
 
-    def _put(self, scope: str, key: str, value: Value, expires: float | None) -> None:
+    def _put(
+        self,
+        scope: str,
+        key: str,
+        value: Value,
+        expires: float | None,
+        *,
+        limited: bool = True,
+    ) -> None:
         if value is None:
             self._remove(scope, key)
             return
-        entries = self._scopes.setdefault(scope, {})
+        entries = self._scopes.get(scope, {})
         old, new = entries.get(key), _Entry(value, expires, next(self._versions))
-        entries[key] = new
+        more = new.size - old.size if old else new.size + size_of([scope, key])
+        if limited and more > 0 and self._bytes + more > ROOM:
+            raise StateError(
+                f"the store in memory is full: it holds at most {ROOM >> 20} MiB",
+                hint="delete keys, or use a store in a file",
+            )
+        self._bytes += more
+        self._scopes.setdefault(scope, entries)[key] = new
         if self._watches:
             self._tell(scope, key, old, new)
         if expires is None:
@@ -214,8 +250,10 @@ class MemoryStore(Store):
     def _remove(self, scope: str, key: str) -> None:
         entries = self._scopes.get(scope, {})
         old = entries.pop(key, None)
-        if old is not None and self._watches:
-            self._tell(scope, key, old, None)
+        if old is not None:
+            self._bytes -= old.size + size_of([scope, key])
+            if self._watches:
+                self._tell(scope, key, old, None)
         self._expiring.pop((scope, key), None)
         if not entries:
             self._scopes.pop(scope, None)

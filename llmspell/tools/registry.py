@@ -37,6 +37,10 @@ class Tools(Registry[Tool]):
             ) from error
         self.register(tool.name, tool, version=tool.version)
 
+    def drop_kept(self) -> None:
+        """Drop the tools of the run, now that it is over."""
+        self._own = {}
+
 
 class BuiltInTools(Tools):
     """The built-in tools; a tool's module is imported when the tool is first used."""

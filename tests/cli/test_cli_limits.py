@@ -13,10 +13,12 @@ BREACHES = {
     "time": ("1s", LOOP, "time limit exceeded"),
     "effects": ("100", "\nwhile true do State.get('x') end\n", "too many effects"),
     "output": ("1kB", "\nwhile true do print('flood') end\n", "output limit exceeded"),
+    "kept": ("1kB", "\nwhile true do Agent.create{} end\n", "too much kept by the host"),
 }
 SHOWN = {"memory": "4 MiB", "instructions": "1,000,000", "time": "1 s", "effects": "100"}
 MORE = {"memory": "8MiB", "instructions": "2_000_000", "time": "2s", "effects": "200"}
-SHOWN["output"], MORE["output"] = "1 kB", "2kB"
+SHOWN["output"] = SHOWN["kept"] = "1 kB"
+MORE["output"] = MORE["kept"] = "2kB"
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from llmspell.driver import Driver
+from llmspell.kept import Kept
 from llmspell.limits import Limits
 from llmspell.lua import messages
 from llmspell.lua.codec import encode
@@ -79,7 +80,9 @@ async def test_an_effect_is_abandoned_that_is_not_awaited_yet(says, result):
         b"w" + returned("done"),
         also={2: lambda: loop.call_soon(call)},
     )
-    driver = Driver(machine, lambda *_: perform(), limits=Limits(), output=lambda _: None)
+    driver = Driver(
+        machine, lambda *_: perform(), limits=Limits(), kept=Kept(1 << 20), output=lambda _: None
+    )
     run = loop.create_task(driver.run(messages.main("@x.lua", b"", {}, [])))
     while not run.done():
         await settle()
@@ -102,7 +105,9 @@ async def test_a_run_is_cancelled_before_it_awaits_an_effect():
         b"w" + request(3),
         also={1: lambda: loop.call_soon(run.cancel)},
     )
-    driver = Driver(machine, lambda *_: perform(), limits=Limits(), output=lambda _: None)
+    driver = Driver(
+        machine, lambda *_: perform(), limits=Limits(), kept=Kept(1 << 20), output=lambda _: None
+    )
     run = loop.create_task(driver.run(messages.main("@x.lua", b"", {}, [])))
     with pytest.raises(asyncio.CancelledError):
         await run

@@ -20,7 +20,7 @@ class Heard:
     def __init__(self):
         self.records = []
 
-    def requested(self, task, path, name, args, functions):
+    def requested(self, task, path, name, args, functions, size):
         self.records.append(("requested", task, path, name, args, functions))
 
     def cancelled(self, task):

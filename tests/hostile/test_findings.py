@@ -188,3 +188,32 @@ async def test_a_value_has_not_too_many_numbers_as_keys(lua):
     with pytest.raises(SpellRuntimeError, match="more than 32768 numbers as keys") as caught:
         await lua(source)
     assert caught.value.where == "chunk:6"
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["first", "second"])
+async def test_what_the_host_keeps_is_limited(lua, isolate):
+    """400 definitions of agents of a megabyte took 430 MB of the host."""
+    source = """
+        local s = ("x"):rep(1000000)
+        for _ = 1, 400 do
+          pcall(Agent.create, {system = s})
+        end
+    """
+    with pytest.raises(LimitExceeded, match=r"too much kept by the host \(256 MiB\)"):
+        await lua(source, isolate=isolate)
+
+
+async def test_a_store_in_memory_is_limited(lua, monkeypatch):
+    monkeypatch.setattr("llmspell.state.memory.ROOM", 1_000_000)
+    source = """
+        local s = ("x"):rep(100000)
+        for _ = 1, 2 do
+          for i = 1, 9 do State.set("k" .. i, s) end
+          for i = 1, 9 do State.delete("k" .. i) end
+        end
+        for i = 1, 9 do State.set("k", s) end
+        for i = 1, 20 do State.set("k" .. i, {s}) end
+    """
+    with pytest.raises(SpellRuntimeError, match="the store in memory is full") as caught:
+        await lua(source)
+    assert caught.value.cause.code == "state_error"

@@ -26,6 +26,7 @@ from llmspell.errors import IsolationError, LimitExceeded, SpellError
 from llmspell.isolation.watchdog import Watchdog
 from llmspell.isolation.worker import Worker
 from llmspell.isolation.workers import REFILL_AFTER, SPARES
+from llmspell.kept import Kept
 from llmspell.lua import codec, messages
 from llmspell.lua.codec import encode
 from llmspell.state import MemoryStore
@@ -245,7 +246,9 @@ async def _run_on(pipe_says, *, limits=None):
         await asyncio.get_running_loop().create_unix_connection(lambda: worker, sock=ours)
         await worker.greet()
         worker.set_up(limits, seed=1, tools=[])
-        driver = Driver(worker, lambda *_: wait(), limits=limits, output=lambda _: None)
+        driver = Driver(
+            worker, lambda *_: wait(), limits=limits, kept=Kept(limits.kept), output=lambda _: None
+        )
         theirs.setblocking(False)
         saying = asyncio.create_task(asyncio.get_running_loop().sock_sendall(theirs, pipe_says))
         try:

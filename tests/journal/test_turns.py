@@ -24,7 +24,7 @@ def told():
         recording = Recording("r", 1, text_of=str, ledger=ledger)
         turns = Turns(recording, "", lambda: None, lambda _: 1, lambda: None)
         batch = turns.take(list(inbox), more=more, alone=alone)
-        assert batch == (b"".join(inbox) if inbox or more else None)
+        assert batch == (list(inbox) if inbox or more else None)
         return rows
 
     return tell

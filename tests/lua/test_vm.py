@@ -22,7 +22,7 @@ class Told:
     def __init__(self):
         self.all = []
 
-    def requested(self, task, path, name, args, functions):
+    def requested(self, task, path, name, args, functions, size):
         self.all.append(("requested", task, name))
 
     def cancelled(self, task):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from weakref import ref
 
 from llmspell.agents.capabilities.capability import Capability
 from llmspell.agents.capabilities.scoped_hooks import InstructionsHook, ScopedHook
@@ -58,12 +59,19 @@ class Capabilities(Mapping[str, Capability]):
     """The capabilities of an agent by name, in the order in which they were added."""
 
     def __init__(self, agent: Agent) -> None:
-        self._agent, self._turns = agent, Turns()
+        self._owner = ref(agent)  # no cycle, so that an agent is freed when its run ends
+        self._turns = Turns()
         self._attached: dict[str, _Attached] = {}
         if agent.model is not None:
             self._attached["own_model"] = _Attached(InitialCapability("model"))
         if agent.tools:
             self._attached["own_tools"] = _Attached(InitialCapability("tools"), agent.tools)
+
+    @property
+    def _agent(self) -> Agent:
+        agent = self._owner()
+        assert agent is not None  # noqa: S101 - it owns this
+        return agent
 
     def __getitem__(self, name: str) -> Capability:
         return self._attached[name].capability

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from llmspell.concurrency import Answer
+from llmspell.effects import Effect, Handler, Perform, Run
+from llmspell.kept import Kept
+from llmspell.values import Value
+
+
+class Keeping:
+    """Counts what leaves make the host keep, also those that are answered from the record."""
+
+    name = "kept"
+
+    def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
+        keeps = handler.keeps
+        if keeps is None:
+            return call
+        kept = run[Kept]
+
+        def counted(effect: Effect, result: Value) -> Value:
+            if what := keeps(effect, result):
+                kept.keep(*what)
+            return result
+
+        async def awaited(effect: Effect, answer: Answer[Value]) -> Value:
+            return counted(effect, await answer)
+
+        def performed(effect: Effect) -> Answer[Value]:
+            answer = call(effect)
+            return (
+                awaited(effect, answer) if hasattr(answer, "__await__") else counted(effect, answer)
+            )
+
+        return performed
