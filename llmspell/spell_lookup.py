@@ -117,8 +117,12 @@ def _is_file(path: Path) -> bool:
 
 
 def _spells_in(folder: Path) -> list[Path]:
-    """Return `NAME/main.lua` files, then the `NAME.lua` files that hide them."""
-    return [*sorted(folder.glob("*/main.lua")), *sorted(folder.glob("*.lua"))]
+    """Return `NAME/main.lua` files, then the `NAME.lua` files that hide them.
+
+    Pipes are left out: to list the spells is to read them, and nobody may write to a pipe.
+    """
+    found = [*sorted(folder.glob("*/main.lua")), *sorted(folder.glob("*.lua"))]
+    return [path for path in found if not path.is_fifo()]
 
 
 def _name_of(path: Path) -> str:

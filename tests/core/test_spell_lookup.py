@@ -8,7 +8,7 @@ import pytest
 from llmspell.config import Project
 from llmspell.errors import ConfigError, SpellNotFound
 from llmspell.spell import MAX_SOURCE
-from llmspell.spell_lookup import find_spell, read_spell, shipped_spells
+from llmspell.spell_lookup import find_spell, named_spells, read_spell, shipped_spells
 from llmspell.trust import is_own
 
 
@@ -87,6 +87,13 @@ def test_what_is_not_there(project, name, hint):
         find_spell(name)
     assert hint in caught.value.hint
     assert caught.value.exit_code == 2
+
+
+def test_a_pipe_is_no_spell_of_the_project(project):
+    os.mkfifo(project / "spells/waits.lua")
+    names = named_spells(Project(project))
+    assert "two" in names
+    assert "waits" not in names
 
 
 def test_a_file_that_cannot_be_read(project):
