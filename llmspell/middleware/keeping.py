@@ -9,7 +9,7 @@ from llmspell.values import Value
 class Keeping:
     """Counts what leaves make the host keep, also those that are answered from the record."""
 
-    name = "kept"
+    name = "keeping"
 
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:
         keeps = handler.keeps
