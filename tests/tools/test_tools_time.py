@@ -67,7 +67,7 @@ async def test_wrong_times(call):
     with pytest.raises(ToolError, match="is not a time of the format"):
         await call(parse_time, text="1", format="%Y-%m")
     with pytest.raises(ToolError, match="is not a time of the format"):
-        await call(parse_time, text="1 1", format="%d %d")
+        await call(parse_time, text="2026 1 1", format="%Y %d %d")
     with pytest.raises(InvalidArguments, match="text"):
         await call(parse_time, text="1" * 300)
 
