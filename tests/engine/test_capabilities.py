@@ -406,7 +406,7 @@ async def test_one_may_bring_another(script):
 async def test_a_fork_gets_what_its_agent_had_though_that_changes_meanwhile(script, life):
     result, _ = await script(
         """
-        local agent = Agent.create{name = "a"}:with{slow_kettle = {}}
+        local agent = Agent.create{name = "a"}:with{slow_kettle = {seconds = 0.2}}
         local fork = Task.spawn(function() return agent:fork() end)
         Task.sleep(0.005)
         agent:without("slow_kettle"):with{slow_kettle = {name = "new", seconds = 0.001}}
