@@ -216,9 +216,12 @@ async def once_and_again(program, after, isolate=False):
         assert not str(first).startswith(("Journal", "ReplayError"))
 
 
-@pytest.mark.timeout(300)
+COUNT = int(os.environ.get("LLMSPELL_PROGRAMS", "12"))
+
+
+@pytest.mark.timeout(300 + COUNT)
 @settings(
-    max_examples=int(os.environ.get("LLMSPELL_PROGRAMS", "12")),
+    max_examples=COUNT,
     deadline=None,
     database=None,
     phases=[
