@@ -13,29 +13,29 @@ class HeldArguments:
     """Counts large arguments as kept until Lua is told the answer.
 
     How long the host really needs them depends on timing; when Lua is told does not.
+
+    Attributes:
+        tasks: The tasks that wait for an effect with large arguments.
     """
 
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
-        self._tasks: set[int] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._tasks)
+        self.tasks: set[int] = set()
 
     def hold(self, task: int, args: Value) -> None:
         """Count the arguments of the effect that a task requests. Raises LimitExceeded."""
-        self._tasks.add(task)
+        self.tasks.add(task)
         self._kept.keep((HeldArguments, task), size_of(args))
 
     def drop(self, task: int) -> None:
         """Give back what a task's arguments took, if it waits for an effect with large ones."""
-        if task in self._tasks:
-            self._tasks.discard(task)
+        if task in self.tasks:
+            self.tasks.discard(task)
             self._kept.drop((HeldArguments, task))
 
     def drop_answered(self, batch: list[bytes]) -> None:
         """Give back what the arguments took of the effects that these messages to Lua answer."""
-        for message in batch:
+        for message in batch if self.tasks else ():
             if not messages.is_end(message):
                 kind, number = messages.head_of(message)
                 if kind == "answer":

@@ -51,16 +51,21 @@ class Found:
 
     __slots__ = ("functions", "left", "number_keys_left")
 
-    def __init__(self, *, number_keys: float = MAX_NUMBER_KEYS, entries: float = math.inf) -> None:
+    def __init__(self, number_keys: float = MAX_NUMBER_KEYS, left: float = math.inf) -> None:
         self.functions: list[LuaFunction] = []
         self.number_keys_left = number_keys
-        self.left = entries
+        self.left = left
 
     def take(self, entries: int) -> None:
         """Count that many entries. Raises MalformedMessage if there are too many."""
         self.left -= entries
         if self.left < 0:
             raise MalformedMessage("it has more values than the memory of the spell")
+
+    def begin_record(self, entries: int) -> None:
+        """Start anew, but for the entries that are left; a record counts as that many."""
+        self.functions, self.number_keys_left = [], MAX_NUMBER_KEYS
+        self.take(entries)
 
 
 def encode(value: Value, limit: int = 1 << 26) -> bytes:
@@ -232,7 +237,9 @@ def _table(data: bytes, at: int, found: Found, depth: int) -> tuple[dict[Value, 
         if type(key) is not str:
             _check_key(key, found)
         table[key], at = decode(data, at, found, depth + 1)
-        found.take(1)
+        found.left -= 1
+        if found.left < 0:
+            found.take(0)
     return table, at + 1
 
 

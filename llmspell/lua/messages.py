@@ -147,22 +147,22 @@ class Reader:
     def read(self, message: bytes) -> Turn:
         """Pass a message's records to the receiver; return the status. Raises MalformedMessage."""
         at, end, requests = 1, len(message), 0
-        left: float = self._most
+        # An entry takes at least a byte, so only a long message can have too many.
+        counted = Found(left=self._most) if end > self._most else None
         try:
             while at < end:
                 kind = message[at]
-                found = Found(entries=left)
-                found.take(_RECORD)
+                if counted:
+                    counted.begin_record(_RECORD)
                 if kind == _EFFECT:
                     requests += 1
                     if requests > MAX_REQUESTS:
                         raise MalformedMessage("too many requests at once")
-                    at = self._request(message, at + 1, found)
+                    at = self._request(message, at + 1, counted)
                 elif kind == _PRINT:
                     at = self._print(message, at + 1)
                 else:
-                    at = self._other(message, at, kind, found)
-                left = found.left
+                    at = self._other(message, at, kind, counted or Found())
             goes_on = message[0] == _MORE
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
@@ -198,17 +198,18 @@ class Reader:
             return at
         raise MalformedMessage(f"unknown record {kind}")
 
-    def _request(self, message: bytes, at: int, found: Found) -> int:
+    def _request(self, message: bytes, at: int, counted: Found | None) -> int:
         end = at + 2 + (message[at] | message[at + 1] << 8)
         head = message[at:end]
         task, path, name = self._heads.get(head) or self._learn(head)
         number = _long_at(message, end)[0]
-        args: Value = []
-        at = end + 5
-        if message[end + 4] != _EMPTY:  # many effects have no arguments
-            args, at = decode(message, end + 4, found)
-        size = at - end - 4
-        self._receiver.requested(task, f"{path}/{number}", name, args, found.functions, size)
+        path = f"{path}/{number}"
+        if message[end + 4] == _EMPTY:  # many effects have no arguments
+            self._receiver.requested(task, path, name, [], [], 1)
+            return end + 5
+        found = counted or Found()
+        args, at = decode(message, end + 4, found)
+        self._receiver.requested(task, path, name, args, found.functions, at - end - 4)
         return at
 
     def _learn(self, head: bytes) -> tuple[int, str, str]:
