@@ -165,3 +165,15 @@ def test_what_cannot_be_fetched(llmspell, site):
     done = llmspell("http://example.com/x.lua")
     assert done.code == 2
     assert done.err.endswith("hint: try https://example.com/x.lua\n")
+
+
+def test_to_look_at_a_strangers_project_loads_none_of_its_python(llmspell, project):
+    (project / "llmspell.toml").write_text("[tools]\nmodules = ['theirs.py']\n")
+    (project / "theirs.py").write_text("open('loaded', 'w').close()")
+    (project / "theirs.lua").write_text("return 1")
+    looks = ["check", "spells", "agents", "runs", "show", "run theirs.lua --help"]
+    for command in looks:
+        llmspell(*command.split())
+    assert not (project / "loaded").exists()
+    llmspell("tools")
+    assert (project / "loaded").exists()
