@@ -4,8 +4,8 @@ Lua's own memory is limited, but the host keeps what a spell hands over: definit
 their conversations and capabilities, tools written in Lua, hooks and what they cache, the state of
 a child run that has one of its own, and the arguments of effects that tasks wait for. Whoever keeps
 such a thing says here how large it is now, and what is dropped is given back. When the run is over,
-`drop_kept` of its services drops the rest. All sizes are
-estimates that depend on recorded values alone, so a replay reaches a breach at the same place.
+`drop_kept` of its services drops the rest. All sizes are estimates that depend on recorded values
+alone, so a replay reaches a breach at the same place.
 
 Not counted is what is limited elsewhere: output, events (see `events.event.ROOM`), watches, stores
 that outlive the run, and what the host merely uses while it performs an effect.
@@ -44,6 +44,10 @@ class Kept:
         if size:
             self._sizes[what] = size
         self._add(change)
+
+    def grow(self, what: Hashable, size: int) -> None:
+        """Note that this thing takes so many bytes more. Raises LimitExceeded."""
+        self.keep(what, self._sizes.get(what, 0) + size)
 
     def drop(self, what: Hashable) -> None:
         """Note that this thing, if there was one, is gone."""

@@ -147,9 +147,17 @@ class Agent:
         self.counter.forget()
         self.speaker = None
 
-    def keep_history(self, run: Run) -> None:
-        """Charge the run for the conversation as it is now. Raises LimitExceeded."""
-        run[Kept].keep((Conversation, self.id), size_of(self.history))
+    def keep_history(self, run: Run, *, added: int | None = None) -> None:
+        """Charge the run for the conversation as it is now. Raises LimitExceeded.
+
+        `added` is by how many bytes it grew, if that is all that changed: measuring it takes longer,
+        the longer it is.
+        """
+        kept, what = run[Kept], (Conversation, self.id)
+        if added is None:
+            kept.keep(what, size_of(self.history))
+        else:
+            kept.grow(what, added)
 
     def check_not_inside(self, path: str) -> None:
         """Raise AgentError for a prompt made by the agent itself, which would deadlock."""

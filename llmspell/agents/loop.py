@@ -137,16 +137,18 @@ class _Turn:
 
         If the agent's conversation was replaced meanwhile, the prompt is appended to the new one.
         """
-        agent = self.agent
+        agent, run = self.agent, self.effect.run
+        shortened = False
         if agent.history is self.origin:
+            shortened = self.conversation.before != self.origin
             agent.history[:] = [*self.conversation.before, *self.conversation.now]
             agent.counter = self.counter
         else:
             agent.history += self.conversation.now
             agent.counter.forget()
         agent.speaker = None if self.speaker is agent else self.speaker.id
-        self.effect.run[Kept].drop((_Turn, self.effect.path))
-        agent.keep_history(self.effect.run)
+        run[Kept].drop((_Turn, self.effect.path))
+        agent.keep_history(run, added=None if shortened else self.size)
 
     def _hand_over(self, speaker: Agent) -> None:
         self.speaker = self.effect.run[Speakers][self.effect.path] = speaker
