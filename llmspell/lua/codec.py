@@ -62,11 +62,6 @@ class Found:
         if self.left < 0:
             raise MalformedMessage("it has more values than the memory of the spell")
 
-    def begin_record(self, entries: int) -> None:
-        """Start anew, but for the entries that are left; a record counts as that many."""
-        self.functions, self.number_keys_left = [], MAX_NUMBER_KEYS
-        self.take(entries)
-
 
 def encode(value: Value, limit: int = 1 << 26) -> bytes:
     """Encode a plain value as bytes.

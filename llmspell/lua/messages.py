@@ -24,7 +24,7 @@ import struct
 from struct import Struct
 from typing import NamedTuple, Protocol
 
-from llmspell.lua.codec import Found, MalformedMessage, decode, encode
+from llmspell.lua.codec import MAX_NUMBER_KEYS, Found, MalformedMessage, decode, encode
 from llmspell.values import LuaFunction, Value, as_text
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
@@ -139,6 +139,7 @@ class Reader:
     def __init__(self, receiver: Receiver, *, memory: int) -> None:
         self._receiver = receiver
         self._most = memory // _PIECE
+        self._found = Found()  # for all but long messages, as creating one takes long
         # Cache of what precedes a request's arguments, which is the same for every effect of that
         # name in that task: from the bytes to the task, path and name.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
@@ -148,21 +149,22 @@ class Reader:
         """Pass a message's records to the receiver; return the status. Raises MalformedMessage."""
         at, end, requests = 1, len(message), 0
         # An entry takes at least a byte, so only a long message can have too many.
-        counted = Found(left=self._most) if end > self._most else None
+        counted = end > self._most
+        found = Found(left=self._most) if counted else self._found
         try:
             while at < end:
                 kind = message[at]
                 if counted:
-                    counted.begin_record(_RECORD)
+                    found.take(_RECORD)
                 if kind == _EFFECT:
                     requests += 1
                     if requests > MAX_REQUESTS:
                         raise MalformedMessage("too many requests at once")
-                    at = self._request(message, at + 1, counted)
+                    at = self._request(message, at + 1, found)
                 elif kind == _PRINT:
                     at = self._print(message, at + 1)
                 else:
-                    at = self._other(message, at, kind, counted or Found())
+                    at = self._other(message, at, kind, found)
             goes_on = message[0] == _MORE
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
@@ -176,6 +178,7 @@ class Reader:
         if kind == _CANCEL:
             self._receiver.cancelled(number)
             return at
+        found.functions, found.number_keys_left = [], MAX_NUMBER_KEYS
         value, at = decode(message, at, found)
         if kind == _RETURNED:
             self._receiver.returned(number, value)
@@ -198,7 +201,7 @@ class Reader:
             return at
         raise MalformedMessage(f"unknown record {kind}")
 
-    def _request(self, message: bytes, at: int, counted: Found | None) -> int:
+    def _request(self, message: bytes, at: int, found: Found) -> int:
         end = at + 2 + (message[at] | message[at + 1] << 8)
         head = message[at:end]
         task, path, name = self._heads.get(head) or self._learn(head)
@@ -207,9 +210,10 @@ class Reader:
         if message[end + 4] == _EMPTY:  # many effects have no arguments
             self._receiver.requested(task, path, name, [], [], 1)
             return end + 5
-        found = counted or Found()
+        functions: list[LuaFunction] = []
+        found.functions, found.number_keys_left = functions, MAX_NUMBER_KEYS
         args, at = decode(message, end + 4, found)
-        self._receiver.requested(task, path, name, args, found.functions, at - end - 4)
+        self._receiver.requested(task, path, name, args, functions, at - end - 4)
         return at
 
     def _learn(self, head: bytes) -> tuple[int, str, str]:

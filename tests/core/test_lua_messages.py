@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from plain_values import text, values
 
 from llmspell.lua import messages
-from llmspell.lua.codec import Found, MalformedMessage, decode, encode
+from llmspell.lua.codec import MAX_NUMBER_KEYS, Found, MalformedMessage, decode, encode
 from llmspell.lua.messages import Failure, Reader
 from llmspell.values import LuaFunction, NotPlain, as_text
 
@@ -91,6 +91,19 @@ def test_functions_among_the_arguments_are_told():
     [(*_, args, functions)] = heard(request(0, "0", "f", 0, {"fn": LuaFunction(9)}))
     assert functions == [args["fn"]]
     assert args["fn"].id == 9
+
+
+@pytest.mark.parametrize("memory", [1 << 20, 1 << 30], ids=["long", "short"])
+def test_each_record_has_functions_and_numbers_as_keys_of_its_own(memory):
+    args = {"fn": LuaFunction(9), "map": dict.fromkeys(range(1, 2 * MAX_NUMBER_KEYS, 3), 1)}
+    receiver = Heard()
+    several = [request(n, "0", "f", n, args) for n in range(2)] + [numbered(3, 1, args)] * 2
+    reader = Reader(receiver, memory=memory)
+    with contextlib.nullcontext() if memory > 1 << 20 else pytest.raises(MalformedMessage):
+        reader.read(STANDING + b"".join(several))
+    requests = [record for record in receiver.records if record[0] == "requested"]
+    assert all(functions == [args["fn"]] for (*_, args, functions) in requests)
+    assert len(receiver.records) == (4 if memory > 1 << 20 else 3)
 
 
 def test_more_names_than_are_remembered():
