@@ -90,6 +90,18 @@ class Followed(Generic[T]):
             self._dropped()
 
 
+async def reporting(ended: Callable[[BaseException | None], None], answer: Awaitable[T]) -> T:
+    """Await an answer, and call `ended` with what it raised, or None."""
+    error: BaseException | None = None
+    try:
+        return await answer
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        ended(error)
+
+
 async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended, even if the caller is cancelled meanwhile.
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmspell.atomic_files import replace_file
-from llmspell.concurrency import Answer, Followed
+from llmspell.concurrency import Answer, Followed, reporting
 from llmspell.effects import Effect, Handler, Perform
 from llmspell.metrics.collectors import of_events, of_hooks, of_spending
 from llmspell.metrics.effect_metrics import EffectMetrics, histogram
@@ -68,25 +68,19 @@ class Metrics(FilteredMiddleware):
 
         def counted(effect: Effect) -> Answer[Value]:
             begin = time.perf_counter()
+
+            def ended(error: BaseException | None) -> None:
+                measured.add(time.perf_counter() - begin, error)
+
             try:
                 answer = call(effect)
             except BaseException as error:
-                measured.add(time.perf_counter() - begin, error)
+                ended(error)
                 raise
             if hasattr(answer, "__await__"):
-                return Followed(answer, partial(awaited, begin))
-            measured.add(time.perf_counter() - begin)
+                return Followed(answer, partial(reporting, ended))
+            ended(None)
             return answer
-
-        async def awaited(begin: float, answer: Awaitable[Value]) -> Value:
-            error: BaseException | None = None
-            try:
-                return await answer
-            except BaseException as caught:
-                error = caught
-                raise
-            finally:
-                measured.add(time.perf_counter() - begin, error)
 
         return counted
 

@@ -3,11 +3,10 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
 
-from llmspell.concurrency import Answer, Followed
+from llmspell.concurrency import Answer, Followed, reporting
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.values import Value
 
@@ -76,21 +75,8 @@ class Trace:
                 ended(error)
                 raise
             if hasattr(answer, "__await__"):
-                return Followed(answer, partial(_observed, ended), lambda: ended(CancelledError()))
+                return Followed(answer, partial(reporting, ended), lambda: ended(CancelledError()))
             ended(None)
             return answer
 
         return traced
-
-
-async def _observed(
-    ended: Callable[[BaseException | None], None], answer: Awaitable[Value]
-) -> Value:
-    error: BaseException | None = None
-    try:
-        return await answer
-    except BaseException as caught:
-        error = caught
-        raise
-    finally:
-        ended(error)

@@ -83,17 +83,18 @@ def test_state_that_was_acknowledged_is_kept(started, llmspell, seconds_to_end):
     assert llmspell("exec", "return State.get('n')").out == "2\n"
 
 
-def test_an_interrupt_that_is_ignored_stays_ignored(started):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_ignored(started, sent):
     # As after nohup, or for a job in the background of a script.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(sent, signal.SIG_IGN)
     try:
         with started("exec", "print('ready') Task.sleep(0.3) return 5") as process:
             assert process.stdout.readline() == b"ready\n"
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             assert process.communicate()[0] == b"5\n"
             assert process.returncode == 0
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(sent, before)
 
 
 @pytest.mark.parametrize("where", ["--no-isolate", "--isolate"])
@@ -171,17 +172,6 @@ def test_a_program_does_not_outlive_a_terminal(started, project):
         assert process.wait(20) == 129
     time.sleep(1.2)
     assert not (project / "late.txt").exists()
-
-
-def test_a_hangup_that_is_ignored_stays_ignored(started):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with started("exec", "print('ready') Task.sleep(0.3) return 5") as process:
-            assert process.stdout.readline() == b"ready\n"
-            process.send_signal(signal.SIGHUP)
-            assert process.communicate()[0] == b"5\n"
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_while_plugins_stop_there_is_nothing_to_go_on_with(started, write, seconds_to_end):
