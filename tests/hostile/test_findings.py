@@ -144,36 +144,47 @@ async def test_calls_that_are_given_up_do_not_pile_up_threads(lua):
     assert len(at_work) == THREADS + 1
 
 
-CHAIN = "local t = {} for i = 1, %d do t[i * %d] = true end "  # one chain of Lua's hash table
+FILL = "local t = {} for i = 1, %d do t[i * %d] = true end "
+CHAIN, HARMLESS = (
+    (1 << 19) - 1,
+    3,
+)  # steps between keys; with the first, they are one chain in Lua's hash table
+
+
+async def seconds_of_work(lua, source, **options):
+    begin = time.process_time()
+    with suppress(LlmspellError):
+        await lua(source, limits=Limits(time=1), **options)
+    return time.process_time() - begin
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("n", "then"),
     [
-        CHAIN % (262200, 524287) + "pcall(State.set, 'a', t)",
-        CHAIN % (262200, 524287) + "for i = 0, 61 do t[1 << i] = true end pcall(State.set, 'a', t)",
-        CHAIN % (32760, 65535) + "for i = 1, 9 do Task.spawn(pcall, State.set, 'a' .. i, t) end",
-        CHAIN % (262200, 524287) + "for i = 0, 61 do t[1 << i] = true end return t",
+        (262200, "pcall(State.set, 'a', t)"),
+        (262200, "for i = 0, 61 do t[1 << i] = true end pcall(State.set, 'a', t)"),
+        (32760, "for i = 1, 9 do Task.spawn(pcall, State.set, 'a' .. i, t) end"),
+        (262200, "for i = 0, 61 do t[1 << i] = true end return t"),
     ],
     ids=["a table", "what looks like a list", "many at once", "a result"],
 )
-async def test_tables_whose_keys_are_hard_to_find_do_not_hold_up_the_host(lua, source):
-    begin = time.process_time()
-    with suppress(LlmspellError):
-        await lua(source, limits=Limits(time=1))
-    assert time.process_time() - begin < 6
+async def test_tables_whose_keys_are_hard_to_find_do_not_hold_up_the_host(lua, n, then):
+    harmless = await seconds_of_work(lua, FILL % (n, HARMLESS) + then)
+    hard = await seconds_of_work(lua, FILL % (n, CHAIN) + then)
+    assert hard - harmless < 3
 
 
 async def test_an_answer_whose_keys_are_hard_to_find_is_given_up(lua):
     @tool
-    def numbers() -> dict[int, bool]:
+    def numbers(step: int) -> dict[int, bool]:
         """What a server may have chosen."""
-        return {n * 524287: True for n in range(320_000)}
+        return {n * step: True for n in range(320_000)}
 
+    harmless = await seconds_of_work(lua, f"numbers{{step = {HARMLESS}}}", tools=[numbers])
     begin = time.process_time()
     with pytest.raises(LimitExceeded, match="time limit exceeded"):
-        await lua("numbers()", tools=[numbers], limits=Limits(time=1))
-    assert time.process_time() - begin < 6
+        await lua(f"numbers{{step = {CHAIN}}}", tools=[numbers], limits=Limits(time=1))
+    assert time.process_time() - begin - harmless < 3
 
 
 async def test_a_value_has_not_too_many_numbers_as_keys(lua):
