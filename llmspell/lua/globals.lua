@@ -8,7 +8,7 @@ local next, ipairs, select, type = next, ipairs, select, type
 local setmetatable, rawget, rawset = setmetatable, rawget, rawset
 local get_metatable, set_metatable = debug.getmetatable, debug.setmetatable
 local concat, pack = table.concat, table.pack
-local spack, find, match = string.pack, string.find, string.match
+local spack, find, match, gmatch = string.pack, string.find, string.match, string.gmatch
 
 local PRINT <const> = 5 -- a record kind, see messages.py
 
@@ -134,8 +134,8 @@ local function define_later(bridge, name)
   end
 end
 
-for i = 1, #config.tools do
-  define_tool(config.tools[i])
+for name in gmatch(config.tools, "%S+") do
+  define_tool(name)
 end
 
 return {

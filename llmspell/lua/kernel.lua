@@ -90,7 +90,6 @@ local refuel, instructions, seconds = guard.refuel, config.instructions, config.
 
 globals.add_bridges()
 part("lockdown")
-collectgarbage("restart")
 
 return function()
   while true do

@@ -73,12 +73,12 @@ class Vm:
                 b"output": limits.output,
                 b"memory": limits.memory,
                 b"seed": seed,
-                b"tools": state.table_from([name.encode() for name in tools]),
+                b"tools": " ".join(tools).encode(),
             }
         )
-        state.execute(b"collectgarbage('stop')")  # the kernel restarts it
-        root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"B")
-        state.gccollect()  # a third of the heap was needed only for the setup
+        with state.nogc():
+            root = state.execute(image.code, self._mailbox, config, name=b"=llmspell", mode=b"B")
+        state.gccollect()  # a fifth of the heap was needed only for the setup
         self._resume = root.coroutine().send
         self._limit_memory = state.set_max_memory
         # Mode B does not copy the bytecode, so it must be freed after the state. The interpreter's
