@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from threading import Lock
 from typing import Generic, Self, TypeVar
 
@@ -85,6 +85,7 @@ class Registry(Mapping[str, T], Searchable[T]):
         self._own: Mapping[str, T] = {}
         self._writing = Lock()
         self._indexed: bool = parent is not None and parent._indexed  # noqa: SLF001 - its own kind
+        self._named: tuple[Mapping[str, T], list[str]] | None = None
         self._index: tuple[list[Mapping[str, T]], dict[str, list[T]]] | None = None
 
     def with_category_index(self) -> Self:
@@ -162,8 +163,7 @@ class Registry(Mapping[str, T], Searchable[T]):
         return name in self._own or (self._parent is not None and name in self._parent)
 
     def __iter__(self) -> Iterator[str]:
-        inherited = () if self._parent is None else self._parent
-        return iter(sorted({*_plain_names(self._own), *inherited}))
+        return iter(self._names())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -191,6 +191,15 @@ class Registry(Mapping[str, T], Searchable[T]):
         ):
             self._index = seen, super().by_category()
         return {category: list(items) for category, items in self._index[1].items()}
+
+    def _names(self) -> Sequence[str]:
+        """Return the plain names, sorted; cached, since every run asks for those of its tools."""
+        own = self._own
+        if self._named is None or self._named[0] is not own:
+            self._named = own, sorted(_plain_names(own))
+        names = self._named[1]
+        inherited = () if self._parent is None else self._parent._names()  # noqa: SLF001 - its own kind
+        return sorted({*names, *inherited}) if names and inherited else names or inherited
 
     def _layers(self) -> list[Mapping[str, T]]:
         """Return the current mappings of this registry and its parents."""
