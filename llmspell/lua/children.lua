@@ -2,9 +2,18 @@
 
 local part = ...
 local scheduler = part("scheduler")
-local start, current, enqueue, wait, cancel =
-  scheduler.start, scheduler.current, scheduler.enqueue, scheduler.wait, scheduler.cancel
+local start, current, enqueue, cancel =
+  scheduler.start, scheduler.current, scheduler.enqueue, scheduler.cancel
+local park = part("parking").park
 local error, ipairs, next, pack, unpack = error, ipairs, next, table.pack, table.unpack
+
+-- Waits until another task enqueues this one.
+local function wait()
+  local _, refused = park(nil, "waiting")
+  if refused then
+    part("refusals").refuse_in_callback("wait for a task")
+  end
+end
 
 -- Returns the results of a finished task, or raises its error again.
 local function outcome(task)

@@ -10,11 +10,9 @@ local close, running, isyieldable = coroutine.close, coroutine.running, coroutin
 local watch, charge, check, fail = guard.watch, guard.charge, guard.check, guard.fail
 local PARK, TASK, park, reserved = parking.PARK, parking.TASK, parking.park, parking.reserved
 
--- A tag that marks a yield as the end of a coroutine's function, as PARK marks a wait.
+-- A tag that distinguishes the end of a coroutine's function from a wait; both begin with PARK.
 local function DONE() end
 
--- The coroutine that last resumed each coroutine.
-local resumers = setmetatable({}, { __mode = "kv" })
 -- The error each failed coroutine ended with, until close() has returned it.
 local failures = setmetatable({}, { __mode = "k" })
 
@@ -24,20 +22,8 @@ local function expect_thread(co, callee)
   end
 end
 
--- Every resume up to the task has to be able to yield.
-function parking.can_park()
-  local co = running()
-  while isyieldable(co) do
-    if reserved[co] == TASK then
-      return true
-    end
-    co = resumers[co]
-  end
-  return false
-end
-
-local function closed(resumer, ok, err)
-  parking.active = resumer
+local function closed(outer, ok, err)
+  parking.inside = outer
   if ok then
     return true
   end
@@ -46,11 +32,9 @@ end
 
 -- Closes a coroutine, whose __close handlers run inside it.
 local function close_it(co)
-  local resumer = parking.active
-  if resumer ~= co then
-    resumers[co], parking.active = resumer, co
-  end
-  return closed(resumer, close(co))
+  local outer = parking.inside
+  parking.inside = co
+  return closed(outer, close(co))
 end
 
 -- A task that is closed while waiting also closes the coroutines that wait inside it.
@@ -72,7 +56,11 @@ local function resumed(wait, ...)
   return ...
 end
 
-local function wait_for(co, _, ...)
+-- Parks for a coroutine that has parked. Returns the values to resume it with.
+local function wait_for(co, ...)
+  if not isyieldable() then
+    return nil, PARK -- refused
+  end
   local wait <close> = setmetatable({ co = co }, waiting)
   reserved[co] = wait
   return resumed(wait, park(...))
@@ -86,7 +74,7 @@ local function create_for(callee, f)
   end
   charge(100)
   local co = create(function(...)
-    return DONE, pcall(f, ...)
+    return PARK, DONE, pcall(f, ...)
   end)
   watch(co)
   return co
@@ -95,8 +83,6 @@ end
 local function spell_create(f)
   return keep_frame(create_for("create", f))
 end
-
-local enter
 
 local function refuse(wrapped, err)
   if not wrapped then
@@ -107,8 +93,14 @@ local function refuse(wrapped, err)
   error(err, 0)
 end
 
--- Handles the end of a coroutine: DONE and the results of pcall.
-local function finish(co, wrapped, _, ok, ...)
+local function refuse_resume(co, wrapped)
+  expect_thread(co, "resume")
+  local state = status(co) == "dead" and "dead" or "non-suspended"
+  return refuse(wrapped, "cannot resume " .. state .. " coroutine")
+end
+
+-- Handles the end of a coroutine's function, which returned the results of pcall.
+local function finish(co, wrapped, ok, ...)
   if not ok then
     local err = check((...))
     failures[co] = { err }
@@ -119,47 +111,61 @@ local function finish(co, wrapped, _, ok, ...)
   return true, ...
 end
 
-local function leave(co, wrapped, resumer, ok, ...)
-  parking.active = resumer
-  local first = ...
-  if first == PARK then
-    return enter(co, wrapped, wait_for(co, ...))
-  elseif first == DONE then
+local function resume_again(co, ...)
+  parking.inside = co
+  return resume(co, ...)
+end
+
+local leave, leave_wrapped
+
+-- Handles a resume that did not end with a yield of the spell.
+local function interrupted(co, outer, wrapped, ok, tag, what, ...)
+  if not ok then
+    return refuse(wrapped, check(tag))
+  elseif what == DONE then
     return finish(co, wrapped, ...)
-  elseif not ok then
-    return refuse(wrapped, check(first))
-  elseif wrapped then
-    return ...
+  end
+  local next_leave = wrapped and leave_wrapped or leave
+  return next_leave(co, outer, resume_again(co, wait_for(co, what, ...)))
+end
+
+-- What resume() returns to the coroutine `outer` after `co` ran.
+function leave(co, outer, ok, ...)
+  parking.inside = outer
+  if not ok or (...) == PARK then
+    return interrupted(co, outer, false, ok, ...)
   end
   return true, ...
 end
 
--- Resumes a coroutine. If `wrapped`, raises its error, as the functions of wrap() do.
-function enter(co, wrapped, ...)
-  if reserved[co] and status(co) ~= "dead" then
-    return refuse(wrapped, "cannot resume non-suspended coroutine")
+-- The same for a function of wrap(). Two functions, since they run at each turn of many loops.
+function leave_wrapped(co, outer, ok, ...)
+  parking.inside = outer
+  if not ok or (...) == PARK then
+    return interrupted(co, outer, true, ok, ...)
   end
-  local resumer = parking.active
-  resumers[co], parking.active = resumer, co
-  return leave(co, wrapped, resumer, resume(co, ...))
+  return ...
 end
 
 local function spell_resume(co, ...)
-  if type(co) ~= "thread" then
-    expect_thread(co, "resume")
+  if type(co) ~= "thread" or reserved[co] then
+    return refuse_resume(co, false)
   end
-  return enter(co, false, ...)
+  local outer = parking.inside
+  parking.inside = co
+  return leave(co, outer, resume(co, ...))
 end
 
 local function spell_wrap(f)
-  local co = create_for("wrap", f)
+  local wrapped = create_for("wrap", f)
   return function(...)
+    local co = wrapped
     if reserved[co] then
-      return enter(co, true, ...)
+      return refuse_resume(co, true)
     end
-    local resumer = parking.active
-    resumers[co], parking.active = resumer, co
-    return leave(co, true, resumer, resume(co, ...))
+    local outer = parking.inside
+    parking.inside = co
+    return leave_wrapped(co, outer, resume(co, ...))
   end
 end
 

@@ -99,9 +99,9 @@ local hooks = {}
 local function hook_to_follow()
   fuel = fuel - 1
   look()
-  local co = part("parking").active
+  local co = part("parking").inside
   if follow() then
-    if co ~= running() then
+    if co and co ~= running() then
       sethook(co, hook_to_follow, "", 1)
     end
   else

@@ -1,7 +1,8 @@
 -- Waiting for the host. A task is a coroutine that the kernel resumes. To wait, code parks: it yields
 -- PARK, which every resume on the way passes outward until it reaches the kernel. When the kernel resumes
 -- the task, each of these resumes continues the coroutine below it that waits, so that the values from
--- the kernel arrive there.
+-- the kernel arrive there. A resume that C called cannot yield; it resumes that coroutine at once, with
+-- nil and PARK.
 
 local part = ...
 local guard = part("guard")
@@ -26,23 +27,16 @@ local function park(...)
   return yield(PARK, ...)
 end
 
--- `active` is the running coroutine; code that resumes one has to set it.
-local parking = {
-  PARK = PARK,
-  TASK = TASK,
-  -- Whether the running code can park, that is, whether a yield reaches the kernel. This implementation
-  -- is valid until the spell has coroutines of its own, see coroutines.lua.
-  can_park = coroutine.isyieldable,
-  create = new_task,
-  park = park,
-  reserved = reserved,
-}
+-- `inside` is the running coroutine of the spell, false in a task's own; code that resumes or closes one
+-- has to set it.
+local parking =
+  { PARK = PARK, TASK = TASK, create = new_task, inside = false, park = park, reserved = reserved }
 
 function parking.yield(...)
-  if reserved[parking.active] then
-    guard.fail("attempt to yield from outside a coroutine")
+  if parking.inside then
+    return yield(...)
   end
-  return yield(...)
+  guard.fail("attempt to yield from outside a coroutine")
 end
 
 return parking

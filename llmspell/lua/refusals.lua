@@ -2,7 +2,7 @@
 
 local part = ...
 local guard, parking, tostring = part("guard"), part("parking"), part("basics").tostring
-local error, format = error, string.format
+local error, format, isyieldable = error, string.format, coroutine.isyieldable
 
 local OVERDUE <const> = "time limit exceeded"
 
@@ -12,19 +12,20 @@ local limits = {
   [OVERDUE] = { limit = "time", reason = OVERDUE },
 }
 
+-- Fails for something that has to yield, where C called the running code.
+local function refuse_in_callback(what)
+  local problem = "cannot " .. what .. " inside a C callback"
+  part("errors").fail("no_effect_here", problem, "call it before and use its result")
+end
+
 -- Fails where no effect can be performed: the task is cancelled, or C called the running code.
 local function bar(name, closing)
-  local fail = part("errors").fail
   if closing then
-    fail("no_effect_here", "a task that is being cancelled cannot perform " .. name)
-  elseif not parking.can_park() then
-    fail(
-      "no_effect_here",
-      "cannot perform " .. name .. " inside a C callback",
-      "call it before and use its result"
-    )
+    part("errors").fail("no_effect_here", "a task that is being cancelled cannot perform " .. name)
+  elseif isyieldable() then
+    parking.park() -- it was cancelled, and returns only if it is refused
   end
-  parking.park() -- it was cancelled
+  refuse_in_callback("perform " .. name)
 end
 
 -- Fails for a tool that was not called with named arguments.
@@ -63,7 +64,7 @@ local function answer(task, name, message)
 end
 
 -- Completes an effect that failed or was expensive to pass on; returns its reply.
-local function finish(task, reply, refused)
+local function finish(task, name, reply, refused)
   if task.request_cost then
     local cost = task.request_cost
     task.request_cost = nil
@@ -73,8 +74,17 @@ local function finish(task, reply, refused)
     guard.kill(reply.limit, reply.reason)
   elseif refused == "error" then
     part("errors").raise_table(reply)
+  elseif refused == parking.PARK then
+    refuse_in_callback("perform " .. name)
   end
   return reply
 end
 
-return { answer = answer, bar = bar, finish = finish, misuse = misuse, refuse_value = refuse_value }
+return {
+  answer = answer,
+  bar = bar,
+  finish = finish,
+  misuse = misuse,
+  refuse_in_callback = refuse_in_callback,
+  refuse_value = refuse_value,
+}

@@ -17,6 +17,7 @@ local part = ...
 local guard, parking, codec = part("guard"), part("parking"), part("codec")
 local create, park, PARK = parking.create, parking.park, parking.PARK
 local resume, close, yield = coroutine.resume, coroutine.close, coroutine.yield
+local isyieldable = coroutine.isyieldable
 local put, put_value, put_request, mark, forget =
   codec.put, codec.put_value, codec.put_request, codec.mark, codec.forget
 local put_simple_request = codec.put_simple_request
@@ -164,10 +165,10 @@ local function dispose(task)
     awaiting[task.id] = nil
     put(spack("<BI4", CANCEL, task.id))
   end
-  local barred_before = barred
-  closing, barred, parking.active = true, true, task.co
+  local barred_before, inside = barred, parking.inside
+  closing, barred, parking.inside = true, true, task.co
   local _, e = close(task.co)
-  closing, barred = false, barred_before
+  closing, barred, parking.inside = false, barred_before, inside
   if e == OUT_OF_MEMORY then
     guard.kill("memory", "memory limit exceeded")
   end
@@ -199,12 +200,12 @@ end
 -- Performs an effect: passes a name and plain arguments to the host and waits for the reply.
 -- Short, because it runs with hooks on; the root does the rest, in `request`.
 local function perform(name, args)
-  if barred or not parking.can_park() then
+  if barred or not isyieldable() then
     part("refusals").bar(name, closing) -- never returns
   end
   local reply, refused = yield(PARK, name, args)
   if refused then
-    return part("refusals").finish(current, reply, refused)
+    return part("refusals").finish(current, name, reply, refused)
   end
   return reply
 end
@@ -262,14 +263,9 @@ end
 
 -- Lets the host process the outbox before the running task continues.
 local function pause()
-  if not closing and parking.can_park() then
-    park(nil, "paused")
+  if not closing and isyieldable() then
+    park(nil, "paused") -- or goes on at once, if refused
   end
-end
-
--- Waits until another task enqueues this one.
-local function wait()
-  park(nil, "waiting")
 end
 
 -- Handles a task that has ended, or whose coroutine yielded something unexpected.
@@ -292,7 +288,7 @@ end
 
 -- Runs a task until it waits or ends.
 local function run_one(task, value, refused)
-  current, barred, task.state, parking.active = task, false, "running", task.co
+  current, barred, task.state, parking.inside = task, false, "running", false
   local alive, tag, name, args = resume(task.co, value, refused)
   current = nil
   if tag ~= PARK then
@@ -380,5 +376,4 @@ return {
   reply_and_run = reply_and_run,
   run = run,
   start = start,
-  wait = wait,
 }

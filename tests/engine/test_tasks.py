@@ -197,6 +197,44 @@ async def test_cancelling_runs_close_handlers_which_cannot_perform_effects(lua, 
     assert lines == ["closed", "no_effect_here"]
 
 
+async def test_a_coroutine_that_c_keeps_from_waiting_only_fails_to_perform_effects(lua, lines):
+    assert await lua("""
+        local sleeper = Task.spawn(function() Task.sleep(0.01) return "slept" end)
+        local called_by_c, t, first = ipairs({})
+        setmetatable(t, {__index = function()
+          return coroutine.wrap(function()
+            print("printed")
+            local _, slept = pcall(Task.sleep, 0)
+            local _, awaited = pcall(sleeper.await, sleeper)
+            coroutine.yield({slept.message, awaited.message})
+          end)()
+        end})
+        local _, said = called_by_c(t, first)
+        return {said, sleeper:await()}
+    """) == [
+        [
+            "cannot perform task.sleep inside a C callback",
+            "cannot wait for a task inside a C callback",
+        ],
+        "slept",
+    ]
+    assert lines == ["printed"]
+
+
+async def test_a_coroutine_that_cancels_a_task_can_still_yield(lua):
+    assert (
+        await lua("""
+        local t = Task.spawn(function() Task.sleep(10) end)
+        Task.sleep(0)
+        return coroutine.wrap(function()
+          t:cancel()
+          coroutine.yield("yielded")
+        end)()
+    """)
+        == "yielded"
+    )
+
+
 async def test_a_task_cancels_the_tasks_it_started(lua, lines):
     await lua("""
         local t = Task.spawn(function()

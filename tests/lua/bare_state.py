@@ -38,16 +38,13 @@ env.load = load_text
 
 local parked = 0
 function env.park()
-  if not parking.can_park() then
+  if not coroutine.isyieldable() or select(2, parking.park()) then
     guard.fail("cannot park here")
   end
   parked = parked + 1
-  parking.park()
   return parked
 end
-function env.can_park()
-  return parking.can_park()
-end
+env.can_park = coroutine.isyieldable
 local printed = 0
 function env.print(...)
   printed = printed + 1
@@ -120,7 +117,7 @@ end
 
 local function drive(co)
   while true do
-    parking.active = co
+    parking.inside = false
     local alive, tag = coroutine.resume(co)
     if not alive or status(co) == "dead" then
       return tag
@@ -129,12 +126,12 @@ local function drive(co)
     end
     for other in next, cancelled do
       cancelled[other] = nil
-      parking.active = other
+      parking.inside = other
       coroutine.close(other)
     end
     for i = 1, #tasks do
       if status(tasks[i]) == "suspended" then
-        parking.active = tasks[i]
+        parking.inside = false
         coroutine.resume(tasks[i])
       end
     end

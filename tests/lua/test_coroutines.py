@@ -71,7 +71,7 @@ def test_park_is_refused_where_a_yield_cannot_pass():
         local said
         local co = coroutine.create(function()
           local x <close> = setmetatable({}, {__close = function()
-            local inner = coroutine.wrap(function() return can_park(), pcall(park) end)
+            local inner = coroutine.wrap(function() local ok, e = pcall(park) return ok, e end)
             said = {can_park(), inner()}
           end})
           coroutine.yield()
@@ -79,7 +79,28 @@ def test_park_is_refused_where_a_yield_cannot_pass():
         coroutine.resume(co)
         coroutine.close(co)
         return can_park(), said""")
-        == "True, [False, False, False, 'spell.lua:5: cannot park here']"
+        == "True, [False, False, 'spell.lua:5: cannot park here']"
+    )
+
+
+def test_park_is_refused_through_every_coroutine_on_the_way():
+    assert (
+        value("""
+        local log = {}
+        local function level(n)
+          return coroutine.wrap(function()
+            if n > 0 then
+              for v in level(n - 1) do coroutine.yield(v) end
+            end
+            log[#log + 1] = pcall(park) and "parked" or "refused"
+            coroutine.yield(n)
+          end)
+        end
+        local called_by_c, t, first = ipairs({})
+        setmetatable(t, {__index = function() return level(2)() end})
+        local _, item = called_by_c(t, first)
+        return item, log[1], park(), level(0)(), log[2]""")
+        == "0, 'refused', 1, 0, 'parked'"
     )
 
 
