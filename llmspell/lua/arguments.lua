@@ -105,10 +105,13 @@ local function keep_frame(...)
   return ...
 end
 
--- A function that loads a part at its first call, and calls the part's function.
-local function later(name, key)
+-- A function that loads a part at its first call, and calls the part's function `key`.
+local function later(f, key)
   return function(...)
-    return keep_frame(part(name)[key](...))
+    if key then
+      f, key = part(f)[key], nil
+    end
+    return keep_frame(f(...))
   end
 end
 
