@@ -100,27 +100,10 @@ local function settled(callee, ok, ...)
   fail(message)
 end
 
--- `return keep_frame(f(...))` is not a tail call: the error for a bad argument depends on the frame.
-local function keep_frame(...)
-  return ...
-end
-
--- A function that loads a part at its first call, and calls the part's function `key`.
-local function later(f, key)
-  return function(...)
-    if key then
-      f, key = part(f)[key], nil
-    end
-    return keep_frame(f(...))
-  end
-end
-
 return {
   bad = bad,
   integer = integer,
-  later = later,
   length = length,
-  keep_frame = keep_frame,
   settled = settled,
   start = start,
   text = text,

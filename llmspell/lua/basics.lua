@@ -2,7 +2,7 @@
 -- watches them, and loops that may perform effects. The rarely used ones are in rarities.lua.
 
 local part = ...
-local guard, keep_frame, later = part("guard"), part("arguments").keep_frame, part("arguments").later
+local guard, keep_frame, later = part("guard"), part("later").keep_frame, part("later").later
 local type, tostring, tonumber, rawget = type, tostring, tonumber, rawget
 local setmetatable, ipairs, raw_metatable = setmetatable, ipairs, debug.getmetatable
 

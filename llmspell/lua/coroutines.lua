@@ -3,7 +3,7 @@
 
 local part = ...
 local guard, parking = part("guard"), part("parking")
-local wrong_type, keep_frame = part("arguments").wrong_type, part("arguments").keep_frame
+local wrong_type, keep_frame = part("arguments").wrong_type, part("later").keep_frame
 local error, pcall, type, setmetatable = error, pcall, type, setmetatable
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
 local close, running, isyieldable = coroutine.close, coroutine.running, coroutine.isyieldable

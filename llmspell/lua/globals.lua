@@ -2,30 +2,14 @@
 -- Lua of bridges defines. Most bridges are loaded when a spell first uses one of their globals.
 
 local part = ...
-local guard, codec, scheduler = part("guard"), part("codec"), part("scheduler")
-local config, env, tostring = part("config"), part("library").env, part("basics").tostring
-local next, ipairs, select, type = next, ipairs, select, type
-local setmetatable, rawget, rawset = setmetatable, rawget, rawset
-local get_metatable, set_metatable = debug.getmetatable, debug.setmetatable
+local guard, codec, scheduler, later = part("guard"), part("codec"), part("scheduler"), part("later").later
+local config, bridges = part("config"), part("bridges")
+local env, tostring = part("library").env, part("basics").tostring
+local next, ipairs, select, type, setmetatable = next, ipairs, select, type, setmetatable
 local concat, pack = table.concat, table.pack
 local spack, find, match, gmatch = string.pack, string.find, string.match, string.gmatch
 
 local PRINT <const> = 5 -- a record kind, see messages.py
-
-local load = part("loading")
-env.load = load
-
--- With a variable to be closed in scope, `return f()` is not a tail call, so errors keep their line.
-local KEEPS_LINES <const> = "local _keeps_lines_of_llmspell <close> = nil; "
-
--- Compiles a whole file; returns its function, or nil and the error.
-local function load_text(source, name)
-  local chunk = load(KEEPS_LINES .. source, name, "t", env)
-  if chunk then
-    return chunk
-  end
-  return load(source, name, "t", env) -- for the error, or if it needs every local variable allowed
-end
 
 local written = 0
 
@@ -48,7 +32,8 @@ function env.print(...)
   write(concat(texts, "\t", 1, texts.n) .. "\n")
 end
 
-env.try = part("arguments").later("rarities", "try")
+env.load = later("loading", "load")
+env.try = later("rarities", "try")
 
 function env.require(name)
   return part("modules")(name)
@@ -67,42 +52,13 @@ local function define_tool(name)
   end
 end
 
--- A bridge is a list of the globals that its Lua defines, with its bytecode as `code`, or the name of
--- one of the kernel's parts as `part`. A stand-in represents each global that is a table, and is also
--- stored in the list under its name. Once the Lua has run, `values` is what it returned.
-local owners = {} -- bridges, by their stand-ins
+-- Names of globals whose bridge is not loaded, by the tables that stand in for them.
+local stand_ins = {}
 
--- Turns a stand-in into the value it represents.
-local function become(stand_in, value)
-  owners[stand_in] = nil
-  set_metatable(stand_in, nil)
-  for key, item in next, value do
-    if rawget(stand_in, key) == nil then
-      rawset(stand_in, key, item)
-    end
-  end
-  return set_metatable(stand_in, get_metatable(value))
-end
-
-local function load_bridge(bridge)
-  local values = bridge.values
-  if not values then
-    values = bridge.part and part(bridge.part) or part("compile")(bridge.code, part("trusted"))(part("host"))
-    bridge.values = values
-    for i = 1, #bridge do
-      local name = bridge[i]
-      if bridge[name] then
-        values[name] = become(bridge[name], values[name])
-      end
-    end
-  end
-  return values
-end
-
-local function load_stand_in(stand_in)
-  local owner = owners[stand_in]
-  if owner then
-    load_bridge(owner)
+local function loaded(stand_in)
+  local name = stand_ins[stand_in]
+  if name then
+    part("bridge_loading").globals_of(bridges.owners[name])
   end
   return stand_in
 end
@@ -110,27 +66,27 @@ end
 local stand_in_metatable = {
   __metatable = false,
   __index = function(t, key)
-    return load_stand_in(t)[key]
+    return loaded(t)[key]
   end,
   __newindex = function(t, key, value)
-    load_stand_in(t)[key] = value
+    loaded(t)[key] = value
   end,
   __pairs = function(t)
-    return next, load_stand_in(t)
+    return next, loaded(t)
   end,
 }
 
 -- Defines a global that loads its bridge at first use. It may be a library function such as "os.time".
-local function define_later(bridge, name)
+local function define_later(name, bridge)
   if find(name, "^%u") then
     local stand_in = setmetatable({}, stand_in_metatable)
-    env[name], bridge[name], owners[stand_in] = stand_in, stand_in, bridge
+    env[name], stand_ins[stand_in] = stand_in, name
     return
   end
   local library, key = match(name, "^(%l+)%.(%l+)$")
   local place = library and env[library] or env
   place[key or name] = function(...)
-    return load_bridge(bridge)[name](...)
+    return part("bridge_loading").globals_of(bridge)[name](...)
   end
 end
 
@@ -140,18 +96,16 @@ end
 
 return {
   define_tool = define_tool,
-  load_text = load_text,
   write = write,
-  -- Loads the Lua of bridges, or prepares to load it on demand. Called after everything else.
+  stand_ins = stand_ins,
+  -- Prepares to load the Lua of bridges, or loads it at once. Called after everything else.
   add_bridges = function()
-    for _, bridge in ipairs(part("bridges")) do
-      for i = 1, #bridge do
-        define_later(bridge, bridge[i])
-      end
-      if #bridge == 0 then
-        for name, value in next, load_bridge(bridge) do
-          env[name] = value
-        end
+    for name, bridge in next, bridges.owners do
+      define_later(name, bridge)
+    end
+    for _, bridge in ipairs(bridges.eager) do
+      for name, value in next, part("bridge_loading").globals_of(bridge) do
+        env[name] = value
       end
     end
   end,

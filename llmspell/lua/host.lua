@@ -1,7 +1,7 @@
 -- The table `host` that the Lua of bridges receives.
 
 local part = ...
-local later = part("arguments").later
+local later = part("later").later
 local next, type = next, type
 
 -- Wraps a function of a spell as a hook: the host passes the fields of the function's argument table,
@@ -40,7 +40,7 @@ return {
   time_of = later("dates", "time_of"),
   hook = hook,
   define_tool = part("globals").define_tool,
-  load_text = part("globals").load_text,
+  load_text = part("compiling").load_text,
   write = part("globals").write,
   attend = later("children", "attend"),
   await = later("children", "await"),

@@ -22,13 +22,13 @@ EAGER = (
     "growth",
     "guard",
     "parking",
-    "arguments",
+    "later",
     "basics",
     "pattern",
     "strings",
     "tables",
     "library",
-    "loading",
+    "compiling",
     "codec",
     "scheduler",
     "globals",
@@ -36,7 +36,9 @@ EAGER = (
     "kernel",
 )
 LAZY = (
+    "arguments",
     "bounds",
+    "bridge_loading",
     "children",
     "coroutines",
     "dates",
@@ -44,6 +46,7 @@ LAZY = (
     "hints",
     "host",
     "joining",
+    "loading",
     "matcher",
     "measures",
     "modules",
@@ -90,13 +93,12 @@ def _build(bridges: tuple[LuaPart, ...]) -> Image:
     compiled = _compiler()
     sources = [b"%s = function(...)\n%s\nend,\n" % (name.encode(), _own(name)) for name in EAGER]
     sources += [b"%s = %s,\n" % (name.encode(), _quoted(compiled(_own(name)))) for name in LAZY]
-    entries = [b'{ "Task", part = "task" },\n']
-    for bridge in bridges:
-        names = b"".join(b"%s, " % _quoted(name.encode()) for name in bridge.globals)
-        code = compiled(bridge.source.encode(), bridge.name, bridge.debug)
-        entries.append(b"{ %scode = %s },\n" % (names, _quoted(code)))
-    program = b"local sources = {\n%s}\nlocal bridges = {\n%s}\nreturn sources.kernel(sources, bridges, ...)"
-    code = compiled(program % (b"".join(sources), b"".join(entries)))
+    codes, owners, eager = [], [b'Task = "task",\n'], []
+    for number, bridge in enumerate(bridges, 1):
+        codes.append(_quoted(compiled(bridge.source.encode(), bridge.name, bridge.debug)) + b",\n")
+        owners += [b"[%s] = %d,\n" % (_quoted(name.encode()), number) for name in bridge.globals]
+        eager += [] if bridge.globals else [b"%d," % number]
+    code = compiled(_PROGRAM % tuple(map(b"".join, (sources, codes, owners, eager))))
     # Lua reads past the end in place of missing line numbers, up to one byte per instruction.
     return Image(code + bytes(len(code) // 4))
 
@@ -134,6 +136,14 @@ local mailbox, load = ..., load
 return function()
   mailbox[3] = select(2, load(mailbox[1], mailbox[2], "t"))
 end
+"""
+
+
+_PROGRAM = b"""
+local sources = { %s }
+-- The bridges by number, their numbers by the globals they define, and those to load at once.
+local bridges = { codes = { %s }, owners = { %s }, eager = { %s } }
+return sources.kernel(sources, bridges, ...)
 """
 
 

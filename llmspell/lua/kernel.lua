@@ -30,7 +30,7 @@ local function part(name)
 end
 
 local guard, codec = part("guard"), part("codec")
-local scheduler, globals = part("scheduler"), part("globals")
+local scheduler, globals, load_text = part("scheduler"), part("globals"), part("compiling").load_text
 local env, decode, reply, run, take =
   part("library").env, codec.decode, scheduler.reply, scheduler.run, codec.take
 local reply_and_run = scheduler.reply_and_run
@@ -40,7 +40,7 @@ local NIL <const> = 110 -- the value nil as a byte, see codec.py
 local WAIT <const>, MORE <const>, KILLED <const> = "w", "m", "k" -- status bytes of outgoing messages
 
 local function run_main(name, source, params, arguments)
-  local chunk, message = globals.load_text(source, name)
+  local chunk, message = load_text(source, name)
   if not chunk then
     part("errors").fail("spell_syntax", message)
   end

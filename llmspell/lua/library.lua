@@ -2,11 +2,8 @@
 -- differs between runs. globals.lua adds what reaches the outside (print, require, the bridges).
 
 local part = ...
-local next, pcall = next, pcall
-local random, randomseed = math.random, math.randomseed
-local raw_metatable = debug.getmetatable
-
-local arguments, basics, strings = part("arguments"), part("basics"), part("strings")
+local next, randomseed, raw_metatable = next, math.randomseed, debug.getmetatable
+local later, basics, strings = part("later").later, part("basics"), part("strings")
 
 local env = {
   _VERSION = _VERSION,
@@ -37,18 +34,11 @@ for name, value in next, math do
 end
 
 for _, name in next, { "close", "create", "isyieldable", "resume", "running", "status", "wrap" } do
-  env.coroutine[name] = arguments.later("coroutines", name)
+  env.coroutine[name] = later("coroutines", name)
 end
 
+env.math.randomseed = later("rarities", "randomseed")
 randomseed(part("config").seed or 0)
-
--- C's function returns the seed, which without an argument is derived from an address.
-function env.math.randomseed(a, b)
-  if a == nil then
-    a = random(0)
-  end
-  arguments.settled("randomseed", pcall(randomseed, a, b))
-end
 
 -- String methods come from the spell's own table, even if the spell replaces the global `string`.
 local string_metatable = raw_metatable("")

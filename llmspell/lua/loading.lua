@@ -1,26 +1,11 @@
--- `load`: text only, passed to the compiler piece by piece. Some chunks take it time quadratic in their
--- size; the kill switch can act between two pieces.
+-- The spell's `load`: for text only.
 
 local part = ...
-local guard, arguments = part("guard"), part("arguments")
-local load, type, select = load, type, select
-local byte, sub, find, concat = string.byte, string.sub, string.find, table.concat
-local charge, check, protected = guard.charge, guard.check, guard.pcall
-local text, env = arguments.text, part("library").env
+local guard, text = part("guard"), part("arguments").text
+local compile, env = part("compiling").compile, part("library").env
+local type, select, byte, find, concat = type, select, string.byte, string.find, table.concat
 
-local PIECE <const> = 1024
-local PRICE <const> = 8 -- instructions per byte
 local ESCAPE <const> = 27 -- the first byte of bytecode
-
-local function pieces(source)
-  local at = 1
-  return function()
-    local piece = sub(source, at, at + PIECE - 1)
-    at = at + PIECE
-    charge(PRICE * #piece)
-    return piece
-  end
-end
 
 local function read_all(reader)
   local all = {}
@@ -35,10 +20,10 @@ local function read_all(reader)
   end
 end
 
-return function(chunk, name, mode, ...)
+local function spell_load(chunk, name, mode, ...)
   local source, env_given = chunk, select("#", ...) > 0
   if type(chunk) == "function" then
-    local ok, result = protected(read_all, chunk)
+    local ok, result = guard.pcall(read_all, chunk)
     if not ok or not result then
       return nil, result or "reader function must return a string"
     end
@@ -56,10 +41,7 @@ return function(chunk, name, mode, ...)
   if env_given then
     environment = ...
   end
-  -- Else the task's message handler would receive the compiler's "C stack overflow".
-  local _, f, problem = protected(load, pieces(source), name, "t", environment)
-  if not f then
-    return nil, check(problem)
-  end
-  return f
+  return compile(source, name, environment)
 end
+
+return { load = spell_load }

@@ -1,7 +1,7 @@
 -- `require`, in Lua so that a module may perform effects while it loads. The host finds the source.
 
 local part = ...
-local scheduler, errors, load_text = part("scheduler"), part("errors"), part("globals").load_text
+local scheduler, errors, load_text = part("scheduler"), part("errors"), part("compiling").load_text
 local children = part("children")
 local perform, current, fail = scheduler.perform, scheduler.current, errors.fail
 local spawn, join, outcome = children.spawn, children.join, children.outcome

@@ -1,9 +1,9 @@
--- Basic functions that many spells never call.
+-- Basic functions, and math.randomseed, that many spells never call.
 
 local part = ...
 local guard, arguments = part("guard"), part("arguments")
 local type, tostring, tonumber, rawget, pcall = type, tostring, tonumber, rawget, pcall
-local select = select
+local select, random, randomseed = select, math.random, math.randomseed
 local setmetatable, raw_metatable = setmetatable, debug.getmetatable
 local charge, fail, protected, find = guard.charge, guard.fail, guard.pcall, string.find
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
@@ -115,6 +115,14 @@ local function try(f, ...)
   return result_or_error(protected(f, ...))
 end
 
+-- C's function returns the seed, which without an argument is derived from an address.
+local function spell_randomseed(a, b)
+  if a == nil then
+    a = random(0)
+  end
+  settled("randomseed", pcall(randomseed, a, b))
+end
+
 -- Memory in use depends on the collector's pace and would differ between runs, so it is not reported.
 local gc_answers = { collect = 0, step = true, isrunning = true, count = 100.0 }
 
@@ -128,6 +136,7 @@ end
 
 return {
   collectgarbage = spell_collectgarbage,
+  randomseed = spell_randomseed,
   setmetatable = spell_setmetatable,
   tonumber = spell_tonumber,
   tostring = spell_tostring,

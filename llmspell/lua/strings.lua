@@ -1,17 +1,14 @@
 -- The string and utf8 libraries on the fast path; texts.lua and searching.lua handle other cases.
 
 local part = ...
-local pattern, keep_frame, later = part("pattern"), part("arguments").keep_frame, part("arguments").later
+local pattern, keep_frame, later = part("pattern"), part("later").keep_frame, part("later").later
 local type, pcall = type, pcall
 local rep, format = string.rep, string.format
 
 local LITTLE <const> = 1000 -- bytes not worth a charge
 
--- Repetition counts for a short text that are not worth a charge.
+-- Repetition counts for a short text that are not worth a charge; filled by texts.lua.
 local few = {}
-for n = 1, 100 do
-  few[n] = true
-end
 
 local function spell_rep(s, n, separator)
   if few[n] and separator == nil and type(s) == "string" and #s <= LITTLE then
@@ -53,6 +50,7 @@ local function spell_format(f, ...)
 end
 
 return {
+  few = few,
   formats = formats,
   joins = joins,
   string = {

@@ -2,7 +2,7 @@
 -- cases.
 
 local part = ...
-local keep_frame, later = part("arguments").keep_frame, part("arguments").later
+local keep_frame, later = part("later").keep_frame, part("later").later
 local type, select, pcall, raw_metatable = type, select, pcall, debug.getmetatable
 local concat, unpack = table.concat, table.unpack
 

@@ -2,7 +2,7 @@
 
 local part = ...
 local match, tonumber = string.match, tonumber
-local perform, later, type = part("scheduler").perform, part("arguments").later, type
+local perform, later, type = part("scheduler").perform, part("later").later, type
 
 local scales = { w = 604800, d = 86400, h = 3600, m = 60, s = 1, ms = 0.001 }
 

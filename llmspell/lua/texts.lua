@@ -16,6 +16,10 @@ local MAX_STRING <const> = config.memory or math.maxinteger // 2
 local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
 local LATER <const> = 8 -- one bit for all arguments after the third
 
+for n = 1, 100 do
+  strings.few[n] = true
+end
+
 local function spell_rep(s, n, separator)
   s, n = text(s, 1, "rep"), integer(n, nil, 2, "rep")
   separator = separator == nil and "" or text(separator, 3, "rep")

@@ -33,7 +33,7 @@ end
 
 local guard, parking = part("guard"), part("parking")
 local env, tostring = part("library").env, part("basics").tostring
-local load_text = part("loading") -- the spell may remove its globals
+local load_text = part("loading").load -- the spell may remove its globals
 env.load = load_text
 
 local parked = 0

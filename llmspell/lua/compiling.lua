@@ -1,0 +1,44 @@
+-- Compiles the text of spells, passed to the compiler piece by piece. Some chunks take it time quadratic in
+-- their size; the kill switch can act between two pieces.
+
+local part = ...
+local guard, env = part("guard"), part("library").env
+local load, sub = load, string.sub
+local charge, check, protected = guard.charge, guard.check, guard.pcall
+
+local PIECE <const> = 1024
+local PRICE <const> = 8 -- instructions per byte
+
+-- With a variable to be closed in scope, `return f()` is not a tail call, so errors keep their line.
+local KEEPS_LINES <const> = "local _keeps_lines_of_llmspell <close> = nil; "
+
+local function pieces(source)
+  local at = 1
+  return function()
+    local piece = sub(source, at, at + PIECE - 1)
+    at = at + PIECE
+    charge(PRICE * #piece)
+    return piece
+  end
+end
+
+-- Returns a chunk's function, or nil and the error.
+local function compile(source, name, environment)
+  -- Else the task's message handler would receive the compiler's "C stack overflow".
+  local _, f, problem = protected(load, pieces(source), name, "t", environment)
+  if not f then
+    return nil, check(problem)
+  end
+  return f
+end
+
+-- The same for a whole file.
+local function load_text(source, name)
+  local f = compile(KEEPS_LINES .. source, name, env)
+  if f then
+    return f
+  end
+  return compile(source, name, env) -- for the error, or if it needs every local variable allowed
+end
+
+return { compile = compile, load_text = load_text }
