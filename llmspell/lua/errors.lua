@@ -1,7 +1,7 @@
 -- Errors as spells see them: tables {code, message, where, …} whose tostring reads well.
 
 local part = ...
-local tostring, where = part("basics").tostring, part("guard").where
+local tostring, where = part("basics").tostring, part("following").where
 local setmetatable, rawget, error, type = setmetatable, rawget, error, type
 
 local function text(e)

@@ -4,8 +4,7 @@
 
 local part = ...
 local config, growth = part("config"), part("growth")
-local grew, grew_by, follow, sample = growth.grew, growth.grew_by, growth.follow, growth.sample
-local where = growth.where
+local grew, grew_by, sample = growth.grew, growth.grew_by, growth.sample
 local error, pcall, xpcall, type, match = error, pcall, xpcall, type, string.match
 local sethook, gethook, traceback = debug.sethook, debug.gethook, debug.traceback
 local setmetatable, memory, running = setmetatable, collectgarbage, coroutine.running
@@ -47,8 +46,13 @@ local function raise()
   end
 end
 
-local function record_place()
-  place = place or where()
+-- Records where the run dies. If an error has `unwound` the stack, the heap has last grown there.
+local function record_place(unwound)
+  local following = part("following")
+  place = following.place()
+  if not (unwound and place) then
+    place = following.where() or place
+  end
   stack = traceback("", 3)
 end
 
@@ -56,9 +60,7 @@ end
 -- root, it returns: the run has ended when the root checks `dead`.
 local function kill(name, message, here)
   if not limit then
-    place = name == "memory" and not here and growth.place() or nil
-    pcall(record_place) -- memory may be short
-    place = place or growth.place()
+    pcall(record_place, name == "memory" and not here) -- memory may be short
   end
   if not limit then -- a hook may have killed the run meanwhile; once `limit` is set, hooks raise here too
     reason, guard.dead = message, true
@@ -100,7 +102,7 @@ local function hook_to_follow()
   fuel = fuel - 1
   look()
   local co = part("parking").inside
-  if follow() then
+  if part("following").follow() then
     if co and co ~= running() then
       sethook(co, hook_to_follow, "", 1)
     end
@@ -197,13 +199,13 @@ end
 
 -- Raises an error as if at the spell's own line.
 local function fail(message)
-  local line = where()
+  local line = part("following").where()
   error(line and line .. ": " .. message or message, 0)
 end
 
 guard.charge, guard.check, guard.fail, guard.kill = charge, check, fail, kill
 guard.pcall, guard.protected = guarded_pcall, protected
-guard.is_overdue, guard.look, guard.watch, guard.where = is_overdue, look, watch, where
+guard.is_overdue, guard.look, guard.watch = is_overdue, look, watch
 
 function guard.fuel()
   return fuel

@@ -43,6 +43,7 @@ LAZY = (
     "coroutines",
     "dates",
     "errors",
+    "following",
     "hints",
     "host",
     "joining",

@@ -19,7 +19,13 @@ local function describe(e)
   local stack = traceback("", 2)
   local ok, text = guard.pcall(tostring, e)
   text = ok and shortened(text) or "(an error without a text)"
-  return { value = e, text = text, where = guard.where(), traceback = stack, hint = part("hints")(text) }
+  return {
+    value = e,
+    text = text,
+    where = part("following").where(),
+    traceback = stack,
+    hint = part("hints")(text),
+  }
 end
 
 -- Describes the failure of a coroutine that yielded something unexpected, or whose error handler failed or
