@@ -231,29 +231,38 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
   return noticed(concat(pieces)), count
 end
 
--- Like replace_each with a function, using C's iterator where it is admitted. It yields the position of
--- each match, its captures and the position after it. Text that is not replaced is copied together with
--- the text up to the next match.
+-- Iterates over the matches of a framed pattern: the position of each, its only capture or a table of its
+-- captures (between two other values), and the position after it.
+local function frames(compiled, s)
+  local next_match = gmatch(s, compiled.framed)
+  if compiled.captures <= 1 then
+    return next_match
+  end
+  return function()
+    local results = pack(next_match())
+    return results[1], results, results[results.n]
+  end
+end
+
+-- Like replace_each with a function, using C's iterator where it is admitted. Text that is not replaced is
+-- copied together with the text up to the next match.
 local function replace_found(compiled, s, replacement, most)
   local pieces, n, count, at = {}, 0, 0, 1
-  local single, next_match = compiled.captures <= 1, gmatch(s, compiled.framed)
-  while count < most do
-    local from, value, to
-    if single then
-      from, value, to = next_match()
-      value = from and replacement(value)
+  local many = compiled.captures > 1
+  for from, found, to in frames(compiled, s) do
+    if many then
+      found = replacement(unpack(found, 2, found.n - 1))
     else
-      local results = pack(next_match())
-      from, to = results[1], results[results.n]
-      value = from and replacement(unpack(results, 2, results.n - 1))
+      found = replacement(found)
     end
-    if not from then
-      break
-    elseif value then
-      pieces[n + 1], pieces[n + 2] = sub(s, at, from - 1), checked(value)
+    if found then
+      pieces[n + 1], pieces[n + 2] = sub(s, at, from - 1), checked(found)
       n, at = n + 2, to
     end
     count = count + 1
+    if count == most then
+      break
+    end
   end
   pieces[n + 1] = sub(s, at)
   return noticed(concat(pieces)), count
@@ -274,7 +283,7 @@ local function spell_gsub(s, p, replacement, most)
   if admitted then
     if calls_nothing then
       return replaced(pcall(gsub, s, p, replacement, most))
-    elseif kind == "function" and compiled.framed then
+    elseif kind == "function" and compiled.framed and most > 0 then
       return replace_found(compiled, s, replacement, most)
     end
   end
