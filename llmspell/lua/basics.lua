@@ -4,7 +4,7 @@
 local part = ...
 local guard, keep_frame, later = part("guard"), part("later").keep_frame, part("later").later
 local type, tostring, tonumber, rawget = type, tostring, tonumber, rawget
-local setmetatable, ipairs, raw_metatable = setmetatable, ipairs, debug.getmetatable
+local pcall, setmetatable, ipairs, raw_metatable = pcall, setmetatable, ipairs, debug.getmetatable
 
 local function spell_tostring(...)
   local value = ...
@@ -25,14 +25,14 @@ local function spell_tonumber(...)
   return keep_frame(part("rarities").tonumber(...))
 end
 
+-- Where C fails, the general function knows better words.
 local function spell_setmetatable(t, metatable)
   if
-    type(t) == "table"
-    and type(metatable) == "table"
+    type(metatable) == "table"
     and rawget(metatable, "__gc") == nil
-    and not raw_metatable(t)
+    and pcall(setmetatable, t, metatable)
   then
-    return setmetatable(t, metatable)
+    return t
   end
   return keep_frame(part("rarities").setmetatable(t, metatable))
 end

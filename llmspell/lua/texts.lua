@@ -16,7 +16,7 @@ local MAX_STRING <const> = config.memory or math.maxinteger // 2
 local CACHE_SIZE <const>, CACHED_LENGTH <const> = 200, 200
 local LATER <const> = 8 -- one bit for all arguments after the third
 
-for n = 1, 100 do
+for n = 0, 100 do
   strings.few[n] = true
 end
 
