@@ -152,7 +152,7 @@ class Limits(Frozen):
     def lowered(self, to: Mapping[str, float]) -> Limits:
         """Return these limits, with those of `to` that are lower."""
         lower = {n: min(getattr(self, n), most) for n, most in to.items() if n in units(Limits)}
-        return replace(self, **lower)
+        return replace(self, **lower) if lower else self
 
 
 class Budget(Frozen):
@@ -180,7 +180,7 @@ class Budget(Frozen):
             for name, most in to.items()
             if name in units(Budget) and most < (getattr(self, name) or math.inf)
         }
-        return replace(self, **lower)  # type: ignore[arg-type]
+        return replace(self, **lower) if lower else self  # type: ignore[arg-type]
 
 
 @cache

@@ -166,7 +166,7 @@ class Registry(Mapping[str, T], Searchable[T]):
         return iter(self._names())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._names())
 
     def items(self) -> ItemsView[str, T]:
         return self._snapshot().items()

@@ -70,6 +70,14 @@ class RunConfig:
         self._budget = replace(settings.budget, **self._given_budget)
         self._model, self._in_memory = given.model, given.in_memory
         self._isolate, self._usual_isolate = given.isolate, settings.isolate
+        self._given = {
+            "limits": self._given_limits,
+            "budget": self._given_budget,
+            "denied": plain(self._denied),
+            "isolate": given.isolate,
+            "model": given.model,
+            "in_memory": given.in_memory,
+        }
 
     def check(self) -> None:
         """Check the names of the default models, and the rules of approval.
@@ -116,14 +124,7 @@ class RunConfig:
             self._approvals_of(spell),
             self._budget.lowered(spell.limits),
             self._isolation(self._isolate),
-            given={
-                "limits": self._given_limits,
-                "budget": self._given_budget,
-                "denied": plain(self._denied),
-                "isolate": self._isolate,
-                "model": self._model,
-                "in_memory": self._in_memory,
-            },
+            given=self._given,
         )
 
     async def launch_again(self, run: RecordedRun, spell: Spell) -> Launch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Protocol, TextIO, runtime_checkable
+from typing import Protocol, TextIO
 
 from llmspell.errors import LimitExceeded
 from llmspell.values import as_bytes, size_in_bytes, text_or_bytes
@@ -13,7 +13,6 @@ Text = str | bytes
 """Text that a spell writes; bytes if it is not valid UTF-8."""
 
 
-@runtime_checkable
 class TextWriter(Protocol):
     """Receives text as the spell writes it, line ends included."""
 
@@ -48,7 +47,7 @@ class RunOutput:
 
     def __init__(self, output: Output, limit: int, parent: RunOutput | None = None) -> None:
         """Allow at most `limit` bytes; `parent` is the output of the parent run."""
-        self._output = output if isinstance(output, TextWriter) else _Lines(output)
+        self._output = output if hasattr(output, "write") else _Lines(output)
         self._limit, self._parent = limit, parent
         self._size = 0
 

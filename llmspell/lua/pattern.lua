@@ -3,7 +3,7 @@
 
 local part = ...
 local guard = part("guard")
-local type, pcall, math_type = type, pcall, math.type
+local type, pcall, setmetatable, math_type = type, pcall, setmetatable, math.type
 local find, match, gmatch, gsub = string.find, string.match, string.gmatch, string.gsub
 local charge, check, fail, noticed = guard.charge, guard.check, guard.fail, guard.noticed
 local keep_frame = part("later").keep_frame
@@ -12,17 +12,22 @@ local LITTLE <const> = 1000 -- bytes not worth a charge
 
 -- The longest text on which C may match a pattern without a charge, by pattern; the same for patterns
 -- that are not anchored; and for plain searches, by what is searched for. Filled by program.lua and
--- searching.lua.
-local free, free_anywhere, free_plain = {}, {}, {}
-local NONE <const> = -1 -- for the other patterns: every text is longer
+-- searching.lua. For other patterns every text is too long.
+local unknown = {
+  __index = function()
+    return -1
+  end,
+}
+local free, free_anywhere = setmetatable({}, unknown), setmetatable({}, unknown)
+local free_plain = setmetatable({}, unknown)
 
 local function spell_find(s, p, init, plain)
   if type(s) == "string" then
     if plain then
-      if #s <= (free_plain[p] or NONE) and (init == 1 or init == nil or math_type(init) == "integer") then
+      if #s <= free_plain[p] and (init == 1 or init == nil or math_type(init) == "integer") then
         return find(s, p, init, true)
       end
-    elseif #s <= (free[p] or NONE) then
+    elseif #s <= free[p] then
       if init == nil then
         return find(s, p)
       elseif math_type(init) == "integer" then
@@ -34,7 +39,7 @@ local function spell_find(s, p, init, plain)
 end
 
 local function spell_match(s, p, init)
-  if type(s) == "string" and #s <= (free[p] or NONE) then
+  if type(s) == "string" and #s <= free[p] then
     if init == nil then
       return match(s, p)
     elseif math_type(init) == "integer" then
@@ -45,7 +50,7 @@ local function spell_match(s, p, init)
 end
 
 local function spell_gmatch(s, p, init)
-  if init == nil and type(s) == "string" and #s <= (free_anywhere[p] or NONE) then
+  if init == nil and type(s) == "string" and #s <= free_anywhere[p] then
     return gmatch(s, p)
   end
   return keep_frame(part("searching").gmatch(s, p, init))
@@ -63,7 +68,7 @@ local function replaced(ok, result, count)
 end
 
 local function spell_gsub(s, p, replacement, most)
-  if most == nil and type(s) == "string" and #s <= (free[p] or NONE) and type(replacement) == "string" then
+  if most == nil and type(s) == "string" and #s <= free[p] and type(replacement) == "string" then
     local ok, result, count = pcall(gsub, s, p, replacement)
     if ok and #result <= LITTLE then
       return result, count

@@ -158,6 +158,10 @@ class Grants(Frozen):
 
     def merged(self, other: Grants) -> Grants:
         """Return everything that either of the two grants."""
+        if other == NOTHING:
+            return self
+        if self == NOTHING:
+            return other
         return Grants(*(_union(kind, self[kind], other[kind]) for kind in KINDS))
 
     def resolved(self) -> Grants:

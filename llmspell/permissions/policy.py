@@ -43,6 +43,8 @@ class PermissionPolicy:
         self, granted: Grants, denied: Grants, *, ask: Ask | None, project: Project, models: Models
     ) -> None:
         self._granted, self._ask, self._models = granted, ask, models
+        # The user's own spells may use all tools, and all models unless the host grants certain ones.
+        self._usual = Grants(tool=(), llm=() if granted.llm is None else None)
         folder = project.root / ".llmspell"
         # A spell that could write these could grant itself anything. Files with these names are denied
         # anyway, but these paths may be links to files with other names.
@@ -74,14 +76,10 @@ class PermissionPolicy:
         return permissions
 
     def _by_default(self, spell: Spell) -> Grants:
-        """Return the default grants of the user's own spells; other spells have none.
-
-        These are saved grants, all tools, and all models unless the host grants certain ones.
-        """
+        """Return the default grants of the user's own spells; other spells have none."""
         if not spell.trusted:
             return NOTHING
-        models = () if self._granted.llm is None else None
-        return self._saved.of(spell.source).merged(Grants(tool=(), llm=models))
+        return self._saved.of(spell.source).merged(self._usual)
 
 
 class _Questions:
