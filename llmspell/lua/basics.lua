@@ -2,7 +2,7 @@
 -- watches them, and loops that may perform effects. The rarely used ones are in rarities.lua.
 
 local part = ...
-local guard, keep_frame, later = part("guard"), part("later").keep_frame, part("later").later
+local keep_frame = part("later").keep_frame
 local type, tostring, tonumber, rawget = type, tostring, tonumber, rawget
 local pcall, setmetatable, ipairs, raw_metatable = pcall, setmetatable, ipairs, debug.getmetatable
 
@@ -56,11 +56,8 @@ local function spell_ipairs(t)
 end
 
 return {
-  collectgarbage = later("rarities", "collectgarbage"),
   ipairs = spell_ipairs,
-  pcall = guard.pcall,
   setmetatable = spell_setmetatable,
   tonumber = spell_tonumber,
   tostring = spell_tostring,
-  xpcall = later("rarities", "xpcall"),
 }

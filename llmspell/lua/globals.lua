@@ -2,14 +2,15 @@
 -- Lua of bridges defines. Most bridges are loaded when a spell first uses one of their globals.
 
 local part = ...
-local guard, codec, scheduler, later = part("guard"), part("codec"), part("scheduler"), part("later").later
+local guard, codec, scheduler = part("guard"), part("codec"), part("scheduler")
 local config, bridges = part("config"), part("bridges")
 local env, tostring = part("library").env, part("basics").tostring
 local next, ipairs, select, type, setmetatable = next, ipairs, select, type, setmetatable
 local concat, pack = table.concat, table.pack
-local spack, find, match, gmatch = string.pack, string.find, string.match, string.gmatch
+local byte, match, spack, sunpack = string.byte, string.match, string.pack, string.unpack
 
 local PRINT <const> = 5 -- a record kind, see messages.py
+local SMALL_A <const> = 97 -- a byte; names of tables begin with a capital letter
 
 local written = 0
 
@@ -31,9 +32,6 @@ function env.print(...)
   end
   write(concat(texts, "\t", 1, texts.n) .. "\n")
 end
-
-env.load = later("loading", "load")
-env.try = later("rarities", "try")
 
 function env.require(name)
   return part("modules")(name)
@@ -78,7 +76,7 @@ local stand_in_metatable = {
 
 -- Defines a global that loads its bridge at first use. It may be a library function such as "os.time".
 local function define_later(name, bridge)
-  if find(name, "^%u") then
+  if byte(name) < SMALL_A then
     local stand_in = setmetatable({}, stand_in_metatable)
     env[name], stand_ins[stand_in] = stand_in, name
     return
@@ -90,7 +88,10 @@ local function define_later(name, bridge)
   end
 end
 
-for name in gmatch(config.tools, "%S+") do
+local at = 1
+while at <= #config.tools do
+  local name
+  name, at = sunpack("z", config.tools, at)
   define_tool(name)
 end
 

@@ -32,7 +32,7 @@ local KILL = {}
 local fuel, next_look = huge, 0 -- what is left, and the amount at which to look at the clock
 local patience, since = huge, nil -- the time limit in seconds, and when the turn started
 local limit, reason, place, stack -- why and where the run died
-local guard = { dead = false }
+local guard -- this part
 
 local function die()
   error(KILL, 0)
@@ -203,20 +203,8 @@ local function fail(message)
   error(line and line .. ": " .. message or message, 0)
 end
 
-guard.charge, guard.check, guard.fail, guard.kill = charge, check, fail, kill
-guard.pcall, guard.protected = guarded_pcall, protected
-guard.is_overdue, guard.look, guard.watch = is_overdue, look, watch
-
-function guard.fuel()
-  return fuel
-end
-
-function guard.killed()
-  return limit, reason, place, stack
-end
-
 -- Accounts for a string made by a C function.
-function guard.noticed(text)
+local function noticed(text)
   if #text > LARGE then
     largest = max(largest, #text // 1024)
     if grew_by(#text // 1024) and gethook() then
@@ -227,9 +215,29 @@ function guard.noticed(text)
 end
 
 -- Gives the spell that many instructions and seconds for its next turn.
-function guard.refuel(instructions, seconds)
+local function refuel(instructions, seconds)
   fuel, patience, since = instructions, seconds, nil
   next_look = limit and huge or fuel
 end
 
+guard = {
+  charge = charge,
+  check = check,
+  dead = false,
+  fail = fail,
+  fuel = function()
+    return fuel
+  end,
+  is_overdue = is_overdue,
+  kill = kill,
+  killed = function()
+    return limit, reason, place, stack
+  end,
+  look = look,
+  noticed = noticed,
+  pcall = guarded_pcall,
+  protected = protected,
+  refuel = refuel,
+  watch = watch,
+}
 return guard

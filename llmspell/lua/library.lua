@@ -8,17 +8,35 @@ local later, basics, strings = part("later").later, part("basics"), part("string
 local env = {
   _VERSION = _VERSION,
   assert = assert,
+  collectgarbage = later("rarities", "collectgarbage"),
   error = error,
   getmetatable = getmetatable,
+  ipairs = basics.ipairs,
+  load = later("loading", "load"),
   next = next,
   pairs = pairs,
+  pcall = part("guard").pcall,
   rawequal = rawequal,
   rawget = rawget,
   rawlen = rawlen,
   rawset = rawset,
   select = select,
+  setmetatable = basics.setmetatable,
+  tonumber = basics.tonumber,
+  tostring = basics.tostring,
+  try = later("rarities", "try"),
   type = type,
-  coroutine = { yield = part("parking").yield },
+  xpcall = later("rarities", "xpcall"),
+  coroutine = {
+    close = later("coroutines", "close"),
+    create = later("coroutines", "create"),
+    isyieldable = later("coroutines", "isyieldable"),
+    resume = later("coroutines", "resume"),
+    running = later("coroutines", "running"),
+    status = later("coroutines", "status"),
+    wrap = later("coroutines", "wrap"),
+    yield = part("parking").yield,
+  },
   math = {},
   os = { difftime = os.difftime },
   string = strings.string,
@@ -26,17 +44,9 @@ local env = {
   utf8 = strings.utf8,
 }
 env._G = env
-for name, value in next, basics do
-  env[name] = value
-end
 for name, value in next, math do
   env.math[name] = value
 end
-
-for _, name in next, { "close", "create", "isyieldable", "resume", "running", "status", "wrap" } do
-  env.coroutine[name] = later("coroutines", name)
-end
-
 env.math.randomseed = later("rarities", "randomseed")
 randomseed(part("config").seed or 0)
 

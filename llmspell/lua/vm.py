@@ -73,7 +73,7 @@ class Vm:
                 b"output": limits.output,
                 b"memory": limits.memory,
                 b"seed": seed,
-                b"tools": " ".join(tools).encode(),
+                b"tools": "\0".join([*tools, ""]).encode(),
             }
         )
         with state.nogc():
