@@ -199,8 +199,8 @@ local function set_start(program)
   end
 end
 
--- Sets `framed`, if possible: the pattern with the positions of a match as first and last capture, and
--- the match between them if there is no other capture.
+-- Sets `framed`, if possible: the pattern with two more captures before its own, the position of a match
+-- and the match.
 local function set_frame(program)
   local last = program.kinds[program.size]
   if
@@ -210,8 +210,7 @@ local function set_frame(program)
     and not (program.anchored or program.refers_back)
     and program.captures <= MAX_CAPTURES - 2
   then
-    local source = program.source
-    program.framed = "()" .. (program.captures == 0 and "(" .. source .. ")" or source) .. "()"
+    program.framed = "()(" .. program.source .. ")"
   end
 end
 

@@ -231,16 +231,18 @@ local function replace_each(compiled, s, admitted, replacement, kind, most, once
   return noticed(concat(pieces)), count
 end
 
--- Iterates over the matches of a framed pattern: the position of each, its only capture or a table of its
--- captures (between two other values), and the position after it.
-local function frames(compiled, s)
-  local next_match = gmatch(s, compiled.framed)
-  if compiled.captures <= 1 then
-    return next_match
+local function called(f, from, whole, ...)
+  if from then
+    return from, whole, f(...)
   end
+end
+
+-- Iterates over the matches of a framed pattern: the position of each, the match, and what `f` returns for
+-- its captures.
+local function calls(compiled, s, f)
+  local next_match = gmatch(s, compiled.framed)
   return function()
-    local results = pack(next_match())
-    return results[1], results, results[results.n]
+    return called(f, next_match())
   end
 end
 
@@ -249,15 +251,18 @@ end
 local function replace_found(compiled, s, replacement, most)
   local pieces, n, count, at = {}, 0, 0, 1
   local many = compiled.captures > 1
-  for from, found, to in frames(compiled, s) do
-    if many then
-      found = replacement(unpack(found, 2, found.n - 1))
-    else
-      found = replacement(found)
+  for from, whole, value in many and calls(compiled, s, replacement) or gmatch(s, compiled.framed) do
+    if not many then
+      value = replacement(value or whole)
     end
-    if found then
-      pieces[n + 1], pieces[n + 2] = sub(s, at, from - 1), checked(found)
-      n, at = n + 2, to
+    if value then
+      if type(value) ~= "string" then
+        checked(value)
+      end
+      n = n + 2
+      pieces[n - 1] = sub(s, at, from - 1)
+      pieces[n] = value
+      at = from + #whole
     end
     count = count + 1
     if count == most then
