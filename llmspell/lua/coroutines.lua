@@ -42,7 +42,7 @@ local waiting = {
   __close = function(wait)
     local co = wait.co
     if co then
-      reserved[co] = nil
+      reserved[co] = false
       local ok, err = close_it(co)
       if not ok then
         error(err, 0)
@@ -52,7 +52,7 @@ local waiting = {
 }
 
 local function resumed(wait, ...)
-  reserved[wait.co], wait.co = nil, nil
+  reserved[wait.co], wait.co = false, nil
   return ...
 end
 
@@ -77,6 +77,7 @@ local function create_for(callee, f)
     return PARK, DONE, pcall(f, ...)
   end)
   watch(co)
+  reserved[co] = false
   return co
 end
 
@@ -148,7 +149,7 @@ function leave_wrapped(co, outer, ok, ...)
 end
 
 local function spell_resume(co, ...)
-  if type(co) ~= "thread" or reserved[co] then
+  if reserved[co] ~= false then
     return refuse_resume(co, false)
   end
   local outer = parking.inside
@@ -215,7 +216,7 @@ end
 
 local function spell_running()
   local co = running()
-  return co, reserved[co] ~= nil
+  return co, reserved[co] == TASK
 end
 
 return {

@@ -12,7 +12,8 @@ local setmetatable, create, yield = setmetatable, coroutine.create, coroutine.yi
 -- tables could call a metamethod of the spell.
 local function PARK() end
 
--- Coroutines that the spell may neither resume nor close: tasks, and those that wait parked.
+-- Coroutines that the spell may neither resume nor close: tasks, and those that wait parked. The others of
+-- the spell are here with false.
 local TASK <const> = true
 local reserved = setmetatable({}, { __mode = "k" })
 
