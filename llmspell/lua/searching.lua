@@ -233,7 +233,7 @@ end
 
 local function called(f, from, whole, ...)
   if from then
-    return from, whole, f(...)
+    return from, whole, (f(...))
   end
 end
 
