@@ -112,8 +112,8 @@ class Effect:
 
     def copy_beside(self, number: int) -> Effect:
         """Return a copy of this effect at a path of its own, for work beside it such as a hook."""
-        copy = self.related(self.name, self.args, f"{self.path}{BESIDE}{number}")
-        copy.bound = self.bound
+        copy = Effect(self.name, self.args, f"{self.path}{BESIDE}{number}", self.run)
+        copy.bound, copy.seen = self.bound, self.seen
         return copy
 
     def call(

@@ -16,11 +16,9 @@ class Call:
         outcome: The function's result in a 1-tuple, or the error it failed with; None until then.
     """
 
-    __slots__ = ("_waiting", "outcome")
-
-    def __init__(self) -> None:
-        self.outcome: tuple[Value] | EffectError | None = None
-        self._waiting: asyncio.Future[None] | None = None
+    # Defaults of the class, since a constructor would take longer than the rest of most calls' use.
+    outcome: tuple[Value] | EffectError | None = None
+    _waiting: asyncio.Future[None] | None = None
 
     def settle(self, outcome: tuple[Value] | EffectError) -> None:
         self.outcome = outcome
@@ -65,7 +63,8 @@ class Calls:
         return self._last
 
     def open(self, number: int) -> Call:
-        call = self._open[number] = self._unclaimed.pop(number, Call())
+        unclaimed = self._unclaimed.pop(number, None)
+        self._open[number] = call = unclaimed or Call()
         return call
 
     def close(self, number: int) -> None:

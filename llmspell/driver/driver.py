@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from time import monotonic
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any
 
 from llmspell.concurrency import new_task
 from llmspell.driver.calls import Calls
@@ -167,7 +167,7 @@ class Driver:
             if not again and self._can_call_at_once():
                 self._inbox.append(message)
                 self._go_on()
-                if self._effects.is_abandoning:
+                if self._effects.abandoning:
                     await asyncio.sleep(0)  # the function has abandoned the effect that calls it
             elif not again:  # else the record decides when Lua is told
                 self.deliver(message)
@@ -190,7 +190,7 @@ class Driver:
         Calls that never suspend could keep the event loop to themselves, as from a watch that sets
         itself off. So it gets its turn now and then.
         """
-        if not self._effects.is_single or self._scheduled or self._elsewhere:
+        if not self._effects.inline or self._scheduled or self._elsewhere:
             return False
         self._called_at_once = (self._called_at_once + 1) % AT_ONCE
         return self._called_at_once != 0
@@ -329,33 +329,30 @@ class Driver:
     def _advance(self) -> None:
         """Resume Lua until it waits for something that takes time."""
         self._scheduled = False
-        until = 0.0
+        turns, until = self._turns, None
         goes_on = not self._elsewhere or self._hear_back()
         while goes_on and not self._done:
-            if len(self._inbox) == 1 and not (self._turns or self._arguments.tasks):
-                message = self._inbox.pop()  # what follows, on the hot path
+            inbox = self._inbox
+            if len(inbox) == 1 and not (turns or self._arguments.tasks):
+                message = inbox.pop()  # what follows, on the hot path
             elif (batch := self._next_batch()) is None:
                 break
             else:
                 self._arguments.drop_answered(batch)
                 message = b"".join(batch)
-            self.resumed = monotonic()
+            self.resumed = begin = monotonic()
             out = self._vm.resume_apart(message) if self._slow else self._vm.resume(message)
-            if type(out) is bytes and self._turns and self._turns.slices.is_late():
-                out = _settled(out)  # the record has others first
-            if type(out) is not bytes:
-                if self._turns:
-                    self._turns.slices.begin()
-                self._elsewhere = cast("asyncio.Future[bytes]", out)
-                self._elsewhere.add_done_callback(self._came_back)
+            if type(out) is not bytes or (turns and turns.slices.is_late()):
+                self._listen_later(out)
                 break
             now = monotonic()
-            self._slow = now - self.resumed > LONG_SLICE
-            until = until or self.resumed + SLICE
+            self._slow = now - begin > LONG_SLICE
             goes_on = self._listen(out)
-            if goes_on and now > until:
-                self.schedule()
-                break
+            if goes_on:
+                until = until or begin + SLICE
+                if now > until:
+                    self.schedule()
+                    break
         self._start_effects()
 
     def _next_batch(self) -> list[bytes] | None:
@@ -365,6 +362,13 @@ class Driver:
             alone = not (self._effects or self._calls)
             return self._turns.take(inbox, more=self._more, alone=alone)
         return inbox if inbox or self._more else None
+
+    def _listen_later(self, out: bytes | asyncio.Future[bytes]) -> None:
+        """Note that Lua runs elsewhere, or that the record has the messages of others first."""
+        if self._turns:
+            self._turns.slices.begin()
+        self._elsewhere = _settled(out) if isinstance(out, bytes) else out
+        self._elsewhere.add_done_callback(self._came_back)
 
     def _came_back(self, _: object) -> None:
         """Continue after Lua has run a slice in a thread or another process."""
@@ -384,16 +388,17 @@ class Driver:
 
     def _listen(self, out: bytes) -> bool:
         """Act on Lua's messages; return whether it can be resumed at once."""
+        reader = self._reader
         try:
-            turn = self._reader.read(out)
+            self._more = more = reader.read(out)
         except MalformedMessage as error:
             raise SpellError(f"the spell's Lua state sent an invalid message: {error}") from error
-        if turn.kill:
-            self._die(turn.kill)
+        if reader.kill:
+            self._die(reader.kill)
             return False
-        self._more = turn.more
-        expected = self._turns and self._turns.expects  # a recorded message may be due
-        return bool(self._inbox or turn.more or expected)
+        if self._inbox or (self._turns and self._turns.expects):  # a recorded message may be due
+            return True
+        return more
 
     def _die(self, kill: messages.Kill) -> None:
         fatal = self._replies.fatal
@@ -403,6 +408,8 @@ class Driver:
 
     def _start_effects(self) -> None:
         """Have the effects that Lua has requested awaited; it waits for them now."""
+        if self._effects.inline and not self._effects.begun:
+            return
         busy = (
             self._scheduled
             or self._elsewhere

@@ -62,6 +62,8 @@ class OutstandingEffects:
 
     Attributes:
         begun: What was added and waits for `start`, by the number of its task.
+        inline: The only one, which the runner awaits itself.
+        abandoning: The cancellations of the runner, for such an effect, that it has yet to receive.
         runner: The task in which the run is awaited, which also awaits the effects.
     """
 
@@ -69,38 +71,28 @@ class OutstandingEffects:
         self._owner, self._replies = owner, replies
         self._most = memory // _TASK
         self.begun: dict[int, _Pending] = {}
-        self._inline: _Pending | None = None
+        self.inline: _Pending | None = None
         self._serving = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._unwinding: set[asyncio.Future[Any]] = set()
         self._context = copy_context()  # of the run, not of an effect that resumes Lua
         self.runner: asyncio.Task[Any] | None = None
         self._asleep: asyncio.Future[None] | None = None
-        self._abandoned = 0  # cancellations of the runner that it has yet to receive
+        self.abandoning = 0
         self._over: Callable[[], None] = lambda: None  # reports that the last such effect has ended
         self._closed = False
 
     def __bool__(self) -> bool:
-        return bool(self._tasks or self._inline or self.begun or self._unwinding)
-
-    @property
-    def is_single(self) -> bool:
-        """Whether the runner awaits the only one."""
-        return self._inline is not None
+        return bool(self._tasks or self.inline or self.begun or self._unwinding)
 
     @property
     def unwinding(self) -> set[asyncio.Future[Any]]:
         """A future for each abandoned one that has not ended."""
         return self._unwinding
 
-    @property
-    def is_abandoning(self) -> bool:
-        """Whether the runner has yet to hear that the effect it awaits was abandoned."""
-        return self._abandoned > 0
-
     def is_cancelled(self) -> bool:
         """Whether the runner is cancelled, other than for an abandoned effect."""
-        return self.runner is not None and self.runner.cancelling() > self._abandoned
+        return self.runner is not None and self.runner.cancelling() > self.abandoning
 
     def add(
         self,
@@ -114,19 +106,26 @@ class OutstandingEffects:
         Raises:
             MalformedMessage: The task waits for another one, or more tasks wait than can exist.
         """
-        inline = self._inline and self._inline[0] == task
-        if inline or task in self.begun or task in self._tasks:
-            result.close()
-            raise MalformedMessage(f"task {task} requests two effects at once")
-        if len(self.begun) + len(self._tasks) > self._most:
-            result.close()
-            raise MalformedMessage("more tasks wait than the memory of the spell can hold")
+        if self.begun or self._tasks or self.inline:
+            problem = self._problem_with(task)
+            if problem:
+                result.close()
+                raise MalformedMessage(problem)
         self.begun[task] = task, name, functions, result
+
+    def _problem_with(self, task: int) -> str | None:
+        """Return why an intact kernel would not let a task request an effect now, if so."""
+        inline = self.inline and self.inline[0] == task
+        if inline or task in self.begun or task in self._tasks:
+            return f"task {task} requests two effects at once"
+        if len(self.begun) + len(self._tasks) > self._most:
+            return "more tasks wait than the memory of the spell can hold"
+        return None
 
     def start(self, *, alone: bool) -> None:
         """Have what was added awaited; `alone` if nothing but effects can resume Lua."""
-        if alone and len(self.begun) == 1 and not (self._tasks or self._inline or self._unwinding):
-            _, self._inline = self.begun.popitem()
+        if alone and len(self.begun) == 1 and not (self._tasks or self.inline or self._unwinding):
+            _, self.inline = self.begun.popitem()
             if self._asleep:
                 self.wake()
             return
@@ -148,14 +147,14 @@ class OutstandingEffects:
             served = self._tasks.pop(task)
             self._abandon(task, served)
             served.cancel()
-        elif self._inline and self._inline[0] == task:
+        elif self.inline and self.inline[0] == task:
             self._abandon_inline()
 
     # In the runner.
 
     async def run(self) -> None:
         """Await the only outstanding effect, or else `wake`."""
-        if self._inline:
+        if self.inline:
             await self._serve_inline()
         else:
             self._asleep = asyncio.get_running_loop().create_future()
@@ -168,7 +167,7 @@ class OutstandingEffects:
 
     async def _serve_inline(self) -> None:
         until = monotonic() + SLICE
-        while (pending := self._inline) and not self._closed:
+        while (pending := self.inline) and not self._closed:
             task, name, functions, result = pending
             self._serving = True
             try:
@@ -180,15 +179,15 @@ class OutstandingEffects:
                 reply = self._replies.refusal(task, name, functions, error)
             except asyncio.CancelledError as error:
                 result.close()  # it may not have started
-                if self._inline is not pending:
+                if self.inline is not pending:
                     if self._forget_abandoning() > 0:
                         raise
                     continue  # the effect was abandoned, not the run
                 if is_cancelled() or self._owner.is_leaving():
                     raise
                 reply = self._replies.refusal(task, name, functions, error)
-            if self._inline is pending:
-                self._inline, self._serving = None, False
+            if self.inline is pending:
+                self.inline, self._serving = None, False
                 self._owner.resume(task, reply)
             else:
                 await self._hear_of_abandoning()
@@ -208,9 +207,9 @@ class OutstandingEffects:
 
     def _forget_abandoning(self) -> int:
         """Uncancel the runner once for an abandoned effect; return how many others remain."""
-        self._abandoned -= 1
+        self.abandoning -= 1
         self._over()
-        return self._running.uncancel() - self._abandoned
+        return self._running.uncancel() - self.abandoning
 
     @property
     def _running(self) -> asyncio.Task[Any]:
@@ -250,10 +249,10 @@ class OutstandingEffects:
         served.add_done_callback(lambda _: over())
 
     def _abandon_inline(self) -> None:
-        pending, self._inline = self._inline, None
+        pending, self.inline = self.inline, None
         if self._serving:
             self._serving = False
-            self._abandoned += 1
+            self.abandoning += 1
             self._running.cancel()
             if pending:
                 self._over = self._unwind(pending[0])
@@ -287,7 +286,7 @@ class OutstandingEffects:
             self._abandon(task, served)
             served.cancel()
         self.wake()
-        if self._inline:
+        if self.inline:
             self._abandon_inline()
 
     def close(self) -> list[asyncio.Future[Any]]:
@@ -296,8 +295,8 @@ class OutstandingEffects:
         self._over()
         for pending in self.begun.values():
             pending[-1].close()
-        if self._inline:
-            self._inline[-1].close()  # it may not have started
+        if self.inline:
+            self.inline[-1].close()  # it may not have started
         for served in self._tasks.values():
             if not served.cancelling():
                 served.cancel()

@@ -101,8 +101,8 @@ class RegisteredHook:
         if busy or self.removed or (self.only is not None and not self.only(call.effect)):
             return None
         if self.of_spell:
-            return self._call_beside(call, call.effect_beside())
-        return self._call(call)
+            return self._call_beside(call, call.effect_beside(), recording)
+        return self._call(call, recording)
 
     def _ask_in_record(self, recording: Recording, call: HookCall) -> Answer[HookResult]:
         """Like `ask`, in a recorded run; what depends on timing is recorded or replayed."""
@@ -113,10 +113,10 @@ class RegisteredHook:
         if self.only is not None and not self.only(call.effect):
             return None
         beside = call.effect_beside()
-        if _now_or_recorded(beside, "passed", busy or self.removed):
+        if _now_or_recorded(recording, beside, "passed", busy or self.removed):
             return noted(beside, "passed")
         if self.of_spell:
-            return self._call_beside(call, beside)
+            return self._call_beside(call, beside, recording)
         return self._recorded_decision(recording, call, beside)
 
     def _recorded_decision(
@@ -129,25 +129,27 @@ class RegisteredHook:
         about: dict[str, Value] = {"hook": self.id, "phase": call.phase}
 
         def ask() -> Answer[HookResult]:
-            return self._call_beside(call, beside)
+            return self._call_beside(call, beside, recording)
 
         place = Effect(NAME, about, beside.path, effect.run)
         return decided(recording, place, effect.args, ask)
 
-    def _call_beside(self, call: HookCall, beside: Effect) -> Answer[HookResult]:
+    def _call_beside(
+        self, call: HookCall, beside: Effect, recording: Recording | None
+    ) -> Answer[HookResult]:
         """Like `_call`, with the effects of the hook at paths beside that of the hooked effect."""
         call.effect = beside
         answer: Any = None
         try:
-            answer = self._call(call)
+            answer = self._call(call, recording)
         finally:
             if not hasattr(answer, "__await__"):
                 call.restore_effect()
         return answer  # type: ignore[no-any-return]
 
-    def _call(self, call: HookCall) -> Answer[HookResult]:
+    def _call(self, call: HookCall, recording: Recording | None) -> Answer[HookResult]:
         if self.of_spell:
-            if _now_or_recorded(call.effect, "circuit", self.circuit.tripped):
+            if _now_or_recorded(recording, call.effect, "circuit", self.circuit.tripped):
                 return self._if_admitted(call)
         elif not self.circuit.admits():
             self._fail_if_required(call)
@@ -288,7 +290,8 @@ class RegisteredHook:
 
         place = cache.place(call.effect)
         expires = self.of_spell and self.cache.has_expiry(place)
-        if self.of_spell and _now_or_recorded(call.effect, "kept", expires):
+        recording = call.effect.run[Recording]
+        if self.of_spell and _now_or_recorded(recording, call.effect, "kept", expires):
             return self._recorded_cached_result(call, cache, place)
         cached = None if expires else self.cache.get(place)
         return cache if cached is None else Replace(cached[0])
@@ -314,9 +317,8 @@ class RegisteredHook:
             )
 
 
-def _now_or_recorded(effect: Effect, what: str, now: bool) -> bool:
+def _now_or_recorded(recording: Recording | None, effect: Effect, what: str, now: bool) -> bool:
     """Return whether something that depends on timing is so now, or was so when recorded."""
-    recording = effect.run[Recording]
     if recording and recording.follows_record:
         return recording.has_recorded(effect.path_beside(what))
     return now

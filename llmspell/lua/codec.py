@@ -20,7 +20,10 @@ each insertion into a dict looks at all entries. So the numbers that are keys ar
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Callable, Sequence
 from struct import Struct
+from typing import Any, NoReturn
 
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
 
@@ -28,14 +31,14 @@ _KEYS = frozenset({str, int, float, bytes})
 MAX_NUMBER_KEYS = 1 << 15
 """The limit for keys in one value that are numbers, see the module. Lists have none."""
 
-_COUNT, _INTEGER, _FLOAT = Struct("<I"), Struct("<q"), Struct("<d")
-_pack_count, _pack_integer, _pack_float = _COUNT.pack, _INTEGER.pack, _FLOAT.pack
-_count_at, _integer_at, _float_at = _COUNT.unpack_from, _INTEGER.unpack_from, _FLOAT.unpack_from
+# Each is packed after its tag.
+_pack_count, _pack_integer, _pack_float = (Struct(f"<c{kind}").pack for kind in "Iqd")
+_count_at, _integer_at, _float_at = (Struct(f"<{kind}").unpack_from for kind in "Iqd")
 
 
-# Cache of encoded short keys: they are names, which repeat.
-_names: dict[Value, bytes] = {}
-_MAX_NAMES, _LONGEST_NAME = 1000, 40
+# Cache of encoded short texts: mostly names, which repeat.
+_short: dict[Value, bytes] = {}
+_MAX_SHORT, _LONGEST_SHORT = 1000, 40
 
 
 class MalformedMessage(Exception):
@@ -46,15 +49,16 @@ class Found:
     """What `decode` finds in values: the functions, and how many more keys may be numbers.
 
     Attributes:
-        left: How many more entries tables may have.
+        left: How many more entries lists and tables may have.
+        is_limited: Whether there is a limit to those.
     """
 
-    __slots__ = ("functions", "left", "number_keys_left")
+    __slots__ = ("functions", "is_limited", "left", "number_keys_left")
 
     def __init__(self, number_keys: float = MAX_NUMBER_KEYS, left: float = math.inf) -> None:
         self.functions: list[LuaFunction] = []
         self.number_keys_left = number_keys
-        self.left = left
+        self.left, self.is_limited = left, left < math.inf
 
     def take(self, entries: int) -> None:
         """Count that many entries. Raises MalformedMessage if there are too many."""
@@ -71,75 +75,110 @@ def encode(value: Value, limit: int = 1 << 26) -> bytes:
     Raises:
         NotPlain: The value is not plain, is nested too deeply, or takes more than `limit` bytes.
     """
-    if value is None:
-        return b"n"
-    out = bytearray()
-    _encode(value, out, 0, limit)
-    return bytes(out)
-
-
-def _encode(value: Value, out: bytearray, depth: int, limit: int) -> None:
-    kind = type(value)
-    if kind is str:
-        out += _names.get(value) or _string(value)
-    elif value is None:
-        out += b"n"
-    elif kind is bool:
-        out += b"t" if value else b"f"
-    elif kind is int:
-        out += _integer(value)
-    elif kind is float:
-        out += b"d" + _pack_float(value)
-    elif kind is dict:
-        _check(depth, out, limit)
-        out += b"T"
-        for key, item in value.items():
-            out += _names.get(key) or _key(key)
-            if type(item) is str:  # the most common case
-                out += _names.get(item) or _string(item)
-            else:
-                _encode(item, out, depth + 1, limit)
-        out += b"e"
-    elif kind is list or kind is tuple:
-        _check(depth, out, limit)
-        out += b"A" + _pack_count(len(value))
-        for item in value:
-            if type(item) is str:
-                out += _names.get(item) or _string(item)
-            else:
-                _encode(item, out, depth + 1, limit)
-    elif kind is bytes:
-        out += b"s" + _pack_count(len(value)) + value
-    elif kind is LuaFunction:
-        out += b"F" + _pack_integer(value.id)
-    else:
-        raise NotPlain(f"a value of type {kind.__qualname__} cannot be passed to Lua")
-    if len(out) > limit:
+    try:
+        data = _ENCODERS[type(value)](value, limit, 0)
+    except _TooLarge:
+        data = None
+    if data is None or len(data) > limit:
         raise NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
+    return data
 
 
-def _check(depth: int, out: bytearray, limit: int) -> None:
+class _TooLarge(Exception):
+    pass
+
+
+def _encode_text(value: str, _room: int, _depth: int) -> bytes:
+    return _short.get(value) or _string(value)
+
+
+def _encode_bytes(value: bytes, _room: int, _depth: int) -> bytes:
+    return _pack_count(b"s", len(value)) + value
+
+
+def _encode_integer(value: int, _room: int, _depth: int) -> bytes:
+    try:
+        return _pack_integer(b"i", value)
+    except struct.error:
+        return _pack_float(b"d", _as_float(value))
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _encode_list(items: Sequence[Value], room: int, depth: int) -> bytes:
+    _enter(depth)
+    pieces = [_pack_count(b"A", len(items))]
+    for item in items:
+        piece = _ENCODERS[type(item)](item, room, depth + 1)
+        room -= len(piece)
+        if room < 0:
+            raise _TooLarge
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _encode_table(table: dict[Value, Value], room: int, depth: int) -> bytes:
+    _enter(depth)
+    pieces = [b"T"]
+    for key, item in table.items():
+        name = _short.get(key) or _key(key)
+        piece = _ENCODERS[type(item)](item, room, depth + 1)
+        room -= len(name) + len(piece)
+        if room < 0:
+            raise _TooLarge
+        pieces += name, piece
+    pieces.append(b"e")
+    return b"".join(pieces)
+
+
+class _Encoders(dict[type, Callable[[Any, int, int], bytes]]):
+    """The functions that encode a value of a type.
+
+    They are called with the value, the most bytes that a list or table may take, and its depth.
+    """
+
+    def __missing__(self, kind: type) -> NoReturn:
+        raise NotPlain(f"a value of type {kind.__qualname__} cannot be passed to Lua")
+
+
+_ENCODERS = _Encoders(
+    {
+        type(None): lambda *_: b"n",
+        bool: lambda value, *_: b"t" if value else b"f",
+        int: _encode_integer,
+        float: lambda value, *_: _pack_float(b"d", value),
+        str: _encode_text,
+        bytes: _encode_bytes,
+        list: _encode_list,
+        tuple: _encode_list,
+        dict: _encode_table,
+        LuaFunction: lambda function, *_: _pack_integer(b"F", function.id),
+    }
+)
+
+
+def _enter(depth: int) -> None:
     if depth >= MAX_DEPTH:
         raise NotPlain("the value is nested too deeply, or contains itself")
-    if len(out) > limit:
-        raise NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
-
-
-def _integer(value: int) -> bytes:
-    if -(1 << 63) <= value < 1 << 63:
-        return b"i" + _pack_integer(value)
-    try:
-        return b"d" + _pack_float(float(value))
-    except OverflowError:
-        return b"d" + _pack_float(float("inf") if value > 0 else float("-inf"))
 
 
 def _string(value: str) -> bytes:
+    """Encode a text, and keep a short one in the cache."""
     try:
         data = value.encode()
     except UnicodeEncodeError:
         data = _not_text(value)
-    return b"s" + _pack_count(len(data)) + data
+    piece = _pack_count(b"s", len(data)) + data
+    if len(piece) <= _LONGEST_SHORT:
+        if len(_short) >= _MAX_SHORT:
+            _short.clear()
+        _short[value] = piece
+    return piece
 
 
 def _not_text(value: str) -> bytes:
@@ -152,12 +191,7 @@ def _not_text(value: str) -> bytes:
 
 def _key(key: Value) -> bytes:
     if type(key) is str:
-        piece = _string(key)
-        if len(piece) <= _LONGEST_NAME:
-            if len(_names) >= _MAX_NAMES:
-                _names.clear()
-            _names[key] = piece
-        return piece
+        return _string(key)
     if type(key) in _KEYS and key == key:  # noqa: PLR0124 - NaN
         return encode(key)
     raise NotPlain(f"a table cannot have the key {key!r}")
@@ -214,7 +248,7 @@ def _text(data: bytes, at: int) -> tuple[str | bytes, int]:
 
 def _list(data: bytes, at: int, found: Found, depth: int) -> tuple[list[Value], int]:
     count = _count_at(data, at)[0]
-    _enter(depth)
+    _check_depth(depth)
     found.take(count)
     at += 4
     items = []
@@ -225,16 +259,17 @@ def _list(data: bytes, at: int, found: Found, depth: int) -> tuple[list[Value], 
 
 
 def _table(data: bytes, at: int, found: Found, depth: int) -> tuple[dict[Value, Value], int]:
-    _enter(depth)
+    _check_depth(depth)
     table: dict[Value, Value] = {}
-    while data[at] != 0x65:  # e
-        key, at = decode(data, at, found, depth + 1)
-        if type(key) is not str:
+    while (tag := data[at]) != 0x65:  # e
+        if tag == 0x73:  # s, the most common case
+            key, at = _text(data, at + 1)
+        else:
+            key, at = decode(data, at, found, depth + 1)
             _check_key(key, found)
         table[key], at = decode(data, at, found, depth + 1)
-        found.left -= 1
-        if found.left < 0:
-            found.take(0)
+        if found.is_limited:
+            found.take(1)
     return table, at + 1
 
 
@@ -247,6 +282,6 @@ def _check_key(key: Value, found: Found) -> None:
             raise MalformedMessage("too many numbers as keys")
 
 
-def _enter(depth: int) -> None:
+def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH + 1:
         raise MalformedMessage("nested too deeply")

@@ -29,7 +29,7 @@ from llmspell.values import LuaFunction, Value, as_text
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
 _head, _head_at = _HEAD.pack, _HEAD.unpack_from
-_call, _nothing = Struct("<BIH").pack, Struct("<BIc").pack
+_call, _nothing = Struct("<BIH").pack, Struct("<BIB").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
@@ -40,7 +40,7 @@ MAX_REQUESTS = 1024
 """The limit for the requests of one message; a kernel ends its turn earlier."""
 
 KILLED, _MORE = ord("k"), ord("m")
-_EMPTY, _NIL = ord("0"), b"n"  # an empty table, and nil; see codec.py
+_EMPTY, _NIL = ord("0"), ord("n")  # an empty table, and nil; see codec.py
 _EFFECT, _CANCEL, _RETURNED, _FAILED, _PRINT, _KILLED = 1, 2, 3, 4, 5, 6
 _REPLY, _REFUSAL, _CALL, _RELEASE, _ABORT, _KILL, _MAIN = 1, 2, 3, 4, 5, 6, 7
 
@@ -79,21 +79,6 @@ class Kill(NamedTuple):
     traceback: str
 
 
-class Turn(NamedTuple):
-    """The outcome of one turn of Lua.
-
-    Attributes:
-        more: True when it can continue at once, False when it waits for a reply.
-        kill: Set when the state is dead.
-    """
-
-    more: bool
-    kill: Kill | None
-
-
-_WAITING, _GOING_ON = Turn(more=False, kill=None), Turn(more=True, kill=None)
-
-
 class Receiver(Protocol):
     """Receives the messages of a Lua state, record by record."""
 
@@ -129,55 +114,79 @@ class Receiver(Protocol):
         ...
 
 
+class _LimitedFinds(Found):
+    """What is found in a message that may have too many values or requests."""
+
+    __slots__ = ("_requests_left",)
+
+    def __init__(self, values: int) -> None:
+        super().__init__(left=values)
+        self._requests_left = MAX_REQUESTS
+
+    def take_record(self, kind: int) -> None:
+        """Count a record. Raises MalformedMessage if there are too many."""
+        self.take(_RECORD)
+        if kind == _EFFECT:
+            self._requests_left -= 1
+            if self._requests_left < 0:
+                raise MalformedMessage("too many requests at once")
+
+
 class Reader:
     """Reads the messages of one Lua state, which may be in the hands of a hostile spell.
 
     So a message has a limited number of values and records: as many as a kernel can hold pieces of
     it in that much memory.
+
+    Attributes:
+        kill: Why the state was killed, once it was.
     """
 
     def __init__(self, receiver: Receiver, *, memory: int) -> None:
         self._receiver = receiver
         self._most = memory // _PIECE
-        self._found = Found()  # for all but long messages, as creating one takes long
+        # Values and requests take at least a byte, so a message of that length has not too many. All
+        # those share what counts nothing, as creating it takes long.
+        self._short = min(self._most, MAX_REQUESTS)
+        self._found = Found()
         # Cache of what precedes a request's arguments, which is the same for every effect of that
         # name in that task: from the bytes to the task, path and name.
         self._heads: dict[bytes, tuple[int, str, str]] = {}
-        self._kill: Kill | None = None
+        self.kill: Kill | None = None
 
-    def read(self, message: bytes) -> Turn:
-        """Pass a message's records to the receiver; return the status. Raises MalformedMessage."""
-        at, end, requests = 1, len(message), 0
-        # An entry takes at least a byte, so only a long message can have too many.
-        counted = end > self._most
-        found = Found(left=self._most) if counted else self._found
+    def read(self, message: bytes) -> bool:
+        """Pass a message's records to the receiver; return whether Lua can continue at once.
+
+        Raises:
+            MalformedMessage: An intact kernel would not have sent this.
+        """
+        at, end = 1, len(message)
+        limited = None if end <= self._short else _LimitedFinds(self._most)
+        found = limited or self._found
         try:
             while at < end:
                 kind = message[at]
-                if counted:
-                    found.take(_RECORD)
+                if limited:
+                    limited.take_record(kind)
                 if kind == _EFFECT:
-                    requests += 1
-                    if requests > MAX_REQUESTS:
-                        raise MalformedMessage("too many requests at once")
                     at = self._request(message, at + 1, found)
                 elif kind == _PRINT:
                     at = self._print(message, at + 1)
                 else:
                     at = self._other(message, at, kind, found)
-            goes_on = message[0] == _MORE
+            return message[0] == _MORE
         except (struct.error, IndexError) as error:
             raise MalformedMessage(str(error)) from error
-        if self._kill:
-            return Turn(more=False, kill=self._kill)
-        return _GOING_ON if goes_on else _WAITING
 
     def _other(self, message: bytes, at: int, kind: int, found: Found) -> int:
-        _, number = _head_at(message, at)
+        number = _long_at(message, at + 1)[0]
         at += 5
         if kind == _CANCEL:
             self._receiver.cancelled(number)
             return at
+        if kind == _RETURNED and message[at] == _NIL:
+            self._receiver.returned(number, None)  # as most hooks do
+            return at + 1
         found.functions, found.number_keys_left = [], MAX_NUMBER_KEYS
         value, at = decode(message, at, found)
         if kind == _RETURNED:
@@ -197,7 +206,7 @@ class Reader:
             where, at = decode(message, at, found)
             traceback, at = decode(message, at, found)
             shown = None if where is None else as_text(where)
-            self._kill = Kill(as_text(value), as_text(reason), shown, as_text(traceback or ""))
+            self.kill = Kill(as_text(value), as_text(reason), shown, as_text(traceback or ""))
             return at
         raise MalformedMessage(f"unknown record {kind}")
 

@@ -106,6 +106,16 @@ def test_each_record_has_functions_and_numbers_as_keys_of_its_own(memory):
     assert len(receiver.records) == (4 if memory > 1 << 20 else 3)
 
 
+def test_short_messages_share_no_count():
+    receiver = Heard()
+    reader = Reader(receiver, memory=1 << 20)
+    args = dict.fromkeys(range(2, 60), None)
+    assert not reader.read(STANDING + request(1, "0", "f", 0, args))
+    for n in range(MAX_NUMBER_KEYS // 20):
+        reader.read(STANDING + request(1, "0", "f", n, args))
+    assert receiver.records[-1][-2] == args
+
+
 def test_more_names_than_are_remembered():
     receiver = Heard()
     reader = Reader(receiver, memory=1 << 20)

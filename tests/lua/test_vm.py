@@ -1,6 +1,7 @@
 """What a state costs, and what it loads only when it is used."""
 
 import gc
+from typing import NamedTuple
 
 import pytest
 
@@ -38,10 +39,16 @@ class Told:
         self.all.append(("printed", text))
 
 
+class Turn(NamedTuple):
+    more: bool
+    kill: messages.Kill | None
+
+
 def tell(vm, message):
     told = Told()
-    turn = messages.Reader(told, memory=1 << 20).read(vm.resume(message))
-    return turn, told.all
+    reader = messages.Reader(told, memory=1 << 20)
+    more = reader.read(vm.resume(message))
+    return Turn(more, reader.kill), told.all
 
 
 def run(source, *own, **limits):
