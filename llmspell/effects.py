@@ -116,16 +116,14 @@ class Effect:
         copy.bound, copy.seen = self.bound, self.seen
         return copy
 
-    def call(
-        self, function: LuaFunction, *args: Value, run: Run | None = None
-    ) -> Coroutine[Any, Any, Value]:
-        """Call a Lua function that a spell passed in; it runs as a new task of that spell.
+    def call(self, function: LuaFunction, *args: Value) -> Coroutine[Any, Any, Value]:
+        """Call a Lua function that a spell passed in; it runs as a new task of that spell."""
+        return self.run.call(function, list(args), self.path_of_call())
 
-        `run` is the run that owns the function, if not this effect's run.
-        """
-        path = f"{self.path}.{self._calls}"
+    def path_of_call(self) -> str:
+        """Return the path of the next call of a Lua function on behalf of this effect."""
         self._calls += 1
-        return (run or self.run).call(function, list(args), path)
+        return f"{self.path}.{self._calls - 1}"
 
 
 def as_effect_error(

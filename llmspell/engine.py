@@ -185,10 +185,13 @@ class Engine:
             if args:
                 raise InvalidArguments(name, ["takes one table of named arguments"])
             args = {}
-        self._effects += 1  # `count`, inlined on the hot path
-        if self._effects > self._free_effects:
+        self._effects = count = self._effects + 1  # `count`, inlined on the hot path
+        if count > self._free_effects:
             self._judge_effects()
-        chain = self._chains.get(name) or self._chain(name)
+        try:
+            chain = self._chains[name]
+        except KeyError:
+            chain = self._chain(name)
         effect = Effect(name, args, self._under + path, self)
         effect.seen = self._seen
         return chain(effect)

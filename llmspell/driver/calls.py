@@ -16,7 +16,7 @@ class Call:
         outcome: The function's result in a 1-tuple, or the error it failed with; None until then.
     """
 
-    # Defaults of the class, since a constructor would take longer than the rest of most calls' use.
+    # Defaults of the class, as a constructor would take long.
     outcome: tuple[Value] | EffectError | None = None
     _waiting: asyncio.Future[None] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from time import monotonic
 from types import CoroutineType
 from typing import Any
@@ -203,7 +203,7 @@ class Driver:
         path: str,
         name: str,
         args: Value,
-        functions: list[LuaFunction],
+        functions: Sequence[LuaFunction],
         size: int,
     ) -> None:
         if self._turns:

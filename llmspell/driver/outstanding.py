@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
@@ -20,7 +20,7 @@ ENDS_LOOP = (KeyboardInterrupt, SystemExit)
 _TASK = 1024  # bytes of Lua memory that a task needs at least
 SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
 
-_Pending = tuple[int, str, list[LuaFunction], Coroutine[Any, Any, Value]]
+_Pending = tuple[int, str, Sequence[LuaFunction], Coroutine[Any, Any, Value]]
 """An effect to await: the waiting task, its name, functions in its arguments, its coroutine."""
 
 
@@ -98,7 +98,7 @@ class OutstandingEffects:
         self,
         task: int,
         name: str,
-        functions: list[LuaFunction],
+        functions: Sequence[LuaFunction],
         result: Coroutine[Any, Any, Value],
     ) -> None:
         """Add one, for `start`.
@@ -166,29 +166,29 @@ class OutstandingEffects:
             self._asleep.set_result(None)
 
     async def _serve_inline(self) -> None:
-        until = monotonic() + SLICE
+        owner, replies, until = self._owner, self._replies, monotonic() + SLICE
         while (pending := self.inline) and not self._closed:
             task, name, functions, result = pending
             self._serving = True
             try:
-                if self._owner.resumed > until:  # else effects that never suspend starve the loop
+                if owner.resumed > until:  # else effects that never suspend starve the loop
                     await asyncio.sleep(0)
                     until = monotonic() + SLICE
-                reply = self._replies.reply(task, name, functions, await result)
+                reply = replies.reply(task, name, functions, await result)
             except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
-                reply = self._replies.refusal(task, name, functions, error)
+                reply = replies.refusal(task, name, functions, error)
             except asyncio.CancelledError as error:
                 result.close()  # it may not have started
                 if self.inline is not pending:
                     if self._forget_abandoning() > 0:
                         raise
                     continue  # the effect was abandoned, not the run
-                if is_cancelled() or self._owner.is_leaving():
+                if is_cancelled() or owner.is_leaving():
                     raise
-                reply = self._replies.refusal(task, name, functions, error)
+                reply = replies.refusal(task, name, functions, error)
             if self.inline is pending:
                 self.inline, self._serving = None, False
-                self._owner.resume(task, reply)
+                owner.resume(task, reply)
             else:
                 await self._hear_of_abandoning()
 

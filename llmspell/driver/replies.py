@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llmspell.effects import as_effect_error
 from llmspell.errors import (
     EffectError,
@@ -24,7 +26,7 @@ class Replies:
     def __init__(self) -> None:
         self.fatal: LimitExceeded | ReplayError | RunSuspended | None = None
 
-    def reply(self, task: int, name: str, functions: list[LuaFunction], result: Value) -> bytes:
+    def reply(self, task: int, name: str, functions: Sequence[LuaFunction], result: Value) -> bytes:
         """Return the reply with an effect's result, or the refusal of one that Lua cannot hold."""
         try:
             reply = messages.reply(task, result)
@@ -33,7 +35,7 @@ class Replies:
         return reply + _releases(functions) if functions else reply
 
     def refusal(
-        self, task: int, name: str, functions: list[LuaFunction], error: BaseException
+        self, task: int, name: str, functions: Sequence[LuaFunction], error: BaseException
     ) -> bytes:
         """Return the reply to an effect that failed; the spell sees only errors of effects."""
         failure = as_effect_error(name, error)
@@ -44,5 +46,5 @@ class Replies:
         return messages.kill(task, limit, failure.message)
 
 
-def _releases(functions: list[LuaFunction]) -> bytes:
+def _releases(functions: Sequence[LuaFunction]) -> bytes:
     return b"".join(messages.release(f) for f in functions if not f.retained)

@@ -31,7 +31,8 @@ class LuaHook(SpellHook):
         self._function, self._run = function, run
 
     async def __call__(self, call: HookCall) -> HookResult:
-        answer = await call.effect.call(self._function, *_seen(call), run=self._run)
+        # The run is the hook's: the effect may be one of a child run.
+        answer = await self._run.call(self._function, _seen(call), call.effect.path_of_call())
         return None if answer is None else _result(answer)
 
 

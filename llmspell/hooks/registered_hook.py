@@ -143,7 +143,7 @@ class RegisteredHook:
         try:
             answer = self._call(call, recording)
         finally:
-            if not hasattr(answer, "__await__"):
+            if answer is None or not hasattr(answer, "__await__"):
                 call.restore_effect()
         return answer  # type: ignore[no-any-return]
 

@@ -208,6 +208,9 @@ local function take(standing)
   if count == 3 then
     count = 1
     return standing .. pieces[2] .. pieces[3]
+  elseif count == 2 then
+    count = 1
+    return standing .. pieces[2]
   end
   pieces[1] = standing
   local message = concat(pieces, "", 1, count)
@@ -223,7 +226,7 @@ local decode
 local function decode_list(s, at)
   local length, value
   length, at = unpack("<I4", s, at)
-  local t = {}
+  local t = length > 2 and { nil, nil, nil, nil } or {} -- with room for a few, as growing takes long
   for i = 1, length do
     value, at = decode(s, at)
     if value == nil then

@@ -33,9 +33,10 @@ local guard, codec = part("guard"), part("codec")
 local scheduler, globals, load_text = part("scheduler"), part("globals"), part("compiling").load_text
 local env, decode, reply, run, take =
   part("library").env, codec.decode, scheduler.reply, scheduler.run, codec.take
-local reply_and_run = scheduler.reply_and_run
+local functions, start = codec.functions, scheduler.start
+local reply_and_run, call_and_run = scheduler.reply_and_run, scheduler.call_and_run
 
-local REPLY <const>, MAIN <const> = 1, 7 -- kinds of incoming records
+local REPLY <const>, CALL <const>, MAIN <const> = 1, 3, 7 -- kinds of incoming records
 local NIL <const> = 110 -- the value nil as a byte, see codec.py
 local WAIT <const>, MORE <const>, KILLED <const> = "w", "m", "k" -- status bytes of outgoing messages
 
@@ -48,7 +49,7 @@ local function run_main(name, source, params, arguments)
   return chunk(unpack(arguments))
 end
 
--- Handles a record that is not a reply; returns the position of the next.
+-- Handles a record that is neither a reply nor a call; returns the position of the next.
 local function receive(kind, number, message, at)
   if kind ~= MAIN then
     return part("records")(kind, number, message, at)
@@ -57,7 +58,7 @@ local function receive(kind, number, message, at)
   name, source, at = sunpack("<s4s4", message, at)
   params, at = decode(message, at)
   arguments, at = decode(message, at)
-  scheduler.start("0", nil, run_main, pack(name, source, params, arguments), number)
+  start("0", nil, run_main, pack(name, source, params, arguments), number)
   return at
 end
 
@@ -79,6 +80,14 @@ local function act(message)
         return reply_and_run(number, value)
       end
       reply(number, value)
+    elseif kind == CALL then
+      local path, id, args
+      path, id, at = sunpack("<s2i8", message, at + 5)
+      args, at = decode(message, at)
+      if at > last then
+        return call_and_run(path, functions[id], args, number)
+      end
+      start(path, nil, functions[id], args, number)
     else
       at = receive(kind, number, message, at + 5)
     end

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from struct import Struct
 from typing import NamedTuple, Protocol
 
@@ -88,12 +89,13 @@ class Receiver(Protocol):
         path: str,
         name: str,
         args: Value,
-        functions: list[LuaFunction],
+        functions: Sequence[LuaFunction],
         size: int,
     ) -> None:
         """A task requests an effect and waits.
 
-        `functions` are those among the arguments, and `size` is that of their bytes.
+        An empty table of arguments is a dict here. `functions` are those among the arguments, and
+        `size` is that of their bytes.
         """
         ...
 
@@ -213,11 +215,14 @@ class Reader:
     def _request(self, message: bytes, at: int, found: Found) -> int:
         end = at + 2 + (message[at] | message[at + 1] << 8)
         head = message[at:end]
-        task, path, name = self._heads.get(head) or self._learn(head)
+        try:
+            task, path, name = self._heads[head]
+        except KeyError:
+            task, path, name = self._learn(head)
         number = _long_at(message, end)[0]
         path = f"{path}/{number}"
         if message[end + 4] == _EMPTY:  # many effects have no arguments
-            self._receiver.requested(task, path, name, [], [], 1)
+            self._receiver.requested(task, path, name, {}, (), 1)
             return end + 5
         functions: list[LuaFunction] = []
         found.functions, found.number_keys_left = functions, MAX_NUMBER_KEYS

@@ -1,22 +1,17 @@
--- Handles the rarer incoming records, other than replies and main; returns where the next begins.
+-- Handles the rarer incoming records, other than replies and calls; returns where the next begins.
 
 local part = ...
 local codec, scheduler = part("codec"), part("scheduler")
 local sunpack = string.unpack
 local decode, functions, reply = codec.decode, codec.functions, scheduler.reply
 
-local REFUSAL <const>, CALL <const>, RELEASE <const>, ABORT <const>, KILL <const> = 2, 3, 4, 5, 6
+local REFUSAL <const>, RELEASE <const>, ABORT <const>, KILL <const> = 2, 4, 5, 6
 
 return function(kind, number, message, at)
   if kind == REFUSAL then
     local e
     e, at = decode(message, at)
     reply(number, e, "error")
-  elseif kind == CALL then
-    local path, id, args
-    path, id, at = sunpack("<s2i8", message, at)
-    args, at = decode(message, at)
-    scheduler.start(path, nil, functions[id], args, number)
   elseif kind == RELEASE then
     functions[number] = nil
   elseif kind == ABORT then

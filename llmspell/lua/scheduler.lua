@@ -10,7 +10,8 @@
 --   reply      the value to resume it with, and how the effect was `refused`; `request_cost` is
 --              that of passing on the request, if large
 --   spawned    the number of children started so far; `live` has the unfinished ones by index
---   results    what it returned (packed), or `failure` = {value, text, where, traceback}
+--   results    what it returned (packed, or only the first if it answers a call of the host), or
+--              `failure` = {value, text, where, traceback}
 --   observed   whether its failure is handled; `orphans` are its failed children that are not observed
 
 local part = ...
@@ -26,7 +27,7 @@ local pack, unpack, spack = table.pack, table.unpack, string.pack
 
 local EFFECT <const>, CANCEL <const>, RETURNED <const> = 1, 2, 3 -- record kinds, see messages.py
 local MIN_CHARGE <const> = 1000 -- instructions worth a charge
-local NIL <const> = "n" -- encoded nil, see codec.py
+local NIL <const> = 110 -- encoded nil, see codec.py
 local ENOUGH <const> = 1024 -- pieces of a message; a request has at least two, see MAX_REQUESTS there
 local MAX_IDLE <const> = 16 -- idle coroutines kept for reuse
 local OUT_OF_MEMORY <const> = "not enough memory"
@@ -60,7 +61,12 @@ local function body()
   local task = current
   local args = task.args
   task.args = nil
-  local results = pack(task.fn(unpack(args, 1, args.n)))
+  local results
+  if task.call then
+    results = (task.fn(unpack(args, 1, args.n)))
+  else
+    results = pack(task.fn(unpack(args, 1, args.n)))
+  end
   if task.spawned then
     part("children").finish(task)
   end
@@ -100,10 +106,10 @@ end
 
 local NO_HEADS <const> = {}
 
--- Creates a task and enqueues it. One without a parent answers the host's call number `call`.
-local function start(path, parent, fn, args, call)
+-- Creates a task. One without a parent answers the host's call number `call`.
+local function new(path, parent, fn, args, call)
   last_id = last_id + 1
-  local task = {
+  return {
     id = last_id,
     path = path,
     parent = parent,
@@ -116,6 +122,11 @@ local function start(path, parent, fn, args, call)
     state = "ready",
     results = nil,
   }
+end
+
+-- Creates a task and enqueues it.
+local function start(path, parent, fn, args, call)
+  local task = new(path, parent, fn, args, call)
   if call then
     calls[call] = task
   end
@@ -128,9 +139,9 @@ local function report(call, task)
   if task.failure then
     return part("reports").failed(call, task.failure)
   end
-  local result = task.results[1]
+  local result = task.results
   if result == nil then
-    return put(spack("<BI4", RETURNED, call) .. NIL)
+    return put(spack("<BI4B", RETURNED, call, NIL))
   end
   local since = mark()
   put(spack("<BI4", RETURNED, call))
@@ -346,6 +357,16 @@ local function run()
   return false
 end
 
+-- Runs the tasks after one has been run; returns what `run` does.
+local function run_others()
+  if first <= last then
+    return run_queue()
+  elseif guard.dead then
+    return nil
+  end
+  return paused[1] ~= nil
+end
+
 -- Delivers a reply that came alone, and runs the tasks; returns what `run` does.
 local function reply_and_run(id, value)
   local task = awaiting[id]
@@ -355,16 +376,26 @@ local function reply_and_run(id, value)
   end
   awaiting[id] = nil
   run_one(task, value)
-  if first <= last then
-    return run_queue()
-  elseif guard.dead then
-    return nil
+  return run_others()
+end
+
+-- Starts a task for a call that came alone, and runs the tasks; returns what `run` does.
+local function call_and_run(path, fn, args, call)
+  if first <= last or paused[1] then
+    start(path, nil, fn, args, call)
+    return run()
   end
-  return paused[1] ~= nil
+  local task = new(path, nil, fn, args, call)
+  run_one(task)
+  if task.state ~= "done" then -- most are, and adding a key is expensive
+    calls[call] = task
+  end
+  return run_others()
 end
 
 return {
   abort = abort,
+  call_and_run = call_and_run,
   cancel = cancel,
   current = function()
     return current
