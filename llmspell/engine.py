@@ -160,7 +160,8 @@ class Engine:
     def call(
         self, function: LuaFunction, args: list[Value], path: str
     ) -> Coroutine[Any, Any, Value]:
-        return self._driver.call(function, args, path.removeprefix(self._under))
+        own = path.removeprefix(self._under) if self._under else path
+        return self._driver.call(function, args, own)
 
     @property
     def _calling(self) -> list[RunWatches | RunSubscriptions]:

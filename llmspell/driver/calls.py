@@ -63,7 +63,7 @@ class Calls:
         return self._last
 
     def open(self, number: int) -> Call:
-        unclaimed = self._unclaimed.pop(number, None)
+        unclaimed = self._unclaimed.pop(number, None) if self._unclaimed else None
         self._open[number] = call = unclaimed or Call()
         return call
 
@@ -76,17 +76,13 @@ class Calls:
             call.settle(outcome)
 
     def refuse(self) -> None:
-        """Fail the calls in progress, and let `check` refuse later ones."""
+        """Fail the calls in progress; later ones are to be refused too."""
         self.refused = True
         for call in self._open.values():
             if call.outcome is None:
-                call.settle(_refusal())
-
-    def check(self) -> None:
-        """Raise EffectError if no function can be called any more."""
-        if self.refused:
-            raise _refusal()
+                call.settle(refusal())
 
 
-def _refusal() -> EffectError:
+def refusal() -> EffectError:
+    """Return the error of a call that comes too late."""
     return SpellEnded("the spell has ended, so its functions can no longer be called")

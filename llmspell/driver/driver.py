@@ -9,7 +9,7 @@ from types import CoroutineType
 from typing import Any
 
 from llmspell.concurrency import new_task
-from llmspell.driver.calls import Calls
+from llmspell.driver.calls import Calls, refusal
 from llmspell.driver.held_arguments import SMALL, HeldArguments
 from llmspell.driver.outstanding import ENDS_LOOP, SLICE, OutstandingEffects
 from llmspell.driver.replies import Replies
@@ -157,7 +157,8 @@ class Driver:
         """
         if self._turns and (given_up := self._turns.given_up(path)):
             await given_up
-        self._calls.check()
+        if self._calls.refused:
+            raise refusal()
         number = self._calls.new_number()
         message = messages.call(number, path, function, args)
         again = self._turns.begin_call(path, message) if self._turns else None

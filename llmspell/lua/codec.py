@@ -75,12 +75,19 @@ def encode(value: Value, limit: int = 1 << 26) -> bytes:
     Raises:
         NotPlain: The value is not plain, is nested too deeply, or takes more than `limit` bytes.
     """
-    try:
-        data = _ENCODERS[type(value)](value, limit, 0)
-    except _TooLarge:
-        data = None
-    if data is None or len(data) > limit:
-        raise NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
+    kind = type(value)
+    append = _CONTAINERS.get(kind)
+    if append is None:
+        data = _ATOMS[kind](value)
+    else:
+        pieces: list[bytes] = []
+        try:
+            append(value, pieces, limit, 0)
+        except _TooLarge:
+            raise _too_large(limit) from None
+        data = b"".join(pieces)
+    if len(data) > limit:
+        raise _too_large(limit)
     return data
 
 
@@ -88,15 +95,86 @@ class _TooLarge(Exception):
     pass
 
 
-def _encode_text(value: str, _room: int, _depth: int) -> bytes:
-    return _short.get(value) or _string(value)
+def _too_large(limit: int) -> NotPlain:
+    return NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
 
 
-def _encode_bytes(value: bytes, _room: int, _depth: int) -> bytes:
-    return _pack_count(b"s", len(value)) + value
+# The functions that append the pieces of a list or table, of which it may take `room` bytes, return
+# how many are left.
 
 
-def _encode_integer(value: int, _room: int, _depth: int) -> bytes:
+def _append_list(items: Sequence[Value], pieces: list[bytes], room: int, depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise _too_deep()
+    pieces.append(_pack_count(b"A", len(items)))
+    room -= 5
+    for item in items:
+        kind = type(item)
+        if kind in _CONTAINERS:
+            room = _CONTAINERS[kind](item, pieces, room, depth + 1)
+        else:
+            piece = _ATOMS[kind](item)
+            pieces.append(piece)
+            room -= len(piece)
+        if room < 0:
+            raise _TooLarge
+    return room
+
+
+def _append_table(table: dict[Value, Value], pieces: list[bytes], room: int, depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise _too_deep()
+    pieces.append(b"T")
+    room -= 2
+    for key, item in table.items():
+        name = _short.get(key) or _encode_key(key)
+        pieces.append(name)
+        kind = type(item)
+        if kind in _CONTAINERS:
+            room = _CONTAINERS[kind](item, pieces, room - len(name), depth + 1)
+        else:
+            piece = _ATOMS[kind](item)
+            pieces.append(piece)
+            room -= len(name) + len(piece)
+        if room < 0:
+            raise _TooLarge
+    pieces.append(b"e")
+    return room
+
+
+_CONTAINERS: dict[type, Callable[[Any, list[bytes], int, int], int]] = {
+    list: _append_list,
+    tuple: _append_list,
+    dict: _append_table,
+}
+
+
+def _too_deep() -> NotPlain:
+    return NotPlain("the value is nested too deeply, or contains itself")
+
+
+def _encode_key(key: Value) -> bytes:
+    if type(key) in _KEYS and key == key:  # noqa: PLR0124 - NaN
+        return _ATOMS[type(key)](key)
+    raise NotPlain(f"a table cannot have the key {key!r}")
+
+
+def _encode_text(value: str) -> bytes:
+    piece = _short.get(value)
+    if piece is None:
+        try:
+            data = value.encode()
+        except UnicodeEncodeError:
+            data = _not_text(value)
+        piece = _pack_count(b"s", len(data)) + data
+        if len(piece) <= _LONGEST_SHORT:
+            if len(_short) >= _MAX_SHORT:
+                _short.clear()
+            _short[value] = piece
+    return piece
+
+
+def _encode_integer(value: int) -> bytes:
     try:
         return _pack_integer(b"i", value)
     except struct.error:
@@ -110,75 +188,24 @@ def _as_float(value: int) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _encode_list(items: Sequence[Value], room: int, depth: int) -> bytes:
-    _enter(depth)
-    pieces = [_pack_count(b"A", len(items))]
-    for item in items:
-        piece = _ENCODERS[type(item)](item, room, depth + 1)
-        room -= len(piece)
-        if room < 0:
-            raise _TooLarge
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _encode_table(table: dict[Value, Value], room: int, depth: int) -> bytes:
-    _enter(depth)
-    pieces = [b"T"]
-    for key, item in table.items():
-        name = _short.get(key) or _key(key)
-        piece = _ENCODERS[type(item)](item, room, depth + 1)
-        room -= len(name) + len(piece)
-        if room < 0:
-            raise _TooLarge
-        pieces += name, piece
-    pieces.append(b"e")
-    return b"".join(pieces)
-
-
-class _Encoders(dict[type, Callable[[Any, int, int], bytes]]):
-    """The functions that encode a value of a type.
-
-    They are called with the value, the most bytes that a list or table may take, and its depth.
-    """
+class _Atoms(dict[type, Callable[[Any], bytes]]):
+    """The functions that encode a value of a type."""
 
     def __missing__(self, kind: type) -> NoReturn:
         raise NotPlain(f"a value of type {kind.__qualname__} cannot be passed to Lua")
 
 
-_ENCODERS = _Encoders(
+_ATOMS = _Atoms(
     {
-        type(None): lambda *_: b"n",
-        bool: lambda value, *_: b"t" if value else b"f",
+        type(None): lambda _: b"n",
+        bool: lambda value: b"t" if value else b"f",
         int: _encode_integer,
-        float: lambda value, *_: _pack_float(b"d", value),
+        float: lambda value: _pack_float(b"d", value),
         str: _encode_text,
-        bytes: _encode_bytes,
-        list: _encode_list,
-        tuple: _encode_list,
-        dict: _encode_table,
-        LuaFunction: lambda function, *_: _pack_integer(b"F", function.id),
+        bytes: lambda value: _pack_count(b"s", len(value)) + value,
+        LuaFunction: lambda function: _pack_integer(b"F", function.id),
     }
 )
-
-
-def _enter(depth: int) -> None:
-    if depth >= MAX_DEPTH:
-        raise NotPlain("the value is nested too deeply, or contains itself")
-
-
-def _string(value: str) -> bytes:
-    """Encode a text, and keep a short one in the cache."""
-    try:
-        data = value.encode()
-    except UnicodeEncodeError:
-        data = _not_text(value)
-    piece = _pack_count(b"s", len(data)) + data
-    if len(piece) <= _LONGEST_SHORT:
-        if len(_short) >= _MAX_SHORT:
-            _short.clear()
-        _short[value] = piece
-    return piece
 
 
 def _not_text(value: str) -> bytes:
@@ -187,14 +214,6 @@ def _not_text(value: str) -> bytes:
         return value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # it has others, which JSON can hold
         return value.encode("utf-8", "surrogatepass")
-
-
-def _key(key: Value) -> bytes:
-    if type(key) is str:
-        return _string(key)
-    if type(key) in _KEYS and key == key:  # noqa: PLR0124 - NaN
-        return encode(key)
-    raise NotPlain(f"a table cannot have the key {key!r}")
 
 
 def decode(  # noqa: PLR0911 - one return per tag

@@ -185,15 +185,15 @@ local function guarded_pcall(f, ...)
   return settle(pcall(f, ...))
 end
 
--- A function like pcall with a message handler. The handler runs where the error was raised, possibly
--- inside a hook, where no other hook stops it, so it has to be trusted. The spell's own xpcall calls its
--- handler afterwards, see rarities.lua.
-local function protected(handler)
+-- Returns a function that calls f like pcall, but with a message handler. The handler runs where the error
+-- was raised, possibly inside a hook, where no other hook stops it, so it has to be trusted. The spell's
+-- own xpcall calls its handler afterwards, see rarities.lua.
+local function protected(f, handler)
   local function handle(err)
     return limit and err or handler(without_place(err))
   end
-  return function(f, ...)
-    return settle(xpcall(f, handle, ...))
+  return function()
+    return settle(xpcall(f, handle))
   end
 end
 

@@ -73,7 +73,7 @@ local function body()
   return results
 end
 
-local attempt = guard.protected(describe)
+local attempt = guard.protected(body, describe)
 
 -- A tag that marks a yield as the end of a task, as PARK marks a wait.
 local function DONE() end
@@ -84,7 +84,7 @@ local idle, idling = {}, 0
 
 local function work()
   while true do
-    yield(DONE, attempt(body))
+    yield(DONE, attempt())
   end
 end
 
@@ -106,10 +106,11 @@ end
 
 local NO_HEADS <const> = {}
 
--- Creates a task. One without a parent answers the host's call number `call`.
-local function new(path, parent, fn, args, call)
+-- Creates a task. One without a parent answers the host's call number `call`, and only such a task may be
+-- left to the caller to run, `at_once`; others are enqueued.
+local function start(path, parent, fn, args, call, at_once)
   last_id = last_id + 1
-  return {
+  local task = {
     id = last_id,
     path = path,
     parent = parent,
@@ -122,12 +123,9 @@ local function new(path, parent, fn, args, call)
     state = "ready",
     results = nil,
   }
-end
-
--- Creates a task and enqueues it.
-local function start(path, parent, fn, args, call)
-  local task = new(path, parent, fn, args, call)
-  if call then
+  if at_once then
+    return task
+  elseif call then
     calls[call] = task
   end
   last = last + 1
@@ -357,8 +355,9 @@ local function run()
   return false
 end
 
--- Runs the tasks after one has been run; returns what `run` does.
-local function run_others()
+-- Runs a task while no other is ready, and then the others; returns what `run` does.
+local function run_alone(task, value)
+  run_one(task, value)
   if first <= last then
     return run_queue()
   elseif guard.dead then
@@ -375,22 +374,21 @@ local function reply_and_run(id, value)
     return run()
   end
   awaiting[id] = nil
-  run_one(task, value)
-  return run_others()
+  return run_alone(task, value)
 end
 
 -- Starts a task for a call that came alone, and runs the tasks; returns what `run` does.
 local function call_and_run(path, fn, args, call)
-  if first <= last or paused[1] then
-    start(path, nil, fn, args, call)
+  local at_once = first > last and not paused[1]
+  local task = start(path, nil, fn, args, call, at_once)
+  if not at_once then
     return run()
   end
-  local task = new(path, nil, fn, args, call)
-  run_one(task)
+  local more = run_alone(task)
   if task.state ~= "done" then -- most are, and adding a key is expensive
     calls[call] = task
   end
-  return run_others()
+  return more
 end
 
 return {

@@ -58,7 +58,7 @@ env.format_date, env.time_of, env.explain = part("dates").format_date, part("dat
 local tasks, cancelled = {}, {}
 function env.spawn(f)
   tasks[#tasks + 1] = parking.create(function()
-    return guard.protected(tostring)(f)
+    return guard.protected(f, tostring)()
   end)
   return tasks[#tasks]
 end
