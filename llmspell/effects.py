@@ -211,13 +211,13 @@ class Handler:
         """The function that checks an effect and returns the arguments for `perform`."""
         if self.bind is not None:
             return self.bind
-        bind, name, needed = self.signature.bind, self.name, self.signature.needs_arguments
+        bind, name = self.signature.bind, self.name
+        return lambda effect: bind(effect.args, target=name)
 
-        def check(effect: Effect) -> dict[str, Any]:
-            args = effect.args
-            return bind(args, target=name) if args or needed else {}
-
-        return check
+    @cached_property
+    def needs_check(self) -> bool:
+        """Whether even an effect without arguments has to be checked."""
+        return self.bind is not None or self.signature.needs_arguments
 
     @cached_property
     def perform(self) -> Perform:

@@ -38,6 +38,7 @@ local reply_and_run, call_and_run = scheduler.reply_and_run, scheduler.call_and_
 
 local REPLY <const>, CALL <const>, MAIN <const> = 1, 3, 7 -- kinds of incoming records
 local NIL <const> = 110 -- the value nil as a byte, see codec.py
+local MAX_CACHED <const> = 100
 local WAIT <const>, MORE <const>, KILLED <const> = "w", "m", "k" -- status bytes of outgoing messages
 
 local function run_main(name, source, params, arguments)
@@ -62,14 +63,28 @@ local function receive(kind, number, message, at)
   return at
 end
 
+-- Cache of replies without a result, which repeat for each task: the task's number by the message.
+local nil_replies, cached = {}, 0
+
+-- Returns for which task a message of 6 bytes is a reply without a result, or nil.
+local function read_nil_reply(message)
+  local kind, number, tag = sunpack("<BI4B", message)
+  if kind ~= REPLY or tag ~= NIL then
+    return nil
+  end
+  if cached == MAX_CACHED then
+    nil_replies, cached = {}, 0
+  end
+  nil_replies[message], cached = number, cached + 1
+  return number
+end
+
 -- Handles a message and runs the tasks; returns what scheduler.run does.
 local function act(message)
   local at, last = 1, #message
-  if last == 6 then
-    local kind, number, tag = sunpack("<BI4B", message)
-    if kind == REPLY and tag == NIL then -- the reply to most effects without a result
-      return reply_and_run(number, nil)
-    end
+  local answered = last == 6 and (nil_replies[message] or read_nil_reply(message))
+  if answered then
+    return reply_and_run(answered, nil)
   end
   while at <= last do
     local kind, number = sunpack("<BI4", message, at)

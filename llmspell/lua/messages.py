@@ -32,6 +32,7 @@ _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Str
 _head, _head_at = _HEAD.pack, _HEAD.unpack_from
 _call, _nothing = Struct("<BIH").pack, Struct("<BIB").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
+_number_at = Struct("<IB").unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
 
 # A kernel holds each value of its message as a piece in a table, and each record as several. They take
@@ -219,9 +220,9 @@ class Reader:
             task, path, name = self._heads[head]
         except KeyError:
             task, path, name = self._learn(head)
-        number = _long_at(message, end)[0]
+        number, tag = _number_at(message, end)
         path = f"{path}/{number}"
-        if message[end + 4] == _EMPTY:  # many effects have no arguments
+        if tag == _EMPTY:  # many effects have no arguments
             self._receiver.requested(task, path, name, {}, (), 1)
             return end + 5
         functions: list[LuaFunction] = []

@@ -11,10 +11,10 @@ class Validate:
     name = "validate"
 
     def wrap(self, handler: Handler, call: Perform, run: Run) -> Perform:  # noqa: ARG002
-        check = handler.check
+        check, needed = handler.check, handler.needs_check
 
         def validated(effect: Effect) -> Answer[Value]:
-            effect.bound = check(effect)
+            effect.bound = check(effect) if effect.args or needed else {}
             return call(effect)
 
         return validated
