@@ -58,6 +58,7 @@ def command(
         if html is not None:
             from llmspell.journal.html_page import page_of
 
+            html.parent.mkdir(parents=True, exist_ok=True)
             html.write_text(page_of(reader, found), "utf-8")
             write_line(sys.stderr, f"written to {html}")
         elif effect is not None:

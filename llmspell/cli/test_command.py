@@ -12,7 +12,7 @@ import click
 from llmspell.cli.error_report import FAILED, Misuse
 from llmspell.cli.grants import grant_options
 from llmspell.cli.interrupt import interruptible
-from llmspell.cli.limits import read_seconds
+from llmspell.cli.limits import budget_option, limit_option, read_seconds
 from llmspell.cli.options import GrantingCommand, RunOptions
 from llmspell.cli.reserved_stdout import reserve
 from llmspell.cli.test_report import TestReporter, show_results, write_junit
@@ -97,6 +97,8 @@ command = GrantingCommand(
         ),
         click.Option(["--junit"], metavar="FILE", help="Also write the results as JUnit XML."),
         *grant_options(),
+        limit_option(),
+        budget_option(),
         click.Option(
             ["-v", "--verbose"],
             is_flag=True,

@@ -91,10 +91,10 @@ def test_all_of_a_run_as_json(run, llmspell):
 
 def test_a_page_is_written(run, llmspell, project):
     run()
-    shown = llmspell("show", "--html", "run.html")
+    shown = llmspell("show", "--html", "pages/run.html")
     assert (shown.code, shown.out) == (0, "")
-    assert shown.err == "written to run.html\n"
-    assert "<!doctype html>" in (project / "run.html").read_text()
+    assert shown.err == "written to pages/run.html\n"
+    assert "<!doctype html>" in (project / "pages" / "run.html").read_text()
 
 
 HOSTILE = """

@@ -34,6 +34,13 @@ def test_failures_with_place_and_line_and_a_summary(llmspell, tea):
     ]
 
 
+def test_limits_are_raised_as_the_hint_of_a_breach_says(llmspell, write):
+    write("long_test.lua", "it('counts', function() for i = 1, 1e5 do end end)")
+    done = llmspell("test", "--limit", "instructions=50000")
+    assert (done.code, "raise it with --limit instructions=100_000," in done.out) == (1, True)
+    assert llmspell("test", "--limit", "instructions=1_000_000").out == "1 passed\n"
+
+
 def test_success_is_one_line_in_a_pipe(llmspell, tea):
     done = llmspell("test", "--filter", "is hot")
     assert (done.code, done.out) == (0, "said\n1 passed\n")
