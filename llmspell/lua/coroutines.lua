@@ -13,7 +13,7 @@ local PARK, TASK, park, reserved = parking.PARK, parking.TASK, parking.park, par
 -- A tag that distinguishes the end of a coroutine's function from a wait; both begin with PARK.
 local function DONE() end
 
--- The error each failed coroutine ended with, until close() has returned it.
+-- The error each failed coroutine ended with, until close() has returned it; wrap() has raised its own.
 local failures = setmetatable({}, { __mode = "k" })
 
 local function expect_thread(co, callee)
@@ -45,7 +45,7 @@ local waiting = {
       reserved[co] = false
       local ok, err = close_it(co)
       if not ok then
-        error(err, 0)
+        error(check(err), 0)
       end
     end
   end,
@@ -104,7 +104,7 @@ end
 local function finish(co, wrapped, ok, ...)
   if not ok then
     local err = check((...))
-    failures[co] = { err }
+    failures[co] = not wrapped and { err } or nil
     return refuse(wrapped, err)
   elseif wrapped then
     return ...

@@ -8,7 +8,7 @@ import pytest
 
 from llmspell.bridge import Bridge
 from llmspell.effects import Effect
-from llmspell.errors import SpellRuntimeError
+from llmspell.errors import LimitExceeded, SpellRuntimeError
 from llmspell.values import LuaFunction
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +195,25 @@ async def test_cancelling_runs_close_handlers_which_cannot_perform_effects(lua, 
         t:cancel()
     """)
     assert lines == ["closed", "no_effect_here"]
+
+
+async def test_no_close_handler_hides_that_memory_ran_out_in_a_coroutine_inside(lua, lines):
+    with pytest.raises(LimitExceeded, match="memory"):
+        await lua("""
+            local t = Task.spawn(function()
+              local guard <close> = setmetatable({}, {__close = function() print() error("hidden") end})
+              coroutine.wrap(function()
+                local inner <close> = setmetatable({}, {__close = function()
+                  local items = {}
+                  while true do items[#items + 1] = ("x"):rep(1000) .. #items end
+                end})
+                Task.sleep(10)
+              end)()
+            end)
+            Task.sleep(0)
+            t:cancel()
+        """)
+    assert lines == []
 
 
 async def test_a_coroutine_that_c_keeps_from_waiting_only_fails_to_perform_effects(lua, lines):

@@ -218,6 +218,18 @@ def test_a_failing_close_handler_does_not_stop_the_others():
     )
 
 
+def test_the_error_of_a_coroutine_is_told_once():
+    assert (
+        value("""
+        local co
+        local function fail() co = coroutine.running() error("e", 0) end
+        local wrapped = {pcall(coroutine.wrap(fail)), coroutine.close(co)}
+        local resumed = {coroutine.resume(coroutine.create(fail))}
+        return wrapped, resumed, {coroutine.close(co)}, {coroutine.close(co)}""")
+        == "[False, True], [False, 'e'], [False, 'e'], [True]"
+    )
+
+
 def test_a_task_looks_like_the_main_thread():
     assert (
         value("""
