@@ -2,8 +2,8 @@
 
 local part = ...
 local scheduler = part("scheduler")
-local start, current, enqueue, cancel =
-  scheduler.start, scheduler.current, scheduler.enqueue, scheduler.cancel
+local new_task, current, enqueue, cancel_here =
+  scheduler.new_task, scheduler.current, scheduler.enqueue, scheduler.cancel_here
 local park = part("parking").park
 local error, ipairs, next, pack, unpack = error, ipairs, next, table.pack, table.unpack
 
@@ -69,13 +69,17 @@ end
 
 -- Starts a child of the running task. In a group {owner, done = {…}}, it reports its end there.
 local function spawn(fn, args, group)
+  if scheduler.is_closing() then
+    part("errors").fail("no_effect_here", "a task that is being cancelled cannot start others")
+  end
   local parent = current()
   local index = (parent.spawned or 0) + 1
   parent.spawned, parent.live = index, parent.live or {}
-  local child = start(parent.path .. "." .. index - 1, parent, fn, args)
+  local child = new_task(parent.path .. "." .. index - 1, parent, fn, args)
   child.index, child.group = index, group
   child.observed = group ~= nil
   parent.live[index] = child
+  enqueue(child)
   return child
 end
 
@@ -108,11 +112,12 @@ end
 local function settle(task)
   for i = 1, task.spawned or 0 do
     if task.live[i] then
-      cancel(task.live[i])
+      cancel_here(task.live[i])
     end
   end
-  for _, waiter in ipairs(task.waiters or {}) do
-    enqueue_waiting(waiter)
+  local waiters = task.waiters
+  for i = 1, waiters and #waiters or 0 do
+    enqueue_waiting(waiters[i])
   end
   local group = task.group
   if group then

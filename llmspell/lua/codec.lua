@@ -40,9 +40,12 @@ local function pace(entries)
   end
 end
 
+-- Appends a piece. A hook that has no stack left may raise between any two instructions of code that runs
+-- for a spell: so the piece is there before it counts.
 local function put(piece)
-  count = count + 1
-  pieces[count] = piece
+  local at = count + 1
+  pieces[at] = piece
+  count = at
 end
 
 local function is_list(t, length)

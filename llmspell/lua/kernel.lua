@@ -59,7 +59,7 @@ local function receive(kind, number, message, at)
   name, source, at = sunpack("<s4s4", message, at)
   params, at = decode(message, at)
   arguments, at = decode(message, at)
-  start("0", nil, run_main, pack(name, source, params, arguments), number)
+  start("0", run_main, pack(name, source, params, arguments), number)
   return at
 end
 
@@ -102,7 +102,7 @@ local function act(message)
       if at > last then
         return call_and_run(path, functions[id], args, number)
       end
-      start(path, nil, functions[id], args, number)
+      start(path, functions[id], args, number)
     else
       at = receive(kind, number, message, at + 5)
     end

@@ -18,7 +18,7 @@ local part = ...
 local guard, parking, codec = part("guard"), part("parking"), part("codec")
 local create, park, PARK = parking.create, parking.park, parking.PARK
 local resume, close, yield = coroutine.resume, coroutine.close, coroutine.yield
-local isyieldable = coroutine.isyieldable
+local isyieldable, apart = coroutine.isyieldable, coroutine.create
 local put, put_value, put_request, mark, forget =
   codec.put, codec.put_value, codec.put_request, codec.mark, codec.forget
 local put_simple_request = codec.put_simple_request
@@ -41,10 +41,12 @@ local last_id = 0
 local queue, first, last = {}, 1, 0
 local paused = {}
 
+-- Like codec.put, it may be interrupted anywhere.
 local function enqueue(task)
   task.state = "ready"
-  last = last + 1
-  queue[last] = task
+  local at = last + 1
+  queue[at] = task
+  last = at
 end
 
 -- Runs inside the failing task, where the error is raised.
@@ -106,11 +108,10 @@ end
 
 local NO_HEADS <const> = {}
 
--- Creates a task. One without a parent answers the host's call number `call`, and only such a task may be
--- left to the caller to run, `at_once`; others are enqueued.
-local function start(path, parent, fn, args, call, at_once)
+-- Creates a task, to be enqueued or run. One without a parent answers the host's call number `call`.
+local function new_task(path, parent, fn, args, call)
   last_id = last_id + 1
-  local task = {
+  return {
     id = last_id,
     path = path,
     parent = parent,
@@ -123,14 +124,13 @@ local function start(path, parent, fn, args, call, at_once)
     state = "ready",
     results = nil,
   }
-  if at_once then
-    return task
-  elseif call then
-    calls[call] = task
-  end
-  last = last + 1
-  queue[last] = task
-  return task
+end
+
+-- Starts a task that answers a call of the host.
+local function start(path, fn, args, call)
+  local task = new_task(path, nil, fn, args, call)
+  calls[call] = task
+  enqueue(task)
 end
 
 local function report(call, task)
@@ -169,40 +169,53 @@ local function settle(task)
   end
 end
 
+-- Loading what may not be loaded comes first, as it may fail for lack of stack.
 local function dispose(task)
+  local failure = part("reports").cancelled()
+  task.cancelled = true
   if awaiting[task.id] then
     awaiting[task.id] = nil
     put(spack("<BI4", CANCEL, task.id))
   end
-  local barred_before, inside = barred, parking.inside
+  local closing_before, barred_before, inside = closing, barred, parking.inside
   closing, barred, parking.inside = true, true, task.co
   local _, e = close(task.co)
-  closing, barred, parking.inside = false, barred_before, inside
+  closing, barred, parking.inside = closing_before, barred_before, inside
   if e == OUT_OF_MEMORY then
     guard.kill("memory", "memory limit exceeded")
   end
-  task.observed = true
-  task.failure = part("reports").cancelled()
+  task.observed, task.failure = true, failure
   settle(task)
 end
 
 -- Cancels an unfinished task and its children at the point where they wait.
-local function cancel(task)
+local function cancel_here(task)
   if task.state == "done" or task.cancelled then
     return
-  end
-  task.cancelled = true
-  if task == current then
-    barred = true -- it is disposed of when it parks
+  elseif task == current then
+    task.cancelled, barred = true, true -- it is disposed of when it parks
   else
     dispose(task)
+  end
+end
+
+-- The same for code of the spell, which may have little stack left: in a coroutine of its own, without a
+-- hook, it happens in full or not at all.
+local function cancel(task)
+  if task.state == "done" then
+    return
+  end
+  local ok, problem = resume(apart(cancel_here), task)
+  guard.look()
+  if not ok then
+    error(guard.check(problem), 0)
   end
 end
 
 -- Cancels the task that answers a call of the host.
 local function abort(call)
   if calls[call] then
-    cancel(calls[call])
+    cancel_here(calls[call])
   end
 end
 
@@ -379,11 +392,11 @@ end
 
 -- Starts a task for a call that came alone, and runs the tasks; returns what `run` does.
 local function call_and_run(path, fn, args, call)
-  local at_once = first > last and not paused[1]
-  local task = start(path, nil, fn, args, call, at_once)
-  if not at_once then
+  if first <= last or paused[1] then
+    start(path, fn, args, call)
     return run()
   end
+  local task = new_task(path, nil, fn, args, call)
   local more = run_alone(task)
   if task.state ~= "done" then -- most are, and adding a key is expensive
     calls[call] = task
@@ -395,10 +408,15 @@ return {
   abort = abort,
   call_and_run = call_and_run,
   cancel = cancel,
+  cancel_here = cancel_here,
   current = function()
     return current
   end,
   enqueue = enqueue,
+  is_closing = function()
+    return closing
+  end,
+  new_task = new_task,
   pause = pause,
   perform = perform,
   reply = reply,

@@ -197,6 +197,25 @@ async def test_cancelling_runs_close_handlers_which_cannot_perform_effects(lua, 
     assert lines == ["closed", "no_effect_here"]
 
 
+async def test_cancelling_runs_close_handlers_which_cannot_start_tasks(lua, lines):
+    await lua("""
+        local function work()
+          local guard <close> = setmetatable({}, {__close = function()
+            local _, e = pcall(Task.all, {function() print("started") end})
+            print(e.code)
+          end})
+          Task.sleep(10)
+        end
+        local t = Task.spawn(work)
+        Task.sleep(0)
+        t:cancel()
+        Hook.before("tool.call", work)
+        pcall(Task.timeout, 0.01, function() add{a = 1} end)
+        Task.sleep(0.01)
+    """)
+    assert lines == ["no_effect_here"] * 2
+
+
 async def test_no_close_handler_hides_that_memory_ran_out_in_a_coroutine_inside(lua, lines):
     with pytest.raises(LimitExceeded, match="memory"):
         await lua("""
