@@ -9,7 +9,7 @@ from llmspell.bridge import Bridge, Bridges
 from llmspell.config import Project
 from llmspell.errors import PluginError
 from llmspell.hooks import Hook, Hooks
-from llmspell.importing import installed
+from llmspell.importing import installed, named_in
 from llmspell.middleware import Middleware, arrange
 from llmspell.middleware.function import MiddlewareFunction
 from llmspell.tools.loading import load_module
@@ -26,7 +26,8 @@ def all_tools(project: Project, given: Iterable[Tool | Any]) -> Tools:
     tools = Tools.with_builtin_tools().with_category_index()
     offered = _offered("llmspell.tools", Tool, "tool")
     for module in project.settings.tools.modules:
-        offered += load_module(module)
+        with named_in(str(project.file), "tools.modules"):
+            offered += load_module(module)
     offered += [_as_tool(entry) for entry in given]
     for tool in offered:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -96,6 +98,16 @@ def _import_file(path: Path) -> ModuleType:
     finally:
         sys.path.remove(str(path.parent))
     return module
+
+
+@contextmanager
+def named_in(source: str, key: str) -> Iterator[None]:
+    """Add to a PluginError where the settings name what cannot be loaded: the file and the key."""
+    try:
+        yield
+    except PluginError as error:
+        error.message = f"{source}: {key}: {error.message}"
+        raise
 
 
 class Offer(NamedTuple):

@@ -11,7 +11,7 @@ from llmspell.factory import construct
 from llmspell.hooks.effect_hook import EffectHook
 from llmspell.hooks.hook import Hook
 from llmspell.hooks.points import parse_point
-from llmspell.importing import load_object
+from llmspell.importing import load_object, named_in
 from llmspell.shipped import reference
 
 
@@ -29,7 +29,8 @@ def configured(settings: Iterable[HookSettings], source: str) -> list[Hook]:
 def _make(entry: HookSettings, source: str) -> Hook:
     found = reference("hooks", entry.name, entry.module, source)
     place = f"hooks.{entry.name or entry.module}"
-    hook_class = load_object(found, what="a hook")
+    with named_in(source, place):
+        hook_class = load_object(found, what="a hook")
     if not (isinstance(hook_class, type) and issubclass(hook_class, Hook)):
         raise ConfigError(source, [f"{place}: {found} is not a subclass of Hook"])
     hook: Hook = construct(hook_class, entry.settings, place=f"{place}.settings", source=source)

@@ -10,7 +10,7 @@ from llmspell.config import MiddlewareSettings
 from llmspell.effect_patterns import SettingsPlace
 from llmspell.errors import ConfigError
 from llmspell.factory import construct
-from llmspell.importing import load_object
+from llmspell.importing import load_object, named_in
 from llmspell.middleware import Middleware, as_middleware
 from llmspell.shipped import reference
 
@@ -28,16 +28,17 @@ def configured(settings: Iterable[MiddlewareSettings], source: str) -> list[Midd
 
 def _make(entry: MiddlewareSettings, source: str) -> Middleware:
     found = reference("middleware", entry.name, entry.module, source)
-    loaded = load_object(found, what="middleware")
+    place = f"middleware.{entry.name or entry.module}"
+    with named_in(source, place):
+        loaded = load_object(found, what="middleware")
     middleware = as_middleware(_object(loaded, entry, source))
     if entry.effects and not hasattr(middleware, "effects"):
         problem = f"middleware.{middleware.name}.effects: it applies to all effects"
         raise ConfigError(source, [problem])
-    key = f"middleware.{entry.name or entry.module}" + (".effects" if entry.effects else "")
     changes = {
         "name": entry.name,
         "effects": entry.effects,
-        "place": SettingsPlace(source, key),
+        "place": SettingsPlace(source, f"{place}.effects" if entry.effects else place),
     }
     if entry.before or entry.after:
         changes |= {"before": entry.before, "after": entry.after}

@@ -262,6 +262,24 @@ def test_tools_that_cannot_be_loaded(llmspell, write, project, text, error, comm
     assert done.err.startswith(error.format(file=project / "t.py"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ('[tools]\nmodules = ["t.py"]', "tools.modules: no file {folder}/t.py"),
+        ('[[hooks]]\nmodule = "nowhere:f"', "hooks.nowhere:f: cannot load a hook from nowhere: "),
+        (
+            '[[middleware]]\nname = "mine"\nmodule = "nowhere:f"',
+            "middleware.mine: cannot load middleware from nowhere: ",
+        ),
+    ],
+)
+def test_what_settings_name_and_cannot_be_loaded(llmspell, write, project, settings, problem):
+    file = write("llmspell.toml", settings)
+    done = llmspell("exec", "return 1")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {file}: {problem.format(folder=project)}")
+
+
 @pytest.mark.parametrize("name", ["t.lua", ".", "lib/t"])
 def test_tools_in_what_is_no_python(llmspell, write, name):
     write("t.lua", "return 1")
