@@ -154,6 +154,8 @@ def _too_deep() -> NotPlain:
 
 
 def _encode_key(key: Value) -> bytes:
+    if isinstance(key, str):  # the cache finds instances of subclasses too
+        return _encode_text(str.__str__(key))
     if type(key) in _KEYS and key == key:  # noqa: PLR0124 - NaN
         return _ATOMS[type(key)](key)
     raise NotPlain(f"a table cannot have the key {key!r}")

@@ -101,6 +101,11 @@ def test_anything_else_is_refused(value):
         encode(value)
 
 
+def test_the_key_of_a_table_may_be_of_a_subclass_of_str():
+    key = type("Text", (str,), {})("not a key so far")
+    assert encode({key: 1}) == encode({str(key): 1}) == encode({key: 1})
+
+
 @pytest.mark.parametrize("make", [lambda v: [v], lambda v: {"k": v}])
 def test_depth_has_a_limit_that_decoding_shares(make):
     deepest = nested(MAX_DEPTH, make)

@@ -59,6 +59,24 @@ def test_a_new_state_is_small():
     assert new_vm().memory_used < 85_000
 
 
+def test_hiding_that_memory_ran_out_gives_no_more_of_it():
+    vm = new_vm(memory=4 << 20)
+    source = b"""
+        local hiding = setmetatable({}, {__close = function(_, e) error("hid: " .. e, 0) end})
+        local hidden = {}
+        for i = 1, 3 do
+          hidden[i] = select(2, pcall(function()
+            local _ <close> = hiding
+            local hoard = {}
+            for j = 1, 1e9 do hoard[j] = {j} end
+          end))
+        end
+        return hidden"""
+    _, told = tell(vm, messages.main("@spell.lua", source, {}, []))
+    assert told == [("returned", ["hid: not enough memory"] * 3)]
+    assert vm.memory_used < 4 << 20
+
+
 def test_a_spell_that_waits_is_small():
     vm = new_vm()
     _, told = tell(vm, messages.main("@spell.lua", b"Task.sleep(1)", {}, []))
