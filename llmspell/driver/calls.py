@@ -14,20 +14,20 @@ class Call:
 
     Attributes:
         outcome: The function's result in a 1-tuple, or the error it failed with; None until then.
+        waiting: What is to be woken then, if somebody has to wait.
     """
 
     # Defaults of the class, as a constructor would take long.
     outcome: tuple[Value] | EffectError | None = None
-    _waiting: asyncio.Future[None] | None = None
+    waiting: asyncio.Future[None] | None = None
 
-    def settle(self, outcome: tuple[Value] | EffectError) -> None:
-        self.outcome = outcome
-        if self._waiting and not self._waiting.done():
-            self._waiting.set_result(None)
+    def wake(self) -> None:
+        if self.waiting and not self.waiting.done():
+            self.waiting.set_result(None)
 
     async def settled(self) -> None:
-        self._waiting = asyncio.get_running_loop().create_future()
-        await self._waiting
+        self.waiting = asyncio.get_running_loop().create_future()
+        await self.waiting
 
     def result(self) -> Value:
         """Return the result. Raises EffectError if the function failed."""
@@ -73,14 +73,17 @@ class Calls:
     def settle(self, number: int, outcome: tuple[Value] | EffectError) -> None:
         """Note the outcome of a call, unless nobody waits for it any more."""
         if call := self._open.get(number) or self._unclaimed.get(number):
-            call.settle(outcome)
+            call.outcome = outcome
+            if call.waiting:
+                call.wake()
 
     def refuse(self) -> None:
         """Fail the calls in progress; later ones are to be refused too."""
         self.refused = True
         for call in self._open.values():
             if call.outcome is None:
-                call.settle(refusal())
+                call.outcome = refusal()
+                call.wake()
 
 
 def refusal() -> EffectError:

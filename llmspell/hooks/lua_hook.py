@@ -31,20 +31,15 @@ class LuaHook(SpellHook):
         self._function, self._run = function, run
 
     async def __call__(self, call: HookCall) -> HookResult:
+        effect = call.effect
+        seen = [call.phase, effect.name, call.path, effect.args]  # `host.hook` makes a table of it
+        if call.error is not None:
+            seen.append(call.error.as_table())
+        elif call.result is not None:
+            seen.append(call.result)
         # The run is the hook's: the effect may be one of a child run.
-        answer = await self._run.call(self._function, _seen(call), call.effect.path_of_call())
+        answer = await self._run.call(self._function, seen, effect.path_of_call())
         return None if answer is None else _result(answer)
-
-
-def _seen(call: HookCall) -> list[Value]:
-    """Return what `host.hook` makes a table of: phase, effect, path, arguments; result or error."""
-    effect = call.effect
-    seen = [call.phase, effect.name, call.path, effect.args]
-    if call.error is not None:
-        seen.append(call.error.as_table())
-    elif call.result is not None:
-        seen.append(call.result)
-    return seen
 
 
 def _result(answer: Value) -> HookResult:
