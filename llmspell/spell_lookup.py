@@ -80,6 +80,9 @@ def parts_of(path: Path, project: Project) -> dict[str, Any]:
         hint = "rename it, or the folder that it is in"
         raise SpellNotFound(f"cannot read {shown}: its name is not UTF-8", hint=hint) from error
     try:
+        if file.is_fifo():  # nobody may write to it; a shell's <(…) has a writer, but no name
+            hint = f"read it with: llmspell run - < {_display(path)}"
+            raise SpellNotFound(f"{_display(path)} is a named pipe, not a file", hint=hint)
         settings = path.with_name("spell.toml")
         with (file if file.exists() else path).open("rb") as opened:  # a pipe resolves to no file
             source = read_source(opened, _display(path))

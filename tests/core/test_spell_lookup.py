@@ -96,6 +96,15 @@ def test_a_pipe_is_no_spell_of_the_project(project):
     assert "waits" not in names
 
 
+@pytest.mark.parametrize("file", ["waits.lua", "waits/main.lua"])
+def test_nobody_waits_for_a_named_pipe(project, file):
+    (project / "waits").mkdir()
+    os.mkfifo(project / file)
+    with pytest.raises(SpellNotFound, match=f"{file} is a named pipe") as caught:
+        find_spell(file)
+    assert caught.value.hint == f"read it with: llmspell run - < {file}"
+
+
 def test_a_file_that_cannot_be_read(project):
     with pytest.raises(SpellNotFound, match="gone"):
         read_spell(project / "gone.lua")
