@@ -18,7 +18,7 @@ def decode_json(text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError("nested too deeply") from error
 
 
 def _most_values(text: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmspell.errors import ConfigError
+from llmspell.toml_parsing import parse_toml
 from llmspell.values import is_encodable, lone_surrogate_in
 
 _SPECIFICATIONS = {
@@ -30,7 +31,8 @@ def read_table(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(str(file), [f"cannot be read: {error.strerror}"]) from error
     except (ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())
+        said = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        problem = " ".join(said.split())
         hint = f"the format is {form}: {_SPECIFICATIONS[form]}"
         raise ConfigError(str(file), [problem], hint=hint) from error
     if table is None:
@@ -45,9 +47,7 @@ def _text(file: Path) -> str:
 
 
 def _toml(file: Path) -> Any:
-    import tomllib
-
-    return tomllib.loads(_text(file))
+    return parse_toml(_text(file))
 
 
 def _json(file: Path) -> Any:

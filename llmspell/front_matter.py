@@ -12,6 +12,7 @@ from llmspell.frozen import Frozen
 from llmspell.limits import read_limits, units
 from llmspell.parameters import TYPES, Parameter, read_parameter, type_of
 from llmspell.permissions import KINDS, problems_in
+from llmspell.toml_parsing import parse_toml
 
 _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
 _NEARLY = re.compile(rb"^-{2,}[ \t]*///[ \t]*spell[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
@@ -94,17 +95,16 @@ def read_comment(source: bytes, file: str) -> FrontMatter:
 
 def read_toml(text: bytes, file: str) -> FrontMatter:
     """Read the front matter in a TOML file. Raises ConfigError with every problem."""
-    import tomllib
-
     try:
-        return _checked(tomllib.loads(text.decode()), file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        table = parse_toml(text.decode())
+    except ValueError as error:
         refused = ConfigError(
             file, [f"front matter: {error}"], hint="the format is TOML: https://toml.io"
         )
         if line := re.search(r"at line (\d+)", str(error)):
             refused.where = f"{file}:{line[1]}"
         raise refused from error
+    return _checked(table, file)
 
 
 def _checked(table: dict[str, Any], file: str) -> FrontMatter:

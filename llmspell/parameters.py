@@ -35,7 +35,7 @@ class Parameter(Frozen):
         try:
             value: Any = _read(given, self.type) if isinstance(given, str) else plain(given)
         except NotPlain as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"cannot be used: {error}") from error
         accepted = TYPES[self.type]
         if type(value) not in accepted:
             article = "an" if self.type == "integer" else "a"

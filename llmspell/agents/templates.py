@@ -8,6 +8,7 @@ from pathlib import Path
 from llmspell.errors import InvalidArguments, UnknownEffect
 from llmspell.frozen import Frozen
 from llmspell.suggestions import similar
+from llmspell.toml_parsing import parse_toml
 from llmspell.values import NotPlain, Value, plain
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -39,11 +40,9 @@ class Template(Frozen):
         Raises:
             InvalidArguments: The file cannot be read or is malformed.
         """
-        import tomllib
-
         try:
-            options: dict[str, Value] = plain(tomllib.loads(self.source.decode()))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, NotPlain) as error:
+            options: dict[str, Value] = plain(parse_toml(self.source.decode()))
+        except (OSError, ValueError, NotPlain) as error:
             raise InvalidArguments(self.shown, [str(error)]) from error
         return options
 

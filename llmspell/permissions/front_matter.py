@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from llmspell.front_matter import block_of
+from llmspell.toml_parsing import parse_toml
 
 Asked = dict[str, list[str]]
 """Targets by kind, as written in the file."""
@@ -158,9 +159,7 @@ def _parts(lines: list[str]) -> Iterator[_Part]:
 
 
 def _parse(lines: list[str]) -> dict[str, Any]:
-    import tomllib
-
-    return tomllib.loads("\n".join(lines))
+    return parse_toml("\n".join(lines))
 
 
 def _parsed(lines: list[str]) -> dict[str, Any] | None:

@@ -303,7 +303,9 @@ def test_settings_are_the_same_in_each_form(write, tmp_path, name):
         ("llmspell.json", '{"a": ', "line 1"),
         ("llmspell.json", "[]", "does not contain a table of settings"),
         ("llmspell.json", '{"modle": "a/b"}', "modle is not a setting"),
-        ("llmspell.json", "[" * 100_000, "llmspell.json"),
+        ("llmspell.json", "[" * 100_000, "nested too deeply"),
+        ("llmspell.yaml", "[" * 2000, "nested too deeply"),
+        ("llmspell.toml", "\na = " + "[" * 2000, "nested too deeply (at line 2)"),
         ("llmspell.json", '{"limits": {"time": 1, "time": 2}}', "the key 'time' occurs twice"),
         (
             "llmspell.yaml",

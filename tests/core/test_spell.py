@@ -130,7 +130,12 @@ def test_lines_count_as_in_the_file(start):
     ("front", "said"),
     [
         ("descripton = 'x'", "'descripton'"),
-        ("name = " + "[" * 5000, "recursion"),
+        ("name = " + "[" * 5000, "nested too deeply (at line 2)"),
+        ("name = " + "[" * 100 + "]" * 100, "name must be a string"),
+        (
+            "[params]\na = { type = 'list', default = " + "[" * 100 + "]" * 100 + "}",
+            "params.a: its default cannot be used: the value is nested too deeply",
+        ),
         ("description = 5", "description must be a string"),
         ("name = ['a']", "name must be a string"),
         ("params = 3", "params must be a table"),
@@ -175,10 +180,11 @@ def test_every_wrong_key_is_named():
 
 
 def test_toml_errors_have_the_line_of_the_file():
-    with pytest.raises(ConfigError, match="line 4"):
-        parse_spell(
-            b"-- one\n--- /// spell\n--- a = 1\n--- b ==\n--- ///\n", name="d", file="d.lua"
-        )
+    for wrong in (b"b ==", b"b = " + b"[" * 5000):
+        source = b"-- one\n--- /// spell\n--- a = 1\n--- " + wrong + b"\n--- ///\n"
+        with pytest.raises(ConfigError, match="line 4") as caught:
+            parse_spell(source, name="d", file="d.lua")
+        assert caught.value.where == "d.lua:4"
 
 
 @pytest.mark.parametrize("rest", [b"", b"--- name = 'x'\nreturn 1\n"])

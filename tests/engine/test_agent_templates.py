@@ -92,6 +92,7 @@ async def test_an_agent_of_a_lua_file(script, folder):
         ("a.lua", "return {model = 'gpt'}", "agents/a.lua: Agent.create: model: 'gpt' does not"),
         ("a.lua", "return {max_steps = 0}", "agents/a.lua: Agent.create: max_steps: must be"),
         ("a.toml", "x = ", "agents/a.toml"),
+        ("a.toml", "x = " + "[" * 2000, "agents/a.toml: nested too deeply (at line 1)"),
         ("a.toml", "seed = 2020-01-01", "agents/a.toml"),
         ("a.lua", "return 5", "agents/a.lua: it must return a table"),
         ("a.lua", "return {", "agents/a.lua:1"),
