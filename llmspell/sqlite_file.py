@@ -15,6 +15,7 @@ from llmspell.frozen import Frozen
 E = TypeVar("E", bound=LlmspellError)
 
 BUSY_SECONDS = 10.0
+LONGEST_PATH = 504  # bytes; SQLite allows 512, with the 8 that it adds for files beside this one
 
 _RETRY = "try again when the other process has finished writing"
 _SPACE = "free some space and try again"
@@ -41,7 +42,7 @@ class Schema(Frozen, Generic[E]):
 
     def failure(self, error: sqlite3.Error, path: str) -> E:
         """Translate a SQLite error into one that explains it to the user."""
-        meaning, hint = self._meaning(kind_of(error)) or (str(error), None)
+        meaning, hint = self._meaning(kind_of(error), path) or (str(error), None)
         name = getattr(error, "sqlite_errorname", str(error))
         return self.error(
             f"{self.what} in {path} cannot be used: {meaning}",
@@ -49,7 +50,10 @@ class Schema(Frozen, Generic[E]):
             details={"path": path, "sqlite": name},
         )
 
-    def _meaning(self, kind: int) -> tuple[str, str] | None:
+    def _meaning(self, kind: int, path: str) -> tuple[str, str] | None:
+        if kind == sqlite3.SQLITE_CANTOPEN and _is_too_long(path):
+            meaning = f"its path is longer than SQLite's limit of {LONGEST_PATH} bytes"
+            return meaning, f"use a folder with a shorter path, or {self.without}"
         meanings = {
             sqlite3.SQLITE_BUSY: ("another process has locked it", _RETRY),
             sqlite3.SQLITE_LOCKED: ("another process has locked it", _RETRY),
@@ -80,6 +84,10 @@ class Schema(Frozen, Generic[E]):
 
     def refusal(self, message: str, hint: str, path: str, **details: Any) -> E:
         return self.error(message, hint=hint, details={"path": path, **details})
+
+
+def _is_too_long(path: str) -> bool:
+    return len(os.fsencode(os.path.realpath(path))) > LONGEST_PATH
 
 
 def connect(path: str, schema: Schema[Any], synchronous: str, **options: Any) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ import pytest
 
 import llmspell
 from llmspell.errors import StateError
+from llmspell.sqlite_file import LONGEST_PATH
 from llmspell.state import SqliteStore
 from llmspell.state.database import APPLICATION_ID, connect
 from llmspell.state.worker import WAITING, Worker
@@ -250,6 +251,20 @@ async def test_a_folder_in_the_files_place(tmp_path):
     store = SqliteStore(tmp_path)
     with pytest.raises(StateError, match="cannot be opened"):
         await store.get("", "key")
+    await store.close()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_path_that_is_too_long_for_sqlite(tmp_path, more):
+    folder = tmp_path.resolve() / "/".join(["x" * 99] * 3)
+    file = folder / ("y" * (LONGEST_PATH + more - len(os.fsencode(folder)) - 1))
+    store = SqliteStore(file)
+    if more:
+        with pytest.raises(StateError, match="is longer than SQLite's limit") as caught:
+            await store.set("", "key", 1)
+        assert caught.value.hint.startswith("use a folder with a shorter path, or run with")
+    else:
+        await store.set("", "key", 1)
     await store.close()
 
 
