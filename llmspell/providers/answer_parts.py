@@ -14,20 +14,26 @@ if TYPE_CHECKING:
     from llmspell.providers.messages import ModelRequest
 
 
+NAMELESS = "no-name"  # servers accept it in the conversation, and no tool can be called that
+
+
 def tool_call(
     id: Any,  # noqa: A002 - the natural name
-    name: str,
+    name: Any,
     arguments: Any,
     request: ModelRequest,
     before: Sequence[Block],
 ) -> ToolCall:
     """Build the `ToolCall` for a call in an answer; `before` are the answer's preceding blocks.
 
-    A missing id, or one that an earlier call already has, is replaced.
+    A missing id, or one that an earlier call already has, is replaced. So is a missing name, with
+    one that no tool has, so that the model is told.
     """
     earlier = [block.id for block in before if isinstance(block, ToolCall)]
     if not id or not isinstance(id, str) or id in earlier:
         id = _made_up_id(request, len(earlier))  # noqa: A001
+    if not name or not isinstance(name, str):
+        name = NAMELESS
     return ToolCall(id, name, *_arguments(arguments))
 
 

@@ -85,10 +85,7 @@ def _blocks(
         return [Reasoning(endpoint.name, data=block)]
     if kind != "tool_use":
         return [Extra(endpoint.name, block)]
-    name = block.get("name")
-    if not isinstance(name, str) or not name:
-        raise malformed_answer(endpoint, "the answer holds a tool call without a name")
-    call = tool_call(block.get("id"), name, block.get("input"), request, before)
+    call = tool_call(block.get("id"), block.get("name"), block.get("input"), request, before)
     return [*_fields(block, ("id", "input", "name", "type"), endpoint), call]
 
 

@@ -116,10 +116,8 @@ def _blocks(
             return [*fields, Text(text)]
         return [Extra(endpoint.name, part)] if beside else []
     if isinstance(call := part.get("functionCall"), dict):
-        name = call.get("name")
-        if not isinstance(name, str) or not name:
-            raise malformed_answer(endpoint, "the answer holds a function call without a name")
-        return [*fields, tool_call(call.get("id"), name, call.get("args"), request, before)]
+        name, args = call.get("name"), call.get("args")
+        return [*fields, tool_call(call.get("id"), name, args, request, before)]
     media = _media(part.get("inlineData"))
     return [*fields, media] if media is not None else [Extra(endpoint.name, part)]
 

@@ -135,15 +135,13 @@ def _texts_joined(blocks: list[Block]) -> list[Block]:
 
 def _tool_calls(calls: Any, request: ModelRequest, endpoint: Endpoint) -> list[ToolCall]:
     parsed: list[ToolCall] = []
-    for call in calls if isinstance(calls, list) else [calls]:
-        function = call.get("function") if isinstance(call, dict) else None
-        function = function if isinstance(function, dict) else {}
-        name = function.get("name")
-        if not name or not isinstance(name, str):
-            raise malformed_answer(
-                endpoint, "the answer holds a tool call without a function's name"
-            )
-        parsed.append(tool_call(call.get("id"), name, function.get("arguments"), request, parsed))
+    for item in calls if isinstance(calls, list) else [calls]:
+        call = item if isinstance(item, dict) else {}
+        function = call.get("function")
+        if not isinstance(function, dict):
+            raise malformed_answer(endpoint, "the answer holds a tool call without a function")
+        name, arguments = function.get("name"), function.get("arguments")
+        parsed.append(tool_call(call.get("id"), name, arguments, request, parsed))
     return parsed
 
 

@@ -73,12 +73,8 @@ def _blocks(
     if kind == "message":
         return _message(item, endpoint.name)
     if kind == "function_call":
-        name = item.get("name")
-        if not isinstance(name, str):
-            raise malformed_answer(
-                endpoint, "the answer holds a tool call without a function's name"
-            )
-        call = tool_call(item.get("call_id"), name, item.get("arguments"), request, before)
+        name, arguments = item.get("name"), item.get("arguments")
+        call = tool_call(item.get("call_id"), name, arguments, request, before)
         return [*_about(item, _OF_CALLS, endpoint.name), call]
     if kind == "reasoning":
         return [Reasoning(endpoint.name, _thought(item), item)]

@@ -59,6 +59,31 @@ async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
     assert "And in short?" in third
 
 
+async def test_a_call_without_a_name_fails_as_that_of_an_unknown_tool(kind, new_runtime, tmp_path):
+    nameless = ToolCall("t0", "", {"city": "Oslo"})
+    async with FakeServer([nameless, CALLS[:1], "4 degrees."] * 2) as server:
+        own = ProviderSettings(base_url=server.url + version(kind), kind=kind)
+        settings = Settings(providers={"mock": own}, model="mock/m")
+        async with new_runtime(project=Project(tmp_path, settings)) as runtime:
+            results = await runtime.execute("""
+                Tool.define{name = "weather", params = {city = "string"}, run = function(args)
+                    return "4 degrees in " .. args.city
+                end}
+                local agent = Agent.create{tools = {"weather"}}
+                local stream = agent:stream("Oslo?")
+                for _ in stream do end
+                return {select(2, agent:prompt("Oslo?")), stream:response()}
+            """)
+    for answer in results:
+        first, second = answer["tool_calls"]
+        assert answer["text"] == "4 degrees."
+        assert (first["error"], second["result"]) == (
+            "no tool named 'no-name'",
+            "4 degrees in Oslo",
+        )
+    assert all(b"no-name" in server.requests[n].body for n in (1, 4))  # as servers want a name
+
+
 async def test_a_refusal_is_streamed_too(kind, new_runtime, tmp_path):
     async with FakeServer([Answer(Refusal("I will not."))]) as server:
         own = ProviderSettings(base_url=server.url + version(kind), kind=kind)

@@ -287,7 +287,6 @@ async def test_the_counts_at_the_end_stand_for_all_before():
         (events(START, begin(0, type="text", text="x")), "was cut off"),
         (events({"type": "ping"}), "was cut off"),
         (events(STOP), "was cut off"),
-        (events(START, begin(0, type="tool_use", id="t"), end(), STOP), "without a name"),
     ],
 )
 async def test_what_is_no_stream_of_an_answer(said, problem):
@@ -307,7 +306,6 @@ async def test_an_answer_with_nothing_in_it():
         ({}, "the answer has no content"),
         ({"content": "Hello."}, "the answer has no content"),
         ({"content": ["Hello."]}, "a block that is not an object"),
-        ({"content": [{"type": "tool_use"}]}, "without a name"),
     ],
 )
 async def test_what_is_no_answer(data, problem):

@@ -257,7 +257,6 @@ async def test_what_is_no_stream_of_an_answer(said, problem):
         ({"candidates": ["Hello."]}, "the answer has no candidates"),
         ({"promptFeedback": {}}, "the answer has no candidates"),
         ({"candidates": [{"content": {"parts": "Hello."}}]}, "not a list of objects"),
-        (candidate({"functionCall": {}}), "a function call without a name"),
         (
             {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "finishMessage": "x("}]},
             r"answer cannot be read \(MALFORMED_FUNCTION_CALL\)",

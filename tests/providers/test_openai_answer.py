@@ -4,7 +4,7 @@ import httpx2
 import openai
 import pytest
 
-from llmspell.errors import ProviderError
+from llmspell.errors import InvalidArguments, ProviderError
 from llmspell.providers.deserialization import response_from_plain
 from llmspell.providers.endpoints import Endpoint
 from llmspell.providers.messages import (
@@ -19,6 +19,7 @@ from llmspell.providers.messages import (
 )
 from llmspell.providers.openai_answer import response_from
 from llmspell.providers.openai_body import request_body
+from llmspell.tools.tool import check_tool_name
 
 ENDPOINT = Endpoint("test", "http://localhost/v1")
 REQUEST = ModelRequest("test/gpt", (Message.of("user", "hi"),))
@@ -254,6 +255,14 @@ def test_a_refusal_is_no_text(completion):
     assert message.content == (Refusal("No."),)
 
 
+@pytest.mark.parametrize("name", [None, "", 5, []])
+def test_a_missing_name_is_replaced_by_one_that_no_tool_has(name, completion):
+    (call,) = read(completion(called(function(name, "{}")))).message.tool_calls
+    assert call == ToolCall("call_1", "no-name")
+    with pytest.raises(InvalidArguments, match="no-name"):
+        check_tool_name(call.name)
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
@@ -262,8 +271,8 @@ def test_a_refusal_is_no_text(completion):
         ({"choices": None}, "the answer has no choices"),
         ({"choices": ["hi"]}, "the answer has no choices"),
         ({"choices": [{}]}, "the answer's choice has no message"),
-        ({"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}, "without a function's name"),
-        ({"choices": [{"message": {"tool_calls": "now"}}]}, "without a function's name"),
+        ({"choices": [{"message": {"tool_calls": [{"id": "a"}]}}]}, "without a function"),
+        ({"choices": [{"message": {"tool_calls": "now"}}]}, "without a function"),
     ],
 )
 def test_what_is_no_answer(data, problem):

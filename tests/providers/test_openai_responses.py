@@ -563,7 +563,6 @@ def test_calls_without_ids_or_with_doubled_ones_can_be_answered():
         ({}, "the answer has no output", True),
         ({"output": "hi"}, "the answer has no output", True),
         ({"output": ["hi"]}, "holds something that is not an item", True),
-        (answered(call(None, "{}")), "without a function's name", True),
         (answered(status="queued"), "the answer is queued", False),
         (answered(error={"code": "server_error", "message": "oops"}), "oops", True),
         (answered(error={"code": "rate_limit_exceeded", "message": "slow"}), "slow", True),

@@ -398,10 +398,6 @@ async def test_other_choices_are_left_aside(hear):
             [{"choices": [{"delta": {"content": ""}, "error": {"code": 502, "message": "gone"}}]}],
             r"gone \(HTTP 502\)",
         ),
-        (
-            [chunk({"tool_calls": [{"id": "a", "function": {"arguments": "{}"}}]}, "stop")],
-            "a tool call without a function's name",
-        ),
     ],
 )
 async def test_streams_that_break(chunks, problem, hear):
