@@ -214,13 +214,13 @@ class Driver:
                 self._arguments.hold(task, args)
             result = self._perform(name, args, path)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
-            self._inbox.append(self._replies.refusal(task, name, functions, error))
+            self._inbox.append(self._replies.refusal(task, (name, args), functions, error))
             self.answered(task)
         else:
             if type(result) is CoroutineType or hasattr(result, "__await__"):
-                self._effects.add(task, name, functions, result)
+                self._effects.add(task, (name, args), functions, result)
             else:
-                self._inbox.append(self._replies.reply(task, name, functions, result))
+                self._inbox.append(self._replies.reply(task, (name, args), functions, result))
                 self.answered(task)
 
     def cancelled(self, task: int) -> None:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from llmspell.concurrency import is_cancelled, new_task
-from llmspell.driver.replies import Replies
+from llmspell.driver.replies import Asked, Replies
 from llmspell.lua.codec import MalformedMessage
 from llmspell.values import LuaFunction, Value
 
@@ -20,8 +20,8 @@ ENDS_LOOP = (KeyboardInterrupt, SystemExit)
 _TASK = 1024  # bytes of Lua memory that a task needs at least
 SLICE = 0.01  # seconds a spell may occupy the event loop, effect after effect
 
-_Pending = tuple[int, str, Sequence[LuaFunction], Coroutine[Any, Any, Value]]
-"""An effect to await: the waiting task, its name, functions in its arguments, its coroutine."""
+_Pending = tuple[int, Asked, Sequence[LuaFunction], Coroutine[Any, Any, Value]]
+"""An effect to await: the waiting task, what it asked, functions in its arguments, its coroutine."""
 
 
 class Owner(Protocol):
@@ -97,7 +97,7 @@ class OutstandingEffects:
     def add(
         self,
         task: int,
-        name: str,
+        asked: Asked,
         functions: Sequence[LuaFunction],
         result: Coroutine[Any, Any, Value],
     ) -> None:
@@ -111,7 +111,7 @@ class OutstandingEffects:
             if problem:
                 result.close()
                 raise MalformedMessage(problem)
-        self.begun[task] = task, name, functions, result
+        self.begun[task] = task, asked, functions, result
 
     def _problem_with(self, task: int) -> str | None:
         """Return why an intact kernel would not let a task request an effect now, if so."""
@@ -168,15 +168,15 @@ class OutstandingEffects:
     async def _serve_inline(self) -> None:
         owner, replies, until = self._owner, self._replies, monotonic() + SLICE
         while (pending := self.inline) and not self._closed:
-            task, name, functions, result = pending
+            task, asked, functions, result = pending
             self._serving = True
             try:
                 if owner.resumed > until:  # else effects that never suspend starve the loop
                     await asyncio.sleep(0)
                     until = monotonic() + SLICE
-                reply = replies.reply(task, name, functions, await result)
+                reply = replies.reply(task, asked, functions, await result)
             except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
-                reply = replies.refusal(task, name, functions, error)
+                reply = replies.refusal(task, asked, functions, error)
             except asyncio.CancelledError as error:
                 result.close()  # it may not have started
                 if self.inline is not pending:
@@ -185,7 +185,7 @@ class OutstandingEffects:
                     continue  # the effect was abandoned, not the run
                 if is_cancelled() or owner.is_leaving():
                     raise
-                reply = replies.refusal(task, name, functions, error)
+                reply = replies.refusal(task, asked, functions, error)
             if self.inline is pending:
                 self.inline, self._serving = None, False
                 owner.resume(task, reply)
@@ -217,15 +217,15 @@ class OutstandingEffects:
         return self.runner
 
     async def _serve(self, pending: _Pending) -> None:
-        task, name, functions, result = pending
+        task, asked, functions, result = pending
         try:
-            reply = self._replies.reply(task, name, functions, await result)
+            reply = self._replies.reply(task, asked, functions, await result)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
-            reply = self._replies.refusal(task, name, functions, error)
+            reply = self._replies.refusal(task, asked, functions, error)
         except asyncio.CancelledError as error:
             if is_cancelled() or self._owner.is_leaving():
                 raise
-            reply = self._replies.refusal(task, name, functions, error)
+            reply = self._replies.refusal(task, asked, functions, error)
         if self._tasks.pop(task, None):  # else it was cancelled and ignored that
             self._owner.answered(task)
             self._owner.deliver(reply)

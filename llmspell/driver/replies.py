@@ -12,8 +12,14 @@ from llmspell.errors import (
     ReplayError,
     RunSuspended,
 )
+from llmspell.journal.labels import label_of
 from llmspell.lua import messages
 from llmspell.values import LuaFunction, NotPlain, Value
+
+_LONGEST = 100  # characters
+
+Asked = tuple[str, Value]
+"""The name and the arguments of an effect."""
 
 
 class Replies:
@@ -26,24 +32,33 @@ class Replies:
     def __init__(self) -> None:
         self.fatal: LimitExceeded | ReplayError | RunSuspended | None = None
 
-    def reply(self, task: int, name: str, functions: Sequence[LuaFunction], result: Value) -> bytes:
+    def reply(
+        self, task: int, asked: Asked, functions: Sequence[LuaFunction], result: Value
+    ) -> bytes:
         """Return the reply with an effect's result, or the refusal of one that Lua cannot hold."""
         try:
             reply = messages.reply(task, result)
         except NotPlain as error:
-            return self.refusal(task, name, functions, InvalidResult(f"{name}: {error}"))
+            return self.refusal(task, asked, functions, InvalidResult(f"{_what(asked)}: {error}"))
         return reply + _releases(functions) if functions else reply
 
     def refusal(
-        self, task: int, name: str, functions: Sequence[LuaFunction], error: BaseException
+        self, task: int, asked: Asked, functions: Sequence[LuaFunction], error: BaseException
     ) -> bytes:
         """Return the reply to an effect that failed; the spell sees only errors of effects."""
-        failure = as_effect_error(name, error)
+        failure = as_effect_error(asked[0], error)
         if isinstance(failure, EffectError):
             return messages.refusal(task, failure.as_table()) + _releases(functions)
         self.fatal = failure
         limit = failure.limit if isinstance(failure, LimitExceeded) else "replay"
         return messages.kill(task, limit, failure.message)
+
+
+def _what(asked: Asked) -> str:
+    """Return the effect, and what it is about, such as "tool.call price"."""
+    name, args = asked
+    label = label_of(name, args) if isinstance(args, dict) else ""
+    return f"{name} {label[:_LONGEST]}".strip()
 
 
 def _releases(functions: Sequence[LuaFunction]) -> bytes:

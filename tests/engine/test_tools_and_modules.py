@@ -83,6 +83,18 @@ async def test_what_a_tool_cannot_return(lua):
     assert caught.value.cause.code == "invalid_result"
 
 
+async def test_a_tool_whose_result_is_too_large_is_named(lua):
+    @tool
+    def report() -> str:
+        """Returns far too much."""
+        return "x" * (1 << 26)
+
+    with pytest.raises(SpellRuntimeError, match=r"tool\.call report: the value is too large"):
+        await lua("local x = report{}", tools=[report])
+    with pytest.raises(SpellRuntimeError, match=r"tool\.call report: the value is too large"):
+        await lua("Task.all{function() report{} end, function() Task.sleep(9) end}", tools=[report])
+
+
 async def test_a_timeout_of_a_tool_names_it(lua):
     import anyio
 
