@@ -4,7 +4,7 @@
 local part = ...
 local guard, env = part("guard"), part("library").env
 local load, sub = load, string.sub
-local charge, check, protected = guard.charge, guard.check, guard.pcall
+local charge, check, pcall = guard.charge, guard.check, part("protection").pcall
 
 local PIECE <const> = 1024
 local PRICE <const> = 8 -- instructions per byte
@@ -25,7 +25,7 @@ end
 -- Returns a chunk's function, or nil and the error.
 local function compile(source, name, environment)
   -- Else the task's message handler would receive the compiler's "C stack overflow".
-  local _, f, problem = protected(load, pieces(source), name, "t", environment)
+  local _, f, problem = pcall(load, pieces(source), name, "t", environment)
   if not f then
     return nil, check(problem)
   end

@@ -4,10 +4,11 @@
 local part = ...
 local guard, parking = part("guard"), part("parking")
 local wrong_type, keep_frame = part("arguments").wrong_type, part("later").keep_frame
-local error, pcall, type, setmetatable = error, pcall, type, setmetatable
+local error, type, setmetatable = error, type, setmetatable
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
 local close, running, isyieldable = coroutine.close, coroutine.running, coroutine.isyieldable
 local watch, charge, check, fail = guard.watch, guard.charge, guard.check, guard.fail
+local pcall = part("protection").pcall
 local PARK, TASK, park, reserved = parking.PARK, parking.TASK, parking.park, parking.reserved
 
 -- A tag that distinguishes the end of a coroutine's function from a wait; both begin with PARK.
@@ -103,7 +104,7 @@ end
 -- Handles the end of a coroutine's function, which returned the results of pcall.
 local function finish(co, wrapped, ok, ...)
   if not ok then
-    local err = check((...))
+    local err = ...
     failures[co] = not wrapped and { err } or nil
     return refuse(wrapped, err)
   elseif wrapped then

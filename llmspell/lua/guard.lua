@@ -5,7 +5,7 @@
 local part = ...
 local config, growth = part("config"), part("growth")
 local grew, grew_by, sample = growth.grew, growth.grew_by, growth.sample
-local error, pcall, xpcall, type, match = error, pcall, xpcall, type, string.match
+local error, pcall, type, byte, match = error, pcall, type, string.byte, string.match
 local sethook, gethook, traceback = debug.sethook, debug.gethook, debug.traceback
 local setmetatable, memory, running = setmetatable, collectgarbage, coroutine.running
 local huge, max = math.huge, math.max
@@ -26,6 +26,7 @@ local now = config.clock and os.clock or os.time
 local UNSEEN <const> = config.clock and 5000 or 1000
 
 local LARGE <const> = 1 << 16 -- bytes of a string
+local QUESTION_MARK <const> = 63
 local OUT_OF_MEMORY <const>, OVERDUE <const> = "not enough memory", "time limit exceeded"
 local KILL = {}
 
@@ -157,7 +158,7 @@ end
 -- Removes the "?:", with a meaningless line or none, that Lua puts before errors raised in the kernel's
 -- code, such as "stack overflow".
 local function without_place(err)
-  return type(err) == "string" and match(err, "^%?:[-%d?]*: (.*)$") or err
+  return type(err) == "string" and byte(err) == QUESTION_MARK and match(err, "^%?:[-%d?]*: (.*)$") or err
 end
 
 -- Every error caught by a protected call of the kernel passes here before user code sees it; `here` if
@@ -172,29 +173,6 @@ local function check(err, here)
   end
   charge(PERIOD // 10)
   return without_place(err)
-end
-
-local function settle(ok, ...)
-  if ok then
-    return true, ...
-  end
-  return false, check((...))
-end
-
-local function guarded_pcall(f, ...)
-  return settle(pcall(f, ...))
-end
-
--- Returns a function that calls f like pcall, but with a message handler. The handler runs where the error
--- was raised, possibly inside a hook, where no other hook stops it, so it has to be trusted. The spell's
--- own xpcall calls its handler afterwards, see rarities.lua.
-local function protected(f, handler)
-  local function handle(err)
-    return limit and err or handler(without_place(err))
-  end
-  return function()
-    return settle(xpcall(f, handle))
-  end
 end
 
 -- Raises an error as if at the spell's own line.
@@ -235,9 +213,8 @@ guard = {
   end,
   look = look,
   noticed = noticed,
-  pcall = guarded_pcall,
-  protected = protected,
   refuel = refuel,
   watch = watch,
+  without_place = without_place,
 }
 return guard

@@ -21,6 +21,7 @@ from llmspell.frozen import Frozen
 EAGER = (
     "growth",
     "guard",
+    "protection",
     "parking",
     "later",
     "basics",

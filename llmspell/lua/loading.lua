@@ -1,7 +1,7 @@
 -- The spell's `load`: for text only.
 
 local part = ...
-local guard, text = part("guard"), part("arguments").text
+local pcall, text = part("protection").pcall, part("arguments").text
 local compile, env = part("compiling").compile, part("library").env
 local type, select, byte, find, concat = type, select, string.byte, string.find, table.concat
 
@@ -23,7 +23,7 @@ end
 local function spell_load(chunk, name, mode, ...)
   local source, env_given = chunk, select("#", ...) > 0
   if type(chunk) == "function" then
-    local ok, result = guard.pcall(read_all, chunk)
+    local ok, result = pcall(read_all, chunk)
     if not ok or not result then
       return nil, result or "reader function must return a string"
     end

@@ -5,7 +5,7 @@ local guard, arguments = part("guard"), part("arguments")
 local type, tostring, tonumber, rawget, pcall = type, tostring, tonumber, rawget, pcall
 local select, random, randomseed = select, math.random, math.randomseed
 local setmetatable, raw_metatable = setmetatable, debug.getmetatable
-local charge, fail, protected, find = guard.charge, guard.fail, guard.pcall, string.find
+local charge, fail, protected, find = guard.charge, guard.fail, part("protection").pcall, string.find
 local bad, wrong_type, settled = arguments.bad, arguments.wrong_type, arguments.settled
 
 -- Objects are numbered when first shown, so that replays show the same numbers.

@@ -1,7 +1,7 @@
 -- Failures of tasks: describing them, and reporting them to the host.
 
 local part = ...
-local guard, codec, tostring = part("guard"), part("codec"), part("basics").tostring
+local codec, protected, tostring = part("codec"), part("protection").pcall, part("basics").tostring
 local put, put_value, mark, forget = codec.put, codec.put_value, codec.mark, codec.forget
 local pcall, spack, traceback, close = pcall, string.pack, debug.traceback, coroutine.close
 local sub, min = string.sub, math.min
@@ -17,7 +17,7 @@ end
 -- Describes an error where it is raised: {value, text, where, traceback, hint}.
 local function describe(e)
   local stack = traceback("", 2)
-  local ok, text = guard.pcall(tostring, e)
+  local ok, text = protected(tostring, e)
   text = ok and shortened(text) or "(an error without a text)"
   return {
     value = e,

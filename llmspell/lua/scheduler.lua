@@ -75,7 +75,7 @@ local function body()
   return results
 end
 
-local attempt = guard.protected(body, describe)
+local attempt = part("protection").new_pcall(describe)
 
 -- A tag that marks a yield as the end of a task, as PARK marks a wait.
 local function DONE() end
@@ -86,7 +86,7 @@ local idle, idling = {}, 0
 
 local function work()
   while true do
-    yield(DONE, attempt())
+    yield(DONE, attempt(body))
   end
 end
 

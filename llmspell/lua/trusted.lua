@@ -1,8 +1,6 @@
 -- The globals of the Lua of bridges.
 
 local part = ...
-local guard = part("guard")
-
 return {
   string = string,
   table = table,
@@ -13,7 +11,7 @@ return {
   ipairs = ipairs,
   next = next,
   pairs = pairs,
-  pcall = guard.pcall,
+  pcall = part("protection").pcall,
   rawequal = rawequal,
   rawget = rawget,
   rawlen = rawlen,

@@ -31,7 +31,8 @@ local function part(name)
   return made[name]
 end
 
-local guard, parking = part("guard"), part("parking")
+local guard, parking, protected = part("guard"), part("parking"), part("protection").pcall
+local attempt = part("protection").new_pcall(part("basics").tostring)
 local env, tostring = part("library").env, part("basics").tostring
 local load_text = part("loading").load -- the spell may remove its globals
 env.load = load_text
@@ -58,7 +59,7 @@ env.format_date, env.time_of, env.explain = part("dates").format_date, part("dat
 local tasks, cancelled = {}, {}
 function env.spawn(f)
   tasks[#tasks + 1] = parking.create(function()
-    return guard.protected(f, tostring)()
+    return attempt(f)
   end)
   return tasks[#tasks]
 end
@@ -109,8 +110,8 @@ local function run(source, name)
     end
     return concat(shown, ", ")
   end
-  local ok, text = guard.pcall(function()
-    return collect(guard.pcall(f))
+  local ok, text = protected(function()
+    return collect(protected(f))
   end)
   return ok and text or "error: " .. tostring(text)
 end

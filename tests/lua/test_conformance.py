@@ -146,6 +146,24 @@ PROGRAMS = {
         pcall(function() local c <close> = closer("c") error("oops", 0) end)
         for i = 1, 2 do local d <close> = closer("d" .. i) if i == 2 then break end end
         return table.concat(log, " ")""",
+    "errors of close handlers": """
+        local function closer(f) return setmetatable({}, {__close = f}) end
+        local function fail(_, e) error("closing after " .. tostring(e), 0) end
+        local function down(n, f) if n == 0 then f() end return 1 + down(n - 1, f) end
+        local function overflow() return 1 + overflow() end
+        local function unwind(f)
+          return pcall(function() local a <close> = closer(fail) local b <close> = closer(fail) return f() end)
+        end
+        local mt = {__close = fail}
+        return P(unwind(function() return 1 end)), P(unwind(function() error("deep", 0) end)),
+          P(unwind(function() down(1000, function() error("deep", 0) end) end)),
+          P(unwind(function() down(10, function() unwind(overflow) error("deep", 0) end) end)),
+          P(pcall(function() local a <close> = closer(function() down(1000, fail) end) error("before", 0) end)),
+          P(pcall(function() local a <close> = closer(function() pcall(error) fail() end) error("before", 0) end)),
+          P(pcall(function() local a <close> = setmetatable({}, mt) mt.__close = nil error("before", 0) end)),
+          P(pcall(function() local a <close> = closer(function() error("closing", 0) end) overflow() end)),
+          P(pcall(coroutine.wrap(function() local a <close> = closer(fail) error("before", 0) end))),
+          P(coroutine.wrap(function() return unwind(function() coroutine.yield() error("before", 0) end) end)())""",
     "coroutines": """
         local co = coroutine.create(function(a, b)
           local c = coroutine.yield(a + b)
@@ -274,7 +292,7 @@ def lines(text):
 def test_agrees_with_plain_lua(name):
     source = SHOW.replace("%s", PROGRAMS[name])
     plain = new_state().execute(b"return load(..., '=spell.lua')()", source.encode())
-    guarded = BareState(seed=1).run(source)
+    guarded = BareState(seed=1).run(source, memory=128 << 20)
     assert guarded.kind == "value", guarded
     assert lines(guarded.raw[1:-1]) == lines(plain)
 

@@ -201,6 +201,40 @@ def test_no_user_code_sees_a_kill():
     assert outcome.printed == 0
 
 
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "pcall(victim)",
+        "xpcall(victim, function() return 'handled' end)",
+        "coroutine.resume(coroutine.create(victim))",
+        "pcall(coroutine.wrap(victim))",
+        "spawn(victim) while true do park() end",
+        "pcall(function() local x <close> = hiding coroutine.wrap(eat)() end)",
+        "pcall(function() local x <close> = hiding local y <close> = setmetatable({}, {__close = eat}) end)",
+        "pcall(function() local x <close> = hiding pcall(error, 'before') eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = error}) eat() end)",
+        "local mt = {__close = eat} pcall(function() local x <close> = setmetatable({}, mt) mt.__close = nil eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = function() return nil + 1 end}) eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = function() park() error('hid') end}) park() eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = function() pcall(error) error('hid') end}) eat() end)",
+        "local function both(x) if x then error('hid') end local x <close> = setmetatable({}, {__close = both}) eat() end pcall(both)",
+        "pcall(function() for _ in function() eat() end, nil, nil, hiding do end end)",
+        "load(function() local x <close> = hiding eat() end)",
+    ],
+)
+def test_a_close_handler_cannot_hide_that_memory_ran_out(attempt):
+    """By an error of its own, which Lua puts in the place of the one that says so."""
+    outcome = run(f"""
+        local hiding = setmetatable({{}}, {{__close = function() error("hid") end}})
+        local function eat() local hoard = {{}} for i = 1, 1e9 do hoard[i] = {{i}} end end
+        local function victim() local x <close> = hiding eat() end
+        {attempt}
+        print()""")
+    assert outcome.limit == "memory"
+    assert outcome.where == "spell.lua:3"
+    assert outcome.printed == 0
+
+
 def test_the_cpu_clock_counts_fractions_of_seconds():
     state = BareState(seed=1, clock=True)
     assert state.run("for i = 1, 1e6 do end return 1", seconds=0.5).text == "1"

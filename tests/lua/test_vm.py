@@ -64,11 +64,15 @@ def test_hiding_that_memory_ran_out_gives_no_more_of_it():
     source = b"""
         local hiding = setmetatable({}, {__close = function(_, e) error("hid: " .. e, 0) end})
         local hidden = {}
+        local function hoard()
+          local hoard = {}
+          for j = 1, 1e9 do hoard[j] = {j} end
+        end
         for i = 1, 3 do
           hidden[i] = select(2, pcall(function()
             local _ <close> = hiding
-            local hoard = {}
-            for j = 1, 1e9 do hoard[j] = {j} end
+            local _ <close> = setmetatable({}, {__close = hoard})
+            error("before")
           end))
         end
         return hidden"""
