@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from llmspell.agents.agent import Agent
 from llmspell.agents.answer import as_text
@@ -24,30 +23,22 @@ async def call_tools(
 ) -> tuple[list[ToolResult], list[Record]]:
     """Run calls; return the results, and a record of each: name, arguments, and result or error.
 
+    The name and the arguments are those with which the tool really ran.
+
     Results, records and events are in the order of the calls, however long each takes. Approvals
     are requested before any call starts.
     """
     batch = _Batch(calls, stream)
     if stream:
         await stream.wait_for_demand()
-    performed: list[Coroutine[Any, Any, Value] | EffectError] = []
-    try:
-        # Effects are created in order, so that their paths do not depend on timing.
-        for call in calls:
-            performed.append(await _start_call(effect, agent, call))  # noqa: PERF401 - see finally
-        work = [batch.one(n, each) for n, each in enumerate(performed)]
-        await gather(work, limit=agent.parallel)
-    finally:
-        for each in performed:
-            if not isinstance(each, EffectError):
-                each.close()  # it may not have started, because another one ended the run
+    # Effects are created in order, so that their paths do not depend on timing.
+    allowed = [await _allowed(effect, agent, call) for call in calls]
+    await gather([batch.one(n, each) for n, each in enumerate(allowed)], limit=agent.parallel)
     return batch.results, batch.records
 
 
-async def _start_call(
-    effect: Effect, agent: Agent, call: ToolCall
-) -> Coroutine[Any, Any, Value] | EffectError:
-    """Return the coroutine of a call, or the error if it is not allowed: an unknown tool, say."""
+async def _allowed(effect: Effect, agent: Agent, call: ToolCall) -> Effect | EffectError:
+    """Return the effect of a call, or the error if it is not allowed: an unknown tool, say."""
     if call.name not in agent.tool_names:
         return UnknownEffect("tool", call.name, similar(call.name, agent.tool_names))
     if call.problem is not None:
@@ -61,7 +52,7 @@ async def _start_call(
             args = await approve(effect, what, args)
         except EffectError as error:
             return error
-    return effect.perform("tool.call", name=call.name, args=args, agent=agent.id)
+    return effect.child("tool.call", {"name": call.name, "args": args, "agent": agent.id})
 
 
 class _Batch:
@@ -79,17 +70,17 @@ class _Batch:
     def results(self) -> list[ToolResult]:
         return [self._done[n] for n in range(len(self._calls))]
 
-    async def one(self, number: int, performed: Coroutine[Any, Any, Value] | EffectError) -> None:
-        """Await a call; an error becomes a result for the model.
+    async def one(self, number: int, allowed: Effect | EffectError) -> None:
+        """Perform a call; an error becomes a result for the model.
 
         Prompts that are nested too deeply end all of them: each of their models could call again,
         so that the requests would multiply at every level.
         """
         call, record = self._calls[number], self.records[number]
         try:
-            if isinstance(performed, EffectError):
-                raise performed
-            record["result"] = value = await performed
+            if isinstance(allowed, EffectError):
+                raise allowed
+            record["result"] = value = await _perform(allowed, record)
         except EffectError as error:
             if isinstance(error, AgentError) and "depth" in error.details:
                 raise
@@ -108,6 +99,14 @@ class _Batch:
                 outcome: Record = {k: record[k] for k in ("result", "error") if k in record}
                 event = {"type": "tool_result", "id": call.id, "name": call.name, **outcome}
                 self._stream.put(event)
+
+
+async def _perform(call: Effect, record: Record) -> Value:
+    try:
+        return await call.run.perform(call)
+    finally:  # a person who approved it, or a hook, may have changed it
+        record["name"] = call.args.get("name", record["name"])
+        record["arguments"] = call.args.get("args", record["arguments"])
 
 
 def _call_event(call: ToolCall) -> Event:

@@ -236,6 +236,28 @@ async def test_a_model_is_told_of_a_refusal(approving):
     assert "was not approved: not today" in result.content[0].text
 
 
+CHANGED = {"to": "eve"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "wanted", "args"),
+    [
+        ([], "approve = {'send_mail'}", CHANGED),
+        (["tool.call"], "", {"name": "send_mail", "args": CHANGED}),
+    ],
+)
+async def test_an_answer_shows_what_really_ran(rules, wanted, args, approving):
+    model = ScriptedProvider([ToolCall("", "send_mail", {"to": "bob"}), "Done."])
+    source = f"""
+        local agent = Agent.create{{tools = {{"send_mail"}}, {wanted}}}
+        return select(2, agent:prompt("Write to Bob.")).tool_calls
+    """
+    options = {"providers": [model], "model": "scripted/m"}
+    ada = Ada(Decision(approved=True, args=args))
+    (call,) = await approving(source, *rules, person=ada, **options)
+    assert call == {"name": "send_mail", "arguments": CHANGED, "result": "sent '' to eve"}
+
+
 async def test_a_spell_can_ask_for_approval_itself(lua):
     ada = Ada(Decision(approved=True, args={"to": "eve"}), NO)
     source = """
