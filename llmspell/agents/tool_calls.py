@@ -17,15 +17,16 @@ from llmspell.values import Value, lone_surrogate_in
 
 Record = dict[str, Value]
 
+_OUTCOME = ("result", "error", "where")
+
 
 async def call_tools(
     effect: Effect, agent: Agent, calls: Sequence[ToolCall], stream: Stream | None
 ) -> tuple[list[ToolResult], list[Record]]:
     """Run calls; return the results, and a record of each: name, arguments, and result or error.
 
-    The name and the arguments are those with which the tool really ran.
-
-    Results, records and events are in the order of the calls, however long each takes. Approvals
+    The name and the arguments are those with which the tool really ran. An error of a Lua tool has
+    its place, `where`. Results, records and events are in the order of the calls, however long each takes. Approvals
     are requested before any call starts.
     """
     batch = _Batch(calls, stream)
@@ -85,6 +86,8 @@ class _Batch:
             if isinstance(error, AgentError) and "depth" in error.details:
                 raise
             record["error"] = error.message
+            if error.where:
+                record["where"] = error.where
             self._done[number] = failure(call, error)
         else:
             self._done[number] = ToolResult(call.id, (Text(as_text(value)),))
@@ -96,7 +99,7 @@ class _Batch:
             call, record = self._calls[self._reported], self.records[self._reported]
             self._reported += 1
             if self._stream:
-                outcome: Record = {k: record[k] for k in ("result", "error") if k in record}
+                outcome: Record = {k: record[k] for k in _OUTCOME if k in record}
                 event = {"type": "tool_result", "id": call.id, "name": call.name, **outcome}
                 self._stream.put(event)
 

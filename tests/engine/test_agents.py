@@ -123,6 +123,25 @@ async def test_tool_calls_of_one_answer_run_at_the_same_time(script):
     assert result == "met"
 
 
+async def test_an_error_in_a_lua_tool_has_its_line(script):
+    result, requests = await script(
+        """
+        Tool.define{name = "fails", run = function()
+            error("no luck")
+        end}
+        local agent, failed = Agent.create{tools = {"fails"}}, nil
+        for event in agent:events("go") do
+            if event.type == "tool_result" then failed = event end
+        end
+        return {failed, select(2, agent:prompt("again")).tool_calls[1]}
+        """,
+        [ToolCall("1", "fails", {}), "sorry"] * 2,
+    )
+    assert [(call["error"], call["where"]) for call in result] == [("no luck", "test.lua:3")] * 2
+    (told,) = requests[1].messages[-1].content
+    assert told.content[0].text == "no luck"
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
