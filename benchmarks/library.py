@@ -212,22 +212,31 @@ async def compare(runtime: Runtime, program: str) -> tuple[float, float]:
     return min(bare), min(guarded)
 
 
+def total(times: dict[str, tuple[float, float]]) -> tuple[float, float]:
+    bare, guarded = zip(*times.values(), strict=True)
+    return sum(bare), sum(guarded)
+
+
+def show(name: str, bare: float, guarded: float) -> None:
+    print(f"{name:<20} {bare * 1e3:7.1f} ms {guarded * 1e3:7.1f} ms {guarded / bare:6.2f} x")
+
+
 async def measure() -> None:
     with TemporaryDirectory() as folder:
         limits = Limits(instructions=10**10, time=60)
         async with Runtime(
             record=False, project=Project(Path(folder)), store=MemoryStore(), limits=limits
         ) as runtime:
+            totals = {}
             for title, programs, start in WORKLOADS:
                 times = {name: await compare(runtime, start + p) for name, p in programs.items()}
-                for name, (bare, guarded) in times.items():
-                    print(
-                        f"{name:<20} {bare * 1e3:7.1f} ms {guarded * 1e3:7.1f} ms {guarded / bare:6.2f} x"
-                    )
-                bare, guarded = (sum(column) for column in zip(*times.values(), strict=True))
-                print(
-                    f"{title.upper():<20} {bare * 1e3:7.1f} ms {guarded * 1e3:7.1f} ms {guarded / bare:6.2f} x\n"
-                )
+                for name, each in times.items():
+                    show(name, *each)
+                totals[title] = total(times)
+                show(title.upper(), *totals[title])
+                print()
+            del totals["mixed"]
+            show("ALL STRING WORK", *total(totals))
 
 
 def main() -> None:
