@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from llmspell.concurrency import settled
 from llmspell.effect_paths import is_within
 from llmspell.errors import StateError
+from llmspell.state.one_loop import OneLoop
 from llmspell.state.store import Steps, Updater
 from llmspell.values import Value
 
@@ -64,6 +65,7 @@ class Updates:
 
     def __init__(self, turn_among_processes: TurnAmongProcesses = _no_turn) -> None:
         self._turn_among_processes = turn_among_processes
+        self._loop = OneLoop()
         self._locks: dict[tuple[str, str], _KeyLock] = {}
         self._waiting: set[_Turn] = set()
 
@@ -87,7 +89,10 @@ class Updates:
 
     @asynccontextmanager
     async def _turn(self, scope: str, key: str, caller: str) -> AsyncIterator[None]:
-        lock = self._locks.setdefault((scope, key), _KeyLock())
+        if self._loop.enter():
+            self._locks, self._waiting = {}, set()
+        locks = self._locks
+        lock = locks.setdefault((scope, key), _KeyLock())
         turn = _Turn(lock, caller)
         lock.users += 1
         try:
@@ -108,7 +113,7 @@ class Updates:
         finally:
             lock.users -= 1
             if not lock.users:
-                del self._locks[scope, key]
+                del locks[scope, key]
 
     def _check_progress(self, turn: _Turn, key: str) -> None:
         """Raise StateError for an update that would deadlock.

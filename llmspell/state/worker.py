@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from llmspell.errors import StateError
+from llmspell.state.one_loop import OneLoop
 
 T = TypeVar("T")
 Resource = TypeVar("Resource")
@@ -73,7 +74,7 @@ class Worker(Generic[Resource]):
         self._patience = patience
         self._jobs: queue.SimpleQueue[Job[Resource] | asyncio.Future[None]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = OneLoop()
         self._places = asyncio.Semaphore(WAITING)
         self._closed = False
 
@@ -81,11 +82,10 @@ class Worker(Generic[Resource]):
         """Execute `work` in the thread, and return its result or raise its exception.
 
         Jobs are executed in order. Once submitted, a job is executed even if the caller is
-        cancelled.
+        cancelled. Raises StateError if the worker is closed, or in use in another thread.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a semaphore is bound to the loop in which it first waits
-            self._loop, self._places = loop, asyncio.Semaphore(WAITING)
+        if self._loop.enter():  # a semaphore is bound to the loop in which it first waits
+            self._places = asyncio.Semaphore(WAITING)
         places = self._places
         await places.acquire()
         if self._closed:
@@ -94,7 +94,7 @@ class Worker(Generic[Resource]):
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        asker: asyncio.Future[T] = loop.create_future()
+        asker: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(Job(work, asker, places))
         return await asker
 

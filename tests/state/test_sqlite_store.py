@@ -322,6 +322,41 @@ def test_a_store_may_be_used_from_one_loop_after_another(state_file):
     assert state_threads() == []
 
 
+@pytest.mark.parametrize("use", ["set", "get", "update"])
+def test_a_second_loop_at_the_same_time_is_refused(state_file, use):
+    """Rather than that both wait for ever."""
+    store = SqliteStore(state_file)
+    inside, leave = threading.Event(), threading.Event()
+
+    async def count(old):
+        return (old or 0) + 1
+
+    async def hold():
+        await store.update("", "n", count)
+        inside.set()
+        await asyncio.to_thread(leave.wait)
+        await store.update("", "n", count)
+
+    async def intrude():
+        args = {"set": ("m", 1), "get": ("n",), "update": ("n", count)}[use]
+        async with asyncio.timeout(5):
+            await getattr(store, use)("", *args)
+
+    holder = threading.Thread(target=asyncio.run, args=(hold(),))
+    holder.start()
+    inside.wait()
+    with pytest.raises(StateError, match="in use in the event loop of another thread"):
+        asyncio.run(intrude())
+    leave.set()
+    holder.join()
+
+    async def end():
+        assert await store.get("", "n") == 2
+        await store.close()
+
+    asyncio.run(end())
+
+
 def test_a_loop_that_ends_before_its_answers(state_file):
     store = SqliteStore(state_file)
     other = sqlite3.connect(connected(state_file), isolation_level=None)
