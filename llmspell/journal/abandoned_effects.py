@@ -7,7 +7,7 @@ far the work gets in the meantime depends on timing, so it must not begin anythi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, Never
 
@@ -26,7 +26,6 @@ class AbandonedEffects:
     def __init__(self) -> None:
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._children: dict[str, Callable[[], None]] = {}
-        self._asked: dict[str, Mapping[int, str]] = {}
         self._called: dict[str, str] = {}  # calls into a spell, and the effect that runs the spell
         self._ends: set[str] = set()
         self.void: set[str] = set()
@@ -53,13 +52,6 @@ class AbandonedEffects:
         then.
         """
         self._children[path] = give_up
-
-    def state_began(self, under: str, asked: Mapping[int, str]) -> None:
-        """Note what the Lua state of a spell asks for: relative paths by task."""
-        self._asked[under] = asked
-
-    def state_ended(self, under: str) -> None:
-        self._asked.pop(under, None)
 
     def child_ended(self, path: str) -> None:
         self._children.pop(path, None)
@@ -96,16 +88,6 @@ class AbandonedEffects:
         if not self._ended or is_cancelled():
             return None
         return self.find_around(path)
-
-    def nobody_hears(self, path: str) -> bool:
-        """Return whether what happens at a path was asked for by the Lua state of an abandoned child."""
-        if not self.find(path):
-            return False
-        for step in (path, *all_around(path)):
-            for under, asked in self._asked.items():
-                if step.startswith(under) and step[len(under) :] in asked.values():
-                    return self.is_abandoned(under)
-        return False
 
     def is_abandoned(self, under: str) -> bool:
         """Return whether the effect that runs a child spell has been abandoned.

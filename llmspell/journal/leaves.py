@@ -208,7 +208,7 @@ class Leaves:
 
     def _end(self, asked: PendingLeaf, kind: str, text: str, *, lazily: bool = False) -> None:
         recording = self._recording
-        if recording.abandoned.nobody_hears(asked.path) and not recording.may_leave():
+        if recording.abandoned.find(asked.path) and not recording.may_leave():
             self._cancelled(asked)  # which it has yet to hear
             return
         recording.close(asked)

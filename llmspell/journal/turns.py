@@ -66,7 +66,6 @@ class Turns:
         self._calls: dict[int, str] = {}  # the paths of calls
         self._dropped: set[int] = set()  # calls of abandoned effects, which Lua never hears of
         self._asked: dict[int, str] = {}  # the paths of the requested effects, by task
-        recording.abandoned.state_began(under, self._asked)
         if under:
             recording.abandoned.runs_child(under[:-1], refuse)
 
@@ -220,7 +219,6 @@ class Turns:
     def ended(self) -> None:
         """Note that the Lua state has ended."""
         self._recording.abandoned.child_ended(self._under[:-1])
-        self._recording.abandoned.state_ended(self._under)
         self.slices.drop()
 
     def drop(self, task: int, inbox: list[bytes]) -> None:

@@ -260,6 +260,29 @@ def test_many_calls_of_a_subscriber_are_the_same_again():
         asyncio.run(asyncio.wait_for(once_and_again(program + program, 1), 60))
 
 
+def test_what_subscribers_of_cancelled_spells_receive_is_the_same_again():
+    sees = "Hook.before('state.*', function(c) note('state ' .. c.args.key) end)"
+    shared = "state = 'project', events = 'shared'"
+    run = nested(f"note(State.get('k0')) {sees} note(try(many, {{n = 2}}))", shared)
+    program = f"""
+        Task.map({{0, 1, 2}}, function(i)
+          local t = Task.spawn(function()
+            {run}
+            note(pcall(Task.timeout, 0.003, function()
+              {sees}
+              State.increment('sum')
+              note(try(work, {{n = 5}}))
+            end))
+          end)
+          Task.sleep(0.002)
+          t:cancel()
+          note(i)
+        end)
+    """
+    for _ in range(4):
+        asyncio.run(asyncio.wait_for(once_and_again(program, 1), 60))
+
+
 @pytest.mark.parametrize(
     "program",
     [

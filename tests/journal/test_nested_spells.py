@@ -230,29 +230,3 @@ async def test_what_a_resumed_run_does_anew_may_end_while_its_spells_repeat_thei
         seconds = 0.01
         assert await runtime.resume(ids[0]) == 1
         assert await runtime.replay(ids[0]) == 1
-
-
-async def test_a_leaf_that_ends_in_the_moment_after_its_spell_was_cancelled_is_cancelled(
-    new_runtime, journal
-):
-    source = """
-    local task = Task.spawn(function()
-      Spell.run("Task.all{waits, waits}", {grants = {tool = {"*"}}})
-    end)
-    Task.sleep(0.05)
-    print("go on")
-    task:cancel()
-    Task.sleep(0.01)
-    """
-    going_on = asyncio.Event()
-
-    @tool
-    async def waits() -> None:
-        await going_on.wait()
-
-    options = {"isolate": False, "tools": [waits], "output": lambda _: going_on.set()}
-    async with new_runtime(**options) as runtime:
-        await runtime.execute(source)
-    with journal() as reader:
-        kinds = {e.kind for e in reader.effects(reader.runs()[0]) if e.name == "tool.call"}
-    assert kinds == {"cancelled"}
