@@ -121,8 +121,16 @@ class _Leaves:
             hint="State.update uses it: a hook that replaces its result must return {value, version}",
         )
 
-    def commit(self, scope: str, key: str, value: Value, version: int | None) -> Awaitable[bool]:
-        return self._perform("state.commit", key=key, value=value, version=version, scope=scope)
+    async def commit(self, scope: str, key: str, value: Value, version: int | None) -> bool:
+        stored = await self._perform(
+            "state.commit", key=key, value=value, version=version, scope=scope
+        )
+        if isinstance(stored, bool):
+            return stored
+        raise EffectError(
+            "state.commit did not return whether it stored the value",
+            hint="State.update uses it: a hook in its place must replace its result by true or false",
+        )
 
 
 @bridge.effect(repeatable=True)

@@ -134,6 +134,15 @@ async def test_a_hook_that_answers_an_updates_read_wrongly_is_told(stored, caplo
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.parametrize("decision", ["Hook.skip()", "Hook.replace(5)"])
+async def test_a_hook_that_answers_an_updates_write_wrongly_is_told(stored, decision):
+    with pytest.raises(SpellRuntimeError, match="did not return whether it stored the value"):
+        await stored(f"""
+            Hook.before("state.commit", function() return {decision} end)
+            State.update("k", function(old) return 1 end)
+        """)
+
+
 async def test_a_watch_calls_a_function_with_every_change(stored, lines):
     await stored("""
         State.set("a", 0)
