@@ -37,18 +37,19 @@ class PermissionRecorder:
         Raises:
             ConfigError: It was changed meanwhile, and is now invalid or cannot be extended.
         """
-        from llmspell.permissions.recording import record
+        from llmspell.permissions.recording import front_matter_file, record
 
         more = record(self._file, _used(self._run) if self._run else [])
         if quiet:
             return
+        written, shown = front_matter_file(self._file), Path(self._shown)
+        if written != self._file:
+            shown = shown.with_name(written.name)
         if more:
-            print(
-                f"{self._shown} now asks for {' '.join(flags(Grants.from_lists(more)))}",
-                file=sys.stderr,
-            )
+            now = " ".join(flags(Grants.from_lists(more)))
+            print(f"{shown} now asks for {now}", file=sys.stderr)
         else:
-            print(f"{self._shown} already asks for all that was used", file=sys.stderr)
+            print(f"{shown} already asks for all that was used", file=sys.stderr)
 
 
 def _used(run: Run) -> list[Need]:

@@ -27,11 +27,9 @@ def record(spell: Path, needs: Iterable[Need]) -> Asked:
         OSError: The file cannot be read or written.
     """
     spell = spell.resolve()
-    settings = spell.with_name("spell.toml")
-    apart = spell.name == "main.lua" and settings.is_file()
-    file = settings if apart else spell
+    file = front_matter_file(spell)
     try:
-        requested = PermissionsEditor(file.read_bytes(), comment=not apart)
+        requested = PermissionsEditor(file.read_bytes(), comment=file == spell)
         more = lacking(requested.asked, needs)
         if more:
             replace_file(file, requested.adding(more), mode=S_IMODE(file.stat().st_mode))
@@ -39,6 +37,12 @@ def record(spell: Path, needs: Iterable[Need]) -> Asked:
         hint = "write the permissions there by hand, under [permissions]"
         raise ConfigError(str(file), [f"front matter: {error}"], hint=hint) from error
     return more
+
+
+def front_matter_file(spell: Path) -> Path:
+    """Return the file with a spell's front matter: its own, or a spell.toml."""
+    settings = spell.with_name("spell.toml")
+    return settings if spell.name == "main.lua" and settings.is_file() else spell
 
 
 def lacking(asked: Asked, needs: Iterable[Need]) -> Asked:

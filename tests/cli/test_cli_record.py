@@ -96,7 +96,11 @@ def test_the_rest_of_the_front_matter_stays(record, write, data):
 
 def test_in_the_settings_beside_main(record, write, data):
     spell, settings = write("big/main.lua", USES), write("big/spell.toml", 'name = "big"\n')
-    assert record("-A", "big").code == 0
+    done = record("-A", "big")
+    assert (done.code, done.err) == (
+        0,
+        "big/spell.toml now asks for --allow-read=data/a.txt --allow-write=out\n",
+    )
     assert spell.read_text() == USES
     assert settings.read_text() == (
         'name = "big"\n[permissions]\nread = ["data/a.txt"]\nwrite = ["out"]\n'
