@@ -9,7 +9,7 @@ from typing import Any
 from llmspell.providers.messages import Message, Usage
 from llmspell.providers.strict_json import read_json
 from llmspell.schema import schema_problems
-from llmspell.values import Value, legible
+from llmspell.values import Value, encodable, legible
 
 
 @dataclass
@@ -81,6 +81,10 @@ def repair(problems: list[str]) -> Message:
 
 
 def as_text(value: Value) -> str:
-    """Return a value as text for a model: text as it is, anything else as JSON."""
+    """Return a value as text for a model: text as it is, anything else as JSON.
+
+    Servers refuse requests that are not Unicode, as a file's name from the system may be.
+    """
     readable = legible(value)
-    return readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)
+    text = readable if isinstance(readable, str) else json.dumps(readable, ensure_ascii=False)
+    return encodable(text)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from llmspell.front_matter import block_of
 from llmspell.toml_parsing import parse_toml
+from llmspell.values import encodable, is_encodable
 
 Asked = dict[str, list[str]]
 """Targets by kind, as written in the file."""
@@ -180,7 +181,9 @@ def _asked_in(table: dict[str, Any]) -> Asked:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a TOML string."""
+    """Return a text as a TOML string. Raises ValueError for one that has none."""
+    if not is_encodable(text):
+        raise ValueError(f"{encodable(text)} is not UTF-8, so it cannot be named here")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     shown = re.sub(r"[\x00-\x1f\x7f]", lambda control: f"\\u{ord(control[0]):04x}", escaped)
     return f'"{shown}"'

@@ -25,6 +25,11 @@ def added(toml, **more):
     return PermissionsEditor(toml.encode(), comment=False).adding(more).decode()
 
 
+def test_a_path_that_is_not_utf_8_is_refused():
+    with pytest.raises(ValueError, match=r"^d\\udcff/a is not UTF-8, so it cannot be named here$"):
+        added("", read=["d\udcff/a"])
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

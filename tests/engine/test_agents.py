@@ -1,10 +1,13 @@
 """Agents from Lua, on the scripted model."""
 
+import os
+
 import anyio
 import pytest
 
 from llmspell import Modify, tool
 from llmspell.errors import AgentError, ProviderError, SpellRuntimeError, UnknownEffect
+from llmspell.permissions import Grants
 from llmspell.providers.messages import ToolCall
 from llmspell.providers.scripted import ScriptedProvider
 from llmspell.values import plain
@@ -575,6 +578,29 @@ async def test_a_model_may_call_only_what_its_agent_has(script):
     assert called == [300]
     told = requests[1].messages[-1].content[0]
     assert (told.is_error, told.content[0].text) == (True, "no tool named 'pay'")
+
+
+@pytest.fixture
+def odd_name(tmp_path):
+    """A folder with a file whose name is not UTF-8."""
+    (tmp_path / os.fsdecode(b"odd\xff.txt")).write_text("tea")
+    return str(tmp_path)
+
+
+async def test_a_name_that_is_not_utf_8_can_be_told_to_the_model(script, odd_name):
+    where = {"path": odd_name}
+    calls = [
+        ToolCall("1", "list_files", where),
+        ToolCall("2", "search_files", where | {"query": "tea"}),
+    ]
+    result, requests = await script(
+        "local agent = Agent.create{tools = {'list_files', 'search_files'}} return (agent:prompt('go'))",
+        [calls, "done"],
+        grants=Grants(read=(odd_name,)),
+    )
+    assert result == "done"
+    for told in requests[1].messages[-1].content:
+        assert r"odd\udcff.txt" in told.content[0].text
 
 
 async def test_the_model_is_shown_a_tool_as_it_is_now(script):
