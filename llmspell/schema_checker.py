@@ -19,6 +19,8 @@ from llmspell.values import Value
 
 MAX_STEPS = 5_000_000
 """The limit for one value: about a second."""
+_FEW_STEPS = 10_000
+"""A check that takes more is worth some preparation."""
 
 MAX_PROBLEMS = 20
 MAX_PATTERNS = 32
@@ -44,14 +46,22 @@ class _OutOfSteps(Exception):
 
 def problems(schema: Any, value: Value) -> list[str]:
     """Return why a value does not match a checked schema, one line per problem."""
-    texts: list[str] = []
-    try:
-        texts.extend(map(str, islice(_Check(schema).look(schema, value, ()), MAX_PROBLEMS + 1)))
-    except _OutOfSteps:
-        texts.append(f"checking it would take more than {MAX_STEPS:,} steps")
-    except RecursionError:
-        texts.append("it is nested too deeply")
+    check = _Check(schema, _FEW_STEPS)
+    texts = check.problems(value)
+    if check.is_out_of_steps:
+        check = _Check(schema, MAX_STEPS)
+        texts = _with_room(lambda: check.problems(value))
     return texts if len(texts) <= MAX_PROBLEMS else [*texts[:MAX_PROBLEMS], "and more"]
+
+
+def _with_room(work: Callable[[], list[str]]) -> list[str]:
+    return work()
+
+
+_with_room.__code__ = _with_room.__code__.replace(co_stacksize=33_000)
+"""CPython keeps frames in chunks of 16 KiB, or as large as the first frame needs, and frees a chunk
+with that frame. Calls that begin just behind the end of a chunk take ten times as long, and a schema
+might be nested just so deeply. Within this function, that end is 248 KiB away."""
 
 
 def target(root: Any, reference: str) -> Any:
@@ -98,11 +108,26 @@ _Found = Iterable[Problem]
 class _Check:
     """The check of one value."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, most_steps: int) -> None:
         self._root = root
-        self._steps = 0
+        self._steps, self._most = 0, most_steps
         self._entered: set[tuple[int, int]] = set()
         self._constants: dict[int, frozenset[Any]] = {}
+
+    def problems(self, value: Value) -> list[str]:
+        """Return the first problems, at most one more than are shown, that the steps suffice to find."""
+        texts: list[str] = []
+        try:
+            texts.extend(map(str, islice(self.look(self._root, value, ()), MAX_PROBLEMS + 1)))
+        except _OutOfSteps:
+            texts.append(f"checking it would take more than {self._most:,} steps")
+        except RecursionError:
+            texts.append("it is nested too deeply")
+        return texts
+
+    @property
+    def is_out_of_steps(self) -> bool:
+        return self._steps > self._most
 
     def look(self, schema: Any, value: Value, path: _Path) -> Iterator[Problem]:
         """Yield why a part of the value does not match a part of the schema."""
@@ -119,7 +144,7 @@ class _Check:
 
     def _pay(self, steps: int) -> None:
         self._steps += steps
-        if self._steps > MAX_STEPS:
+        if self._steps > self._most:
             raise _OutOfSteps
 
     def _fits(self, schema: Any, value: Value, path: _Path) -> bool:
