@@ -106,6 +106,7 @@ local function in_scope(scope)
   end
 
   ---Iterate over the changes of the keys that match a pattern, from now on: key, new, old.
+  ---Changes that were not received when the process ended are lost to a resumed run.
   ---@param pattern? string
   function self.changes(pattern)
     local watching = watch(pattern)
