@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from llmspell.errors import InvalidArguments
 from llmspell.providers.body_parts import (
     base64_text,
+    call_name,
     digest,
     misplaced,
     system_as_user_text,
@@ -147,7 +148,8 @@ def _assistant_block(block: Block) -> list[Body]:
         return _text(Text(block.text))
     if isinstance(block, ToolCall):
         arguments = block.arguments if block.raw is None else {"not_json": block.raw}
-        return [{"type": "tool_use", "id": _id(block.id), "name": block.name, "input": arguments}]
+        name = call_name(block)
+        return [{"type": "tool_use", "id": _id(block.id), "name": name, "input": arguments}]
     if isinstance(block, Unknown):
         return [block.data]
     raise misplaced(block, "assistant")

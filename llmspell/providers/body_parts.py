@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -14,6 +15,9 @@ from llmspell.providers.strict_json import write_json
 
 if TYPE_CHECKING:
     from llmspell.providers.messages import Block, Message, ModelRequest, ToolCall
+
+_LONGEST_NAME = 64
+_REJECTED = re.compile(r"[^A-Za-z0-9_-]")
 
 Medium = TypeVar("Medium", bound=Image | File)
 
@@ -62,6 +66,14 @@ def call_arguments(call: ToolCall) -> str:
     """Return an earlier call's arguments as JSON: some servers parse them and fail otherwise."""
     arguments = call.arguments if call.raw is None else {"not_json": call.raw}
     return json_text(arguments, f"the call of {call.name}")
+
+
+def call_name(call: ToolCall) -> str:
+    """Return the name of an earlier call with what servers reject replaced.
+
+    A model may call what no tool can be called.
+    """
+    return _REJECTED.sub("_", call.name[:_LONGEST_NAME])
 
 
 def call_id(id: str, longest: int) -> str:  # noqa: A002 - the natural name

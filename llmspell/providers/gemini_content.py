@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.body_parts import base64_text, misplaced, system_as_user_text, with_data
+from llmspell.providers.body_parts import (
+    base64_text,
+    call_name,
+    misplaced,
+    system_as_user_text,
+    with_data,
+)
 from llmspell.providers.gemini_models import Traits
 from llmspell.providers.http_provider import Body
 from llmspell.providers.messages import (
@@ -59,7 +65,7 @@ def conversation(messages: Iterable[Message], takes: Traits, endpoint: Endpoint)
     names: dict[str, str] = {}  # tool names by call id
     for message in messages:
         if message.role == "assistant":
-            names |= {call.id: call.name for call in message.tool_calls}
+            names |= {call.id: call_name(call) for call in message.tool_calls}
             contents.append({"role": "model", "parts": _assistant_parts(message, endpoint)})
         elif message.role == "system":
             parts = _text(Text(system_as_user_text(message)))
@@ -171,7 +177,7 @@ def _assistant_parts(message: Message, endpoint: Endpoint) -> list[Body]:
 def _part(block: Block) -> list[Body]:
     if isinstance(block, ToolCall):
         arguments = block.arguments if block.raw is None else {"not_json": block.raw}
-        return [{"functionCall": {"id": block.id, "name": block.name, "args": arguments}}]
+        return [{"functionCall": {"id": block.id, "name": call_name(block), "args": arguments}}]
     if isinstance(block, Refusal):
         return _text(Text(block.text))
     return _parts(block, "assistant")

@@ -15,6 +15,7 @@ from llmspell.providers.body_parts import (
     base64_text,
     call_arguments,
     call_id,
+    call_name,
     data_url,
     digest,
     file_as_text,
@@ -291,7 +292,7 @@ def _own_fields(block: Reasoning | Extra) -> Body:
 
 
 def _call(call: ToolCall, endpoint: Endpoint) -> Body:
-    function = {"name": call.name, "arguments": call_arguments(call)}
+    function = {"name": call_name(call), "arguments": call_arguments(call)}
     return {"id": _id(call.id, endpoint), "type": "function", "function": function}
 
 

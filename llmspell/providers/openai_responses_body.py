@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmspell.errors import InvalidArguments
-from llmspell.providers.body_parts import call_arguments, call_id, data_url, file_as_text, misplaced
+from llmspell.providers.body_parts import (
+    call_arguments,
+    call_id,
+    call_name,
+    data_url,
+    file_as_text,
+    misplaced,
+)
 from llmspell.providers.messages import (
     Block,
     Extra,
@@ -211,6 +218,6 @@ def _call(call: ToolCall) -> Body:
     return {
         "type": "function_call",
         "call_id": call_id(call.id, _LONGEST_ID),
-        "name": call.name,
+        "name": call_name(call),
         "arguments": arguments,
     }

@@ -59,9 +59,15 @@ async def test_tools_thoughts_and_pieces(kind, new_runtime, tmp_path):
     assert "And in short?" in third
 
 
-async def test_a_call_without_a_name_fails_as_that_of_an_unknown_tool(kind, new_runtime, tmp_path):
-    nameless = ToolCall("t0", "", {"city": "Oslo"})
-    async with FakeServer([nameless, CALLS[:1], "4 degrees."] * 2) as server:
+@pytest.mark.parametrize(
+    ("name", "known_as", "sent"),
+    [("", "no-name", b"no-name"), ("the weather!", "the weather!", b"the_weather_")],
+)
+async def test_a_call_with_no_possible_name_fails_as_that_of_an_unknown_tool(
+    kind, name, known_as, sent, new_runtime, tmp_path
+):
+    unknown = ToolCall("t0", name, {"city": "Oslo"})
+    async with FakeServer([unknown, CALLS[:1], "4 degrees."] * 2) as server:
         own = ProviderSettings(base_url=server.url + version(kind), kind=kind)
         settings = Settings(providers={"mock": own}, model="mock/m")
         async with new_runtime(project=Project(tmp_path, settings)) as runtime:
@@ -78,10 +84,10 @@ async def test_a_call_without_a_name_fails_as_that_of_an_unknown_tool(kind, new_
         first, second = answer["tool_calls"]
         assert answer["text"] == "4 degrees."
         assert (first["error"], second["result"]) == (
-            "no tool named 'no-name'",
+            f"no tool named '{known_as}'",
             "4 degrees in Oslo",
         )
-    assert all(b"no-name" in server.requests[n].body for n in (1, 4))  # as servers want a name
+    assert all(sent in server.requests[n].body for n in (1, 4))  # what servers accept
 
 
 async def test_a_refusal_is_streamed_too(kind, new_runtime, tmp_path):
