@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from llmspell.errors import ConfigError
+from llmspell.source_text import text_of
 from llmspell.toml_parsing import parse_toml
 from llmspell.values import is_encodable, lone_surrogate_in
 
@@ -43,7 +44,7 @@ def read_table(file: Path) -> dict[str, Any]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text("utf-8-sig")  # some editors write a byte order mark
+    return text_of(file.read_bytes())
 
 
 def _toml(file: Path) -> Any:

@@ -12,6 +12,7 @@ from llmspell.frozen import Frozen
 from llmspell.limits import read_limits, units
 from llmspell.parameters import TYPES, Parameter, read_parameter, type_of
 from llmspell.permissions import KINDS, problems_in
+from llmspell.source_text import text_of
 from llmspell.toml_parsing import parse_toml
 
 _OPENING = re.compile(rb"^---[ \t]*/// spell[ \t]*\r?\n", re.MULTILINE)
@@ -96,7 +97,7 @@ def read_comment(source: bytes, file: str) -> FrontMatter:
 def read_toml(text: bytes, file: str) -> FrontMatter:
     """Read the front matter in a TOML file. Raises ConfigError with every problem."""
     try:
-        table = parse_toml(text.decode())
+        table = parse_toml(text_of(text))
     except ValueError as error:
         refused = ConfigError(
             file, [f"front matter: {error}"], hint="the format is TOML: https://toml.io"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llmspell.errors import InvalidArguments, UnknownEffect
 from llmspell.frozen import Frozen
+from llmspell.source_text import text_of
 from llmspell.suggestions import similar
 from llmspell.toml_parsing import parse_toml
 from llmspell.values import NotPlain, Value, plain
@@ -41,7 +42,7 @@ class Template(Frozen):
             InvalidArguments: The file cannot be read or is malformed.
         """
         try:
-            options: dict[str, Value] = plain(parse_toml(self.source.decode()))
+            options: dict[str, Value] = plain(parse_toml(text_of(self.source)))
         except (OSError, ValueError, NotPlain) as error:
             raise InvalidArguments(self.shown, [str(error)]) from error
         return options
