@@ -36,49 +36,49 @@ local function expect_called(err)
   end
 end
 
--- Returns a function like pcall. An error is described where it was raised: possibly inside a hook, where
--- no other hook stops it, so `describe` has to be trusted.
-local function new_pcall(describe)
-  local idle -- a caller that is not in use
+local idle -- a caller of `protected_call` that is not in use
 
-  local function new_caller()
-    local caller
-    local raised = false
+-- Returns a function like pcall, for one call at a time. An error is described where it was raised:
+-- possibly inside a hook, where no other hook stops it, so `describe` has to be trusted.
+local function new_caller(describe)
+  local caller
+  local raised = false
 
-    local function handle(err)
-      if not raised then
-        raised = true
-        local _, first = getlocal(4, 1) -- if the function called error()
-        if first ~= MARK then
-          expect_called(err)
-        end
+  local function handle(err)
+    if not raised then
+      raised = true
+      local _, first = getlocal(4, 1) -- if the function called error()
+      if first ~= MARK then
+        expect_called(err)
       end
-      if describe and not guard.dead then
-        return describe(without_place(err))
-      end
-      return err
     end
+    if describe and not guard.dead then
+      return describe(without_place(err))
+    end
+    return err
+  end
 
-    local function settle(ok, first, ...)
+  local function settle(ok, first, ...)
+    if not describe then
       idle = caller
-      if ok then
-        return true, ...
-      end
-      raised = false
-      return false, check(first)
     end
-
-    function caller(f, ...)
-      idle = nil
-      return settle(xpcall(call, handle, MARK, f, ...))
+    if ok then
+      return true, ...
     end
-    return caller
+    raised = false
+    return false, check(first)
   end
 
-  return function(f, ...)
-    local caller = idle or new_caller()
-    return caller(f, ...)
+  function caller(f, ...)
+    return settle(xpcall(call, handle, MARK, f, ...))
   end
+  return caller
 end
 
-return { new_pcall = new_pcall, pcall = new_pcall() }
+local function protected_call(f, ...)
+  local caller = idle or new_caller()
+  idle = nil
+  return caller(f, ...)
+end
+
+return { new_caller = new_caller, pcall = protected_call }

@@ -75,7 +75,7 @@ local function body()
   return results
 end
 
-local attempt = part("protection").new_pcall(describe)
+local new_caller = part("protection").new_caller
 
 -- A tag that marks a yield as the end of a task, as PARK marks a wait.
 local function DONE() end
@@ -85,6 +85,7 @@ local function DONE() end
 local idle, idling = {}, 0
 
 local function work()
+  local attempt = new_caller(describe)
   while true do
     yield(DONE, attempt(body))
   end

@@ -32,7 +32,7 @@ local function part(name)
 end
 
 local guard, parking, protected = part("guard"), part("parking"), part("protection").pcall
-local attempt = part("protection").new_pcall(part("basics").tostring)
+local new_caller = part("protection").new_caller
 local env, tostring = part("library").env, part("basics").tostring
 local load_text = part("loading").load -- the spell may remove its globals
 env.load = load_text
@@ -59,7 +59,7 @@ env.format_date, env.time_of, env.explain = part("dates").format_date, part("dat
 local tasks, cancelled = {}, {}
 function env.spawn(f)
   tasks[#tasks + 1] = parking.create(function()
-    return attempt(f)
+    return new_caller(tostring)(f)
   end)
   return tasks[#tasks]
 end
