@@ -33,6 +33,11 @@ class CallbackTasks:
         self._tasks[id] = task = new_task(calls)
         task.add_done_callback(lambda _: self._tasks.pop(id, None))
 
+    def stop(self, id: str) -> None:  # noqa: A002
+        """Cancel a task, with its call in progress, if there is one."""
+        if task := self._tasks.get(id):
+            task.cancel()
+
     async def finish(self, seconds: float) -> int:
         """Wait up to `seconds` for all tasks to end by themselves; return how many have not."""
         if not self._tasks:

@@ -69,7 +69,7 @@ class Engine:
         # recorded.
         apart = recording is None or (parent is not None and recording.is_of_leaf(parent.path))
         self._is_in_record = not apart
-        turns = None if apart else partial(Turns, recording, self._under)
+        turns = None if apart else partial(Turns, recording, self._under, self._end_opened)
         self._driver = Driver(
             vm,
             self._perform,
@@ -171,6 +171,11 @@ class Engine:
             for kind in (RunWatches, RunSubscriptions)
             if kind in self._services
         ]
+
+    def _end_opened(self, path: str) -> None:
+        """End what the effect at a path has opened for the spell, which is not told of it."""
+        for calling in self._calling:
+            calling.end_opened_at(path)
 
     def _rest(self) -> Coroutine[Any, Any, None] | None:
         """Return a coroutine of what is left when the spell has returned, or None.

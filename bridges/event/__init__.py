@@ -13,7 +13,7 @@ from llmspell.errors import InvalidArguments, LlmspellError
 from llmspell.events import Events
 from llmspell.events.bus import SIZE, TIMEOUT
 from llmspell.events.event import Event, weight_of
-from llmspell.events.run_subscriptions import RunSubscriptions
+from llmspell.events.run_subscriptions import RunSubscriptions, id_of
 from llmspell.limits import NonNegativeSeconds, Seconds
 from llmspell.values import LuaFunction, NotPlain, Value
 
@@ -68,7 +68,7 @@ def subscribe(
         stream = effect.run[Events].stream(pattern, size=size, overflow=overflow, replay=replay)
     except ValueError as error:
         raise InvalidArguments("Event.subscribe", [str(error)]) from error
-    id_ = f"subscription-{effect.path}"
+    id_ = id_of(effect.path)
     subscriptions.open(id_, stream)
     if function is not None:
         function.retain()

@@ -15,7 +15,7 @@ from llmspell.journal.recording import Recording
 from llmspell.kept import size_of
 from llmspell.limits import Seconds
 from llmspell.state import Store
-from llmspell.state.run_watches import RunWatches
+from llmspell.state.run_watches import RunWatches, id_of
 from llmspell.values import LuaFunction, Value
 
 log = logging.getLogger("llmspell.state")
@@ -191,7 +191,7 @@ async def watch(
     Changes are kept for `state.changes`, or passed to a Lua function if there is one.
     """
     watches = effect.run[RunWatches]
-    id_ = f"watch-{effect.path}"
+    id_ = id_of(effect.path)
     await watches.open(id_, effect.run[Store], scope, pattern)  # type: ignore[type-abstract]
     if function is not None:
         function.retain()

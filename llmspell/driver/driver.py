@@ -215,13 +215,11 @@ class Driver:
             result = self._perform(name, args, path)
         except Exception as error:  # noqa: BLE001 - every failure is the spell's to see
             self._inbox.append(self._replies.refusal(task, (name, args), functions, error))
-            self.answered(task)
         else:
             if type(result) is CoroutineType or hasattr(result, "__await__"):
                 self._effects.add(task, (name, args), functions, result)
             else:
                 self._inbox.append(self._replies.reply(task, (name, args), functions, result))
-                self.answered(task)
 
     def cancelled(self, task: int) -> None:
         self._effects.cancel(task)
@@ -298,17 +296,10 @@ class Driver:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._go_on)
 
-    def resume(self, task: int, reply: bytes) -> None:
-        """Note that a task's effect has ended, and resume Lua with the reply, at once."""
-        if self._turns:
-            self._turns.note_end(task)
+    def resume(self, reply: bytes) -> None:
+        """Resume Lua with a reply, at once."""
         self._inbox.append(reply)
         self._advance()
-
-    def answered(self, task: int) -> None:
-        """Note that the effect of a task has ended, and its reply is on the way."""
-        if self._turns:
-            self._turns.note_end(task)
 
     def abandon(self, task: int) -> Callable[[], None] | None:
         """Note that a task does not wait for its effect; return what to call when that has ended."""

@@ -40,16 +40,12 @@ class Owner(Protocol):
         """Queue a reply for Lua's next turn."""
         ...
 
-    def resume(self, task: int, reply: bytes) -> None:
-        """Note that a task's effect has ended, and resume Lua with the reply, at once."""
+    def resume(self, reply: bytes) -> None:
+        """Resume Lua with a reply, at once."""
         ...
 
     def schedule(self) -> None:
         """Look again soon whether Lua has a turn."""
-        ...
-
-    def answered(self, task: int) -> None:
-        """Note that the effect of a task has ended."""
         ...
 
     def abandon(self, task: int) -> Callable[[], None] | None:
@@ -142,7 +138,6 @@ class OutstandingEffects:
         """Cancel the effect that a task waited for."""
         if task in self.begun:
             self.begun.pop(task)[-1].close()
-            self._owner.answered(task)
         elif task in self._tasks:
             served = self._tasks.pop(task)
             self._abandon(task, served)
@@ -188,7 +183,7 @@ class OutstandingEffects:
                 reply = replies.refusal(task, asked, functions, error)
             if self.inline is pending:
                 self.inline, self._serving = None, False
-                owner.resume(task, reply)
+                owner.resume(reply)
             else:
                 await self._hear_of_abandoning()
 
@@ -227,7 +222,6 @@ class OutstandingEffects:
                 raise
             reply = self._replies.refusal(task, asked, functions, error)
         if self._tasks.pop(task, None):  # else it was cancelled and ignored that
-            self._owner.answered(task)
             self._owner.deliver(reply)
 
     def _served(self, pending: _Pending, serving: asyncio.Task[None]) -> None:
@@ -258,7 +252,6 @@ class OutstandingEffects:
                 self._over = self._unwind(pending[0])
         elif pending:  # the runner has not started it
             pending[-1].close()
-            self._owner.answered(pending[0])
 
     def _unwind(self, task: int) -> Callable[[], None]:
         """Note that a task's effect is being cancelled; return a callback for when it has ended."""

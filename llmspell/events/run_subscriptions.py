@@ -15,6 +15,11 @@ FINISH_TIMEOUT = 30.0  # seconds to deliver remaining events at the end of a run
 log = logging.getLogger("llmspell.events")
 
 
+def id_of(path: str) -> str:
+    """Return the id of the subscription that the effect at a path opens."""
+    return f"subscription-{path}"
+
+
 class RunSubscriptions:
     """The subscriptions of one run by id; they end with the run.
 
@@ -54,6 +59,11 @@ class RunSubscriptions:
         if stream is not None:
             stream.close()
         return stream is not None
+
+    def end_opened_at(self, path: str) -> None:
+        """End the subscription that the effect at a path has opened, and its call in progress."""
+        self.close(id_of(path))
+        self.callers.stop(id_of(path))
 
     def all(self) -> dict[str, Subscription]:
         return {id_: stream.subscription for id_, stream in self._streams.items()}

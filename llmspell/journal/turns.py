@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from llmspell.journal.recorded_calls import storable
@@ -42,6 +43,7 @@ class Turns:
         self,
         recording: Recording,
         under: str,
+        end_opened: Callable[[str], None],
         wake: Callable[[], None],
         number: Callable[[bool], int],
         refuse: Callable[[], None],
@@ -52,6 +54,7 @@ class Turns:
             recording: The recording of the run.
             under: The path of the effect that runs the child, with a slash; empty for the run
                 itself.
+            end_opened: Ends what the effect at a path has opened for the spell.
             wake: Has the driver ask for a batch again.
             number: Allocates the number of a call that is made from the record; its argument says
                 whether somebody may want the call's outcome.
@@ -61,11 +64,11 @@ class Turns:
         self.held: list[Named] = []
         self.waits = False
         self._recording, self._under, self._wake = recording, under, wake
-        self._number = number
+        self._number, self._end_opened = number, end_opened
         self._made: dict[str, int] = {}  # calls made from the record, by the names of their aborts
         self._calls: dict[int, str] = {}  # the paths of calls
         self._dropped: set[int] = set()  # calls of abandoned effects, which Lua never hears of
-        self._asked: dict[int, str] = {}  # the paths of the requested effects, by task
+        self._asked: dict[int, str] = {}  # the paths of effects, by tasks that were told no answer
         if under:
             recording.abandoned.runs_child(under[:-1], refuse)
 
@@ -89,6 +92,7 @@ class Turns:
         self.waits = False
         if alone and len(inbox) == 1 and not more and self._is_forced(inbox[0]):
             self._recording.turned("", None)
+            self._asked.clear()
             return inbox
         for message in inbox:
             if messages.is_end(message):
@@ -124,7 +128,7 @@ class Turns:
         names = None if forced else ",".join(name for name, _ in batch)
         calls = [self._as_recorded(*named) for named in of_leaves if named[0].startswith("c")]
         recording.turned(self._under, names, calls)
-        return [message for _, message in batch]
+        return self._tell(batch)
 
     def _is_early(self, history: History) -> bool:
         """Return whether the record has something else first: outcomes, or a state's messages."""
@@ -169,22 +173,11 @@ class Turns:
         """Note that a task requests the effect at a path."""
         self._asked[task] = path
 
-    def note_end(self, task: int) -> None:
-        """Note that the effect which a task requested has ended."""
-        self._asked.pop(task, None)
-
     def abandon(self, task: int) -> Callable[[], None]:
         """Note that a task's effect is being cancelled; return a callback for when that is done."""
-        asked = self._asked[task]
-        path = f"{self._under}{asked}"
+        path = f"{self._under}{self._asked[task]}"
         self._recording.abandoned.add(path)
-
-        def over() -> None:
-            self._recording.abandoned.over(path)
-            if self._asked.get(task) == asked:  # a task that cleans up may have asked for more
-                self.note_end(task)
-
-        return over
+        return partial(self._recording.abandoned.over, path)
 
     def given_up(self, path: str) -> GivenUp | None:
         """Return what to await instead of calling the spell in a task, if its effect was abandoned."""
@@ -222,13 +215,15 @@ class Turns:
         self.slices.drop()
 
     def drop(self, task: int, inbox: list[bytes]) -> None:
-        """Drop the answer of an abandoned effect.
+        """Drop the answer to a task that was cancelled, and what the effect has opened for the spell.
 
-        Whether it has arrived by now depends on timing, and nobody would see it.
+        Whether it has come so far by now depends on timing, and nobody would see it.
         """
         for message in inbox:
             self._hold(message)
         self.held = [named for named in self.held if named[0] != str(task)]
+        if asked := self._asked.pop(task, None):
+            self._end_opened(f"{self._under}{asked}")
 
     def forget_call(self, number: int, abort: bytes) -> None:
         """Note that the task which answers a call has ended, and drop the call's abort.
@@ -274,11 +269,19 @@ class Turns:
             self._wait(history)
             return None
         told = [
-            there.get(name) or self._made_again(history, name, calls.get(name)) for name in names
+            (name, there.get(name) or self._made_again(history, name, calls.get(name)))
+            for name in names
         ]
         self.held = [named for named in self.held if named[0] in calls or named[0] not in names]
         self._recording.turned(self._under, None)
-        return told
+        return self._tell(told)
+
+    def _tell(self, batch: list[Named]) -> list[bytes]:
+        """Return the messages of a batch; the effects that it answers cannot be abandoned any more."""
+        for name, _ in batch:
+            if name.isdecimal():
+                self._asked.pop(int(name), None)
+        return [message for _, message in batch]
 
     def _made_again(self, history: History, name: str, call: RecordedCall | None) -> bytes:
         """Return the message for a recorded call by a leaf, or for the abort of the last such call."""

@@ -17,6 +17,11 @@ FINISH_TIMEOUT = 30.0  # seconds to deliver remaining changes at the end of a ru
 log = logging.getLogger("llmspell.state")
 
 
+def id_of(path: str) -> str:
+    """Return the id of the watch that the effect at a path opens."""
+    return f"watch-{path}"
+
+
 class RunWatches:
     """The watches of one run by id; they end with the run.
 
@@ -57,6 +62,11 @@ class RunWatches:
         if id not in self.callers.ids:
             self.drop(id)
         return True
+
+    def end_opened_at(self, path: str) -> None:
+        """End the watch that the effect at a path has opened, and its call in progress."""
+        self.drop(id_of(path))
+        self.callers.stop(id_of(path))
 
     def drop(self, id: str) -> None:  # noqa: A002
         """Close and remove a watch, if it exists."""

@@ -57,3 +57,30 @@ async def test_a_leaf_that_ends_in_the_moment_after_it_was_abandoned_is_cancelle
     with journal() as reader:
         kinds = {e.kind for e in reader.effects(reader.runs()[0]) if e.name == leaf}
     assert kinds == {"cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("opens", "then"),
+    [
+        ("State.watch('k', function(c) print(c.new) end)", "State.set('k', 1)"),
+        ("Event.subscribe('k', function(e) print(e.data) end)", "Event.publish('k', 1)"),
+    ],
+)
+async def test_what_a_cancelled_task_has_opened_but_was_not_told_of_ends(
+    new_runtime, printed, opens, then
+):
+    source = f"""
+    local opened
+    Hook.after("state.watch", function() opened = true Task.sleep(9) end)
+    Hook.after("event.subscribe", function() opened = true Task.sleep(9) end)
+    local task = Task.spawn(function() {opens} end)
+    Task.sleep(0.02)
+    task:cancel()
+    {then}
+    return opened
+    """
+    spell, ids = parse_spell(source.encode(), name="s", file="s.lua"), []
+    async with new_runtime(isolate=False) as runtime:
+        assert await runtime.run(spell, begun=ids.append)
+        assert await runtime.replay(ids[0])
+    assert printed == []

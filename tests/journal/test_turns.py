@@ -22,7 +22,7 @@ def told():
             turned=lambda turn, under, batch, calls: rows.append(batch),
         )
         recording = Recording("r", 1, text_of=str, ledger=ledger)
-        turns = Turns(recording, "", lambda: None, lambda _: 1, lambda: None)
+        turns = Turns(recording, "", lambda _: None, lambda: None, lambda _: 1, lambda: None)
         batch = turns.take(list(inbox), more=more, alone=alone)
         assert batch == (list(inbox) if inbox or more else None)
         return rows
