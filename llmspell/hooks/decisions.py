@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
-from llmspell.concurrency import Answer
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect
 from llmspell.hooks import results
 from llmspell.hooks.results import RESULTS, Fork, HookResult, Modify
@@ -42,10 +43,14 @@ def decided(
 
     def call(_: Effect) -> Answer[Value]:
         answer: Any = ask()
-        return plain_later(answer) if hasattr(answer, "__await__") else as_plain(answer, args)
+        if hasattr(answer, "__await__"):
+            return Followed(answer, plain_later)
+        return as_plain(answer, args)
 
     answer = Leaves(recording, call, lazily=True).perform(place)
-    return _later(answer, args) if hasattr(answer, "__await__") else from_plain(answer, args)
+    if hasattr(answer, "__await__"):
+        return Followed(answer, partial(_later, args=args))
+    return from_plain(answer, args)
 
 
 async def _later(answer: Awaitable[Value], args: Mapping[str, Value]) -> HookResult:

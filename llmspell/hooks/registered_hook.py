@@ -9,10 +9,11 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from llmspell.concurrency import Answer, as_failure, settled
+from llmspell.concurrency import Answer, Followed, as_failure, settled
 from llmspell.eager_steps import TookTooLong, in_time
 from llmspell.effects import Effect
 from llmspell.errors import EffectError, HookFailed, LlmspellError, ungrouped
@@ -163,7 +164,7 @@ class RegisteredHook:
         if self.is_async:
             return self._started(call, decision)
         if hasattr(decision, "__await__"):
-            return self._awaited(call, decision)
+            return Followed(decision, partial(self._awaited, call))
         return self._accepted(call, decision)
 
     def failed(self, call: HookCall, error: Exception) -> None:

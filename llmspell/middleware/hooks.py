@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
-from llmspell.concurrency import Answer, settled
+from llmspell.concurrency import Answer, Followed, settled
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.hooks import Hooks
 from llmspell.hooks.points import UNHOOKED
@@ -46,7 +47,7 @@ class _ChangingHooks:
             return self._dispatches[self._now](effect)
         seen: Any = seen_by(effect, self._hooks)
         if hasattr(seen, "__await__"):
-            return self._later(effect, seen)
+            return Followed(seen, partial(self._later, effect))
         return self._dispatch_at(seen)(effect)
 
     async def _later(self, effect: Effect, seen: Awaitable[Seen]) -> Value:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from llmspell.concurrency import Answer
+from collections.abc import Awaitable
+from functools import partial
+
+from llmspell.concurrency import Answer, Followed
 from llmspell.effects import Effect, Handler, Perform, Run
 from llmspell.kept import Kept
 from llmspell.values import Value
@@ -22,13 +25,13 @@ class Keeping:
                 kept.keep(*what)
             return result
 
-        async def awaited(effect: Effect, answer: Answer[Value]) -> Value:
+        async def awaited(effect: Effect, answer: Awaitable[Value]) -> Value:
             return counted(effect, await answer)
 
         def performed(effect: Effect) -> Answer[Value]:
             answer = call(effect)
-            return (
-                awaited(effect, answer) if hasattr(answer, "__await__") else counted(effect, answer)
-            )
+            if hasattr(answer, "__await__"):
+                return Followed(answer, partial(awaited, effect))
+            return counted(effect, answer)
 
         return performed

@@ -59,6 +59,27 @@ async def test_a_leaf_that_ends_in_the_moment_after_it_was_abandoned_is_cancelle
     assert kinds == {"cancelled"}
 
 
+async def test_a_leaf_that_is_abandoned_before_anyone_waits_for_it_is_cancelled(
+    new_runtime, journal
+):
+    async def decides():
+        await asyncio.sleep(0)
+
+    source = """
+    pcall(Task.all, {
+      function() State.set("k", 1) end,
+      function() State.get("k") end,
+      function() error("oh") end,
+    })
+    """
+    async with new_runtime(store=None) as runtime:
+        runtime.hooks.before("state.get")(lambda _: decides())
+        await runtime.execute(source)
+    with journal() as reader:
+        kinds = {e.name: e.kind for e in reader.effects(reader.runs()[0], beside=True)}
+    assert kinds == {"state.set": "cancelled", "hook.decide": "cancelled"}
+
+
 @pytest.mark.parametrize(
     ("opens", "then"),
     [
