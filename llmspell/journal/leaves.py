@@ -212,6 +212,7 @@ class Leaves:
             self._cancelled(asked)  # which it has yet to hear
             return
         recording.close(asked)
+        recording.leaf_ends()
         end = self._ledger.end_later if lazily else self._ledger.end
         end(asked, kind, text, recording.turn)
 

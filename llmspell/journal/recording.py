@@ -31,7 +31,7 @@ Verdict = Literal["again", "skip", "fail"]
 """What to do about a leaf that had begun when the run stopped, and may have been done."""
 
 LATE, BACK = "late", "back"
-"""Recorded instead of a batch: other states have turns while one computes, and it is heard."""
+"""Recorded instead of a batch: while a state computes, something else comes first; and it is heard."""
 
 Judge = Callable[["BegunEffect"], Awaitable[Verdict]]
 
@@ -63,7 +63,8 @@ class Recording:
         abandoned: Effects that the spell no longer waits for.
         computing: The number of Lua states that compute outside the event loop, or are created
             there.
-        in_time: Those of them, by their `under`, since whose turn no other state has had one.
+        in_time: Those of them, by their `under`, since whose turn no other state has had one, and
+            no leaf has ended.
         leaving: Returns whether the run stops in order to be resumed, so that the leaves cancelled
             now have not ended; set by the driver.
         may_leave: Returns whether that may be so; set by the driver.
@@ -133,11 +134,6 @@ class Recording:
     def is_replay(self) -> bool:
         """Whether nothing new is performed."""
         return self.ledger is None
-
-    @property
-    def ended(self) -> int:
-        """The number of leaves that have ended."""
-        return self.ledger.ended if self.ledger else 0
 
     @property
     def busy(self) -> bool:
@@ -317,8 +313,21 @@ class Recording:
         `calls` are the calls among them that leaves made.
         """
         self.settle_doubts()
-        while self.in_time and batch is not None and batch is not LATE:
-            self.turned(self.in_time.pop(), LATE)
+        if batch is not None:
+            self._hear_later()
+        self._turn(under, batch, calls)
+
+    def leaf_ends(self) -> None:
+        """Record that states which compute now are heard later than the end of a leaf."""
+        history = self.history
+        if self.in_time and not (history and history.turns.go_on_after(self.turn)):
+            self._hear_later()
+
+    def _hear_later(self) -> None:
+        while self.in_time:
+            self._turn(self.in_time.pop(), LATE)
+
+    def _turn(self, under: str, batch: str | None, calls: Sequence[Call] = ()) -> None:
         self.turn += 1
         if batch is not None and self.ledger:
             self.ledger.turned(self.turn, under, batch, calls)

@@ -21,10 +21,9 @@ class Slices:
     def __init__(self, recording: Recording, under: str, wake: Callable[[], None]) -> None:
         """Prepare; the arguments are those of `Turns`."""
         self._recording, self._under, self._wake = recording, under, wake
-        self._ended_before = 0
 
     def is_late(self) -> bool:
-        """Return whether the record says that other states had turns before this one was heard."""
+        """Return whether the record says that something else came before this state was heard."""
         recorded = self._recorded_next()
         return recorded is not None and recorded.names == [LATE]
 
@@ -32,7 +31,6 @@ class Slices:
         """Note that the Lua state computes outside the event loop."""
         recording = self._recording
         recording.computing += 1
-        self._ended_before = recording.ended
         if self.is_late():
             recording.turned(self._under, None)
         else:
@@ -52,9 +50,6 @@ class Slices:
             return False
         if self._under in recording.in_time:
             recording.in_time.remove(self._under)
-            if recording.ended > self._ended_before and not follows:  # their outcomes came before
-                recording.turned(self._under, LATE)
-                recording.turned(self._under, BACK)
             if history is not None:
                 history.wake()
         elif history is None:

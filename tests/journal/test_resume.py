@@ -37,6 +37,7 @@ from llmspell.limits import Budget, Limits
 from llmspell.providers.embedding import Embeddings
 from llmspell.providers.messages import ModelResponse, ToolCall, Usage
 from llmspell.providers.scripted import ScriptedProvider
+from llmspell.spell import parse_spell
 
 pytestmark = pytest.mark.anyio
 
@@ -815,3 +816,34 @@ async def test_secrets_stay_out_and_replay_agrees(new_runtime, tmp_path, write, 
 @tool(pure=True)
 async def echo(text: str) -> str:
     return text
+
+
+async def test_what_ended_while_a_spell_computed_has_ended_before_it_is_heard_again(new_runtime):
+    source = """
+    local task = Task.spawn(function() Agent.create{tools = {"work"}}:prompt("x") end)
+    Task.sleep(0.001)
+    for _ = 1, 3e7 do end
+    task:cancel()
+    return State.increment("ended")
+    """
+    ids, asked = [], []
+
+    def again_and_again(_):
+        asked.append(1)
+        if len(asked) == 4:
+            running.cancel()
+        return ToolCall("1", "work", {"n": 1})
+
+    options = {
+        "tools": [work],
+        "providers": [ScriptedProvider(again_and_again)],
+        "model": "scripted/any",
+    }
+    spell = parse_spell(source.encode(), name="s", file="s.lua")
+    async with new_runtime(isolate=True, **options) as runtime:
+        running = asyncio.create_task(runtime.run(spell, begun=ids.append))
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    async with new_runtime(isolate=False, **options) as runtime:
+        assert await runtime.resume(ids[0]) == 1
+        assert await runtime.replay(ids[0]) == 1
