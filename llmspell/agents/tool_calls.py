@@ -26,8 +26,8 @@ async def call_tools(
     """Run calls; return the results, and a record of each: name, arguments, and result or error.
 
     The name and the arguments are those with which the tool really ran. An error of a Lua tool has
-    its place, `where`. Results, records and events are in the order of the calls, however long each takes. Approvals
-    are requested before any call starts.
+    its place, `where`. Results, records and events are in the order of the calls, however long each
+    takes. Approvals are requested before any call starts.
     """
     batch = _Batch(calls, stream)
     if stream:
