@@ -15,12 +15,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from llmspell.stack_room import with_room
 from llmspell.values import Value
 
 MAX_STEPS = 5_000_000
 """The limit for one value: about a second."""
 _FEW_STEPS = 10_000
-"""A check that takes more is worth some preparation."""
+"""A check that takes more is worth making room for."""
 
 MAX_PROBLEMS = 20
 MAX_PATTERNS = 32
@@ -50,18 +51,8 @@ def problems(schema: Any, value: Value) -> list[str]:
     texts = check.problems(value)
     if check.is_out_of_steps:
         check = _Check(schema, MAX_STEPS)
-        texts = _with_room(lambda: check.problems(value))
+        texts = with_room(lambda: check.problems(value))
     return texts if len(texts) <= MAX_PROBLEMS else [*texts[:MAX_PROBLEMS], "and more"]
-
-
-def _with_room(work: Callable[[], list[str]]) -> list[str]:
-    return work()
-
-
-_with_room.__code__ = _with_room.__code__.replace(co_stacksize=33_000)
-"""CPython keeps frames in chunks of 16 KiB, or as large as the first frame needs, and frees a chunk
-with that frame. Calls that begin just behind the end of a chunk take ten times as long, and a schema
-might be nested just so deeply. Within this function, that end is 248 KiB away."""
 
 
 def target(root: Any, reference: str) -> Any:

@@ -34,6 +34,7 @@ FLOORS = {
     "llmspell.kept": 0,
     "llmspell.limits": 0,
     "llmspell.source_text": 0,
+    "llmspell.stack_room": 0,
     "llmspell.toml_parsing": 0,
     "llmspell.run_output": 0,
     "llmspell.shutdown": 0,

@@ -16,10 +16,11 @@ def main() -> None:
     _prepare_streams()
     from llmspell.cli.commands import command
     from llmspell.cli.error_report import reporting
+    from llmspell.stack_room import with_room
 
     arguments = sys.argv[1:]
     with reporting(debug="--debug" in arguments):
-        command.main(args=arguments, prog_name="llmspell", standalone_mode=False)
+        with_room(lambda: command.main(args=arguments, prog_name="llmspell", standalone_mode=False))
 
 
 def _prepare_streams() -> None:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, NoReturn
 
+from llmspell.stack_room import with_room
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
 
 _KEYS = frozenset({str, int, float, bytes})
@@ -39,6 +40,9 @@ _count_at, _integer_at, _float_at = (Struct(f"<{kind}").unpack_from for kind in 
 # Cache of encoded short texts: mostly names, which repeat.
 _short: dict[Value, bytes] = {}
 _MAX_SHORT, _LONGEST_SHORT = 1000, 40
+
+_SMALL = 1 << 14
+"""Bytes of a value that is encoded where it is; a larger one is worth making room for."""
 
 
 class MalformedMessage(Exception):
@@ -76,18 +80,13 @@ def encode(value: Value, limit: int = 1 << 26) -> bytes:
         NotPlain: The value is not plain, is nested too deeply, or takes more than `limit` bytes.
     """
     kind = type(value)
-    append = _CONTAINERS.get(kind)
-    if append is None:
-        data = _ATOMS[kind](value)
+    data: bytes | None
+    if kind in _CONTAINERS:
+        data = _joined(value, min(limit, _SMALL)) or with_room(lambda: _joined(value, limit))
     else:
-        pieces: list[bytes] = []
-        try:
-            append(value, pieces, limit, 0)
-        except _TooLarge:
-            raise _too_large(limit) from None
-        data = b"".join(pieces)
-    if len(data) > limit:
-        raise _too_large(limit)
+        data = _ATOMS[kind](value)
+    if data is None or len(data) > limit:
+        raise NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
     return data
 
 
@@ -95,8 +94,14 @@ class _TooLarge(Exception):
     pass
 
 
-def _too_large(limit: int) -> NotPlain:
-    return NotPlain(f"the value is too large for Lua (more than {limit} bytes)")
+def _joined(value: Any, limit: int) -> bytes | None:
+    """Encode a list or table; return None if that takes more than `limit` bytes."""
+    pieces: list[bytes] = []
+    try:
+        _CONTAINERS[type(value)](value, pieces, limit, 0)
+    except _TooLarge:
+        return None
+    return b"".join(pieces)
 
 
 # The functions that append the pieces of a list or table, of which it may take `room` bytes, return
