@@ -3,8 +3,8 @@
 
 local part = ...
 local guard, env = part("guard"), part("library").env
-local load, sub = load, string.sub
-local charge, check, pcall = guard.charge, guard.check, part("protection").pcall
+local load, pcall, sub = load, pcall, string.sub
+local charge, check = guard.charge, guard.check
 
 local PIECE <const> = 1024
 local PRICE <const> = 8 -- instructions per byte
@@ -24,12 +24,12 @@ end
 
 -- Returns a chunk's function, or nil and the error.
 local function compile(source, name, environment)
-  -- Else the task's message handler would receive the compiler's "C stack overflow".
-  local _, f, problem = pcall(load, pieces(source), name, "t", environment)
-  if not f then
-    return nil, check(problem)
+  -- The pcall keeps the compiler's "C stack overflow" from the message handlers of calls that go on.
+  local ok, f, problem = pcall(load, pieces(source), name, "t", environment)
+  if ok and f then
+    return f
   end
-  return f
+  return nil, check(problem or f)
 end
 
 -- The same for a whole file.

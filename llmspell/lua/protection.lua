@@ -1,34 +1,49 @@
 -- Protected calls of functions of the spell. When memory runs out, Lua unwinds the stack without calling a
--- message handler, and the error of a __close handler may replace the one that says so. So memory has run
--- out if the called function has already been unwound when the message handler hears of the first error.
+-- message handler, and the error of a __close handler may replace the one that says so. So the message
+-- handler, if the called function has been unwound when it hears of the first error, looks for the reason.
 
 local part = ...
 local guard = part("guard")
 local check, kill, without_place = guard.check, guard.kill, guard.without_place
-local xpcall, getlocal = xpcall, debug.getlocal
+local xpcall, getlocal, getinfo = xpcall, debug.getlocal, debug.getinfo
 
 local RAISER <const> = 3 -- the level of the function that raised the error
 local LEVELS <const> = 200 -- of calls to search; to reach one, Lua passes all above it
-
--- The first local variable of `call`.
-local function MARK() end
+local HIGHEST_BIT <const> = 20 -- of the number of values on the stack
+local OUT_OF_MEMORY <const> = "not enough memory"
 
 -- Keeps a frame below that of f.
-local function call(mark, f, ...)
-  return mark, f(...)
+local function call(f, ...)
+  return nil, f(...)
 end
 
--- Raised by xpcall itself when it has no stack left to call the function.
-local overflows = { ["stack overflow"] = true, ["C stack overflow"] = true }
+-- Whether a lack of memory has unwound the function called by xpcall, which is at `level`. It may also have
+-- been a second overflow of the stack, for which Lua calls no message handler either. The last value that
+-- xpcall has on the stack is the error that it passes to the __close handler, unless that is one whose own
+-- arguments are there.
+local function lacked_memory(level)
+  local last = 0
+  for bit = HIGHEST_BIT, 0, -1 do
+    if getlocal(level, last + (1 << bit)) then
+      last = last + (1 << bit)
+    end
+  end
+  local _, err = getlocal(level, last)
+  if err == OUT_OF_MEMORY or level == RAISER + 1 then -- xpcall itself raises errors if it can call nothing
+    return err == OUT_OF_MEMORY
+  end
+  local handler = getinfo(level - 1, "tu")
+  return err == nil or handler.istailcall and handler.isvararg
+end
 
 -- Called by the message handler of a protected call at its first error.
-local function expect_called(err)
+local function expect_called()
   for level = RAISER, LEVELS do
-    local _, first = getlocal(level, 1)
-    if first == MARK then
+    local f = getinfo(level, "f").func
+    if f == call then
       return
-    elseif first == call then -- xpcall's own argument
-      if level ~= RAISER or not overflows[err] then
+    elseif f == xpcall then
+      if lacked_memory(level + 1) then
         kill("memory", "memory limit exceeded")
       end
       return
@@ -36,20 +51,18 @@ local function expect_called(err)
   end
 end
 
-local idle -- a caller of `protected_call` that is not in use
+local idle -- an attempt of `protected_call` that is not in use
 
--- Returns a function like pcall, for one call at a time. An error is described where it was raised:
--- possibly inside a hook, where no other hook stops it, so `describe` has to be trusted.
-local function new_caller(describe)
-  local caller
-  local raised = false
+-- What one call at a time needs. An error is described where it was raised: possibly inside a hook, where
+-- no other hook stops it, so `describe` has to be trusted.
+local function new_attempt(describe)
+  local attempt = { kept = describe ~= nil, raised = false }
 
-  local function handle(err)
-    if not raised then
-      raised = true
-      local _, first = getlocal(4, 1) -- if the function called error()
-      if first ~= MARK then
-        expect_called(err)
+  function attempt.handle(err)
+    if not attempt.raised then
+      attempt.raised = true
+      if getinfo(4, "f").func ~= call then -- if the function called error()
+        expect_called()
       end
     end
     if describe and not guard.dead then
@@ -58,27 +71,32 @@ local function new_caller(describe)
     return err
   end
 
-  local function settle(ok, first, ...)
-    if not describe then
-      idle = caller
-    end
-    if ok then
-      return true, ...
-    end
-    raised = false
-    return false, check(first)
-  end
+  return attempt
+end
 
-  function caller(f, ...)
-    return settle(xpcall(call, handle, MARK, f, ...))
+local function settle(attempt, ok, first, ...)
+  if not attempt.kept then
+    idle = attempt
   end
-  return caller
+  if ok then
+    return true, ...
+  end
+  attempt.raised = false
+  return false, check(first)
+end
+
+-- Returns a function like pcall, for one call at a time.
+local function new_caller(describe)
+  local attempt = new_attempt(describe)
+  return function(f, ...)
+    return settle(attempt, xpcall(call, attempt.handle, f, ...))
+  end
 end
 
 local function protected_call(f, ...)
-  local caller = idle or new_caller()
+  local attempt = idle or new_attempt()
   idle = nil
-  return caller(f, ...)
+  return settle(attempt, xpcall(call, attempt.handle, f, ...))
 end
 
 return { new_caller = new_caller, pcall = protected_call }

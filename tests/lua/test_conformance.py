@@ -162,8 +162,18 @@ PROGRAMS = {
           P(pcall(function() local a <close> = closer(function() pcall(error) fail() end) error("before", 0) end)),
           P(pcall(function() local a <close> = setmetatable({}, mt) mt.__close = nil error("before", 0) end)),
           P(pcall(function() local a <close> = closer(function() error("closing", 0) end) overflow() end)),
+          P(unwind(function() local a <close> = closer(function() unwind(overflow) end) overflow() end)),
           P(pcall(coroutine.wrap(function() local a <close> = closer(fail) error("before", 0) end))),
           P(coroutine.wrap(function() return unwind(function() coroutine.yield() error("before", 0) end) end)())""",
+    "load where the stack ends": """
+        local seen = {}
+        local function down(n)
+          if n > 0 then return pcall(down, n - 1) end
+          local f, message = load("return 1")
+          seen[type(f) .. " " .. type(message)] = true
+        end
+        for n = 150, 200 do down(n) end
+        return seen["function nil"], seen["nil string"], seen["string nil"]""",
     "coroutines": """
         local co = coroutine.create(function(a, b)
           local c = coroutine.yield(a + b)

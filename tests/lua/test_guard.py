@@ -220,6 +220,12 @@ def test_no_user_code_sees_a_kill():
         "local function both(x) if x then error('hid') end local x <close> = setmetatable({}, {__close = both}) eat() end pcall(both)",
         "pcall(function() for _ in function() eat() end, nil, nil, hiding do end end)",
         "load(function() local x <close> = hiding eat() end)",
+        "load(('('):rep(300)) pcall(victim)",
+        "local function hide() error('error in error handling') end pcall(function() local x <close> = setmetatable({}, {__close = hide}) eat() end)",
+        "local function hide(...) error('hid') end pcall(function() local x <close> = setmetatable({}, {__close = function() return hide('x') end}) eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = function(...) error('hid') end}) eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = function(_, e, ...) error('hid') end}) eat() end)",
+        "pcall(function() local x <close> = setmetatable({}, {__close = setmetatable({}, {__call = function() error('hid') end})}) eat() end)",
     ],
 )
 def test_a_close_handler_cannot_hide_that_memory_ran_out(attempt):
@@ -233,6 +239,32 @@ def test_a_close_handler_cannot_hide_that_memory_ran_out(attempt):
     assert outcome.limit == "memory"
     assert outcome.where == "spell.lua:3"
     assert outcome.printed == 0
+
+
+@pytest.mark.parametrize(
+    ("use", "limit"),
+    [
+        (
+            "pcall(function() local x <close> = setmetatable({}, {__close = fail}) eat() end)",
+            "memory",
+        ),
+        ("pcall(fail)", None),
+    ],
+)
+def test_what_earlier_calls_left_on_the_stack_misleads_nobody(use, limit):
+    """A function that has not used its first register yet has something there from before."""
+    for count in range(20):
+        places = "".join(f"local p{i} " for i in range(count))
+        outcome = run(
+            f"""
+            local refusing = setmetatable({{}}, {{__newindex = function() error("refused") end}})
+            local function assign() refusing.x = 1 end
+            local function fail() pcall(print) {places} assign() end
+            local function eat() local hoard = {{}} for i = 1, 1e9 do hoard[i] = {{i}} end end
+            {use}""",
+            memory=1 << 20,
+        )
+        assert outcome.limit == limit
 
 
 def test_the_cpu_clock_counts_fractions_of_seconds():
