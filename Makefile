@@ -40,6 +40,7 @@ bench-peers: $(READY) .venv-peers/.ready  ## Measure calls beside other librarie
 
 fuzz: $(READY)  ## Attack the sandbox with programs made up at random: SECONDS=300 RING=1
 	@$(BIN)/python tests/lua/fuzz_library.py 20000
+	@$(BIN)/python tests/lua/fuzz_unwinding.py 2000
 	@$(BIN)/python tests/hostile/fuzz.py --seconds $(or $(SECONDS),300) --ring $(or $(RING),1)
 
 lua-suite: $(READY)  ## Run Lua's own test suite as spells
