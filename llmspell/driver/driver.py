@@ -29,7 +29,6 @@ from llmspell.lua.codec import MalformedMessage
 from llmspell.lua.failures import callback_error, limit_error, spell_error
 from llmspell.lua.machine import Machine
 from llmspell.run_output import Text
-from llmspell.stack_room import with_room
 from llmspell.values import LuaFunction, Value
 
 Performer = Callable[[str, Value, str], Any]
@@ -45,7 +44,6 @@ They wake it, allocate call numbers, and refuse calls into the spell.
 """
 
 AT_ONCE = 100  # calls of functions of the spell before the event loop goes on
-LARGE = 1 << 14  # bytes of messages that are worth making room for
 LONG_SLICE = 0.05  # seconds of computing after which the next slice runs in a thread
 
 
@@ -384,10 +382,7 @@ class Driver:
         """Act on Lua's messages; return whether it can be resumed at once."""
         reader = self._reader
         try:
-            if len(out) > LARGE:
-                self._more = more = with_room(lambda: reader.read(out))
-            else:
-                self._more = more = reader.read(out)
+            self._more = more = reader.read(out)
         except MalformedMessage as error:
             raise SpellError(f"the spell's Lua state sent an invalid message: {error}") from error
         if reader.kill:
