@@ -53,7 +53,8 @@ local waiting = {
 }
 
 local function resumed(wait, ...)
-  reserved[wait.co], wait.co = false, nil
+  reserved[wait.co] = false
+  wait.co = nil
   return ...
 end
 

