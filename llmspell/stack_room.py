@@ -13,6 +13,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+LARGE = 1 << 14
+"""Bytes of a message or an encoded value for which making room pays."""
+
 
 def with_room(work: Callable[[], T]) -> T:
     """Call a function with the end of the chunk 248 KiB away, at the price of 20 µs."""

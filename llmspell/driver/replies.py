@@ -16,7 +16,7 @@ from llmspell.journal.labels import label_of
 from llmspell.lua import messages
 from llmspell.values import LuaFunction, NotPlain, Value
 
-_LONGEST = 100  # characters
+_LONGEST_LABEL = 100  # characters
 
 Asked = tuple[str, Value]
 """The name and the arguments of an effect."""
@@ -58,7 +58,7 @@ def _what(asked: Asked) -> str:
     """Return the effect, and what it is about, such as "tool.call price"."""
     name, args = asked
     label = label_of(name, args) if isinstance(args, dict) else ""
-    return f"{name} {label[:_LONGEST]}".strip()
+    return f"{name} {label[:_LONGEST_LABEL]}".strip()
 
 
 def _releases(functions: Sequence[LuaFunction]) -> bytes:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any, NoReturn
 
-from llmspell.stack_room import with_room
+from llmspell.stack_room import LARGE, with_room
 from llmspell.values import MAX_DEPTH, LuaFunction, NotPlain, Value
 
 _KEYS = frozenset({str, int, float, bytes})
@@ -40,9 +40,6 @@ _count_at, _integer_at, _float_at = (Struct(f"<{kind}").unpack_from for kind in 
 # Cache of encoded short texts: mostly names, which repeat.
 _short: dict[Value, bytes] = {}
 _MAX_SHORT, _LONGEST_SHORT = 1000, 40
-
-_SMALL = 1 << 14
-"""Bytes of a value that is encoded where it is; a larger one is worth making room for."""
 
 
 class MalformedMessage(Exception):
@@ -82,7 +79,7 @@ def encode(value: Value, limit: int = 1 << 26) -> bytes:
     kind = type(value)
     data: bytes | None
     if kind in _CONTAINERS:
-        data = _joined(value, min(limit, _SMALL)) or with_room(lambda: _joined(value, limit))
+        data = _joined(value, min(limit, LARGE)) or with_room(lambda: _joined(value, limit))
     else:
         data = _ATOMS[kind](value)
     if data is None or len(data) > limit:

@@ -26,7 +26,7 @@ from struct import Struct
 from typing import NamedTuple, Protocol
 
 from llmspell.lua.codec import MAX_NUMBER_KEYS, Found, MalformedMessage, decode, encode
-from llmspell.stack_room import with_room
+from llmspell.stack_room import LARGE, with_room
 from llmspell.values import LuaFunction, Value, as_text
 
 _HEAD, _SHORT, _LONG, _FUNCTION = Struct("<BI"), Struct("<H"), Struct("<I"), Struct("<q")
@@ -35,7 +35,6 @@ _call, _nothing = Struct("<BIH").pack, Struct("<BIB").pack
 _short_at, _long_at = _SHORT.unpack_from, _LONG.unpack_from
 _number_at = Struct("<IB").unpack_from
 _MAX_HEADS, _LONGEST_HEAD = 4096, 256
-_LARGE = 1 << 14  # bytes that are worth making room for
 
 # A kernel holds each value of its message as a piece in a table, and each record as several. They take
 # at least as many bytes: 9, half of them twice while the table grows.
@@ -172,7 +171,7 @@ class Reader:
         at, end = 1, len(message)
         if end <= self._short:
             limited = None
-        elif end <= _LARGE or has_room:
+        elif end <= LARGE or has_room:
             limited = _LimitedFinds(self._most)
         else:
             return with_room(lambda: self.read(message, has_room=True))

@@ -1,6 +1,6 @@
 -- Protected calls of functions of the spell. When memory runs out, Lua unwinds the stack without calling a
 -- message handler, and the error of a __close handler may replace the one that says so. So the message
--- handler, if the called function has been unwound when it hears of the first error, looks for the reason.
+-- handler, if the called function has been unwound when it hears of an error, looks for the reason.
 
 local part = ...
 local guard = part("guard")
@@ -17,11 +17,11 @@ local function call(f, ...)
   return nil, f(...)
 end
 
--- Whether a lack of memory has unwound the function called by xpcall, which is at `level`. It may also have
--- been a second overflow of the stack, for which Lua calls no message handler either. The last value that
--- xpcall has on the stack is the error that it passes to the __close handler, unless that is one whose own
--- arguments are there.
-local function lacked_memory(level)
+-- Whether a lack of memory came before the error of a __close handler, which xpcall, at `level`, has called.
+-- The last value that xpcall has on the stack is the error that it passes to the handler, unless the
+-- handler is one whose own arguments are there. Then only the `first` error that a message handler hears of
+-- tells something: of what comes before it, Lua was silent, as it is of a second overflow of the stack.
+local function lacked_memory(level, first)
   local last = 0
   for bit = HIGHEST_BIT, 0, -1 do
     if getlocal(level, last + (1 << bit)) then
@@ -33,17 +33,17 @@ local function lacked_memory(level)
     return err == OUT_OF_MEMORY
   end
   local handler = getinfo(level - 1, "tu")
-  return err == nil or handler.istailcall and handler.isvararg
+  return first and (err == nil or handler.istailcall and handler.isvararg)
 end
 
--- Called by the message handler of a protected call at its first error.
-local function expect_called()
+-- Called by the message handler of a protected call.
+local function expect_called(first)
   for level = RAISER, LEVELS do
     local f = getinfo(level, "f").func
     if f == call then
       return
     elseif f == xpcall then
-      if lacked_memory(level + 1) then
+      if lacked_memory(level + 1, first) then
         kill("memory", "memory limit exceeded")
       end
       return
@@ -54,19 +54,20 @@ end
 local idle -- an attempt of `protected_call` that is not in use
 
 -- What one call at a time needs. An error is described where it was raised: possibly inside a hook, where
--- no other hook stops it, so `describe` has to be trusted.
+-- no other hook stops it, so `describe` has to be trusted. An attempt with `describe` has an owner; another
+-- is for whoever calls next.
 local function new_attempt(describe)
-  local attempt = { kept = describe ~= nil, raised = false }
+  local attempt = { owned = describe ~= nil, raised = false }
 
   function attempt.handle(err)
-    if not attempt.raised then
-      attempt.raised = true
-      if getinfo(4, "f").func ~= call then -- if the function called error()
-        expect_called()
-      end
+    local first = not attempt.raised
+    attempt.raised = true
+    if getinfo(4, "f").func ~= call then -- if the function called error()
+      expect_called(first)
+      err = without_place(err)
     end
     if describe and not guard.dead then
-      return describe(without_place(err))
+      return describe(err)
     end
     return err
   end
@@ -75,7 +76,7 @@ local function new_attempt(describe)
 end
 
 local function settle(attempt, ok, first, ...)
-  if not attempt.kept then
+  if not attempt.owned then
     idle = attempt
   end
   if ok then

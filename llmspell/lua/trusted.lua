@@ -1,6 +1,7 @@
 -- The globals of the Lua of bridges.
 
 local part = ...
+
 return {
   string = string,
   table = table,

@@ -49,7 +49,8 @@ class SqliteStore(Store):
 
     Writes go to one thread, which commits all waiting writes in one transaction; a write returns
     after its commit. Reads go to another thread with its own connection, and see the last commit
-    without waiting for the next. Several processes may use the file.
+    without waiting for the next. Several processes may use the file. While an event loop uses the
+    store, one of another thread is refused with StateError.
 
     The file, with its folder, is opened or created on first use.
 

@@ -42,7 +42,7 @@ class Store(Steps, Protocol):
 
     Every method raises StateError for an invalid scope, key, value or ttl, and if the store fails.
     A caller that is cancelled while waiting does not know whether its write took place. A store
-    serves one event loop at a time, and refuses a second one.
+    serves one event loop at a time.
     """
 
     def get(self, scope: str, key: str) -> Answer[Value]:

@@ -69,11 +69,13 @@ def test_hiding_that_memory_ran_out_gives_no_more_of_it():
           for j = 1, 1e9 do hoard[j] = {j} end
         end
         for i = 1, 3 do
-          hidden[i] = select(2, pcall(function()
+          local co = coroutine.create(function()
             local _ <close> = hiding
             local _ <close> = setmetatable({}, {__close = hoard})
-            error("before")
-          end))
+            coroutine.yield()
+          end)
+          coroutine.resume(co)
+          hidden[i] = select(2, coroutine.close(co))
         end
         return hidden"""
     _, told = tell(vm, messages.main("@spell.lua", source, {}, []))
